@@ -1,0 +1,35 @@
+"""The answer of the trace with the best score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from widthwise.core.answer import Answer, AnswerClass
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+from widthwise.core.trace_score import trace_scores
+
+
+@dataclass(frozen=True)
+class BestBy(Part):
+    """Best-of-N selection (Cobbe et al., arXiv 2110.14168): the highest-scored trace that states an answer.
+
+    ``score``: "mean_logprob", "reward_model", or a number recorded with the traces such as "reward" (a minus before
+    it picks the lowest). Unscored traces are never picked; ties go to the first.
+    """
+
+    score: str = "mean_logprob"
+
+    async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
+        candidates = [t for t in traces if session.answer(t) is not None]
+        scores = await trace_scores(session, candidates, self.score)
+        scored = [(s, t) for s, t in zip(scores, candidates, strict=True) if s is not None]
+        if not scored:
+            return Answer(None)
+        best, trace = max(scored, key=lambda pair: pair[0])
+        classes = tuple(
+            AnswerClass(session.answer(t) or "", (t,), s) for s, t in sorted(scored, key=lambda pair: -pair[0])
+        )
+        return Answer(session.answer(trace), trace, classes, tied=sum(s == best for s, _ in scored) > 1)

@@ -1,0 +1,25 @@
+"""Majority vote over equivalent answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class MajorityVote(Part):
+    """The answer most traces agree on (self-consistency: Wang et al., arXiv 2203.11171).
+
+    Votes are counted over classes of equivalent answers; a trace without a parsed answer does not vote.
+    ``tie``: "first" (the class reached first), "random" (seeded), "shortest" (the class with the shortest trace).
+    """
+
+    tie: Tie = "first"
+
+    async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
+        return elect(await session.classes(traces), self.tie, session.seed("tie"))

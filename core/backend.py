@@ -1,0 +1,177 @@
+"""The contract between the session and whatever turns token ids into sampled tokens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are drawn; the field's names and meanings.
+
+    ``max_tokens`` None means "to the end of the context". ``top_k`` 0 and ``top_p`` 1 and ``min_p`` 0 switch
+    the filter off; ``temperature`` 0 is greedy. ``logprobs`` None asks for none, 0 for the sampled token's
+    only, k for the k most likely ones besides; they are raw (before temperature and filters), natural
+    logarithms. ``prompt_logprobs`` likewise for the prompt's tokens. ``stop`` strings and the tokens that
+    complete them stay in the output; so do ``stop_token_ids`` and the end-of-sequence token.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    logprobs: int | None = 0
+    prompt_logprobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be at least 0, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be at least 0, not {self.top_k}")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must be in [0, 1], not {self.min_p}")
+        for name, k in (("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs)):
+            if k is not None and k < 0:
+                raise ValueError(f"{name} must be at least 0, not {k}")
+        if any(not s for s in self.stop):
+            raise ValueError("an empty stop string would stop at once")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One continuation of one exact token sequence.
+
+    ``prompt`` are the token ids to continue, ``int64 [length]``. ``problem`` is the id of the problem (a
+    replay finds its recording by it; a pool of servers keeps a problem on one server), ``index`` the position
+    among the siblings drawn from the same prompt. ``seed`` is 63 bits wide; with equal seeds a deterministic
+    backend gives equal tokens. ``priority`` orders waiting requests, lower first; requests that share a prefix
+    share it. ``chunk`` is a hint: how many tokens the consumer would like in one delta.
+    """
+
+    prompt: IntArray
+    params: SamplingParams
+    seed: int
+    problem: str = ""
+    index: int = 0
+    priority: int = 0
+    chunk: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStats:
+    """Statistics of a run of tokens, aligned with its token ids.
+
+    ``logprobs`` ``float32 [t]`` of the tokens themselves; ``top_ids`` ``int64 [t, k]`` and ``top_logprobs``
+    ``float32 [t, k]`` of the k most likely ones in falling order, where they were asked for.
+    """
+
+    logprobs: FloatArray
+    top_ids: IntArray | None = None
+    top_logprobs: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What serving a prompt cost: tokens found in the engine's prefix cache, and tokens computed."""
+
+    prompt_cached: int
+    prompt_computed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Newly sampled tokens of one request, ``int64 [t]``, t >= 0.
+
+    ``finish`` is set on the last delta only: "stop" (end-of-sequence, a stop token or a stop string, named by
+    ``stop_reason``; None is the end-of-sequence token) or "length". ``usage`` and ``prompt_stats`` come with
+    some delta, at the latest with the last. ``prompt_stats`` covers prompt positions 1..length-1 (the first
+    token has no probability). ``metadata`` is what a recording knows about its sample (``reward`` ...).
+    """
+
+    token_ids: IntArray
+    stats: TokenStats | None = None
+    finish: FinishReason | None = None
+    stop_reason: str | int | None = None
+    usage: Usage | None = None
+    prompt_stats: TokenStats | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do; strategies and the conformance tests ask instead of guessing.
+
+    ``token_ids``: real token ids of the model's tokenizer (otherwise a reversible approximation).
+    ``seeds``: equal seeds give equal tokens in an idle engine. ``deterministic``: equal bytes whatever the
+    batch neighbours, and a request advances only while its deltas are awaited. ``max_logprobs``: largest k.
+    ``cached_tokens``: usage tells cached from computed prompt tokens.
+    """
+
+    token_ids: bool = True
+    seeds: bool = True
+    deterministic: bool = False
+    max_logprobs: int = 0
+    prompt_logprobs: bool = False
+    cached_tokens: bool = True
+    stop_token_ids: bool = True
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back. ``decode(encode(text)) == text``, control tokens spelled out.
+
+    ``encode`` maps spelled-out control tokens (a tag of the model's vocabulary) to their ids and adds no
+    begin-of-sequence token. ``pieces`` gives the text of each id such that joining gives ``decode``'s result
+    except inside a character that spans tokens.
+    """
+
+    eos_ids: frozenset[int]
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int] | IntArray) -> str: ...
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Token ids of a conversation in the model's chat format, ready for the assistant's turn.
+
+        ``messages`` are ``{"role": "system" | "user" | "assistant", "content": text}``. If the last one is
+        the assistant's, it is left open, to be continued.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """What turns token ids into sampled tokens.
+
+    ``generate`` streams deltas; closing the iterator (``aclose``, or cancelling the task that awaits it)
+    aborts the request, and no token is sampled for it afterwards but those of the decoding step in flight.
+    It raises ``BackendError`` (``retryable`` where sending again can help) and ``PromptTooLong``.
+    ``describe`` goes to the run's manifest: model, engine and version, notes on what is not reproducible.
+    """
+
+    capabilities: Capabilities
+    tokenizer: Tokenizer
+    name: str
+    max_model_len: int | None
+
+    def generate(self, request: Request) -> AsyncIterator[Delta]: ...
+
+    def describe(self) -> Mapping[str, Any]: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,28 @@
+"""Errors that reach a user, each one sentence that names the cause and the way out."""
+
+
+class WidthwiseError(Exception):
+    """Base of every error raised on purpose; its text is what the command line prints."""
+
+
+class UsageError(WidthwiseError):
+    """The request itself is wrong: an unknown name, a bad argument, a malformed file."""
+
+
+class BackendError(WidthwiseError):
+    """A backend could not do what was asked.
+
+    ``retryable`` says whether the same request may succeed when it is sent again.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class PromptTooLong(BackendError):
+    """The prompt leaves no room for even one new token in the model's context."""
+
+
+class BudgetReached(WidthwiseError):
+    """Nothing more may be spent; raised when work is asked for after a limit was hit."""

@@ -1,0 +1,50 @@
+"""What strategies are composed of with ``|``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from widthwise.core.strategy import Strategy
+
+
+class Part:
+    """A sampler, pruner, budget or aggregator; ``a | b`` composes a strategy.
+
+    Parts are frozen dataclasses: their fields are their arguments, in Python and on the command line, and
+    ``str(part)`` is the command line's spelling.
+    """
+
+    __slots__ = ()
+
+    def __or__(self, other: Any) -> Strategy:
+        from widthwise.core.strategy import compose
+
+        return compose(self, other)
+
+    def __ror__(self, other: Any) -> Strategy:
+        from widthwise.core.strategy import compose
+
+        return compose(other, self)
+
+    def __str__(self) -> str:
+        return f"{spelling(type(self).__name__)}({', '.join(_arguments(self))})"
+
+
+def spelling(class_name: str) -> str:
+    """``BestOfN`` as the command line spells it: ``best_of_n``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
+
+
+def _arguments(part: Part) -> list[str]:
+    if not is_dataclass(part):
+        return []
+    shown = []
+    for field in fields(part):
+        value = getattr(part, field.name)
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if field.repr and value != default:
+            shown.append(f"{field.name}={value if isinstance(value, Part) else repr(value)}")
+    return shown

@@ -1,0 +1,58 @@
+"""A question with its reference answer, and the judge of answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question of a suite.
+
+    ``answer`` is the reference answer as text (LaTeX without enclosing dollars), or None where the
+    problem has no single reference (then only the suite's grader can judge). ``metadata`` holds what the
+    source says besides: ``level``, ``subject``, the ``numbers`` of a countdown problem.
+    """
+
+    id: str
+    text: str
+    answer: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("a problem needs a non-empty id")
+        if not self.text.strip():
+            raise ValueError(f"problem {self.id} has no text")
+
+
+class Grader(Protocol):
+    """Reads answers out of texts and judges them; a suite brings its own.
+
+    ``extract`` is cheap and synchronous. The other three may consult worker processes and are bounded in
+    time whatever the strings. A grader is safe to share between problems and tasks.
+    """
+
+    name: str
+
+    def extract(self, text: str) -> str | None:
+        """The final answer stated in a model's ``text``; None where none can be read."""
+        ...
+
+    async def equivalent(self, a: str, b: str) -> bool:
+        """Whether two predicted answers mean the same (they then vote together)."""
+        ...
+
+    async def correct(self, problem: Problem, answer: str) -> bool:
+        """Whether ``answer`` is right for ``problem``, by its reference."""
+        ...
+
+    async def valid(self, problem: Problem, answer: str) -> bool:
+        """Whether ``answer`` meets what can be checked without the reference answer.
+
+        Countdown: the expression uses the given numbers and hits the target. A plain mathematical answer:
+        it parses. Used by ``first_valid``.
+        """
+        ...

@@ -1,0 +1,119 @@
+"""The trace tree: segments of tokens, and traces as paths through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
+
+Origin = Literal["prompt", "sampled", "inserted"]
+
+Finish = Literal["stop", "length", "pruned", "budget", "aborted", "error"]
+"""Why a sampled segment ended. "stop" and "length" are the backend's words; "pruned" by a pruner, "budget" by a
+limit, "aborted" because the strategy left the stream, "error" because the request failed for good."""
+
+TraceId = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """A run of tokens with one origin.
+
+    ``token_ids`` ``int64 [t]`` are the truth, ``text`` is what they spell. ``stats`` covers sampled tokens.
+    ``finish`` is None for prompts, insertions and a segment still being sampled; ``reason`` says more: the stop
+    string or stop token, the pruner's words, the error's sentence. ``params`` is a digest of the request that
+    sampled it. ``metadata`` is what a recording knows (``reward`` ...).
+    """
+
+    origin: Origin
+    token_ids: IntArray
+    text: str
+    stats: TokenStats | None = None
+    finish: Finish | None = None
+    reason: str | int | None = None
+    seed: int | None = None
+    usage: Usage | None = None
+    params: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.stats is not None and len(self.stats.logprobs) != len(self.token_ids):
+            raise ValueError(f"{len(self.stats.logprobs)} logprobs for {len(self.token_ids)} tokens")
+        if self.finish is not None and self.origin != "sampled":
+            raise ValueError(f"a segment that was {self.origin} has no finish")
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """A path of segments from a prompt to a leaf; compares by identity, names itself by ``id``.
+
+    ``id`` is the position in the problem's tree: the root's number, then the child number at every fork.
+    ``sequential`` is the critical path: how many tokens had to be sampled one after the other before this
+    trace's end could be known, those of other traces that it waited for included.
+    """
+
+    id: TraceId
+    segment: Segment
+    parent: Trace | None = None
+    sequential: int = 0
+
+    @property
+    def path(self) -> list[Segment]:
+        """The segments from the prompt to this trace's end."""
+        segments, node = [], self
+        while True:
+            segments.append(node.segment)
+            if node.parent is None:
+                return segments[::-1]
+            node = node.parent
+
+    @property
+    def token_ids(self) -> IntArray:
+        """All token ids from the prompt's first on, ``int64 [length]``."""
+        return np.concatenate([s.token_ids for s in self.path])
+
+    @property
+    def completion(self) -> str:
+        """The text after the prompt: what was sampled and what was inserted."""
+        return "".join(s.text for s in self.path if s.origin != "prompt")
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens of this trace were sampled."""
+        return sum(len(s) for s in self.path if s.origin == "sampled")
+
+    @property
+    def logprobs(self) -> FloatArray:
+        """Log-probabilities of the sampled tokens, ``float32 [tokens]``; empty where none were recorded."""
+        known = [s.stats.logprobs for s in self.path if s.stats is not None]
+        return np.concatenate(known) if known else np.empty(0, np.float32)
+
+    @property
+    def finish(self) -> Finish | None:
+        """Why the trace ended; None while it grows."""
+        return self.segment.finish
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What recordings know about the segments, the latest word winning."""
+        merged: dict[str, Any] = {}
+        for segment in self.path:
+            merged.update(segment.metadata)
+        return merged
+
+    def __repr__(self) -> str:
+        text = self.completion
+        shown = text if len(text) <= 60 else f"{text[:28]} … {text[-28:]}"
+        return f"Trace({name(self.id)}, {self.finish or 'open'}, {self.tokens} tokens, {shown!r})"
+
+
+def name(trace_id: TraceId) -> str:
+    """A trace id as people and the store write it: ``0.3.1``."""
+    return ".".join(map(str, trace_id))

@@ -1,0 +1,34 @@
+"""Stop sampling once the vote cannot change any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from widthwise.core.part import Part
+from widthwise.core.pruner import GO_ON, Verdict
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class StopWhenDecided(Part):
+    """Ends a draw when the leading answer's lead is larger than the number of traces still to come.
+
+    The majority vote over all traces would give the same answer, whatever the rest say: nothing but tokens
+    is lost. (Each trace still running can add at most one vote to the runner-up.)
+    """
+
+    @property
+    def every(self) -> int | None:
+        return None
+
+    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+        votes = sorted((len(c.traces) for c in await session.classes(finished)), reverse=True)
+        if not votes:
+            return GO_ON
+        outstanding = total - len(finished)
+        lead = votes[0] - (votes[1] if len(votes) > 1 else 0)
+        if lead <= outstanding:
+            return GO_ON
+        return Verdict(decided=True, reason=f"decided: {lead} votes ahead, {outstanding} to come")

@@ -1,0 +1,32 @@
+"""Best-of-N: independent samples of one prompt, for a vote or a choice by score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class BestOfN(Part):
+    """``n`` independent traces, each with its own derived seed, sharing the prompt's cache.
+
+    Self-consistency (Wang et al., arXiv 2203.11171) with a vote behind it, verifier re-ranking (Cobbe et al.,
+    arXiv 2110.14168) with a choice by score. Pruners and budgets may stop the rest at any token.
+    """
+
+    n: int = 16
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n must be at least 1, not {self.n}")
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        return await session.sample(
+            session.root, self.n, temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens
+        )

@@ -1,0 +1,23 @@
+"""One sample: the baseline every other strategy is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class Single(Part):
+    """One trace per problem; needs no aggregator."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        return await session.sample(
+            session.root, temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens
+        )

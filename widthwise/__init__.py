@@ -1,0 +1,64 @@
+"""Parallel test-time reasoning: spend an inference budget in width and measure what it buys.
+
+>>> import widthwise as ww
+>>> result = ww.solve("Compute (17 + 5) * 3 - 48.", ww.BestOfN(16) | ww.MajorityVote())
+>>> result.answer, result.ledger.sampled  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from widthwise.core.answer import Answer, AnswerClass, elect
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.budget import Budget, Ledger
+from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
+from widthwise.core.part import Part
+from widthwise.core.problem import Grader, Problem
+from widthwise.core.pruner import Verdict
+from widthwise.core.session import Session
+from widthwise.core.strategy import Result, Strategy
+from widthwise.core.trace import Segment, Trace
+from widthwise.parts import (
+    BestBy,
+    BestOfN,
+    FirstValid,
+    MajorityVote,
+    Single,
+    StopWhenDecided,
+    WeightedVote,
+)
+from widthwise.solving import solve, solve_async
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "AnswerClass",
+    "Backend",
+    "BackendError",
+    "BestBy",
+    "BestOfN",
+    "Budget",
+    "BudgetReached",
+    "FirstValid",
+    "Grader",
+    "Ledger",
+    "MajorityVote",
+    "Part",
+    "Problem",
+    "PromptTooLong",
+    "Result",
+    "SamplingParams",
+    "Segment",
+    "Session",
+    "Single",
+    "StopWhenDecided",
+    "Strategy",
+    "Trace",
+    "UsageError",
+    "Verdict",
+    "WeightedVote",
+    "WidthwiseError",
+    "elect",
+    "solve",
+    "solve_async",
+]

@@ -1,0 +1,127 @@
+"""One problem, one strategy, one answer: the shortest way in from Python."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.budget import Budget
+from widthwise.core.composition import parse_strategy
+from widthwise.core.problem import Grader, Problem
+from widthwise.core.reward import RewardModel
+from widthwise.core.scheduler import Scheduler
+from widthwise.core.session import Session, Setting
+from widthwise.core.strategy import Result, Strategy, as_strategy
+from widthwise.models.formats import BOXED, format_for
+from widthwise.parts import PARTS
+
+T = TypeVar("T")
+
+
+def solve(
+    problem: str | Problem,
+    strategy: Any = "best_of_n(n=16) | majority_vote()",
+    model: str | Backend = "reasoner",
+    *,
+    budget: Budget | None = None,
+    seed: int = 0,
+    grader: Grader | None = None,
+    reward_model: RewardModel | None = None,
+    backend_args: Mapping[str, Any] | None = None,
+    **params: Any,
+) -> Result:
+    """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
+
+    ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command line's text for one.
+    ``model`` is what ``--model`` takes, or an open backend. ``params`` are fields of ``SamplingParams``. Raises
+    ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had.
+    """
+    return run_sync(
+        solve_async(
+            problem,
+            strategy,
+            model,
+            budget=budget,
+            seed=seed,
+            grader=grader,
+            reward_model=reward_model,
+            backend_args=backend_args,
+            **params,
+        )
+    )
+
+
+async def solve_async(
+    problem: str | Problem,
+    strategy: Any = "best_of_n(n=16) | majority_vote()",
+    model: str | Backend = "reasoner",
+    *,
+    budget: Budget | None = None,
+    seed: int = 0,
+    grader: Grader | None = None,
+    reward_model: RewardModel | None = None,
+    backend_args: Mapping[str, Any] | None = None,
+    **params: Any,
+) -> Result:
+    """``solve`` for programs that are ``async`` themselves."""
+    from widthwise.evals.grading import MathGrader
+    from widthwise.opening import open_backend
+
+    chosen = as_any_strategy(strategy)
+    if isinstance(model, str):
+        backend = await open_backend(model, backend_args or {})
+        async with _closing(backend):
+            return await solve_async(
+                problem, chosen, backend, budget=budget, seed=seed, grader=grader, reward_model=reward_model, **params
+            )
+    setting = Setting(
+        Scheduler(model),
+        grader or MathGrader(),
+        format_for(model.name),
+        params=SamplingParams(**params),
+        instruction=BOXED,
+        seed=seed,
+        reward_model=reward_model,
+    )
+    asked = problem if isinstance(problem, Problem) else Problem("problem", problem)
+    session = Session(asked, setting, budget=budget or chosen.budget, pruners=chosen.pruners)
+    return await chosen.run(session)
+
+
+def as_any_strategy(strategy: Any) -> Strategy:
+    """A strategy from a value or from the command line's text."""
+    return parse_strategy(strategy, PARTS) if isinstance(strategy, str) else as_strategy(strategy)
+
+
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, also where an event loop is running already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    done: list[T | BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(asyncio.run(work))
+        except BaseException as error:
+            done.append(error)
+
+    thread = threading.Thread(target=run, name="widthwise")
+    thread.start()
+    thread.join()
+    if isinstance(done[0], BaseException):
+        raise done[0]
+    return done[0]
+
+
+@asynccontextmanager
+async def _closing(backend: Backend) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await backend.close()
