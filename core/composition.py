@@ -95,6 +95,8 @@ def _called(name: str, make: Callable[..., Any], call: ast.Call, parts: Parts) -
         raise UsageError(f"{name}: ** is not allowed; write the arguments out")
     positional = [_value(name, node, parts) for node in call.args]
     named = {str(k.arg): _value(name, k.value, parts) for k in call.keywords}
+    if len(named) < len(call.keywords):
+        raise UsageError(f"{name}: an argument is given twice")
     signature = inspect.signature(make)
     unknown = [key for key in named if key not in signature.parameters]
     if unknown:

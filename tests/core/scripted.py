@@ -1,0 +1,126 @@
+"""A backend that says what a test wrote down, so that the session's own behaviour can be tested to the token."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import Capabilities, Delta, Request, SamplingParams, TokenStats, Usage
+from widthwise.core.problem import Problem
+from widthwise.core.prompt import PromptFormat
+from widthwise.core.scheduler import Retry, Scheduler
+from widthwise.core.session import Session, Setting
+from widthwise.core.stopping import StopMatcher
+
+
+class Characters:
+    """One token a character; the id is the code point."""
+
+    eos_ids = frozenset({0})
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(c) for c in text]
+
+    def decode(self, ids: Any) -> str:
+        return "".join(chr(i) for i in ids)
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        return self.encode("".join(m["content"] for m in messages) + "\n")
+
+
+class Scripted:
+    """Serves ``texts[index]``, one end-of-sequence token behind it.
+
+    Behind a prompt that already holds part of the text, it goes on from there. ``faults`` maps an attempt's
+    running number to how many deltas it delivers before it raises the given error. Not deterministic, it
+    pushes a delta whenever the loop gives it a turn.
+    """
+
+    max_model_len = None
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        *,
+        deterministic: bool = True,
+        faults: Mapping[int, tuple[int, Exception]] | None = None,
+    ) -> None:
+        self.name = "scripted"
+        self.capabilities = Capabilities(deterministic=deterministic)
+        self.tokenizer = Characters()
+        self.requests: list[Request] = []
+        self.generated = 0
+        self.closed = 0
+        self._texts = texts
+        self._faults = faults or {}
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        attempt = len(self.requests)
+        self.requests.append(request)
+        deliver, error = self._faults.get(attempt, (-1, None))
+        said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
+        ids = self.tokenizer.encode(self._texts[request.index % len(self._texts)] + "\0")[len(said) :]
+        matcher, finish, start = StopMatcher(self.tokenizer, request.params), None, 0
+        limit = request.params.max_tokens or len(ids)
+        try:
+            while finish is None:
+                await asyncio.sleep(0)
+                if error is not None and deliver == 0:
+                    raise error
+                deliver -= 1
+                part = ids[start : min(start + request.chunk, limit)]
+                stop = matcher.feed(part)
+                part = part[: stop.keep] if stop else part
+                start += len(part)
+                self.generated += len(part)
+                finish = "stop" if stop else "length" if start >= limit else None
+                yield Delta(
+                    np.array(part, np.int64),
+                    stats=TokenStats(np.full(len(part), -0.5, np.float32)),
+                    finish=finish,  # type: ignore[arg-type]
+                    stop_reason=stop.reason if stop else None,
+                    usage=Usage(0, len(request.prompt)) if start == len(part) else None,
+                )
+        finally:
+            self.closed += 1
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"engine": "scripted"}
+
+    async def close(self) -> None: ...
+
+
+class PlainGrader:
+    """Answers are what stands behind ``=``; they agree when their numbers do."""
+
+    name = "plain"
+
+    def extract(self, text: str) -> str | None:
+        found = re.findall(r"=\s*(-?[\d.]+)", text)
+        return found[-1] if found else None
+
+    async def equivalent(self, a: str, b: str) -> bool:
+        return float(a) == float(b)
+
+    async def correct(self, problem: Problem, answer: str) -> bool:
+        return problem.answer is not None and await self.equivalent(problem.answer, answer)
+
+    async def valid(self, problem: Problem, answer: str) -> bool:
+        return float(answer) >= 0
+
+
+def session(backend: Any, *, width: int = 256, attempts: int = 4, seed: int = 0, **options: Any) -> Session:
+    """A session on one small problem against ``backend``; ``options`` as of ``Session``."""
+    setting = Setting(
+        Scheduler(backend, retry=Retry(attempts=attempts, first_delay=0.0)),
+        PlainGrader(),
+        PromptFormat("plain"),
+        params=SamplingParams(),
+        seed=seed,
+        width=width,
+    )
+    return Session(Problem("p1", "1+1?", "2"), setting, **options)
