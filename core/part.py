@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,12 +39,8 @@ def spelling(class_name: str) -> str:
 
 
 def _arguments(part: Part) -> list[str]:
+    """Every argument that says something, defaults too: what a manifest records must not change with a default."""
     if not is_dataclass(part):
         return []
-    shown = []
-    for field in fields(part):
-        value = getattr(part, field.name)
-        default = field.default_factory() if field.default_factory is not MISSING else field.default
-        if field.repr and value != default:
-            shown.append(f"{field.name}={value if isinstance(value, Part) else repr(value)}")
-    return shown
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return [f"{name}={v if isinstance(v, Part) else repr(v)}" for name, v in values.items() if v is not None]

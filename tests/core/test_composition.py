@@ -39,7 +39,7 @@ def test_positional_arguments_missing_brackets_and_odd_spacing() -> None:
         ("best_of_n(n=4", ["no part of a strategy"]),
         ("", ["no part of a strategy"]),
         ("best_of_n(4) |", ["no part of a strategy"]),
-        ("majority_vote() | best_of_n(4)", ["majority_vote()", "begin with a sampler"]),
+        ("majority_vote() | best_of_n(4)", ["majority_vote(", "begin with a sampler"]),
         ("best_of_n(4) | single()", ["single()", "at the beginning only"]),
         ("best_of_n(4) | majority_vote() | first_valid()", ["nothing can stand behind"]),
         ("best_of_n(4) | budget(tokens=1) | budget(samples=1)", ["one budget"]),
