@@ -1,0 +1,148 @@
+"""Chat templates of Hugging Face checkpoints, rendered without the transformers library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from widthwise.core.errors import UsageError
+
+Messages = Sequence[Mapping[str, str]]
+
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+# Put behind an open assistant turn and cut at: whatever a template writes after the content goes with it.
+_CUT = "\ue000widthwise-open-turn\ue000"
+
+
+class ChatTemplate:
+    """One model's chat format: a Jinja template by the Hugging Face conventions.
+
+    ``special_tokens`` are the texts a template may name: ``{"bos_token": "<s>", ...}``.
+    """
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
+        self.source = source
+        self.special_tokens = dict(special_tokens or {})
+        try:
+            self._template = _environment().from_string(source)
+        except TemplateError as error:
+            raise UsageError(f"the model's chat template is not valid Jinja: {error}") from error
+
+    @classmethod
+    def from_folder(cls, path: str | Path) -> ChatTemplate | None:
+        """The template of a checkpoint folder, or None where it has none.
+
+        It stands in ``chat_template.jinja`` or under ``chat_template`` in ``tokenizer_config.json``.
+        """
+        folder = Path(path)
+        config = _read_json(folder / "tokenizer_config.json")
+        named = _read_json(folder / "special_tokens_map.json")
+        file = folder / "chat_template.jinja"
+        source = file.read_text(encoding="utf-8") if file.is_file() else _default(config.get("chat_template"))
+        if source is None:
+            return None
+        return cls(source, special_tokens({**named, **config}))
+
+    def render(
+        self, messages: Messages, *, add_generation_prompt: bool = False, continue_final_message: bool = False
+    ) -> str:
+        """The conversation as the model's text, control tokens spelled out.
+
+        ``add_generation_prompt`` opens an assistant turn; ``continue_final_message`` leaves the last message
+        open, so that sampling continues it. Raises UsageError for a conversation that the template refuses.
+        """
+        if not continue_final_message:
+            return self._render(messages, add_generation_prompt)
+        *earlier, last = messages
+        text = self._render([*earlier, {**last, "content": last["content"] + _CUT}], False)
+        if _CUT not in text:
+            raise UsageError("the model's chat template drops the last message, so it cannot be continued")
+        return text[: text.rindex(_CUT)]
+
+    def prompt(self, messages: Messages) -> str:
+        """The conversation ready for the assistant's turn; a last message of the assistant is left open."""
+        is_open = bool(messages) and messages[-1]["role"] == "assistant"
+        return self.render(messages, add_generation_prompt=not is_open, continue_final_message=is_open)
+
+    def _render(self, messages: Messages, add_generation_prompt: bool) -> str:
+        try:
+            return self._template.render(
+                messages=[dict(m) for m in messages],
+                add_generation_prompt=add_generation_prompt,
+                tools=None,
+                documents=None,
+                **self.special_tokens,
+            )
+        except TemplateError as error:
+            raise UsageError(f"the model's chat template refuses the conversation: {error}") from error
+
+
+def plain_chat(messages: Messages) -> str:
+    """A conversation for a model without a chat template: the contents, joined by blank lines."""
+    return "\n\n".join(m["content"] for m in messages)
+
+
+def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    """Texts of the special tokens that a ``tokenizer_config.json`` names, ``{"bos_token": "<s>", ...}``."""
+    named = {name: config.get(name) for name in _SPECIAL_TOKENS}
+    texts = {name: token["content"] if isinstance(token, dict) else token for name, token in named.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _default(entry: Any) -> str | None:
+    """The template of a ``chat_template`` entry: one text, or a list of named ones with a "default"."""
+    if isinstance(entry, list):
+        named = {t["name"]: t["template"] for t in entry}
+        return named.get("default")
+    return entry if isinstance(entry, str) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid JSON: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Jinja as the checkpoints expect it; sandboxed, since a template comes with downloaded weights."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, loopcontrols]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
+    return environment
+
+
+class _GenerationBlock(Extension):
+    """``{% generation %}`` marks assistant text for training masks; here it only passes its body through."""
+
+    tags = {"generation"}  # noqa: RUF012  (jinja2 declares it so)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("_pass_through"), [], [], body).set_lineno(line)
+
+    def _pass_through(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
+def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, sort_keys: bool = False) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)

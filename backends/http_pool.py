@@ -1,0 +1,64 @@
+"""Which server of a pool gets a request: the one that holds the problem's prefix, while it can take it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+# A server keeps its problems until it has this many requests and twice its share of the pool's.
+_ENOUGH_REQUESTS = 32
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """One server of a pool: ``url`` ends in ``/v1``. It is put aside for growing pauses while it fails."""
+
+    url: str
+    in_flight: int = 0
+    failures: int = 0
+    aside_until: float = 0.0
+
+    @property
+    def healthy(self) -> bool:
+        return time.monotonic() >= self.aside_until
+
+    def failed(self) -> None:
+        """Put the server aside; failures of requests that were in flight together count once."""
+        if self.healthy:
+            self.failures += 1
+            self.aside_until = time.monotonic() + min(_FIRST_PAUSE * 2.0 ** (self.failures - 1), _LONGEST_PAUSE)
+
+    def succeeded(self) -> None:
+        self.failures, self.aside_until = 0, 0.0
+
+
+class Pool:
+    """Rendezvous hashing: every problem ranks the servers in an order of its own.
+
+    All requests of a problem go to the first of its order, so that the tree's prefixes meet in one KV cache;
+    when that server fails or has far more than its share, to the next.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.servers = [Server(url) for url in urls]
+
+    def candidates(self, problem: str) -> list[Server]:
+        """All servers, the one to try first in front; those that are put aside come last."""
+        ranked = sorted(self.servers, key=lambda server: _rank(server.url, problem))
+        return sorted(ranked, key=self._reluctance)
+
+    def _reluctance(self, server: Server) -> tuple[int, float]:
+        if not server.healthy:
+            return 2, server.aside_until
+        return int(self._overloaded(server)), 0.0
+
+    def _overloaded(self, server: Server) -> bool:
+        share = sum(s.in_flight for s in self.servers) / len(self.servers)
+        return server.in_flight > max(_ENOUGH_REQUESTS, 2 * share)
+
+
+def _rank(url: str, problem: str) -> bytes:
+    return hashlib.blake2b(f"{url}\0{problem}".encode(), digest_size=8).digest()

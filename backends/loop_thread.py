@@ -1,0 +1,103 @@
+"""An event loop of one's own in a thread, for engines that outlive the caller's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from widthwise.core.errors import BackendError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    error: Exception | None = None
+
+
+class LoopThread:
+    """Runs coroutines and async generators in a daemon thread's event loop.
+
+    An engine or a connection is bound to the loop it was started in, while a caller may come with several
+    loops in turn (each ``asyncio.run`` is a new one). The work is done here; callers only pick up the results.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    def call(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """The result of ``work``, waited for with the calling thread blocked (at most ``timeout`` seconds)."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    async def stream(self, source: AsyncGenerator[T, None]) -> AsyncIterator[T]:
+        """The items of ``source``, which runs in the thread; closing this iterator closes it there.
+
+        Raises BackendError when ``end_streams`` is called before the source's end.
+        """
+        if self._closing:
+            raise BackendError("the backend has been closed")
+        items: asyncio.Queue[T | _End] = asyncio.Queue()
+        pump = asyncio.run_coroutine_threadsafe(self._pump(source, asyncio.get_running_loop(), items), self._loop)
+        try:
+            while not isinstance(item := await items.get(), _End):
+                yield item
+        finally:
+            pump.cancel()
+        if item.error is not None:
+            raise item.error
+
+    def end_streams(self, timeout: float = 5.0) -> None:
+        """Close every stream that runs and begin no other; returns when they are closed."""
+        self._closing = True
+        with suppress(TimeoutError):
+            self.call(self._end_streams(), timeout)
+
+    def stop(self) -> None:
+        """End everything that still runs, the loop and its thread."""
+        self.end_streams()
+        with suppress(TimeoutError):
+            self.call(self._end_tasks(), timeout=5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _end_streams(self) -> None:
+        await _cancelled(self._streams)
+
+    async def _end_tasks(self) -> None:
+        await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})
+
+    async def _pump(
+        self, source: AsyncGenerator[T, None], target: asyncio.AbstractEventLoop, items: asyncio.Queue[T | _End]
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        end = _End(BackendError("the backend was closed while the request ran"))
+        try:
+            async with aclosing(source):
+                async for item in source:
+                    target.call_soon_threadsafe(items.put_nowait, item)
+            end = _End()
+        except Exception as error:
+            end = _End(error)
+        finally:
+            self._streams.discard(task)
+            with suppress(RuntimeError):  # the caller's loop is gone: nobody waits
+                target.call_soon_threadsafe(items.put_nowait, end)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[Any] | None]) -> None:
+    left = [task for task in tasks if task is not None]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)

@@ -1,0 +1,242 @@
+"""The replay backend: recorded generations served token by token, as if they were sampled now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from widthwise.backends.pieces import PieceTokenizer
+from widthwise.core.backend import Capabilities, Delta, FinishReason, IntArray, Request, Tokenizer, TokenStats, Usage
+from widthwise.core.errors import BackendError
+from widthwise.core.recording import Recording, Sample, token_ends
+from widthwise.core.stopping import StopMatcher
+
+_PROMPT_END = 2**62
+"""Ends the prompts that ``chat`` makes, and spells nothing. No tokenizer and no hash of pieces gives this id out."""
+
+_LABELS = frozenset({"correct", "published_correct", "answer"})
+"""What a recording knows from the reference answer: strategies must not see it."""
+
+_KEPT = 256
+"""Problems whose samples are held as tokens at a time."""
+
+
+class ReplayBackend:
+    """Serves ``recordings`` (by problem id) on demand, so that limits, aborts and pruning act on them.
+
+    A request gets the sample of its ``index`` among those recorded for its ``problem``; behind a prefix, among
+    those that begin with the prefix. A request for more samples than were recorded, for an unknown problem, or
+    behind inserted text that no sample holds raises ``BackendError``. Prompts are recognised by the mark that
+    ``tokenizer.chat`` puts at their end; of several prompts about one problem (a strategy may ask a model to
+    refine its drafts) the shortest is the problem's own, and only that one was recorded. A prompt without the
+    mark counts as a new one unless it begins with one seen before.
+
+    Tokens are the recorded ones where the recording says where they end; else those of ``tokenizer``; else the
+    pieces of ``PieceTokenizer``, an approximation that is the same for every strategy. Log-probabilities come
+    where they were recorded with the tokens, and ``Delta.metadata`` holds what else the recording says of a
+    sample, but for labels made with the reference answer. ``on_close`` lets go of what ``recordings`` holds.
+    """
+
+    max_model_len: int | None = None
+
+    def __init__(
+        self,
+        recordings: Mapping[str, Recording],
+        *,
+        name: str = "replay",
+        tokenizer: Tokenizer | None = None,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.capabilities = Capabilities(token_ids=tokenizer is not None, deterministic=True, max_logprobs=20)
+        self._cutter = ReplayTokenizer(tokenizer or PieceTokenizer())
+        self.tokenizer: Tokenizer = self._cutter
+        self._recordings = recordings
+        self._on_close = on_close
+        self._exact = tokenizer is not None
+        self._reels = lru_cache(_KEPT)(self._load)
+        self._own_prompts: dict[str, str] = {}
+        self._plain_prompts: dict[str, list[IntArray]] = {}
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        """Stream the rest of the recorded sample that ``request`` asks for."""
+        if request.params.prompt_logprobs is not None:
+            raise BackendError("a replay has no log-probabilities of prompts")
+        reel, begin = self._find(request)
+        end, finish, reason = self._end(reel, begin, request)
+        first = request.index == 0 and begin == 0
+        usage = Usage(0 if first else len(request.prompt), len(request.prompt) if first else 0)
+        for at in range(begin, max(end, begin + 1), request.chunk):
+            part = slice(at, min(at + request.chunk, end))
+            over = part.stop == end
+            await asyncio.sleep(0)
+            yield Delta(
+                reel.ids[part],
+                stats=_cut(reel.stats, part, request.params.logprobs),
+                finish=finish if over else None,
+                stop_reason=reason if over else None,
+                usage=usage if at == begin else None,
+                metadata=reel.metadata if over else {},
+            )
+
+    def describe(self) -> Mapping[str, Any]:
+        return {
+            "backend": "replay",
+            "model": self.name,
+            "tokens": "of the recording where it has them, else "
+            + ("of the tokenizer given" if self._exact else "pieces of text, an approximation"),
+        }
+
+    async def close(self) -> None:
+        self._reels.cache_clear()
+        self._on_close()
+
+    def _find(self, request: Request) -> tuple[_Reel, int]:
+        """The sample asked for, and how many of its tokens the prompt holds already."""
+        problem = request.problem
+        prefix = self._behind_prompt(request)
+        positions = [(reel, reel.position(prefix, self.tokenizer)) for reel in self._reels(problem)]
+        matches = [(reel, at) for reel, at in positions if at is not None]
+        if request.index < len(matches):
+            return matches[request.index]
+        if not matches:
+            raise BackendError(f"no recorded sample of problem {problem} goes on from this text: a replay cannot "
+                               "answer what was inserted")  # fmt: skip
+        begun = " that begin like this" if len(prefix) else ""
+        raise BackendError(
+            f"problem {problem} has {len(matches)} recorded samples{begun}, sample {request.index + 1} was asked "
+            "for: lower n"
+        )
+
+    def _behind_prompt(self, request: Request) -> IntArray:
+        """The tokens of the request that stand behind the problem's own prompt."""
+        marks = np.flatnonzero(request.prompt == _PROMPT_END)
+        if not len(marks):
+            return self._behind_plain_prompt(request)
+        prompt, prefix = request.prompt[: marks[0]], request.prompt[marks[0] + 1 :]
+        asked = self.tokenizer.decode(prompt)
+        if self._own_prompts.setdefault(request.problem, self._own_prompt(request.problem, asked)) != asked:
+            raise BackendError(
+                f"a replay has answers to problem {request.problem} itself, not to other prompts about it: this "
+                "strategy needs a model"
+            )
+        return prefix
+
+    def _own_prompt(self, problem: str, asked: str) -> str:
+        text = self._recording(problem).problem.text
+        about = [said for said in self._cutter.conversations if text in said]
+        return min(about, key=len, default=asked)
+
+    def _behind_plain_prompt(self, request: Request) -> IntArray:
+        seen = self._plain_prompts.setdefault(request.problem, [])
+        for known in seen:
+            if np.array_equal(request.prompt[: len(known)], known):
+                return request.prompt[len(known) :]
+        seen.append(request.prompt)
+        return request.prompt[:0]
+
+    def _end(self, reel: _Reel, begin: int, request: Request) -> tuple[int, FinishReason, str | int | None]:
+        """Where the stream ends (a position in the sample), and why."""
+        limit = request.params.max_tokens
+        end = len(reel.ids) if limit is None else min(begin + limit, len(reel.ids))
+        stop = StopMatcher(self.tokenizer, request.params).feed(reel.ids[begin:end].tolist())
+        if stop is not None:
+            return begin + stop.keep, "stop", stop.reason
+        return end, reel.finish if end == len(reel.ids) else "length", None
+
+    def _recording(self, problem: str) -> Recording:
+        recording = self._recordings.get(problem)
+        if recording is None:
+            raise BackendError(f"{self.name} has no problem {problem!r}: evaluate the problems it was recorded on")
+        return recording
+
+    def _load(self, problem: str) -> list[_Reel]:
+        samples = self._recording(problem).samples
+        # In an export of a run, samples of other prompts than the problem's own have a root of their own.
+        own = [s for s in samples if s.trace is None or s.trace.startswith("0.")]
+        return [self._reel(sample) for sample in own if sample.finish != "error"]
+
+    def _reel(self, sample: Sample) -> _Reel:
+        inner = self._cutter.inner
+        stats, ends = sample.stats, sample.token_ends
+        if ends is not None and isinstance(inner, PieceTokenizer):
+            ids = inner.intern(_pieces(sample.text, ends))
+        elif ends is not None and sample.token_ids is not None and inner.decode(sample.token_ids) == sample.text:
+            ids = sample.token_ids.tolist()
+        else:
+            ids, stats, ends = inner.encode(sample.text), None, None
+        finish: FinishReason = "stop" if sample.finish in (None, "stop") else "length"
+        metadata = {k: v for k, v in sample.metadata.items() if k not in _LABELS}
+        return _Reel(sample.text, np.array(ids, np.int64), ends, stats, finish, metadata)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reel:
+    """A recorded sample as tokens; ``ends`` (of the tokens in the text) and ``stats`` where they were recorded."""
+
+    text: str
+    ids: IntArray
+    ends: IntArray | None
+    stats: TokenStats | None
+    finish: FinishReason
+    metadata: Mapping[str, Any]
+
+    def position(self, prefix: IntArray, tokenizer: Tokenizer) -> int | None:
+        """How many of the sample's tokens ``prefix`` stands for; None if the sample does not begin with it."""
+        if np.array_equal(self.ids[: len(prefix)], prefix):
+            return len(prefix)
+        # The same text cut otherwise: text that a strategy inserted, and inserted when this was recorded.
+        text = tokenizer.decode(prefix)
+        if not text or not self.text.startswith(text):
+            return None
+        ends = token_ends(tokenizer, self.ids, self.text) if self.ends is None else self.ends
+        if ends is None:
+            return None
+        last = int(np.searchsorted(ends, len(text)))
+        return last + 1 if ends[last] == len(text) else None
+
+
+class ReplayTokenizer:
+    """The tokenizer underneath, with a mark behind every prompt that ``chat`` makes."""
+
+    def __init__(self, inner: Tokenizer) -> None:
+        self.inner = inner
+        self.eos_ids = inner.eos_ids
+        self.conversations: dict[str, None] = {}
+
+    def encode(self, text: str) -> list[int]:
+        return self.inner.encode(text)
+
+    def decode(self, ids: Sequence[int] | IntArray) -> str:
+        return self.inner.decode([i for i in map(int, ids) if i != _PROMPT_END])
+
+    def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
+        """The text of each id."""
+        return [self.decode([i]) for i in ids]
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """The conversation's tokens, and the mark; the text of an open assistant turn stands behind the mark."""
+        is_open = bool(messages) and messages[-1]["role"] == "assistant"
+        asked = messages[:-1] if is_open else messages
+        ids = self.inner.chat(asked)
+        self.conversations[self.inner.decode(ids)] = None
+        return [*ids, _PROMPT_END, *(self.encode(messages[-1]["content"]) if is_open else ())]
+
+
+def _pieces(text: str, ends: IntArray) -> list[str]:
+    begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+    return [text[a:b] for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+
+def _cut(stats: TokenStats | None, part: slice, k: int | None) -> TokenStats | None:
+    """The part's statistics, with as many of the most likely tokens as were asked for and recorded."""
+    if stats is None or k is None:
+        return None
+    if not k or stats.top_ids is None or stats.top_logprobs is None:
+        return TokenStats(stats.logprobs[part])
+    return TokenStats(stats.logprobs[part], stats.top_ids[part, :k], stats.top_logprobs[part, :k])

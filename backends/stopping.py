@@ -1,0 +1,3 @@
+from widthwise.core.stopping import Stop, StopMatcher
+
+__all__ = ["Stop", "StopMatcher"]

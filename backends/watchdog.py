@@ -1,0 +1,36 @@
+"""Ends helper processes when this process is killed without a chance to do it itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+# Waits on a pipe that only our process holds open. A line means that all was shut down in order; the end of
+# the pipe means that we are gone: the processes are asked to stop, and after a grace period made to.
+_SCRIPT = 'read -r _ || { kill "$@"; sleep 5; kill -9 "$@"; } 2>/dev/null'
+
+
+class Watchdog:
+    """Kills ``pids`` when this process ends in whatever way, SIGKILL included, before ``dismiss``.
+
+    vLLM's engine core otherwise outlives a killed parent and keeps the GPU's memory. Does nothing where
+    there is no POSIX shell.
+    """
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.name == "posix" and pids:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT, "watchdog", *map(str, pids)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for us, not for the watchdog
+            )
+
+    def dismiss(self) -> None:
+        """The processes are gone, or are no longer to be watched."""
+        if self._process is not None:
+            self._process.communicate(b"\n", timeout=5)
+            self._process = None

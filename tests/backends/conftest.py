@@ -1,0 +1,113 @@
+"""The backends under test, each started once per session and only when a test asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.backends.conformance import MESSAGES, PROBLEM, Sampled, Subject
+from tests.backends.servers import CPU_ENVIRONMENT, MODEL, need_vllm, own_server, vllm_server
+from widthwise.backends.http import HTTPBackend
+from widthwise.core.backend import Backend
+from widthwise.core.problem import Problem
+from widthwise.core.recording import Recording, Sample, token_ends
+
+BACKENDS = ["embedded", "vllm", "http", "http_text", "replay"]
+
+
+@pytest.fixture(params=BACKENDS)
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """Every backend in turn."""
+    found: Subject = request.getfixturevalue(f"{request.param}_subject")
+    return found
+
+
+@pytest.fixture(scope="session")
+def embedded_subject() -> Iterator[Subject]:
+    embedded = pytest.importorskip("widthwise.backends.embedded", reason="the embedded backend is not there yet")
+    backend = embedded.EmbeddedBackend(MODEL)
+    yield Subject(backend, lambda: int(backend._engine.busy))
+    asyncio.run(backend.close())
+
+
+@pytest.fixture(scope="session")
+def vllm_subject() -> Iterator[Subject]:
+    backend = start_vllm()
+    yield Subject(backend, lambda: int(backend._engine.get_num_unfinished_requests()))  # type: ignore[attr-defined]
+    asyncio.run(backend.close())
+
+
+def start_vllm() -> Backend:
+    need_vllm()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CPU_ENVIRONMENT.items():
+            patch.setenv(name, value)
+        from widthwise.backends.vllm import VLLMBackend
+
+        return VLLMBackend(str(MODEL), kv_cache_memory_bytes=1 << 28, max_num_seqs=128)
+
+
+@pytest.fixture(scope="session")
+def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with vllm_server(tmp_path_factory.mktemp("vllm") / "server.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def http_subject(vllm_url: str) -> Iterator[Subject]:
+    backend = HTTPBackend(vllm_url)
+    yield Subject(backend, lambda: _gauge(vllm_url, "vllm:num_requests_running"))
+    asyncio.run(backend.close())
+
+
+@pytest.fixture(scope="session")
+def text_url() -> Iterator[str]:
+    with own_server("text_server.py") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def http_text_subject(text_url: str) -> Iterator[Subject]:
+    backend = HTTPBackend(text_url)
+    yield Subject(backend, lambda: int(json.loads(_read(f"{text_url}/running"))["running"]))
+    asyncio.run(backend.close())
+
+
+@pytest.fixture(scope="session")
+def replay_subject(embedded_subject: Subject) -> Iterator[Subject]:
+    """Sixty-four samples of the embedded backend, recorded with their tokens."""
+    replay = pytest.importorskip("widthwise.backends.replay", reason="the replay backend is not there yet")
+    backend = replay.ReplayBackend(
+        {PROBLEM: _recording(embedded_subject)}, tokenizer=embedded_subject.backend.tokenizer
+    )
+    yield Subject(backend, lambda: 0)
+    asyncio.run(backend.close())
+
+
+def _recording(source: Subject) -> Recording:
+    async def draw() -> list[Sample]:
+        drawn = await asyncio.gather(*(source.sample(max_tokens=None, seed=i, index=i, logprobs=3) for i in range(64)))
+        return [_recorded(sampled) for sampled in drawn]
+
+    return Recording(Problem(PROBLEM, MESSAGES[0]["content"], "45"), tuple(asyncio.run(draw())))
+
+
+def _recorded(sampled: Sampled) -> Sample:
+    ids = np.array(sampled.ids, np.int64)
+    ends = token_ends(sampled.backend.tokenizer, ids, sampled.text)
+    return Sample(sampled.text, finish=sampled.finish, token_ids=ids, token_ends=ends, stats=sampled.all_stats)
+
+
+def _gauge(url: str, name: str) -> int:
+    lines = _read(f"{url}/metrics").splitlines()
+    return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)))
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return str(response.read().decode())

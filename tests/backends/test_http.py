@@ -1,0 +1,155 @@
+"""The HTTP backend's own affairs: pools, failover, refusals, what goes into the manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.backends.conformance import Subject
+from tests.backends.servers import own_server
+from widthwise.backends.http import HTTPBackend
+from widthwise.backends.http_client import status_error
+from widthwise.backends.http_pool import Pool
+from widthwise.backends.remote_tokenizer import RemoteTokenizer
+from widthwise.core.backend import Request, SamplingParams
+from widthwise.core.errors import BackendError, PromptTooLong, UsageError
+
+URLS = [f"http://node{i}:8000/v1" for i in range(4)]
+
+
+def first_choices(pool: Pool, problems: int = 400) -> list[str]:
+    return [pool.candidates(f"problem-{i}")[0].url for i in range(problems)]
+
+
+def test_problems_spread_over_the_servers_and_stay() -> None:
+    pool = Pool(URLS)
+    chosen = first_choices(pool)
+    assert chosen == first_choices(Pool(URLS))
+    assert min(Counter(chosen).values()) > 60
+
+
+def test_a_lost_server_moves_only_its_own_problems() -> None:
+    pool = Pool(URLS)
+    before = first_choices(pool)
+    pool.servers[2].failed()
+    after = first_choices(pool)
+    assert {a for a, b in zip(after, before, strict=True) if b == URLS[2]} == set(URLS) - {URLS[2]}
+    assert all(a == b for a, b in zip(after, before, strict=True) if b != URLS[2])
+
+
+def test_a_failing_server_is_put_aside_for_a_growing_while_and_comes_back() -> None:
+    (server,) = Pool(["http://a/v1"]).servers
+    pauses = []
+    for _ in range(3):
+        server.failed()
+        server.failed()  # of the same moment: counts once
+        pauses.append(server.aside_until - time.monotonic())
+        assert not server.healthy
+        server.aside_until = 0.0
+    assert pauses == sorted(pauses)
+    assert pauses[2] > 3 * pauses[0]
+    server.succeeded()
+    assert server.healthy
+    assert server.failures == 0
+
+
+def test_an_overloaded_server_hands_on() -> None:
+    pool = Pool(URLS)
+    first, second = pool.candidates("p")[:2]
+    first.in_flight = 100
+    assert pool.candidates("p")[0] is second
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "retryable"),
+    [
+        (400, '{"error": {"message": "This model\'s maximum context length is 10 tokens"}}', PromptTooLong, False),
+        (400, '{"error": "nonsense"}', BackendError, False),
+        (401, '{"detail": "who are you"}', BackendError, False),
+        (404, "", BackendError, False),
+        (429, "slow down", BackendError, True),
+        (500, "<html>", BackendError, True),
+        (503, "{}", BackendError, True),
+    ],
+)
+def test_statuses(status: int, body: str, kind: type[BackendError], retryable: bool) -> None:
+    error = status_error("http://a/v1/completions", status, body)
+    assert type(error) is kind
+    assert error.retryable is retryable
+    assert "http://a" in str(error)
+
+
+def test_server_that_is_down_is_named() -> None:
+    with pytest.raises(BackendError, match=r"no server answers at http://127\.0\.0\.1:9/v1"):
+        HTTPBackend("http://127.0.0.1:9")
+
+
+def test_model_that_is_not_served_is_answered_with_those_that_are(text_url: str) -> None:
+    with pytest.raises(UsageError, match="it serves words"):
+        HTTPBackend(text_url, model="other")
+
+
+def test_no_url() -> None:
+    with pytest.raises(UsageError, match="needs a URL"):
+        HTTPBackend(" , ")
+
+
+def test_the_key_is_sent_and_never_shown(text_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIDTHWISE_API_KEY", "s3cret")
+    backend = HTTPBackend(text_url)
+    assert backend._session.headers["Authorization"] == "Bearer s3cret"
+    assert "s3cret" not in json.dumps(dict(backend.describe()))
+    asyncio.run(backend.close())
+
+
+async def test_text_prompt_that_does_not_fit(http_text_subject: Subject) -> None:
+    with pytest.raises(PromptTooLong):
+        await http_text_subject.sample(http_text_subject.backend.tokenizer.encode("word " * 500))
+
+
+def test_text_only_is_said(http_text_subject: Subject) -> None:
+    described = http_text_subject.backend.describe()
+    assert described["token_ids"] is False
+    assert any("text only" in note for note in described["notes"])
+
+
+async def test_pool_goes_on_without_a_server_that_dies() -> None:
+    with own_server("text_server.py") as staying:
+        with own_server("text_server.py") as dying:
+            backend = HTTPBackend(f"{dying},{staying}")
+            prompt = np.array(backend.tokenizer.encode("Go on."))
+            requests = [Request(prompt, SamplingParams(max_tokens=20), i, problem=f"p{i}") for i in range(16)]
+            await asyncio.gather(*(Subject(backend, int).run(request) for request in requests))
+        several = await asyncio.gather(*(Subject(backend, int).run(request) for request in requests))
+        assert all(len(sampled.ids) == 20 for sampled in several)
+        await backend.close()
+
+
+async def test_close_ends_requests_in_flight(text_url: str) -> None:
+    backend = HTTPBackend(text_url)
+    subject = Subject(backend, int)
+    tasks = [asyncio.create_task(subject.sample(max_tokens=None, seed=i)) for i in range(8)]
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(backend.close(), 10)
+    ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert all(isinstance(end, BackendError) for end in ends)
+    with pytest.raises(BackendError, match="closed"):
+        await subject.sample()
+
+
+def test_remote_tokenizer_agrees_with_the_local_one(vllm_url: str, http_subject: Subject) -> None:
+    local = http_subject.backend.tokenizer
+    remote = RemoteTokenizer(vllm_url, http_subject.backend.describe()["model"], 5)
+    text = "Step 1: 3 * 14 = 42\n\nso"
+    assert remote.encode(text) == local.encode(text)
+    assert remote.decode(local.encode(text)) == text
+    for messages in (
+        [{"role": "user", "content": "1 + 1"}],
+        [{"role": "user", "content": "1 + 1"}, {"role": "assistant", "content": "= 2"}],
+    ):
+        assert remote.chat(messages) == local.chat(messages)

