@@ -1,0 +1,33 @@
+"""Arrays as the run store keeps them: bytes that say their own type and shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pack(array: NDArray[Any] | None) -> bytes | None:
+    """``array`` as bytes, integers in the smallest type that holds them; None stays None."""
+    if array is None:
+        return None
+    small = np.ascontiguousarray(_smallest(array) if array.dtype.kind == "i" else array)
+    shape = ",".join(map(str, small.shape))
+    return f"{small.dtype.str}:{shape}\n".encode() + small.tobytes()
+
+
+def unpack(blob: bytes | None) -> Any:
+    """The array again: integers as int64, others as they were."""
+    if blob is None:
+        return None
+    head, _, data = blob.partition(b"\n")
+    dtype, _, shape = head.decode().partition(":")
+    array = np.frombuffer(data, np.dtype(dtype)).reshape([int(n) for n in shape.split(",")])
+    return array.astype(np.int64 if array.dtype.kind in "iu" else array.dtype)
+
+
+def _smallest(array: NDArray[Any]) -> NDArray[Any]:
+    if not array.size:
+        return array.astype(np.uint8)
+    return array if array.min() < 0 else array.astype(np.min_scalar_type(array.max()))

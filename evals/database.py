@@ -1,0 +1,198 @@
+"""The SQLite file behind a run store: opening, locking, and its failures as sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from widthwise.core.errors import UsageError, WidthwiseError
+
+APPLICATION_ID = 0x77777274
+"""Marks a SQLite file as a run of widthwise ("wwrt")."""
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE attempts (id INTEGER PRIMARY KEY, began TEXT NOT NULL, seconds REAL NOT NULL DEFAULT 0);
+CREATE TABLE problems (
+    id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, answer TEXT, metadata TEXT NOT NULL,
+    fields TEXT NOT NULL DEFAULT '{}', state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'done', 'error'))
+);
+CREATE TABLE segments (
+    problem TEXT NOT NULL REFERENCES problems (id), trace TEXT NOT NULL, parent TEXT, origin TEXT NOT NULL,
+    text TEXT NOT NULL, token_ids BLOB, token_ends BLOB, logprobs BLOB, top_ids BLOB, top_logprobs BLOB,
+    finish TEXT, reason TEXT, seed INTEGER, prompt_cached INTEGER, prompt_computed INTEGER, params TEXT NOT NULL,
+    sequential INTEGER NOT NULL, metadata TEXT NOT NULL, PRIMARY KEY (problem, trace)
+);
+CREATE TABLE traces (
+    problem TEXT NOT NULL REFERENCES problems (id), trace TEXT NOT NULL, finish TEXT, tokens INTEGER NOT NULL,
+    answer TEXT, correct INTEGER CHECK (correct IN (0, 1)), class INTEGER, PRIMARY KEY (problem, trace)
+);
+CREATE TABLE answers (
+    problem TEXT PRIMARY KEY REFERENCES problems (id), answer TEXT, correct INTEGER CHECK (correct IN (0, 1)),
+    tied INTEGER NOT NULL, trace TEXT
+);
+CREATE TABLE ledgers (problem TEXT PRIMARY KEY REFERENCES problems (id), spent TEXT NOT NULL);
+CREATE TABLE errors (
+    problem TEXT NOT NULL REFERENCES problems (id), attempt INTEGER REFERENCES attempts (id),
+    reason TEXT NOT NULL
+);
+CREATE TABLE scores (
+    problem TEXT NOT NULL REFERENCES problems (id), trace TEXT NOT NULL, source TEXT NOT NULL,
+    step INTEGER NOT NULL, score REAL, PRIMARY KEY (problem, trace, source, step)
+);
+"""
+
+
+class StoreError(WidthwiseError):
+    """A run file could not be read or written; what it holds already is safe."""
+
+
+class Database:
+    """One connection to a run file.
+
+    A writer holds a lock until ``close``, so that two processes never write one run; readers need none and see
+    the last finished transaction. Every failure is a ``UsageError`` (this is no usable run file) or a
+    ``StoreError`` (disk full, damaged, in use).
+    """
+
+    def __init__(self, path: Path, *, write: bool, create: bool = False) -> None:
+        self.path = path
+        self._lock: sqlite3.Connection | None = None
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a run file")
+        if not create and not path.exists():
+            raise UsageError(f"{path} does not exist")
+        if write:
+            self._take_lock()
+        try:
+            with self._explained():
+                self.connection = _connect(path, write=write)
+        except BaseException:
+            self._release_lock()
+            raise
+        try:
+            with self._explained():
+                self._prepare(create)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All statements inside are stored together, or none."""
+        with self._explained():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                # A full disk may have rolled the transaction back already.
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """The query's rows."""
+        with self._explained():
+            return self.connection.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and let go of it."""
+        with suppress(sqlite3.Error):
+            if self._lock is not None:
+                # At rest a run is one plain file, which needs no other beside it to be read; not so while
+                # somebody reads it.
+                self.connection.execute("PRAGMA busy_timeout = 0")
+                self.connection.execute("PRAGMA journal_mode = DELETE")
+        self.connection.close()
+        self._release_lock()
+
+    def _prepare(self, create: bool) -> None:
+        db = self.connection
+        is_new = not _pragma(db, "application_id") and not list(db.execute("SELECT 1 FROM sqlite_master LIMIT 1"))
+        if is_new and create:
+            header = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            db.executescript(f"BEGIN; {header} {_SCHEMA} COMMIT;")
+        if _pragma(db, "application_id") != APPLICATION_ID:
+            raise UsageError(f"{self.path} is not a widthwise run file")
+        version = _pragma(db, "user_version")
+        if version > SCHEMA_VERSION:
+            raise UsageError(
+                f"{self.path} was written by a newer widthwise (file format {version}, this one knows "
+                f"{SCHEMA_VERSION}): upgrade to read it"
+            )
+        if self._lock is not None:
+            db.execute("PRAGMA journal_mode = WAL")
+
+    def _take_lock(self) -> None:
+        """Lock out other writers, by an exclusive transaction on a file beside: released when the process dies."""
+        lock = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = sqlite3.connect(self._lock_path, timeout=0, isolation_level=None)
+            lock.execute("BEGIN EXCLUSIVE")
+        except (OSError, sqlite3.Error) as error:
+            if lock is not None:
+                lock.close()
+            if "locked" in str(error):
+                raise StoreError(f"{self.path} is in use by another widthwise process: wait for it") from error
+            raise StoreError(f"{self.path} cannot be written: {self.path.parent} does not allow it") from error
+        self._lock = lock
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock_path.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(self.path.name + "-lock")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _explanation(self.path, error) from error
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    mode = "rwc" if write else "ro"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, isolation_level=None)
+    db.row_factory = sqlite3.Row
+    try:
+        if write:
+            # A killed process loses nothing, a power cut at most the last transactions.
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA foreign_keys = ON")
+        db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _explanation(path: Path, error: sqlite3.Error) -> WidthwiseError:
+    said = str(error)
+    if "not a database" in said:
+        return UsageError(f"{path} is not a widthwise run file")
+    if "full" in said:
+        return StoreError(f"the disk is full: {path} keeps what it holds; make room and run the same command again")
+    if "disk I/O" in said:
+        return StoreError(f"the disk refuses to read or write {path}: it keeps what it holds; is there room left?")
+    if "malformed" in said:
+        return StoreError(f"{path} is damaged or cut short ({said}): restore a copy or choose another file")
+    if "locked" in said:
+        return StoreError(f"{path} is in use by another process: wait for it")
+    if "readonly" in said or "unable to open" in said:
+        return StoreError(f"{path} cannot be opened ({said}): does its folder allow it?")
+    return StoreError(f"{path} cannot be used: {said}")

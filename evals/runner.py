@@ -1,0 +1,179 @@
+"""The runner: a strategy on every problem of a suite, into a run store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.budget import Budget
+from widthwise.core.errors import WidthwiseError
+from widthwise.core.problem import Grader, Problem
+from widthwise.core.prompt import PromptFormat
+from widthwise.core.reward import RewardModel
+from widthwise.core.scheduler import Scheduler
+from widthwise.core.session import Session, Setting
+from widthwise.core.strategy import Result, Strategy
+from widthwise.core.trace import Trace
+from widthwise.evals.database import StoreError
+from widthwise.evals.outcome import UNFINISHED, Leaf, Outcome
+from widthwise.evals.store import Store
+from widthwise.evals.suites import Suite
+from widthwise.evals.summary import Summary, summarise
+from widthwise.models.formats import format_for
+
+_log = logging.getLogger(__name__)
+
+Listener = Callable[[Outcome], None]
+
+
+async def run(
+    suite: Suite,
+    strategy: Strategy,
+    backend: Backend,
+    store: Store,
+    *,
+    seed: int = 0,
+    concurrency: int = 32,
+    params: SamplingParams | None = None,
+    budget: Budget | None = None,
+    format: PromptFormat | None = None,
+    reward_model: RewardModel | None = None,
+    on_outcome: Listener = lambda outcome: None,
+) -> Summary:
+    """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
+
+    Problems advance independently. What fails for one problem is recorded with it, and tried again the next time;
+    only a store that cannot be written ends the run (``StoreError``). When the task is cancelled, every finished
+    generation is in the store, and the same call goes on from there. ``budget`` is each problem's; it goes before
+    the strategy's own. ``on_outcome`` hears of each problem as it is done.
+    """
+    setting = Setting(
+        Scheduler(backend),
+        suite.grader,
+        format or format_for(backend.name),
+        params=params or SamplingParams(),
+        instruction=suite.instruction,
+        seed=seed,
+        reward_model=reward_model,
+    )
+    store.start_attempt(backend)
+    todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
+    work = _Work(setting, strategy, store, budget or strategy.budget, asyncio.Semaphore(concurrency), on_outcome)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for place, problem in enumerate(todo):
+                group.create_task(work.solve(problem, place))
+    except* StoreError as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        work.close()
+    return summarise(store)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What the tasks of a run share."""
+
+    setting: Setting
+    strategy: Strategy
+    store: Store
+    budget: Budget | None
+    slots: asyncio.Semaphore
+    on_outcome: Listener
+    began: float = field(default_factory=time.monotonic)
+
+    async def solve(self, problem: Problem, place: int) -> None:
+        """Answer one problem and store what came of it."""
+        async with self.slots:
+            outcome, traces = await self._attempt(problem, place)
+            self.store.finish(outcome, traces, seconds=time.monotonic() - self.began)
+            self.on_outcome(outcome)
+
+    async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace]]:
+        session: Session | None = None
+        try:
+            session = Session(
+                problem,
+                self.setting,
+                budget=self.budget,
+                pruners=self.strategy.pruners,
+                journal=self.store,
+                priority=place,
+            )
+            result = await self.strategy.run(session)
+            return await graded(self.setting.grader, problem, result), result.traces
+        except StoreError:
+            raise
+        except Exception as error:
+            _log.debug("problem %s failed", problem.id, exc_info=True)
+            failed = Outcome(problem, "error", errors=(_sentence(error),))
+            return (failed if session is None else replace(failed, ledger=session.ledger)), ()
+
+    def close(self) -> None:
+        """Note how long this attempt took; a store that is full already keeps its last word."""
+        try:
+            self.store.end_attempt(time.monotonic() - self.began)
+        except StoreError:
+            _log.debug("the attempt's time was not stored", exc_info=True)
+
+
+async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
+    """The result with its answer and every trace judged by the reference."""
+    judge = _Judge(grader, problem)
+    votes = {t.id: i for i, c in enumerate(result.election.classes) for t in c.traces}
+    leaves = [await judge.leaf(trace, votes.get(trace.id)) for trace in result.traces]
+    winner = result.election.trace
+    return Outcome(
+        problem,
+        "error" if result.errors else "done",
+        answer=result.answer,
+        correct=await judge.correct(result.answer),
+        tied=result.election.tied,
+        trace=None if winner is None else winner.id,
+        leaves=tuple(leaves),
+        ledger=result.ledger,
+        errors=tuple(dict.fromkeys(result.errors)),
+    )
+
+
+async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
+    """A stored outcome with its answers read and judged anew; the vote stays as it was.
+
+    The strategy's answer is read again from the trace that represented it, where there is one.
+    """
+    judge = _Judge(grader, outcome.problem)
+    leaves = [await judge.leaf(t, leaf.vote) for t, leaf in zip(traces, outcome.leaves, strict=True)]
+    spoken = {leaf.id: leaf.answer for leaf in leaves}
+    answer = spoken.get(outcome.trace, outcome.answer) if outcome.trace is not None else outcome.answer
+    return replace(outcome, answer=answer, correct=await judge.correct(answer), leaves=tuple(leaves))
+
+
+class _Judge:
+    """Reads and judges answers to one problem, each spelling once."""
+
+    def __init__(self, grader: Grader, problem: Problem) -> None:
+        self._grader = grader
+        self._problem = problem
+        self._verdicts: dict[str, bool] = {}
+
+    async def correct(self, answer: str | None) -> bool | None:
+        """None where there is nothing to judge."""
+        if answer is None:
+            return None
+        if answer not in self._verdicts:
+            self._verdicts[answer] = await self._grader.correct(self._problem, answer)
+        return self._verdicts[answer]
+
+    async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
+        answer = None if trace.finish in UNFINISHED else self._grader.extract(trace.completion)
+        return Leaf(trace.id, trace.finish, trace.tokens, answer, await self.correct(answer), vote)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, WidthwiseError):
+        return str(error)
+    return f"the strategy failed with {type(error).__name__}: {error}"

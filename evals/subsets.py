@@ -1,0 +1,91 @@
+"""How a random subset of a pool of samples looks: the weights that exact estimators sum with, and random draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """The expected value of a k-sample method, ``value[k - 1]`` for k = 1..n, over all k-subsets of a pool.
+
+    ``error`` is the Monte-Carlo standard error of each value, 0 where it is exact. It says nothing about how
+    another pool would differ: that is what intervals over problems are for.
+    """
+
+    value: Floats
+    error: Floats
+
+    @property
+    def exact(self) -> bool:
+        return not self.error.any()
+
+
+def certain(value: Floats) -> Estimate:
+    """An estimate without Monte-Carlo error."""
+    return Estimate(value, np.zeros_like(value))
+
+
+@lru_cache(maxsize=16)
+def first_rank_weights(n: int) -> Floats:
+    """Probabilities ``[n, n]`` that the best-ranked member of a random subset has rank i: row i - 1, column k - 1.
+
+    ``C(n - i, k - 1) / C(n, k)``, built rank by rank from ratios, so that no large number appears.
+    """
+    k = np.arange(1, n + 1, dtype=np.float64)
+    rank = np.arange(1, n, dtype=np.float64)[:, None]
+    ratios = np.clip((n - rank - k + 1) / (n - rank), 0, None)
+    return np.vstack([k / n, k / n * np.cumprod(ratios, axis=0)])
+
+
+@lru_cache(maxsize=16)
+def mth_rank_weights(n: int, m: int) -> Floats:
+    """Probabilities ``[n, n]`` that the m-th best-ranked member of a random k-subset has rank i; 0 where k < m.
+
+    ``C(i - 1, m - 1) C(n - i, k - m) / C(n, k)``.
+    """
+    logs = log_factorials(n)
+    i, k = np.arange(1, n + 1)[:, None], np.arange(1, n + 1)[None, :]
+    possible = (i >= m) & (k >= m) & (n - i >= k - m)
+    i, k = np.where(possible, i, n), np.where(possible, k, n)
+    m_ = np.where(possible, m, n)
+    chance = _log_choose(logs, i - 1, m_ - 1) + _log_choose(logs, n - i, k - m_) - _log_choose(logs, n, k)
+    return np.where(possible, np.exp(chance), 0.0)
+
+
+@lru_cache(maxsize=16)
+def log_factorials(n: int) -> Floats:
+    """``log(i!)`` for i = 0..n."""
+    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1, dtype=np.float64)))])
+
+
+def _log_choose(logs: Floats, n: Ints | int, k: Ints) -> Floats:
+    chosen: Floats = logs[n] - logs[k] - logs[n - k]
+    return chosen
+
+
+def shuffles(n: int, draws: int, seed: int) -> Ints:
+    """``draws`` random orders of n samples, ``int64 [draws, n]``; the first k of each are a random k-subset.
+
+    Subsets of one order are nested, so estimates at neighbouring k share their noise and curves come out smooth;
+    at every single k the draws are independent.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.permuted(np.broadcast_to(np.arange(n), (draws, n)), axis=1)
+
+
+def samples_of(n: int, m: int, draws: int, rng: np.random.Generator) -> Ints:
+    """Random m-subsets of n positions, ``int64 [draws, m]``, without replacement and in no order."""
+    return np.argpartition(rng.random((draws, n)), m - 1, axis=1)[:, :m] if m < n else np.tile(np.arange(n), (draws, 1))
+
+
+def averaged(values: Floats) -> Estimate:
+    """Mean and standard error over draws, ``[draws, k]``."""
+    return Estimate(values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values)))

@@ -1,0 +1,113 @@
+"""The result of a run in figures, computed from its store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import Any
+
+from widthwise.core.budget import Ledger
+from widthwise.evals.outcome import Leaf, Outcome
+from widthwise.evals.store import Store
+
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Where tokens went, summed over the run; see ``Ledger``."""
+
+    prompt_computed: int
+    prompt_cached: int
+    prompt_ideal: int
+    sampled: int
+    discarded: int
+    judging: int
+    scoring: int
+    embedding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in figures; accuracies are fractions of 1.
+
+    ``problems`` are those worked on, ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
+    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single
+    samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the
+    fraction of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths,
+    ``wall_seconds`` the attempts.
+    """
+
+    suite: str
+    model: str
+    strategy: str
+    problems: int
+    errors: int
+    accuracy: float | None
+    accuracy_ci95: tuple[float, float] | None
+    mean_accuracy: float | None
+    pass_at_n: float | None
+    samples: int
+    tokens: Tokens
+    sequential_tokens: int
+    wall_seconds: float
+    run: str
+
+    def asdict(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        return asdict(self)
+
+
+def summarise(store: Store) -> Summary:
+    """The run's figures so far."""
+    ledger = Ledger()
+    outcomes = []
+    for outcome in store.outcomes():
+        if outcome.state != "open":
+            outcomes.append(outcome)
+            ledger.add(outcome.ledger)
+    said = store.manifest["configuration"]
+    right = sum(outcome.correct is True for outcome in outcomes)
+    # An imported recording has traces, but no strategy has answered by them.
+    answered = bool(outcomes) and said.get("strategy") is not None
+    return Summary(
+        suite=said.get("suite") or "",
+        model=said.get("model") or "",
+        strategy=said.get("strategy") or "",
+        problems=len(outcomes),
+        errors=sum(outcome.state == "error" for outcome in outcomes),
+        accuracy=right / len(outcomes) if answered else None,
+        accuracy_ci95=wilson(right, len(outcomes)) if answered else None,
+        mean_accuracy=_mean([_share_right(outcome.samples) for outcome in outcomes]),
+        pass_at_n=_mean([float(_any_right(outcome)) for outcome in outcomes]),
+        samples=ledger.samples,
+        tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
+        sequential_tokens=ledger.sequential,
+        wall_seconds=store.seconds,
+        run=str(store.path),
+    )
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a proportion.
+
+    The same as ``intervals.wilson``, without the second that importing scipy takes: a finished run's figures are
+    there at once.
+    """
+    share, z2 = right / n, _Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    spread = _Z95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return (centre - spread if right else 0.0), (centre + spread if right < n else 1.0)
+
+
+def _share_right(leaves: Sequence[Leaf]) -> float:
+    return sum(leaf.correct is True for leaf in leaves) / len(leaves) if leaves else 0.0
+
+
+def _any_right(outcome: Outcome) -> bool:
+    return any(leaf.correct for leaf in outcome.leaves)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

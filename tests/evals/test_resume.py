@@ -1,0 +1,59 @@
+"""A run that is killed at random moments, and resumed each time, equals one that was not."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from widthwise.evals.store import Store, compare
+
+KILLS = 20
+
+
+def command(path: Path, concurrency: int) -> list[str]:
+    settings = ["--limit", "10", "--strategy", "best_of_n(n=12) | majority_vote()", "--seed", "3"]
+    return [sys.executable, "-m", "widthwise", "eval", "arithmetic", *settings,
+            "--concurrency", str(concurrency), "--run", str(path)]  # fmt: skip
+
+
+def attempts(path: Path) -> int:
+    """How many attempts have begun to work on the run; 0 where the file is not there yet."""
+    try:
+        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return int(db.execute("SELECT count(*) FROM attempts").fetchone()[0])
+        finally:
+            db.close()
+    except sqlite3.Error:
+        return 0
+
+
+def killed(path: Path, chance: random.Random) -> bool:
+    """Start the run and kill it at a random moment: while it starts, or while it works; whether it was hit."""
+    before = attempts(path)
+    process = subprocess.Popen(command(path, chance.choice([1, 3, 32])), stdout=subprocess.DEVNULL)
+    if chance.random() < 0.25:
+        time.sleep(chance.uniform(0.0, 0.6))
+    else:
+        while attempts(path) == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 0.3))
+    process.kill()
+    return process.wait() != 0
+
+
+def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
+    subprocess.run(command(whole, 32), check=True, stdout=subprocess.DEVNULL)
+    chance = random.Random(20)
+    hits = sum(killed(broken, chance) for _ in range(KILLS))
+    subprocess.run(command(broken, 32), check=True, stdout=subprocess.DEVNULL)
+    with Store.read(whole) as a, Store.read(broken) as b:
+        assert compare(a, b) == []
+        assert len(list(a.dump())) > 10 * 12
+    assert hits >= KILLS // 2, f"only {hits} of {KILLS} kills came before the end"
+    assert attempts(broken) > 2

@@ -1,0 +1,204 @@
+"""The runner: every problem answered or its error recorded, resumed where it stood, graded and summed up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.backends.replay import ReplayBackend
+from widthwise.core.backend import Delta, Request
+from widthwise.core.budget import Budget
+from widthwise.core.errors import BackendError
+from widthwise.core.problem import Problem
+from widthwise.core.recording import Recording, Sample
+from widthwise.core.session import Session
+from widthwise.core.strategy import Strategy, as_strategy
+from widthwise.core.trace import Trace
+from widthwise.evals import intervals
+from widthwise.evals.database import StoreError
+from widthwise.evals.grading import MathGrader
+from widthwise.evals.outcome import Outcome
+from widthwise.evals.runner import regraded, run
+from widthwise.evals.store import Store, compare
+from widthwise.evals.suites import Suite
+from widthwise.evals.summary import Summary, summarise, wilson
+from widthwise.samplers.best_of_n import BestOfN
+
+N = 6
+PROBLEMS = tuple(Problem(f"p{i}", f"What is {i} plus {i}?", str(2 * i)) for i in range(N))
+SUITE = Suite("sums", PROBLEMS, MathGrader(), "test")
+VOTE = BestOfN(3) | MajorityVote()
+
+
+def recording(i: int) -> Recording:
+    """Problem i: two samples right, one wrong; for the odd ones the other way round; the last says nothing."""
+    right, wrong = f"It is \\boxed{{{2 * i}}}", f"It is \\boxed{{{2 * i + 1}}}"
+    texts = ["Hm."] * 3 if i == N - 1 else [right, wrong, wrong] if i % 2 else [right, wrong, right]
+    return Recording(PROBLEMS[i], tuple(Sample(text) for text in texts))
+
+
+class Faulty(ReplayBackend):
+    """Fails for the problems in ``broken``; notes what it is asked, and how many problems at once."""
+
+    def __init__(self, broken: set[str] | None = None) -> None:
+        super().__init__({f"p{i}": recording(i) for i in range(N)}, name="faulty")
+        self.broken = broken or set()
+        self.asked: list[str] = []
+        self.working: list[str] = []
+        self.most_problems = 0
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        self.asked.append(request.problem)
+        if request.problem in self.broken:
+            raise BackendError("the server is down")
+        self.working.append(request.problem)
+        self.most_problems = max(self.most_problems, len(set(self.working)))
+        try:
+            async for delta in super().generate(request):
+                yield delta
+        finally:
+            self.working.remove(request.problem)
+
+
+def opened(path: Path) -> Store:
+    return Store.begin(path, {"suite": "sums", "model": "faulty", "strategy": "vote"}, PROBLEMS)
+
+
+def ran(path: Path, backend: ReplayBackend, strategy: Strategy = VOTE, **options: object) -> Summary:
+    with opened(path) as store:
+        return asyncio.run(run(SUITE, strategy, backend, store, **options))  # type: ignore[arg-type]
+
+
+def test_a_run_in_figures(tmp_path: Path) -> None:
+    summary = ran(tmp_path / "a.db", Faulty())
+    assert (summary.problems, summary.errors, summary.samples) == (6, 0, 18)
+    assert summary.accuracy == pytest.approx(3 / 6)
+    assert summary.mean_accuracy == pytest.approx((3 * 2 / 3 + 2 * 1 / 3) / 6)
+    assert summary.pass_at_n == pytest.approx(5 / 6)
+    assert summary.accuracy_ci95 == pytest.approx((0.188, 0.812), abs=1e-3)
+    assert summary.tokens.sampled > 0
+    assert summary.tokens.prompt_computed == summary.tokens.prompt_ideal
+    assert (summary.suite, summary.model, summary.strategy) == ("sums", "faulty", "vote")
+    assert summary.run == str(tmp_path / "a.db")
+
+
+def test_answers_and_traces_are_graded_and_missing_answers_are_not(tmp_path: Path) -> None:
+    ran(tmp_path / "a.db", Faulty())
+    with Store.read(tmp_path / "a.db") as store:
+        first, last = store.outcome("p0"), store.outcome("p5")
+    assert (first.answer, first.correct, first.tied, first.trace) == ("0", True, False, (0, 0))
+    assert [(leaf.answer, leaf.correct, leaf.vote) for leaf in first.leaves] == [
+        ("0", True, 0),
+        ("1", False, 1),
+        ("0", True, 0),
+    ]
+    assert (last.answer, last.correct) == (None, None)
+    assert {(leaf.answer, leaf.correct, leaf.vote) for leaf in last.leaves} == {(None, None, None)}
+
+
+def test_a_finished_run_asks_the_backend_nothing(tmp_path: Path) -> None:
+    first = ran(tmp_path / "a.db", Faulty())
+    again = Faulty()
+    second = ran(tmp_path / "a.db", again)
+    assert again.asked == []
+    assert (first.accuracy, first.tokens) == (second.accuracy, second.tokens)
+
+
+def test_a_failed_problem_stays_in_the_denominator_and_is_tried_again(tmp_path: Path) -> None:
+    summary = ran(tmp_path / "a.db", Faulty({"p0", "p2"}))
+    assert (summary.problems, summary.errors, summary.accuracy) == (6, 2, pytest.approx(1 / 6))
+    with Store.read(tmp_path / "a.db") as store:
+        assert store.outcome("p0").errors == ("the server is down",)
+        assert store.outcome("p0").answer is None
+    again = Faulty()
+    assert ran(tmp_path / "a.db", again).errors == 0
+    assert set(again.asked) == {"p0", "p2"}
+    ran(tmp_path / "b.db", Faulty())
+    with Store.read(tmp_path / "a.db") as a, Store.read(tmp_path / "b.db") as b:
+        assert compare(a, b) == []
+
+
+async def _breaks(session: Session) -> list[Trace]:
+    if session.problem.id == "p1":
+        raise ZeroDivisionError("oops")
+    return await session.sample(session.root, 3)
+
+
+def test_a_strategy_that_breaks_is_an_error_of_its_problem(tmp_path: Path) -> None:
+    summary = ran(tmp_path / "a.db", Faulty(), as_strategy(_breaks) | MajorityVote())
+    assert (summary.problems, summary.errors) == (6, 1)
+    with Store.read(tmp_path / "a.db") as store:
+        assert store.outcome("p1").errors == ("the strategy failed with ZeroDivisionError: oops",)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 32])
+def test_at_most_so_many_problems_at_once_and_the_same_store(tmp_path: Path, concurrency: int) -> None:
+    backend = Faulty()
+    ran(tmp_path / "a.db", backend, concurrency=concurrency)
+    assert backend.most_problems <= concurrency
+    ran(tmp_path / "b.db", Faulty())
+    with Store.read(tmp_path / "a.db") as a, Store.read(tmp_path / "b.db") as b:
+        assert compare(a, b) == []
+
+
+def test_a_budget_is_each_problems_own(tmp_path: Path) -> None:
+    summary = ran(tmp_path / "a.db", Faulty(), budget=Budget(samples=1))
+    assert summary.samples == 6
+
+
+def test_cancelling_stores_what_is_finished(tmp_path: Path) -> None:
+    def cancel_after(problems: int) -> Callable[[Outcome], None]:
+        done: list[Outcome] = []
+
+        def listen(outcome: Outcome) -> None:
+            done.append(outcome)
+            if len(done) == problems:
+                asyncio.get_running_loop().call_soon(task.cancel)
+
+        return listen
+
+    async def cancelled(store: Store) -> None:
+        nonlocal task
+        task = asyncio.create_task(run(SUITE, VOTE, Faulty(), store, concurrency=1, on_outcome=cancel_after(2)))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    task: asyncio.Task[Summary]
+    with opened(tmp_path / "a.db") as store:
+        asyncio.run(cancelled(store))
+        states = [o.state for o in store.outcomes()]
+    assert 2 <= states.count("done") < 6
+    backend = Faulty()
+    assert ran(tmp_path / "a.db", backend).accuracy == pytest.approx(3 / 6)
+    assert "p0" not in backend.asked
+
+
+def test_a_store_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Store, "record", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        ran(tmp_path / "a.db", Faulty())
+
+
+def test_grading_again_uses_the_grader_of_today(tmp_path: Path) -> None:
+    class Contrary(MathGrader):
+        async def correct(self, problem: Problem, answer: str) -> bool:
+            return not await MathGrader.correct(self, problem, answer)
+
+    ran(tmp_path / "a.db", Faulty())
+    with Store.edit(tmp_path / "a.db") as store:
+        for outcome in store.outcomes():
+            store.regrade(asyncio.run(regraded(Contrary(), outcome, store.traces(outcome.problem.id))))
+        assert summarise(store).accuracy == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize(("right", "n"), [(27, 30), (0, 10), (10, 10), (1, 1000)])
+def test_the_quick_interval_is_the_one_of_the_library(right: int, n: int) -> None:
+    full = intervals.wilson(right, n)
+    assert wilson(right, n) == pytest.approx((full.low, full.high))

@@ -1,0 +1,277 @@
+"""The run store: what it keeps, what it refuses, and that nothing stored is lost."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from widthwise.core.backend import TokenStats, Usage
+from widthwise.core.budget import Ledger
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.trace import Segment, Trace
+from widthwise.evals.arrays import pack, unpack
+from widthwise.evals.database import SCHEMA_VERSION, StoreError
+from widthwise.evals.outcome import Leaf, Outcome
+from widthwise.evals.store import Store, compare, digest
+
+CONFIGURATION = {"suite": "s", "model": "m", "strategy": "x", "seed": 0}
+PROBLEMS = [Problem("p0", "one?", "1", {"level": 2}), Problem("p1", "two?", "2")]
+ROOT = Trace((0,), Segment("prompt", np.array([1, 2]), "one?"))
+
+
+def sampled(number: int, tokens: int = 5, finish: str = "stop") -> Trace:
+    stats = TokenStats(
+        np.full(tokens, -0.5, np.float32), np.ones((tokens, 2), np.int64), np.ones((tokens, 2), np.float32)
+    )
+    ids, metadata = np.arange(tokens) + 300, {"reward": 1.5}
+    segment = Segment("sampled", ids, "x" * tokens, stats, finish, "\n", number, Usage(1, 1), "digest", metadata)
+    return Trace((0, number), segment, ROOT, tokens)
+
+
+def done(*traces: Trace) -> Outcome:
+    leaves = tuple(Leaf(t.id, t.finish, t.tokens, "1", True, 0) for t in traces)
+    return Outcome(PROBLEMS[0], "done", "1", True, trace=(0, 0), leaves=leaves, ledger=Ledger(sampled=10))
+
+
+def begin(path: Path, **changes: object) -> Store:
+    return Store.begin(path, {**CONFIGURATION, **changes}, PROBLEMS, {"versions": {"widthwise": "test"}})
+
+
+# -- what it keeps ---------------------------------------------------------------------------------------------
+
+
+def test_a_recorded_generation_is_served_again(tmp_path: Path) -> None:
+    trace = sampled(3)
+    with begin(tmp_path / "a.db") as store:
+        store.record("p0", trace)
+    with begin(tmp_path / "a.db") as store:
+        again = store.recorded("p0", (0, 3), "digest", 3)
+        assert again is not None
+        assert again.token_ids.tolist() == trace.segment.token_ids.tolist()
+        assert (again.text, again.finish, again.reason, again.usage) == ("xxxxx", "stop", "\n", Usage(1, 1))
+        assert again.stats is not None
+        assert again.stats.top_ids is not None
+        assert again.stats.top_ids.shape == (5, 2)
+        assert again.metadata == {"reward": 1.5}
+
+
+@pytest.mark.parametrize("place", [("p1", (0, 3), "digest", 3), ("p0", (0, 2), "digest", 3), ("p0", (0, 3), "other", 3),
+                                   ("p0", (0, 3), "digest", 4)])  # fmt: skip
+def test_another_request_is_not_served(tmp_path: Path, place: tuple[str, tuple[int, ...], str, int]) -> None:
+    with begin(tmp_path / "a.db") as store:
+        store.record("p0", sampled(3))
+        assert store.recorded(*place) is None
+
+
+def test_a_finished_problem_is_rebuilt(tmp_path: Path) -> None:
+    traces = [sampled(0), sampled(1, 3, "pruned")]
+    with begin(tmp_path / "a.db") as store:
+        store.finish(done(*traces), traces)
+    with Store.read(tmp_path / "a.db") as store:
+        assert store.manifest["configuration"] == CONFIGURATION
+        assert store.problems() == PROBLEMS
+        first, second = store.outcomes()
+        assert replace(first, fields={}) == done(*traces)
+        assert (second.state, second.answer, second.leaves) == ("open", None, ())
+        a, b = store.traces("p0")
+        assert (a.id, b.id, b.finish, a.parent is b.parent) == ((0, 0), (0, 1), "pruned", True)
+        assert a.token_ids.tolist() == [1, 2, 300, 301, 302, 303, 304]
+        assert a.completion == "xxxxx"
+
+
+def test_what_an_interrupted_attempt_did_and_the_last_did_not_is_forgotten(tmp_path: Path) -> None:
+    with begin(tmp_path / "a.db") as store:
+        for number in range(3):
+            store.record("p0", sampled(number))
+        store.finish(done(sampled(0)), [sampled(0)])
+        assert store.recorded("p0", (0, 0), "digest", 0) is not None
+        assert store.recorded("p0", (0, 2), "digest", 2) is None
+
+
+def test_a_failed_problem_keeps_its_generations_and_its_reason(tmp_path: Path) -> None:
+    with begin(tmp_path / "a.db") as store:
+        store.record("p0", sampled(0))
+        store.finish(Outcome(PROBLEMS[0], "error", errors=("the server is down",)), [])
+        assert store.outcome("p0").errors == ("the server is down",)
+        assert store.recorded("p0", (0, 0), "digest", 0) is not None
+        store.finish(done(sampled(0)), [sampled(0)])
+        assert store.outcome("p0").errors == ()
+
+
+def test_trace_ids_are_in_the_order_of_numbers(tmp_path: Path) -> None:
+    traces = [sampled(n) for n in range(12)]
+    with begin(tmp_path / "a.db") as store:
+        store.finish(done(*traces), traces)
+        assert [t.id[1] for t in store.traces("p0")] == list(range(12))
+
+
+def test_compare_names_what_differs_and_nothing_else(tmp_path: Path) -> None:
+    for name, tokens, cached in (("a", 5, 0), ("b", 5, 7), ("c", 6, 0)):
+        with begin(tmp_path / f"{name}.db") as store:
+            trace = sampled(0, tokens)
+            segment = replace(trace.segment, usage=Usage(cached, 0))
+            trace = replace(trace, segment=segment)
+            store.finish(replace(done(trace), ledger=Ledger(prompt_cached=cached, seconds=cached)), [trace])
+    with Store.read(tmp_path / "a.db") as a, Store.read(tmp_path / "b.db") as b, Store.read(tmp_path / "c.db") as c:
+        assert compare(a, b) == []
+        assert {line[:10] for line in compare(a, c)} == {"- segments", "+ segments", "- traces {", "+ traces {"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([], np.int64), np.array([0, 255]), np.array([256]), np.array([-1, 2**62]), np.array([[1], [2]]),
+     np.array([0.5, np.nan], np.float32)],
+)  # fmt: skip
+def test_arrays_come_back(values: np.ndarray) -> None:  # type: ignore[type-arg]
+    again = unpack(pack(values))
+    assert again.dtype == values.dtype
+    assert again.shape == values.shape
+    assert np.array_equal(again, values, equal_nan=values.dtype.kind == "f")
+
+
+def test_a_configuration_is_named_by_its_content() -> None:
+    assert digest({"a": 1, "b": [2]}) == digest({"b": (2,), "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+
+
+# -- what it refuses -------------------------------------------------------------------------------------------
+
+
+def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
+    begin(tmp_path / "a.db").close()
+    with pytest.raises(UsageError, match=r"seed: 0 -> 7; limit: none -> 5.*--run"):
+        begin(tmp_path / "a.db", seed=7, limit=5)
+    begin(tmp_path / "a.db").close()
+
+
+def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("not a database at all, but long enough to have a header" * 10)
+    with sqlite3.connect(tmp_path / "other.db") as db:
+        db.execute("CREATE TABLE mine (x)")
+    db.close()
+    for path in (text, tmp_path / "other.db"):
+        before = path.read_bytes()
+        for way in (begin, Store.read, Store.edit):
+            with pytest.raises(UsageError, match="not a widthwise run file"):
+                way(path)
+        assert path.read_bytes() == before
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        Store.read(tmp_path / "none.db")
+    with pytest.raises(UsageError, match="is a folder"):
+        Store.read(tmp_path)
+
+
+def test_a_newer_file_asks_for_an_upgrade(tmp_path: Path) -> None:
+    begin(tmp_path / "a.db").close()
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    with pytest.raises(UsageError, match="newer widthwise"):
+        Store.read(tmp_path / "a.db")
+
+
+def test_a_truncated_file_is_said_to_be_damaged(tmp_path: Path) -> None:
+    with begin(tmp_path / "a.db") as store:
+        store.finish(done(*map(sampled, range(50))), [sampled(n, 500) for n in range(50)])
+    content = (tmp_path / "a.db").read_bytes()
+    (tmp_path / "a.db").write_bytes(content[: len(content) // 2])
+    with pytest.raises(StoreError, match="damaged or cut short"), Store.read(tmp_path / "a.db") as store:
+        list(store.dump())
+
+
+def test_two_runners_do_not_share_a_file(tmp_path: Path) -> None:
+    holder = (
+        "import sys, time; from pathlib import Path; from widthwise.evals.store import Store; "
+        f"s = Store.edit(Path({str(tmp_path / 'a.db')!r})); print('held', flush=True); time.sleep(60)"
+    )
+    begin(tmp_path / "a.db").close()
+    process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match="in use by another"):
+            begin(tmp_path / "a.db")
+        with Store.read(tmp_path / "a.db") as store:  # looking is allowed
+            assert store.problems() == PROBLEMS
+    finally:
+        process.kill()
+        process.communicate()
+    begin(tmp_path / "a.db").close()  # the lock died with its holder
+
+
+def test_at_rest_a_run_is_one_file(tmp_path: Path) -> None:
+    begin(tmp_path / "a.db").close()
+    with Store.read(tmp_path / "a.db") as store:
+        store.problems()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.db"]
+
+
+def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path) -> None:
+    store = begin(tmp_path / "a.db")
+    store.record("p0", sampled(0))
+    pages = store._db.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._db.connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.finish(done(*map(sampled, range(50))), [sampled(n, 500) for n in range(50)])
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.record("p0", sampled(1, 100_000))
+    store.close()
+    with begin(tmp_path / "a.db") as again:
+        assert again.outcome("p0").state == "open"
+        assert again.recorded("p0", (0, 0), "digest", 0) is not None
+        again.finish(done(sampled(0)), [sampled(0)])
+
+
+def test_a_really_full_disk(tmp_path: Path) -> None:
+    """The file-size limit of a process stands for the disk: SQLite sees the failing write itself."""
+    script = """
+import resource, signal, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_store import begin, sampled, StoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = begin(Path(sys.argv[1]))
+store.record("p0", sampled(0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    for n in range(1, 100):
+        store.record("p0", sampled(n, 2000))
+except StoreError as error:
+    print(n, error)
+"""
+    arguments = [sys.executable, "-c", script, str(tmp_path / "a.db"), str(Path(__file__).parent)]
+    said = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    assert "the disk" in said
+    stored = int(said.split()[0])
+    assert stored > 2
+    with begin(tmp_path / "a.db") as store:
+        assert all(store.recorded("p0", (0, n), "digest", n) for n in range(stored))
+
+
+def test_a_folder_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(StoreError, match="cannot be written"):
+        begin(Path("/proc/nowhere/a.db"))
+
+
+def test_a_run_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    begin(tmp_path / "a.db").close()
+    (tmp_path / "frozen").mkdir()
+    shutil.copy(tmp_path / "a.db", tmp_path / "frozen" / "a.db")
+    (tmp_path / "frozen").chmod(0o500)
+    try:
+        with Store.read(tmp_path / "frozen" / "a.db") as store:
+            assert store.problems() == PROBLEMS
+    finally:
+        (tmp_path / "frozen").chmod(0o700)
