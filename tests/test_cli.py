@@ -1,0 +1,262 @@
+"""The command line: what it prints where, how it ends, and what it says to bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from widthwise.cli import app
+
+ROWS: list[dict[str, Any]] = [
+    {
+        "problem_id": f"sum-{i}",
+        "problem": f"What is {i} plus {i}?",
+        "answer": str(2 * i),
+        "samples": [
+            {"text": f"It is \\boxed{{{2 * i + wrong}}}", "answer": None, "reward": -wrong} for wrong in (1, 0, 0)
+        ],
+        "model": "m",
+        "source": "s",
+    }
+    for i in range(4)
+]
+VOTE = "best_of_n(n=3) | majority_vote()"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder with a file of recorded generations."""
+    monkeypatch.chdir(tmp_path)
+    Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return tmp_path
+
+
+def called(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def evaluated(*arguments: str, strategy: str = VOTE) -> Result:
+    return called("eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--strategy", strategy, *arguments)
+
+
+def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "widthwise", *arguments], capture_output=True, text=True, **options)
+
+
+# -- eval ------------------------------------------------------------------------------------------------------
+
+
+def test_eval_prints_one_json_object_with_what_was_promised() -> None:
+    result = evaluated("--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    promised = "suite model strategy problems errors accuracy accuracy_ci95 pass_at_n samples tokens sequential_tokens"
+    assert set(promised.split()) | {"wall_seconds", "run"} <= set(summary)
+    assert {"prompt_computed", "prompt_cached", "sampled", "discarded", "scoring"} <= set(summary["tokens"])
+    assert (summary["accuracy"], summary["problems"], summary["errors"], summary["samples"]) == (1.0, 4, 0, 12)
+    assert summary["mean_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_the_same_command_finds_its_run_and_another_one_makes_its_own() -> None:
+    first, second = json.loads(evaluated("--json").stdout), json.loads(evaluated("--json").stdout)
+    assert first == second
+    assert Path(first["run"]).parent == Path("runs")
+    other = json.loads(evaluated("--json", "--seed", "1").stdout)
+    assert other["run"] != first["run"]
+    assert len(list(Path("runs").iterdir())) == 2
+
+
+def test_the_table_holds_the_figures() -> None:
+    output = evaluated("--limit", "2").stdout
+    for piece in ("sums, 2 problems", "100.00 %", "pass@n 100.00 %", "6 samples", "runs/"):
+        assert piece in output
+
+
+def test_budgets_and_sampling_options_reach_the_run() -> None:
+    result = json.loads(
+        evaluated("--json", "--budget-samples", "1", "--temperature", "0.5", "--max-tokens", "3").stdout
+    )
+    assert result["samples"] == 4
+    assert result["tokens"]["sampled"] == 12
+    manifest = json.loads(called("traces", result["run"], "--json").stdout)
+    configuration = manifest["configuration"]
+    assert (configuration["budget_samples"], configuration["temperature"], configuration["max_tokens"]) == (1, 0.5, 3)
+
+
+def test_the_command_lines_budget_goes_before_the_strategys() -> None:
+    strategy = "best_of_n(n=3) | budget(samples=2, tokens=1000) | majority_vote()"
+    result = json.loads(evaluated("--json", "--budget-samples", "1", strategy=strategy).stdout)
+    assert result["samples"] == 4
+
+
+def test_a_strategy_of_ones_own_needs_no_registration() -> None:
+    Path("mine.py").write_text("async def pair(session):\n    return await session.sample(session.root, 2)\n")
+    done = process("eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--strategy", "mine:pair", "--json")
+    assert json.loads(done.stdout)["samples"] == 8, done.stderr
+
+
+def test_failed_problems_end_with_code_1_and_a_word() -> None:
+    result = evaluated("--json", strategy="best_of_n(n=4) | majority_vote()")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["errors"] == 4
+    assert "4 of 4 problems failed" in result.stderr
+    run = json.loads(result.stdout)["run"]
+    assert "sample 4 was asked for" in called("traces", run).stdout
+
+
+# -- the other commands ----------------------------------------------------------------------------------------
+
+
+def test_traces_lists_problems_then_traces_then_a_text() -> None:
+    evaluated("--run", "a.db")
+    assert "sum-3" in called("traces", "a.db").stdout
+    listed = called("traces", "a.db", "sum-2").stdout
+    assert "What is 2 plus 2?" in listed
+    assert "0.2" in listed
+    assert called("traces", "a.db", "sum-2", "--trace", "0.1").stdout.endswith("It is \\boxed{4}\n")
+    as_json = json.loads(called("traces", "a.db", "sum-2", "--json").stdout)
+    assert [(t["answer"], t["correct"]) for t in as_json["traces"]] == [("5", False), ("4", True), ("4", True)]
+
+
+def test_import_export_and_grade() -> None:
+    assert called("import", "sums.jsonl", "a.db").exit_code == 0
+    assert called("export", "a.db", "b.jsonl").exit_code == 0
+    assert [json.loads(line) for line in Path("b.jsonl").read_text().splitlines()] == ROWS
+    assert called("export", "a.db", "b.parquet").exit_code == 0
+    again = json.loads(called("grade", "a.db", "--json").stdout)
+    assert len(again["changes"]) == 12
+    assert again["after"]["mean_accuracy"] == pytest.approx(2 / 3)
+    assert json.loads(called("grade", "a.db", "--json").stdout)["changes"] == []
+
+
+def test_grade_judges_a_pair() -> None:
+    assert called("grade", "--gold", "1/2", "--prediction", "so \\boxed{0.5}").stdout == "equal\n"
+    assert json.loads(called("grade", "--gold", "1", "--prediction", "2", "--json").stdout)["equal"] is False
+
+
+def test_lists_name_what_there_is() -> None:
+    assert "aime2025" in called("suites").stdout
+    strategies = called("strategies").stdout
+    assert "best_of_n(n=16" in strategies
+    assert "budget(tokens=None" in strategies
+    models = called("models").stdout
+    assert "reasoner" in models
+    assert "vllm:" in models
+    assert called("--version").stdout.strip()
+
+
+# -- bad input -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["eval", "arithmetik"], "did you mean arithmetic"),
+        (["eval"], "--data"),
+        (["eval", "--data", "none.jsonl"], "none.jsonl does not exist"),
+        (["eval", "--data", "sums.jsonl", "--model", "vlm:x"], "did you mean 'vllm:'"),
+        (["eval", "--data", "sums.jsonl", "--model", "reasonor"], "did you mean 'reasoner'"),
+        (["eval", "--data", "sums.jsonl", "--model", "replay:"], "names nothing behind its prefix"),
+        (["eval", "--data", "sums.jsonl", "--model", "replay:none.jsonl"], "none.jsonl does not exist"),
+        (["eval", "--data", "sums.jsonl", "--model", "replay:none.db"], "none.db does not exist"),
+        (["eval", "--data", "sums.jsonl", "--strategy", "best_of_m()"], "did you mean 'best_of_n'"),
+        (["eval", "--data", "sums.jsonl", "--strategy", "best_of_n(m=3)"], "best_of_n has no argument 'm'"),
+        (["eval", "--data", "sums.jsonl", "--strategy", "none:none"], "cannot import 'none'"),
+        (["eval", "--data", "sums.jsonl", "--backend-arg", "x"], "is not NAME=VALUE"),
+        (["eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--backend-arg", "tokeniser=x"],
+         "no argument 'tokeniser'; did you mean 'tokenizer'"),
+        (["eval", "--data", "sums.jsonl", "--budget-tokens", "0"], "allows nothing"),
+        (["eval", "--data", "sums.jsonl", "--temperature", "-1"], "temperature must be at least 0"),
+        (["eval", "--data", "empty.jsonl"], "empty"),
+        (["eval", "--data", "broken.jsonl"], "broken.jsonl, line 2"),
+        (["eval", "--data", "sums.jsonl", "--run", "sums.jsonl", "--model", "replay:sums.jsonl"],
+         "not a widthwise run"),
+        (["traces", "none.db"], "none.db does not exist"),
+        (["traces", "sums.jsonl"], "not a widthwise run"),
+        (["traces", "a.db", "sum-9"], "has no problem 'sum-9'"),
+        (["traces", "a.db", "sum-1", "--trace", "0.9"], "has no trace '0.9'; it has 0.0, 0.1, 0.2"),
+        (["traces", "a.db", "--trace", "0.9"], "--trace needs the problem"),
+        (["export", "a.db", "a.csv"], ".jsonl or .parquet"),
+        (["import", "broken.jsonl", "b.db"], "broken.jsonl, line 2"),
+        (["import", "sums.jsonl", "a.db"], "exists already"),
+        (["grade", "--gold", "1"], "--prediction"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_answered_in_one_sentence_with_code_2(arguments: list[str], complaint: str) -> None:
+    Path("empty.jsonl").touch()
+    Path("broken.jsonl").write_text(json.dumps(ROWS[0]) + "\n{oops\n")
+    called("import", "sums.jsonl", "a.db")
+    result = called(*arguments)
+    assert complaint in result.stderr
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    result = called("eval", "--sed", "3")
+    assert result.exit_code == 2
+    assert "--sed" in result.stderr
+
+
+def test_another_configuration_is_refused_with_the_difference() -> None:
+    evaluated("--run", "a.db")
+    result = evaluated("--run", "a.db", "--seed", "5")
+    assert result.exit_code == 2
+    assert "seed: 0 -> 5" in result.stderr
+
+
+def test_a_missing_folder_of_a_model_ends_with_code_1() -> None:
+    result = called("eval", "--data", "sums.jsonl", "--model", "embedded:nowhere")
+    assert result.exit_code == 1
+    assert "nowhere" in result.stderr
+    assert not Path("runs").exists()
+
+
+# -- as a process ----------------------------------------------------------------------------------------------
+
+
+def test_the_command_starts_without_the_heavy_libraries() -> None:
+    script = (
+        "import sys; from widthwise.cli import app; heavy = {'datasets', 'scipy', 'matplotlib', 'pyarrow', 'torch', "
+        "'vllm', 'transformers', 'sympy', 'aiohttp'} & set(sys.modules); print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_json_is_all_there_is_on_stdout() -> None:
+    done = process("eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--strategy", VOTE, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly_and_the_command_goes_on(number: signal.Signals) -> None:
+    arguments = [sys.executable, "-m", "widthwise", "eval", "arithmetic", "--limit", "40", "--run", "a.db",
+                 "--concurrency", "2", "--strategy", "best_of_n(n=8) | majority_vote()"]  # fmt: skip
+    stopped = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (Path("a.db-wal").exists() and Path("a.db-wal").stat().st_size > 100_000) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(stopped.pid, number)
+    out, err = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, err
+    assert out == ""
+    assert "of 40 problems done" in err
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    listed = json.loads(called("traces", "a.db", "--json").stdout)
+    done = [p for p in listed["problems"] if p["state"] == "done"]
+    assert 0 < len(done) < 40
+    assert not Path("a.db-wal").exists()

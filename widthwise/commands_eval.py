@@ -1,0 +1,119 @@
+"""The command ``eval``: measure a strategy on a suite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from widthwise.core.backend import SamplingParams
+from widthwise.core.budget import Budget
+from widthwise.core.errors import UsageError
+from widthwise.display import summary_table
+from widthwise.evaluation import Evaluation
+from widthwise.progress import progress
+
+if TYPE_CHECKING:
+    from widthwise.evals.summary import Summary
+
+T = TypeVar("T")
+
+
+def _count(words: str, least: int | None = None) -> Any:
+    return typer.Option(help=words, metavar="N", min=least)
+
+
+def _number(words: str) -> Any:
+    return typer.Option(help=words, metavar="X")
+
+
+def _text(words: str, metavar: str) -> Any:
+    return typer.Option(help=words, metavar=metavar)
+
+
+_STRATEGY = "How to answer; see `widthwise strategies`. my_module:my_strategy names one of your own."
+
+
+def evaluate_suite(
+    suite: Annotated[str | None, typer.Argument(help="A suite's name; see `widthwise suites`.")] = None,
+    data: Annotated[Path | None, _text("Take the problems from this JSONL or Parquet file.", "FILE")] = None,
+    model: Annotated[str, _text("What samples; see `widthwise models`.", "MODEL")] = "reasoner",
+    strategy: Annotated[str, _text(_STRATEGY, "STRATEGY")] = "best_of_n(n=16) | majority_vote()",
+    limit: Annotated[int | None, _count("Only the first N problems.", 1)] = None,
+    budget_tokens: Annotated[int | None, _count("At most N sampled tokens a problem.")] = None,
+    budget_sequential: Annotated[int | None, _count("At most N tokens one after the other a problem.")] = None,
+    budget_samples: Annotated[int | None, _count("At most N samples a problem.")] = None,
+    budget_seconds: Annotated[float | None, _number("At most X seconds a problem.")] = None,
+    temperature: Annotated[float | None, _number("0 is greedy; 1 if not given.")] = None,
+    top_p: Annotated[float | None, _number("Sample from the most likely tokens of this joint probability.")] = None,
+    top_k: Annotated[int | None, _count("Sample from the N most likely tokens.")] = None,
+    min_p: Annotated[float | None, _number("Leave out tokens less likely than X times the likeliest.")] = None,
+    max_tokens: Annotated[int | None, _count("At most N tokens a sample; to the context's end if not given.")] = None,
+    seed: Annotated[int, _count("All randomness of the run comes from it.")] = 0,
+    concurrency: Annotated[int, _count("Problems worked on at once.", 1)] = 32,
+    run: Annotated[
+        Path | None, _text("The run file; by default under runs/, named by the settings.", "FILE.db")
+    ] = None,
+    backend_arg: Annotated[
+        list[str] | None, _text("An argument of the backend; may be repeated.", "NAME=VALUE")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Measure a strategy on a suite.
+
+    The same command again prints the result of a finished run at once, and continues one that was stopped.
+    """
+    evaluation = Evaluation.of(
+        suite=suite,
+        data=data,
+        model=model,
+        strategy=strategy,
+        limit=limit,
+        budget=_checked(Budget, budget_tokens, budget_sequential, budget_samples, budget_seconds),
+        params=_params(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens),
+        seed=seed,
+        backend_args=dict(map(_argument, backend_arg or [])),
+        run=run,
+    )
+    with progress(len(evaluation.suite.problems)) as meter:
+        summary = asyncio.run(evaluation.run(concurrency=concurrency, listener=meter))
+    _print(summary, as_json)
+
+
+def _print(summary: Summary, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary.asdict(), ensure_ascii=False))
+    else:
+        summary_table(summary)
+    if summary.errors:
+        typer.echo(
+            f"widthwise: {summary.errors} of {summary.problems} problems failed; `widthwise traces {summary.run}` "
+            "says why, and the same command tries them again",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _checked(make: type[T], *values: Any, **named: Any) -> T:
+    try:
+        return make(*values, **named)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _params(**given: Any) -> SamplingParams:
+    return _checked(SamplingParams, **{name: value for name, value in given.items() if value is not None})
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """``name=value``; numbers, booleans and JSON are read as such, anything else is text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--backend-arg {text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, {"True": True, "False": False, "None": None}.get(value, value)

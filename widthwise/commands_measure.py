@@ -1,0 +1,153 @@
+"""Commands that measure: ``curve`` and ``report``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widthwise.core.errors import UsageError
+from widthwise.display import rows_table
+
+if TYPE_CHECKING:
+    from widthwise.evals.curves import Axis, Curve
+    from widthwise.evals.intervals import Difference
+    from widthwise.evals.matching import Point
+
+_METHODS = "pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M; may be repeated (default: pass, maj)."
+
+
+def draw_curve(
+    runs: Annotated[list[Path], typer.Argument(help="Run files, or recorded generations (JSONL, Parquet).")],
+    axis: Annotated[
+        str | None, typer.Option(help="The budget: samples, tokens, sequential or seconds.", show_default="samples")
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help=_METHODS)] = None,
+    votes: Annotated[str, typer.Option(help="Answers vote together by meaning or by spelling.")] = "meaning",
+    replicates: Annotated[int, typer.Option(min=1, help="Resampled sets of problems for the bands.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Draw a figure: .png, .svg or .pdf.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every point as one JSON object.")] = False,
+) -> None:
+    """Accuracy against budget, from what runs have stored; needs no model.
+
+    Several runs on the same problems are compared at equal budgets.
+    """
+    from widthwise.evals.curves import METHODS, curve
+    from widthwise.evals.plots import draw, save
+
+    if votes not in ("meaning", "spelling"):
+        raise UsageError(f"--votes is meaning or spelling, not {votes!r}")
+    chosen = method or METHODS
+    curves = [
+        curve(run, methods=chosen, grouping=votes, replicates=replicates, seed=seed)  # type: ignore[arg-type]
+        for run in runs
+    ]
+    budget = _axis(axis, curves)
+    if as_json:
+        _print_json(curves)
+    else:
+        for one in curves:
+            _print_curve(one, several=len(curves) > 1)
+        if len(curves) > 1:
+            print_comparison(curves, budget)
+    if out is not None:
+        save(draw(curves, budget), out)
+        typer.echo(f"drawn to {out}", err=True)
+
+
+def write_report(
+    runs: Annotated[list[Path], typer.Argument(help="Run files; several are compared.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    method: Annotated[list[str] | None, typer.Option(help=_METHODS)] = None,
+    traces: Annotated[bool, typer.Option(help="Keep the traces' texts in the page.")] = True,
+) -> None:
+    """One HTML page with curves, tables, costs and all traces; opens from disk, without a network."""
+    from widthwise.evals.curves import METHODS
+    from widthwise.evals.report import write_report
+
+    size = write_report(runs, out, methods=method or METHODS, traces=traces)
+    typer.echo(f"{out}: {size / 1e6:,.1f} MB", err=True)
+
+
+def print_comparison(curves: Sequence[Curve], axis: Axis) -> None:
+    """Print what methods do at equal budgets, how far they differ, and the Pareto set."""
+    from widthwise.evals.matching import against_best, at_budget, matched_budgets, pareto, points
+
+    found = points(curves, axis)
+    budgets = matched_budgets(curves, axis)
+    typer.echo(f"\nat equal budgets ({axis})")
+    rows = [[f"{b:,.0f}", p.name, f"{p.budget:,.0f}", *_bounds(p)] for b in budgets for p in at_budget(found, b)]
+    rows_table(["budget", "method", "spent", "accuracy, %", "95 % interval"], rows)
+    typer.echo("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
+    differences = [
+        [v.better.name, v.other.name, *_difference(v.difference)] for v in against_best(at_budget(found, budgets[-1]))
+    ]
+    rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
+    typer.echo("\nPareto set")
+    rows_table(["method", axis, "accuracy, %", "95 % interval"], [[p.name, *_spent(p)] for p in pareto(found)])
+
+
+def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
+    """The axis that was asked for; else samples for one run, and what several have in common to compare them by."""
+    from widthwise.evals.curves import AXES
+    from widthwise.evals.matching import common_problems, shared_axis
+
+    if given is not None and given not in AXES:
+        raise UsageError(f"--axis is one of {', '.join(AXES)}, not {given!r}")
+    if len(curves) > 1:
+        common_problems(curves)
+    usual = "samples" if len(curves) == 1 else shared_axis(curves)
+    return next((axis for axis in AXES if axis == given), usual)
+
+
+def _print_curve(curve: Curve, *, several: bool) -> None:
+    head = ", ".join(filter(None, [curve.suite, curve.model, f"{len(curve.problems)} problems"]))
+    typer.echo(f"\n{curve.label} ({head})" if several else head)
+    rows = []
+    for line in curve.lines.values():
+        for i in _shown(len(line.k)):
+            costs = [
+                f"{line.budgets[axis][i]:,.0f}" if axis in line.budgets else "–" for axis in ("tokens", "sequential")
+            ]
+            error = f"{100 * line.sampling_error[i]:.2f}" if line.sampling_error[i] else "exact"
+            bounds = _span(line.low[i], line.high[i])
+            rows.append([line.method, str(line.k[i]), *costs, f"{100 * line.accuracy[i]:.2f}", bounds, error])
+    columns = ["method", "k", "tokens", "sequential", "accuracy, %", "95 % interval", "Monte-Carlo error"]
+    rows_table(columns, rows)
+    for note in curve.notes:
+        typer.echo(f"note: {note}")
+
+
+def _shown(points: int) -> list[int]:
+    """Positions of the powers of two, and of the last point."""
+    return sorted({2**i - 1 for i in range(points.bit_length())} | {points - 1})
+
+
+def _bounds(point: Point) -> list[str]:
+    return [f"{100 * point.accuracy:.2f}", _span(point.low, point.high)]
+
+
+def _spent(point: Point) -> list[str]:
+    return [f"{point.budget:,.0f}", *_bounds(point)]
+
+
+def _difference(found: Difference) -> list[str]:
+    span = _span(found.low, found.high)
+    return [f"{100 * found.mean:.2f}", span, f"{found.p:.3f}", f"{100 * found.detectable:.1f}"]
+
+
+def _span(low: float, high: float) -> str:
+    return "–" if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def _print_json(curves: Sequence[Curve]) -> None:
+    shown = [
+        {"run": c.path, "label": c.label, "suite": c.suite, "model": c.model, "notes": c.notes, "points": c.table()}
+        for c in curves
+    ]
+    typer.echo(json.dumps({"curves": shown}, ensure_ascii=False, default=str).replace("NaN", "null"))
