@@ -49,7 +49,7 @@ class EmbeddedBackend:
             raise BackendError(f"there is no folder {folder}; name the folder of a Hugging Face checkpoint")
         if max_num_seqs < 1:
             raise BackendError(f"max_num_seqs must be at least 1, not {max_num_seqs}")
-        self._pinned = blas.pin_to_one_thread()
+        pinned = blas.pin_to_one_thread()
         config = LlamaConfig.from_folder(folder)
         checkpoint = Checkpoint(folder)
         self.name = f"embedded:{path}"
@@ -58,14 +58,16 @@ class EmbeddedBackend:
         self.capabilities = Capabilities(deterministic=True, max_logprobs=config.vocab_size, prompt_logprobs=True)
         self._digest, self._parameters = checkpoint.digest, checkpoint.parameters
         model = Llama(config, checkpoint, self.max_model_len)
+        self._notes = [] if pinned else ["numpy's matrix library is not OpenBLAS and was not held to one thread"]
+        self._reproducible = model.rows_are_independent()
+        if not self._reproducible:
+            self._notes.append("numpy's matrix library gives other last bits in other batches on this machine")
         self._engine = Engine(model, self.tokenizer, max_num_seqs=max_num_seqs, kv_bytes=kv_cache_bytes)
         self._awaited: dict[Sequence, asyncio.Future[Delta]] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
-        if self._closed:
-            raise BackendError(f"{self.name} was closed; open it again")
         sequence = self._engine.submit(request)
         try:
             while True:
@@ -78,7 +80,6 @@ class EmbeddedBackend:
             self._engine.abort(sequence)
 
     def describe(self) -> Mapping[str, Any]:
-        notes = [] if self._pinned else ["numpy's matrix library is not OpenBLAS and could not be held to one thread"]
         return {
             "backend": "embedded",
             "model": self.name.removeprefix("embedded:"),
@@ -88,8 +89,8 @@ class EmbeddedBackend:
             "engine": "widthwise numpy",
             "numpy": np.__version__,
             "blas": blas.version(),
-            "bit_reproducible": self._pinned,
-            "notes": notes,
+            "bit_reproducible": self._reproducible,
+            "notes": list(self._notes),
         }
 
     async def close(self) -> None:
@@ -102,6 +103,8 @@ class EmbeddedBackend:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _next(self, sequence: Sequence) -> Delta:
+        if self._closed:
+            raise BackendError(f"{self.name} was closed; open it again")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Delta] = loop.create_future()
         self._awaited[sequence] = future

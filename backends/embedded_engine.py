@@ -138,6 +138,8 @@ class Engine:
             )
         if int(prompt.min()) < 0 or int(prompt.max()) >= vocab:
             raise BackendError(f"the prompt holds token ids outside 0..{vocab - 1}; use this model's own tokenizer")
+        if request.seed < 0:
+            raise BackendError(f"the seed {request.seed} is negative; use 0 or more")
         if max(params.logprobs or 0, params.prompt_logprobs or 0) > vocab:
             raise BackendError(f"the vocabulary has {vocab} tokens; ask for at most as many log-probabilities")
 

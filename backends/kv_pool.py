@@ -64,12 +64,11 @@ class Pool:
             self._kv[slot] = self._kv[last]
             moved = int(self._rows[last])
             self._rows[slot] = moved
-        if not self._used:
-            self._resize(0)
+        if 4 * self._used <= len(self._rows):
+            self._resize(2 * self._used)
         return moved
 
     def _resize(self, capacity: int) -> None:
         kv, rows = np.zeros((capacity, *self._shape), np.float32), np.zeros(capacity, np.int64)
         kv[: self._used], rows[: self._used] = self.kv, self.rows
         self._kv, self._rows = kv, rows
-

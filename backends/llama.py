@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,22 @@ class Llama:
         out = np.empty((padded, self.config.vocab_size), np.float32)
         self._head(h, out)
         return out[:n]
+
+    def rows_are_independent(self) -> bool:
+        """Whether, on this machine, rows computed together and one by one are the same to the bit."""
+        n = min(2 * BLOCK + 1, self.max_len)
+        one_by_one = self._in_steps([*range(n), n])
+        return self._in_steps([0, n]) == one_by_one and self._in_steps([0, 1, n]) == one_by_one
+
+    def _in_steps(self, cuts: list[int]) -> bytes:
+        """Scores along a fixed sequence, computed in steps cut at these positions."""
+        kv = np.zeros((1, *self.kv_shape(cuts[-1])), np.float32)
+        scores = []
+        for start, end in pairwise(cuts):
+            positions = np.arange(start, end)
+            group = AttentionGroup(slice(0, end - start), kv, np.zeros_like(positions), positions)
+            scores.append(self.logits(self.forward(positions % self.config.vocab_size, positions, [group])).tobytes())
+        return b"".join(scores)
 
     def _attention(
         self,

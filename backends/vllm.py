@@ -21,7 +21,7 @@ from widthwise.backends.seeds import long_seed
 from widthwise.backends.vllm_options import engine_args
 from widthwise.backends.vllm_stats import prompt_stats, token_stats
 from widthwise.backends.watchdog import Watchdog
-from widthwise.core.backend import Capabilities, Delta, Request, TokenStats, Usage
+from widthwise.core.backend import Capabilities, Delta, Request, Tokenizer, TokenStats, Usage
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.stopping import StopMatcher
 
@@ -57,7 +57,9 @@ class VLLMBackend:
             raise
         config = self._engine.vllm_config.model_config
         self.max_model_len: int | None = int(config.max_model_len)
-        self.tokenizer = HFTokenizer.wrapping(self._engine.get_tokenizer(), _eos_ids(config))
+        tokenizer = HFTokenizer.wrapping(self._engine.get_tokenizer(), _eos_ids(config))
+        self.tokenizer: Tokenizer = tokenizer
+        self._has_template = tokenizer.template is not None
         self.capabilities = Capabilities(
             max_logprobs=config.max_logprobs if config.max_logprobs >= 0 else config.get_vocab_size(),
             prompt_logprobs=True,
@@ -70,7 +72,7 @@ class VLLMBackend:
         import vllm
 
         notes = ["tokens of a seed may change with the batch it runs in, unless the engine is batch-invariant"]
-        if self.tokenizer.template is None:
+        if not self._has_template:
             notes.append("the model has no chat template: conversations are plain text joined by blank lines")
         return {
             "backend": "vllm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Literal
 
 from widthwise.core.problem import Grader
 from widthwise.core.trace import Trace
+
+_COMPARISONS_BETWEEN_PAUSES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +39,36 @@ class Answer:
 
 
 async def group(grader: Grader, answers: Sequence[str | None]) -> list[list[int]]:
-    """Equivalence classes as lists of positions, in order of first appearance.
+    """The positions of ``answers`` grouped by meaning: classes by first appearance, positions ascending.
 
-    Each answer is compared with one representative per class and joins the first that matches; equal
-    spellings are compared once. None belongs to no class. With d distinct spellings and c classes this makes
-    at most d * c comparisons, whatever the number of answers.
+    An answer joins the first class whose representative (its first member) it is equivalent to. Equivalence need
+    not be transitive, so the grouping may depend on the order of the answers; the same order gives the same
+    classes. None belongs to no class. Only distinct forms are compared, whatever the number of answers.
     """
-    by_spelling: dict[str, list[int]] = {}
-    for i, answer in enumerate(answers):
-        if answer is not None:
-            by_spelling.setdefault(answer, []).append(i)
-    classes: list[tuple[str, list[int]]] = []
-    for spelling, members in by_spelling.items():
-        for representative, known in classes:
-            if await grader.equivalent(representative, spelling):
-                known.extend(members)
-                break
-        else:
-            classes.append((spelling, list(members)))
-    return [sorted(members) for _, members in classes]
+    class_of: dict[str, int] = {}
+    representatives: list[str] = []
+    groups: list[list[int]] = []
+    for position, answer in enumerate(answers):
+        if answer is None:
+            continue
+        form = grader.form(answer)
+        if form not in class_of:
+            class_of[form] = await _first_match(grader, representatives, answer)
+            if class_of[form] == len(groups):
+                representatives.append(answer)
+                groups.append([])
+        groups[class_of[form]].append(position)
+    return groups
+
+
+async def _first_match(grader: Grader, representatives: Sequence[str], answer: str) -> int:
+    """The index of the first representative that ``answer`` is equivalent to; their number where there is none."""
+    for index, representative in enumerate(representatives):
+        if index % _COMPARISONS_BETWEEN_PAUSES == _COMPARISONS_BETWEEN_PAUSES - 1:
+            await asyncio.sleep(0)  # other tasks shall not wait for a long row of quick comparisons
+        if await grader.equivalent(representative, answer):
+            return index
+    return len(representatives)
 
 
 Tie = Literal["first", "random", "shortest"]

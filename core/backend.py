@@ -165,10 +165,17 @@ class Backend(Protocol):
     ``describe`` goes to the run's manifest: model, engine and version, notes on what is not reproducible.
     """
 
-    capabilities: Capabilities
-    tokenizer: Tokenizer
-    name: str
-    max_model_len: int | None
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_model_len(self) -> int | None: ...
 
     def generate(self, request: Request) -> AsyncIterator[Delta]: ...
 

@@ -31,14 +31,19 @@ class Problem:
 class Grader(Protocol):
     """Reads answers out of texts and judges them; a suite brings its own.
 
-    ``extract`` is cheap and synchronous. The other three may consult worker processes and are bounded in
+    ``extract`` and ``form`` are cheap and synchronous. The others may consult worker processes and are bounded in
     time whatever the strings. A grader is safe to share between problems and tasks.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def extract(self, text: str) -> str | None:
         """The final answer stated in a model's ``text``; None where none can be read."""
+        ...
+
+    def form(self, answer: str) -> str:
+        """A cheap normal form: answers of one form are equivalent without further checks."""
         ...
 
     async def equivalent(self, a: str, b: str) -> bool:

@@ -105,14 +105,15 @@ def curve(
 
 def lines(
     pools: Sequence[Pool],
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str | Method] = METHODS,
     *,
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Line]:
     """One line per method over pools of independent samples, with bands from ``replicates`` sets of problems."""
-    return {name: _line(method(name), pools, replicates, level, seed) for name in methods}
+    chosen = [method(m) if isinstance(m, str) else m for m in methods]
+    return {m.name: _line(m, pools, replicates, level, seed) for m in chosen}
 
 
 # -- methods ---------------------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def _line(chosen: Method, pools: Sequence[Pool], replicates: int, level: float, 
     estimates = [chosen.estimate(pool, seed) for pool in pools]
     scores = np.array([_cut(e.value, points) for e in estimates])
     errors = np.array([_cut(e.error, points) for e in estimates])
-    low, high = _band(scores, replicates, level, seed)
+    low, high = band(scores, replicates, level, seed)
     return Line(
         chosen.name,
         np.arange(1, points + 1),
@@ -197,8 +198,11 @@ def _cut(values: Floats, points: int) -> Floats:
     return values[:points] if len(values) else np.zeros(points)
 
 
-def _band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floats, Floats]:
-    """Bootstrap bounds of each point; Wilson's where all problems score 0, or all 1, and nothing can be resampled."""
+def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floats, Floats]:
+    """Bootstrap bounds of each point of ``scores`` ``[problems, points]``; NaN for a single problem.
+
+    Where all problems score 0, or all 1, resampling knows no spread: Wilson's bound stands in.
+    """
     if len(scores) < 2:
         unknown = np.full(scores.shape[1], np.nan)
         return unknown, unknown

@@ -119,7 +119,7 @@ def _sample(trace: Trace, leaf: Leaf, ends: Ends) -> Sample:
         token_ids=np.concatenate([n.segment.token_ids for n in nodes]) if tokens_known and nodes else None,
         token_ends=_joined_ends(nodes, ends),
         stats=_joined_stats([n.segment for n in nodes]) if tokens_known else None,
-        path=tuple(map(_path_entry, nodes)) if is_ours else (),
+        path=(*_foreign_prompt(trace), *map(_path_entry, nodes)) if is_ours else (),
         metadata=trace.metadata,
     )
 
@@ -131,6 +131,13 @@ def _behind_prompt(trace: Trace) -> list[Trace]:
         nodes.append(node)
         node = node.parent
     return nodes[::-1]
+
+
+def _foreign_prompt(trace: Trace) -> Iterator[dict[str, Any]]:
+    """The prompt of a trace that grew from another one than the problem's own, which the row has."""
+    prompt, root = trace.path[0], trace.id[:1]
+    if root != (0,):
+        yield {"trace": name(root), "origin": "prompt", "text": prompt.text, "token_ids": prompt.token_ids.tolist()}
 
 
 def _path_entry(node: Trace) -> dict[str, Any]:
@@ -164,24 +171,29 @@ def _joined_ends(nodes: Sequence[Trace], ends: Ends) -> IntArray | None:
 
 
 def _joined_stats(segments: Sequence[Segment]) -> TokenStats | None:
-    """The segments' statistics end to end, filled up with NaN (ids: -1) where a segment has none."""
+    """The segments' statistics end to end; None where no segment has any."""
     known = [s.stats for s in segments if s.stats is not None]
     if not known:
         return None
-    width = min((s.top_ids.shape[1] if s.top_ids is not None else 0) for s in known)
-
-    def filled(segment: Segment, what: str, shape: tuple[int, ...], empty: float) -> Any:
-        value = getattr(segment.stats, what, None)
-        return np.full(shape, empty) if value is None else value[:, :width] if value.ndim == 2 else value
-
-    def joined(what: str, shape: tuple[int, ...], empty: float) -> FloatArray:
-        return np.concatenate([filled(s, what, (len(s), *shape), empty) for s in segments])
-
-    logprobs = joined("logprobs", (), np.nan).astype(np.float32)
+    width = min(0 if stats.top_ids is None else stats.top_ids.shape[1] for stats in known)
+    parts = [_filled(segment, width) for segment in segments]
+    logprobs = np.concatenate([part[0] for part in parts])
     if not width:
         return TokenStats(logprobs)
-    top_ids = joined("top_ids", (width,), -1).astype(np.int64)
-    return TokenStats(logprobs, top_ids, joined("top_logprobs", (width,), np.nan).astype(np.float32))
+    return TokenStats(
+        logprobs, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+    )
+
+
+def _filled(segment: Segment, width: int) -> tuple[FloatArray, IntArray, FloatArray]:
+    """Log-probabilities, and ids and log-probabilities of the ``width`` likeliest; NaN (ids: -1) where unknown."""
+    stats, tokens = segment.stats, len(segment)
+    no_ids, nothing = np.full((tokens, width), -1), np.full((tokens, width), np.nan, np.float32)
+    if stats is None:
+        return np.full(tokens, np.nan, np.float32), no_ids, nothing
+    if stats.top_ids is None or stats.top_logprobs is None:
+        return stats.logprobs, no_ids, nothing
+    return stats.logprobs, stats.top_ids[:, :width], stats.top_logprobs[:, :width]
 
 
 # -- a sample as a trace ---------------------------------------------------------------------------------------
@@ -196,20 +208,23 @@ def _traces(recording: Recording) -> list[Trace]:
 
 
 def _planted(tree: dict[TraceId, Trace], sample: Sample, place: TraceId) -> Trace:
+    """The sample as a leaf of ``tree``, to which the nodes on its path are added."""
     if not sample.path:
         return Trace(place, _segment(sample), tree[0,], _length(sample))
     text_at = token_at = 0
-    node = tree[0,]
     for number, entry in enumerate(sample.path, 1):
-        trace_id = parse(entry["trace"])
+        place = parse(entry["trace"])
+        if entry["origin"] == "prompt":
+            ids = np.array(entry["token_ids"], np.int64)
+            tree.setdefault(place, Trace(place, Segment("prompt", ids, entry["text"])))
+            continue
         texts, tokens = slice(text_at, text_at + entry["characters"]), slice(token_at, token_at + entry["tokens"])
         text_at, token_at = texts.stop, tokens.stop
-        if trace_id not in tree:
-            parent = tree.get(trace_id[:-1])
+        if place not in tree:
             metadata = sample.metadata if number == len(sample.path) else {}
-            tree[trace_id] = Trace(trace_id, _part(sample, entry, texts, tokens, metadata), parent, entry["sequential"])
-        node = tree[trace_id]
-    return node
+            segment = _part(sample, entry, texts, tokens, metadata)
+            tree[place] = Trace(place, segment, tree.get(place[:-1]), entry["sequential"])
+    return tree[place]
 
 
 def _segment(sample: Sample) -> Segment:

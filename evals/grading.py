@@ -47,6 +47,9 @@ class MathGrader:
     def extract(self, text: str) -> str | None:
         return extract(text, self.policy)
 
+    def form(self, answer: str) -> str:
+        return normalise(answer)
+
     async def equivalent(self, a: str, b: str) -> bool:
         return a == b or await decide_async(compare(a, b))
 
@@ -110,8 +113,11 @@ class CountdownGrader:
     def extract(self, text: str) -> str | None:
         return extract(text, self.policy)
 
+    def form(self, answer: str) -> str:
+        return _form(answer)
+
     async def equivalent(self, a: str, b: str) -> bool:
-        return a == b or _form(a) == _form(b)
+        return _form(a) == _form(b)
 
     async def correct(self, problem: Problem, answer: str) -> bool:
         return await self.valid(problem, answer)

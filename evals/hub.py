@@ -4,15 +4,15 @@ How the table was checked (it could not be tried against the hub itself from whe
 split and columns of every dataset were read in public code or documentation that loads it; the number behind each row
 says where. Licences are those of the repositories that the problems come from, not those of the hub copies.
 
-[1] Inspect's tutorial and evaluation scripts that load HuggingFaceH4/MATH-500 (test; problem, answer, subject, level,
-    unique_id)
-[2] scripts that load openai/gsm8k, main (test; question, answer); openai/grade-school-math: answers end in "#### n"
-[3] scripts that load Maxwell-Jia/AIME_2024 (train; columns ID, Problem, Solution, Answer)
+[1] evaluation scripts that load HuggingFaceH4/MATH-500 (test; problem, answer, subject, level, unique_id)
+[2] scripts that load openai/gsm8k, main (test; question, answer, cut at "####")
+[3] scripts that load Maxwell-Jia/AIME_2024 (train; ID, Problem, Solution, Answer)
 [4] scripts that load MathArena/aime_2025, aime_2026 and hmmt_feb_2025 (train; problem_idx, problem, answer)
 [5] scripts that load math-ai/amc23 (test; id, question, answer, url) and math-ai/minervamath (test; question, answer).
     Not confirmed: whether amc23 writes answers as "27" or "27.0" (both are read alike)
-[6] EvalScope's documentation (OE_TO_maths_en_COMP: 674 problems, train) and lighteval's task for Hothan/OlympiadBench
-    (question, final_answer as a list, is_multiple_answer, unit, answer_type, error, subfield). The GitHub copy has 675
+[6] EvalScope's documentation (OE_TO_maths_en_COMP: train, 674 problems; the GitHub copy has 675) and lighteval's
+    olympiade_bench.py (question, final_answer, is_multiple_answer, unit, answer_type, subject). Not confirmed: that the
+    tolerance is in the column "error", as in the GitHub copy; without it the one such problem is judged exactly
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BOXED = "Please reason step by step, and put your final answer within \\boxed{}.
 MATH = MathGrader("math")
 INTEGER = MathGrader("integer", extraction.INTEGER)
 WORD_PROBLEM = MathGrader("word_problem", extraction.WORD_PROBLEM)
-SCIENCE = MathGrader("science", relative=1e-4)  # the tolerance that evaluations of Minerva's set commonly use
+SCIENCE = MathGrader("science", relative=1e-4)  # as Qwen2.5-Math's grader and its many copies do
 COUNTDOWN = CountdownGrader()
 
 
@@ -62,7 +62,7 @@ class Benchmark:
 _MAA = "problems (c) MAA"
 _HMMT = "problems (c) HMMT"
 _ARENA = {"problem_idx": "id"}
-_OLYMPIAD = {"is_multiple_answer": "multiple", "error": "tolerance", "subfield": "subject"}
+_OLYMPIAD = {"is_multiple_answer": "multiple", "error": "tolerance"}
 _TEXT_ONLY_ENGLISH = "OE_TO_maths_en_COMP"
 
 # The micro reasoner was trained on bare problem texts: the bundled suites add no instruction.

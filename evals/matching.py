@@ -80,12 +80,15 @@ def matched_budgets(curves: Sequence[Curve], axis: Axis) -> list[float]:
     return sorted(set(ends))
 
 
-def at_budget(found: Sequence[Point], budget: float) -> list[Point]:
-    """For each method the most it does within ``budget``; methods that start above it are left out."""
+def at_budget(found: Sequence[Point], budget: float, *, slack: float = 1e-9) -> list[Point]:
+    """For each method the most it does within ``budget``; methods that start above it are left out.
+
+    ``slack`` is the share by which a budget may be overshot: runs that were cut at it had a step in flight.
+    """
     largest: dict[tuple[str, str], Point] = {}
     for point in found:
         key = (point.label, point.method)
-        if point.budget <= budget * (1 + 1e-9) and (key not in largest or point.budget > largest[key].budget):
+        if point.budget <= budget * (1 + slack) and (key not in largest or point.budget > largest[key].budget):
             largest[key] = point
     return sorted(largest.values(), key=lambda p: (-p.accuracy, p.budget))
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from widthwise.core.answer import group
 from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.recording import Recording, Sample
 from widthwise.core.trace import Trace
-from widthwise.evals.classes import classes
 from widthwise.evals.estimators import NO_VOTE
 from widthwise.evals.outcome import Leaf, Outcome
 from widthwise.evals.recordings import read_recordings
@@ -263,7 +263,7 @@ async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> Pool:
 
 async def _groups(answers: Sequence[str | None], grader: Grader, grouping: Grouping) -> list[list[int]]:
     if grouping == "meaning":
-        return await classes(grader, answers)
+        return await group(grader, answers)
     spelled: dict[str, list[int]] = {}
     for i, answer in enumerate(answers):
         if answer is not None:

@@ -25,7 +25,7 @@ import numpy as np
 from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
 from widthwise.core.trace import Segment, Trace, name
-from widthwise.evals.curves import AXES, METHODS, Curve, Line, curve
+from widthwise.evals.curves import AXES, METHODS, Axis, Curve, Line, curve
 from widthwise.evals.matching import (
     Point,
     against_best,
@@ -47,11 +47,18 @@ _CUT = {"pruned": "p", "aborted": "p", "error": "e"}
 
 
 def write_report(
-    runs: Sequence[str | Path], out: str | Path, *, methods: Sequence[str] = METHODS, traces: bool = True
+    runs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    methods: Sequence[str] = METHODS,
+    traces: bool = True,
+    curves: Sequence[Curve] | None = None,
+    axis: Axis | None = None,
 ) -> int:
     """Write the page on these run files to ``out``; its size in bytes.
 
-    ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. Raises ``UsageError`` for runs that
+    ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. ``curves`` are compared in place of the
+    runs' own, on ``axis`` (a sweep's, which are read from several of its runs). Raises ``UsageError`` for runs that
     cannot be measured, or compared with one another.
     """
     drawn = [curve(run, methods=methods) for run in runs]
@@ -68,7 +75,8 @@ def write_report(
         "axes": AXES,
         "runs": sections,
         "problems": list(known.values()),
-        "comparison": _comparison(drawn) if len(drawn) > 1 else None,
+        "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in curves or drawn],
+        "comparison": _comparison(curves or drawn, axis) if len(curves or drawn) > 1 else None,
     }
     page = _page(_title(drawn), [_block("main", _packed(main)), *blocks])
     try:
@@ -279,8 +287,8 @@ def _doubts(segment: Segment) -> list[int | None]:
 # -- comparisons -----------------------------------------------------------------------------------------------
 
 
-def _comparison(drawn: Sequence[Curve]) -> dict[str, Any]:
-    axis = shared_axis(drawn)
+def _comparison(drawn: Sequence[Curve], given: Axis | None) -> dict[str, Any]:
+    axis = given or shared_axis(drawn)
     found = points(drawn, axis)
     budgets = matched_budgets(drawn, axis)
     rows = [(b, p) for b in budgets for p in at_budget(found, b)]

@@ -110,8 +110,7 @@ class _Work:
             raise
         except Exception as error:
             _log.debug("problem %s failed", problem.id, exc_info=True)
-            failed = Outcome(problem, "error", errors=(_sentence(error),))
-            return (failed if session is None else replace(failed, ledger=session.ledger)), ()
+            return _failure(problem, session, error)
 
     def close(self) -> None:
         """Note how long this attempt took; a store that is full already keeps its last word."""
@@ -171,6 +170,16 @@ class _Judge:
     async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
         answer = None if trace.finish in UNFINISHED else self._grader.extract(trace.completion)
         return Leaf(trace.id, trace.finish, trace.tokens, answer, await self.correct(answer), vote)
+
+
+def _failure(problem: Problem, session: Session | None, error: Exception) -> tuple[Outcome, Sequence[Trace]]:
+    """An outcome that keeps what had been sampled, ungraded, when a strategy or a grader broke."""
+    failed = Outcome(problem, "error", errors=(_sentence(error),))
+    if session is None:
+        return failed, ()
+    traces = session.leaves
+    leaves = tuple(Leaf(t.id, t.finish, t.tokens) for t in traces)
+    return replace(failed, leaves=leaves, ledger=session.ledger), traces
 
 
 def _sentence(error: Exception) -> str:

@@ -7,6 +7,10 @@
 
 from __future__ import annotations
 
+from widthwise.aggregators.best_by import BestBy
+from widthwise.aggregators.first_valid import FirstValid
+from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.budget import Budget, Ledger
@@ -17,15 +21,9 @@ from widthwise.core.pruner import Verdict
 from widthwise.core.session import Session
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
-from widthwise.parts import (
-    BestBy,
-    BestOfN,
-    FirstValid,
-    MajorityVote,
-    Single,
-    StopWhenDecided,
-    WeightedVote,
-)
+from widthwise.pruning.stop_when_decided import StopWhenDecided
+from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.single import Single
 from widthwise.solving import solve, solve_async
 
 __version__ = "0.1.0"

@@ -81,6 +81,13 @@ def evaluate_suite(
     with progress(len(evaluation.suite.problems)) as meter:
         summary = asyncio.run(evaluation.run(concurrency=concurrency, listener=meter))
     _print(summary, as_json)
+    if summary.errors:
+        typer.echo(
+            f"widthwise: {summary.errors} of {summary.problems} problems failed (first: {meter.first_failure}); "
+            f"`widthwise traces {summary.run}` lists them, and the same command tries them again",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _print(summary: Summary, as_json: bool) -> None:
@@ -88,13 +95,6 @@ def _print(summary: Summary, as_json: bool) -> None:
         typer.echo(json.dumps(summary.asdict(), ensure_ascii=False))
     else:
         summary_table(summary)
-    if summary.errors:
-        typer.echo(
-            f"widthwise: {summary.errors} of {summary.problems} problems failed; `widthwise traces {summary.run}` "
-            "says why, and the same command tries them again",
-            err=True,
-        )
-        raise typer.Exit(1)
 
 
 def _checked(make: type[T], *values: Any, **named: Any) -> T:

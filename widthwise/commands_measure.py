@@ -74,18 +74,28 @@ def write_report(
     typer.echo(f"{out}: {size / 1e6:,.1f} MB", err=True)
 
 
-def print_comparison(curves: Sequence[Curve], axis: Axis) -> None:
-    """Print what methods do at equal budgets, how far they differ, and the Pareto set."""
+def print_comparison(
+    curves: Sequence[Curve], axis: Axis, budgets: Sequence[float] | None = None, slack: float = 1e-9
+) -> None:
+    """Print what methods do at equal ``budgets``, how far they differ, and the Pareto set.
+
+    Budgets are what the curves end at unless given; ``slack`` as in ``at_budget``.
+    """
     from widthwise.evals.matching import against_best, at_budget, matched_budgets, pareto, points
 
     found = points(curves, axis)
-    budgets = matched_budgets(curves, axis)
+    budgets = budgets or matched_budgets(curves, axis)
     typer.echo(f"\nat equal budgets ({axis})")
-    rows = [[f"{b:,.0f}", p.name, f"{p.budget:,.0f}", *_bounds(p)] for b in budgets for p in at_budget(found, b)]
+    rows = [
+        [f"{b:,.0f}", p.name, f"{p.budget:,.0f}", *_bounds(p)]
+        for b in budgets
+        for p in at_budget(found, b, slack=slack)
+    ]
     rows_table(["budget", "method", "spent", "accuracy, %", "95 % interval"], rows)
     typer.echo("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
     differences = [
-        [v.better.name, v.other.name, *_difference(v.difference)] for v in against_best(at_budget(found, budgets[-1]))
+        [v.better.name, v.other.name, *_difference(v.difference)]
+        for v in against_best(at_budget(found, budgets[-1], slack=slack))
     ]
     rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
     typer.echo("\nPareto set")

@@ -25,6 +25,7 @@ class Meter:
     def __init__(self, problems: int, draw: Callable[[Meter], None]) -> None:
         self.problems = problems
         self.done = 0
+        self.first_failure = ""
         self._right = self._failed = self._tokens = 0
         self._draw = draw
         self._began = time.monotonic()
@@ -38,6 +39,7 @@ class Meter:
         """Count a problem that is done just now."""
         self.stored(outcome)
         self._failed += outcome.state == "error"
+        self.first_failure = self.first_failure or next(iter(outcome.errors), "")
         self._tokens += outcome.ledger.total
         self._draw(self)
 

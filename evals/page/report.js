@@ -89,13 +89,13 @@ function list(label, count, draw, open, chosen = 0) {
 // -- curves ----------------------------------------------------------------------------------------------------
 
 function curves(data) {
-  const axes = Object.keys(data.axes).filter((axis) => data.runs.some((run) => run.lines.some((line) => line.budgets[axis])));
+  const axes = Object.keys(data.axes).filter((axis) => data.curves.some((of) => of.lines.some((line) => line.budgets[axis])));
   if (!axes.length) return el("p", { class: "dim" }, "No curve could be drawn.");
   const place = el("figure", { style: "margin:0" });
   const choice = el("select", { id: "axis", onchange: () => draw(choice.value) }, ...axes.map((axis) => el("option", { value: axis }, data.axes[axis])));
   function draw(axis) {
-    const lines = data.runs.flatMap((run) => run.lines.filter((line) => line.budgets[axis])
-      .map((line) => ({ ...line, x: line.budgets[axis], name: data.runs.length > 1 ? `${run.label} ${line.method}` : line.method })));
+    const lines = data.curves.flatMap((of) => of.lines.filter((line) => line.budgets[axis])
+      .map((line) => ({ ...line, x: line.budgets[axis], name: data.curves.length > 1 ? `${of.label}${line.method === "run" ? "" : ` ${line.method}`}` : line.method })));
     place.replaceChildren(chart(lines, data.axes[axis]), key(lines));
   }
   draw(axes[0]);

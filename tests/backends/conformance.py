@@ -14,7 +14,7 @@ import pytest
 from widthwise.core.backend import Backend, Delta, FinishReason, IntArray, Request, SamplingParams, TokenStats, Usage
 
 PROBLEM = "p0"
-MESSAGES = [{"role": "user", "content": "Compute 17 + 4 * (12 - 5)."}]
+MESSAGES = [{"role": "user", "content": "Compute (15 - 7) * (4 * 1 + 72) + 6 - 3 * (8 + 2)."}]
 
 
 @dataclass(frozen=True, slots=True)

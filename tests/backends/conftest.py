@@ -91,10 +91,12 @@ def replay_subject(embedded_subject: Subject) -> Iterator[Subject]:
 
 def _recording(source: Subject) -> Recording:
     async def draw() -> list[Sample]:
-        drawn = await asyncio.gather(*(source.sample(max_tokens=None, seed=i, index=i, logprobs=3) for i in range(64)))
+        drawn = await asyncio.gather(
+            *(source.sample(max_tokens=256, seed=i, logprobs=3, temperature=1.2) for i in range(64))
+        )
         return [_recorded(sampled) for sampled in drawn]
 
-    return Recording(Problem(PROBLEM, MESSAGES[0]["content"], "45"), tuple(asyncio.run(draw())))
+    return Recording(Problem(PROBLEM, MESSAGES[0]["content"], "578"), tuple(asyncio.run(draw())))
 
 
 def _recorded(sampled: Sampled) -> Sample:

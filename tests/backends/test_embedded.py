@@ -145,6 +145,26 @@ def test_bytes_do_not_depend_on_order_chunk_or_neighbours(
     assert [signature(d) for d in asyncio.run(run())] == alone
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_aborts_do_not_disturb_the_others(folder: Path, alone: list[tuple[Any, ...]], seed: int) -> None:
+    rng = random.Random(seed)
+    backend = EmbeddedBackend(folder, max_num_seqs=12, kv_cache_bytes=1500 * TOKEN_BYTES)
+
+    async def abandoned(number: int) -> None:
+        await asyncio.sleep(rng.random() * 0.05)
+        asked = request(prompt(rng.randint(1, 150), number % 4), seed=number, chunk=rng.randint(1, 20), max_tokens=150)
+        async with aclosing(backend.generate(asked)) as stream:  # type: ignore[type-var]
+            for _ in range(rng.randint(0, 5)):
+                await anext(stream, None)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(60):
+            group.create_task(abandoned(number))
+        kept = [group.create_task(collect(backend, one)) for one in mixture()]
+    assert [signature(task.result()) for task in kept] == alone
+    assert backend._engine.working_bytes == 0
+
+
 def test_bytes_at_the_bundled_models_width(micro_folder: Path) -> None:
     asked = [request(prompt(30 + i % 7, i % 5), seed=i, max_tokens=70) for i in range(40)]
     backend = EmbeddedBackend(micro_folder, max_num_seqs=33)
@@ -277,6 +297,7 @@ async def test_the_end_of_the_context(backend: EmbeddedBackend) -> None:
         (request(np.array([5, 320])), r"outside 0\.\.319"),
         (request(np.array([-1])), r"outside 0\.\.319"),
         (request(prompt(5), logprobs=321), "320 tokens"),
+        (request(prompt(5), seed=-1), "is negative"),
     ],
 )
 async def test_bad_requests(backend: EmbeddedBackend, bad: Request, message: str) -> None:
@@ -305,10 +326,13 @@ async def test_an_exception_in_a_step_reaches_everybody(backend: EmbeddedBackend
 
 async def test_closing_the_backend_ends_what_is_awaited(folder: Path) -> None:
     backend = EmbeddedBackend(folder)
-    tasks = [asyncio.create_task(collect(backend, request(prompt(9), max_tokens=300))) for _ in range(3)]
-    await asyncio.sleep(0)
+    tasks = [asyncio.create_task(collect(backend, request(prompt(9), max_tokens=310, chunk=300))) for _ in range(3)]
+    begun = backend.generate(request(prompt(9), max_tokens=300))
+    await anext(begun)
     await backend.close()
     await backend.close()
+    with pytest.raises(BackendError, match="was closed"):
+        await anext(begun)
     assert all(isinstance(r, BackendError) for r in await asyncio.gather(*tasks, return_exceptions=True))
     with pytest.raises(BackendError, match="was closed"):
         await collect(backend, request(prompt(9)))

@@ -40,7 +40,7 @@ def proxy_url(steady_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def faulty(proxy_url: str) -> Iterator[Subject]:
-    backend = HTTPBackend(proxy_url, connect_timeout=1.0, stall_timeout=0.5, first_timeout=2.0)
+    backend = HTTPBackend(proxy_url, connect_timeout=2.0, stall_timeout=1.0, first_timeout=5.0)
     yield Subject(backend, lambda: 0)
     asyncio.run(backend.close())
 

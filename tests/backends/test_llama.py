@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from widthwise.backends import blas
 from widthwise.backends.checkpoint import Checkpoint
 from widthwise.backends.llama import AttentionGroup, Llama, bucket
 from widthwise.backends.llama_config import LlamaConfig
-from widthwise.core.backend import FloatArray
+from widthwise.core.backend import FloatArray, IntArray
 from widthwise.core.errors import BackendError
 
 SHAPES = {
@@ -93,6 +94,19 @@ def test_a_row_does_not_feel_its_neighbours(name: str, tmp_path: Path) -> None:
         last = np.array([sequences[i][-1] for i in chosen])
         logits = model.logits(model.forward(last, positions, [group]))
         assert logits.tobytes() == np.concatenate([alone[i] for i in chosen]).tobytes()
+
+
+def test_dependence_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(write_checkpoint(tmp_path, Shape(width=128, hidden=352)))
+    assert model.rows_are_independent()
+    forward = model.forward
+
+    def careless(tokens: IntArray, positions: IntArray, groups: Sequence[AttentionGroup]) -> FloatArray:
+        hidden = forward(tokens, positions, groups).copy()
+        return np.nextafter(hidden, np.float32(9)) if len(tokens) == 1 else hidden
+
+    monkeypatch.setattr(model, "forward", careless)
+    assert not model.rows_are_independent()
 
 
 @pytest.mark.parametrize(("dtype", "shards"), [("F16", 1), ("BF16", 3), ("F32", 2)])

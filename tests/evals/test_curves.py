@@ -148,7 +148,7 @@ def test_unknown_methods_are_named(tmp_path: Path, word: str) -> None:
 
 
 def test_an_unknown_score_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no sample of .* has a score 'prm'"):
+    with pytest.raises(UsageError, match=r"no sample of .* has a score 'prm'"):
         curve(made_run(tmp_path / "a.db", MIXED), methods=["best:prm"])
 
 

@@ -33,13 +33,14 @@ def sampled(parent: Trace, number: int, text: str, *, top: bool = False, **field
 
 
 def tree() -> list[Trace]:
-    """Two leaves that share a step, an insertion in one of them, and a leaf of its own."""
+    """Two leaves that share a step, an insertion in one of them, a leaf of its own, and one of another prompt."""
     step = sampled(ROOT, 0, "First.\n\n", reason="\n\n", top=True, usage=Usage(0, 2))
     inserted = Trace((0, 0, 1), Segment("inserted", np.array([9, 9]), "Wait"), step, step.sequential)
     return [
         sampled(step, 0, "Then hi", metadata={"reward": 0.25}, top=True),
         sampled(inserted, 0, " hi?", finish="length", top=True),
         sampled(ROOT, 1, "ho", reason=2, top=True),
+        sampled(Trace((1,), Segment("prompt", np.array([3]), "Improve: hi?")), 0, "hi!", top=True),
     ]
 
 
@@ -107,7 +108,7 @@ def test_exports_load_with_datasets(tmp_path: Path, suffix: str, builder: str) -
     files = str(tmp_path / f"a{suffix}")
     loaded = datasets.load_dataset(builder, data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded[0]["problem_id"] == "p0"
-    assert [s["trace"] for s in loaded[0]["samples"]] == ["0.0.0", "0.0.1.0", "0.1"]
+    assert [s["trace"] for s in loaded[0]["samples"]] == ["0.0.0", "0.0.1.0", "0.1", "1.0"]
 
 
 def test_stored_recordings_are_read_one_by_one(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_stored_recordings_are_read_one_by_one(tmp_path: Path) -> None:
     with Store.read(tmp_path / "a.db") as store:
         recordings = StoredRecordings(store)
         assert list(recordings) == ["p0", "p1"]
-        assert len(recordings["p0"].samples) == 3
+        assert len(recordings["p0"].samples) == 4
         assert recordings["p1"].samples == ()
         assert recordings.get("p2") is None
 

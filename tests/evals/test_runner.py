@@ -123,9 +123,10 @@ def test_a_failed_problem_stays_in_the_denominator_and_is_tried_again(tmp_path: 
 
 
 async def _breaks(session: Session) -> list[Trace]:
+    traces = await session.sample(session.root, 3)
     if session.problem.id == "p1":
         raise ZeroDivisionError("oops")
-    return await session.sample(session.root, 3)
+    return traces
 
 
 def test_a_strategy_that_breaks_is_an_error_of_its_problem(tmp_path: Path) -> None:
@@ -133,6 +134,7 @@ def test_a_strategy_that_breaks_is_an_error_of_its_problem(tmp_path: Path) -> No
     assert (summary.problems, summary.errors) == (6, 1)
     with Store.read(tmp_path / "a.db") as store:
         assert store.outcome("p1").errors == ("the strategy failed with ZeroDivisionError: oops",)
+        assert len(store.traces("p1")) == 3
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 32])

@@ -1,3 +1,0 @@
-from widthwise.core.stopping import Stop, StopMatcher
-
-__all__ = ["Stop", "StopMatcher"]

@@ -1,0 +1,104 @@
+"""A real headless browser, driven over WebDriver's plain HTTP."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+KEYS = {"Down": "\ue015", "Enter": "\ue007", "Escape": "\ue00c", "End": "\ue010", "Home": "\ue011", "Tab": "\ue004"}
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+
+def missing() -> str | None:
+    """Why no browser test can run here; None where one can."""
+    if not shutil.which("chromedriver"):
+        return "chromedriver is not installed"
+    return None if any(map(shutil.which, BROWSERS)) else "no Chromium is installed"
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, port: int) -> None:
+        self._base = f"http://127.0.0.1:{port}"
+        self._session = ""
+
+    def start(self, *arguments: str) -> None:
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *arguments]
+        wanted = {"alwaysMatch": {"goog:chromeOptions": {"args": flags}, "goog:loggingPrefs": {"browser": "ALL"}}}
+        self._session = self._call("POST", "/session", {"capabilities": wanted})["sessionId"]
+
+    def open(self, page: Path, fragment: str = "") -> None:
+        """Load a page from disk and wait until it is drawn."""
+        self._command("POST", "url", {"url": "about:blank"})
+        self._command("POST", "url", {"url": page.absolute().as_uri() + fragment})
+        self.wait("return document.getElementById('page').getAttribute('aria-busy') === 'false'")
+
+    def script(self, text: str) -> Any:
+        return self._command("POST", "execute/sync", {"script": text, "args": []})
+
+    def wait(self, condition: str, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not self.script(condition):
+            if time.monotonic() > end:
+                raise AssertionError(f"the page never came to: {condition}")
+            time.sleep(0.02)
+
+    def keys(self, *names: str) -> None:
+        """Press keys, one after the other, wherever the focus is."""
+        actions = [{"type": t, "value": KEYS.get(n, n)} for n in names for t in ("keyDown", "keyUp")]
+        self._command("POST", "actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def log(self) -> list[str]:
+        """What the page has complained about."""
+        return [entry["message"] for entry in self._command("POST", "se/log", {"type": "browser"})]
+
+    def close(self) -> None:
+        if self._session:
+            self._call("DELETE", f"/session/{self._session}")
+
+    def _command(self, verb: str, name: str, body: dict[str, Any]) -> Any:
+        return self._call(verb, f"/session/{self._session}/{name}", body)
+
+    def _call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=verb)
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.load(answer)["value"]
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Browser]:
+    """A browser with these further flags, closed at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    browser = Browser(port)
+    try:
+        _await_port(port)
+        browser.start(*arguments)
+        yield browser
+    finally:
+        try:
+            browser.close()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _await_port(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError("chromedriver did not start")
