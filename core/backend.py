@@ -137,8 +137,7 @@ class Tokenizer(Protocol):
     """Text to token ids and back. ``decode(encode(text)) == text``, control tokens spelled out.
 
     ``encode`` maps spelled-out control tokens (a tag of the model's vocabulary) to their ids and adds no
-    begin-of-sequence token. ``pieces`` gives the text of each id such that joining gives ``decode``'s result
-    except inside a character that spans tokens.
+    begin-of-sequence token.
     """
 
     eos_ids: frozenset[int]

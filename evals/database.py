@@ -40,10 +40,6 @@ CREATE TABLE errors (
     problem TEXT NOT NULL REFERENCES problems (id), attempt INTEGER REFERENCES attempts (id),
     reason TEXT NOT NULL
 );
-CREATE TABLE scores (
-    problem TEXT NOT NULL REFERENCES problems (id), trace TEXT NOT NULL, source TEXT NOT NULL,
-    step INTEGER NOT NULL, score REAL, PRIMARY KEY (problem, trace, source, step)
-);
 """
 
 

@@ -95,12 +95,20 @@ class Store:
         """Note that ``backend`` samples from now on.
 
         Its description goes to the manifest. Its tokenizer tells where each token ends in the text, which makes
-        exports replayable token by token.
+        exports replayable token by token. Raises ``UsageError`` if the model's weights are not those that the
+        run was begun with.
         """
+        about = backend.describe()
+        before, now = self.manifest.get("backend", {}).get("model_digest"), about.get("model_digest")
+        if before != now and None not in (before, now):
+            raise UsageError(
+                f"{self.path} was begun with other weights of the same model ({before[:12]}, now {now[:12]}); choose "
+                "another --run, or bring the old weights back"
+            )
         self._tokenizer = backend.tokenizer
         with self._db.transaction() as db:
             self._attempt = db.execute("INSERT INTO attempts (began) VALUES (?)", (_now(),)).lastrowid
-            self._note("backend", backend.describe())
+            self._note("backend", about)
 
     def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
         """The generation finished earlier at this place of the tree, by this very request; else None."""

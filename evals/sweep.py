@@ -206,7 +206,7 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
         line = _own_line(cells, sources, replicates, seed)
     first = next(iter(sources.values()))
     notes = () if len(line.k) == len(cells) else (f"{len(cells) - len(line.k)} budgets buy less than one sample",)
-    return Curve(first.path, str(cells[0].strategy), first.suite, first.model, first.problems, {"run": line}, notes)
+    return Curve(first.path, str(cells[0].strategy), cells[0].suite, first.model, first.problems, {"run": line}, notes)
 
 
 def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:

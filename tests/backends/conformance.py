@@ -33,6 +33,11 @@ class Subject:
     def prompt(self) -> IntArray:
         return np.array(self.backend.tokenizer.chat(MESSAGES), np.int64)
 
+    @property
+    def nonsense(self) -> IntArray:
+        """A prompt that no model is sure how to continue: a well trained one gives the same answer to any seed."""
+        return self.prompt[::-1]
+
     def need(self, capability: str) -> None:
         """Skip the test where the backend does not declare the capability."""
         if not getattr(self.backend.capabilities, capability):

@@ -14,7 +14,9 @@ from tests.backends.conformance import Subject
 from tests.backends.servers import own_server
 from widthwise.backends.http import HTTPBackend
 from widthwise.backends.http_client import status_error
+from widthwise.backends.http_dialect import TextDialect
 from widthwise.backends.http_pool import Pool
+from widthwise.backends.pieces import PieceTokenizer
 from widthwise.backends.remote_tokenizer import RemoteTokenizer
 from widthwise.core.backend import Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong, UsageError
@@ -116,6 +118,29 @@ def test_text_only_is_said(http_text_subject: Subject) -> None:
     described = http_text_subject.backend.describe()
     assert described["token_ids"] is False
     assert any("text only" in note for note in described["notes"])
+
+
+def test_a_text_servers_own_tokens_are_taken_with_their_logprobs() -> None:
+    tokenizer = PieceTokenizer()
+    request = Request(np.array(tokenizer.encode("Go.")), SamplingParams(max_tokens=3, stop=("C",), logprobs=1), 1)
+    reader = TextDialect(tokenizer, logprobs=True).reader(request)
+    logprobs = {"tokens": ["ab", " c"], "token_logprobs": [-0.5, -1.0], "top_logprobs": [{"ab": -0.5}, {" d": -0.2}]}
+    first = reader.read({"text": "ab c", "logprobs": logprobs})
+    assert tokenizer.pieces(first.token_ids) == ["ab", " c"]
+    assert first.finish is None
+    assert first.stats is not None
+    assert first.stats.logprobs.tolist() == [-0.5, -1.0]
+    assert first.stats.top_ids is not None
+    assert tokenizer.pieces(first.stats.top_ids[:, 0]) == ["ab", " d"]
+    last = reader.read({"text": "C more"})
+    assert (tokenizer.decode(last.token_ids), last.finish, last.stop_reason) == ("C", "stop", "C")
+
+
+def test_text_past_the_limit_is_not_delivered() -> None:
+    tokenizer = PieceTokenizer()
+    request = Request(np.array(tokenizer.encode("Go.")), SamplingParams(max_tokens=3, logprobs=None), 1)
+    delta = TextDialect(tokenizer, logprobs=False).reader(request).read({"text": "one two three four five"})
+    assert (tokenizer.decode(delta.token_ids), delta.finish) == ("one two three", "length")
 
 
 async def test_pool_goes_on_without_a_server_that_dies() -> None:

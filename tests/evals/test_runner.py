@@ -12,7 +12,7 @@ from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Delta, Request
 from widthwise.core.budget import Budget
-from widthwise.core.errors import BackendError
+from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.recording import Recording, Sample
 from widthwise.core.session import Session
@@ -120,6 +120,22 @@ def test_a_failed_problem_stays_in_the_denominator_and_is_tried_again(tmp_path: 
     ran(tmp_path / "b.db", Faulty())
     with Store.read(tmp_path / "a.db") as a, Store.read(tmp_path / "b.db") as b:
         assert compare(a, b) == []
+
+
+def test_a_run_is_not_continued_with_other_weights(tmp_path: Path) -> None:
+    class Weights(Faulty):
+        digest = "1" * 64
+
+        def describe(self) -> dict[str, object]:
+            return {**super().describe(), "model_digest": self.digest}
+
+    first, other = Weights({"p0"}), Weights()
+    ran(tmp_path / "a.db", first)
+    other.digest = "2" * 64
+    with pytest.raises(UsageError, match="begun with other weights of the same model"):
+        ran(tmp_path / "a.db", other)
+    assert other.asked == []
+    assert ran(tmp_path / "a.db", Weights()).errors == 0
 
 
 async def _breaks(session: Session) -> list[Trace]:

@@ -1,0 +1,126 @@
+"""Sweeps on recorded generations: what is shared, what is not, resuming, and the comparison at the end."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import widthwise as ww
+from widthwise.core.errors import UsageError
+from widthwise.evals.majority import maj_at_k
+from widthwise.evals.store import Store
+from widthwise.evals.sweep import plan
+from widthwise.solving import as_any_strategy
+from widthwise.sweeping import Sweeping, sweep
+
+VOTE = "best_of_n(n=16) | majority_vote()"
+BEST = "best_of_n(n=16) | best_by(score='reward')"
+ONLINE = "best_of_n(n=16) | stop_when_decided() | majority_vote()"
+
+
+def strategies(*texts: str) -> list[ww.Strategy]:
+    return [as_any_strategy(text) for text in texts]
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """Eight problems with eight samples each, right ones rarer from problem to problem."""
+    rng, path = np.random.default_rng(0), tmp_path / "recorded.jsonl"
+    with path.open("w") as file:
+        for i in range(8):
+            answers = np.where(rng.random(8) < 0.9 - i / 10, "1", rng.integers(2, 5, 8).astype(str))
+            samples = [{"text": f"so \\boxed{{{a}}}", "answer": a, "reward": float(rng.random())} for a in answers]
+            file.write(json.dumps({"problem_id": f"p{i}", "problem": "Q?", "answer": "1", "samples": samples}) + "\n")
+    return path
+
+
+def test_budgets_and_aggregators_share_one_run() -> None:
+    made = plan(strategies(VOTE, BEST, "single()"), ["s"], [1, 4, 64], seeds=[0, 1])
+    assert [str(task.strategy) for task in made.tasks] == ["best_of_n(n=64) | majority_vote(tie='first')"] * 2
+    assert [cell.limit for cell in made.cells if str(cell.strategy) == "single()"] == [1]
+    assert "shared samples" in made.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "axis", "why"),
+    [
+        (ONLINE, "samples", "stop traces online"),
+        (VOTE, "seconds", "changes the traces"),
+        (VOTE, "sequential", "changes the traces"),
+        ("best_of_n(n=4) | first_valid()", "samples", "more than stored answers"),
+        ("best_of_n(n=4) | budget(tokens=99) | majority_vote()", "samples", "budget of its own"),
+        ("best_of_n(n=4) | best_by(score='reward_model')", "samples", "more than stored answers"),
+    ],
+)
+def test_what_depends_on_the_budget_runs_for_each(text: str, axis: str, why: str) -> None:
+    made = plan(strategies(text), ["s"], [2, 4], axis=axis)  # type: ignore[arg-type]
+    assert len(made.tasks) == 2
+    assert why in made.notes[0]
+
+
+def test_the_samples_axis_sets_n_of_own_runs() -> None:
+    made = plan(strategies(ONLINE), ["s"], [2, 4])
+    assert [str(task.strategy.sampler) for task in made.tasks] == ["best_of_n(n=2)", "best_of_n(n=4)"]
+    assert [task.budget for task in made.tasks] == [ww.Budget(samples=2), ww.Budget(samples=4)]
+
+
+@pytest.mark.parametrize("budgets", [[], [0], [1.5], [-1, 2]])
+def test_impossible_budgets_are_refused(budgets: list[float]) -> None:
+    with pytest.raises(UsageError):
+        plan(strategies(VOTE), ["s"], budgets)
+
+
+def test_shared_cells_are_the_estimates_over_all_subsets(tmp_path: Path, recorded: Path) -> None:
+    done = sweep([VOTE, BEST, ONLINE], [str(recorded)], [1, 2, 8], model=f"replay:{recorded}", folder=tmp_path / "s")
+    vote, best, online = done.on(str(recorded))
+    rows = [json.loads(line) for line in recorded.read_text().splitlines()]
+    answers = [[int(s["answer"]) for s in row["samples"]] for row in rows]
+    exact = np.mean([maj_at_k(a, np.array(a) == 1).value for a in answers], axis=0)
+    np.testing.assert_allclose(vote.lines["run"].accuracy, exact[[0, 1, 7]])
+    assert best.lines["run"].k.tolist() == [1, 2, 8]
+    highest = [max(row["samples"], key=lambda s: s["reward"])["answer"] == "1" for row in rows]
+    assert best.lines["run"].accuracy[-1] == pytest.approx(np.mean(highest))
+    assert online.lines["run"].budgets["samples"][-1] <= 8
+    assert len(done.runs) == 1 + 3
+
+
+def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Path) -> None:
+    def curves(folder: str) -> list[list[float]]:
+        done = sweep([VOTE, ONLINE], [str(recorded)], [2, 4], model=f"replay:{recorded}", folder=tmp_path / folder)
+        return [curve.lines["run"].accuracy.tolist() for curve in done.curves]
+
+    whole = curves("whole")
+    sweeping = Sweeping([VOTE, ONLINE], [str(recorded)], [2, 4], model=f"replay:{recorded}", folder=tmp_path / "cut")
+    evaluation = sweeping.evaluations[sweeping.plan.tasks[0]]
+    with Store.begin(evaluation.path, evaluation.configuration, evaluation.suite.problems):
+        pass  # killed before the first problem was done
+    assert curves("cut") == whole
+    assert curves("cut") == whole
+
+
+def test_seeds_are_averaged(tmp_path: Path, recorded: Path) -> None:
+    done = sweep([VOTE], [str(recorded)], [4], seeds=[0, 1], model=f"replay:{recorded}", folder=tmp_path / "s")
+    assert len(done.runs) == 2
+    assert done.curves[0].lines["run"].scores.shape == (8, 1)
+
+
+def test_the_command_plans_runs_and_compares(tmp_path: Path, recorded: Path) -> None:
+    from widthwise.commands_sweep import run_sweep
+
+    app = typer.Typer()
+    app.command()(run_sweep)
+    options = ["--suite", str(recorded), "--budgets", "1,2,4", "--model", f"replay:{recorded}"]
+    options += ["--strategy", VOTE, "--strategy", ONLINE, "--folder", str(tmp_path / "s")]
+    planned = CliRunner().invoke(app, [*options, "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    assert "6 cells, 4 runs" in planned.output
+    assert not (tmp_path / "s").exists()
+    done = CliRunner().invoke(app, options)
+    assert done.exit_code == 0, done.output
+    assert "at equal budgets (samples)" in done.output
+    assert "Pareto set" in done.output
+    assert (tmp_path / "s" / "recorded.svg").exists()
+    assert (tmp_path / "s" / "recorded.html").exists()

@@ -1,0 +1,144 @@
+"""The command ``sweep``: strategies and budgets side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widthwise.commands_eval import _argument, _params
+from widthwise.commands_measure import print_comparison
+from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.display import rows_table
+from widthwise.evaluation import Interrupted
+from widthwise.sweeping import Progress, Sweep, Sweeping
+
+if TYPE_CHECKING:
+    from widthwise.evals.curves import Axis
+
+_EVERY = 5.0
+"""Seconds between two lines of progress."""
+
+_SLACK = 0.05
+"""By how much a run that was cut at its budget may have overshot it and still count as within."""
+
+
+def run_sweep(
+    strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
+    suite: Annotated[list[str], typer.Option(help="A suite; may be repeated. See `widthwise suites`.")],
+    budgets: Annotated[str, typer.Option(help="Budgets for each problem, with commas between.")] = "1,2,4,8,16,32",
+    axis: Annotated[str, typer.Option(help="Of the budgets: samples, tokens, sequential or seconds.")] = "samples",
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas between; results are averaged over them.")] = "0",
+    model: Annotated[str, typer.Option(help="What samples; see `widthwise models`.")] = "reasoner",
+    folder: Annotated[Path, typer.Option(help="Where the runs, figures and reports go.")] = Path("sweep"),
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems of each suite.")] = None,
+    temperature: Annotated[float | None, typer.Option()] = None,
+    top_p: Annotated[float | None, typer.Option()] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens of one sample.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Problems worked on at once.")] = 32,
+    backend_arg: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the backend; may be repeated.")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its predicted cost, and stop.")] = False,
+) -> None:
+    """Measure strategies at several budgets, drawing samples only once where that is valid.
+
+    The same command goes on where it was stopped, and a larger grid uses what is there.
+    """
+    sweeping = Sweeping(
+        strategy,
+        suite,
+        _numbers(budgets, "--budgets"),
+        axis=_axis(axis),
+        seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
+        model=model,
+        folder=folder,
+        limit=limit,
+        params=_params(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+        backend_args=dict(map(_argument, backend_arg or [])),
+    )
+    _print_plan(sweeping)
+    if dry_run:
+        return
+    try:
+        done = asyncio.run(sweeping.run(concurrency=concurrency, on_progress=_progress()))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; what is finished is in {folder}, and the same command goes on from there"
+        ) from None
+    for name in dict.fromkeys(suite):
+        _print_suite(done, name, sweeping, report=report)
+    if done.failures:
+        raise WidthwiseError(f"{done.failures} problems failed for good; the same command tries them again")
+
+
+def _print_plan(sweeping: Sweeping) -> None:
+    rows = []
+    for f in sweeping.forecast():
+        name = f"{f.task.strategy}" + (f" | {f.task.budget}" if f.task.budget else "")
+        costs = ["at running time" if f.samples is None else f"{f.samples:,}"]
+        costs.append("?" if f.tokens is None else f"{f.tokens:,.0f}")
+        costs.append("?" if f.seconds is None else _duration(f.seconds))
+        rows.append([f.task.suite, name, str(f.task.seed), f"{f.problems}", *costs])
+    cells = len(sweeping.plan.cells) * len(sweeping.plan.cells[0].tasks)
+    typer.echo(f"{cells} cells, {len(rows)} runs in {sweeping.folder}")
+    rows_table(["suite", "run", "seed", "problems to do", "samples", "tokens", "time"], rows)
+    if any("?" in row for row in rows):
+        typer.echo("? is told as soon as a problem of the suite is finished: every run shows what is left")
+    for note in sweeping.plan.notes:
+        typer.echo(f"note: {note}")
+
+
+def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -> None:
+    from widthwise.evals.plots import draw, save
+    from widthwise.evals.report import write_report
+
+    curves, axis = done.on(suite), sweeping.plan.axis
+    typer.echo(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
+    limits = sorted({cell.limit for cell in sweeping.plan.cells})
+    print_comparison(curves, axis, limits, _SLACK)
+    stem = sweeping.folder / Path(suite.partition("(")[0]).stem
+    save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
+    written = [stem.with_suffix(".svg")]
+    if report:
+        write_report(done.files(suite), stem.with_suffix(".html"), curves=curves, axis=axis)
+        written.append(stem.with_suffix(".html"))
+    typer.echo(f"written: {', '.join(map(str, written))}", err=True)
+
+
+def _progress() -> Callable[[Progress], None]:
+    """Says on stderr, now and then, how far it is."""
+    said = time.monotonic()
+
+    def listen(progress: Progress) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _EVERY:
+            said = time.monotonic()
+            typer.echo(str(progress), err=True)
+
+    return listen
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a list of numbers such as 1,2,4") from None
+
+
+def _axis(name: str) -> Axis:
+    from widthwise.evals.curves import AXES
+
+    for axis in AXES:
+        if axis == name:
+            return axis
+    raise UsageError(f"--axis is one of {', '.join(AXES)}, not {name!r}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
