@@ -311,6 +311,9 @@ class Session:
             self._journal.record(self.problem.id, trace)
         if trace.finish in ("pruned", "aborted", "error") and not judging:
             self.ledger.discarded += branch.tokens
+        if trace.segment.usage is None and branch.tokens:
+            # Aborted before the backend could say: the prompt was served, and nothing tells that it was cached.
+            self.ledger.prompt_computed += len(branch.request.prompt)
         self._held.add(trace.id)
         return self._keep(trace)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.evals.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
-from widthwise.evals.intervals import LEVEL, bootstrap, wilson
+from widthwise.evals.intervals import LEVEL, bootstrap, minimum_detectable, wilson
 from widthwise.evals.majority import maj_at_k
 from widthwise.evals.pools import MEAN_LOGPROB, Grouping, Pool, Source, load
 from widthwise.evals.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
@@ -100,6 +100,8 @@ def curve(
         drawn["run"] = _measured(source, level)
     if not source.dependent:
         drawn |= lines(source.pools, methods, replicates=replicates, level=level, seed=seed)
+    if not drawn:
+        raise UsageError(f"{run}: {source.dependent}: accuracy at smaller budgets cannot be told from them")
     return Curve(str(run), source.label, source.suite, source.model, source.problems, drawn, tuple(_notes(source)))
 
 
@@ -262,6 +264,9 @@ def _notes(source: Source) -> list[str]:
         notes.append(f"{source.open} of {source.open + len(source.pools)} problems have not been worked on yet")
     if len(source.pools) == 1:
         notes.append("one problem: no interval over problems can be given")
+    else:
+        points = 100 * minimum_detectable(len(source.pools))
+        notes.append(f"{len(source.pools)} problems show a difference of two methods from about {points:.0f} points on")
     sizes = {len(pool) for pool in source.pools}
     if len(sizes) > 1:
         notes.append(f"problems have {min(sizes)} to {max(sizes)} samples: curves end at the smallest number above 0")

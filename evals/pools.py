@@ -16,8 +16,8 @@ from widthwise.core.problem import Grader, Problem
 from widthwise.core.recording import Recording, Sample
 from widthwise.core.trace import Trace
 from widthwise.evals.estimators import NO_VOTE
+from widthwise.evals.foreign import read_generations
 from widthwise.evals.outcome import Leaf, Outcome
-from widthwise.evals.recordings import read_recordings
 from widthwise.evals.store import Store
 from widthwise.evals.subsets import Floats, Ints
 from widthwise.evals.suites import grader_for
@@ -85,14 +85,16 @@ class Source:
 
 
 def load(path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "meaning") -> Source:
-    """The samples of a run file (``.db``) or of recorded generations (``.jsonl``, ``.parquet``); needs no model.
+    """The samples of a run file (``.db``), or of recorded generations, other tools' logs among them; needs no model.
 
     ``scores`` are those to read with them: "mean_logprob", or a number recorded with the samples ("reward"; a minus
     before it turns its sign). Raises ``UsageError`` where there is nothing to measure.
     """
     file = Path(path)
     source = (
-        _recorded(file, scores, grouping) if file.suffix in (".jsonl", ".parquet") else _stored(file, scores, grouping)
+        _recorded(file, scores, grouping)
+        if file.suffix in (".jsonl", ".parquet", ".json", ".eval")
+        else _stored(file, scores, grouping)
     )
     for name in scores:
         if all(np.isnan(pool.scores[name]).all() for pool in source.pools):
@@ -189,13 +191,22 @@ def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
-    recordings = read_recordings(path)
+    recordings = read_generations(path)
     grader = grader_for([r.problem for r in recordings])
     if not any(r.samples for r in recordings):
         raise UsageError(f"{path} has no samples: nothing to measure")
     pools = run_sync(_graded_pools(path, recordings, grader, scores, grouping))
     models = {str(r.fields.get("model") or "") for r in recordings}
-    return Source(str(path), path.stem, path.stem, models.pop() if len(models) == 1 else "several", "", pools)
+    samplers = {str(r.fields["sampler"]) for r in recordings if r.fields.get("sampler")} - set(INDEPENDENT)
+    return Source(
+        path=str(path),
+        label=path.stem,
+        suite=path.stem,
+        model=models.pop() if len(models) == 1 else "several",
+        strategy="",
+        pools=pools,
+        dependent=f"the traces of {', '.join(sorted(samplers))} depend on one another" if samplers else "",
+    )
 
 
 async def _graded_pools(
@@ -231,7 +242,7 @@ async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader
 
 def _tokens(sample: Sample) -> float:
     known = sample.token_ids if sample.token_ids is not None else sample.token_ends
-    return np.nan if known is None else float(len(known))
+    return _number(sample.metadata, "tokens") if known is None else float(len(known))
 
 
 def _sample_score(sample: Sample, name: str) -> float:

@@ -7,6 +7,7 @@ treat the points as independent.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -17,6 +18,7 @@ from scipy.integrate import trapezoid
 from scipy.optimize import curve_fit, minimize
 from scipy.special import betaln
 
+from widthwise.evals.intervals import LEVEL, resampled_means
 from widthwise.evals.subsets import Floats
 
 
@@ -168,6 +170,58 @@ def _positive(errors: ArrayLike | None) -> Floats | None:
         return None
     sigma = np.asarray(errors, np.float64)
     return np.maximum(sigma, max(float(sigma.max()) * 1e-3, 1e-9))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A law fitted to a curve, and how far that may be off on other problems of this kind.
+
+    ``low`` and ``high`` bound each parameter, by name. ``predicted`` is what a fit to all points but the last says
+    of the last, ``observed`` what was measured there: a law that misses it should not be extrapolated.
+    """
+
+    law: Law
+    low: dict[str, float]
+    high: dict[str, float]
+    predicted: float
+    observed: float
+
+
+def fit_curve(
+    law: type[Law], scores: ArrayLike, *, replicates: int = 200, level: float = LEVEL, seed: int = 0
+) -> Fitted:
+    """Fit ``law`` to the mean of ``scores`` ``[problems, k = 1..n]`` on a log grid; problems are resampled as a whole.
+
+    Raises ValueError where no fit is found, or the curve is too short.
+    """
+    rows = np.asarray(scores, np.float64)
+    k = grid(2 * rows.shape[1], points=20)
+    rows = rows[:, k.astype(int) - 1]
+    means = resampled_means(rows, replicates=replicates, seed=seed)
+    errors = means.std(axis=0)
+    found = fit(law, k, rows.mean(axis=0), errors)
+    names = list(inspect.signature(law).parameters)
+    drawn = [f for f in (_fit_or_none(law, k, mean, errors) for mean in means) if f is not None]
+    if not drawn:
+        raise ValueError(f"no {law.__name__} fits the resampled curves")
+    values = np.array([[getattr(f, name) for name in names] for f in drawn])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    predicted, observed = held_out(law, k, rows.mean(axis=0))
+    return Fitted(
+        found,
+        dict(zip(names, low.tolist(), strict=True)),
+        dict(zip(names, high.tolist(), strict=True)),
+        predicted,
+        observed,
+    )
+
+
+def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats) -> Law | None:
+    """A resampled curve may be flat or fall, where no law fits: it is left out."""
+    try:
+        return fit(law, k, accuracy, errors)
+    except ValueError:
+        return None
 
 
 def fit_beta(right: ArrayLike, samples: ArrayLike, *, never: bool = False) -> BetaLaw:

@@ -30,6 +30,7 @@ def draw_curve(
     votes: Annotated[str, typer.Option(help="Answers vote together by meaning or by spelling.")] = "meaning",
     replicates: Annotated[int, typer.Option(min=1, help="Resampled sets of problems for the bands.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    laws: Annotated[bool, typer.Option("--laws", help="Fit scaling laws: does it saturate, and where?")] = False,
     out: Annotated[Path | None, typer.Option(help="Draw a figure: .png, .svg or .pdf.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every point as one JSON object.")] = False,
 ) -> None:
@@ -53,6 +54,8 @@ def draw_curve(
     else:
         for one in curves:
             _print_curve(one, several=len(curves) > 1)
+            if laws:
+                _print_laws(one)
         if len(curves) > 1:
             print_comparison(curves, budget)
     if out is not None:
@@ -131,6 +134,28 @@ def _print_curve(curve: Curve, *, several: bool) -> None:
     rows_table(columns, rows)
     for note in curve.notes:
         typer.echo(f"note: {note}")
+
+
+def _print_laws(curve: Curve) -> None:
+    """Print the laws fitted to each line of a curve, with what they predict of its last point."""
+    from widthwise.evals.scaling import CeilingLaw, LogLaw, PowerLaw, SaturatingLaw, fit_curve
+
+    rows = []
+    for line in curve.lines.values():
+        for law in (PowerLaw, SaturatingLaw) if line.method == "pass" else (LogLaw, CeilingLaw, SaturatingLaw):
+            try:
+                found = fit_curve(law, line.scores)
+            except ValueError:
+                continue
+            spans = [f"{n} {getattr(found.law, n):.3g} [{found.low[n]:.3g}, {found.high[n]:.3g}]" for n in found.low]
+            stops = f"k = {found.law.saturation()}" if isinstance(found.law, SaturatingLaw) else "–"
+            checked = f"{100 * found.predicted:.2f} / {100 * found.observed:.2f}"
+            rows.append([line.method, law.__name__, ", ".join(spans), checked, stops])
+    typer.echo("")
+    rows_table(
+        ["method", "law", "parameters", "last point predicted / seen, %", "next sample adds under 1 point"], rows
+    )
+    typer.echo("note: a law that misses the last point should not be extrapolated; none holds beyond four times it")
 
 
 def _shown(points: int) -> list[int]:

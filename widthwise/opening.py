@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -61,7 +62,8 @@ async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Back
     if prefix == "vllm":
         from widthwise.backends.vllm import VLLMBackend
 
-        return VLLMBackend(str(bundled_models().get(rest, rest)), **given)
+        # Starting the engine takes seconds, which other tasks of the loop need not lose.
+        return await asyncio.to_thread(VLLMBackend, str(bundled_models().get(rest, rest)), **given)
     if prefix == "replay":
         return _replay(rest, given)
     from widthwise.backends.http import HTTPBackend

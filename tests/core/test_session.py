@@ -6,13 +6,14 @@ import asyncio
 import pickle
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from tests.core.scripted import Scripted, session
 from widthwise import BackendError, BestOfN, Budget, BudgetReached, MajorityVote, StopWhenDecided, UsageError
+from widthwise.core.backend import Usage
 from widthwise.core.part import Part
 from widthwise.core.pruner import GO_ON, Verdict
 from widthwise.core.session import Session
@@ -71,6 +72,22 @@ async def test_a_stream_yields_as_traces_finish_and_leaving_it_aborts_the_rest(d
     assert kept == s.ledger.sampled
     assert s.ledger.discarded == kept - 7
     assert {t.finish for t in s.leaves} == {"stop", "aborted"}
+
+
+async def test_a_prompt_is_charged_though_its_request_was_aborted_before_the_backend_said_so() -> None:
+    class Late(Scripted):
+        """Tells its usage with the last delta only, as servers do."""
+
+        async def generate(self, request):  # type: ignore[no-untyped-def]
+            async with aclosing(super().generate(request)) as deltas:
+                async for delta in deltas:
+                    yield replace(delta, usage=Usage(1, 4) if delta.finish else None)
+
+    s = session(Late(TEXTS), budget=Budget(tokens=10_000))
+    async with aclosing(s.stream(s.root, 4)) as stream:
+        async for _ in stream:
+            break
+    assert (s.ledger.prompt_cached, s.ledger.prompt_computed) == (1, 4 + 3 * len(s.root.token_ids))
 
 
 async def test_breaking_out_of_a_stream_without_closing_it_loses_nothing_either() -> None:

@@ -43,20 +43,11 @@ def made_run(
             longest = max((t.tokens for t in traces), default=0)
             spent = Ledger(sampled=tokens, samples=len(row), sequential=longest, seconds=1.5)
             right = None if voted is None else voted == "1"
-            store.finish(Outcome(asked, "done", voted, right, leaves=tuple(leaves), ledger=spent), traces)
-            _note_ends(store, asked.id, traces)
+            # One token per character, as a tokenizer that spells would have it.
+            ends = {t.id: np.arange(1, len(t.segment.text) + 1) for t in traces}
+            outcome = Outcome(asked, "done", voted, right, leaves=tuple(leaves), ledger=spent)
+            store.finish(outcome, traces, ends=ends)
     return path
-
-
-def _note_ends(store: Store, problem: str, traces: Sequence[Trace]) -> None:
-    """One token per character, as a tokenizer that spells would have it."""
-    from widthwise.evals.arrays import pack
-
-    with store._db.transaction() as db:
-        for trace in traces:
-            ends = pack(np.arange(1, len(trace.segment.text) + 1))
-            where = (ends, problem, ".".join(map(str, trace.id)))
-            db.execute("UPDATE segments SET token_ends = ? WHERE problem = ? AND trace = ?", where)
 
 
 def _trace(i: int, text: str, finish: Finish) -> Trace:

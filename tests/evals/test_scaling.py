@@ -15,6 +15,7 @@ from widthwise.evals.scaling import (
     effective_samples,
     fit,
     fit_beta,
+    fit_curve,
     grid,
     held_out,
     regret,
@@ -83,6 +84,17 @@ def test_the_beta_fit_finds_its_parameters_and_the_unsolvable_share() -> None:
     assert found.alpha == pytest.approx(2.0, rel=0.1)
     assert found.at(1e6) == pytest.approx(0.75, abs=0.02)
     assert fit_beta(hits, np.full(4000, 32)).alpha < found.alpha
+
+
+def test_a_fitted_curve_has_intervals_over_problems() -> None:
+    from widthwise.evals.estimators import pass_at_k
+
+    rng = np.random.default_rng(3)
+    right = rng.random((120, 64)) < rng.beta(0.5, 1.0, 120)[:, None]
+    found = fit_curve(PowerLaw, pass_at_k(right), replicates=60)
+    assert isinstance(found.law, PowerLaw)
+    assert found.low["b"] < found.law.b < found.high["b"] < 0
+    assert found.predicted == pytest.approx(found.observed, abs=0.03)
 
 
 def test_akaike_prefers_the_law_that_made_the_points() -> None:

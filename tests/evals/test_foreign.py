@@ -1,0 +1,155 @@
+"""Logs of other tools as recorded generations; the samples here are made by hand in their formats."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from widthwise.core.errors import UsageError
+from widthwise.evals.curves import curve
+from widthwise.evals.foreign import read_generations
+
+
+def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def harness(doc: int, texts: list[str], answers: list[str], name: str, right: float) -> dict[str, Any]:
+    return {
+        "doc_id": doc,
+        "doc": {"question": f"Question {doc}?", "answer": "so it is\n#### 1,018"},
+        "target": "so it is\n#### 1,018",
+        "arguments": {"gen_args_0": {"arg_0": f"Question: {doc}", "arg_1": {"until": ["\n\n"]}}},
+        "resps": [texts],
+        "filtered_resps": answers,
+        "filter": name,
+        "metrics": ["exact_match"],
+        "doc_hash": "d",
+        "exact_match": right,
+    }
+
+
+def test_samples_of_lm_evaluation_harness(tmp_path: Path) -> None:
+    rows = [
+        harness(0, ["1018 it is #### 1018"], ["1018"], "strict-match", 1.0),
+        harness(0, ["1018 it is #### 1018"], ["1018"], "flexible-extract", 1.0),
+        harness(1, ["who knows"], ["[invalid]"], "strict-match", 0.0),
+        harness(1, ["who knows"], ["7"], "flexible-extract", 0.0),
+    ]
+    found = read_generations(jsonl(tmp_path / "samples_gsm8k_2026-01-01T00-00-00.000.jsonl", *rows))
+    assert [(r.problem.id, r.problem.answer, len(r.samples)) for r in found] == [
+        ("gsm8k-0", "1018", 1),
+        ("gsm8k-1", "1018", 1),
+    ]
+    assert [(r.samples[0].answer, r.samples[0].correct) for r in found] == [("1018", True), (None, False)]
+
+
+def test_repeated_samples_of_lm_evaluation_harness_are_graded_one_by_one(tmp_path: Path) -> None:
+    texts = ["\\boxed{1018}", "\\boxed{3}", "\\boxed{1018}"]
+    path = jsonl(tmp_path / "samples_x.jsonl", harness(0, texts, texts, "none", 1.0))
+    assert [s.answer for s in read_generations(path)[0].samples] == ["1018", "3", "1018"]
+    assert curve(path).lines["pass"].accuracy[0] == pytest.approx(2 / 3)
+
+
+def test_likelihoods_are_no_generations(tmp_path: Path) -> None:
+    row = harness(0, ["-1.2", "False"], [], "none", 1.0) | {"filtered_resps": [["-1.2", "False"], ["-3", "True"]]}
+    row["resps"] = [[["-1.2", "False"]], [["-3.0", "True"]]]
+    with pytest.raises(UsageError, match="line 1: likelihoods of given choices"):
+        read_generations(jsonl(tmp_path / "samples_mc.jsonl", row))
+
+
+def inspect_sample(name: int, epoch: int, text: Any, value: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "epoch": epoch,
+        "input": [{"role": "system", "content": "S"}, {"role": "user", "content": f"Question {name}?"}],
+        "target": "4",
+        "messages": [],
+        "output": {
+            "model": "m",
+            "choices": [{"message": {"role": "assistant", "content": text}, "stop_reason": "stop"}],
+            "usage": {"input_tokens": 3, "output_tokens": 10 * epoch, "total_tokens": 13},
+        },
+        "scores": {"match": {"value": value, "answer": None}},
+    } | more
+
+
+SAMPLES = [
+    inspect_sample(1, 2, "It is \\boxed{5}", "I"),
+    inspect_sample(1, 1, [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "\\boxed{4}"}], "C"),
+    inspect_sample(2, 1, "attachment://abc", 1.0, attachments={"abc": "long \\boxed{4}"}),
+    inspect_sample(2, 2, "", None, error={"message": "broke"}, scores=None),
+]
+
+
+def test_both_formats_of_inspect_ai(tmp_path: Path) -> None:
+    header = {"version": 2, "status": "success", "eval": {"task": "sums", "model": "openai/x"}}
+    (tmp_path / "log.json").write_text(json.dumps(header | {"samples": SAMPLES}))
+    with zipfile.ZipFile(tmp_path / "log.eval", "w", zipfile.ZIP_DEFLATED) as log:
+        log.writestr("header.json", json.dumps(header))
+        for sample in SAMPLES:
+            log.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
+    for name in ("log.json", "log.eval"):
+        one, two = read_generations(tmp_path / name)
+        assert (one.problem.text, one.problem.answer, one.fields["model"]) == ("Question 1?", "4", "openai/x")
+        assert [(s.text, s.answer, s.correct) for s in one.samples] == [
+            ("hm\n\n\\boxed{4}", "4", True),
+            ("It is \\boxed{5}", "5", False),
+        ]
+        assert [(s.text, s.finish) for s in two.samples] == [("long \\boxed{4}", "stop"), ("", "error")]
+    line = curve(tmp_path / "log.eval").lines["pass"]
+    assert line.accuracy.tolist() == [0.5, 1.0]
+    assert line.budgets["tokens"].tolist() == [15.0, 30.0]
+
+
+def test_a_log_that_was_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "log.eval").write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / "log.json").write_text('{"samples": [{"id"')
+    for name in ("log.eval", "log.json"):
+        with pytest.raises(UsageError, match="cut short"):
+            read_generations(tmp_path / name)
+
+
+def test_a_json_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text("{}")
+    with pytest.raises(UsageError, match="no log of inspect_ai"):
+        read_generations(tmp_path / "log.json")
+
+
+def completions(approach: str, tmp_path: Path) -> Path:
+    row = {
+        "problem": "Question?",
+        "answer": "4",
+        "unique_id": "test/algebra/1.json",
+        "completions": ["a\n\n\\boxed{4}", "b\n\n\\boxed{5}", "\\boxed{5}"],
+        "scores": [[0.2, 0.9], [0.5, 0.1], [0.3]],
+        "pred": "a\n\n\\boxed{4}",
+        "completion_tokens": [11, 12, 7],
+        "agg_scores": [0.9, 0.1, 0.3],
+        "pred_maj@1": "\\boxed{4}",
+    }
+    return jsonl(tmp_path / f"{approach}_completions.jsonl", row)
+
+
+def test_completions_of_search_and_learn(tmp_path: Path) -> None:
+    path = completions("best_of_n", tmp_path)
+    samples = read_generations(path)[0].samples
+    assert [s.metadata["reward"] for s in samples] == [0.9, 0.1, 0.3]
+    found = curve(path, methods=["maj", "best:reward"])
+    assert found.problems == ("test/algebra/1.json",)
+    assert found.lines["maj"].accuracy[-1] == pytest.approx(0)
+    assert found.lines["best:reward"].accuracy[-1] == pytest.approx(1)
+    assert found.lines["maj"].budgets["tokens"][0] == pytest.approx(10)
+
+
+def test_beams_of_search_and_learn_are_not_sub_sampled(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="beam_search depend on one another"):
+        curve(completions("beam_search", tmp_path))
+
+
+def test_our_own_schema_is_read_as_ever(tmp_path: Path) -> None:
+    row = {"problem_id": "p", "problem": "Q?", "answer": "1", "samples": [{"text": "1", "correct": True}]}
+    assert read_generations(jsonl(tmp_path / "own.jsonl", row))[0].problem.id == "p"
