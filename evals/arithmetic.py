@@ -13,7 +13,7 @@ from widthwise.core.problem import Problem
 from widthwise.evals.holdout import held_out
 
 LARGEST = 999
-LEVELS = (2, 3, 4, 5, 6, 7, 8)
+LEVELS = (3, 4, 5, 6, 7, 8, 9)
 DRAWS = 200  # attempts per problem before giving up; one in sixteen succeeds
 LEAF_SIZES = (9, 20, 50, 99)
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from widthwise.core.errors import UsageError
+from widthwise.core.seeds import derive
 from widthwise.evals.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
-from widthwise.evals.intervals import LEVEL, bootstrap, minimum_detectable, wilson
+from widthwise.evals.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.majority import maj_at_k
 from widthwise.evals.pools import MEAN_LOGPROB, Grouping, Pool, Source, load
 from widthwise.evals.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
@@ -179,7 +180,8 @@ def _short(pool: Pool, m: int, seed: int) -> Estimate:
 
 def _line(chosen: Method, pools: Sequence[Pool], replicates: int, level: float, seed: int) -> Line:
     points = min((len(pool) for pool in pools if len(pool)), default=1)
-    estimates = [chosen.estimate(pool, seed) for pool in pools]
+    # Each problem has draws of its own, so that their Monte-Carlo errors are independent.
+    estimates = [chosen.estimate(pool, derive(seed, pool.problem, ["curve"])) for pool in pools]
     scores = np.array([_cut(e.value, points) for e in estimates])
     errors = np.array([_cut(e.error, points) for e in estimates])
     low, high = band(scores, replicates, level, seed)
@@ -201,17 +203,12 @@ def _cut(values: Floats, points: int) -> Floats:
 
 
 def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floats, Floats]:
-    """Bootstrap bounds of each point of ``scores`` ``[problems, points]``; NaN for a single problem.
-
-    Where all problems score 0, or all 1, resampling knows no spread: Wilson's bound stands in.
-    """
+    """Bounds over problems of each point of ``scores`` ``[problems, points]``; NaN for a single problem."""
     if len(scores) < 2:
         unknown = np.full(scores.shape[1], np.nan)
         return unknown, unknown
-    band = bootstrap(scores, replicates=replicates, level=level, seed=seed)
-    none, every = (wilson(right, len(scores), level) for right in (0, len(scores)))
-    mean = scores.mean(axis=0)
-    return np.where(mean == 1, every.low, band.low), np.where(mean == 0, none.high, band.high)
+    found = bayesian_bootstrap(scores, replicates=replicates, level=level, seed=seed)
+    return found.low, found.high
 
 
 def _budgets(pools: Sequence[Pool], points: int, waits_for: int | None) -> dict[Axis, Floats]:

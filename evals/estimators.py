@@ -112,6 +112,8 @@ def _led(classes: Ints, worth: Floats, weight: Floats, orders: Ints) -> Floats:
     ahead = (added > 0) & (running > before * (1 + 1e-9))
     leads = (added > 0) & (running >= before * (1 - 1e-9))
     since = np.maximum.accumulate(np.where(ahead, np.arange(len(orders))[:, None], 0), axis=0)
+    if np.array_equal(leads, ahead):  # no ties, as with most scores: the last to go ahead leads alone
+        return np.asarray(np.take_along_axis(worth[vote], since, axis=0).T)
     worths = _since(np.where(leads, worth[vote], 0.0), since)
     return np.asarray((worths / np.maximum(_since(leads.astype(np.float64), since), 1.0)).T)
 

@@ -86,6 +86,27 @@ def bootstrap(
     return Band(rows.mean(axis=0), low, high, level)
 
 
+def bayesian_bootstrap(scores: ArrayLike, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0) -> Band:
+    """Posterior intervals of the mean over problems, for scores from 0 to 1, ``[problems, ...] -> [...]``.
+
+    The bootstrap of Rubin (1981), where problems get random weights, with one problem of score 0 and one of score 1
+    added as a prior. For scores of 0 and 1 that is the posterior of a flat prior (``bayesian``), and unlike the plain
+    bootstrap it stays honest where all problems score alike. The interval is widened to the mean where that lies
+    outside (all right, or all wrong).
+    """
+    rows = np.asarray(scores, np.float64)
+    flat, rng = rows.reshape(len(rows), -1), np.random.default_rng(seed)
+    batches = []
+    for begin in range(0, replicates, _DRAWN_AT_ONCE):
+        weights = rng.standard_exponential((min(_DRAWN_AT_ONCE, replicates - begin), len(rows) + 2))
+        weights /= weights.sum(axis=1, keepdims=True)
+        batches.append(weights[:, :-2] @ flat + weights[:, -1:])
+    means = np.concatenate(batches).reshape(replicates, *rows.shape[1:])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    mean = rows.mean(axis=0)
+    return Band(mean, np.minimum(low, mean), np.maximum(high, mean), level)
+
+
 def resampled_means(
     scores: ArrayLike,
     *,

@@ -12,6 +12,9 @@ from widthwise.evals.curves import AXES, Axis, Curve, Line
 from widthwise.evals.intervals import Difference, holm, paired
 from widthwise.evals.subsets import Floats
 
+OVERSHOOT = 0.05
+"""By how much a run that was cut at its budget may have overshot it and still count as within."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:

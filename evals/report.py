@@ -27,6 +27,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.trace import Segment, Trace, name
 from widthwise.evals.curves import AXES, METHODS, Axis, Curve, Line, curve
 from widthwise.evals.matching import (
+    OVERSHOOT,
     Point,
     against_best,
     at_budget,
@@ -54,12 +55,13 @@ def write_report(
     traces: bool = True,
     curves: Sequence[Curve] | None = None,
     axis: Axis | None = None,
+    budgets: Sequence[float] | None = None,
 ) -> int:
     """Write the page on these run files to ``out``; its size in bytes.
 
     ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. ``curves`` are compared in place of the
-    runs' own, on ``axis`` (a sweep's, which are read from several of its runs). Raises ``UsageError`` for runs that
-    cannot be measured, or compared with one another.
+    runs' own, on ``axis`` and at ``budgets`` (a sweep's, which are read from several of its runs). Raises
+    ``UsageError`` for runs that cannot be measured, or compared with one another.
     """
     drawn = [curve(run, methods=methods) for run in runs]
     common_problems(drawn)
@@ -76,7 +78,7 @@ def write_report(
         "runs": sections,
         "problems": list(known.values()),
         "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in curves or drawn],
-        "comparison": _comparison(curves or drawn, axis) if len(curves or drawn) > 1 else None,
+        "comparison": _comparison(curves or drawn, axis, budgets) if len(curves or drawn) > 1 else None,
     }
     page = _page(_title(drawn), [_block("main", _packed(main)), *blocks])
     try:
@@ -287,11 +289,12 @@ def _doubts(segment: Segment) -> list[int | None]:
 # -- comparisons -----------------------------------------------------------------------------------------------
 
 
-def _comparison(drawn: Sequence[Curve], given: Axis | None) -> dict[str, Any]:
+def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[float] | None) -> dict[str, Any]:
     axis = given or shared_axis(drawn)
     found = points(drawn, axis)
-    budgets = matched_budgets(drawn, axis)
-    rows = [(b, p) for b in budgets for p in at_budget(found, b)]
+    budgets = limits or matched_budgets(drawn, axis)
+    slack = OVERSHOOT if limits else 1e-9
+    rows = [(b, p) for b in budgets for p in at_budget(found, b, slack=slack)]
     return {
         "axis": axis,
         "budgets": [{**_point(p), "spent": p.budget, "budget": b} for b, p in rows],
@@ -301,7 +304,7 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None) -> dict[str, Any]:
                 "other": v.other.name,
                 **{key: getattr(v.difference, key) for key in ("mean", "low", "high", "p", "detectable")},
             }
-            for v in against_best(at_budget(found, budgets[-1]))
+            for v in against_best(at_budget(found, budgets[-1], slack=slack))
         ],
         "pareto": [_point(p) for p in pareto(found)],
     }

@@ -94,7 +94,7 @@ def plan(
         for strategy in dict.fromkeys(strategies)
         for cell in _cells(strategy, suite, limits, axis, seeds)
     ]
-    reasons = {str(s): why_not_shared(s, axis) for s in strategies}
+    reasons = {label(s, axis): why_not_shared(s, axis) for s in strategies}
     shared = [name for name, reason in reasons.items() if not reason]
     notes = [f"{name}: a run for each budget, because {reason}" for name, reason in reasons.items() if reason]
     if shared:
@@ -176,6 +176,13 @@ def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) ->
     return Task(suite, strategy, replace(strategy.budget or Budget(), **own), seed)
 
 
+def label(strategy: Strategy, axis: Axis) -> str:
+    """What to call a strategy whose n may follow the budget."""
+    if axis == "samples" and isinstance(strategy.sampler, BestOfN):
+        return str(strategy).replace(f"n={strategy.sampler.n}", "n=budget", 1)
+    return str(strategy)
+
+
 def predicted_samples(task: Task) -> int | None:
     """Samples that a run draws for each problem, at most; None where only running tells."""
     limits = [task.budget.samples] if task.budget is not None and task.budget.samples is not None else []
@@ -206,7 +213,9 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
         line = _own_line(cells, sources, replicates, seed)
     first = next(iter(sources.values()))
     notes = () if len(line.k) == len(cells) else (f"{len(cells) - len(line.k)} budgets buy less than one sample",)
-    return Curve(first.path, str(cells[0].strategy), cells[0].suite, first.model, first.problems, {"run": line}, notes)
+    return Curve(
+        first.path, label(cells[0].strategy, axis), cells[0].suite, first.model, first.problems, {"run": line}, notes
+    )
 
 
 def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:

@@ -32,7 +32,7 @@ from widthwise.evals import countdown
 BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 END = 2
 FRESH = 777  # seed of `--fresh`
-LONGEST = 240  # tokens of a solution
+LONGEST = 320  # tokens of a solution
 BATCH = 512  # samples grown together
 
 

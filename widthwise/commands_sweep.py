@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 _EVERY = 5.0
 """Seconds between two lines of progress."""
 
-_SLACK = 0.05
-"""By how much a run that was cut at its budget may have overshot it and still count as within."""
-
 
 def run_sweep(
     strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
@@ -95,18 +92,19 @@ def _print_plan(sweeping: Sweeping) -> None:
 
 
 def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -> None:
+    from widthwise.evals.matching import OVERSHOOT
     from widthwise.evals.plots import draw, save
     from widthwise.evals.report import write_report
 
     curves, axis = done.on(suite), sweeping.plan.axis
     typer.echo(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
     limits = sorted({cell.limit for cell in sweeping.plan.cells})
-    print_comparison(curves, axis, limits, _SLACK)
+    print_comparison(curves, axis, limits, OVERSHOOT)
     stem = sweeping.folder / Path(suite.partition("(")[0]).stem
     save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
     written = [stem.with_suffix(".svg")]
     if report:
-        write_report(done.files(suite), stem.with_suffix(".html"), curves=curves, axis=axis)
+        write_report(done.files(suite), stem.with_suffix(".html"), curves=curves, axis=axis, budgets=limits)
         written.append(stem.with_suffix(".html"))
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 

@@ -169,13 +169,15 @@ function comparison(data) {
     table(["method", "budget", "accuracy, %"], pareto.map((p) => [p.name, number(p.budget), percent(p.accuracy)])));
 }
 
-function about(run) {
-  return el("section", {}, el("h2", {}, run.label), ...run.notes.map((note) => el("p", { class: "dim" }, note)),
+function about(run, _, runs) {
+  const box = runs.length > 1 ? el("details", {}, el("summary", {}, run.label)) : el("section", {}, el("h2", {}, run.label));
+  box.append(...run.notes.map((note) => el("p", { class: "dim" }, note)),
     table(["figure", "value"], run.summary.map(([name, value]) => [name, shown(value)])),
     el("details", {}, el("summary", {}, "points of the curves"), points(run)),
     el("details", { open: "" }, el("summary", {}, "what it cost"), table(["account", "sum", "per problem"], run.costs.map(([name, value]) => [name, number(value), number(value / Math.max(run.problems.length, 1))]))),
     el("details", {}, el("summary", {}, "traces that did not come to their own end"), table(["finish", "why", "traces", "tokens"], run.events.map((e) => [e[0], shown(e[1]), number(e[2]), number(e[3])]))),
     el("details", {}, el("summary", {}, "manifest"), el("pre", {}, JSON.stringify(run.manifest, null, 2))));
+  return box;
 }
 
 const colours = (cells) => [...cells].map((c) => el("span", { class: CLASSES[c] }, CELLS[c]));
@@ -305,7 +307,7 @@ async function main() {
   const page = document.getElementById("page");
   const data = await block("main");
   for (const run of data.runs) run.place = Object.fromEntries(run.problems.map((problem, i) => [problem.id, i]));
-  const overview = el("div", {}, el("section", {}, el("h2", {}, "Accuracy against budget"), curves(data)), data.comparison ? comparison(data) : null, ...data.runs.map(about), matrix(data));
+  const overview = el("div", {}, el("section", {}, el("h2", {}, "Accuracy against budget"), curves(data)), data.comparison ? comparison(data) : null, data.runs.length > 1 ? el("h2", {}, "Runs") : null, ...data.runs.map(about), matrix(data));
   async function route() {
     const at = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
     if (!at.problem) page.replaceChildren(overview);

@@ -274,8 +274,14 @@ async def test_abort_in_mid_stream_frees_the_engine(subject: Subject) -> None:
 
 async def test_cancelling_the_consumer_frees_the_engine(subject: Subject) -> None:
     subject.need_sampling()
-    task = asyncio.create_task(subject.sample(max_tokens=None, chunk=1))
-    await asyncio.sleep(0.02)
+    begun = asyncio.Event()
+
+    async def consume() -> None:
+        async for _ in subject.backend.generate(subject.request(max_tokens=None, chunk=1)):
+            begun.set()
+
+    task = asyncio.create_task(consume())
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

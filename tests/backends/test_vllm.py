@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,11 +76,14 @@ def test_stats_of_positions_that_vllm_merged() -> None:
 
 async def test_dead_engine_is_started_again(vllm_subject: Subject) -> None:
     backend: Any = vllm_subject.backend
-    running = asyncio.create_task(vllm_subject.sample(max_tokens=900, temperature=2.0))
-    await asyncio.sleep(0.1)
-    os.kill(backend._processes[0].pid, signal.SIGKILL)
+
+    async def consume() -> None:
+        async for _ in backend.generate(vllm_subject.request(max_tokens=None, chunk=1)):
+            with suppress(ProcessLookupError):
+                os.kill(backend._processes[0].pid, signal.SIGKILL)
+
     with pytest.raises(BackendError, match="engine died") as died:
-        await running
+        await consume()
     assert died.value.retryable
     several = await asyncio.gather(*(vllm_subject.sample(max_tokens=4, seed=i) for i in range(4)))
     assert all(sampled.ids for sampled in several)

@@ -200,3 +200,24 @@ def test_the_command_prints_a_table_json_and_a_figure(tmp_path: Path) -> None:
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")
     values = json.loads(CliRunner().invoke(app, [runs[0], "--json"]).stdout)
     assert values["curves"][0]["points"]["accuracy"][0] == 0.5
+
+
+def test_the_facade_measures_too(tmp_path: Path) -> None:
+    from widthwise import measuring
+
+    run = made_run(tmp_path / "a.db", MIXED)
+    np.testing.assert_array_equal(measuring.curve(run, seed=3).lines["maj"].low, curve(run, seed=3).lines["maj"].low)
+
+
+def test_laws_are_fitted_and_checked_on_the_last_point(tmp_path: Path) -> None:
+    import typer
+
+    from widthwise.commands_measure import draw_curve
+
+    app = typer.Typer()
+    app.command()(draw_curve)
+    answers = [[str(1 + (i * j) % (2 + i % 5)) for j in range(16)] for i in range(1, 13)]
+    said = CliRunner().invoke(app, [str(made_run(tmp_path / "a.db", answers)), "--laws"])
+    assert said.exit_code == 0, said.output
+    assert "PowerLaw" in said.output
+    assert "next sample adds under 1 point" in said.output

@@ -57,6 +57,21 @@ def test_the_bootstrap_works_on_curves_and_repeats_itself() -> None:
     assert single.low == pytest.approx(one.low[4])
 
 
+@pytest.mark.parametrize("right", [0, 3, 27, 30])
+def test_the_bayesian_bootstrap_of_single_runs_is_the_flat_priors_posterior(right: int) -> None:
+    scores = np.r_[np.ones(right), np.zeros(30 - right)]
+    band, exact = intervals.bayesian_bootstrap(scores, replicates=40_000), intervals.bayesian(right, 30)
+    assert band.low == pytest.approx(min(exact.low, right / 30), abs=0.004)
+    assert band.high == pytest.approx(max(exact.high, right / 30), abs=0.004)
+
+
+def test_the_bayesian_bootstrap_is_the_plain_one_on_many_problems() -> None:
+    curves = np.random.default_rng(7).random((3000, 2))
+    plain, other = (f(curves, replicates=3000) for f in (intervals.bootstrap, intervals.bayesian_bootstrap))
+    np.testing.assert_allclose(plain.low, other.low, atol=0.002)
+    np.testing.assert_allclose(plain.high, other.high, atol=0.002)
+
+
 def test_strata_keep_their_sizes() -> None:
     scores = np.r_[np.zeros(30), np.ones(70)]
     means = intervals.resampled_means(scores, replicates=50, strata=scores)

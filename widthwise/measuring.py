@@ -1,0 +1,26 @@
+"""Measuring what is stored, from Python. Numerical libraries are imported only when something is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from widthwise.evals.curves import Curve
+    from widthwise.evals.pools import Grouping
+
+
+def curve(
+    run: str | Path,
+    *,
+    methods: Sequence[str] = ("pass", "maj"),
+    grouping: Grouping = "meaning",
+    replicates: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Curve:
+    """Accuracy at every budget of a run file or of recorded generations; see ``widthwise.evals.curves.curve``."""
+    from widthwise.evals import curves
+
+    return curves.curve(run, methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed)
