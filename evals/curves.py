@@ -172,7 +172,10 @@ def _weighted(pool: Pool, score: str, inverse: bool, seed: int) -> Estimate:
 def _short(pool: Pool, m: int, seed: int) -> Estimate:
     if np.isnan(pool.tokens).any():
         raise UsageError(f"short:{m} needs the samples' token counts, which problem {pool.problem} lacks")
-    return short_at_k(pool.votes, pool.values, np.where(pool.finished, pool.tokens, np.nan), m, seed=seed)
+    try:
+        return short_at_k(pool.votes, pool.values, np.where(pool.finished, pool.tokens, np.nan), m, seed=seed)
+    except ValueError as error:
+        raise UsageError(f"problem {pool.problem}: {error}") from None
 
 
 # -- lines -----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from widthwise.evals.subsets import (
     Floats,
     Ints,
     averaged,
-    first_rank_weights,
+    first_rank_mean,
     mth_rank_weights,
     samples_of,
     shuffles,
@@ -30,6 +30,7 @@ NO_VOTE = -1
 """The class of a sample that states no answer."""
 
 DRAWS = 1000
+LARGEST_SHORT = 4096
 ENUMERATED = 500
 """The largest number of subsets per rank that ``short_at_k`` looks at one by one."""
 
@@ -55,7 +56,7 @@ def best_at_k(values: ArrayLike, scores: ArrayLike) -> Floats:
     ranked = np.argsort(-score, axis=-1, kind="stable")  # NaN comes last
     score = np.take_along_axis(score, ranked, axis=-1)
     value = np.where(np.isnan(score), 0.0, np.take_along_axis(value, ranked, axis=-1))
-    return np.asarray(_tied_means(value, score) @ first_rank_weights(value.shape[-1]))
+    return first_rank_mean(_tied_means(value, score))
 
 
 def _tied_means(values: Floats, scores: Floats) -> Floats:
@@ -70,7 +71,7 @@ def _tied_means(values: Floats, scores: Floats) -> Floats:
 def largest_at_k(values: ArrayLike) -> Floats:
     """The expected largest of k values, ``[..., n] -> [..., n]``: the critical path of k traces side by side."""
     falling = -np.sort(-np.asarray(values, np.float64), axis=-1)
-    return np.asarray(falling @ first_rank_weights(falling.shape[-1]))
+    return first_rank_mean(falling)
 
 
 def weighted_vote_at_k(
@@ -92,7 +93,7 @@ def weighted_vote_at_k(
     if names[0] == NO_VOTE:
         worth[0] = 0.0
     weight = np.where(silent, 0.0, weight)
-    drawn = averaged(_led(classes, worth, weight, shuffles(len(vote), draws, seed)))
+    drawn = averaged(np.concatenate([_led(classes, worth, weight, o) for o in shuffles(len(vote), draws, seed)]))
     # Of one sample, and of all of them, there is nothing to draw.
     value = np.r_[worth[classes].mean(), drawn.value[1:-1], _elected(classes, worth, weight)][-len(vote) :]
     return Estimate(value, np.r_[0.0, drawn.error[1:-1], 0.0][-len(vote) :])
@@ -148,9 +149,12 @@ def short_at_k(
 
     ``lengths`` are tokens, NaN for a trace that was cut off and never finished. Ties go to the answer with the
     shortest trace; equal lengths finish in the pool's order. With fewer than m finished traces all of those vote.
-    Exact for m up to 2 and wherever at most ``ENUMERATED`` subsets end at a rank, Monte-Carlo elsewhere.
+    Exact for m up to 2 and wherever at most ``ENUMERATED`` subsets end at a rank, Monte-Carlo elsewhere. Raises
+    ValueError for a pool of more than ``LARGEST_SHORT`` samples.
     """
     length = np.asarray(lengths, np.float64)
+    if len(length) > LARGEST_SHORT:
+        raise ValueError(f"short-m@k is made for pools of at most {LARGEST_SHORT} samples, not {len(length)}")
     order = np.argsort(length, kind="stable")
     vote = np.where(np.isnan(length), NO_VOTE, np.asarray(votes, np.int64))[order]
     value = np.asarray(values, np.float64)[order]

@@ -30,14 +30,16 @@ def draw(curves: Sequence[Curve], axis: Axis = "samples", *, title: str = "") ->
     if not lines:
         raise UsageError(f"no run here has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
     for i, (curve, line) in enumerate(lines):
-        name = line.method if len(curves) == 1 else f"{curve.label} {line.method}"
+        several = curve.label if line.method == "run" else f"{curve.label} {line.method}"
+        name = line.method if len(curves) == 1 else several
         _draw_line(plot, line.budgets[axis], line, COLOURS[i % len(COLOURS)], name)
     plot.set_xscale("log", base=2 if axis == "samples" else 10)
+    plot.xaxis.set_major_formatter("{x:,.0f}")
     plot.set_xlabel(AXES[axis])
     plot.set_ylabel("accuracy, %")
     plot.set_title(title or curves[0].suite)
     plot.grid(alpha=0.3)
-    plot.legend(frameon=False, fontsize="small")
+    figure.legend(loc="outside lower left", frameon=False, fontsize="small")
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,9 @@ Grouping = Literal["meaning", "spelling"]
 
 INDEPENDENT = ("single", "best_of_n")
 """Samplers whose traces are independent samples, so that a part of them is a smaller run of the same kind."""
+
+RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
+"""Endings of files that hold recorded generations, ours or another tool's; anything else is a run file."""
 
 MEAN_LOGPROB = "mean_logprob"
 
@@ -91,11 +94,7 @@ def load(path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "
     before it turns its sign). Raises ``UsageError`` where there is nothing to measure.
     """
     file = Path(path)
-    source = (
-        _recorded(file, scores, grouping)
-        if file.suffix in (".jsonl", ".parquet", ".json", ".eval")
-        else _stored(file, scores, grouping)
-    )
+    source = _recorded(file, scores, grouping) if file.suffix in RECORDINGS else _stored(file, scores, grouping)
     for name in scores:
         if all(np.isnan(pool.scores[name]).all() for pool in source.pools):
             raise UsageError(f"no sample of {path} has a score {name!r}")
@@ -114,7 +113,8 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
             raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
         grader = grader_for([o.problem for o in outcomes], said.get("suite"))
-        pools = run_sync(_pools((_of_run(store, o, scores) for o in done), grader, grouping))
+        counted = any(leaf.tokens for o in done for leaf in o.leaves)
+        pools = run_sync(_pools((_of_run(store, o, scores, counted) for o in done), grader, grouping))
     strategy = said.get("strategy") or ""
     return Source(
         path=str(path),
@@ -141,7 +141,7 @@ class _Row:
     scores: Mapping[str, Floats]
 
 
-def _of_run(store: Store, outcome: Outcome, scores: Sequence[str]) -> _Row:
+def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool) -> _Row:
     leaves = outcome.leaves
     # Texts and token statistics are large: they are read only for scores.
     traces = store.traces(outcome.problem.id) if scores else []
@@ -149,7 +149,7 @@ def _of_run(store: Store, outcome: Outcome, scores: Sequence[str]) -> _Row:
         outcome.problem.id,
         [leaf.answer for leaf in leaves],
         [leaf.correct for leaf in leaves],
-        [leaf.tokens or np.nan for leaf in leaves],
+        [leaf.tokens if counted else np.nan for leaf in leaves],
         [leaf.finish in ("stop", None) for leaf in leaves],
         {name: np.array([_trace_score(t, name) for t in traces]) for name in scores},
     )
@@ -179,12 +179,20 @@ def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
     sampler = strategy.partition("|")[0].strip().partition("(")[0]
     if strategy and sampler not in INDEPENDENT:
         return f"the traces of {sampler} depend on one another"
+    if (recorded := _dependent_samplers(o.fields for o in outcomes)) and not strategy:
+        return recorded
     finishes = {leaf.finish for o in outcomes for leaf in o.leaves}
     if finishes & {"pruned", "aborted"}:
         return "traces were stopped online, so the rest is no fair sample"
     if "budget" in finishes:
         return "the budget cut traces short, so the rest is no fair sample"
     return ""
+
+
+def _dependent_samplers(fields: Iterable[Mapping[str, Any]]) -> str:
+    """What recordings say of the sampler that made them, where its traces are no independent samples."""
+    names = sorted({str(f["sampler"]) for f in fields if f.get("sampler")} - set(INDEPENDENT))
+    return f"the traces of {', '.join(names)} depend on one another" if names else ""
 
 
 # -- recorded generations --------------------------------------------------------------------------------------
@@ -197,7 +205,6 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         raise UsageError(f"{path} has no samples: nothing to measure")
     pools = run_sync(_graded_pools(path, recordings, grader, scores, grouping))
     models = {str(r.fields.get("model") or "") for r in recordings}
-    samplers = {str(r.fields["sampler"]) for r in recordings if r.fields.get("sampler")} - set(INDEPENDENT)
     return Source(
         path=str(path),
         label=path.stem,
@@ -205,7 +212,7 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         model=models.pop() if len(models) == 1 else "several",
         strategy="",
         pools=pools,
-        dependent=f"the traces of {', '.join(sorted(samplers))} depend on one another" if samplers else "",
+        dependent=_dependent_samplers(r.fields for r in recordings),
     )
 
 
@@ -254,7 +261,7 @@ def _sample_score(sample: Sample, name: str) -> float:
 # -- grouping --------------------------------------------------------------------------------------------------
 
 
-async def _pools(rows: Iterable[_Row] | Iterator[_Row], grader: Grader, grouping: Grouping) -> tuple[Pool, ...]:
+async def _pools(rows: Iterable[_Row], grader: Grader, grouping: Grouping) -> tuple[Pool, ...]:
     return tuple([await _pool(row, grader, grouping) for row in rows])
 
 

@@ -38,6 +38,7 @@ from widthwise.evals.matching import (
     shared_axis,
 )
 from widthwise.evals.outcome import Leaf, Outcome
+from widthwise.evals.pools import RECORDINGS
 from widthwise.evals.store import Ends, Store
 from widthwise.evals.summary import summarise
 
@@ -63,34 +64,42 @@ def write_report(
     runs' own, on ``axis`` and at ``budgets`` (a sweep's, which are read from several of its runs). Raises
     ``UsageError`` for runs that cannot be measured, or compared with one another.
     """
+    for run in runs:
+        if Path(run).suffix in RECORDINGS:
+            raise UsageError(f"{run} holds recorded generations: `widthwise import {run} RUN.db` makes a run of them")
     drawn = [curve(run, methods=methods) for run in runs]
     common_problems(drawn)
-    target, blocks = Path(out), []
-    sections = []
+    sections, blocks = _sections(runs, drawn, traces)
+    compared = curves or drawn
+    main = {
+        "axes": AXES,
+        "runs": sections,
+        "problems": [{"id": i} for i in dict.fromkeys(p["id"] for section in sections for p in section["problems"])],
+        "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in compared],
+        "comparison": _comparison(compared, axis, budgets) if len(compared) > 1 else None,
+    }
+    return _written(Path(out), _page(_title(drawn), [_block("main", _packed(main)), *blocks]))
+
+
+def _sections(
+    runs: Sequence[str | Path], drawn: Sequence[Curve], traces: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What the page says of each run, and the blocks that hold their traces."""
+    sections, blocks = [], []
     for number, (run, of_run) in enumerate(zip(runs, drawn, strict=True)):
         with Store.read(run) as store:
             made = dict(_trace_blocks(store, f"r{number}")) if traces else {}
             sections.append(_run(store, of_run, made))
             blocks += [_block(block_id, content) for block_id, content in made.values()]
-    known = {p.id: {"id": p.id} for run in runs for p in _problems(run)}
-    main = {
-        "axes": AXES,
-        "runs": sections,
-        "problems": list(known.values()),
-        "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in curves or drawn],
-        "comparison": _comparison(curves or drawn, axis, budgets) if len(curves or drawn) > 1 else None,
-    }
-    page = _page(_title(drawn), [_block("main", _packed(main)), *blocks])
+    return sections, blocks
+
+
+def _written(target: Path, page: bytes) -> int:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target.write_bytes(page)
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
-
-
-def _problems(run: str | Path) -> list[Any]:
-    with Store.read(run) as store:
-        return store.problems()
 
 
 def _title(drawn: Sequence[Curve]) -> str:

@@ -100,7 +100,7 @@ class Store:
         """
         about = backend.describe()
         before, now = self.manifest.get("backend", {}).get("model_digest"), about.get("model_digest")
-        if before != now and None not in (before, now):
+        if before and now and before != now:
             raise UsageError(
                 f"{self.path} was begun with other weights of the same model ({before[:12]}, now {now[:12]}); choose "
                 "another --run, or bring the old weights back"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +11,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+_WHOLE = 1024
+"""The largest pool whose weights are kept in memory as a whole; those of larger ones come in blocks of ranks."""
+_BLOCK = 256
+_NUMBERS_AT_ONCE = 300_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +52,22 @@ def first_rank_weights(n: int) -> Floats:
     return np.vstack([k / n, k / n * np.cumprod(ratios, axis=0)])
 
 
+def first_rank_mean(values: Floats) -> Floats:
+    """The expected value of the best-ranked of k samples, ``[..., n] -> [..., n]``; ``values`` come best rank first."""
+    n = values.shape[-1]
+    if n <= _WHOLE:
+        return np.asarray(values @ first_rank_weights(n))
+    k = np.arange(1, n + 1, dtype=np.float64)
+    mean, row = np.zeros(values.shape), k / n
+    for begin in range(0, n, _BLOCK):
+        ranks = np.arange(begin + 1, min(begin + _BLOCK, n) + 1, dtype=np.float64)[:, None]
+        ratios = np.clip((n - ranks - k + 1) / np.maximum(n - ranks, 1), 0, None)
+        weights = row * np.vstack([np.ones(n), np.cumprod(ratios, axis=0)])
+        mean += values[..., begin : begin + len(ranks)] @ weights[:-1]
+        row = weights[-1]
+    return mean
+
+
 @lru_cache(maxsize=16)
 def mth_rank_weights(n: int, m: int) -> Floats:
     """Probabilities ``[n, n]`` that the m-th best-ranked member of a random k-subset has rank i; 0 where k < m.
@@ -71,14 +94,15 @@ def _log_choose(logs: Floats, n: Ints | int, k: Ints) -> Floats:
     return chosen
 
 
-def shuffles(n: int, draws: int, seed: int) -> Ints:
-    """``draws`` random orders of n samples, ``int64 [draws, n]``; the first k of each are a random k-subset.
+def shuffles(n: int, draws: int, seed: int) -> Iterator[Ints]:
+    """``draws`` random orders of n samples in batches ``int64 [batch, n]``; the first k of each are a random k-subset.
 
     Subsets of one order are nested, so estimates at neighbouring k share their noise and curves come out smooth;
     at every single k the draws are independent.
     """
-    rng = np.random.default_rng(seed)
-    return rng.permuted(np.broadcast_to(np.arange(n), (draws, n)), axis=1)
+    rng, batch = np.random.default_rng(seed), max(_NUMBERS_AT_ONCE // n, 1)
+    for begin in range(0, draws, batch):
+        yield rng.permuted(np.broadcast_to(np.arange(n), (min(batch, draws - begin), n)), axis=1)
 
 
 def samples_of(n: int, m: int, draws: int, rng: np.random.Generator) -> Ints:

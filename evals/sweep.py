@@ -212,7 +212,8 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
     else:
         line = _own_line(cells, sources, replicates, seed)
     first = next(iter(sources.values()))
-    notes = () if len(line.k) == len(cells) else (f"{len(cells) - len(line.k)} budgets buy less than one sample",)
+    lost = len(cells) - len(line.k)
+    notes = (f"{lost} of {len(cells)} budgets are left out: they buy less than one sample, or no more than another",)
     return Curve(
         first.path, label(cells[0].strategy, axis), cells[0].suite, first.model, first.problems, {"run": line}, notes
     )

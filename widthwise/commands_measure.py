@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -182,7 +182,13 @@ def _span(low: float, high: float) -> str:
 
 def _print_json(curves: Sequence[Curve]) -> None:
     shown = [
-        {"run": c.path, "label": c.label, "suite": c.suite, "model": c.model, "notes": c.notes, "points": c.table()}
+        {"run": c.path, "label": c.label, "suite": c.suite, "model": c.model, "notes": c.notes}
+        | {"points": {name: [_known(value) for value in column] for name, column in c.table().items()}}
         for c in curves
     ]
-    typer.echo(json.dumps({"curves": shown}, ensure_ascii=False, default=str).replace("NaN", "null"))
+    typer.echo(json.dumps({"curves": shown}, ensure_ascii=False, allow_nan=False))
+
+
+def _known(value: Any) -> Any:
+    """JSON has no word for a number that is not known but null."""
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -100,6 +100,8 @@ def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -
     typer.echo(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
     limits = sorted({cell.limit for cell in sweeping.plan.cells})
     print_comparison(curves, axis, limits, OVERSHOOT)
+    for note in dict.fromkeys(note for curve in curves for note in curve.notes):
+        typer.echo(f"note: {note}")
     stem = sweeping.folder / Path(suite.partition("(")[0]).stem
     save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
     written = [stem.with_suffix(".svg")]

@@ -116,6 +116,12 @@ def test_all_answers_missing(tmp_path: Path) -> None:
     assert any("no sample states an answer" in note for note in found.notes)
 
 
+def test_a_problem_whose_requests_all_failed_stays_in_the_denominator(tmp_path: Path) -> None:
+    whole, less = (curve(made_run(tmp_path / f"{n}.db", MIXED + [[]] * n)) for n in (0, 1))
+    np.testing.assert_allclose(less.lines["maj"].accuracy, whole.lines["maj"].accuracy * 4 / 5)
+    np.testing.assert_allclose(less.lines["maj"].budgets["tokens"], whole.lines["maj"].budgets["tokens"])
+
+
 def test_ungraded_answers_are_not_taken_for_wrong(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="widthwise grade"):
         curve(made_run(tmp_path / "a.db", MIXED, graded=False))

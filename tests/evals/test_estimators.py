@@ -9,7 +9,7 @@ import pytest
 
 from widthwise.evals.estimators import NO_VOTE, best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
 from widthwise.evals.majority import maj_at_k, wins
-from widthwise.evals.subsets import Floats, Ints, first_rank_weights, mth_rank_weights
+from widthwise.evals.subsets import Floats, Ints, first_rank_mean, first_rank_weights, mth_rank_weights
 
 
 def over_subsets(n: int, method: Callable[[Ints], float]) -> Floats:
@@ -172,3 +172,8 @@ def test_rank_weights_are_probabilities(n: int) -> None:
     np.testing.assert_allclose(first_rank_weights(n), mth_rank_weights(n, 1), atol=1e-12)
     for m in range(1, min(n, 4) + 1):
         np.testing.assert_allclose(mth_rank_weights(n, m)[:, m - 1 :].sum(axis=0), 1, rtol=1e-11)
+
+
+def test_large_pools_take_little_memory_and_give_the_same() -> None:
+    values = np.random.default_rng(0).random((2, 1500))
+    np.testing.assert_allclose(first_rank_mean(values), values @ first_rank_weights(1500), rtol=1e-10)

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.evals import browser
 from tests.evals.made_runs import made_run
 from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.trace import Segment, Trace
+from widthwise.evals.outcome import Leaf, Outcome
 from widthwise.evals.report import write_report
+from widthwise.evals.store import Store
 
 MIXED = [["1", "1", "2", None], ["1", "2", "2", "2"], ["1", "1", "1", "1"], ["3", None, None, "4"]]
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \\boxed{1}"
@@ -155,3 +160,28 @@ def test_ten_thousand_traces_stay_quick(tmp_path: Path, window: browser.Browser)
     assert spent < 5_000
     assert window.script("return document.querySelectorAll('.list .row').length") < 80
     print(f"10,000 traces: page drawn after {ready:.0f} ms, one scroll step {spent / 100:.1f} ms")
+
+
+def test_recordings_are_imported_first(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="widthwise import"):
+        write_report([tmp_path / "a.jsonl"], tmp_path / "a.html")
+
+
+@needs_browser
+def test_threads_are_shown_as_a_tree(tmp_path: Path, window: browser.Browser) -> None:
+    root = Trace((0,), Segment("prompt", np.arange(2), "Q"))
+    plan = Trace((0, 0), Segment("sampled", np.arange(4), "plan", finish="stop"), root, 4)
+    tag = Trace((0, 0, 0), Segment("inserted", np.arange(1), "<thread>"), plan, 4)
+    threads = [Trace((0, 0, 0, i), Segment("sampled", np.arange(3), f"t{i}", finish="stop"), tag, 7) for i in (0, 1)]
+    leaves = tuple(Leaf(t.id, "stop", t.tokens, "1", True) for t in threads)
+    configuration = {"suite": "made", "model": "none", "strategy": "threads()"}
+    with Store.begin(tmp_path / "a.db", configuration, [Problem("p", "Q?", "1")]) as store:
+        store.finish(Outcome(Problem("p", "Q?", "1"), "done", "1", True, leaves=leaves), threads)
+    write_report([tmp_path / "a.db"], tmp_path / "a.html")
+    window.open(tmp_path / "a.html", "#problem=p&trace=0.0.0.1")
+    rows = window.script("return [...document.querySelectorAll('.list .row')].map(r => r.textContent)")
+    assert [row.strip().split()[0] for row in rows] == ["0.0", "└", "└", "└"]
+    assert "inserted" in rows[1]
+    assert "7 sequential" in rows[3]
+    assert text(window, "article").count("sampled") == 2
+    assert "<thread>" in text(window, ".segment.inserted")

@@ -87,6 +87,17 @@ def test_shared_cells_are_the_estimates_over_all_subsets(tmp_path: Path, recorde
     assert len(done.runs) == 1 + 3
 
 
+def test_a_token_budget_buys_as_many_whole_samples_as_fit(tmp_path: Path, recorded: Path) -> None:
+    model = f"replay:{recorded}"
+    strategy = "best_of_n(n=8) | majority_vote()"
+    done = sweep([strategy], [str(recorded)], [1, 30, 10_000], axis="tokens", model=model, folder=tmp_path / "s")
+    line = done.curves[0].lines["run"]
+    assert line.k[-1] == 8
+    assert line.budgets["tokens"][0] <= 30
+    assert line.budgets["tokens"][0] + line.budgets["tokens"][0] / line.k[0] > 30
+    assert "1 of 3 budgets are left out" in done.curves[0].notes[0]
+
+
 def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Path) -> None:
     def curves(folder: str) -> list[list[float]]:
         done = sweep([VOTE, ONLINE], [str(recorded)], [2, 4], model=f"replay:{recorded}", folder=tmp_path / folder)
