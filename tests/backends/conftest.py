@@ -13,6 +13,7 @@ import pytest
 from tests.backends.conformance import MESSAGES, PROBLEM, Sampled, Subject
 from tests.backends.servers import CPU_ENVIRONMENT, MODEL, need_vllm, own_server, vllm_server
 from widthwise.backends.http import HTTPBackend
+from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Backend
 from widthwise.core.problem import Problem
 from widthwise.core.recording import Recording, Sample, token_ends
@@ -81,10 +82,8 @@ def http_text_subject(text_url: str) -> Iterator[Subject]:
 @pytest.fixture(scope="session")
 def replay_subject(embedded_subject: Subject) -> Iterator[Subject]:
     """Sixty-four samples of the embedded backend, recorded with their tokens."""
-    replay = pytest.importorskip("widthwise.backends.replay", reason="the replay backend is not there yet")
-    backend = replay.ReplayBackend(
-        {PROBLEM: _recording(embedded_subject)}, tokenizer=embedded_subject.backend.tokenizer
-    )
+    recordings = {PROBLEM: _recording(embedded_subject)}
+    backend = ReplayBackend(recordings, name="replay", tokenizer=embedded_subject.backend.tokenizer)
     yield Subject(backend, lambda: 0)
     asyncio.run(backend.close())
 

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 
 from tests.backends.conformance import MESSAGES, PROBLEM, Sampled, Subject
+from widthwise import BestOfN, MajorityVote, Session, StopWhenDecided
 from widthwise.core.backend import Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
+from widthwise.core.problem import Problem
+from widthwise.core.scheduler import Scheduler
+from widthwise.core.session import Setting
+from widthwise.evals.grading import MathGrader
+from widthwise.models.formats import format_for
 
 TEXTS = ["", "3 + 4 = 7", "  two  spaces ", "\n\nStep 2: \\boxed{12}\n", "naïve café ½ → 東京 🙂", "x" * 300]
 
@@ -307,3 +313,13 @@ async def test_requests_of_many_problems(subject: Subject) -> None:
     requests = [Request(subject.prompt, params, i, problem=f"{PROBLEM}-{i}", priority=i) for i in range(16)]
     several = await asyncio.gather(*map(subject.run, requests))
     assert all(len(sampled.ids) == 8 or sampled.finish == "stop" for sampled in several)
+
+
+async def test_the_same_strategy_answers_on_every_backend(subject: Subject) -> None:
+    setting = Setting(Scheduler(subject.backend), MathGrader(), format_for("reasoner"), SamplingParams(max_tokens=400))
+    problem = Problem(PROBLEM, MESSAGES[0]["content"])
+    strategy = BestOfN(3) | StopWhenDecided() | MajorityVote()
+    result = await strategy.run(Session(problem, setting, pruners=strategy.pruners))
+    assert result.errors == ()
+    assert result.ledger.sampled == sum(trace.tokens for trace in result.traces) > 0
+    assert result.answer is not None
