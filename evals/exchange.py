@@ -13,8 +13,9 @@ from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
 from widthwise.core.errors import UsageError
 from widthwise.core.recording import Recording, Sample
 from widthwise.core.trace import Segment, Trace, TraceId, name
+from widthwise.evals.foreign import read_generations
 from widthwise.evals.outcome import Leaf, Outcome
-from widthwise.evals.recordings import read_recordings, to_row
+from widthwise.evals.recordings import to_row
 from widthwise.evals.segment_rows import parse
 from widthwise.evals.store import Ends, Store
 
@@ -34,7 +35,7 @@ def export_run(store: Store, path: str | Path) -> int:
 
 def import_recordings(path: str | Path, run: str | Path) -> int:
     """Make a new run file of a recorded-trace file, its labels as grades; the number of problems read."""
-    recordings = read_recordings(path)
+    recordings = read_generations(path)
     if Path(run).exists():
         raise UsageError(f"{run} exists already: import into a new file")
     model = recordings[0].fields.get("model")
@@ -58,7 +59,7 @@ class StoredRecordings(Mapping[str, Recording]):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._ids = [p.id for p in store.problems()]
+        self._ids = dict.fromkeys(p.id for p in store.problems())
         self._fields = _run_fields(store)
 
     def __getitem__(self, problem_id: str) -> Recording:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import betaln
 
+from widthwise.evals import wilson as proportion
 from widthwise.evals.subsets import Floats, Ints
 
 LEVEL = 0.95
@@ -265,10 +266,7 @@ def _both_tails(alpha: float, power: float) -> float:
 def wilson(right: int, n: int, level: float = LEVEL) -> Interval:
     """Wilson's score interval for ``right`` of ``n`` problems solved in a single run."""
     _check(right, n)
-    z = stats.norm.ppf((1 + level) / 2)
-    centre = (right + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * np.sqrt(right * (n - right) / n + z * z / 4)
-    return Interval(float(centre - half) if right else 0.0, float(centre + half) if right < n else 1.0, level)
+    return Interval(*proportion.wilson(right, n, level), level)
 
 
 def clopper_pearson(right: int, n: int, level: float = LEVEL) -> Interval:

@@ -110,8 +110,9 @@ def pareto(found: Sequence[Point]) -> list[Point]:
 
 
 def _doublings(found: Sequence[Point]) -> list[Point]:
+    """Points measured by runs, and of lines with a point for every k those at powers of two and the last."""
     last = {(p.label, p.method): p.k for p in sorted(found, key=lambda p: p.k)}
-    return [p for p in found if p.k & (p.k - 1) == 0 or p.k == last[p.label, p.method]]
+    return [p for p in found if p.method == "run" or p.k & (p.k - 1) == 0 or p.k == last[p.label, p.method]]
 
 
 def against_best(found: Sequence[Point], *, replicates: int = 2000, seed: int = 0) -> list[Versus]:

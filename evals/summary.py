@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
 from typing import Any
 
 from widthwise.core.budget import Ledger
 from widthwise.evals.outcome import Leaf, Outcome
 from widthwise.evals.store import Store
-
-_Z95 = 1.959963984540054
+from widthwise.evals.wilson import wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +85,6 @@ def summarise(store: Store) -> Summary:
         wall_seconds=store.seconds,
         run=str(store.path),
     )
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a proportion.
-
-    The same as ``intervals.wilson``, without the second that importing scipy takes: a finished run's figures are
-    there at once.
-    """
-    share, z2 = right / n, _Z95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    spread = _Z95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return (centre - spread if right else 0.0), (centre + spread if right < n else 1.0)
 
 
 def _share_right(leaves: Sequence[Leaf]) -> float:

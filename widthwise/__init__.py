@@ -21,10 +21,12 @@ from widthwise.core.pruner import Verdict
 from widthwise.core.session import Session
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
+from widthwise.measuring import curve
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
 from widthwise.solving import solve, solve_async
+from widthwise.sweeping import Sweep, sweep
 
 __version__ = "0.1.0"
 
@@ -51,12 +53,15 @@ __all__ = [
     "Single",
     "StopWhenDecided",
     "Strategy",
+    "Sweep",
     "Trace",
     "UsageError",
     "Verdict",
     "WeightedVote",
     "WidthwiseError",
+    "curve",
     "elect",
     "solve",
     "solve_async",
+    "sweep",
 ]

@@ -1,4 +1,4 @@
-"""The command line: ``widthwise eval | traces | import | export | grade | suites | strategies | models``."""
+"""The command line: ``widthwise eval | sweep | curve | report | traces | import | export | grade | ...``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typer.core import TyperGroup
 
 from widthwise.commands_eval import evaluate_suite
 from widthwise.commands_lists import list_models, list_strategies, list_suites
+from widthwise.commands_measure import draw_curve, write_report
 from widthwise.commands_runs import export_file, grade, import_file, show_traces
+from widthwise.commands_sweep import run_sweep
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evaluation import Interrupted
 
@@ -38,6 +40,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("eval")(evaluate_suite)
+app.command("sweep")(run_sweep)
+app.command("curve")(draw_curve)
+app.command("report")(write_report)
 app.command("traces")(show_traces)
 app.command("import")(import_file)
 app.command("export")(export_file)

@@ -73,9 +73,9 @@ def evaluate_suite(
         strategy=strategy,
         limit=limit,
         budget=_checked(Budget, budget_tokens, budget_sequential, budget_samples, budget_seconds),
-        params=_params(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens),
+        params=sampling_params(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens),
         seed=seed,
-        backend_args=dict(map(_argument, backend_arg or [])),
+        backend_args=dict(map(backend_argument, backend_arg or [])),
         run=run,
     )
     with progress(len(evaluation.suite.problems)) as meter:
@@ -104,11 +104,11 @@ def _checked(make: type[T], *values: Any, **named: Any) -> T:
         raise UsageError(str(error)) from error
 
 
-def _params(**given: Any) -> SamplingParams:
+def sampling_params(**given: Any) -> SamplingParams:
     return _checked(SamplingParams, **{name: value for name, value in given.items() if value is not None})
 
 
-def _argument(text: str) -> tuple[str, Any]:
+def backend_argument(text: str) -> tuple[str, Any]:
     """``name=value``; numbers, booleans and JSON are read as such, anything else is text."""
     name, equals, value = text.partition("=")
     if not equals or not name:

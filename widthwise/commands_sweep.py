@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widthwise.commands_eval import _argument, _params
+from widthwise.commands_eval import backend_argument, sampling_params
 from widthwise.commands_measure import print_comparison
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.display import rows_table
@@ -56,8 +56,8 @@ def run_sweep(
         model=model,
         folder=folder,
         limit=limit,
-        params=_params(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
-        backend_args=dict(map(_argument, backend_arg or [])),
+        params=sampling_params(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+        backend_args=dict(map(backend_argument, backend_arg or [])),
     )
     _print_plan(sweeping)
     if dry_run:

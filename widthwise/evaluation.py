@@ -125,18 +125,19 @@ class Evaluation:
         from widthwise.evals.summary import summarise
 
         if self.path.exists():
-            with self._store() as store:
+            with self.store() as store:
                 if all(outcome.state == "done" for outcome in store.outcomes()):
                     return summarise(store)
         # A model that cannot be had leaves no run file behind.
         backend = await open_backend(self.model, self.backend_args)
         try:
-            with self._store() as store:
+            with self.store() as store:
                 return await self._work(store, backend, concurrency, listener)
         finally:
             await backend.close()
 
-    def _store(self) -> Store:
+    def store(self) -> Store:
+        """The run's file, begun or continued."""
         from widthwise.evals.store import Store
 
         return Store.begin(self.path, self.configuration, self.suite.problems, {"data": self.data, **_about()})

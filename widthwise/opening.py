@@ -93,9 +93,9 @@ def _replay_of(file: str, *, tokenizer: str | None = None) -> Backend:
 
         store = Store.read(file)
         return ReplayBackend(StoredRecordings(store), name=name, tokenizer=cutter, on_close=store.close)
-    from widthwise.evals.recordings import read_recordings
+    from widthwise.evals.foreign import read_generations
 
-    return ReplayBackend({r.problem.id: r for r in read_recordings(file)}, name=name, tokenizer=cutter)
+    return ReplayBackend({r.problem.id: r for r in read_generations(file)}, name=name, tokenizer=cutter)
 
 
 def _made(make: Callable[..., Backend], prefix: str, given: Mapping[str, Any], *first: Any) -> Backend:

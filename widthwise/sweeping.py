@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.budget import Ledger
+from widthwise.core.errors import UsageError
 from widthwise.evaluation import Evaluation
 from widthwise.opening import canonical, open_backend
 from widthwise.solving import as_any_strategy, run_sync
@@ -167,12 +169,9 @@ class Sweeping:
         return await asyncio.to_thread(self.collect)
 
     def _is_done(self, task: Task, progress: Progress) -> bool:
-        from widthwise.evals.store import Store
-
-        path = self.evaluations[task].path
-        if not path.exists():
+        if not self.evaluations[task].path.exists():
             return False
-        with Store.read(path) as store:
+        with self.evaluations[task].store() as store:
             done = [outcome.state == "done" for outcome in store.outcomes()]
         for _ in range(sum(done)):
             progress.add(task, stored=True)
@@ -187,14 +186,13 @@ class Sweeping:
         on_progress: Callable[[Progress], None],
     ) -> None:
         from widthwise.evals.runner import run
-        from widthwise.evals.store import Store
 
         def listen(outcome: Outcome) -> None:
             progress.add(task)
             on_progress(progress)
 
         evaluation = self.evaluations[task]
-        with Store.begin(evaluation.path, evaluation.configuration, evaluation.suite.problems) as store:
+        with self.evaluations[task].store() as store:
             await run(
                 evaluation.suite,
                 evaluation.strategy,
@@ -238,23 +236,29 @@ class _Pace:
 
     @classmethod
     def of(cls, sweeping: Sweeping) -> _Pace:
-        from widthwise.evals.store import Store
-
         pace, seconds, total = cls(), 0.0, 0
         spent: dict[str, list[int]] = {}
         for task, evaluation in sweeping.evaluations.items():
-            if not evaluation.path.exists():
-                continue
-            with Store.read(evaluation.path) as store:
-                done = [outcome.ledger for outcome in store.outcomes() if outcome.state == "done"]
-                seconds += store.seconds
+            done, took = _finished(evaluation.path)
             pace.done[task] = len(done)
             tokens, samples = sum(ledger.total for ledger in done), sum(ledger.samples for ledger in done)
             of_suite = spent.setdefault(task.suite, [0, 0])
-            of_suite[0], of_suite[1], total = of_suite[0] + tokens, of_suite[1] + samples, total + tokens
+            of_suite[0], of_suite[1] = of_suite[0] + tokens, of_suite[1] + samples
+            seconds, total = seconds + took, total + tokens
         pace.tokens_per_sample = {suite: tokens / samples for suite, (tokens, samples) in spent.items() if samples}
         pace.tokens_per_second = total / seconds if seconds else None
         return pace
+
+
+def _finished(path: Path) -> tuple[list[Ledger], float]:
+    """What the finished problems of a run have spent, and its wall-clock so far; a plan writes no file."""
+    from widthwise.evals.store import Store
+
+    try:
+        with Store.read(path) as store:
+            return [outcome.ledger for outcome in store.outcomes() if outcome.state == "done"], store.seconds
+    except UsageError:  # not begun, or killed while it began
+        return [], 0.0
 
 
 def sweep(

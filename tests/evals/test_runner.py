@@ -18,14 +18,13 @@ from widthwise.core.recording import Recording, Sample
 from widthwise.core.session import Session
 from widthwise.core.strategy import Strategy, as_strategy
 from widthwise.core.trace import Trace
-from widthwise.evals import intervals
 from widthwise.evals.database import StoreError
 from widthwise.evals.grading import MathGrader
 from widthwise.evals.outcome import Outcome
 from widthwise.evals.runner import regraded, run
 from widthwise.evals.store import Store, compare
 from widthwise.evals.suites import Suite
-from widthwise.evals.summary import Summary, summarise, wilson
+from widthwise.evals.summary import Summary, summarise
 from widthwise.samplers.best_of_n import BestOfN
 
 N = 6
@@ -214,9 +213,3 @@ def test_grading_again_uses_the_grader_of_today(tmp_path: Path) -> None:
         for outcome in store.outcomes():
             store.regrade(asyncio.run(regraded(Contrary(), outcome, store.traces(outcome.problem.id))))
         assert summarise(store).accuracy == pytest.approx(2 / 6)
-
-
-@pytest.mark.parametrize(("right", "n"), [(27, 30), (0, 10), (10, 10), (1, 1000)])
-def test_the_quick_interval_is_the_one_of_the_library(right: int, n: int) -> None:
-    full = intervals.wilson(right, n)
-    assert wilson(right, n) == pytest.approx((full.low, full.high))

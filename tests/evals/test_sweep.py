@@ -1,6 +1,9 @@
 """Sweeps on recorded generations: what is shared, what is not, resuming, and the comparison at the end."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +113,25 @@ def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Pat
         pass  # killed before the first problem was done
     assert curves("cut") == whole
     assert curves("cut") == whole
+
+
+def test_a_sweep_killed_at_any_moment_ends_the_same(tmp_path: Path, recorded: Path) -> None:
+    def curves(folder: Path) -> list[list[float]]:
+        done = sweep([VOTE, ONLINE], [str(recorded)], [2, 4, 8], model=f"replay:{recorded}", folder=folder)
+        return [curve.lines["run"].accuracy.tolist() for curve in done.curves]
+
+    whole, cut = curves(tmp_path / "whole"), tmp_path / "cut"
+    program = (
+        "from widthwise.sweeping import sweep; import sys;"
+        f"sweep({[VOTE, ONLINE]!r}, [sys.argv[1]], [2, 4, 8], model='replay:' + sys.argv[1], folder=sys.argv[2])"
+    )
+    for files in (1, 2, 3):
+        process = subprocess.Popen([sys.executable, "-c", program, str(recorded), str(cut)])
+        while process.poll() is None and len(list(cut.glob("*.db"))) < files:
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    assert curves(cut) == whole
 
 
 def test_seeds_are_averaged(tmp_path: Path, recorded: Path) -> None:
