@@ -260,3 +260,29 @@ def test_a_signal_stops_cleanly_and_the_command_goes_on(number: signal.Signals) 
     done = [p for p in listed["problems"] if p["state"] == "done"]
     assert 0 < len(done) < 40
     assert not Path("a.db-wal").exists()
+
+
+# -- sweep, curve, report ------------------------------------------------------------------------------------------
+
+
+def test_curves_and_pages_come_from_recordings_and_runs_alike() -> None:
+    evaluated("--run", "a.db")
+    from_file, from_run = (json.loads(called("curve", source, "--json").stdout) for source in ("sums.jsonl", "a.db"))
+    for measured in (from_file, from_run):
+        points = measured["curves"][0]["points"]
+        passed = [a for method, a in zip(points["method"], points["accuracy"], strict=True) if method == "pass"]
+        assert passed == pytest.approx([2 / 3, 1.0, 1.0])
+    assert called("curve", "a.db", "--out", "c.png").exit_code == 0
+    assert Path("c.png").read_bytes().startswith(b"\x89PNG")
+    assert called("report", "a.db", "--out", "r.html").exit_code == 0
+    assert "<title>" in Path("r.html").read_text()
+
+
+def test_a_sweep_shares_samples_and_shows_its_plan_first() -> None:
+    arguments = ["sweep", "--suite", "arithmetic", "--limit", "2", "--budgets", "1,2", "--strategy", "best_of_n()"]
+    planned = called(*arguments, "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert not Path("sweep").exists()
+    done = called(*arguments)
+    assert done.exit_code == 0, done.output
+    assert len(list(Path("sweep").glob("*.db"))) == 1
