@@ -132,7 +132,7 @@ class Evaluation:
         backend = await open_backend(self.model, self.backend_args)
         try:
             with self.store() as store:
-                return await self._work(store, backend, concurrency, listener)
+                return await self.work(store, backend, concurrency=concurrency, listener=listener)
         finally:
             await backend.close()
 
@@ -142,7 +142,8 @@ class Evaluation:
 
         return Store.begin(self.path, self.configuration, self.suite.problems, {"data": self.data, **_about()})
 
-    async def _work(self, store: Store, backend: Backend, concurrency: int, listener: Listener) -> Summary:
+    async def work(self, store: Store, backend: Backend, *, concurrency: int, listener: Listener) -> Summary:
+        """Do what ``store`` does not have yet; raises ``Interrupted`` on SIGINT and SIGTERM."""
         from widthwise.evals.runner import run
 
         for outcome in store.outcomes():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.backend import SamplingParams
 from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
 from widthwise.evaluation import Evaluation
@@ -85,6 +85,22 @@ class Progress:
             "" if left is None else f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
         )
         return f"run {self.runs} of {len(self.shares)}, {100 * self.share:.0f} % of all samples{said}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """Hears of the problems of one run on behalf of the whole sweep."""
+
+    task: Task
+    progress: Progress
+    on_progress: Callable[[Progress], None]
+
+    def stored(self, outcome: Outcome) -> None:
+        """Counted already, when the sweep looked what there is to do."""
+
+    def finished(self, outcome: Outcome) -> None:
+        self.progress.add(self.task)
+        self.on_progress(self.progress)
 
 
 class Sweeping:
@@ -163,7 +179,10 @@ class Sweeping:
             try:
                 for task in open_tasks:
                     progress.runs = self.plan.tasks.index(task) + 1
-                    await self._do(task, backend, concurrency, progress, on_progress)
+                    listener = _Listener(task, progress, on_progress)
+                    evaluation = self.evaluations[task]
+                    with evaluation.store() as store:
+                        await evaluation.work(store, backend, concurrency=concurrency, listener=listener)
             finally:
                 await backend.close()
         return await asyncio.to_thread(self.collect)
@@ -176,34 +195,6 @@ class Sweeping:
         for _ in range(sum(done)):
             progress.add(task, stored=True)
         return bool(done) and all(done)
-
-    async def _do(
-        self,
-        task: Task,
-        backend: Backend,
-        concurrency: int,
-        progress: Progress,
-        on_progress: Callable[[Progress], None],
-    ) -> None:
-        from widthwise.evals.runner import run
-
-        def listen(outcome: Outcome) -> None:
-            progress.add(task)
-            on_progress(progress)
-
-        evaluation = self.evaluations[task]
-        with self.evaluations[task].store() as store:
-            await run(
-                evaluation.suite,
-                evaluation.strategy,
-                backend,
-                store,
-                seed=evaluation.seed,
-                concurrency=concurrency,
-                params=evaluation.params,
-                budget=evaluation.budget,
-                on_outcome=listen,
-            )
 
     def collect(self) -> Sweep:
         """The curves of a sweep whose runs are finished."""
