@@ -85,18 +85,21 @@ class Session:
     async def sample(self, trace: Trace, n: int = 1, **params: Any) -> list[Trace]:
         """Draw ``n`` continuations of ``trace`` and wait for all of them; in order of their ids.
 
-        ``params`` are fields of ``SamplingParams`` (``stop``, ``max_tokens``, ``temperature`` ...) and ``judging``;
-        see ``stream``.
+        ``params`` are fields of ``SamplingParams`` (``stop``, ``max_tokens``, ``temperature`` ...), ``width`` and
+        ``judging``; see ``stream``.
         """
         return sorted([t async for t in self.stream(trace, n, **params)], key=lambda t: t.id)
 
-    async def stream(self, trace: Trace, n: int = 1, *, judging: bool = False, **params: Any) -> AsyncIterator[Trace]:
+    async def stream(
+        self, trace: Trace, n: int = 1, *, width: int | None = None, judging: bool = False, **params: Any
+    ) -> AsyncIterator[Trace]:
         """Draw ``n`` continuations of ``trace`` and yield each as it ends; leaving the loop aborts the rest.
 
-        Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. ``judging`` charges the tokens
-        to the ledger's judges. Raises ``BudgetReached`` if nothing may be spent any more.
+        Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once,
+        the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges.
+        Raises ``BudgetReached`` if nothing may be spent any more.
         """
-        draw = self._open(trace, n, params, judging)
+        draw = self._open(trace, n, params, width, judging)
         finished: list[Trace] = []
         milestone = 0
         try:
@@ -183,11 +186,12 @@ class Session:
 
     # -- how a draw begins ---------------------------------------------------------------------------------
 
-    def _open(self, trace: Trace, n: int, overrides: Mapping[str, Any], judging: bool) -> Draw:
+    def _open(self, trace: Trace, n: int, overrides: Mapping[str, Any], width: int | None, judging: bool) -> Draw:
         if trace.finish == "error":
             raise UsageError("a trace whose request failed cannot be continued")
-        if n < 1:
-            raise UsageError(f"n must be at least 1, not {n}")
+        for what, number in (("n", n), ("width", width)):
+            if number is not None and number < 1:
+                raise UsageError(f"{what} must be at least 1, not {number}")
         params = self._params(trace, overrides)
         if self.budget.samples is not None:
             n = min(n, self.budget.samples - self.ledger.samples)
@@ -201,7 +205,7 @@ class Session:
             self._source,
             judging=judging,
             lockstep=self._setting.scheduler.backend.capabilities.deterministic,
-            width=self._setting.width,
+            width=min(self._setting.width, width or n),
             deadline=self._deadline(),
         )
         self._draws.add(draw)

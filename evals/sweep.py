@@ -213,7 +213,8 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
         line = _own_line(cells, sources, replicates, seed)
     first = next(iter(sources.values()))
     lost = len(cells) - len(line.k)
-    notes = (f"{lost} of {len(cells)} budgets are left out: they buy less than one sample, or no more than another",)
+    left_out = f"{lost} of {len(cells)} budgets are left out: they buy less than one sample, or no more than another"
+    notes = (left_out,) if lost else ()
     return Curve(
         first.path, label(cells[0].strategy, axis), cells[0].suite, first.model, first.problems, {"run": line}, notes
     )

@@ -15,9 +15,13 @@ class BestOfN(Part):
 
     Self-consistency (Wang et al., arXiv 2203.11171) with a vote behind it, verifier re-ranking (Cobbe et al.,
     arXiv 2110.14168) with a choice by score. Pruners and budgets may stop the rest at any token.
+
+    The traces grow side by side, at most ``width`` of them at once (None: all). A token budget that is too small
+    for ``n`` traces cuts all that are growing; with a small ``width`` those are few, and the others are whole.
     """
 
     n: int = 16
+    width: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
@@ -25,8 +29,15 @@ class BestOfN(Part):
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ValueError(f"n must be at least 1, not {self.n}")
+        if self.width is not None and self.width < 1:
+            raise ValueError(f"width must be at least 1, not {self.width}")
 
     async def __call__(self, session: Session) -> list[Trace]:
         return await session.sample(
-            session.root, self.n, temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens
+            session.root,
+            self.n,
+            width=self.width,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
         )

@@ -29,11 +29,11 @@ def test_positional_arguments_missing_brackets_and_odd_spacing() -> None:
     ("text", "words"),
     [
         ("best_of_m(n=4)", ["best_of_m", "best_of_n", "majority_vote", "my_module:my_strategy"]),
-        ("best_of_n(m=4)", ["'m'", "n, temperature, top_p, max_tokens"]),
+        ("best_of_n(m=4)", ["'m'", "n, width, temperature, top_p, max_tokens"]),
         ("best_of_n(temprature=1)", ["did you mean 'temperature'"]),
         ("best_of_n(n=0)", ["best_of_n", "at least 1"]),
         ("best_of_n(n=1, n=2)", ["given twice"]),
-        ("best_of_n(1, 2, 3, 4, 5)", ["best_of_n", "too many positional arguments"]),
+        ("best_of_n(1, 2, 3, 4, 5, 6)", ["best_of_n", "too many positional arguments"]),
         ("best_of_n(n=__import__('os').getpid())", ["not a literal"]),
         ("best_of_n(**{'n': 4})", ["** is not allowed"]),
         ("best_of_n(n=4", ["no part of a strategy"]),

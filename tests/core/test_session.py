@@ -161,6 +161,16 @@ async def test_at_most_width_branches_of_a_draw_are_in_flight() -> None:
     assert len(backend.requests) == 9
 
 
+async def test_a_narrow_draw_spends_a_budget_on_whole_traces() -> None:
+    texts = ["x" * 20 + " = 1"] * 10
+    wide, narrow = (session(Scripted(texts), budget=Budget(tokens=125)) for _ in range(2))
+    for s, width in ((wide, None), (narrow, 2)):
+        await (BestOfN(10, width=width) | MajorityVote()).run(s)
+    assert sum(t.finish == "stop" for t in wide.leaves) == 0
+    assert sum(t.finish == "stop" for t in narrow.leaves) == 4
+    assert narrow.ledger.sampled <= 126
+
+
 async def test_insertions_and_joins_carry_the_critical_path() -> None:
     s = session(Scripted(TEXTS))
     short, long = await s.sample(s.root, 2)
