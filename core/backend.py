@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from widthwise.core.errors import UsageError
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -52,6 +54,19 @@ class SamplingParams:
                 raise ValueError(f"{name} must be at least 0, not {k}")
         if any(not s for s in self.stop):
             raise ValueError("an empty stop string would stop at once")
+
+    def changed(self, **changes: Any) -> SamplingParams:
+        """These parameters with some changed; None changes nothing, and ``stop`` may be a single string.
+
+        Raises ``UsageError`` for an unknown name or an impossible value.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        if isinstance(given.get("stop"), str):
+            given["stop"] = (given["stop"],)
+        try:
+            return replace(self, **given)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"these sampling parameters do not fit: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,13 +213,7 @@ class Session:
 
     def _params(self, trace: Trace, overrides: Mapping[str, Any]) -> SamplingParams:
         """The draw's parameters, ``max_tokens`` cut to what the sequential budget leaves; checks every limit."""
-        given = {key: value for key, value in overrides.items() if value is not None}
-        if isinstance(given.get("stop"), str):
-            given["stop"] = (given["stop"],)
-        try:
-            params = replace(self._setting.params, **given)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"these sampling parameters do not fit: {error}") from None
+        params = self._setting.params.changed(**overrides)
         if self._spent() or self.budget.samples == self.ledger.samples:
             raise BudgetReached("the budget is used up")
         if self.budget.sequential is None:

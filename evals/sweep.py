@@ -165,7 +165,7 @@ def _pool_of(strategy: Strategy, n: int | None) -> Strategy:
     sampler = strategy.sampler
     assert isinstance(sampler, BestOfN | Single)
     own = sampler.n if isinstance(sampler, BestOfN) else BestOfN().n
-    drawn = BestOfN(n or own, sampler.temperature, sampler.top_p, sampler.max_tokens)
+    drawn = BestOfN(n or own, temperature=sampler.temperature, top_p=sampler.top_p, max_tokens=sampler.max_tokens)
     return Strategy(drawn, aggregator=MajorityVote())
 
 

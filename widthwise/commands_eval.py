@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,6 @@ from widthwise.progress import progress
 
 if TYPE_CHECKING:
     from widthwise.evals.summary import Summary
-
-T = TypeVar("T")
 
 
 def _count(words: str, least: int | None = None) -> Any:
@@ -72,8 +70,10 @@ def evaluate_suite(
         model=model,
         strategy=strategy,
         limit=limit,
-        budget=_checked(Budget, budget_tokens, budget_sequential, budget_samples, budget_seconds),
-        params=sampling_params(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens),
+        budget=_budget(budget_tokens, budget_sequential, budget_samples, budget_seconds),
+        params=SamplingParams().changed(
+            temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens
+        ),
         seed=seed,
         backend_args=dict(map(backend_argument, backend_arg or [])),
         run=run,
@@ -97,15 +97,11 @@ def _print(summary: Summary, as_json: bool) -> None:
         summary_table(summary)
 
 
-def _checked(make: type[T], *values: Any, **named: Any) -> T:
+def _budget(*limits: Any) -> Budget:
     try:
-        return make(*values, **named)
+        return Budget(*limits)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def sampling_params(**given: Any) -> SamplingParams:
-    return _checked(SamplingParams, **{name: value for name, value in given.items() if value is not None})
 
 
 def backend_argument(text: str) -> tuple[str, Any]:

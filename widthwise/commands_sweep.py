@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widthwise.commands_eval import backend_argument, sampling_params
+from widthwise.commands_eval import backend_argument
 from widthwise.commands_measure import print_comparison
+from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.display import rows_table
 from widthwise.evaluation import Interrupted
@@ -56,7 +57,7 @@ def run_sweep(
         model=model,
         folder=folder,
         limit=limit,
-        params=sampling_params(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+        params=SamplingParams().changed(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         backend_args=dict(map(backend_argument, backend_arg or [])),
     )
     _print_plan(sweeping)

@@ -82,7 +82,7 @@ async def solve_async(
         Scheduler(model),
         grader or MathGrader(),
         format_for(model.name),
-        params=SamplingParams(**params),
+        params=SamplingParams().changed(**params),
         instruction=BOXED,
         seed=seed,
         reward_model=reward_model,

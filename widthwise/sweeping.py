@@ -282,7 +282,7 @@ def sweep(
         model=model,
         folder=folder,
         limit=limit,
-        params=SamplingParams(**params),
+        params=SamplingParams().changed(**params),
         backend_args=backend_args,
     )
     return run_sync(sweeping.run(concurrency=concurrency))

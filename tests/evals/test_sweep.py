@@ -16,6 +16,7 @@ from widthwise.core.errors import UsageError
 from widthwise.evals.majority import maj_at_k
 from widthwise.evals.store import Store
 from widthwise.evals.sweep import plan
+from widthwise.samplers.best_of_n import BestOfN
 from widthwise.solving import as_any_strategy
 from widthwise.sweeping import Sweeping, sweep
 
@@ -62,6 +63,14 @@ def test_what_depends_on_the_budget_runs_for_each(text: str, axis: str, why: str
     made = plan(strategies(text), ["s"], [2, 4], axis=axis)  # type: ignore[arg-type]
     assert len(made.tasks) == 2
     assert why in made.notes[0]
+
+
+def test_shared_runs_are_sampled_as_the_strategy_says() -> None:
+    made = plan(
+        strategies("best_of_n(width=2, temperature=0.5, top_p=0.9, max_tokens=7) | majority_vote()"), ["s"], [4]
+    )
+    [task] = made.tasks
+    assert task.strategy.sampler == BestOfN(4, temperature=0.5, top_p=0.9, max_tokens=7)
 
 
 def test_the_samples_axis_sets_n_of_own_runs() -> None:
