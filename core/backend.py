@@ -101,6 +101,12 @@ class TokenStats:
     top_ids: IntArray | None = None
     top_logprobs: FloatArray | None = None
 
+    def part(self, tokens: slice) -> TokenStats:
+        """The statistics of some of the tokens."""
+        top_ids = None if self.top_ids is None else self.top_ids[tokens]
+        top_logprobs = None if self.top_logprobs is None else self.top_logprobs[tokens]
+        return TokenStats(self.logprobs[tokens], top_ids, top_logprobs)
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from widthwise.core.backend import Delta, IntArray, SamplingParams, TokenStats
+from widthwise.core.backend import Delta, IntArray, SamplingParams
 from widthwise.core.trace import Segment, Trace, TraceId
 
 
@@ -30,20 +30,12 @@ async def replayed(segment: Segment, chunk: int) -> AsyncIterator[Delta]:
         over = start + chunk >= len(ids)
         yield Delta(
             ids[part],
-            stats=None if stats is None else _cut(stats, part),
+            stats=None if stats is None else stats.part(part),
             finish=segment.finish if over and segment.finish in ("stop", "length") else None,
             stop_reason=segment.reason if over else None,
             usage=segment.usage if start == 0 else None,
             metadata=segment.metadata if over else {},
         )
-
-
-def _cut(stats: TokenStats, part: slice) -> TokenStats:
-    return TokenStats(
-        stats.logprobs[part],
-        None if stats.top_ids is None else stats.top_ids[part],
-        None if stats.top_logprobs is None else stats.top_logprobs[part],
-    )
 
 
 def request_digest(prompt: IntArray, params: SamplingParams) -> str:

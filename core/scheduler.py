@@ -12,7 +12,7 @@ import numpy as np
 from widthwise.core.backend import Backend, Delta, Request
 from widthwise.core.budget import Ledger
 from widthwise.core.errors import BackendError
-from widthwise.core.stopping import StopMatcher
+from widthwise.core.stopping import Stop, StopMatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Scheduler:
         behind them. Raises ``BackendError`` when the attempts are used up without progress.
         """
         failures = 0
+        resumed: StopMatcher | None = None
         while True:
             received: list[int] = []
             try:
@@ -57,6 +58,9 @@ class Scheduler:
                 ):
                     async for delta in deltas:
                         received.extend(delta.token_ids.tolist())
+                        if resumed is not None and (stop := resumed.feed(delta.token_ids.tolist())) is not None:
+                            yield _stopped(delta, stop)
+                            return
                         yield delta
                 return
             except BackendError as error:
@@ -67,6 +71,10 @@ class Scheduler:
             if (end := self._end(request, received)) is not None:
                 yield end
                 return
+            if received and request.params.stop and resumed is None:
+                # A stop string may begin before the failure and end behind it: the backend sees its second half only.
+                resumed = StopMatcher(self.backend.tokenizer, request.params)
+                resumed.feed(received)
             request = _rest(request, received)
             await asyncio.sleep(self.retry.delay(failures))
 
@@ -88,3 +96,9 @@ def _rest(request: Request, received: list[int]) -> Request:
     params = replace(request.params, max_tokens=None if limit is None else limit - len(received), prompt_logprobs=None)
     prompt = np.concatenate([request.prompt, np.array(received, np.int64)])
     return replace(request, prompt=prompt, params=params)
+
+
+def _stopped(delta: Delta, stop: Stop) -> Delta:
+    """``delta`` up to its stop."""
+    stats = None if delta.stats is None else delta.stats.part(slice(stop.keep))
+    return replace(delta, token_ids=delta.token_ids[: stop.keep], stats=stats, finish="stop", stop_reason=stop.reason)

@@ -257,8 +257,7 @@ def _part(
 def _stats_part(stats: TokenStats | None, tokens: slice) -> TokenStats | None:
     if stats is None or np.isnan(stats.logprobs[tokens]).all():
         return None
-    tops = None if stats.top_ids is None else stats.top_ids[tokens]
-    return TokenStats(stats.logprobs[tokens], tops, None if stats.top_logprobs is None else stats.top_logprobs[tokens])
+    return stats.part(tokens)
 
 
 def _split_ends(trace: Trace, sample: Sample) -> Iterator[tuple[TraceId, IntArray | None]]:

@@ -217,6 +217,15 @@ async def test_a_failed_request_is_continued_and_every_token_counted_once() -> N
     assert [len(r.prompt) for r in backend.requests] == [5, 7, 8]
 
 
+async def test_a_stop_string_across_a_failure_still_stops() -> None:
+    fault = BackendError("reset", retryable=True)
+    backend = Scripted(["one##two"], faults={0: (2, fault), 1: (2, fault)})  # the second time between the two marks
+    s = session(backend, budget=Budget(tokens=1000))
+    [step] = await s.sample(s.root, stop="##")
+    assert (step.completion, step.finish, step.segment.reason) == ("one##", "stop", "##")
+    assert s.ledger.sampled == step.tokens == 5
+
+
 async def test_a_failure_after_the_last_token_is_no_failure() -> None:
     class Cut(Scripted):
         async def generate(self, request):  # type: ignore[no-untyped-def]
