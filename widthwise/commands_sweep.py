@@ -42,7 +42,9 @@ def run_sweep(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the backend; may be repeated.")
     ] = None,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its predicted cost, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and its cost, predicted from a few samples, and stop.")
+    ] = False,
 ) -> None:
     """Measure strategies at several budgets, drawing samples only once where that is valid.
 
@@ -60,6 +62,8 @@ def run_sweep(
         params=SamplingParams().changed(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         backend_args=dict(map(backend_argument, backend_arg or [])),
     )
+    if dry_run:
+        asyncio.run(sweeping.pilot())
     _print_plan(sweeping)
     if dry_run:
         return
@@ -76,8 +80,8 @@ def run_sweep(
 
 
 def _print_plan(sweeping: Sweeping) -> None:
-    rows = []
-    for f in sweeping.forecast():
+    rows, forecast = [], sweeping.forecast()
+    for f in forecast:
         name = f"{f.task.strategy}" + (f" | {f.task.budget}" if f.task.budget else "")
         costs = ["at running time" if f.samples is None else f"{f.samples:,}"]
         costs.append("?" if f.tokens is None else f"{f.tokens:,.0f}")
@@ -86,8 +90,11 @@ def _print_plan(sweeping: Sweeping) -> None:
     cells = len(sweeping.plan.cells) * len(sweeping.plan.cells[0].tasks)
     typer.echo(f"{cells} cells, {len(rows)} runs in {sweeping.folder}")
     rows_table(["suite", "run", "seed", "problems to do", "samples", "tokens", "time"], rows)
-    if any("?" in row for row in rows):
-        typer.echo("? is told as soon as a problem of the suite is finished: every run shows what is left")
+    if all(f.samples is not None and f.tokens is not None and f.seconds is not None for f in forecast):
+        samples, tokens, seconds = (sum(getattr(f, of) for f in forecast) for of in ("samples", "tokens", "seconds"))
+        typer.echo(f"in all {samples:,} samples, {tokens:,.0f} tokens, {_duration(seconds)}")
+    else:
+        typer.echo("? is told as soon as a problem of the suite is finished; --dry-run predicts it from a few samples")
     for note in sweeping.plan.notes:
         typer.echo(f"note: {note}")
 

@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from widthwise.core.backend import SamplingParams
 from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
+from widthwise.core.strategy import Strategy
 from widthwise.evaluation import Evaluation
 from widthwise.opening import canonical, open_backend
+from widthwise.samplers.single import Single
 from widthwise.solving import as_any_strategy, run_sync
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run still has to do; ``tokens`` and ``seconds`` are None until finished problems of its suite tell."""
+    """What a run still has to do; ``tokens`` and ``seconds`` are None until finished problems or a pilot tell."""
 
     task: Task
     problems: int
@@ -103,6 +106,14 @@ class _Listener:
         self.on_progress(self.progress)
 
 
+class _Deaf:
+    """Hears of a pilot's problems."""
+
+    def stored(self, outcome: Outcome) -> None: ...
+
+    def finished(self, outcome: Outcome) -> None: ...
+
+
 class Sweeping:
     """A sweep to be done: its plan, and an ``Evaluation`` for each run in it.
 
@@ -134,6 +145,7 @@ class Sweeping:
         self._backend_args = dict(backend_args or {})
         self._suites = {name: load_suite(name, limit=limit) for name in suites}
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
+        self.pilots: dict[str, tuple[list[Ledger], float]] = {}
 
     def _evaluation(self, task: Task) -> Evaluation:
         evaluation = Evaluation(
@@ -149,6 +161,29 @@ class Sweeping:
             path=Path(),
         )
         return replace(evaluation, path=self.folder / evaluation.default_path.name)
+
+    async def pilot(self, problems: int = 16) -> None:
+        """Learn what a sample costs on suites that no finished problem tells about.
+
+        Draws one trace of a few problems of each and throws them away: the sweep draws its own.
+        """
+        from widthwise.evals.sweep import Task
+
+        unknown = [name for name in self._suites if name not in _Pace.of(self).tokens_per_sample]
+        if not unknown:
+            return
+        backend = await open_backend(self._model, self._backend_args)
+        try:
+            for name in unknown:
+                suite = replace(self._suites[name], problems=self._suites[name].problems[:problems])
+                single = self._evaluation(Task(name, Strategy(Single()), None, 0))
+                with TemporaryDirectory() as folder:
+                    evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
+                    with evaluation.store() as store:
+                        await evaluation.work(store, backend, concurrency=problems, listener=_Deaf())
+                    self.pilots[name] = _finished(evaluation.path)
+        finally:
+            await backend.close()
 
     def forecast(self) -> list[Forecast]:
         """What each run still has to do, as far as finished problems in the folder tell."""
@@ -235,6 +270,10 @@ class _Pace:
             tokens, samples = sum(ledger.total for ledger in done), sum(ledger.samples for ledger in done)
             of_suite = spent.setdefault(task.suite, [0, 0])
             of_suite[0], of_suite[1] = of_suite[0] + tokens, of_suite[1] + samples
+            seconds, total = seconds + took, total + tokens
+        for suite, (done, took) in sweeping.pilots.items():
+            tokens = sum(ledger.total for ledger in done)
+            spent[suite] = [tokens, len(done)]
             seconds, total = seconds + took, total + tokens
         pace.tokens_per_sample = {suite: tokens / samples for suite, (tokens, samples) in spent.items() if samples}
         pace.tokens_per_second = total / seconds if seconds else None
