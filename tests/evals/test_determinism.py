@@ -1,0 +1,42 @@
+"""On the embedded backend a run's bytes do not depend on how many problems run beside one another."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from widthwise import BestOfN, Budget, MajorityVote, StopWhenDecided, Strategy
+from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.evals.runner import run
+from widthwise.evals.store import Store, compare
+from widthwise.evals.suites import load_suite
+from widthwise.opening import bundled_models
+
+STRATEGIES = {
+    "decided": BestOfN(8, width=2) | StopWhenDecided() | MajorityVote(),
+    "tokens": BestOfN(8, width=3) | Budget(tokens=500) | MajorityVote(),
+    "sequential": BestOfN(8) | StopWhenDecided() | Budget(sequential=100) | MajorityVote(),
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_concurrency_changes_nothing(name: str, tmp_path: Path) -> None:
+    def store(concurrency: int) -> Store:
+        path = tmp_path / f"{concurrency}.db"
+        with Store.begin(path, {"strategy": name}, suite.problems) as written:
+            asyncio.run(work(STRATEGIES[name], written, concurrency))
+        return Store.read(path)
+
+    async def work(strategy: Strategy, written: Store, concurrency: int) -> None:
+        backend = EmbeddedBackend(bundled_models()["reasoner"], max_num_seqs=24)
+        await run(suite, strategy, backend, written, concurrency=concurrency)
+        await backend.close()
+
+    suite = load_suite("arithmetic", limit=10)
+    with store(1) as alone, store(4) as some, store(10) as all_at_once:
+        cut = [leaf for o in alone.outcomes() for leaf in o.leaves if leaf.finish not in ("stop", "length")]
+        assert cut, "the strategy stops nothing: the test would show nothing"
+        assert compare(alone, some) == []
+        assert compare(alone, all_at_once) == []
