@@ -106,6 +106,11 @@ class Draw:
         """Branches in flight, in order."""
         return sorted(self._pumps, key=lambda branch: branch.id)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether any branch is in flight or still to begin."""
+        return bool(self._pumps or self._waiting)
+
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Batches of events until every branch has ended or was stopped."""
         self._refill()

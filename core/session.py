@@ -109,8 +109,8 @@ class Session:
                     finished += ended
                     if self._spent():
                         ended += await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
-                    elif self.pruners and draw.live:
-                        longest = max(branch.tokens for branch in draw.live)
+                    elif self.pruners and draw.unfinished:
+                        longest = max((branch.tokens for branch in draw.live), default=0)
                         ended += await self._prune(draw, finished, (milestone, longest), any_ended=bool(ended))
                         milestone = longest
                     for trace_ended in ended:
@@ -291,7 +291,7 @@ class Session:
         stopped: list[Trace] = []
         for pruner in self.pruners:
             due = pruner.every is not None and grown[0] // pruner.every < grown[1] // pruner.every
-            if not draw.live or not (any_ended or due):
+            if not draw.unfinished or not (any_ended or due):
                 continue
             live = [branch.trace for branch in draw.live]
             verdict = await pruner(self, live, finished, len(draw.branches))

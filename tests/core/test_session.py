@@ -297,6 +297,14 @@ async def test_stopping_when_decided_gives_the_full_vote_for_less() -> None:
     assert "decided" in str(less.traces[-1].segment.reason)
 
 
+async def test_a_decision_between_two_waves_begins_no_further_trace() -> None:
+    backend = Scripted(["= 1"] * 32)
+    s = session(backend, pruners=[StopWhenDecided()])
+    result = await (BestOfN(32, width=4) | MajorityVote()).run(s)
+    assert result.answer == "1"
+    assert len(backend.requests) == len(result.traces) == result.ledger.samples == 20  # 17 decide, in waves of 4
+
+
 async def test_nothing_is_decided_while_the_rest_could_turn_it() -> None:
     texts = ["= 1", "= 1", "= 2 " + "x" * 50, "= 2 " + "x" * 50]
     s = session(Scripted(texts), pruners=[StopWhenDecided()])
