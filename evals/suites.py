@@ -18,6 +18,7 @@ from widthwise.evals.hub import BENCHMARKS, BOXED, COUNTDOWN, INTEGER, MATH, Ben
 from widthwise.evals.numerals import read_numeral
 from widthwise.evals.recordings import read_recordings
 from widthwise.evals.rows import read_problems, read_rows
+from widthwise.evals.store import Store
 
 DATA = Path(__file__).parent / "data"
 _FILE_SUFFIXES = (".jsonl", ".parquet")
@@ -167,6 +168,8 @@ def _generated(name: str, arguments: Mapping[str, Any]) -> tuple[list[Problem], 
 
 
 def _from_file(path: Path, benchmark: Benchmark | None) -> Suite:
+    if path.suffix == ".db":
+        return _from_run(path, benchmark)
     first = next(iter(read_rows(path)), None)
     if first is None:
         raise UsageError(f"{path} is empty: a suite needs at least one problem")
@@ -176,6 +179,15 @@ def _from_file(path: Path, benchmark: Benchmark | None) -> Suite:
         problems = read_problems(read_rows(path), str(path), path.stem)
     about = benchmark or _told_from(problems)
     return _suite(benchmark.name if benchmark else path.stem, about, problems, f"file: {path.name}")
+
+
+def _from_run(path: Path, benchmark: Benchmark | None) -> Suite:
+    """The problems of a run file, judged as they were."""
+    with Store.read(path) as store:
+        problems = list(store.problems())
+        name = benchmark.name if benchmark else store.manifest["configuration"].get("suite") or path.stem
+    about = benchmark or BENCHMARKS.get(name.partition("(")[0]) or _told_from(problems)
+    return _suite(name, about, problems, f"run: {path.name}")
 
 
 def _told_from(problems: Sequence[Problem]) -> Benchmark:

@@ -263,6 +263,20 @@ def test_a_signal_stops_cleanly_and_the_command_goes_on(number: signal.Signals) 
     assert not Path("a.db-wal").exists()
 
 
+# -- stored runs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_stored_run_is_voted_on_anew() -> None:
+    evaluated("--run", "a.db")
+    first = json.loads(evaluated("--run", "a.db", "--json").stdout)
+    strategy = ["--strategy", "best_of_n(n=3) | best_by('reward')"]
+    again = json.loads(called("eval", "--data", "a.db", "--model", "replay:a.db", *strategy, "--json").stdout)
+    assert again["suite"] == first["suite"] == "sums"
+    assert again["mean_accuracy"] == first["mean_accuracy"]
+    assert again["tokens"]["sampled"] == first["tokens"]["sampled"]
+    assert (first["accuracy"], again["accuracy"]) == (1.0, 1.0)
+
+
 # -- sweep, curve, report ------------------------------------------------------------------------------------------
 
 
