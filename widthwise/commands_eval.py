@@ -37,7 +37,7 @@ _STRATEGY = "How to answer; see `widthwise strategies`. my_module:my_strategy na
 
 def evaluate_suite(
     suite: Annotated[str | None, typer.Argument(help="A suite's name; see `widthwise suites`.")] = None,
-    data: Annotated[Path | None, _text("Take the problems from this JSONL or Parquet file, or run file.", "FILE")] = None,
+    data: Annotated[Path | None, _text("Take the problems from a JSONL, Parquet or run file.", "FILE")] = None,
     model: Annotated[str, _text("What samples; see `widthwise models`.", "MODEL")] = "reasoner",
     strategy: Annotated[str, _text(_STRATEGY, "STRATEGY")] = "best_of_n(n=16) | majority_vote()",
     limit: Annotated[int | None, _count("Only the first N problems.", 1)] = None,
