@@ -217,9 +217,11 @@ async def test_a_failed_request_is_continued_and_every_token_counted_once() -> N
     assert [len(r.prompt) for r in backend.requests] == [5, 7, 8]
 
 
-async def test_a_stop_string_across_a_failure_still_stops() -> None:
+@pytest.mark.parametrize("delivered", [[4], [2, 2]])
+async def test_a_stop_string_across_a_failure_still_stops(delivered: list[int]) -> None:
     fault = BackendError("reset", retryable=True)
-    backend = Scripted(["one##two"], faults={0: (2, fault), 1: (2, fault)})  # the second time between the two marks
+    faults = {attempt: (tokens, fault) for attempt, tokens in enumerate(delivered)}
+    backend = Scripted(["one##two"], faults=faults)  # the last one falls between the two marks
     s = session(backend, budget=Budget(tokens=1000))
     [step] = await s.sample(s.root, stop="##")
     assert (step.completion, step.finish, step.segment.reason) == ("one##", "stop", "##")
