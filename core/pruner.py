@@ -32,7 +32,8 @@ class Pruner(Protocol):
     """Looks at the traces of one draw and names those to stop.
 
     It is asked whenever a trace finishes, and, if ``every`` is not None, each time the longest live trace has
-    grown by ``every`` tokens. ``total`` is how many traces the draw will have if nobody stops it.
+    grown by ``every`` tokens. ``finished`` holds all that grow no more, pruned ones included; ``total`` is how many
+    traces the draw will have if nobody stops it.
     """
 
     @property

@@ -111,8 +111,10 @@ class Session:
                         ended += await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
                     elif self.pruners and draw.unfinished:
                         longest = max((branch.tokens for branch in draw.live), default=0)
-                        ended += await self._prune(draw, finished, (milestone, longest), any_ended=bool(ended))
+                        pruned = await self._prune(draw, finished, (milestone, longest), any_ended=bool(ended))
                         milestone = longest
+                        finished += pruned
+                        ended += pruned
                     for trace_ended in ended:
                         yield trace_ended
         finally:
@@ -349,7 +351,8 @@ class Session:
         if self.budget.seconds is None:
             return None
         left = self.budget.seconds - (time.monotonic() - self._began)
-        return asyncio.get_running_loop().time() + left
+        # A timer may go off a little early by the other clock: the limit must have passed when it does.
+        return asyncio.get_running_loop().time() + left + 1e-3
 
     def _next_id(self, parent: TraceId) -> TraceId:
         number = self._children.get(parent, 0)

@@ -307,6 +307,14 @@ async def test_a_decision_between_two_waves_begins_no_further_trace() -> None:
     assert len(backend.requests) == len(result.traces) == result.ledger.samples == 20  # 17 decide, in waves of 4
 
 
+async def test_a_pruned_trace_is_not_waited_for() -> None:
+    texts = ["= 1", "= 2 = 2 = 2 = 2", "= 1", "= 3 " + "x" * 50]
+    s = session(Scripted(texts), pruners=[CutAt(), StopWhenDecided()])
+    result = await (BestOfN(4) | MajorityVote()).run(s)
+    assert [t.finish for t in result.traces] == ["stop", "pruned", "stop", "pruned"]
+    assert result.traces[3].tokens < 10
+
+
 async def test_nothing_is_decided_while_the_rest_could_turn_it() -> None:
     texts = ["= 1", "= 1", "= 2 " + "x" * 50, "= 2 " + "x" * 50]
     s = session(Scripted(texts), pruners=[StopWhenDecided()])
