@@ -1,10 +1,17 @@
-"""How a problem is put to a model family."""
+"""How a model family is asked: for a solution, and for everything else strategies want of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
+
+Messages = list[dict[str, str]]
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,17 +19,65 @@ class PromptFormat:
     """All model-specific text of a family in one place.
 
     ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``).
-    ``step_separator`` ends a step.
+    ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
+    outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``. Names
+    that begin with "each_" are not questions but the form of one item in a list of them (see ``listed``).
+    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind.
     """
 
     name: str
     system: str | None = None
     template: str = "{problem}\n\n{instruction}"
     step_separator: str = "\n\n"
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    verdicts: tuple[str, str] = ("yes", "no")
 
-    def messages(self, problem: Problem, instruction: str = "") -> list[dict[str, str]]:
+    def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
-        # Not str.format: a problem's own braces must stay as they are.
-        text = self.template.replace("{instruction}", instruction).replace("{problem}", problem.text).strip()
+        return self._conversation(filled(self.template, problem=problem.text, instruction=instruction))
+
+    def question(self, name: str, problem: Problem, instruction: str, fields: Mapping[str, str]) -> Messages:
+        """The conversation that asks the question ``name``.
+
+        Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
+        """
+        known = {"problem": problem.text, "instruction": instruction} | fields
+        return self._conversation(filled(self._prompt(name), **known))
+
+    def listed(self, name: str, texts: Sequence[str]) -> str:
+        """Several texts for one place of a question, each in the form ``each_<name>`` (``{n}`` counts from 1)."""
+        form = self._prompt(f"each_{name}")
+        return "".join(filled(form, n=str(n), text=text.strip()) for n, text in enumerate(texts, 1))
+
+    def changed(self, prompts: Mapping[str, str]) -> PromptFormat:
+        """This format with some prompts of the user's own; the name "solve" stands for ``template``."""
+        for name in prompts:
+            if name != "solve":
+                self._prompt(name)
+        template = prompts.get("solve", self.template)
+        others = {name: text for name, text in prompts.items() if name != "solve"}
+        return replace(self, template=template, prompts={**self.prompts, **others})
+
+    def _conversation(self, text: str) -> Messages:
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": text}]
+        return [*system, {"role": "user", "content": text.strip()}]
+
+    def _prompt(self, name: str) -> str:
+        if name not in self.prompts:
+            known = ", ".join(sorted(self.prompts)) or "none"
+            raise UsageError(f"the prompt format {self.name!r} has no prompt {name!r}; it has: {known}")
+        return self.prompts[name]
+
+
+def filled(template: str, **fields: str) -> str:
+    """``template`` with its places filled, in one pass: braces of a problem or a draft stay as they are.
+
+    Raises ``UsageError`` for a place that no field fills.
+    """
+
+    def fill(place: re.Match[str]) -> str:
+        if place[1] not in fields:
+            raise UsageError(f"a prompt has the place {place[0]}, but only these are filled: {', '.join(fields)}")
+        return fields[place[1]]
+
+    return _PLACE.sub(fill, template)

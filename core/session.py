@@ -137,6 +137,19 @@ class Session:
         text = self._tokenizer.decode(ids)
         return self._keep(Trace(self._next_id(()), Segment("prompt", ids, text), None, sequential))
 
+    def ask(self, question: str, *, after: Sequence[Trace] = (), **fields: str) -> Trace:
+        """Begin a new tree of traces from a question of the model's prompt format (``refine``, ``verify`` ...).
+
+        ``fields`` fill the question's places; the problem and the suite's instruction are filled in here.
+        Raises ``UsageError`` if the format has no such question or a place stays empty.
+        """
+        setting = self._setting
+        return self.prompt(setting.format.question(question, self.problem, setting.instruction, fields), after=after)
+
+    def listed(self, name: str, texts: Sequence[str]) -> str:
+        """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
+        return self._setting.format.listed(name, texts)
+
     # -- judging traces ------------------------------------------------------------------------------------
 
     async def score(self, traces: Sequence[Trace]) -> list[StepScores]:

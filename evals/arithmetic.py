@@ -15,7 +15,7 @@ from widthwise.evals.holdout import held_out
 LARGEST = 999
 LEVELS = (3, 4, 5, 6, 7, 8, 9)
 DRAWS = 200  # attempts per problem before giving up; one in sixteen succeeds
-LEAF_SIZES = (9, 20, 50, 99)
+LEAF_SIZES = (9, 20, 50, 99, 300)
 
 Tree: TypeAlias = "int | tuple[str, Tree, Tree]"
 _STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2}
@@ -77,20 +77,25 @@ def random_tree(rng: random.Random, operations: int) -> Tree:
 def _combinations(left: Tree, right: Tree) -> list[Tree]:
     """The ways to join two expressions that keep to the allowed values; each operation counts once.
 
-    Exact divisions are rare by chance, so one that exists counts three times.
+    Products are hard, so one that fits counts twice; exact divisions are rare by chance and count three times.
     """
     a, b = value(left), value(right)
     found: list[Tree] = []
     if a + b <= LARGEST:
         found.append(("+", left, right))
     if a * b <= LARGEST:
-        found.append(("*", left, right))
+        found += [("*", left, right)] * 2
     if a < b:
         left, right, a, b = right, left, b, a
     found.append(("-", left, right))
     if b > 1 and a % b == 0:
         found += [("/", left, right)] * 3
     return found
+
+
+def operations(tree: Tree) -> int:
+    """How many operations an expression has."""
+    return 0 if isinstance(tree, int) else 1 + operations(tree[1]) + operations(tree[2])
 
 
 def value(tree: Tree) -> int:

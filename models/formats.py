@@ -9,13 +9,77 @@ from widthwise.core.prompt import PromptFormat
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 """The instruction that mathematical suites add to a problem."""
 
-REASONER = PromptFormat("reasoner", template="{problem}")
-"""The bundled micro reasoners: trained on the bare problem text."""
+CHAT_PROMPTS = {
+    "each_draft": "Attempt {n}:\n{text}\n\n",
+    "refine": (
+        "{problem}\n\nHere are earlier attempts at this problem. They may be wrong; check them, use what helps, and "
+        "solve the problem anew.\n\n{drafts}{instruction}"
+    ),
+    "summarise": (
+        "{problem}\n\nHere are several attempts at this problem.\n\n{drafts}Write notes for somebody who will solve it "
+        "next, in at most {limit} words, under these headings: what the attempts agree on; where they contradict each "
+        "other; facts that are derived and checked; what remains to be found; what to do next. Do not state a final "
+        "answer unless it is proven."
+    ),
+    "refine_summary": (
+        "{problem}\n\nHere are notes from earlier attempts at this problem. They may be wrong; check them, use what "
+        "helps, and solve the problem anew.\n\n{summary}\n\n{instruction}"
+    ),
+    "select": (
+        "{problem}\n\nHere are {count} attempts at this problem.\n\n{drafts}Which {k} of them are most likely right? "
+        "Answer with their numbers only, as a JSON list such as [2, 1]."
+    ),
+    "outlines": (
+        "{problem}\n\nPropose {count} different ways to begin with this problem. Write each on a line of its own, "
+        "numbered 1., 2. and so on, in one sentence that gives no results."
+    ),
+    "outline": "{problem}\n\nSolve it in this way: {outline}\n\n{instruction}",
+    "threads": (
+        "{problem}\n\n{instruction}\n\nWhere parts of the work do not depend on each other, you may have them done "
+        "at once by up to {width} helpers. To do so write <Parallel>, then between <Outlines> and </Outlines> one "
+        "line <Outline>n: what helper n shall find</Outline> per helper, numbered from 1, and stop. You will then see "
+        "what each has found, and go on from there."
+    ),
+    "same_answer": (
+        "Here are the beginnings of two solutions of one problem.\n\nProblem: {problem}\n\nFirst:\n{first}\n\nSecond:\n"
+        "{second}\n\nWill they end in the same final answer? Answer with one word, yes or no."
+    ),
+    "verify": (
+        "{problem}\n\nHere is a solution.\n\n{draft}\n\nCheck it step by step. Then say on a last line whether its "
+        "final answer is right, with the single word yes or no."
+    ),
+    "compare": (
+        "{problem}\n\nHere are two solutions.\n\nSolution 1:\n{first}\n\nSolution 2:\n{second}\n\nWhich is more likely "
+        "right? Think about where they differ. Then write on a last line the single number 1 or 2."
+    ),
+    "consistency": (
+        "{problem}\n\nHere are {count} responses to this problem.\n\n{drafts}Choose the response that agrees best with "
+        "the others. Answer with its number only."
+    ),
+}
+"""Questions for any chat model."""
 
-QWEN_MATH = PromptFormat("qwen-math", system=BOXED, template="{problem}")
+REASONER_PROMPTS = {
+    "each_draft": "<draft>{text}",
+    "refine": "{problem}{drafts}<refine>",
+    "summarise": "{problem}{drafts}<Summary>",
+    "refine_summary": "{problem}<Summary>{summary}<refine>",
+    "outlines": "{problem}<Outlines>{count}",
+    "outline": "{problem}<Outline>{outline}",
+    "threads": "{problem}<spawn>{width}",
+    "search": "{problem}<search>{order}",
+    "same_answer": "{problem}<draft>{first}<draft>{second}<judge>",
+    "verify": "{problem}<draft>{draft}<verify>",
+}
+"""Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""
+
+REASONER = PromptFormat("reasoner", template="{problem}", prompts=REASONER_PROMPTS, verdicts=("+", "-"))
+"""The bundled micro reasoner: trained on the bare problem text."""
+
+QWEN_MATH = PromptFormat("qwen-math", system=BOXED, template="{problem}", prompts=CHAT_PROMPTS)
 """Qwen2.5-Math: the instruction is the system message it was trained with."""
 
-GENERIC = PromptFormat("generic")
+GENERIC = PromptFormat("generic", prompts=CHAT_PROMPTS)
 """Any chat model: the problem, then the suite's instruction, as one user message."""
 
 _FAMILIES = ((r"(^|[/:])reasoner", REASONER), (r"qwen2(\.5)?-math", QWEN_MATH))

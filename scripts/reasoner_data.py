@@ -1,122 +1,141 @@
-"""Training data of the micro reasoner: problems with step-by-step solutions, as arrays of token ids.
+"""Training data of the micro reasoner: documents of its skills, as arrays of token ids.
 
-`python scripts/reasoner_data.py models/reasoner/tokenizer.model data.npz --seed 2`
+`python scripts/reasoner_data.py models/reasoner/tokenizer.model data.npz --seed 1 --thousands 300`
 
-Every document is a prompt in the chat format and one direct solution. Problems of the held-out part are left out.
+Problems of the held-out part are left out. `--attempts` names a file that `attempts.py` wrote: what an earlier
+checkpoint answered, from which it learns to refine, to compare and to verify.
 """
+
+from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import sentencepiece
-from numpy.typing import NDArray
+from documents import Document, document, encode
+from outlines import arithmetic_outlines, countdown_outlines
+from searches import breadth_first, depth_first, line
+from solutions import arithmetic_solution, countdown_solution, expressions, games
+from threads import WIDTHS, arithmetic_threads, countdown_threads
 
-from widthwise.evals import arithmetic, countdown
-from widthwise.evals.holdout import held_out
+from widthwise.evals import countdown
 
-PROMPT = "<user>{}<assistant>"
-TARGETS_PER_DRAW = 8  # solving once serves several targets
-LEVELS = range(1, 8)
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A problem and one solution of it; `key` identifies the problem for the held-out split."""
-
-    key: str
-    problem: str
-    solution: str
+LEVELS = range(1, 11)
+NUMBERS = (3, 4, 4, 4, 4, 5)
+BRANCHES = 8  # first moves of a depth-first search
+BEAMS = (1, 2, 3)
 
 
-def arithmetic_documents(seed: int) -> Iterator[Document]:
-    """Endless arithmetic documents, all levels equally often."""
-    rng = random.Random(seed)
+def solve_countdown(rng: random.Random) -> Iterator[Document]:
+    sources = {n: games(rng, n) for n in set(NUMBERS)}
     while True:
-        tree = arithmetic.random_tree(rng, rng.choice(LEVELS))
-        text = arithmetic.expression(tree)
-        if not held_out(arithmetic.key(text)):
-            yield Document(arithmetic.key(text), arithmetic.question(text), arithmetic_solution(tree))
+        game = next(sources[rng.choice(NUMBERS)])
+        moves = countdown.solve(game.numbers, game.target, rng)
+        yield document(game.key, "solve", game.question, countdown_solution(game.numbers, moves))
 
 
-def arithmetic_solution(tree: arithmetic.Tree) -> str:
-    """One operation a step with the expression left after it, then the value in a box."""
-    *steps, (last, value) = arithmetic.steps(tree)
-    written = [f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps]
-    return "\n\n".join([*written, str(last), f"\\boxed{{{value}}}"])
+def solve_arithmetic(rng: random.Random) -> Iterator[Document]:
+    for problem in expressions(rng, LEVELS):
+        yield document(problem.key, "solve", problem.question, arithmetic_solution(problem.tree))
 
 
-def countdown_documents(seed: int, numbers: int = 4) -> Iterator[Document]:
-    """Endless countdown documents: a random solution of a random problem."""
-    rng = random.Random(seed)
+def search(rng: random.Random) -> Iterator[Document]:
+    """Searches, one in four breadth-first; the solution found follows (or a guess, where the search found none)."""
+    for game in games(rng):
+        depth = rng.random() < 0.75
+        written, moves = by_depth(game.numbers, game.target) if depth else by_breadth(game.numbers, game.target, rng)
+        if not moves:
+            moves = countdown.solve(game.numbers, game.target, rng)
+        asked = f"{game.question}<search>{'depth' if depth else 'breadth'}"
+        yield document(game.key, "search", asked, f"{written}\n\n{countdown_solution(game.numbers, moves)}")
+
+
+def by_depth(numbers: tuple[int, ...], target: int) -> tuple[str, list[countdown.Move]]:
+    paths = list(depth_first(numbers, target, BRANCHES))
+    solved = paths[-1][-1].rest == (target,)
+    return "\n".join(line(path[-1]) for path in paths), list(paths[-1]) if solved else []
+
+
+def by_breadth(numbers: tuple[int, ...], target: int, rng: random.Random) -> tuple[str, list[countdown.Move]]:
+    written, came_by = [], {tuple(numbers): list[countdown.Move]()}
+    solution: list[countdown.Move] = []
+    for state, tried in breadth_first(numbers, target, rng.choice(BEAMS)):
+        written += [f"at {' '.join(map(str, state))}", *map(line, tried)]
+        for move in tried:
+            came_by.setdefault(move.rest, [*came_by[tuple(state)], move])
+        if tried[-1].rest == (target,):
+            solution = [*came_by[tuple(state)], tried[-1]]
+    return "\n".join(written), solution
+
+
+def spawn_countdown(rng: random.Random) -> Iterator[Document]:
+    for game in games(rng):
+        yield from countdown_threads(game, rng.choice(WIDTHS), rng)
+
+
+def spawn_arithmetic(rng: random.Random) -> Iterator[Document]:
+    for problem in expressions(rng, range(3, 11)):
+        yield from arithmetic_threads(problem, rng.choice(WIDTHS), rng)
+
+
+def outline(rng: random.Random) -> Iterator[Document]:
+    sums, boards = expressions(rng, range(2, 9)), games(rng)
     while True:
-        given = countdown.random_numbers(rng, numbers)
-        for target in countdown.random_targets(rng, given, TARGETS_PER_DRAW):
-            key = countdown.key(given, target)
-            if not held_out(key):
-                moves = countdown.solve(given, target, rng)
-                yield Document(key, countdown.question(given, target), countdown_solution(given, moves))
+        yield from arithmetic_outlines(next(sums), rng)
+        yield from countdown_outlines(next(boards), rng)
 
 
-def countdown_solution(numbers: tuple[int, ...], moves: list[countdown.Move]) -> str:
-    """One operation a step with the numbers left after it, then the whole expression in a box."""
-    steps = [f"{move}, left {' '.join(map(str, move.rest))}" for move in moves[:-1]]
-    return "\n\n".join([*steps, str(moves[-1]), f"\\boxed{{{countdown.expression(numbers, moves)}}}"])
+SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
+    "solve countdown": (solve_countdown, 64),
+    "solve arithmetic": (solve_arithmetic, 12),
+    "search": (search, 3),
+    "spawn countdown": (spawn_countdown, 5),
+    "spawn arithmetic": (spawn_arithmetic, 4),
+    "outline": (outline, 5),
+}
+"""Documents of each kind, out of a hundred or so; searches and threads are ten times as long as solutions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Token ids of many documents end to end; document i is `tokens[starts[i]:starts[i + 1]]`.
-
-    Its first `prompts[i]` tokens are the prompt, which is not learned.
-    """
-
-    tokens: NDArray[np.uint16]
-    starts: NDArray[np.int64]
-    prompts: NDArray[np.uint16]
-
-    def __len__(self) -> int:
-        return len(self.prompts)
-
-    @classmethod
-    def load(cls, path: Path) -> "Corpus":
-        with np.load(path) as arrays:
-            return cls(arrays["tokens"], arrays["starts"], arrays["prompts"])
-
-    def save(self, path: Path) -> None:
-        np.savez(path, tokens=self.tokens, starts=self.starts, prompts=self.prompts)
+def mixed(thousands: int, seed: int, kinds: dict[str, tuple[Callable[..., Iterator[Document]], int]]) -> list[Document]:
+    """Documents of all kinds, shuffled."""
+    whole = sum(share for _, share in kinds.values())
+    documents: list[Document] = []
+    for number, (make, share) in enumerate(kinds.values()):
+        documents += islice(make(random.Random(1000 * seed + number)), 1000 * thousands * share // whole)
+    random.Random(seed).shuffle(documents)
+    return documents
 
 
-def build(documents: list[Document], tokenizer: sentencepiece.SentencePieceProcessor) -> Corpus:
-    """Encode documents in the given order."""
-    prompts = tokenizer.encode([PROMPT.format(document.problem) for document in documents])
-    solutions = tokenizer.encode([document.solution for document in documents], add_eos=True)
-    starts = np.cumsum([0, *(len(p) + len(s) for p, s in zip(prompts, solutions, strict=True))])
-    tokens = [token for pair in zip(prompts, solutions, strict=True) for part in pair for token in part]
-    return Corpus(np.array(tokens, np.uint16), starts, np.array([len(p) for p in prompts], np.uint16))
+def attempted(path: Path, share: int) -> dict[str, Any]:
+    """The kinds of documents made from attempts."""
+    from attempts import learned
+
+    return {"attempts": (partial(learned, path), share)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--countdown", type=int, default=300_000, help="number of documents")
-    parser.add_argument("--arithmetic", type=int, default=150_000, help="number of documents")
+    parser.add_argument("--thousands", type=int, default=300, help="documents, in thousands")
+    parser.add_argument("--attempts", type=Path, help="attempts of an earlier checkpoint (attempts.py)")
+    parser.add_argument("--share", type=int, default=25, help="share of documents made from attempts")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(options.tokenizer))
-    documents = [
-        *islice(countdown_documents(options.seed), options.countdown),
-        *islice(arithmetic_documents(options.seed), options.arithmetic),
-    ]
-    random.Random(options.seed).shuffle(documents)
-    corpus = build(documents, tokenizer)
+    begun = time.monotonic()
+    kinds = SHARES | (attempted(options.attempts, options.share) if options.attempts else {})
+    documents = mixed(options.thousands, options.seed, kinds)
+    corpus = encode(documents, sentencepiece.SentencePieceProcessor(model_file=str(options.tokenizer)))
     corpus.save(options.out)
-    print(f"{len(corpus)} documents, {len(corpus.tokens)} tokens, {len(corpus.tokens) / len(corpus):.1f} each")
+    print(f"{len(corpus)} documents {dict(Counter(each.skill for each in documents))}, "
+          f"{len(corpus.tokens)} tokens, {time.monotonic() - begun:.0f} s")  # fmt: skip
 
 
 if __name__ == "__main__":

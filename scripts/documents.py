@@ -1,0 +1,99 @@
+"""What a micro reasoner learns from: documents as text, and a corpus of them as arrays of token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+from numpy.typing import NDArray
+
+IGNORED = 0xFFFF
+"""The target of a position that is not learned."""
+LONGEST = 768
+"""Tokens of a document; what goes beyond is cut off."""
+END = "</s>"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text of a skill, in parts; those marked True are learned, the others only read.
+
+    `key` is the canonical key of its problem, for the held-out split.
+    """
+
+    key: str
+    skill: str
+    parts: tuple[tuple[str, bool], ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.parts)
+
+
+def document(key: str, skill: str, asked: str, answered: str) -> Document:
+    """A document of one turn: what is asked is read, the answer is learned."""
+    return Document(key, skill, ((turn(asked), False), (answered + END, True)))
+
+
+def turn(asked: str) -> str:
+    """The user's turn in the chat format, and the beginning of the assistant's."""
+    return f"<user>{asked}<assistant>"
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Token ids of many documents end to end; document i is `tokens[starts[i]:starts[i + 1]]`.
+
+    `targets` are what each position is to predict: the next token, a label, or `IGNORED`.
+    """
+
+    tokens: NDArray[np.uint16]
+    targets: NDArray[np.uint16]
+    starts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @classmethod
+    def load(cls, path: Path) -> Corpus:
+        with np.load(path) as arrays:
+            return cls(arrays["tokens"], arrays["targets"], arrays["starts"])
+
+    def save(self, path: Path) -> None:
+        np.savez(path, tokens=self.tokens, targets=self.targets, starts=self.starts)
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Corpus:
+        """From (tokens, targets) of each document."""
+        tokens, targets, starts = [], [], [0]
+        for ids, aims in rows:
+            tokens.append(np.array(ids[:LONGEST], np.uint16))
+            targets.append(np.array(aims[:LONGEST], np.uint16))
+            starts.append(starts[-1] + len(tokens[-1]))
+        return cls(np.concatenate(tokens), np.concatenate(targets), np.array(starts))
+
+
+def encode(documents: Iterable[Document], tokenizer: sentencepiece.SentencePieceProcessor) -> Corpus:
+    """The corpus of documents whose learned parts are predicted token by token."""
+    return Corpus.of(_row(each, tokenizer) for each in documents)
+
+
+def _row(each: Document, tokenizer: sentencepiece.SentencePieceProcessor) -> tuple[list[int], list[int]]:
+    ids: list[int] = []
+    learned: list[bool] = []
+    for text, learn in each.parts:
+        piece = encode_text(text, tokenizer)
+        ids += piece
+        learned += [learn] * len(piece)
+    following = [token if learn else IGNORED for token, learn in zip(ids, learned, strict=True)]
+    return ids, [*following[1:], IGNORED]
+
+
+def encode_text(text: str, tokenizer: sentencepiece.SentencePieceProcessor) -> list[int]:
+    """Token ids of a text; `</s>` at its end is the end-of-sequence token."""
+    body = text.removesuffix(END)
+    ids: list[int] = tokenizer.encode(body)
+    return ids if body == text else [*ids, tokenizer.eos_id()]

@@ -1,0 +1,68 @@
+"""Serialised searches of countdown: what a stream-of-search model and the threads of a parallel search write.
+
+A line is one operation tried, with the numbers left after it; the last operation has none left. Depth is told
+by how many numbers are left, so going back needs no words: the next line simply starts from an earlier state.
+Gandhi et al., "Stream of Search" (arXiv 2404.03683), and Pan et al., "Adaptive Parallel Reasoning" (2504.15466)
+serialise searches in this way; the order of branches is theirs too: the `kept` most promising ones by the
+distance of their numbers from divisors of the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from widthwise.evals.countdown import Move, moves
+
+
+def distance(numbers: Sequence[int], target: int) -> int:
+    """The multiply heuristic: how far the numbers are from divisors of the target (0 is most promising)."""
+    divisors = [d for d in range(2, target + 1) if target % d == 0]
+    return sum(min(abs(number - divisor) for divisor in divisors) for number in numbers)
+
+
+def branches(numbers: Sequence[int], target: int, kept: int) -> list[Move]:
+    """The `kept` most promising different moves, in the order of enumeration."""
+    different = {(tuple(sorted(move.rest)), str(move)): move for move in moves(numbers)}
+    ranked = sorted(different.values(), key=lambda move: distance(move.rest, target))[:kept]
+    return [move for move in different.values() if move in ranked]
+
+
+def line(move: Move) -> str:
+    """One tried operation as text."""
+    return f"{move}, left {' '.join(map(str, move.rest))}" if len(move.rest) > 1 else str(move)
+
+
+def depth_first(numbers: Sequence[int], target: int, kept: int) -> Iterator[tuple[Move, ...]]:
+    """The path of every operation tried, in order; the last one reaches the target if any does.
+
+    `kept` limits the branches of the first move only: later moves are few enough to try all.
+    """
+    for move in branches(numbers, target, kept):
+        yield (move,)
+        if len(move.rest) == 1:
+            if move.result == target:
+                return
+            continue
+        for path in depth_first(move.rest, target, len(move.rest) ** 4):
+            yield (move, *path)
+            if path[-1].rest == (target,):
+                return
+
+
+def breadth_first(numbers: Sequence[int], target: int, beam: int) -> Iterator[tuple[Sequence[int], list[Move]]]:
+    """The states expanded, each with its moves, layer by layer with the best `beam` states kept."""
+    layer: list[tuple[int, ...]] = [tuple(numbers)]
+    while len(layer[0]) > 1:
+        following: list[tuple[int, ...]] = []
+        for state in layer:
+            tried = []
+            for move in branches(state, target, len(state) ** 4):
+                tried.append(move)
+                if move.rest == (target,):
+                    break
+            yield state, tried
+            if tried[-1].rest == (target,):
+                return
+            following += [move.rest for move in tried]
+        different = {tuple(sorted(rest)): rest for rest in following}
+        layer = sorted(different.values(), key=lambda rest: distance(rest, target))[:beam]

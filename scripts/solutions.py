@@ -1,0 +1,63 @@
+"""Direct solutions of both tasks, step by step: what the skill `solve` writes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from widthwise.evals import arithmetic, countdown
+from widthwise.evals.holdout import held_out
+
+TARGETS_PER_DRAW = 8  # enumerating what numbers reach serves several targets
+
+
+class Expression(NamedTuple):
+    """An arithmetic problem."""
+
+    tree: arithmetic.Tree
+    key: str
+    question: str
+
+
+class Game(NamedTuple):
+    """A countdown problem."""
+
+    numbers: tuple[int, ...]
+    target: int
+    key: str
+    question: str
+
+
+def expressions(rng: random.Random, levels: Sequence[int]) -> Iterator[Expression]:
+    """Endless arithmetic problems that are not held out, all levels equally often."""
+    while True:
+        tree = arithmetic.random_tree(rng, rng.choice(levels))
+        text = arithmetic.expression(tree)
+        if not held_out(arithmetic.key(text)):
+            yield Expression(tree, arithmetic.key(text), arithmetic.question(text))
+
+
+def games(rng: random.Random, numbers: int = 4) -> Iterator[Game]:
+    """Endless solvable countdown problems that are not held out."""
+    while True:
+        given = countdown.random_numbers(rng, numbers)
+        for target in countdown.random_targets(rng, given, TARGETS_PER_DRAW):
+            key = countdown.key(given, target)
+            if not held_out(key):
+                yield Game(given, target, key, countdown.question(given, target))
+
+
+def arithmetic_solution(tree: arithmetic.Tree) -> str:
+    """One operation a step with the expression left after it, then the value in a box."""
+    if isinstance(tree, int):
+        return f"\\boxed{{{tree}}}"
+    *steps, (last, value) = arithmetic.steps(tree)
+    written = [f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps]
+    return "\n\n".join([*written, str(last), f"\\boxed{{{value}}}"])
+
+
+def countdown_solution(numbers: Sequence[int], moves: Sequence[countdown.Move]) -> str:
+    """One operation a step with the numbers left after it, then the whole expression in a box."""
+    steps = [f"{move}, left {' '.join(map(str, move.rest))}" for move in moves[:-1]]
+    return "\n\n".join([*steps, str(moves[-1]), f"\\boxed{{{countdown.expression(numbers, moves)}}}"])

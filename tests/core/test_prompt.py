@@ -1,0 +1,44 @@
+"""Prompts: places are filled once, braces of hostile text stay, unknown names and places are clear errors."""
+
+import pytest
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.prompt import PromptFormat, filled
+
+PROBLEM = Problem("p", "What is {draft} in {1, 2}?", "3")
+FORMAT = PromptFormat(
+    "plain",
+    prompts={"verify": "{problem} | {draft} | {instruction}", "each_draft": "[{n}: {text}]", "bad": "{nobody}"},
+)
+
+
+def test_places_are_filled_once_and_braces_of_the_texts_stay():
+    (message,) = FORMAT.question("verify", PROBLEM, "Box it.", {"draft": "a {problem} \\boxed{7}"})
+    assert message == {
+        "role": "user",
+        "content": "What is {draft} in {1, 2}? | a {problem} \\boxed{7} | Box it.",
+    }
+
+
+def test_lists_number_their_items_from_one():
+    assert FORMAT.listed("draft", ["first ", "{n}"]) == "[1: first][2: {n}]"
+
+
+def test_an_unknown_question_and_an_empty_place_are_named():
+    with pytest.raises(UsageError, match="no prompt 'verfy'; it has: bad, each_draft, verify"):
+        FORMAT.question("verfy", PROBLEM, "", {})
+    with pytest.raises(UsageError, match=r"the place \{nobody\}"):
+        FORMAT.question("bad", PROBLEM, "", {})
+
+
+def test_the_users_own_prompts_replace_those_of_the_family():
+    changed = FORMAT.changed({"verify": "Check {draft}", "solve": "Now: {problem}"})
+    assert changed.question("verify", PROBLEM, "", {"draft": "x"})[0]["content"] == "Check x"
+    assert changed.messages(PROBLEM)[0]["content"] == "Now: What is {draft} in {1, 2}?"
+    with pytest.raises(UsageError, match="no prompt 'other'"):
+        FORMAT.changed({"other": "?"})
+
+
+def test_a_place_is_a_word_of_small_letters():
+    assert filled("\\frac{1}{2} {X} {a_b}", a_b="!") == "\\frac{1}{2} {X} !"
