@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 from documents import IGNORED, Corpus
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -303,16 +303,17 @@ def average(gradients: list[Tensor]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def train(run: Run, corpus: Corpus, schedule: Schedule, seed: int, every: int = 100) -> None:
+def train(run: Run, corpus: Corpus, schedule: Schedule, seed: int, parent: int, every: int = 100) -> None:
     """Train up to the schedule's last step; worker w of W takes every W-th document of a batch from the w-th on.
 
-    The order of the batches depends on the seed only, so an interrupted run goes on where it stood.
+    The order of the batches depends on the seed only, so an interrupted run goes on where it stood. A worker whose
+    parent process is gone stops.
     """
     workers = dist.get_world_size()
     formed = islice(batches(corpus, seed, workers * BATCH), run.step, None)
     losses: list[float] = []
     begun = time.monotonic() - run.seconds
-    while run.step < schedule.steps:
+    while run.step < schedule.steps and os.getppid() == parent:
         losses.append(run.learn(*collate(corpus, next(formed)[dist.get_rank() :: workers]), schedule.rate(run.step)))
         run.seconds = time.monotonic() - begun
         if dist.get_rank() == 0 and (run.step % every == 0 or run.step == schedule.steps):
@@ -334,6 +335,12 @@ def export(model: Llama, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config(model.shape), indent=2) + "\n")
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "do_sample": True, "temperature": 1.0}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights that `export` wrote."""
+    weights = load_file(folder / "model.safetensors")
+    return {name.removeprefix("model."): weight.float() for name, weight in weights.items()}
 
 
 def config(shape: Shape) -> dict[str, Any]:
@@ -365,13 +372,16 @@ def config(shape: Shape) -> dict[str, Any]:
 def work(worker: int, options: argparse.Namespace) -> None:
     """One worker process of a training run."""
     torch.set_num_threads(1)
-    meeting = f"file://{options.folder.resolve()}/meeting-{os.getppid()}"
+    parent = os.getppid()
+    meeting = f"file://{options.folder.resolve()}/meeting-{parent}"
     dist.init_process_group("gloo", init_method=meeting, rank=worker, world_size=options.workers)
     run = Run(options.folder, Shape(options.vocabulary), options.seed)
+    if options.begin and not run.step:
+        run.model.load_state_dict(read_weights(options.begin))
     if worker == 0:
         print(json.dumps(asdict(run.model.shape) | {"parameters": sum(p.numel() for p in run.model.parameters())}))
     run.model.compile(dynamic=True)  # twice as fast; one compilation serves all batch shapes
-    train(run, Corpus.load(options.corpus), Schedule(options.steps, options.decay), options.seed)
+    train(run, Corpus.load(options.corpus), Schedule(options.steps, options.decay), options.seed, parent)
     dist.destroy_process_group()
 
 
@@ -384,6 +394,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--vocabulary", type=int, default=448)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--begin", type=Path, help="folder of exported weights to begin with instead of random ones")
     parser.add_argument("--export", type=Path, help="write the weights to this folder instead of training")
     options = parser.parse_args()
     if options.export:

@@ -115,10 +115,10 @@ def test_vllm_loads_the_folder_and_agrees_with_the_recipe(tokenizer: Any, tmp_pa
     ids = tokenizer.encode(text)
     assert found["ids"] == ids
     sys.path.append(str(ROOT / "scripts"))
-    from eval_reasoner import load_model
+    from eval_labels import load
 
     with torch.inference_mode():
-        model = load_model(FOLDER)
+        model = load(FOLDER)
         logprobs = model.logits(model(torch.tensor([ids])))[0, :-1].log_softmax(-1)
     expected = logprobs[range(len(ids) - 1), ids[1:]]
     assert torch.allclose(torch.tensor(found["logprobs"]), expected, atol=1e-3)

@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import os
+import random
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the `train` extra: pip install 'widthwise[train]'")
@@ -15,10 +17,13 @@ torch = pytest.importorskip("torch", reason="training needs the `train` extra: p
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 data = importlib.import_module("reasoner_data")
+documents = importlib.import_module("documents")
 recipe = importlib.import_module("train_reasoner")
-evaluation = importlib.import_module("eval_reasoner")
+labels = importlib.import_module("eval_labels")
 
 TOY = recipe.Shape(vocabulary=448, layers=1, width=32, heads=2, kv_heads=1, hidden=48)
+SIZE = 512
+LONG = recipe.Schedule(steps=1000, decay=100)
 
 
 @pytest.fixture(scope="module")
@@ -26,50 +31,89 @@ def corpus() -> Any:
     import sentencepiece
 
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
-    return data.build(list(islice(data.arithmetic_documents(seed=1), 400)), tokenizer)
+    return documents.encode(islice(data.solve_countdown(random.Random(1)), 400), tokenizer)
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "BATCH", 512)
+def one_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr(recipe, "BATCH", SIZE)
     monkeypatch.setattr(recipe, "WARM_UP", 5)
+    monkeypatch.setattr(recipe, "PEAK", 1e-2)
     torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
 
 
-def test_batches_hold_every_learned_token_once_an_epoch(corpus: Any) -> None:
-    learned = int(len(corpus.tokens) - corpus.prompts.astype(int).sum())
-    seen = tokens = 0
-    for inputs, targets in recipe.batches(corpus, seed=0):
-        assert inputs.shape == targets.shape
-        seen += int((targets != recipe.IGNORED).sum())
-        tokens += inputs.numel()
-        if seen >= learned:
+def train(run: Any, corpus: Any, steps: int) -> None:
+    recipe.train(run, corpus, recipe.Schedule(steps, LONG.decay), seed=1, parent=os.getppid(), every=10)
+
+
+def test_batches_hold_documents_of_one_length_each_once_an_epoch(corpus: Any) -> None:
+    seen: list[int] = []
+    for members in recipe.batches(corpus, seed=0, size=SIZE):
+        seen += members
+        tokens, targets = recipe.collate(corpus, members)
+        assert tokens.shape == targets.shape
+        assert tokens.numel() <= SIZE
+        if len(seen) > 0.8 * len(corpus):
             break
-    assert seen == learned
-    assert tokens < 1.3 * len(corpus.tokens)
+    assert len(set(seen)) == len(seen)
+
+
+def test_two_workers_share_a_batch_and_a_run_goes_on_with_the_same_batches(corpus: Any) -> None:
+    first = list(islice(recipe.batches(corpus, 1, 2 * SIZE), 8))
+    assert first[5:] == list(islice(recipe.batches(corpus, 1, 2 * SIZE), 5, 8))
+    assert sorted(first[0][0::2] + first[0][1::2]) == sorted(first[0])
 
 
 def test_training_learns_and_goes_on_where_it_stopped(corpus: Any, tmp_path: Path) -> None:
     first = recipe.Run(tmp_path, TOY, seed=1)
-    inputs, targets = next(recipe.batches(corpus, seed=0))
+    inputs, targets = recipe.collate(corpus, next(recipe.batches(corpus, 0, SIZE)))
     before = recipe.loss_of(first.model, inputs, targets).item()
-    recipe.train(first, corpus, minutes=10, seed=1, every=10, steps=20)
+    train(first, corpus, 20)
     assert recipe.loss_of(first.model, inputs, targets).item() < before - 0.2
 
     second = recipe.Run(tmp_path, TOY, seed=2)
-    assert (second.step, second.spent) == (20, first.spent)
+    assert (second.step, second.tokens) == (20, first.tokens)
     for name, weight in first.model.state_dict().items():
         assert torch.equal(weight, second.model.state_dict()[name])
-    recipe.train(second, corpus, minutes=10, seed=1, steps=22)
-    assert second.step == 22
-    assert second.spent > first.spent
+    train(first, corpus, 24)
+    train(second, corpus, 24)
+    for name, weight in first.model.state_dict().items():
+        assert torch.allclose(weight, second.model.state_dict()[name], atol=1e-6)
+
+
+def test_a_worker_whose_parent_is_gone_stops(corpus: Any, tmp_path: Path) -> None:
+    run = recipe.Run(tmp_path, TOY, seed=1)
+    recipe.train(run, corpus, LONG, seed=1, parent=-1)
+    assert run.step == 0
+
+
+def test_what_is_not_to_be_learned_has_no_gradient(tmp_path: Path) -> None:
+    model = recipe.Run(tmp_path, TOY, seed=1).model
+    tokens = torch.randint(0, 448, (1, 8))
+    targets = torch.full((1, 8), recipe.IGNORED)
+    targets[0, 2] = 7
+    expected = torch.nn.functional.cross_entropy(model.logits(model(tokens[:, :3]))[:, -1], torch.tensor([7]))
+    assert recipe.loss_of(model, tokens, targets).item() == pytest.approx(expected.item(), abs=0.05)
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
-    assert recipe.rate(0, 0, 10) < recipe.rate(3, 1, 10) < recipe.PEAK
-    assert recipe.rate(10_000, 200, 10) == recipe.PEAK
-    assert recipe.rate(10_000, 450, 10) == pytest.approx(recipe.PEAK / 2)
-    assert recipe.rate(10_000, 700, 10) == 0
+    schedule = recipe.Schedule(steps=1000, decay=100)
+    assert schedule.rate(0) < schedule.rate(3) < recipe.PEAK
+    assert schedule.rate(500) == recipe.PEAK
+    assert schedule.rate(950) == pytest.approx(recipe.PEAK / 2)
+    assert schedule.rate(1000) == 0
+
+
+@pytest.mark.parametrize("length", [9, recipe.SHORT + 1])
+def test_both_forms_of_attention_are_causal_and_the_same(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = (torch.randn(1, 2, length, 8) for _ in range(3))
+    found = recipe.attend(q, k, v)
+    monkeypatch.setattr(recipe, "SHORT", 0 if length <= recipe.SHORT else 10_000)
+    assert torch.allclose(found, recipe.attend(q, k, v), atol=1e-5)
+    assert torch.allclose(found[:, :, 0], v[:, :, 0], atol=1e-5)
 
 
 def test_the_export_is_the_model(tmp_path: Path) -> None:
@@ -77,21 +121,4 @@ def test_the_export_is_the_model(tmp_path: Path) -> None:
     recipe.export(model, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["num_key_value_heads"] == 1
     tokens = torch.arange(12).reshape(1, 12)
-    assert torch.equal(evaluation.load_model(tmp_path)(tokens), model(tokens))
-
-
-@torch.inference_mode()
-def test_cached_decoding_gives_the_logits_of_the_whole_text(tmp_path: Path) -> None:
-    model = recipe.Run(tmp_path, TOY, seed=1).model
-    tokens, cache = torch.randint(0, 448, (3, 9)), evaluation.Cache()
-    steps = [evaluation.logits(model, part, cache) for part in (tokens[:, :5], tokens[:, 5:6], tokens[:, 6:7])]
-    whole = model.logits(model(tokens[:, :7]))
-    for step, position in zip(steps, (4, 5, 6), strict=True):
-        assert torch.allclose(step, whole[:, position], atol=1e-5)
-
-
-def test_pass_at_k_is_the_chance_over_subsets() -> None:
-    right = np.array([0, 1, 4])
-    assert evaluation.pass_at(1, 4, right).tolist() == [0, 0.25, 1]
-    assert evaluation.pass_at(2, 4, right).tolist() == [0, 0.5, 1]
-    assert evaluation.pass_at(4, 4, right).tolist() == [0, 1, 1]
+    assert torch.equal(labels.load(tmp_path)(tokens), model(tokens))

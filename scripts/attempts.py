@@ -1,0 +1,226 @@
+"""What a checkpoint answers, and the skills that are learned from it.
+
+`python scripts/attempts.py /path/to/reasoner attempts.jsonl --problems 6000 --samples 6` draws the attempts
+at training problems, `--test 1000` at held-out ones.
+`reasoner_data.py --attempts` and `scorer_data.py` make documents of them: refining drafts, taking notes of them,
+telling whether two beginnings end in the same answer, verifying a solution, and scoring its steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from documents import Document, document, turn
+from labels import Task, beginning, boxed, parts, right_operations, step_labels, steps_of
+from rich.progress import track
+from solutions import arithmetic_solution, countdown_solution, expressions, games
+
+from widthwise.core.backend import Backend, Request, SamplingParams
+from widthwise.evals import arithmetic, countdown
+from widthwise.models.formats import REASONER_PROMPTS
+from widthwise.opening import open_backend
+
+LEVELS = range(2, 9)
+NUMBERS = (3, 4, 4, 4, 4, 5)
+SHARES = (0.25, 0.5, 0.5, 0.75)
+TEST_SEED = 777
+WAVE = 32  # problems at once
+MOST_DRAFTS = 4
+LONGEST_PROMPT = 1200  # characters of all drafts
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """A problem, a right solution of it, and what a model answered."""
+
+    task: Task
+    solution: str
+    texts: tuple[str, ...]
+
+
+# --- Drawing ------------------------------------------------------------------------------------------------------
+
+
+def problems(seed: int) -> Iterator[tuple[Task, str]]:
+    """Endless training problems with a solution, three of countdown for each of arithmetic."""
+    rng = random.Random(seed)
+    sums = expressions(rng, LEVELS)
+    boards = {n: games(rng, n) for n in set(NUMBERS)}
+    while True:
+        problem = next(sums)
+        yield Task(problem.key, problem.question, arithmetic.value(problem.tree)), arithmetic_solution(problem.tree)
+        for _ in range(3):
+            game = next(boards[rng.choice(NUMBERS)])
+            moves = countdown.solve(game.numbers, game.target, rng)
+            yield Task(game.key, game.question, game.target, game.numbers), countdown_solution(game.numbers, moves)
+
+
+def tests(number: int, seed: int) -> list[tuple[Task, str]]:
+    """So many held-out problems of each task, without solutions."""
+    found = []
+    for problem in arithmetic.generate(number, seed):
+        found.append(Task(problem.id, problem.text, int(problem.answer)))
+    for problem in countdown.generate(number, seed):
+        found.append(Task(problem.id, problem.text, problem.metadata["target"], tuple(problem.metadata["numbers"])))
+    return [(task, "") for task in found]
+
+
+async def draw(backend: Backend, task: Task, samples: int, seed: int) -> tuple[str, ...]:
+    """Sampled solutions of one problem, at temperature 1."""
+    prompt = np.array(backend.tokenizer.encode(turn(task.question)), np.int64)
+
+    async def one(index: int) -> str:
+        request = Request(prompt, SamplingParams(max_tokens=500, logprobs=None), seed * samples + index)
+        ids = [token async for delta in backend.generate(request) for token in delta.token_ids]
+        return backend.tokenizer.decode(ids).removesuffix("</s>")
+
+    return tuple(await asyncio.gather(*map(one, range(samples))))
+
+
+async def collect(model: str, out: Path, drawn: Sequence[tuple[Task, str]], samples: int) -> None:
+    """Write one line per problem."""
+    backend = await open_backend(model)
+    with out.open("w") as file:
+        for start in track(range(0, len(drawn), WAVE), description="drawing attempts"):
+            group = drawn[start : start + WAVE]
+            texts = await asyncio.gather(*(draw(backend, t, samples, start + i) for i, (t, _) in enumerate(group)))
+            for (task, solution), attempts in zip(group, texts, strict=True):
+                file.write(json.dumps({"task": asdict(task), "solution": solution, "texts": attempts}) + "\n")
+    await backend.close()
+
+
+def read(path: Path) -> list[Attempted]:
+    """The attempts of a file."""
+    found = []
+    for line in path.open():
+        record = json.loads(line)
+        task = record["task"] | {"numbers": tuple(record["task"]["numbers"])}
+        found.append(Attempted(Task(**task), record["solution"], tuple(record["texts"])))
+    return found
+
+
+# --- Documents ----------------------------------------------------------------------------------------------------
+
+
+def learned(path: Path, rng: random.Random) -> Iterator[Document]:
+    """Endless documents of the skills that need attempts."""
+    attempts = read(path)
+    makers = (refine, refine, notes, refine_notes, verify, verify, same_answer, same_answer, same_answer)
+    while True:
+        for attempted in rng.sample(attempts, len(attempts)):
+            yield from rng.choice(makers)(attempted, rng)
+
+
+def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """Drafts, then a right solution: the first right draft where there is one."""
+    drafts = chosen(attempted, rng)
+    right = [text for text in drafts if is_right(attempted.task, text)]
+    yield made(attempted, "refine", right[0] if right else attempted.solution, drafts=listed(drafts))
+
+
+def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """Drafts, then notes of them."""
+    drafts = chosen(attempted, rng)
+    yield made(attempted, "summarise", summary(attempted.task, drafts), drafts=listed(drafts))
+
+
+def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """Notes of drafts, then a right solution."""
+    drafts = chosen(attempted, rng)
+    right = [text for text in drafts if is_right(attempted.task, text)]
+    solution = right[0] if right else attempted.solution
+    yield made(attempted, "refine_summary", solution, summary=summary(attempted.task, drafts))
+
+
+def verify(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """A solution, then its operations computed anew up to the first error, then the verdict."""
+    text = rng.choice(attempted.texts)
+    verdict = "+" if is_right(attempted.task, text) else "-"
+    checked = "\n".join(right_operations(steps_of(text)))
+    yield made(attempted, "verify", f"{checked}\n\n{verdict}", draft=text)
+
+
+def same_answer(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """The beginnings of two solutions, then whether they end in the same answer."""
+    answered = [(text, answer) for text in attempted.texts if (answer := canonical(attempted.task, text))]
+    pairs = [(a, b) for i, a in enumerate(answered) for b in answered[i + 1 :]]
+    for same in (True, False):
+        some = [pair for pair in pairs if (pair[0][1] == pair[1][1]) == same]
+        if some:
+            (first, _), (second, _) = rng.choice(some)
+            cut = rng.choice((parts, beginning))
+            share = rng.choice(SHARES)
+            verdict = "+" if same else "-"
+            yield made(attempted, "same_answer", verdict, first=cut(first, share), second=cut(second, share))
+
+
+def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Document:
+    """A document that asks one of the reasoner's questions."""
+    asked = REASONER_PROMPTS[question]
+    for place, text in ({"problem": attempted.task.question} | fields).items():
+        asked = asked.replace(f"{{{place}}}", text)
+    return document(attempted.task.key, question, asked, answer)
+
+
+def chosen(attempted: Attempted, rng: random.Random) -> list[str]:
+    """One to four attempts, short enough to stand in one prompt."""
+    drafts: list[str] = []
+    for text in rng.sample(attempted.texts, rng.randint(1, min(MOST_DRAFTS, len(attempted.texts)))):
+        if not drafts or sum(map(len, drafts)) + len(text) <= LONGEST_PROMPT:
+            drafts.append(text)
+    return drafts
+
+
+def listed(drafts: Sequence[str]) -> str:
+    return "".join(REASONER_PROMPTS["each_draft"].replace("{text}", text.strip()) for text in drafts)
+
+
+def summary(task: Task, drafts: Sequence[str]) -> str:
+    """Notes: for countdown what each draft reaches, for arithmetic the operations that are sure, each once."""
+    if task.numbers:
+        return "\n".join(map(reached, drafts))
+    sure = [operation for text in drafts for operation in right_operations(steps_of(text))]
+    return "\n".join(dict.fromkeys(sure))
+
+
+def reached(text: str) -> str:
+    """What a countdown draft's expression is worth."""
+    answer = boxed(text)
+    value = None if answer is None else countdown.value(answer)
+    return "none" if value is None else f"{answer} = {value}"
+
+
+def canonical(task: Task, text: str) -> str | None:
+    """The answer of a solution in a form that is the same for equal answers."""
+    answer = boxed(text)
+    return answer if answer is None or not task.numbers else countdown.canonical(answer)
+
+
+def is_right(task: Task, text: str) -> bool:
+    """Whether a solution ends in a right answer by right steps."""
+    return all(step_labels(task, steps_of(text))) and boxed(text) is not None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="folder of a checkpoint")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--problems", type=int, default=6000)
+    parser.add_argument("--samples", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--test", type=int, help="draw at so many held-out problems of each task instead")
+    options = parser.parse_args()
+    drawn = tests(options.test, TEST_SEED) if options.test else list(islice(problems(options.seed), options.problems))
+    asyncio.run(collect(f"embedded:{options.model}", options.out, drawn, options.samples))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Measure what the micro models know about solutions: areas under ROC curves, with 95 % intervals.
+
+    python scripts/attempts.py models/reasoner test.jsonl --test 1000 --samples 8
+    python scripts/eval_labels.py steps models/scorer test.jsonl          # is the solution right so far?
+    python scripts/eval_labels.py same_answer models/reasoner test.jsonl  # will two beginnings end in the same answer?
+    python scripts/eval_labels.py verify models/reasoner test.jsonl       # is a solution right?
+
+One prediction is the probability of `+` against `-`. Intervals are bootstrapped by problem. Plain torch, so that a
+model can be measured while it trains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+import torch
+from attempts import Attempted, canonical, made, read
+from documents import IGNORED, Corpus, encode_text
+from labels import beginning, parts, right_operations, step_labels, steps_of
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from scorer_data import LABELS, rows
+from train_reasoner import Llama, Shape, read_weights
+
+BATCH = 64
+REPLICATES = 1000
+Row = tuple[list[int], list[int]]
+Tokenizer = sentencepiece.SentencePieceProcessor
+
+
+# --- Documents with labels ----------------------------------------------------------------------------------------
+
+
+def steps(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
+    """Every attempt, labelled after each step."""
+    yield from rows(Attempted(attempted.task, attempted.texts[0], attempted.texts), tokenizer)
+
+
+def same_answer(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
+    """Pairs of neighbouring attempts that state an answer, cut at `--share` of their steps (or characters)."""
+    cut = beginning if options.characters else parts
+    answered = [(text, answer) for text in attempted.texts if (answer := canonical(attempted.task, text))]
+    for (first, one), (second, other) in zip(answered[::2], answered[1::2], strict=False):
+        fields = {"first": cut(first, options.share), "second": cut(second, options.share)}
+        yield judged(made(attempted, "same_answer", "", **fields).text, one == other, tokenizer)
+
+
+def verify(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
+    """Attempts with the verification that is right, up to the verdict."""
+    for text in attempted.texts:
+        right = all(step_labels(attempted.task, steps_of(text)))
+        checked = "\n".join(right_operations(steps_of(text)))
+        yield judged(made(attempted, "verify", f"{checked}\n\n", draft=text).text, right, tokenizer)
+
+
+def judged(asked: str, verdict: bool, tokenizer: Tokenizer) -> Row:
+    ids = encode_text(asked.removesuffix("</s>"), tokenizer)
+    return ids, [*([IGNORED] * (len(ids) - 1)), tokenizer.piece_to_id(LABELS[not verdict])]
+
+
+KINDS: dict[str, Callable[..., Iterator[Row]]] = {"steps": steps, "same_answer": same_answer, "verify": verify}
+
+
+# --- Measuring ----------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def predictions(model: Llama, corpus: Corpus, pair: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Probability of the first label, whether it is right, and the document, of every labelled position."""
+    found: list[tuple[float, bool, int]] = []
+    order = np.argsort(np.diff(corpus.starts), kind="stable")
+    for start in range(0, len(order), BATCH):
+        members = order[start : start + BATCH]
+        width = int(np.diff(corpus.starts)[members].max())
+        tokens = torch.zeros(len(members), width, dtype=torch.int64)
+        for row, document in enumerate(members):
+            ids = corpus.tokens[corpus.starts[document] : corpus.starts[document + 1]].astype(np.int64)
+            tokens[row, : len(ids)] = torch.from_numpy(ids)
+        chances = model.logits(model(tokens))[..., list(pair)].softmax(-1)[..., 0]
+        for row, document in enumerate(members):
+            targets = corpus.targets[corpus.starts[document] : corpus.starts[document + 1]]
+            places = np.flatnonzero(targets != IGNORED)
+            found += [(float(chances[row, p]), targets[p] == pair[0], int(document)) for p in places]
+    chance, label, document = (np.array(column) for column in zip(*found, strict=True))
+    return chance, label, document
+
+
+def area(chance: NDArray[Any], label: NDArray[Any]) -> float:
+    """Area under the ROC curve; ties count half."""
+    positives, negatives = label.sum(), (~label).sum()
+    if not positives or not negatives:
+        return float("nan")
+    return float((rankdata(chance)[label].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def interval(chance: NDArray[Any], label: NDArray[Any], problem: NDArray[Any]) -> list[float]:
+    """The area and its 95 % interval, problems drawn with replacement."""
+    rng = np.random.default_rng(0)
+    places = [np.flatnonzero(problem == each) for each in np.unique(problem)]
+    draws = []
+    for _ in range(REPLICATES):
+        drawn = np.concatenate([places[i] for i in rng.integers(0, len(places), len(places))])
+        draws.append(area(chance[drawn], label[drawn]))
+    return [round(float(x), 4) for x in (area(chance, label), *np.nanquantile(draws, (0.025, 0.975)))]
+
+
+def measure(model: Llama, attempts: Sequence[Attempted], tokenizer: Tokenizer, options: Any) -> dict[str, Any]:
+    """The area over the attempts at one task."""
+    owners: list[int] = []
+    made_rows: list[Row] = []
+    for number, attempted in enumerate(attempts):
+        for row in KINDS[options.kind](attempted, tokenizer, options):
+            made_rows.append(row)
+            owners.append(number)
+    corpus = Corpus.of(made_rows)
+    pair = [tokenizer.piece_to_id(label) for label in LABELS]
+    chance, label, document = predictions(model, corpus, pair)
+    problem = np.array(owners)[document]
+    return {
+        "problems": len(np.unique(problem)),
+        "labels": len(label),
+        "right": round(float(label.mean()), 3),
+        "auc": interval(chance, label, problem),
+        "accuracy": round(float(((chance > 0.5) == label).mean()), 4),
+    }
+
+
+def load(folder: Path) -> Llama:
+    """A model from a folder that `train_reasoner.py --export` wrote."""
+    config = json.loads((folder / "config.json").read_text())
+    sizes = ("vocab_size", "num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads")
+    model = Llama(Shape(*(config[name] for name in sizes), hidden=config["intermediate_size"]))
+    model.load_state_dict(read_weights(folder))
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=sorted(KINDS))
+    parser.add_argument("model", type=Path)
+    parser.add_argument("attempts", type=Path)
+    parser.add_argument("--share", type=float, default=0.5, help="of a trace that the judge sees")
+    parser.add_argument("--characters", action="store_true", help="cut by characters, not at steps")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(options.model / "tokenizer.model"))
+    model = load(options.model)
+    attempts = read(options.attempts)
+    random.Random(0).shuffle(attempts)
+    for task, wanted in (("arithmetic", False), ("countdown", True)):
+        some = [attempted for attempted in attempts if bool(attempted.task.numbers) == wanted]
+        if some:
+            print(json.dumps({"task": task} | measure(model, some, tokenizer, options)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Exact labels of solutions: is each step right, and can the problem still be solved after it?
+
+Steps are what stands between blank lines. A label is about the whole solution so far: after one wrong step every
+later one is wrong too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from widthwise.evals import countdown
+
+_OPERATION = re.compile(r"(\d{1,6}) ([-+*/]) (\d{1,6}) = (\d{1,6})(?:, left (.+))?")
+_BOX = re.compile(r"\\boxed\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A problem as the checker needs it: countdown has numbers, arithmetic an answer."""
+
+    key: str
+    question: str
+    target: int
+    numbers: tuple[int, ...] = ()
+
+    def right(self, answer: str) -> bool:
+        """Whether an answer is right."""
+        if self.numbers:
+            return countdown.check(answer, self.numbers, self.target)
+        return answer == str(self.target)
+
+
+def steps_of(text: str) -> list[str]:
+    """The steps of a solution."""
+    return [step for step in text.removesuffix("</s>").split("\n\n") if step]
+
+
+def boxed(text: str) -> str | None:
+    """The answer in the last box."""
+    found = _BOX.findall(text)
+    return found[-1] if found else None
+
+
+def step_labels(task: Task, steps: Sequence[str]) -> list[bool]:
+    """Whether the solution is still right after each step."""
+    labels: list[bool] = []
+    state = task.numbers
+    for step in steps:
+        good = labels[-1] if labels else True
+        if good and step.startswith("\\boxed"):
+            answer = boxed(step)
+            good = answer is not None and task.right(answer)
+        elif good:
+            following = _countdown_state(task, state, step) if task.numbers else _arithmetic_state(task, step)
+            good = following is not None
+            state = following or ()
+        labels.append(good)
+    return labels
+
+
+def true_result(step: str) -> tuple[str, bool] | None:
+    """A step's operation with its true result, and whether the step says so; None where it is no operation."""
+    match = _OPERATION.fullmatch(step)
+    if match is None:
+        return None
+    value = countdown.value(f"{match[1]} {match[2]} {match[3]}")
+    if value is None or value.denominator != 1:
+        return None
+    return f"{match[1]} {match[2]} {match[3]} = {value}", value == int(match[4])
+
+
+def _arithmetic_state(task: Task, step: str) -> tuple[int, ...] | None:
+    """() if the operation is right and what is left has the problem's value."""
+    found, match = true_result(step), _OPERATION.fullmatch(step)
+    if found is None or match is None or not found[1]:
+        return None
+    value = countdown.value(match[5] or match[4])
+    return () if value == task.target else None
+
+
+def _countdown_state(task: Task, numbers: Sequence[int], step: str) -> tuple[int, ...] | None:
+    """The numbers left, if the step is right and the target can still be reached from them."""
+    found, match = true_result(step), _OPERATION.fullmatch(step)
+    if found is None or match is None or not found[1]:
+        return None
+    left, right, result = int(match[1]), int(match[3]), int(match[4])
+    rest = Counter(numbers) - Counter([left, right])
+    if Counter(numbers) - rest != Counter([left, right]):
+        return None
+    rest[result] += 1
+    claimed = match[5] or match[4]
+    state = tuple(sorted(rest.elements()))
+    if sorted(claimed.split()) != sorted(map(str, state)) or result < 1 or result > countdown.LARGEST:
+        return None
+    return state if task.target in countdown.reachable(state) else None
+
+
+def parts(text: str, share: float) -> str:
+    """The first steps of a solution, about this share of them and at least one, as they stand."""
+    steps = steps_of(text)
+    return "\n\n".join(steps[: max(1, round(share * len(steps)))]) + "\n\n"
+
+
+def beginning(text: str, share: float) -> str:
+    """The first share of a solution's characters."""
+    return text[: max(1, round(share * len(text)))]
+
+
+def right_operations(steps: Sequence[str]) -> Iterator[str]:
+    """The operations of a solution with their true results, up to the first that is wrong."""
+    for step in steps:
+        found = true_result(step)
+        if found is None:
+            return
+        yield found[0]
+        if not found[1]:
+            return

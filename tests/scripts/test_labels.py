@@ -1,0 +1,101 @@
+"""Exact labels of steps, and the documents made from a model's attempts."""
+
+import importlib
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentencepiece
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "scripts"))
+labels = importlib.import_module("labels")
+attempts = importlib.import_module("attempts")
+documents = importlib.import_module("documents")
+scoring = importlib.import_module("scorer_data")
+
+GAME = labels.Task("g", "Use the numbers 12, 7, 3, 20 to reach 35.", 35, (12, 7, 3, 20))
+SUM = labels.Task("s", "Compute (17 + 5) * 3 - 48.", 18)
+GOOD = "12 - 7 = 5, left 5 3 20\n\n5 * 3 = 15, left 15 20\n\n20 + 15 = 35\n\n\\boxed{20 + ((12 - 7) * 3)}"
+DEAD = "12 * 7 = 84, left 84 3 20\n\n84 - 20 = 64, left 64 3\n\n64 - 3 = 61\n\n\\boxed{((12 * 7) - 20) - 3}"
+LIE = "12 - 7 = 5, left 5 3 20\n\n5 * 3 = 15, left 15 20\n\n20 + 15 = 36\n\n\\boxed{20 + ((12 - 7) * 3)}"
+LOST = "12 - 7 = 5, left 5 3\n\n5 * 3 = 15\n\n\\boxed{(12 - 7) * 3}"
+SOLVED = "17 + 5 = 22, left 22 * 3 - 48\n\n22 * 3 = 66, left 66 - 48\n\n66 - 48 = 18\n\n\\boxed{18}"
+SLIP = "17 + 5 = 22, left 22 * 3 - 48\n\n22 * 3 = 68, left 68 - 48\n\n68 - 48 = 20\n\n\\boxed{20}"
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "expected"),
+    [
+        (GAME, GOOD, [True, True, True, True]),
+        (GAME, DEAD, [False, False, False, False]),
+        (GAME, LIE, [True, True, False, False]),
+        (GAME, LOST, [False, False, False]),
+        (GAME, "12 - 8 = 4, left 4 3 20", [False]),
+        (GAME, "12 - 7 = 5, left 5 3 20\n\nhello {1}", [True, False]),
+        (GAME, GOOD.replace("\\boxed{20", "\\boxed{21"), [True, True, True, False]),
+        (SUM, SOLVED, [True, True, True, True]),
+        (SUM, SLIP, [True, False, False, False]),
+        (SUM, "17 + 5 = 22, left 22 * 3 - 84", [False]),
+        (SUM, SOLVED.replace("{18}", "{81}"), [True, True, True, False]),
+    ],
+)
+def test_a_step_is_right_while_the_answer_can_still_be_reached(task: Any, text: str, expected: list[bool]) -> None:
+    assert labels.step_labels(task, labels.steps_of(text)) == expected
+
+
+def test_operations_are_computed_anew_up_to_the_first_error() -> None:
+    assert list(labels.right_operations(labels.steps_of(SLIP))) == ["17 + 5 = 22", "22 * 3 = 66"]
+    assert list(labels.right_operations(labels.steps_of(GOOD)))[-1] == "20 + 15 = 35"
+
+
+def test_half_of_a_trace_is_half_of_its_steps_or_characters() -> None:
+    assert labels.parts(SOLVED, 0.5) == "17 + 5 = 22, left 22 * 3 - 48\n\n22 * 3 = 66, left 66 - 48\n\n"
+    assert labels.beginning("abcdef", 0.5) == "abc"
+
+
+def answers(maker: Any, *texts: str, task: Any = GAME, solution: str = GOOD) -> list[str]:
+    attempted = attempts.Attempted(task, solution, texts)
+    return [made.text.partition("<assistant>")[2] for made in maker(attempted, random.Random(1))]
+
+
+def test_a_refinement_keeps_the_right_draft_and_solves_anew_without_one() -> None:
+    other = "20 * 3 = 60, left 60 12 7"
+    for seed in range(20):
+        attempted = attempts.Attempted(GAME, other, (DEAD, GOOD, LIE))
+        (made,) = attempts.refine(attempted, random.Random(seed))
+        asked, _, answered = made.text.partition("<assistant>")
+        assert answered == (GOOD if GOOD in asked else other) + "</s>"
+
+
+def test_a_verification_ends_in_the_verdict() -> None:
+    assert answers(attempts.verify, GOOD) == ["12 - 7 = 5\n5 * 3 = 15\n20 + 15 = 35\n\n+</s>"]
+    assert answers(attempts.verify, LIE) == ["12 - 7 = 5\n5 * 3 = 15\n20 + 15 = 35\n\n-</s>"]
+    assert answers(attempts.verify, SLIP, task=SUM)[0].endswith("22 * 3 = 66\n\n-</s>")
+
+
+def test_notes_say_what_drafts_reach_and_what_is_sure() -> None:
+    assert attempts.summary(GAME, [DEAD, "nothing"]) == "((12 * 7) - 20) - 3 = 61\nnone"
+    assert attempts.summary(SUM, [SLIP, SOLVED]) == "17 + 5 = 22\n22 * 3 = 66\n66 - 48 = 18"
+
+
+def test_beginnings_of_equal_answers_are_one_class_and_the_others_are_not() -> None:
+    turned = GOOD.replace("20 + ((12 - 7) * 3)", "((12 - 7) * 3) + 20")
+    assert answers(attempts.same_answer, GOOD, turned) == ["+</s>"]
+    assert answers(attempts.same_answer, GOOD, DEAD) == ["-</s>"]
+    assert sorted(answers(attempts.same_answer, GOOD, turned, DEAD)) == ["+</s>", "-</s>"]
+    assert answers(attempts.same_answer, GOOD, "no box") == []
+
+
+def test_the_scorer_learns_a_label_at_the_tag_after_every_step_and_nothing_else() -> None:
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
+    tag = tokenizer.piece_to_id("<step>")
+    ((ids, targets),) = scoring.rows(attempts.Attempted(GAME, LIE, (LIE,)), tokenizer)
+    places = [i for i, target in enumerate(targets) if target != documents.IGNORED]
+    assert [ids[place] for place in places] == [tag] * 4
+    assert tokenizer.decode([targets[place] for place in places]) == "++--"
+    assert tokenizer.decode([i for i in ids if i != tag]) == f"<user>{GAME.question}<assistant>{LIE}".replace(
+        "\n\n", ""
+    )
