@@ -67,7 +67,7 @@ def tests(number: int, seed: int) -> list[tuple[Task, str]]:
     """So many held-out problems of each task, without solutions."""
     found = []
     for problem in arithmetic.generate(number, seed):
-        found.append(Task(problem.id, problem.text, int(problem.answer)))
+        found.append(Task(problem.id, problem.text, int(str(problem.answer))))
     for problem in countdown.generate(number, seed):
         found.append(Task(problem.id, problem.text, problem.metadata["target"], tuple(problem.metadata["numbers"])))
     return [(task, "") for task in found]

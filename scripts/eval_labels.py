@@ -135,8 +135,15 @@ def measure(model: Llama, attempts: Sequence[Attempted], tokenizer: Tokenizer, o
 def load(folder: Path) -> Llama:
     """A model from a folder that `train_reasoner.py --export` wrote."""
     config = json.loads((folder / "config.json").read_text())
-    sizes = ("vocab_size", "num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads")
-    model = Llama(Shape(*(config[name] for name in sizes), hidden=config["intermediate_size"]))
+    names = {
+        "vocabulary": "vocab_size",
+        "layers": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "kv_heads": "num_key_value_heads",
+        "hidden": "intermediate_size",
+    }
+    model = Llama(Shape(**{ours: config[theirs] for ours, theirs in names.items()}))
     model.load_state_dict(read_weights(folder))
     return model
 

@@ -93,12 +93,12 @@ def outline(rng: random.Random) -> Iterator[Document]:
 
 
 SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
-    "solve countdown": (solve_countdown, 64),
-    "solve arithmetic": (solve_arithmetic, 12),
-    "search": (search, 3),
-    "spawn countdown": (spawn_countdown, 5),
-    "spawn arithmetic": (spawn_arithmetic, 4),
-    "outline": (outline, 5),
+    "solve countdown": (solve_countdown, 60),
+    "solve arithmetic": (solve_arithmetic, 22),
+    "search": (search, 2),
+    "spawn countdown": (spawn_countdown, 4),
+    "spawn arithmetic": (spawn_arithmetic, 3),
+    "outline": (outline, 3),
 }
 """Documents of each kind, out of a hundred or so; searches and threads are ten times as long as solutions."""
 
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--thousands", type=int, default=300, help="documents, in thousands")
     parser.add_argument("--attempts", type=Path, help="attempts of an earlier checkpoint (attempts.py)")
-    parser.add_argument("--share", type=int, default=25, help="share of documents made from attempts")
+    parser.add_argument("--share", type=int, default=14, help="share of documents made from attempts")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     begun = time.monotonic()

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 PEAK = 2e-3  # learning rate
 WARM_UP = 200  # steps
-BATCH = 4096  # tokens of a worker's batch
+BATCH = 2048  # tokens of a worker's batch
 SHORT = 384  # tokens of a row
 POOL = 64  # batches that are formed together, so that documents of one length meet
 
@@ -372,6 +372,8 @@ def config(shape: Shape) -> dict[str, Any]:
 def work(worker: int, options: argparse.Namespace) -> None:
     """One worker process of a training run."""
     torch.set_num_threads(1)
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[worker % len(cores)]})  # a worker that is moved about holds up the others
     parent = os.getppid()
     meeting = f"file://{options.folder.resolve()}/meeting-{parent}"
     dist.init_process_group("gloo", init_method=meeting, rank=worker, world_size=options.workers)
