@@ -21,7 +21,7 @@ import numpy as np
 from documents import Document, document, turn
 from labels import Task, beginning, boxed, parts, right_operations, step_labels, steps_of
 from rich.progress import track
-from solutions import arithmetic_solution, countdown_solution, expressions, games
+from solutions import arithmetic_solution, countdown_solution, expressions, games, solving_moves
 
 from widthwise.core.backend import Backend, Request, SamplingParams
 from widthwise.evals import arithmetic, countdown
@@ -59,7 +59,7 @@ def problems(seed: int) -> Iterator[tuple[Task, str]]:
         yield Task(problem.key, problem.question, arithmetic.value(problem.tree)), arithmetic_solution(problem.tree)
         for _ in range(3):
             game = next(boards[rng.choice(NUMBERS)])
-            moves = countdown.solve(game.numbers, game.target, rng)
+            moves = solving_moves(game.numbers, game.target, rng)
             yield Task(game.key, game.question, game.target, game.numbers), countdown_solution(game.numbers, moves)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from documents import Document, document
 from searches import line
-from solutions import Expression, Game, arithmetic_solution, countdown_solution
+from solutions import Expression, Game, arithmetic_solution, countdown_solution, solving_moves
 
 from widthwise.evals import arithmetic, countdown
 
@@ -24,7 +24,7 @@ def countdown_outlines(game: Game, rng: random.Random) -> Iterator[Document]:
     wanted = [line(move) for move in (good + others)[: rng.randint(2, MOST)]]
     yield proposals(game.key, game.question, wanted)
     first = good[0]
-    moves = [first, *countdown.solve(first.rest, game.target, rng)]
+    moves = [first, *solving_moves(first.rest, game.target, rng)]
     yield under(game.key, game.question, line(first), countdown_solution(game.numbers, moves))
 
 

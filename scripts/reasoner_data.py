@@ -22,7 +22,7 @@ import sentencepiece
 from documents import Document, document, encode
 from outlines import arithmetic_outlines, countdown_outlines
 from searches import breadth_first, depth_first, line
-from solutions import arithmetic_solution, countdown_solution, expressions, games
+from solutions import arithmetic_solution, countdown_solution, expressions, games, solving_moves
 from threads import WIDTHS, arithmetic_threads, countdown_threads
 
 from widthwise.evals import countdown
@@ -37,7 +37,7 @@ def solve_countdown(rng: random.Random) -> Iterator[Document]:
     sources = {n: games(rng, n) for n in set(NUMBERS)}
     while True:
         game = next(sources[rng.choice(NUMBERS)])
-        moves = countdown.solve(game.numbers, game.target, rng)
+        moves = solving_moves(game.numbers, game.target, rng)
         yield document(game.key, "solve", game.question, countdown_solution(game.numbers, moves))
 
 
@@ -52,7 +52,7 @@ def search(rng: random.Random) -> Iterator[Document]:
         depth = rng.random() < 0.75
         written, moves = by_depth(game.numbers, game.target) if depth else by_breadth(game.numbers, game.target, rng)
         if not moves:
-            moves = countdown.solve(game.numbers, game.target, rng)
+            moves = solving_moves(game.numbers, game.target, rng)
         asked = f"{game.question}<search>{'depth' if depth else 'breadth'}"
         yield document(game.key, "search", asked, f"{written}\n\n{countdown_solution(game.numbers, moves)}")
 

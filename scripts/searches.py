@@ -11,13 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from solutions import distance
+
 from widthwise.evals.countdown import Move, moves
-
-
-def distance(numbers: Sequence[int], target: int) -> int:
-    """The multiply heuristic: how far the numbers are from divisors of the target (0 is most promising)."""
-    divisors = [d for d in range(2, target + 1) if target % d == 0]
-    return sum(min(abs(number - divisor) for divisor in divisors) for number in numbers)
 
 
 def branches(numbers: Sequence[int], target: int, kept: int) -> list[Move]:

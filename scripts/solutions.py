@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from widthwise.evals import arithmetic, countdown
@@ -46,6 +47,30 @@ def games(rng: random.Random, numbers: int = 4) -> Iterator[Game]:
             key = countdown.key(given, target)
             if not held_out(key):
                 yield Game(given, target, key, countdown.question(given, target))
+
+
+def distance(numbers: Sequence[int], target: int) -> int:
+    """How far the numbers are from divisors of the target: 0 is most promising.
+
+    The multiply heuristic of "Stream of Search" (Gandhi et al., arXiv 2404.03683).
+    """
+    return sum(min(abs(number - divisor) for divisor in divisors(target)) for number in numbers)
+
+
+@lru_cache(maxsize=128)
+def divisors(target: int) -> tuple[int, ...]:
+    return tuple(d for d in range(2, target + 1) if target % d == 0)
+
+
+def solving_moves(numbers: Sequence[int], target: int, rng: random.Random) -> list[countdown.Move]:
+    """A random solution in which the more promising moves are the more likely ones, so that they can be learned."""
+    found: list[countdown.Move] = []
+    while len(numbers) > 1:
+        good = [move for move in countdown.moves(numbers) if target in countdown.reachable(tuple(sorted(move.rest)))]
+        weights = [(1 + distance(move.rest, target)) ** -2 for move in good]
+        found += rng.choices(good, weights)
+        numbers = found[-1].rest
+    return found
 
 
 def arithmetic_solution(tree: arithmetic.Tree) -> str:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from documents import END, Document, turn
 from searches import branches, depth_first, line
-from solutions import Expression, Game, arithmetic_solution, countdown_solution
+from solutions import Expression, Game, arithmetic_solution, countdown_solution, solving_moves
 
 from widthwise.evals import arithmetic, countdown
 
@@ -53,7 +53,7 @@ def countdown_threads(game: Game, width: int, rng: random.Random) -> Iterator[Do
             found.append((move, *paths[-1]))
         conclusion = "\n".join(map(line, paths[-1])) if solved else NONE
         threads.append(Thread(line(move), "\n".join(line(path[-1]) for path in paths), conclusion))
-    moves = list(found[0]) if found else countdown.solve(game.numbers, game.target, rng)
+    moves = list(found[0]) if found else solving_moves(game.numbers, game.target, rng)
     yield from family(game.key, f"{game.question}<spawn>{width}", threads, countdown_solution(game.numbers, moves), rng)
 
 

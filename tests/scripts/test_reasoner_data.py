@@ -90,6 +90,16 @@ def test_left_numbers_follow_from_the_step() -> None:
     assert [len(line.split(", left ")[1].split()) for line in text.split("\n\n")[:2]] == [3, 2]
 
 
+def test_solutions_prefer_promising_moves_and_still_differ() -> None:
+    rng = random.Random(1)
+    drawn = [solutions.solving_moves(GAME.numbers, GAME.target, rng) for _ in range(300)]
+    assert all(moves[-1].rest == (35,) for moves in drawn)
+    firsts = [str(moves[0]) for moves in drawn]
+    apart = {str(moves[0]): solutions.distance(moves[0].rest, 35) for moves in drawn}
+    assert len(apart) > 2
+    assert firsts.count(min(apart, key=apart.__getitem__)) > firsts.count(max(apart, key=apart.__getitem__))
+
+
 # --- Searches -----------------------------------------------------------------------------------------------------
 
 
@@ -106,13 +116,13 @@ def test_a_search_without_success_tries_everything() -> None:
 
 
 def test_the_branches_kept_are_those_nearest_to_divisors_of_the_target() -> None:
-    assert searches.distance((5, 7), 35) == 0
-    assert searches.distance((6, 9), 35) == 1 + 2
+    assert solutions.distance((5, 7), 35) == 0
+    assert solutions.distance((6, 9), 35) == 1 + 2
     kept = searches.branches((12, 7, 3, 20), 35, 3)
-    worst = max(searches.distance(move.rest, 35) for move in kept)
+    worst = max(solutions.distance(move.rest, 35) for move in kept)
     others = [move for move in searches.branches((12, 7, 3, 20), 35, 99) if move not in kept]
     assert len(kept) == 3
-    assert all(searches.distance(move.rest, 35) >= worst for move in others)
+    assert all(solutions.distance(move.rest, 35) >= worst for move in others)
 
 
 def test_a_breadth_first_search_keeps_to_its_beam() -> None:
