@@ -28,7 +28,7 @@ from threads import WIDTHS, arithmetic_threads, countdown_threads
 from widthwise.evals import countdown
 
 LEVELS = range(1, 11)
-NUMBERS = (3, 4, 4, 4, 4, 5)
+NUMBERS = (3, 4, 4, 4, 4, 4, 4, 5)
 BRANCHES = 8  # first moves of a depth-first search
 BEAMS = (1, 2, 3)
 
@@ -93,12 +93,12 @@ def outline(rng: random.Random) -> Iterator[Document]:
 
 
 SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
-    "solve countdown": (solve_countdown, 60),
-    "solve arithmetic": (solve_arithmetic, 22),
-    "search": (search, 2),
+    "solve countdown": (solve_countdown, 80),
+    "solve arithmetic": (solve_arithmetic, 8),
+    "search": (search, 3),
     "spawn countdown": (spawn_countdown, 4),
-    "spawn arithmetic": (spawn_arithmetic, 3),
-    "outline": (outline, 3),
+    "spawn arithmetic": (spawn_arithmetic, 1),
+    "outline": (outline, 2),
 }
 """Documents of each kind, out of a hundred or so; searches and threads are ten times as long as solutions."""
 
