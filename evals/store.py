@@ -16,6 +16,7 @@ from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.recording import token_ends
+from widthwise.core.reward import StepScores
 from widthwise.core.trace import Segment, Trace, TraceId, name
 from widthwise.evals.arrays import unpack
 from widthwise.evals.database import Database
@@ -121,6 +122,22 @@ class Store:
         with self._db.transaction() as db:
             db.execute(_INSERT, segment_row(problem_id, trace, self._ends(trace)))
 
+    def recorded_scores(self, problem_id: str, key: str) -> StepScores | None:
+        """What the reward model said earlier of the solution that ``key`` names; None if that was an error."""
+        if not self._db.has_scores:
+            return None
+        row = self._one("SELECT * FROM scores WHERE problem = ? AND key = ? AND error IS NULL", problem_id, key)
+        return None if row is None else _scores(row)
+
+    def record_scores(self, problem_id: str, scores: Sequence[tuple[TraceId, str, StepScores]]) -> None:
+        """Keep what the reward model said of traces, all in one transaction; it is stored when this returns."""
+        rows = [
+            (problem_id, key, name(trace_id), None if s.steps is None else json.dumps(s.steps), s.tokens, s.error)
+            for trace_id, key, s in scores
+        ]
+        with self._db.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?)", rows)
+
     def finish(
         self, outcome: Outcome, traces: Sequence[Trace], *, seconds: float | None = None, ends: Ends | None = None
     ) -> None:
@@ -164,6 +181,13 @@ class Store:
         """Wall-clock of all attempts together."""
         return float(sum(row["seconds"] for row in self._db.rows("SELECT seconds FROM attempts")))
 
+    def scores(self, problem_id: str) -> list[tuple[TraceId, StepScores]]:
+        """What the reward model said of a problem's traces, errors too, in the order of the traces."""
+        if not self._db.has_scores:
+            return []
+        rows = self._db.rows("SELECT * FROM scores WHERE problem = ? ORDER BY rowid", problem_id)
+        return sorted(((parse(row["trace"]), _scores(row)) for row in rows), key=lambda entry: entry[0])
+
     def problems(self) -> list[Problem]:
         """The run's problems in the suite's order."""
         return [_problem(row) for row in self._db.rows("SELECT * FROM problems ORDER BY position")]
@@ -200,7 +224,8 @@ class Store:
         yield "configuration " + json.dumps(self.manifest["configuration"], sort_keys=True)
         for outcome in self.outcomes():
             problem_id = outcome.problem.id
-            for table, key in _COMPARED.items():
+            scored = {"scores": "problem"} if self._db.has_scores else {}
+            for table, key in {**_COMPARED, **scored}.items():
                 for row in self._db.rows(f"SELECT * FROM {table} WHERE {key} = ? ORDER BY 2", problem_id):
                     values = {k: _shown(v) for k, v in zip(row.keys(), row, strict=True) if k not in _ENGINE_STATE}
                     yield f"{table} {json.dumps(values, sort_keys=True)}"
@@ -347,6 +372,11 @@ def _problem(row: sqlite3.Row) -> Problem:
 
 def _leaf(row: sqlite3.Row) -> Leaf:
     return Leaf(parse(row["trace"]), row["finish"], row["tokens"], row["answer"], _truth(row["correct"]), row["class"])
+
+
+def _scores(row: sqlite3.Row) -> StepScores:
+    steps = None if row["steps"] is None else tuple(json.loads(row["steps"]))
+    return StepScores(steps, row["tokens"], row["error"])
 
 
 def _truth(value: int | None) -> bool | None:
