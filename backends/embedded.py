@@ -87,7 +87,7 @@ class EmbeddedBackend:
     async def read(self, reading: Reading) -> Read:
         """Log-probabilities of ``reading.labels``, bit for bit a function of the reading alone."""
         if not reading.labels:
-            raise BackendError(f"{self.name} has no head but the vocabulary's; run this reward model with vllm: instead")
+            raise BackendError(f"{self.name} has no head but the vocabulary's; run it with vllm: instead")
         probe = LabelProbe(self._engine.model, reading.positions, reading.labels)
         usage = await self._probed(reading.ids, probe)
         return Read(probe.values, usage)

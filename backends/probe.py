@@ -26,7 +26,7 @@ class Probe(Protocol):
 
 
 class LabelProbe:
-    """Log-probabilities of some tokens as the next one, at some positions: ``values`` ``float32 [positions, labels]``."""
+    """Log-probabilities of some tokens as the next one, at some positions."""
 
     def __init__(self, model: Llama, positions: tuple[int, ...], labels: tuple[int, ...]) -> None:
         self.first = positions[0]
@@ -46,6 +46,7 @@ class LabelProbe:
 
     @property
     def values(self) -> FloatArray:
+        """``float32 [positions, labels]``."""
         return np.concatenate(self._taken)
 
 

@@ -19,9 +19,7 @@ class Sequence:
     ``probe`` nothing is sampled: all of its tokens but the last, which stands in for what would be, are computed.
     """
 
-    def __init__(
-        self, request: Request, limit: int, place: tuple[int, int], tokenizer: Tokenizer
-    ) -> None:
+    def __init__(self, request: Request, limit: int, place: tuple[int, int], tokenizer: Tokenizer) -> None:
         self.request = request
         self.limit = limit
         self.place = place

@@ -51,7 +51,7 @@ class LanguageRewardModel:
 
     def describe(self) -> Mapping[str, Any]:
         """For the run's manifest: the engine's description and the format's name."""
-        return {**self._reader.describe(), "reward_format": self.format.name}
+        return {**self._reader.describe(), "format": self.format.name, "kind": self.kind}
 
     async def close(self) -> None:
         await self._reader.close()

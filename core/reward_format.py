@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer
 from widthwise.core.errors import UsageError
@@ -63,8 +64,8 @@ class RewardFormat:
         clean = [self._clean(step) for step in steps]
         if self.kind == "outcome":
             clean = ["\n\n".join(clean)]
-        ids, positions = self._as_turns(tokenizer, problem, clean) if self.turns else self._in_line(
-            tokenizer, problem, clean
+        ids, positions = (
+            self._as_turns(tokenizer, problem, clean) if self.turns else self._in_line(tokenizer, problem, clean)
         )
         return Laid(np.array(ids, np.int64), tuple(positions))
 
@@ -139,6 +140,6 @@ class RewardFormat:
         return ids[0]
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    out: np.ndarray = np.exp(-np.logaddexp(0.0, -x))  # type: ignore[type-arg]
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    out: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -x))
     return out

@@ -78,9 +78,8 @@ class Session:
         self._setting = setting
         self._tokenizer = setting.scheduler.backend.tokenizer
         self._journal = journal
-        self._scoring = setting.reward_model and Scoring(
-            setting.reward_model, problem, journal=journal, limit=setting.patience
-        )
+        model = setting.reward_model
+        self._scoring = None if model is None else Scoring(model, problem, journal=journal, limit=setting.patience)
         self._priority = priority
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
@@ -186,8 +185,9 @@ class Session:
         Raises ``UsageError`` for a run without an embedding model, ``BackendError`` where it fails.
         """
         if self._setting.embedder is None:
-            raise UsageError("this strategy compares texts, but the run has no embedding model: name one "
-                             "(--embedding-model)")
+            raise UsageError(
+                "this strategy compares texts, but the run has no embedding model: name one (--embedding-model)"
+            )
         if not texts:
             return np.empty((0, 0), np.float32)
         vectors, tokens = await self._setting.embedder.embed(texts)

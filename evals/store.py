@@ -34,6 +34,8 @@ _INSERT = f"INSERT OR REPLACE INTO segments ({', '.join(COLUMNS)}) VALUES ({', '
 _COMPARED = {"problems": "id", "segments": "problem", "traces": "problem", "answers": "problem"}
 """The tables that equal runs agree on, and their column with the problem's id."""
 
+_MODELS = {"reward_model": "reward model", "embedding_model": "embedding model"}
+
 _ENGINE_STATE = frozenset({"prompt_cached", "prompt_computed"})
 """Columns that depend on what else the engine was doing."""
 
@@ -100,16 +102,19 @@ class Store:
         run was begun with.
         """
         about = backend.describe()
-        before, now = self.manifest.get("backend", {}).get("model_digest"), about.get("model_digest")
-        if before and now and before != now:
-            raise UsageError(
-                f"{self.path} was begun with other weights of the same model ({before[:12]}, now {now[:12]}); choose "
-                "another --run, or bring the old weights back"
-            )
+        self._check_weights("backend", about)
         self._tokenizer = backend.tokenizer
         with self._db.transaction() as db:
             self._attempt = db.execute("INSERT INTO attempts (began) VALUES (?)", (_now(),)).lastrowid
             self._note("backend", about)
+
+    def note(self, about: Mapping[str, Any]) -> None:
+        """Add descriptions of the models that judge to the manifest; ``UsageError`` for other weights than before."""
+        for key, value in about.items():
+            self._check_weights(key, value)
+        with self._db.transaction():
+            for key, value in about.items():
+                self._note(key, value)
 
     def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
         """The generation finished earlier at this place of the tree, by this very request; else None."""
@@ -250,6 +255,14 @@ class Store:
             db.executemany(
                 "INSERT INTO problems (id, position, text, answer, metadata) VALUES (?, ?, ?, ?, ?)",
                 [(p.id, i, p.text, p.answer, to_json(p.metadata)) for i, p in enumerate(problems)],
+            )
+
+    def _check_weights(self, key: str, about: Mapping[str, Any]) -> None:
+        before, now = self.manifest.get(key, {}).get("model_digest"), about.get("model_digest")
+        if before and now and before != now:
+            raise UsageError(
+                f"{self.path} was begun with other weights of the same {_MODELS.get(key, 'model')} ({before[:12]}, now "
+                f"{now[:12]}); choose another --run, or bring the old weights back"
             )
 
     def _note(self, key: str, value: Any) -> None:

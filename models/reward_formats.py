@@ -37,9 +37,7 @@ LLAMA_ORM = RewardFormat("llama-orm", kind="outcome", ending="<|eot_id|>", reads
 QWEN_ORM = RewardFormat("qwen-orm", kind="outcome", ending="<|im_end|>\n", reads="value")
 """Outcome reward models on Llama 3 and Qwen, which read at the end of the closed assistant's turn."""
 
-REWARD_FORMATS = {
-    f.name: f for f in (SCORER, MATH_SHEPHERD, RLHFLOW, QWEN_PRM, SKYWORK_PRM, ORM, LLAMA_ORM, QWEN_ORM)
-}
+REWARD_FORMATS = {f.name: f for f in (SCORER, MATH_SHEPHERD, RLHFLOW, QWEN_PRM, SKYWORK_PRM, ORM, LLAMA_ORM, QWEN_ORM)}
 
 _FAMILIES = (
     (r"(^|[/:])scorer", SCORER),
