@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -14,6 +14,9 @@ Kind = Literal["process", "outcome"]
 
 Reduction = Literal["last", "min", "prod", "mean", "model"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+
+_USUAL_ENDS = ("</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<｜end▁of▁sentence｜>")
 
 
 def reduce(steps: Sequence[float], kind: Reduction) -> float:
@@ -42,6 +45,16 @@ def steps_of(text: str, separator: str) -> tuple[str, ...]:
     nothing about the solution.
     """
     return tuple(step for part in text.split(separator) if (step := part.strip()))
+
+
+def without_end(text: str, ends: Iterable[str] = ()) -> str:
+    """A completion without the end-of-sequence token that it may spell: one of ``ends``, or a usual one.
+
+    Recordings hold such tokens without saying so. To a reward model they would be more than text.
+    """
+    for end in (*ends, *_USUAL_ENDS):
+        text = text.removesuffix(end)
+    return text
 
 
 @dataclass(frozen=True, slots=True)

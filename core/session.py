@@ -22,7 +22,7 @@ from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.pruner import Pruner
 from widthwise.core.reading import Embedder
-from widthwise.core.reward import RewardModel, StepScores, steps_of
+from widthwise.core.reward import RewardModel, StepScores, steps_of, without_end
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.scoring import Scoring
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
@@ -78,8 +78,7 @@ class Session:
         self._setting = setting
         self._tokenizer = setting.scheduler.backend.tokenizer
         self._journal = journal
-        model = setting.reward_model
-        self._scoring = None if model is None else Scoring(model, problem, journal=journal, limit=setting.patience)
+        self._scoring: Scoring | None = None
         self._priority = priority
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
@@ -166,7 +165,7 @@ class Session:
         before is not scored again, nor is a prefix of steps. A failure is an ``error`` in the trace's scores.
         """
         if self._scoring is None:
-            raise UsageError("this strategy scores traces, but the run has no reward model: name one (--reward-model)")
+            self._scoring = self._begin_scoring()
         texts = {t.id: self._without_end(t.completion) for t in traces}
         split = {i: (text.strip(),) if whole else steps_of(text, self.step_separator) for i, text in texts.items()}
         scores = await self._scoring.score({i: tuple(step for step in steps if step) for i, steps in split.items()})
@@ -233,11 +232,15 @@ class Session:
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
         self.ledger.seconds = time.monotonic() - self._began
 
+    def _begin_scoring(self) -> Scoring:
+        model = self._setting.reward_model
+        if model is None:
+            raise UsageError("this strategy scores traces, but the run has no reward model: name one (--reward-model)")
+        return Scoring(model, self.problem, journal=self._journal, limit=self._setting.patience)
+
     def _without_end(self, text: str) -> str:
         """A completion without the end-of-sequence token that it may spell."""
-        for end in self._tokenizer.eos_ids:
-            text = text.removesuffix(self._tokenizer.decode([end]) or "\0")
-        return text
+        return without_end(text, [self._tokenizer.decode([end]) for end in self._tokenizer.eos_ids])
 
     # -- how a draw begins ---------------------------------------------------------------------------------
 

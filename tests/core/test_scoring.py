@@ -259,5 +259,3 @@ async def test_embeddings_are_charged() -> None:
     assert (await s.embed(["a", "bc"])).shape == (2, 2)
     assert (await s.embed([])).shape == (0, 0)
     assert s.ledger.embedding == 3
-
-
