@@ -126,4 +126,4 @@ def _matrix(answer: Mapping[str, Any], name: str) -> FloatArray:
         rows = np.array(answer["data"][0]["data"], np.float32)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise BackendError(f"{name} answered a request for step scores with something else") from error
-    return rows.reshape(len(rows), -1)
+    return rows.reshape(len(rows), -1) if rows.size else np.empty((0, 1), np.float32)

@@ -29,6 +29,7 @@ class VLLMPooling(VLLMEngine):
     def __init__(self, model: str, *, task: Literal["token_classify", "embed"], **engine_args_: Any) -> None:
         self._task = task
         super().__init__(model, **{**_runner(task), **engine_args_})
+        self._encode = self._engine.get_tokenizer().encode
 
     async def read(self, reading: Reading) -> Read:
         """The head's raw outputs at each position.
@@ -52,7 +53,7 @@ class VLLMPooling(VLLMEngine):
 
     def _ids(self, text: str) -> list[int]:
         """With the special tokens that the embedding model's own tokenizer adds."""
-        return [int(i) for i in self._engine.get_tokenizer().encode(text)] or [0]
+        return [int(i) for i in self._encode(text)] or [0]
 
     async def _pooled(self, ids: list[int], *, fresh: bool) -> tuple[FloatArray, Usage]:
         async with aclosing(self._thread.stream(self._outputs(ids, fresh))) as outputs:  # type: ignore[type-var]

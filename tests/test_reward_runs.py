@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,39 @@ def test_recorded_scores_are_served_to_another_run(tmp_path: Path, scorer: Path)
         for x, y in zip(a.outcomes(), b.outcomes(), strict=True):
             assert x.answer == y.answer
             assert [s.steps for _, s in a.scores(x.problem.id)] == [s.steps for _, s in b.scores(y.problem.id)]
+
+
+def test_a_run_that_was_killed_behind_its_scores_ends_alike(tmp_path: Path, scorer: Path) -> None:
+    """What was scored before the end of a problem is served, what was not is scored; both are paid for once."""
+    whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
+    evaluated(whole, "--reward-model", str(scorer))
+    shutil.copy(whole, broken)
+    db = sqlite3.connect(broken)
+    first, second, _ = [row[0] for row in db.execute("SELECT id FROM problems ORDER BY position")]
+    for table in ("answers", "traces", "ledgers"):
+        db.execute(f"DELETE FROM {table} WHERE problem IN (?, ?)", (first, second))
+    db.execute("DELETE FROM scores WHERE problem = ?", (second,))
+    db.execute("UPDATE problems SET state = 'open', fields = '{}' WHERE id IN (?, ?)", (first, second))
+    db.commit()
+    db.close()
+    evaluated(broken, "--reward-model", str(scorer))
+    with Store.read(whole) as a, Store.read(broken) as b:
+        assert compare(a, b) == []
+
+
+def test_a_run_file_of_the_first_release_has_no_scores(tmp_path: Path) -> None:
+    run = tmp_path / "run.db"
+    command = ["eval", "arithmetic", "--limit", "1", "--max-tokens", "20", "--run", str(run)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    db = sqlite3.connect(run)
+    db.execute("DROP TABLE scores")
+    db.commit()
+    db.close()
+    with Store.read(run) as store:
+        (outcome,) = store.outcomes()
+        assert store.scores(outcome.problem.id) == []
+        assert len(list(store.dump())) > 3
+    assert CliRunner().invoke(app, command).exit_code == 0
 
 
 def test_a_solution_that_was_not_recorded_is_unscored(tmp_path: Path, scorer: Path) -> None:

@@ -128,6 +128,22 @@ async def test_a_reward_model_on_the_engine(engine: EmbeddedBackend) -> None:
     assert scores.tokens == len(laid.ids)
 
 
+async def test_readings_of_many_problems_share_the_engines_steps(engine: EmbeddedBackend) -> None:
+    steps, step = 0, engine._engine.step
+
+    def counted() -> object:
+        nonlocal steps
+        steps += 1
+        return step()
+
+    engine._engine.step = counted  # type: ignore[method-assign, assignment]
+    model = LanguageRewardModel(engine, LINES)
+    problems = [Problem(f"p{n}", f"Compute {n} + 5.", None) for n in range(16)]
+    scores = await asyncio.gather(*(model.score(p, [Solution((f"{p.text} is easy",))]) for p in problems))
+    assert all(each[0].steps is not None for each in scores)
+    assert steps <= 5
+
+
 async def test_a_known_prefix_is_neither_read_nor_paid_for(engine: EmbeddedBackend) -> None:
     model = LanguageRewardModel(engine, LINES)
     steps = ("17 + 5 = 22", "22 * 3 = 66", "66 - 48 = 18")
