@@ -93,8 +93,12 @@ class EmbeddedBackend:
         return Read(probe.values, usage)
 
     async def embed(self, texts: Iterable[str]) -> tuple[FloatArray, int]:
-        """Mean-pooled hidden states of unit length, ``float32 [texts, width]``, and how many tokens were read."""
-        probes = [(np.array(self._opening + self.tokenizer.encode(text), np.int64), MeanProbe()) for text in texts]
+        """Mean-pooled hidden states of unit length, ``float32 [texts, width]``, and how many tokens were read.
+
+        A text that does not fit the context is cut off at its end.
+        """
+        sequences = [(self._opening + self.tokenizer.encode(text))[: self.max_model_len - 2] for text in texts]
+        probes = [(np.array(ids, np.int64), MeanProbe()) for ids in sequences]
         usages = await asyncio.gather(*(self._probed(*each) for each in probes))
         return np.stack([probe.value for _, probe in probes]), sum(usage.prompt_computed for usage in usages)
 

@@ -46,8 +46,11 @@ class VLLMPooling(VLLMEngine):
         return Read(rows[np.array(reading.positions) - first], usage)
 
     async def embed(self, texts: Sequence[str]) -> tuple[FloatArray, int]:
-        """Vectors of unit length ``float32 [texts, dimensions]``, and how many tokens were read."""
-        sequences = [self._ids(text) for text in texts]
+        """Vectors of unit length ``float32 [texts, dimensions]``, and how many tokens were read.
+
+        A text that does not fit the context is cut off at its end.
+        """
+        sequences = [self._ids(text)[: self.max_model_len] for text in texts]
         pooled = await asyncio.gather(*(self._pooled(ids, fresh=False) for ids in sequences))
         return unit(np.stack([row.reshape(-1) for row, _ in pooled])), sum(u.prompt_computed for _, u in pooled)
 

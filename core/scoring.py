@@ -52,7 +52,7 @@ class Scoring:
         known = self._answers.get(key)
         if known is None or (known.done() and known.result().steps is None):
             answer = self._answers[key] = asyncio.get_running_loop().create_future()
-            recorded = self._journal.recorded_scores(self._problem.id, key) if self._journal else None
+            recorded = self._recorded(key, steps)
             if recorded is not None:
                 answer.set_result(recorded)
                 self._learn(steps, recorded)
@@ -62,6 +62,10 @@ class Scoring:
             else:
                 new[key] = trace_id, Solution(steps, self._first_scores(prefixes))
         return key
+
+    def _recorded(self, key: str, steps: tuple[str, ...]) -> StepScores | None:
+        found = None if self._journal is None else self._journal.recorded_scores(self._problem.id, key)
+        return found if found is not None and found.checked(self._expected(steps)).steps is not None else None
 
     def _first_scores(self, prefixes: Sequence[str]) -> tuple[float, ...]:
         """The known scores of the first steps; the last step is always asked for."""
@@ -104,10 +108,10 @@ class Scoring:
             return _failed(solutions, f"the reward model failed with {type(error).__name__}: {error}")
         if len(answers) != len(solutions):
             return _failed(solutions, f"the reward model answered {len(answers)} of {len(solutions)} solutions")
-        return [a.checked(self._expected(s)) for a, s in zip(answers, solutions, strict=True)]
+        return [a.checked(self._expected(s.steps)) for a, s in zip(answers, solutions, strict=True)]
 
-    def _expected(self, solution: Solution) -> int:
-        return 1 if self._model.kind == "outcome" else len(solution.steps)
+    def _expected(self, steps: tuple[str, ...]) -> int:
+        return 1 if self._model.kind == "outcome" else len(steps)
 
     def _learn(self, steps: tuple[str, ...], answer: StepScores) -> None:
         if answer.steps is not None and self._model.kind == "process":

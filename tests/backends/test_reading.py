@@ -192,5 +192,7 @@ async def test_embeddings_are_unit_rows_and_near_for_like_texts(engine: Embedded
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     assert tokens == sum(1 + len(engine.tokenizer.encode(t)) for t in texts)
     assert rows[0] @ rows[1] > rows[0] @ rows[2]
+    cut, most = await engine.embed(["1 + " * 2000])
+    assert (cut.shape, most) == ((1, 128), 1022)
     again = await asyncio.gather(*(engine.embed([t]) for t in texts))
     assert np.array_equal(np.concatenate([each for each, _ in again]), rows)
