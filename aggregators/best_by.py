@@ -16,8 +16,9 @@ from widthwise.core.trace_score import trace_scores
 class BestBy(Part):
     """Best-of-N selection (Cobbe et al., arXiv 2110.14168): the highest-scored trace that states an answer.
 
-    ``score``: "mean_logprob", "reward_model", or a number recorded with the traces such as "reward" (a minus before
-    it picks the lowest). Unscored traces are never picked; ties go to the first.
+    ``score``: "mean_logprob", "reward_model" (its last step's score; "reward_model:min" and so on for another
+    reduction), or a number recorded with the traces such as "reward" (a minus before it picks the lowest). Unscored
+    traces are never picked; ties go to the first.
     """
 
     score: str = "mean_logprob"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from widthwise.backends.checkpoint import Checkpoint
 from widthwise.backends.embedded_engine import Engine
 from widthwise.backends.llama import Llama
 from widthwise.backends.llama_config import LlamaConfig
+from widthwise.backends.probe import LabelProbe, MeanProbe, Probe
 from widthwise.backends.sentencepiece_tokenizer import SentencePieceTokenizer
 from widthwise.backends.sequence import Sequence
-from widthwise.core.backend import Capabilities, Delta, Request
+from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
 from widthwise.core.errors import BackendError
+from widthwise.core.reading import Read, Reading
 
 # How often consumers get a turn after a step that served some: a delta may pass through a few tasks and queues
 # before its consumer asks for the next one, and who asks in time is batched with the others.
@@ -56,6 +58,7 @@ class EmbeddedBackend:
         self.max_model_len = _context(config, max_model_len)
         self.tokenizer = SentencePieceTokenizer.from_folder(folder)
         self.capabilities = Capabilities(deterministic=True, max_logprobs=config.vocab_size, prompt_logprobs=True)
+        self._opening = self.tokenizer.chat([{"role": "user", "content": ""}])[:1]  # so that no text is empty
         self._digest, self._parameters = checkpoint.digest, checkpoint.parameters
         model = Llama(config, checkpoint, self.max_model_len)
         self._notes = [] if pinned else ["numpy's matrix library is not OpenBLAS and was not held to one thread"]
@@ -78,6 +81,37 @@ class EmbeddedBackend:
         finally:
             self._awaited.pop(sequence, None)
             self._engine.abort(sequence)
+
+    reuses_prefixes = True
+
+    async def read(self, reading: Reading) -> Read:
+        """Log-probabilities of ``reading.labels``, bit for bit a function of the reading alone."""
+        if not reading.labels:
+            raise BackendError(f"{self.name} has no head but the vocabulary's; run it with vllm: instead")
+        probe = LabelProbe(self._engine.model, reading.positions, reading.labels)
+        usage = await self._probed(reading.ids, probe)
+        return Read(probe.values, usage)
+
+    async def embed(self, texts: Iterable[str]) -> tuple[FloatArray, int]:
+        """Mean-pooled hidden states of unit length, ``float32 [texts, width]``, and how many tokens were read.
+
+        A text that does not fit the context is cut off at its end.
+        """
+        sequences = [(self._opening + self.tokenizer.encode(text))[: self.max_model_len - 2] for text in texts]
+        probes = [(np.array(ids, np.int64), MeanProbe()) for ids in sequences]
+        usages = await asyncio.gather(*(self._probed(*each) for each in probes))
+        return np.stack([probe.value for _, probe in probes]), sum(usage.prompt_computed for usage in usages)
+
+    async def _probed(self, ids: IntArray, probe: Probe) -> Usage:
+        """Compute all of ``ids`` in the engine's batch, and let ``probe`` see it."""
+        sequence = self._engine.read(ids, probe)
+        try:
+            delta = await self._next(sequence)
+        finally:
+            self._awaited.pop(sequence, None)
+            self._engine.abort(sequence)
+        assert delta.usage is not None
+        return delta.usage
 
     def describe(self) -> Mapping[str, Any]:
         return {

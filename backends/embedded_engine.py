@@ -14,10 +14,11 @@ from widthwise.backends.decode_batch import DecodeBatch
 from widthwise.backends.kv_cache import PrefixCache, shared_length
 from widthwise.backends.kv_pool import Pool
 from widthwise.backends.llama import BUCKET, AttentionGroup, Llama, bucket
+from widthwise.backends.probe import Probe
 from widthwise.backends.sampling import log_softmax, most_likely
 from widthwise.backends.sentencepiece_tokenizer import SentencePieceTokenizer
 from widthwise.backends.sequence import Sequence
-from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request
+from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
 
 # Prompt tokens computed in one step: enough to spread its fixed cost, few enough not to stall those who decode.
@@ -97,6 +98,12 @@ class Engine:
         self._arrivals += 1
         return Sequence(request, limit, (request.priority, self._arrivals), self._tokenizer)
 
+    def read(self, tokens: IntArray, probe: Probe) -> Sequence:
+        """A sequence that ends when ``probe`` has been given all of these tokens; raises as ``submit`` does."""
+        sequence = self.submit(Request(np.append(tokens, 0), SamplingParams(max_tokens=1), seed=0))
+        sequence.probe = probe
+        return sequence
+
     def ask(self, sequence: Sequence) -> None:
         """Let a sequence advance by one chunk."""
         self._asking.add(sequence)
@@ -121,10 +128,13 @@ class Engine:
         if not len(rows) and not chunks:
             return []
         hidden = self._forward(rows, chunks)
-        for prefill, end, first in chunks:
-            self._advance(prefill, end, hidden[first : first + end - prefill.done])
+        read = [
+            self._end_reading(prefill)
+            for prefill, end, first in chunks
+            if self._advance(prefill, end, hidden[first : first + end - prefill.done])
+        ]
         ended = self._batch.sample(rows, self.model.logits(hidden[: len(rows)])) if len(rows) else rows
-        return [given for row in ended if (given := self._give(int(row))) is not None]
+        return read + [given for row in ended if (given := self._give(int(row))) is not None]
 
     # Into the engine
 
@@ -173,8 +183,8 @@ class Engine:
     def _start(self, sequence: Sequence) -> bool:
         """Load what is cached and compute the rest; False where it pays to wait for a sequence under way."""
         known = sequence.tokens[:-1]
-        cached = 0 if sequence.scores_prompt else self._cache.match(known)
-        if cached < len(known) and not sequence.scores_prompt and self._under_way(known, cached):
+        cached = min(sequence.reusable, self._cache.match(known))
+        if cached < sequence.reusable and self._under_way(known[: sequence.reusable], cached):
             return False
         sequence.count_prompt(cached)
         if cached == len(known):
@@ -233,16 +243,26 @@ class Engine:
         positions = np.concatenate([group.positions for group in groups])
         return self.model.forward(tokens, positions, groups)
 
-    def _advance(self, prefill: _Prefill, end: int, hidden: FloatArray) -> None:
+    def _advance(self, prefill: _Prefill, end: int, hidden: FloatArray) -> bool:
+        """Take what was computed of a prefill; whether that was the last of a sequence that is only read."""
         sequence = prefill.sequence
-        if sequence.scores_prompt:
+        if sequence.probe is not None:
+            sequence.probe.take(prefill.done, hidden)
+        elif sequence.scores_prompt:
             prompt = sequence.request.prompt  # one that was preempted has sampled tokens behind it
             self._score(sequence, hidden, prompt[prefill.done + 1 : end + 1])
         prefill.done = end
-        if end == len(prefill.tokens):
-            self._prefills.remove(prefill)
+        if end < len(prefill.tokens):
+            return False
+        self._prefills.remove(prefill)
+        if sequence.probe is None:
             self._seat(sequence)[...] = prefill.kv
-            self._remember(prefill.tokens, prefill.kv)
+        self._remember(prefill.tokens, prefill.kv)
+        return sequence.probe is not None
+
+    def _end_reading(self, prefill: _Prefill) -> tuple[Sequence, Delta]:
+        self._asking.discard(prefill.sequence)
+        return prefill.sequence, prefill.sequence.give("stop", None)
 
     def _score(self, sequence: Sequence, hidden: FloatArray, targets: IntArray) -> None:
         if not len(targets):
@@ -320,8 +340,7 @@ class Engine:
         row = self._row_of.get(sequence)
         if row is not None:
             self._batch.harvest(row)
-        sequence.prompt_logprobs.clear()
-        sequence.prompt_top.clear()
+        sequence.forget_prompt()
         self._end(sequence)
         heapq.heappush(self._waiting, sequence)
 

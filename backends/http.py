@@ -11,9 +11,11 @@ from typing import Any
 import aiohttp
 import numpy as np
 
-from widthwise.backends.http_client import headers, unreachable
+from widthwise.backends.http_client import unreachable
 from widthwise.backends.http_dialect import Dialect, Reader, TextDialect, TokenDialect
-from widthwise.backends.http_pool import Pool, Server
+from widthwise.backends.http_json import JSONClient, open_session
+from widthwise.backends.http_labels import read_labels
+from widthwise.backends.http_pool import Pool, Server, listed
 from widthwise.backends.http_probe import ServerInfo, probe
 from widthwise.backends.http_stream import checked, drained, events
 from widthwise.backends.loop_thread import LoopThread
@@ -22,6 +24,7 @@ from widthwise.backends.remote_tokenizer import RemoteTokenizer
 from widthwise.backends.tokenizer_files import folder_of, tokenizer_from
 from widthwise.core.backend import Capabilities, Delta, Request, Tokenizer, Usage
 from widthwise.core.errors import BackendError, PromptTooLong, UsageError, WidthwiseError
+from widthwise.core.reading import Read, Reading
 
 _SAMPLE = "Let $x = 12$.\n\nThen 3*x + 4 = 40."
 
@@ -48,7 +51,7 @@ class HTTPBackend:
         first_timeout: float = 600.0,
         stall_timeout: float = 120.0,
     ) -> None:
-        self._pool = Pool(_listed(urls))
+        self._pool = Pool(listed(urls))
         self._connect, self._first, self._stall = connect_timeout, first_timeout, stall_timeout
         self._info, self._notes = self._ask_servers(model)
         self._closed = False
@@ -57,10 +60,22 @@ class HTTPBackend:
         self.tokenizer, self._dialect = self._language(tokenizer)
         self.capabilities = _capabilities(self._info)
         self._thread = LoopThread("widthwise-http")
-        self._session = self._thread.call(self._open())
+        self._session = self._thread.call(open_session(self._connect))
+        self._client = JSONClient(self._thread, self._session, self._pool, limit=first_timeout)
 
     def generate(self, request: Request) -> AsyncIterator[Delta]:
         return self._thread.stream(self._deltas(request))
+
+    @property
+    def reuses_prefixes(self) -> bool:
+        """Whether a prefix is computed once: all servers that take token ids have a prefix cache."""
+        return self._info.token_ids
+
+    async def read(self, reading: Reading) -> Read:
+        """Log-probabilities of ``reading.labels`` by completions of one token."""
+        if not reading.labels or not self._info.token_ids:
+            raise BackendError(f"{self.name} is served for completions in text: it cannot score steps")
+        return await read_labels(self._client, self._info.model, reading)
 
     async def _deltas(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Streams from the server that the problem belongs to; one that fails at once hands on to the next."""
@@ -213,14 +228,6 @@ class HTTPBackend:
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(url, error) from error
 
-    async def _open(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect),
-            headers=headers(),
-            trust_env=True,
-        )
-
 
 class _Answer:
     """One request's answer while it comes in.
@@ -254,15 +261,6 @@ class _Answer:
         cached = (reported.get("prompt_tokens_details") or {}).get("cached_tokens")
         if cached and self._counts_alike:  # otherwise here everything is counted in pieces
             self.usage = Usage(cached, self._prompt_length - cached)
-
-
-def _listed(urls: str | Sequence[str]) -> list[str]:
-    """The URLs one by one, each ending in ``/v1``."""
-    each = urls.split(",") if isinstance(urls, str) else list(urls)
-    cleaned = [url.strip().rstrip("/") for url in each if url.strip()]
-    if not cleaned:
-        raise UsageError("the http backend needs a URL: http://host:8000/v1")
-    return list(dict.fromkeys(url if url.endswith("/v1") else f"{url}/v1" for url in cleaned))
 
 
 def _common(infos: Sequence[ServerInfo]) -> ServerInfo:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from widthwise.core.errors import UsageError
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 # A server keeps its problems until it has this many requests and twice its share of the pool's.
 _ENOUGH_REQUESTS = 32
@@ -62,3 +64,12 @@ class Pool:
 
 def _rank(url: str, problem: str) -> bytes:
     return hashlib.blake2b(f"{url}\0{problem}".encode(), digest_size=8).digest()
+
+
+def listed(urls: str | Sequence[str]) -> list[str]:
+    """The URLs one by one, each ending in ``/v1``."""
+    each = urls.split(",") if isinstance(urls, str) else list(urls)
+    cleaned = [url.strip().rstrip("/") for url in each if url.strip()]
+    if not cleaned:
+        raise UsageError("the http backend needs a URL: http://host:8000/v1")
+    return list(dict.fromkeys(url if url.endswith("/v1") else f"{url}/v1" for url in cleaned))

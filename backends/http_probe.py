@@ -31,7 +31,7 @@ def probe(url: str, model: str | None, timeout: float) -> ServerInfo:
 
     Raises BackendError where it does not answer, UsageError for a model that it does not serve.
     """
-    card = _model_card(url, model, timeout)
+    card = model_card(url, model, timeout)
     name = str(card["id"])
     ids = _try(url, timeout, _token_request(name))
     answer = ids or _text_answer(url, name, timeout)
@@ -47,7 +47,7 @@ def probe(url: str, model: str | None, timeout: float) -> ServerInfo:
     )
 
 
-def _model_card(url: str, model: str | None, timeout: float) -> dict[str, Any]:
+def model_card(url: str, model: str | None, timeout: float) -> dict[str, Any]:
     """The entry of ``/models`` for the model asked for, or the only (first) one."""
     try:
         cards: list[dict[str, Any]] = get(f"{url}/models", timeout)["data"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from widthwise.backends.probe import Probe
 from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, Tokenizer, TokenStats, Usage
 from widthwise.core.stopping import Stop, StopMatcher
 
@@ -14,13 +15,15 @@ _EMPTY_LOGPROBS = np.empty(0, np.float32)
 class Sequence:
     """A request's tokens so far, and what of them its consumer has not been given yet.
 
-    ``limit`` is the length at which it ends. ``place`` orders sequences: by priority, then by arrival.
+    ``limit`` is the length at which it ends. ``place`` orders sequences: by priority, then by arrival. With a
+    ``probe`` nothing is sampled: all of its tokens but the last, which stands in for what would be, are computed.
     """
 
     def __init__(self, request: Request, limit: int, place: tuple[int, int], tokenizer: Tokenizer) -> None:
         self.request = request
         self.limit = limit
         self.place = place
+        self.probe: Probe | None = None
         self.usage: Usage | None = None
         # Of each token of the prompt but the first: its log-probability, and the most likely ones if asked for.
         self.prompt_logprobs: list[FloatArray] = []
@@ -56,10 +59,24 @@ class Sequence:
         """Whether log-probabilities of the prompt are still to be computed."""
         return self.request.params.prompt_logprobs is not None and not self._introduced
 
+    @property
+    def reusable(self) -> int:
+        """How many of its first tokens may come from a cache."""
+        if self.probe is not None:
+            return self.probe.first
+        return 0 if self.scores_prompt else self._length - 1
+
     def count_prompt(self, cached: int) -> None:
         """Note how much of the prompt was cached when it was first started."""
         if self.usage is None:
-            self.usage = Usage(cached, self._length - cached)
+            self.usage = Usage(cached, self._length - cached - (self.probe is not None))
+
+    def forget_prompt(self) -> None:
+        """Drop what was computed of the prompt, because it is computed again."""
+        self.prompt_logprobs.clear()
+        self.prompt_top.clear()
+        if self.probe is not None:
+            self.probe.clear()
 
     def extend(self, tokens: IntArray, logprobs: FloatArray) -> None:
         """Take sampled tokens, to be given out later."""

@@ -22,7 +22,7 @@ def engine_args(model: str, given: Mapping[str, Any]) -> Any:
     refuses the model.
     """
     require_vllm()
-    _set_environment()
+    set_environment()
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform
 
@@ -76,7 +76,7 @@ def _check_names(given: Mapping[str, Any], known: set[str]) -> None:
             raise UsageError(f"vLLM has no engine argument {name!r}{hint}")
 
 
-def _set_environment() -> None:
+def set_environment() -> None:
     """Before the first import of vLLM: a quiet log without usage reports, unless the user chose otherwise."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

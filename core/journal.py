@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from widthwise.core.backend import Delta, IntArray, SamplingParams
+from widthwise.core.reward import StepScores
 from widthwise.core.trace import Segment, Trace, TraceId
 
 
@@ -19,6 +20,14 @@ class Journal(Protocol):
 
     def record(self, problem_id: str, trace: Trace) -> None:
         """Keep ``trace``'s last segment, which the backend finished."""
+        ...
+
+    def recorded_scores(self, problem_id: str, key: str) -> StepScores | None:
+        """What the reward model said earlier of the solution that ``key`` names; None if that was an error."""
+        ...
+
+    def record_scores(self, problem_id: str, scores: Sequence[tuple[TraceId, str, StepScores]]) -> None:
+        """Keep what the reward model said in one call of traces and their solutions' keys, errors too."""
         ...
 
 

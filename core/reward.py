@@ -1,37 +1,125 @@
-"""The contract of reward models: scores for the steps of a trace, or for the whole of it."""
+"""The contract of reward models: scores for the steps of a solution, or for the whole of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from widthwise.core.problem import Problem
+
+Kind = Literal["process", "outcome"]
+"""What a reward model scores: every step, or the whole solution once."""
+
+Reduction = Literal["last", "min", "prod", "mean", "model"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+
+_USUAL_ENDS = ("</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<｜end▁of▁sentence｜>")
+
+
+def reduce(steps: Sequence[float], kind: Reduction) -> float:
+    """One score from the scores of the steps, as Snell et al. (arXiv 2408.03314) and its_hub do; 0 for no step.
+
+    "model" is the last one too: the solution was given to the reward model as a single step (``Session.score`` with
+    ``whole``).
+    """
+    if not steps:
+        return 0.0
+    match kind:
+        case "min":
+            return min(steps)
+        case "prod":
+            return math.prod(steps)
+        case "mean":
+            return math.fsum(steps) / len(steps)
+        case "last" | "model":
+            return steps[-1]
+
+
+def steps_of(text: str, separator: str) -> tuple[str, ...]:
+    """The steps of a solution, without what surrounds them.
+
+    A separator at the end begins no further step, nor do several in a row: a score read at an empty step would say
+    nothing about the solution.
+    """
+    return tuple(step for part in text.split(separator) if (step := part.strip()))
+
+
+def without_end(text: str, ends: Iterable[str] = ()) -> str:
+    """A completion without the end-of-sequence token that it may spell: one of ``ends``, or a usual one.
+
+    Recordings hold such tokens without saying so. To a reward model they would be more than text.
+    """
+    for end in (*ends, *_USUAL_ENDS):
+        text = text.removesuffix(end)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What is to be scored: ``steps``, of which the first ``len(known)`` have these scores already.
+
+    ``known`` are this very model's scores of an earlier solution with the same first steps.
+    """
+
+    steps: tuple[str, ...]
+    known: tuple[float, ...] = ()
+
+    def text(self, separator: str = "\n\n") -> str:
+        return separator.join(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
 class StepScores:
-    """Scores of one text, first step first; an outcome reward model gives a single one.
+    """Scores of one solution in [0, 1], first step first; an outcome reward model gives a single one.
 
-    ``steps`` is None where the text could not be scored, and then ``error`` says why: unscored is not zero.
-    ``tokens`` were read by the reward model.
+    ``steps`` is None where it could not be scored, and then ``error`` says why: unscored is not zero. ``tokens``
+    were read by the reward model: what was scored before, or what a prefix cache held, is not counted.
     """
 
     steps: tuple[float, ...] | None
     tokens: int = 0
     error: str | None = None
 
+    def reduced(self, kind: Reduction) -> float | None:
+        """One number; None where unscored."""
+        return None if self.steps is None else reduce(self.steps, kind)
+
     @property
     def last(self) -> float | None:
         """The score after the last step: the usual reduction to one number."""
-        return self.steps[-1] if self.steps else None
+        return self.reduced("last")
+
+    def checked(self, expected: int) -> StepScores:
+        """These scores if they are ``expected`` numbers in [0, 1]; otherwise unscored, with what is wrong."""
+        if self.steps is None:
+            return self if self.error else StepScores(None, self.tokens, "the reward model gave no scores")
+        wrong = _fault(self.steps, expected)
+        return StepScores(None, self.tokens, f"the reward model {wrong}") if wrong else self
+
+
+def _fault(steps: Sequence[float], expected: int) -> str | None:
+    if len(steps) != expected:
+        return f"gave {len(steps)} scores where {expected} were due"
+    if any(math.isnan(score) for score in steps):
+        return f"scored step {1 + [math.isnan(s) for s in steps].index(True)} with NaN"
+    outside = [score for score in steps if not 0 <= score <= 1]
+    return f"gave the score {outside[0]:g}, which is not in [0, 1]" if outside else None
 
 
 class RewardModel(Protocol):
-    """Scores solutions of a problem; a process reward model one score per step."""
+    """Scores solutions of a problem: a process reward model each step, an outcome reward model the whole.
 
-    name: str
+    ``score`` gives one ``StepScores`` per solution, in order, the known scores among them. It may be called for many
+    problems at once. What it raises, and scores that make no sense, are recorded with the traces as errors.
+    """
 
-    async def score(self, problem: Problem, texts: Sequence[str]) -> list[StepScores]:
-        """One ``StepScores`` per text, in order."""
-        ...
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Kind: ...
+
+    async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]: ...

@@ -13,7 +13,7 @@ import numpy as np
 
 from widthwise.core import seeds
 from widthwise.core.answer import AnswerClass, group
-from widthwise.core.backend import Delta, IntArray, Request, SamplingParams
+from widthwise.core.backend import Delta, FloatArray, IntArray, Request, SamplingParams
 from widthwise.core.budget import Budget, Ledger
 from widthwise.core.draw import Branch, Draw, Event
 from widthwise.core.errors import BackendError, BudgetReached, UsageError
@@ -21,8 +21,10 @@ from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.pruner import Pruner
-from widthwise.core.reward import RewardModel, StepScores
+from widthwise.core.reading import Embedder
+from widthwise.core.reward import RewardModel, StepScores, steps_of, without_end
 from widthwise.core.scheduler import Scheduler
+from widthwise.core.scoring import Scoring
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
 
 CHUNK = 16
@@ -34,6 +36,7 @@ class Setting:
     """What all sessions of a run share.
 
     ``params`` are the defaults of every draw, ``width`` is the largest number of branches of one draw in flight.
+    ``patience`` is how many seconds the reward model may take for one call.
     """
 
     scheduler: Scheduler
@@ -44,6 +47,8 @@ class Setting:
     seed: int = 0
     width: int = 256
     reward_model: RewardModel | None = None
+    embedder: Embedder | None = None
+    patience: float = 600.0
 
 
 class Session:
@@ -73,6 +78,7 @@ class Session:
         self._setting = setting
         self._tokenizer = setting.scheduler.backend.tokenizer
         self._journal = journal
+        self._scoring: Scoring | None = None
         self._priority = priority
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
@@ -152,13 +158,40 @@ class Session:
 
     # -- judging traces ------------------------------------------------------------------------------------
 
-    async def score(self, traces: Sequence[Trace]) -> list[StepScores]:
-        """Scores of the traces' steps by the run's reward model, in order; raises ``UsageError`` without one."""
-        if self._setting.reward_model is None:
-            raise UsageError("this strategy scores traces, but the run has no reward model: name one")
-        scores = await self._setting.reward_model.score(self.problem, [t.completion for t in traces])
+    async def score(self, traces: Sequence[Trace], *, whole: bool = False) -> list[StepScores]:
+        """Scores of the traces' steps by the run's reward model, in order; raises ``UsageError`` without one.
+
+        ``whole`` gives each trace to the reward model as a single step (the reduction "model"). What was scored
+        before is not scored again, nor is a prefix of steps. A failure is an ``error`` in the trace's scores.
+        """
+        if self._scoring is None:
+            self._scoring = self._begin_scoring()
+        texts = {t.id: self._without_end(t.completion) for t in traces}
+        split = {i: (text.strip(),) if whole else steps_of(text, self.step_separator) for i, text in texts.items()}
+        scores = await self._scoring.score({i: tuple(step for step in steps if step) for i, steps in split.items()})
         self.ledger.scoring += sum(s.tokens for s in scores)
-        return scores
+        by_id = dict(zip(texts, scores, strict=True))
+        return [by_id[t.id] for t in traces]
+
+    @property
+    def scores(self) -> Mapping[TraceId, StepScores]:
+        """What the reward model last said of each trace it was asked about."""
+        return {} if self._scoring is None else self._scoring.by_trace
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of unit length, ``float32 [texts, dimensions]``, near for texts of like meaning.
+
+        Raises ``UsageError`` for a run without an embedding model, ``BackendError`` where it fails.
+        """
+        if self._setting.embedder is None:
+            raise UsageError(
+                "this strategy compares texts, but the run has no embedding model: name one (--embedding-model)"
+            )
+        if not texts:
+            return np.empty((0, 0), np.float32)
+        vectors, tokens = await self._setting.embedder.embed(texts)
+        self.ledger.embedding += tokens
+        return vectors
 
     def answer(self, trace: Trace) -> str | None:
         """The final answer that ``trace`` states; None for pruned, aborted and failed traces."""
@@ -198,6 +231,16 @@ class Session:
         for draw in list(self._draws):
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
         self.ledger.seconds = time.monotonic() - self._began
+
+    def _begin_scoring(self) -> Scoring:
+        model = self._setting.reward_model
+        if model is None:
+            raise UsageError("this strategy scores traces, but the run has no reward model: name one (--reward-model)")
+        return Scoring(model, self.problem, journal=self._journal, limit=self._setting.patience)
+
+    def _without_end(self, text: str) -> str:
+        """A completion without the end-of-sequence token that it may spell."""
+        return without_end(text, [self._tokenizer.decode([end]) for end in self._tokenizer.eos_ids])
 
     # -- how a draw begins ---------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class Result:
     """What a strategy made of one problem.
 
     ``traces`` are the leaves of the tree, pruned and cut ones included. ``errors`` are the sentences of requests
-    that failed for good.
+    that failed for good, those to the reward model among them.
     """
 
     answer: str | None
@@ -69,8 +69,9 @@ class Strategy(Part):
         finally:
             await session.settle()
         leaves = tuple(session.leaves)
-        errors = tuple(str(t.segment.reason) for t in leaves if t.finish == "error")
-        return Result(election.text, leaves, session.ledger, election, errors)
+        failed = [str(t.segment.reason) for t in leaves if t.finish == "error"]
+        unscored = [scores.error for scores in session.scores.values() if scores.error]
+        return Result(election.text, leaves, session.ledger, election, (*failed, *unscored))
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:
         if isinstance(outcome, Answer):

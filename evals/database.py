@@ -43,6 +43,15 @@ CREATE TABLE errors (
 """
 
 
+# Apart, since run files of the first release lack it: it is added to a file that is opened for writing.
+_SCORES = """
+CREATE TABLE IF NOT EXISTS scores (
+    problem TEXT NOT NULL REFERENCES problems (id), key TEXT NOT NULL, trace TEXT NOT NULL, steps TEXT,
+    tokens INTEGER NOT NULL, error TEXT, PRIMARY KEY (problem, key)
+)
+"""
+
+
 class StoreError(WidthwiseError):
     """A run file could not be read or written; what it holds already is safe."""
 
@@ -96,6 +105,11 @@ class Database:
         with self._explained():
             return self.connection.execute(query, values).fetchall()
 
+    @property
+    def has_scores(self) -> bool:
+        """Whether the file has a table of the reward model's scores."""
+        return bool(self.rows("SELECT 1 FROM sqlite_master WHERE name = 'scores'"))
+
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it."""
         with suppress(sqlite3.Error):
@@ -123,6 +137,7 @@ class Database:
             )
         if self._lock is not None:
             db.execute("PRAGMA journal_mode = WAL")
+            db.execute(_SCORES)
 
     def _take_lock(self) -> None:
         """Lock out other writers, by an exclusive transaction on a file beside: released when the process dies."""

@@ -13,6 +13,7 @@ from widthwise.core.budget import Budget
 from widthwise.core.errors import WidthwiseError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
+from widthwise.core.reading import Embedder
 from widthwise.core.reward import RewardModel
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.session import Session, Setting
@@ -42,6 +43,7 @@ async def run(
     budget: Budget | None = None,
     format: PromptFormat | None = None,
     reward_model: RewardModel | None = None,
+    embedder: Embedder | None = None,
     on_outcome: Listener = lambda outcome: None,
 ) -> Summary:
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
@@ -59,6 +61,7 @@ async def run(
         instruction=suite.instruction,
         seed=seed,
         reward_model=reward_model,
+        embedder=embedder,
     )
     store.start_attempt(backend)
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]

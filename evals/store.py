@@ -16,6 +16,7 @@ from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.recording import token_ends
+from widthwise.core.reward import StepScores
 from widthwise.core.trace import Segment, Trace, TraceId, name
 from widthwise.evals.arrays import unpack
 from widthwise.evals.database import Database
@@ -32,6 +33,8 @@ _INSERT = f"INSERT OR REPLACE INTO segments ({', '.join(COLUMNS)}) VALUES ({', '
 
 _COMPARED = {"problems": "id", "segments": "problem", "traces": "problem", "answers": "problem"}
 """The tables that equal runs agree on, and their column with the problem's id."""
+
+_MODELS = {"reward_model": "reward model", "embedding_model": "embedding model"}
 
 _ENGINE_STATE = frozenset({"prompt_cached", "prompt_computed"})
 """Columns that depend on what else the engine was doing."""
@@ -99,16 +102,19 @@ class Store:
         run was begun with.
         """
         about = backend.describe()
-        before, now = self.manifest.get("backend", {}).get("model_digest"), about.get("model_digest")
-        if before and now and before != now:
-            raise UsageError(
-                f"{self.path} was begun with other weights of the same model ({before[:12]}, now {now[:12]}); choose "
-                "another --run, or bring the old weights back"
-            )
+        self._check_weights("backend", about)
         self._tokenizer = backend.tokenizer
         with self._db.transaction() as db:
             self._attempt = db.execute("INSERT INTO attempts (began) VALUES (?)", (_now(),)).lastrowid
             self._note("backend", about)
+
+    def note(self, about: Mapping[str, Any]) -> None:
+        """Add descriptions of the models that judge to the manifest; ``UsageError`` for other weights than before."""
+        for key, value in about.items():
+            self._check_weights(key, value)
+        with self._db.transaction():
+            for key, value in about.items():
+                self._note(key, value)
 
     def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
         """The generation finished earlier at this place of the tree, by this very request; else None."""
@@ -120,6 +126,22 @@ class Store:
         """Keep ``trace``'s last segment; it is stored when this returns."""
         with self._db.transaction() as db:
             db.execute(_INSERT, segment_row(problem_id, trace, self._ends(trace)))
+
+    def recorded_scores(self, problem_id: str, key: str) -> StepScores | None:
+        """What the reward model said earlier of the solution that ``key`` names; None if that was an error."""
+        if not self._db.has_scores:
+            return None
+        row = self._one("SELECT * FROM scores WHERE problem = ? AND key = ? AND error IS NULL", problem_id, key)
+        return None if row is None else _scores(row)
+
+    def record_scores(self, problem_id: str, scores: Sequence[tuple[TraceId, str, StepScores]]) -> None:
+        """Keep what the reward model said of traces, all in one transaction; it is stored when this returns."""
+        rows = [
+            (problem_id, key, name(trace_id), None if s.steps is None else json.dumps(s.steps), s.tokens, s.error)
+            for trace_id, key, s in scores
+        ]
+        with self._db.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def finish(
         self, outcome: Outcome, traces: Sequence[Trace], *, seconds: float | None = None, ends: Ends | None = None
@@ -164,6 +186,13 @@ class Store:
         """Wall-clock of all attempts together."""
         return float(sum(row["seconds"] for row in self._db.rows("SELECT seconds FROM attempts")))
 
+    def scores(self, problem_id: str) -> list[tuple[TraceId, StepScores]]:
+        """What the reward model said of a problem's traces, errors too, in the order of the traces."""
+        if not self._db.has_scores:
+            return []
+        rows = self._db.rows("SELECT * FROM scores WHERE problem = ? ORDER BY rowid", problem_id)
+        return sorted(((parse(row["trace"]), _scores(row)) for row in rows), key=lambda entry: entry[0])
+
     def problems(self) -> list[Problem]:
         """The run's problems in the suite's order."""
         return [_problem(row) for row in self._db.rows("SELECT * FROM problems ORDER BY position")]
@@ -200,7 +229,8 @@ class Store:
         yield "configuration " + json.dumps(self.manifest["configuration"], sort_keys=True)
         for outcome in self.outcomes():
             problem_id = outcome.problem.id
-            for table, key in _COMPARED.items():
+            scored = {"scores": "problem"} if self._db.has_scores else {}
+            for table, key in {**_COMPARED, **scored}.items():
                 for row in self._db.rows(f"SELECT * FROM {table} WHERE {key} = ? ORDER BY 2", problem_id):
                     values = {k: _shown(v) for k, v in zip(row.keys(), row, strict=True) if k not in _ENGINE_STATE}
                     yield f"{table} {json.dumps(values, sort_keys=True)}"
@@ -225,6 +255,14 @@ class Store:
             db.executemany(
                 "INSERT INTO problems (id, position, text, answer, metadata) VALUES (?, ?, ?, ?, ?)",
                 [(p.id, i, p.text, p.answer, to_json(p.metadata)) for i, p in enumerate(problems)],
+            )
+
+    def _check_weights(self, key: str, about: Mapping[str, Any]) -> None:
+        before, now = self.manifest.get(key, {}).get("model_digest"), about.get("model_digest")
+        if before and now and before != now:
+            raise UsageError(
+                f"{self.path} was begun with other weights of the same {_MODELS.get(key, 'model')} ({before[:12]}, now "
+                f"{now[:12]}); choose another --run, or bring the old weights back"
             )
 
     def _note(self, key: str, value: Any) -> None:
@@ -347,6 +385,11 @@ def _problem(row: sqlite3.Row) -> Problem:
 
 def _leaf(row: sqlite3.Row) -> Leaf:
     return Leaf(parse(row["trace"]), row["finish"], row["tokens"], row["answer"], _truth(row["correct"]), row["class"])
+
+
+def _scores(row: sqlite3.Row) -> StepScores:
+    steps = None if row["steps"] is None else tuple(json.loads(row["steps"]))
+    return StepScores(steps, row["tokens"], row["error"])
 
 
 def _truth(value: int | None) -> bool | None:

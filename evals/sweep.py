@@ -127,9 +127,9 @@ def choice(strategy: Strategy) -> Method | None:
             return Method("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
         case None | MajorityVote(tie="first" | "random"):
             return method("maj")
-        case BestBy(score=score) if score != REWARD_MODEL:
+        case BestBy(score=score) if not score.startswith(REWARD_MODEL):
             return method(f"best:{score}")
-        case WeightedVote(by=score) as vote if score != REWARD_MODEL:
+        case WeightedVote(by=score) as vote if not score.startswith(REWARD_MODEL):
             return Method(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
     return None
 

@@ -18,6 +18,7 @@ from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, Us
 from widthwise.core.part import Part
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.pruner import Verdict
+from widthwise.core.reward import RewardModel, Solution, StepScores
 from widthwise.core.session import Session
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
@@ -47,10 +48,13 @@ __all__ = [
     "Problem",
     "PromptTooLong",
     "Result",
+    "RewardModel",
     "SamplingParams",
     "Segment",
     "Session",
     "Single",
+    "Solution",
+    "StepScores",
     "StopWhenDecided",
     "Strategy",
     "Sweep",

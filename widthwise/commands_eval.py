@@ -13,6 +13,7 @@ from widthwise.core.backend import SamplingParams
 from widthwise.core.budget import Budget
 from widthwise.core.errors import UsageError
 from widthwise.display import summary_table
+from widthwise.engines import Scorers
 from widthwise.evaluation import Evaluation
 from widthwise.progress import progress
 
@@ -40,6 +41,8 @@ def evaluate_suite(
     data: Annotated[Path | None, _text("Take the problems from a JSONL, Parquet or run file.", "FILE")] = None,
     model: Annotated[str, _text("What samples; see `widthwise models`.", "MODEL")] = "reasoner",
     strategy: Annotated[str, _text(_STRATEGY, "STRATEGY")] = "best_of_n(n=16) | majority_vote()",
+    reward_model: Annotated[str | None, _text("What scores steps; named like a model.", "MODEL")] = None,
+    embedding_model: Annotated[str | None, _text("What compares texts; named like a model.", "MODEL")] = None,
     limit: Annotated[int | None, _count("Only the first N problems.", 1)] = None,
     budget_tokens: Annotated[int | None, _count("At most N sampled tokens a problem.")] = None,
     budget_sequential: Annotated[int | None, _count("At most N tokens one after the other a problem.")] = None,
@@ -57,6 +60,9 @@ def evaluate_suite(
     ] = None,
     backend_arg: Annotated[
         list[str] | None, _text("An argument of the backend; may be repeated.", "NAME=VALUE")
+    ] = None,
+    reward_arg: Annotated[
+        list[str] | None, _text("An argument of the reward model (format=...); may be repeated.", "NAME=VALUE")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
@@ -77,6 +83,7 @@ def evaluate_suite(
         seed=seed,
         backend_args=dict(map(backend_argument, backend_arg or [])),
         run=run,
+        scorers=Scorers(reward_model, dict(map(backend_argument, reward_arg or [])), embedding_model),
     )
     with progress(len(evaluation.suite.problems)) as meter:
         summary = asyncio.run(evaluation.run(concurrency=concurrency, listener=meter))

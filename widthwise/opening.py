@@ -7,11 +7,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from widthwise.core.backend import Backend
 from widthwise.core.composition import nearest
 from widthwise.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from widthwise.backends.embedded import EmbeddedBackend
+
+B = TypeVar("B", bound=Backend)
 
 BACKENDS = {
     "embedded": "embedded:FOLDER, or the name of a bundled model",
@@ -58,7 +63,7 @@ async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Back
     prefix, _, rest = full.partition(":")
     given = dict(args or {})
     if prefix == "embedded":
-        return _embedded(rest, given)
+        return embedded(rest, given)
     if prefix == "vllm":
         from widthwise.backends.vllm import VLLMBackend
 
@@ -71,7 +76,8 @@ async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Back
     return _made(HTTPBackend, prefix, given, full)
 
 
-def _embedded(name: str, given: Mapping[str, Any]) -> Backend:
+def embedded(name: str, given: Mapping[str, Any]) -> EmbeddedBackend:
+    """The embedded engine with the checkpoint of a folder, or with a bundled one."""
     from widthwise.backends.embedded import EmbeddedBackend
 
     return _made(EmbeddedBackend, "embedded", given, bundled_models().get(name, Path(name)))
@@ -98,7 +104,7 @@ def _replay_of(file: str, *, tokenizer: str | None = None) -> Backend:
     return ReplayBackend({r.problem.id: r for r in read_generations(file)}, name=name, tokenizer=cutter)
 
 
-def _made(make: Callable[..., Backend], prefix: str, given: Mapping[str, Any], *first: Any) -> Backend:
+def _made(make: Callable[..., B], prefix: str, given: Mapping[str, Any], *first: Any) -> B:
     """``make(*first, **given)``, an unknown argument answered with the valid ones."""
     parameters = list(inspect.signature(make).parameters.values())[len(first) :]
     valid = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]

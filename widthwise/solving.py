@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from widthwise.core.backend import Backend, SamplingParams
@@ -16,6 +15,7 @@ from widthwise.core.reward import RewardModel
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.session import Session, Setting
 from widthwise.core.strategy import Result, Strategy, as_strategy
+from widthwise.engines import Scorers, open_engines
 from widthwise.models.formats import BOXED, format_for
 from widthwise.parts import PARTS
 
@@ -30,15 +30,18 @@ def solve(
     budget: Budget | None = None,
     seed: int = 0,
     grader: Grader | None = None,
-    reward_model: RewardModel | None = None,
+    reward_model: str | RewardModel | None = None,
+    reward_args: Mapping[str, Any] | None = None,
+    embedding_model: str | None = None,
     backend_args: Mapping[str, Any] | None = None,
     **params: Any,
 ) -> Result:
     """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
 
     ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command line's text for one.
-    ``model`` is what ``--model`` takes, or an open backend. ``params`` are fields of ``SamplingParams``. Raises
-    ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had.
+    ``model`` is what ``--model`` takes, or an open backend; ``reward_model`` what ``--reward-model`` takes, or an
+    object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments). ``params`` are fields of
+    ``SamplingParams``. Raises ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had.
     """
     return run_sync(
         solve_async(
@@ -49,6 +52,8 @@ def solve(
             seed=seed,
             grader=grader,
             reward_model=reward_model,
+            reward_args=reward_args,
+            embedding_model=embedding_model,
             backend_args=backend_args,
             **params,
         )
@@ -63,33 +68,33 @@ async def solve_async(
     budget: Budget | None = None,
     seed: int = 0,
     grader: Grader | None = None,
-    reward_model: RewardModel | None = None,
+    reward_model: str | RewardModel | None = None,
+    reward_args: Mapping[str, Any] | None = None,
+    embedding_model: str | None = None,
     backend_args: Mapping[str, Any] | None = None,
     **params: Any,
 ) -> Result:
     """``solve`` for programs that are ``async`` themselves."""
     from widthwise.evals.grading import MathGrader
-    from widthwise.opening import open_backend
 
     chosen = as_any_strategy(strategy)
-    if isinstance(model, str):
-        backend = await open_backend(model, backend_args or {})
-        async with _closing(backend):
-            return await solve_async(
-                problem, chosen, backend, budget=budget, seed=seed, grader=grader, reward_model=reward_model, **params
-            )
+    engines = await open_engines(model, backend_args or {}, Scorers(reward_model, reward_args or {}, embedding_model))
     setting = Setting(
-        Scheduler(model),
+        Scheduler(engines.backend),
         grader or MathGrader(),
-        format_for(model.name),
+        format_for(engines.backend.name),
         params=SamplingParams().changed(**params),
         instruction=BOXED,
         seed=seed,
-        reward_model=reward_model,
+        reward_model=engines.reward_model,
+        embedder=engines.embedder,
     )
     asked = problem if isinstance(problem, Problem) else Problem("problem", problem)
-    session = Session(asked, setting, budget=budget or chosen.budget, pruners=chosen.pruners)
-    return await chosen.run(session)
+    try:
+        session = Session(asked, setting, budget=budget or chosen.budget, pruners=chosen.pruners)
+        return await chosen.run(session)
+    finally:
+        await engines.close()
 
 
 def as_any_strategy(strategy: Any) -> Strategy:
@@ -117,11 +122,3 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     if isinstance(done[0], BaseException):
         raise done[0]
     return done[0]
-
-
-@asynccontextmanager
-async def _closing(backend: Backend) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await backend.close()

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from widthwise.core.backend import SamplingParams
 from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
+from widthwise.core.reward import RewardModel
 from widthwise.core.strategy import Strategy
+from widthwise.engines import Scorers, open_engines
 from widthwise.evaluation import Evaluation
-from widthwise.opening import canonical, open_backend
+from widthwise.opening import canonical
 from widthwise.samplers.single import Single
 from widthwise.solving import as_any_strategy, run_sync
 
@@ -133,6 +135,7 @@ class Sweeping:
         limit: int | None = None,
         params: SamplingParams | None = None,
         backend_args: Mapping[str, Any] | None = None,
+        scorers: Scorers | None = None,
     ) -> None:
         from widthwise.evals.suites import load_suite
         from widthwise.evals.sweep import plan
@@ -143,6 +146,7 @@ class Sweeping:
         self._limit = limit
         self._params = params or SamplingParams()
         self._backend_args = dict(backend_args or {})
+        self._scorers = scorers or Scorers()
         self._suites = {name: load_suite(name, limit=limit) for name in suites}
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
@@ -159,6 +163,7 @@ class Sweeping:
             seed=task.seed,
             limit=self._limit,
             path=Path(),
+            scorers=self._scorers,
         )
         return replace(evaluation, path=self.folder / evaluation.default_path.name)
 
@@ -172,7 +177,7 @@ class Sweeping:
         unknown = [name for name in self._suites if name not in _Pace.of(self).tokens_per_sample]
         if not unknown:
             return
-        backend = await open_backend(self._model, self._backend_args)
+        engines = await open_engines(self._model, self._backend_args, Scorers())
         try:
             for name in unknown:
                 suite = replace(self._suites[name], problems=self._suites[name].problems[:problems])
@@ -180,10 +185,10 @@ class Sweeping:
                 with TemporaryDirectory() as folder:
                     evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
                     with evaluation.store() as store:
-                        await evaluation.work(store, backend, concurrency=problems, listener=_Deaf())
+                        await evaluation.work(store, engines, concurrency=problems, listener=_Deaf())
                     self.pilots[name] = _finished(evaluation.path)
         finally:
-            await backend.close()
+            await engines.close()
 
     def forecast(self) -> list[Forecast]:
         """What each run still has to do, as far as finished problems in the folder tell."""
@@ -210,16 +215,16 @@ class Sweeping:
         progress = Progress(self._shares())
         open_tasks = [task for task in self.plan.tasks if not self._is_done(task, progress)]
         if open_tasks:
-            backend = await open_backend(self._model, self._backend_args)
+            engines = await open_engines(self._model, self._backend_args, self._scorers)
             try:
                 for task in open_tasks:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = _Listener(task, progress, on_progress)
                     evaluation = self.evaluations[task]
                     with evaluation.store() as store:
-                        await evaluation.work(store, backend, concurrency=concurrency, listener=listener)
+                        await evaluation.work(store, engines, concurrency=concurrency, listener=listener)
             finally:
-                await backend.close()
+                await engines.close()
         return await asyncio.to_thread(self.collect)
 
     def _is_done(self, task: Task, progress: Progress) -> bool:
@@ -303,14 +308,17 @@ def sweep(
     limit: int | None = None,
     concurrency: int = 32,
     backend_args: Mapping[str, Any] | None = None,
+    reward_model: str | RewardModel | None = None,
+    reward_args: Mapping[str, Any] | None = None,
+    embedding_model: str | None = None,
     **params: Any,
 ) -> Sweep:
     """Measure ``strategies`` on ``suites`` at each of ``budgets`` per problem, and wait for it.
 
     Strategies are what ``solve`` takes. Samples are shared between budgets and strategies wherever that is valid (see
-    ``Sweep.plan.notes``). Runs are kept in ``folder``; the same call goes on where it was stopped. ``params`` are
-    fields of ``SamplingParams``. Raises ``UsageError`` for a grid that cannot be, ``BackendError`` where the model
-    cannot be had.
+    ``Sweep.plan.notes``). The models that judge are named as for ``solve``. Runs are kept in ``folder``; the same call
+    goes on where it was stopped. ``params`` are fields of ``SamplingParams``. Raises ``UsageError`` for a grid that
+    cannot be, ``BackendError`` where the model cannot be had.
     """
     sweeping = Sweeping(
         strategies,
@@ -323,5 +331,6 @@ def sweep(
         limit=limit,
         params=SamplingParams().changed(**params),
         backend_args=backend_args,
+        scorers=Scorers(reward_model, reward_args or {}, embedding_model),
     )
     return run_sync(sweeping.run(concurrency=concurrency))

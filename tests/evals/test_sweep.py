@@ -57,6 +57,7 @@ def test_budgets_and_aggregators_share_one_run() -> None:
         ("best_of_n(n=4) | first_valid()", "samples", "more than stored answers"),
         ("best_of_n(n=4) | budget(tokens=99) | majority_vote()", "samples", "budget of its own"),
         ("best_of_n(n=4) | best_by(score='reward_model')", "samples", "more than stored answers"),
+        ("best_of_n(n=4) | best_by(score='reward_model:min')", "samples", "more than stored answers"),
     ],
 )
 def test_what_depends_on_the_budget_runs_for_each(text: str, axis: str, why: str) -> None:

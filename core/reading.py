@@ -1,0 +1,70 @@
+"""The contract between reward and embedding models and the engines that run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from widthwise.core.backend import FloatArray, IntArray, Tokenizer, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One pass over a token sequence: what the model says at some of its positions.
+
+    ``ids`` are the whole sequence, ``int64 [length]``; ``positions`` rise. ``labels`` are the token ids whose
+    log-probabilities as the next token are wanted; without any, it is the outputs of the model's own head.
+    ``problem`` keeps a problem's readings on one server of a pool.
+    """
+
+    ids: IntArray
+    positions: tuple[int, ...]
+    labels: tuple[int, ...] = ()
+    problem: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.positions or self.positions[0] < 0 or self.positions[-1] >= len(self.ids):
+            raise ValueError(f"positions {self.positions} do not lie in {len(self.ids)} tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """``values`` ``float32 [positions, labels or classes]``, before any softmax over the labels; what it cost."""
+
+    values: FloatArray
+    usage: Usage
+
+
+class Reader(Protocol):
+    """An engine that reads. ``reuses_prefixes``: what it computed for a prefix it does not compute again.
+
+    ``read`` raises ``BackendError`` as ``Backend.generate`` does.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def reuses_prefixes(self) -> bool: ...
+
+    async def read(self, reading: Reading) -> Read: ...
+
+    def describe(self) -> Mapping[str, Any]: ...
+
+    async def close(self) -> None: ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of unit length, near for texts of like meaning.
+
+    ``embed`` gives ``float32 [texts, dimensions]`` and the number of tokens it read; it raises ``BackendError``.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def embed(self, texts: Sequence[str]) -> tuple[FloatArray, int]: ...

@@ -1,0 +1,232 @@
+"""Reading on servers: vLLM's own, and ones that answer nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.backends.conformance import Subject
+from tests.backends.heads import expected_outputs, write_qwen_prm
+from tests.backends.servers import MODEL, need_vllm, vllm_server
+from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.http_json import JSONClient, open_session
+from widthwise.backends.http_labels import read_labels
+from widthwise.backends.http_pool import Pool
+from widthwise.backends.http_pooling import HTTPPooling
+from widthwise.backends.loop_thread import LoopThread
+from widthwise.core.errors import BackendError, UsageError
+from widthwise.core.language_reward import LanguageRewardModel
+from widthwise.core.problem import Problem
+from widthwise.core.reading import Reading
+from widthwise.core.reward import Solution
+from widthwise.core.reward_format import RewardFormat
+from widthwise.core.scheduler import Retry
+
+IDS = np.random.default_rng(2).integers(5, 440, 200)
+PROBLEM = Problem("p", "Compute 17 + 5.")
+CLASSES = RewardFormat("classes", tag="\n\n", reads="classes")
+
+
+# -- vLLM's server ---------------------------------------------------------------------------------------------
+
+
+async def test_labels_from_a_completions_server(http_subject: Subject) -> None:
+    reading = Reading(IDS, (60, 199), (359, 361))
+    read = await http_subject.backend.read(reading)  # type: ignore[attr-defined]
+    embedded = EmbeddedBackend(MODEL)
+    wanted = await embedded.read(reading)
+    await embedded.close()
+    assert np.abs(np.diff(read.values, axis=1) - np.diff(wanted.values, axis=1)).max() < 0.3
+    assert read.usage.prompt_cached > 0
+
+
+@pytest.fixture(scope="module")
+def prm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    need_vllm()
+    folder = tmp_path_factory.mktemp("prm")
+    pooler = json.dumps({"task": "token_classify", "tok_pooling_type": "ALL"})
+    options = ["--runner", "pooling", "--pooler-config", pooler, "--no-enable-prefix-caching", "--dtype", "float32"]
+    with vllm_server(folder / "server.log", write_qwen_prm(folder / "prm"), *options) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def embedding_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    need_vllm()
+    options = ["--runner", "pooling", "--convert", "embed"]
+    with vllm_server(tmp_path_factory.mktemp("embed") / "server.log", MODEL, *options) as url:
+        yield url
+
+
+async def test_the_head_of_a_served_reward_model(prm_url: str) -> None:
+    reader = await asyncio.to_thread(HTTPPooling, prm_url)
+    wanted = await asyncio.to_thread(expected_outputs, IDS)
+    read = await reader.read(Reading(IDS, (7, 60, 199)))
+    assert np.abs(read.values - wanted[[7, 60, 199]]).max() < 0.01
+    model = LanguageRewardModel(reader, CLASSES)
+    steps = ("17 + 5 = 22", "\\boxed{22}")
+    scores = await model.score(PROBLEM, [Solution(steps), Solution(steps[:1]), Solution(("1 + " * 2000,))])
+    assert scores[0].steps is not None
+    assert scores[1].steps is not None
+    assert scores[0].steps[0] == pytest.approx(scores[1].steps[0], abs=1e-4)
+    assert scores[2].steps is None
+    await model.close()
+
+
+async def test_served_embeddings(embedding_url: str) -> None:
+    model = await asyncio.to_thread(HTTPPooling, embedding_url)
+    texts = [f"{n} + 5 = {n + 5}" for n in range(150)]
+    rows, tokens = await model.embed(texts)
+    assert rows.shape == (150, 128)
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-4)
+    assert tokens > 150 * 5
+    alone, _ = await model.embed([texts[100]])
+    assert float(alone[0] @ rows[100]) == pytest.approx(1, abs=1e-3)
+    await model.close()
+
+
+# -- servers that answer nonsense ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def answering(answer: Any, status: int = 200) -> AsyncIterator[str]:
+    """A server with one model that gives ``answer`` (a value, or a function of the request's body) to everything."""
+
+    async def serve(request: web.Request) -> web.Response:
+        said = answer(await request.json()) if callable(answer) else answer
+        if isinstance(said, str):
+            return web.Response(text=said, status=status)
+        return web.json_response(said, status=status)
+
+    async def models(_: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "m", "root": str(MODEL)}]})
+
+    app = web.Application()
+    app.router.add_get("/v1/models", models)
+    app.router.add_post("/{path:.*}", serve)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ({"data": [{"data": [[0.0, 1.0]]}]}, "1 outputs for"),
+        ({"data": []}, "something else"),
+        ({"data": [{"data": []}]}, "0 outputs for"),
+        ({"data": [{"data": [["a"]]}]}, "something else"),
+        ({"error": "?"}, "something else"),
+        ([1, 2], "no JSON object"),
+        ("<html>", "not JSON"),
+    ],
+)
+async def test_a_reward_server_that_answers_nonsense(answer: Any, complaint: str) -> None:
+    async with answering(answer) as url:
+        reader = await asyncio.to_thread(HTTPPooling, url)
+        model = LanguageRewardModel(reader, CLASSES, retry=Retry(attempts=2, first_delay=0.01))
+        (scores,) = await model.score(PROBLEM, [Solution(("a", "b"))])
+        assert scores.steps is None
+        assert complaint in str(scores.error)
+        await model.close()
+
+
+async def test_a_reward_server_with_nan_gives_nan_for_the_session_to_refuse() -> None:
+    async with answering(
+        lambda body: json.dumps({"data": [{"data": [[float("nan")] * 2 for _ in body["input"]]}]})
+    ) as url:
+        reader = await asyncio.to_thread(HTTPPooling, url)
+        (scores,) = await LanguageRewardModel(reader, CLASSES).score(PROBLEM, [Solution(("a", "b"))])
+        assert "NaN" in str(scores.checked(2).error)
+        await reader.close()
+
+
+async def test_a_busy_server_is_asked_again() -> None:
+    calls: list[Any] = []
+
+    def sometimes(body: Any) -> Any:
+        calls.append(body)
+        if len(calls) < 3:
+            raise web.HTTPServiceUnavailable
+        return {"data": [{"data": [[0.0, 1.0] for _ in body["input"]]}]}
+
+    async with answering(sometimes) as url:
+        reader = await asyncio.to_thread(HTTPPooling, url)
+        model = LanguageRewardModel(reader, CLASSES, retry=Retry(first_delay=0.01))
+        (scores,) = await model.score(PROBLEM, [Solution(("a", "b"))])
+        assert scores.steps == pytest.approx([1 / (1 + np.exp(-1))] * 2)
+        assert len(calls) == 3
+        await model.close()
+
+
+async def test_a_silent_server_runs_into_the_time_limit() -> None:
+    async def wait(_: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async def models(_: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "m", "root": str(MODEL)}]})
+
+    app = web.Application()
+    app.router.add_get("/v1/models", models)
+    app.router.add_post("/pooling", wait)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        reader = await asyncio.to_thread(HTTPPooling, url, timeout=0.2)
+        with pytest.raises(BackendError, match=r"sent nothing for 0\.2 seconds"):
+            await reader.read(Reading(IDS, (5,)))
+        await reader.close()
+
+
+async def test_no_server_and_another_model() -> None:
+    with pytest.raises(BackendError, match="no server answers"):
+        await asyncio.to_thread(HTTPPooling, "http://127.0.0.1:9", connect_timeout=0.5)
+    async with answering({}) as url:
+        with pytest.raises(UsageError, match="does not serve 'other'; it serves m"):
+            await asyncio.to_thread(HTTPPooling, url, "other")
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ({"data": [{"index": 0, "embedding": [1.0, 2.0]}]}, "no vector for each of 2 texts"),
+        ({"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}]}, "something else"),
+        ({"nothing": 1}, "something else"),
+    ],
+)
+async def test_an_embedding_server_that_answers_nonsense(answer: Any, complaint: str) -> None:
+    async with answering(answer) as url:
+        model = await asyncio.to_thread(HTTPPooling, url)
+        with pytest.raises(BackendError, match=complaint):
+            await model.embed(["a", "b"])
+        await model.close()
+
+
+def completion(token: str, logprob: float) -> Any:
+    return {"choices": [{"text": "+", "logprobs": {"tokens": [token], "token_logprobs": [logprob]}}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (lambda body: completion(f"token_id:{body['allowed_token_ids'][0]}", 0.0), "--logprobs-mode raw_logprobs"),
+        (completion("token_id:9", -1.0), "other tokens than it is allowed to"),
+        ({"choices": [{"text": "+"}]}, "has no log-probabilities"),
+    ],
+)
+async def test_a_completions_server_that_cannot_score(answer: Any, complaint: str) -> None:
+    thread = LoopThread("test")
+    async with answering(answer) as url:
+        session = await asyncio.to_thread(thread.call, open_session(5.0))
+        client = JSONClient(thread, session, Pool([f"{url}/v1"]), limit=5.0)
+        with pytest.raises(BackendError, match=complaint):
+            await read_labels(client, "m", Reading(IDS, (5,), (359, 361)))
+        await asyncio.to_thread(thread.call, session.close())
+    await asyncio.to_thread(thread.stop)
