@@ -20,8 +20,9 @@ class PromptFormat:
 
     ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``).
     ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
-    outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``. Names
-    that begin with "each_" are not questions but the form of one item in a list of them (see ``listed``).
+    outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``; ``{task}`` is
+    the problem, or the question about it that a strategy's worker was given (see ``Session.at``). Names that begin
+    with "each_" are not questions but the form of one item in a list of them (see ``listed``).
     ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
     ``thinking_end`` stands between a trace's thinking and what it says to the reader.
     """
@@ -43,7 +44,7 @@ class PromptFormat:
 
         Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
         """
-        known = {"problem": problem.text, "instruction": instruction} | fields
+        known = {"problem": problem.text, "task": problem.text, "instruction": instruction, **fields}
         return self._conversation(filled(self._prompt(name), **known))
 
     def listed(self, name: str, texts: Sequence[str]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from widthwise.core.reward import RewardModel, StepScores
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
 from widthwise.core.verdict import choice, concluded, verdict
+
+T = TypeVar("T")
 
 CHUNK = 16
 """Tokens a delta may hold where nothing needs to look at every single one."""
@@ -80,6 +83,8 @@ class Session:
         self._draws: set[Draw] = set()
         self._judged: set[TraceId] = set()
         self._answers: dict[Trace, str | None] = {}
+        self._questions: dict[TraceId, tuple[str, Mapping[str, str]]] = {}
+        self._place: TraceId = ()
         self._began = time.monotonic()
         self.root = self.prompt(setting.format.messages(problem, setting.instruction))
 
@@ -146,20 +151,69 @@ class Session:
         ids = np.array(self._tokenizer.chat(messages), np.int64)
         sequential = max((t.sequential for t in after), default=0)
         text = self._tokenizer.decode(ids)
-        return self._keep(Trace(self._next_id(()), Segment("prompt", ids, text), None, sequential))
+        return self._keep(Trace(self._next_id(self._place), Segment("prompt", ids, text), None, sequential))
 
     def ask(self, question: str, *, after: Sequence[Trace] = (), **fields: str) -> Trace:
         """Begin a new tree of traces from a question of the model's prompt format (``refine``, ``verify`` ...).
 
-        ``fields`` fill the question's places; the problem and the suite's instruction are filled in here.
-        Raises ``UsageError`` if the format has no such question or a place stays empty.
+        ``fields`` fill the question's places; the problem, the task (see ``at``) and the suite's instruction are
+        filled in here. Raises ``UsageError`` if the format has no such question or a place stays empty.
         """
         setting = self._setting
-        return self.prompt(setting.format.question(question, self.problem, setting.instruction, fields), after=after)
+        filled = {"task": self._task, **fields}
+        trace = self.prompt(setting.format.question(question, self.problem, setting.instruction, filled), after=after)
+        self._questions[trace.id] = (question, filled)
+        return trace
 
     def listed(self, name: str, texts: Sequence[str]) -> str:
         """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
         return self._setting.format.listed(name, texts)
+
+    def at(self, trace: Trace, *, pruners: Sequence[Pruner] = ()) -> Session:
+        """A view of this session with ``trace`` as its root: what one sampler hands to another that works for it.
+
+        Problem, budget and ledger are shared. The view has a part of the tree to itself (its ``leaves``, its seeds),
+        so what workers side by side make does not depend on who was first. Where ``trace`` stands behind a question
+        (``refine`` ...), that question is the view's task: whoever asks for threads or outlines there has them made
+        for the task and not for the bare problem. ``pruners`` come on top of the session's own.
+        """
+        view = copy(self)
+        view._place = self._next_id(self._place)
+        view.root = self.append(trace, "")
+        view.pruners = (*self.pruners, *pruners)
+        return view
+
+    async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """The results of works that do not need each other, in order; the first error ends all of them.
+
+        They advance side by side. Where a deterministic backend meets a limit on tokens or samples they go one after
+        the other: who spends the last of what they share must not be a matter of timing.
+        """
+        shared = self.budget.tokens is not None or self.budget.samples is not None
+        if shared and self._setting.scheduler.backend.capabilities.deterministic:
+            try:
+                return [await work for work in works]
+            finally:
+                for work in works:
+                    work.close()
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def _task(self) -> str:
+        """What is to be solved at the root: the question it stands behind, the problem where that is none."""
+        beginning = self.root
+        while beginning.parent is not None:
+            beginning = beginning.parent
+        if beginning.id not in self._questions:
+            return self.problem.text
+        question, fields = self._questions[beginning.id]
+        return self._setting.format.question(question, self.problem, "", fields)[-1]["content"]
 
     # -- judging traces ------------------------------------------------------------------------------------
 
@@ -184,6 +238,11 @@ class Session:
     def solution(self, trace: Trace) -> str:
         """What ``trace`` says, as a reader is to see it: without its thinking and the end-of-sequence token."""
         return concluded(self._ended(trace), self._setting.format.thinking_end)
+
+    def ending(self, text: str, tokens: int) -> str:
+        """The last ``tokens`` tokens of ``text``; all of it where it is no longer."""
+        ids = self._tokenizer.encode(text)
+        return text if len(ids) <= tokens else self._tokenizer.decode(ids[len(ids) - tokens :])
 
     def verdict(self, trace: Trace) -> float | None:
         """The probability of "right" with which a judge's reply ends; None where it ends with no verdict.
@@ -217,7 +276,7 @@ class Session:
 
     def seed(self, *place: int | str) -> int:
         """A seed for a strategy's own randomness, derived from the run's seed and ``place``."""
-        return seeds.derive(self._setting.seed, self.problem.id, place)
+        return seeds.derive(self._setting.seed, self.problem.id, (*self._place, *place))
 
     @property
     def max_logprobs(self) -> int:
@@ -243,7 +302,13 @@ class Session:
 
     @property
     def _sampled(self) -> list[Trace]:
-        return [t for _, t in sorted(self.traces.items()) if t.segment.origin == "sampled"]
+        """Sampled traces in order of their ids; of a view, those in its part of the tree."""
+        mine = (self._place, self.root.id) if self._place else ((),)
+        return [
+            trace
+            for trace_id, trace in sorted(self.traces.items())
+            if trace.segment.origin == "sampled" and any(trace_id[: len(place)] == place for place in mine)
+        ]
 
     async def settle(self) -> None:
         """Abort what is still in flight and close the ledger's account of time."""
