@@ -61,8 +61,8 @@ class Talker(Scripted):
         return [prompt for prompt in dict.fromkeys(self.asked) if prompt.startswith(word)]
 
 
-def talk(reply: Reply | Talker, *, seed: int = 0, **options: Any) -> Session:
+def talk(reply: Reply | Talker, *, seed: int = 0, format: PromptFormat = FORMAT, **options: Any) -> Session:
     """A session on one small problem with a talker."""
     backend = reply if isinstance(reply, Talker) else Talker(reply)
-    setting = Setting(Scheduler(backend), PlainGrader(), FORMAT, params=SamplingParams(), seed=seed)
+    setting = Setting(Scheduler(backend), PlainGrader(), format, params=SamplingParams(), seed=seed)
     return Session(Problem("p1", "1+1?", "2"), setting, **options)
