@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from tests.samplers.talker import Talker, talk
 from widthwise import BestOfN, Budget, MajorityVote, ParallelDistillRefine, Strategy, UsageError
 from widthwise.core.errors import BackendError
+from widthwise.core.part import Part
+from widthwise.core.pruner import Verdict
 from widthwise.core.session import Session
 from widthwise.core.trace import Trace
 from widthwise.samplers.preference import best
@@ -160,12 +164,22 @@ async def test_notes_that_fail_leave_the_next_round_the_bare_problem() -> None:
     assert len(drafts) == 2
 
 
+@dataclass(frozen=True)
+class CutLong(Part):
+    """Stops what has grown to ten tokens."""
+
+    every: int = 2
+
+    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+        return Verdict(stop=frozenset(t.id for t in live if t.tokens >= 10))
+
+
 async def test_pruned_and_empty_drafts_are_not_shown() -> None:
-    backend = Talker(lambda p, i: "" if p == "1+1?" and i % 2 else plain(p, i))
-    session = talk(backend)
-    await ParallelDistillRefine((4, 1), distill="random_k")(session)
+    backend = Talker(lambda p, i: ["", "short = 1", "very very long = 2"][i % 3] if p == "1+1?" else "= 2")
+    session = talk(backend, pruners=[CutLong()])
+    await ParallelDistillRefine((3, 1), distill="random_k")(session)
     [refine] = backend.begun("refine")
-    assert shown(refine) == ["a = 0", "aaa = 2"]
+    assert shown(refine) == ["short = 1"]
 
 
 @pytest.mark.parametrize("limit", range(1, 90, 4))
