@@ -174,5 +174,6 @@ def test_composed_strategies_are_text_too() -> None:
     strategy = parse_strategy(text, PARTS)
     assert parse_strategy(str(strategy), PARTS) == strategy
     assert str(strategy.sampler).count("best_of_n(n=2)") == 1
+    assert "worker=tests.samplers.test_workers:with_helpers" in str(Outlined(worker=with_helpers))
     with pytest.raises(UsageError, match="cannot stand at the beginning"):
         parse_strategy("outlined(worker=majority_vote())", PARTS)
