@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,4 +44,11 @@ def _arguments(part: Part) -> list[str]:
     if not is_dataclass(part):
         return []
     values = {field.name: getattr(part, field.name) for field in fields(part)}
-    return [f"{name}={v if isinstance(v, Part) else repr(v)}" for name, v in values.items() if v is not None]
+    return [f"{name}={_spelled(value)}" for name, value in values.items() if value is not None]
+
+
+def _spelled(value: Any) -> str:
+    """A part as the command line writes it, a function by its import path, anything else as a literal."""
+    if isinstance(value, Part):
+        return str(value)
+    return f"{value.__module__}:{value.__qualname__}" if isfunction(value) else repr(value)

@@ -20,9 +20,11 @@ class PromptFormat:
 
     ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``).
     ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
-    outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``. Names
-    that begin with "each_" are not questions but the form of one item in a list of them (see ``listed``).
-    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind.
+    outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``; ``{task}`` is
+    the problem, or the question about it that a strategy's worker was given (see ``Session.at``). Names that begin
+    with "each_" are not questions but the form of one item in a list of them (see ``listed``).
+    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
+    ``thinking_end`` stands between a trace's thinking and what it says to the reader.
     """
 
     name: str
@@ -31,6 +33,7 @@ class PromptFormat:
     step_separator: str = "\n\n"
     prompts: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[str, str] = ("yes", "no")
+    thinking_end: str = "</think>"
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
@@ -41,7 +44,7 @@ class PromptFormat:
 
         Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
         """
-        known = {"problem": problem.text, "instruction": instruction} | fields
+        known = {"problem": problem.text, "task": problem.text, "instruction": instruction, **fields}
         return self._conversation(filled(self._prompt(name), **known))
 
     def listed(self, name: str, texts: Sequence[str]) -> str:

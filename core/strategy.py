@@ -13,7 +13,7 @@ from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.part import Part
 from widthwise.core.pruner import Pruner
 from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.trace import Trace, TraceId
 
 Outcome = Answer | Sequence[Trace] | str | None
 """What a sampler may return: traces to aggregate, or already an answer (or its text)."""
@@ -35,8 +35,9 @@ class Aggregator(Protocol):
 class Result:
     """What a strategy made of one problem.
 
-    ``traces`` are the leaves of the tree, pruned and cut ones included. ``errors`` are the sentences of requests
-    that failed for good, those to the reward model among them.
+    ``traces`` are the leaves of the tree, pruned and cut ones included; ``judgements`` are the replies of judges.
+    ``errors`` are the sentences of requests that failed for good, those to the reward model among them, but not those
+    to judges: a strategy goes on without them.
     """
 
     answer: str | None
@@ -44,6 +45,7 @@ class Result:
     ledger: Ledger
     election: Answer
     errors: tuple[str, ...] = ()
+    judgements: tuple[Trace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,22 @@ class Strategy(Part):
     async def run(self, session: Session) -> Result:
         """Work on the session's problem; a budget that runs out ends the sampling, not the strategy."""
         try:
-            try:
-                outcome = await self.sampler(session)
-            except BudgetReached:
-                outcome = session.leaves
-            election = await self._settle(session, outcome)
+            election = await self.answer(session)
         finally:
             await session.settle()
         leaves = tuple(session.leaves)
         failed = [str(t.segment.reason) for t in leaves if t.finish == "error"]
         unscored = [scores.error for scores in session.scores.values() if scores.error]
-        return Result(election.text, leaves, session.ledger, election, (*failed, *unscored))
+        judgements = tuple(session.judgements)
+        return Result(election.text, leaves, session.ledger, election, (*failed, *unscored), judgements)
+
+    async def answer(self, session: Session) -> Answer:
+        """Sample and settle on an answer, in a session (or a view of one) that goes on afterwards."""
+        try:
+            outcome = await self.sampler(session)
+        except BudgetReached:
+            outcome = session.leaves
+        return await self._settle(session, outcome)
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:
         if isinstance(outcome, Answer):
@@ -88,6 +95,36 @@ class Strategy(Part):
     def __str__(self) -> str:
         parts = [self.sampler, *self.pruners, self.budget, self.aggregator]
         return " | ".join(spelled(part) for part in parts if part is not None)
+
+
+async def delegate(session: Session, worker: Any, roots: Sequence[Trace]) -> list[Trace | None]:
+    """One trace for each of ``roots`` (one root may stand there several times), in their order.
+
+    ``worker`` is a sampler or a strategy without a budget, which works at each root by itself and settles on the
+    trace that represents its answer, on the last one where none states an answer. None draws a plain sample of each
+    root, all in one draw. A root has None where nothing was written before the budget was used up. Raises
+    ``BudgetReached`` where that holds for all.
+    """
+    if worker is None:
+        drawn: dict[TraceId, list[Trace]] = {}
+        for trace in await session.sample(roots):
+            drawn.setdefault(trace.id[:-1], []).append(trace)
+        return [drawn[root.id].pop(0) if drawn.get(root.id) else None for root in roots]
+    strategy = as_worker(worker)
+    views = [session.at(root, pruners=strategy.pruners) for root in roots]
+    answers = await session.together([strategy.answer(view) for view in views])
+    traces = [a.trace or next(reversed(view.leaves), None) for a, view in zip(answers, views, strict=True)]
+    if not any(traces):
+        raise BudgetReached("the budget is used up")
+    return traces
+
+
+def as_worker(part: Any) -> Strategy:
+    """What may work for another sampler; raises ``UsageError`` for anything else."""
+    strategy = as_strategy(part)
+    if strategy.budget is not None:
+        raise UsageError(f"the worker {strategy} has a budget of its own; limits stand behind the whole strategy")
+    return strategy
 
 
 def compose(left: Any, right: Any) -> Strategy:

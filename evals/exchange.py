@@ -120,7 +120,7 @@ def _sample(trace: Trace, leaf: Leaf, ends: Ends) -> Sample:
         token_ids=np.concatenate([n.segment.token_ids for n in nodes]) if tokens_known and nodes else None,
         token_ends=_joined_ends(nodes, ends),
         stats=_joined_stats([n.segment for n in nodes]) if tokens_known else None,
-        path=(*_foreign_prompt(trace), *map(_path_entry, nodes)) if is_ours else (),
+        path=(*_foreign_prompt(trace, trace.id[: -len(nodes)]), *map(_path_entry, nodes)) if is_ours else (),
         metadata=trace.metadata,
     )
 
@@ -134,9 +134,9 @@ def _behind_prompt(trace: Trace) -> list[Trace]:
     return nodes[::-1]
 
 
-def _foreign_prompt(trace: Trace) -> Iterator[dict[str, Any]]:
-    """The prompt of a trace that grew from another one than the problem's own, which the row has."""
-    prompt, root = trace.path[0], trace.id[:1]
+def _foreign_prompt(trace: Trace, root: TraceId) -> Iterator[dict[str, Any]]:
+    """The prompt ``root`` of a trace, if it is another one than the problem's own, which the row has."""
+    prompt = trace.path[0]
     if root != (0,):
         yield {"trace": name(root), "origin": "prompt", "text": prompt.text, "token_ids": prompt.token_ids.tolist()}
 

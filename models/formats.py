@@ -30,12 +30,12 @@ CHAT_PROMPTS = {
         "Answer with their numbers only, as a JSON list such as [2, 1]."
     ),
     "outlines": (
-        "{problem}\n\nPropose {count} different ways to begin with this problem. Write each on a line of its own, "
+        "{task}\n\nPropose {count} different ways to begin with this problem. Write each on a line of its own, "
         "numbered 1., 2. and so on, in one sentence that gives no results."
     ),
-    "outline": "{problem}\n\nSolve it in this way: {outline}\n\n{instruction}",
+    "outline": "{task}\n\nSolve it in this way: {outline}\n\n{instruction}",
     "threads": (
-        "{problem}\n\n{instruction}\n\nWhere parts of the work do not depend on each other, you may have them done "
+        "{task}\n\n{instruction}\n\nWhere parts of the work do not depend on each other, you may have them done "
         "at once by up to {width} helpers. To do so write <Parallel>, then between <Outlines> and </Outlines> one "
         "line <Outline>n: what helper n shall find</Outline> per helper, numbered from 1, and stop. You will then see "
         "what each has found, and go on from there."
@@ -64,16 +64,18 @@ REASONER_PROMPTS = {
     "refine": "{problem}{drafts}<refine>",
     "summarise": "{problem}{drafts}<Summary>",
     "refine_summary": "{problem}<Summary>{summary}<refine>",
-    "outlines": "{problem}<Outlines>{count}",
-    "outline": "{problem}<Outline>{outline}",
-    "threads": "{problem}<spawn>{width}",
-    "search": "{problem}<search>{order}",
+    "outlines": "{task}<Outlines>{count}",
+    "outline": "{task}<Outline>{outline}",
+    "threads": "{task}<spawn>{width}",
+    "search": "{task}<search>{order}",
     "same_answer": "{problem}<draft>{first}<draft>{second}<judge>",
     "verify": "{problem}<draft>{draft}<verify>",
 }
 """Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""
 
-REASONER = PromptFormat("reasoner", template="{problem}", prompts=REASONER_PROMPTS, verdicts=("+", "-"))
+REASONER = PromptFormat(
+    "reasoner", template="{problem}", prompts=REASONER_PROMPTS, verdicts=("+", "-"), thinking_end="</Parallel>"
+)
 """The bundled micro reasoner: trained on the bare problem text."""
 
 QWEN_MATH = PromptFormat("qwen-math", system=BOXED, template="{problem}", prompts=CHAT_PROMPTS)

@@ -25,6 +25,10 @@ from widthwise.core.trace import Segment, Trace
 from widthwise.measuring import curve
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.outlined import Outlined
+from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
+from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
+from widthwise.samplers.sequential_refinement import SequentialRefinement
 from widthwise.samplers.single import Single
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import Sweep, sweep
@@ -44,13 +48,17 @@ __all__ = [
     "Grader",
     "Ledger",
     "MajorityVote",
+    "Outlined",
+    "ParallelDistillRefine",
     "Part",
     "Problem",
     "PromptTooLong",
+    "RecursiveSelfAggregation",
     "Result",
     "RewardModel",
     "SamplingParams",
     "Segment",
+    "SequentialRefinement",
     "Session",
     "Single",
     "Solution",

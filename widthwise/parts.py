@@ -10,9 +10,20 @@ from widthwise.core.budget import Budget
 from widthwise.core.part import Part, spelling
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.outlined import Outlined
+from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
+from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
+from widthwise.samplers.sequential_refinement import SequentialRefinement
 from widthwise.samplers.single import Single
 
-SAMPLERS: tuple[type[Part], ...] = (Single, BestOfN)
+SAMPLERS: tuple[type[Part], ...] = (
+    Single,
+    BestOfN,
+    ParallelDistillRefine,
+    SequentialRefinement,
+    RecursiveSelfAggregation,
+    Outlined,
+)
 PRUNERS: tuple[type[Part], ...] = (StopWhenDecided,)
 AGGREGATORS: tuple[type[Part], ...] = (MajorityVote, WeightedVote, BestBy, FirstValid)
 

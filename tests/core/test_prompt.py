@@ -42,3 +42,9 @@ def test_the_users_own_prompts_replace_those_of_the_family():
 
 def test_a_place_is_a_word_of_small_letters():
     assert filled("\\frac{1}{2} {X} {a_b}", a_b="!") == "\\frac{1}{2} {X} !"
+
+
+def test_the_task_is_the_problem_unless_somebody_says_otherwise():
+    plain = PromptFormat("plain", prompts={"threads": "{task} | {problem}"})
+    assert plain.question("threads", PROBLEM, "", {})[0]["content"] == f"{PROBLEM.text} | {PROBLEM.text}"
+    assert plain.question("threads", PROBLEM, "", {"task": "T"})[0]["content"] == f"T | {PROBLEM.text}"

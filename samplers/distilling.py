@@ -1,0 +1,75 @@
+"""Distilling: from a round of drafts to the workspaces in which the next round is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+from widthwise.samplers.preference import SELF, VERIFY, best, opinions
+from widthwise.samplers.workspace import readable, refining, texts
+
+Operator = Literal["summary", "top_k", "per_sample", "random_k"]
+
+_WORDS_PER_TOKEN = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Distilling:
+    """The operators of Madaan et al. (arXiv 2510.01123); the arguments are explained at parallel-distill-refine."""
+
+    operator: Operator
+    k: int
+    by: str
+    tokens: int
+
+    def __post_init__(self) -> None:
+        if self.operator not in get_args(Operator):
+            raise ValueError(f"distill must be one of {', '.join(get_args(Operator))}, not {self.operator!r}")
+        if self.operator == "per_sample" and self.by not in (SELF, VERIFY):
+            raise ValueError(f"distill='per_sample' asks the model anew for each draft: by={self.by!r} cannot")
+        if self.k < 1 or self.tokens < self.k:
+            raise ValueError("k must be at least 1 and workspace_tokens at least k")
+
+    async def __call__(self, session: Session, drafts: Sequence[Trace], width: int, number: int) -> list[Trace]:
+        """The prompts of the ``width`` drafts of round ``number``; equal workspaces are one prompt."""
+        if self.operator == "summary":
+            return [await self._noted(session, drafts)] * width
+        choices, judges = await self._choices(session, drafts, width, number)
+        shown = {
+            choice: refining(session, [drafts[i] for i in choice], self.tokens, [*drafts, *judges])
+            for choice in dict.fromkeys(choices)
+        }
+        return [shown[choice] for choice in choices]
+
+    async def _noted(self, session: Session, drafts: Sequence[Trace]) -> Trace:
+        """The problem with notes that one call made of the drafts; without, where that call brought nothing."""
+        listed = session.listed("draft", texts(session, drafts, self.tokens))
+        limit = str(max(1, int(self.tokens * _WORDS_PER_TOKEN)))
+        question = session.ask("summarise", drafts=listed, limit=limit, after=drafts)
+        notes = readable(session, await session.sample(question, judging=True))
+        if not notes:
+            return session.root
+        [summary] = texts(session, notes, self.tokens)
+        return session.ask("refine_summary", summary=summary.strip(), after=notes)
+
+    async def _choices(
+        self, session: Session, drafts: Sequence[Trace], width: int, number: int
+    ) -> tuple[list[tuple[int, ...]], list[Trace]]:
+        """The indices of the drafts that each of the next ones will see, and the judges that were asked."""
+        if len(drafts) <= self.k:
+            return [tuple(range(len(drafts)))] * width, []
+        if self.operator == "random_k":
+            chance = np.random.default_rng(session.seed("random_k", number))
+            drawn = [chance.choice(len(drafts), self.k, replace=False).tolist() for _ in range(width)]
+            return [tuple(sorted(choice)) for choice in drawn], []
+        told = texts(session, drafts, self.tokens // self.k)
+        times = width if self.operator == "per_sample" else 1
+        scores, judges = await opinions(session, drafts, told, self.by, self.k, times)
+        seeds = [session.seed("best", number, time) for time in range(times)]
+        chosen = [best(one, self.k, seed) for one, seed in zip(scores, seeds, strict=True)]
+        return chosen * (width // times), judges

@@ -1,0 +1,41 @@
+"""Outline-guided exploration: different plans first, then one solution under each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.part import Part
+from widthwise.core.reply import outlines
+from widthwise.core.session import Session
+from widthwise.core.strategy import as_worker, delegate
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class Outlined(Part):
+    """``n`` solutions, each under an outline of its own; the outlines are written in one pass, unlike each other.
+
+    Guo et al., "OPE: Outline-Guided Path Exploration" (arXiv 2602.08344). ``free`` of the solutions are plain
+    samples, a control, and so is each for which no different outline was given: there are always ``n``.
+    ``worker`` writes the solutions: any sampler or strategy; None samples.
+    """
+
+    n: int = 8
+    free: int = 0
+    worker: Any = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.free < self.n:
+            raise ValueError(f"n must be at least 1 and free below n, not n={self.n}, free={self.free}")
+        if self.worker is not None:
+            as_worker(self.worker)
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        wanted = self.n - self.free
+        question = session.ask("outlines", count=str(wanted))
+        replies = await session.sample(question, judging=True)
+        proposed = [outline for reply in replies for outline in outlines(session.solution(reply), wanted)]
+        roots = [session.ask("outline", outline=outline, after=replies) for outline in proposed]
+        roots += [session.root] * (self.n - len(roots))
+        return [trace for trace in await delegate(session, self.worker, roots) if trace is not None]

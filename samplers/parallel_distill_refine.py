@@ -1,0 +1,84 @@
+"""Parallel-distill-refine: rounds of drafts, each written with the essence of the round before in view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.strategy import as_worker, delegate
+from widthwise.core.trace import Trace
+from widthwise.samplers.distilling import Distilling, Operator
+from widthwise.samplers.workspace import readable
+
+
+@dataclass(frozen=True)
+class ParallelDistillRefine(Part):
+    """Drafts in parallel, distilled into a small workspace, from which the next round is drafted anew.
+
+    Madaan et al., "Rethinking Thinking Tokens" (arXiv 2510.01123). ``drafts`` are the widths of the rounds, the
+    last one included: (8, 4, 1) ends in one trace as in the paper, (8, 8) in eight for a vote. One number is the
+    width of each of ``rounds`` rounds (2). The last round's traces are returned; where none of them states an answer,
+    all there are. Nothing but the workspace is carried over.
+
+    ``distill`` makes the workspace of a round's drafts: "summary" has one call write shared notes; "top_k" shows the
+    ``k`` best drafts to all; "per_sample" lets each next draft choose its ``k`` by a call of its own; "random_k" draws
+    ``k`` for each, without a call. ``by`` says which are best: "verify" (verdicts), "self" (the model names them), or a
+    score such as "mean_logprob" and "reward_model" (not for "per_sample"). A draft contributes its visible solution,
+    trimmed at the front to its share of ``workspace_tokens``.
+
+    ``free`` drafts of each later round see the bare problem, a control against copying a wrong consensus (one
+    draft always refines). ``worker`` writes the drafts: any sampler or strategy; None samples. ``refiner`` takes its
+    place from the second round on, where a model cannot combine the worker's skill with refining.
+    """
+
+    drafts: int | tuple[int, ...] = (8, 4, 1)
+    rounds: int | None = None
+    distill: Operator = "summary"
+    k: int = 4
+    by: str = "verify"
+    workspace_tokens: int = 4096
+    free: int = 0
+    worker: Any = None
+    refiner: Any = None
+
+    def __post_init__(self) -> None:
+        if self.rounds is not None and not isinstance(self.drafts, int):
+            raise ValueError("rounds goes with one number of drafts; a list of drafts has one number a round")
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError(f"there must be a round, and a draft in each, not drafts={self.drafts!r} in {self.rounds}")
+        if self.free < 0:
+            raise ValueError(f"free must be at least 0, not {self.free}")
+        self._distilling  # noqa: B018  (checks its arguments)
+        for worker in (self.worker, self.refiner):
+            if worker is not None:
+                as_worker(worker)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Drafts of each round."""
+        if isinstance(self.drafts, int):
+            return (self.drafts,) * (2 if self.rounds is None else self.rounds)
+        return tuple(self.drafts)
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        first, *later = self.widths
+        drafts = await delegate(session, self.worker, [session.root] * first)
+        for number, width in enumerate(later, 1):
+            roots = await self._roots(session, drafts, width, number)
+            drafts = await delegate(session, self.refiner or self.worker, roots)
+        last = [draft for draft in drafts if draft is not None]
+        return last if any(session.answer(draft) is not None for draft in last) else session.leaves
+
+    async def _roots(self, session: Session, drafts: Sequence[Trace | None], width: int, number: int) -> list[Trace]:
+        """What each draft of the next round is written behind."""
+        seen = readable(session, drafts)
+        free = min(self.free, width - 1) if seen else width
+        guided = await self._distilling(session, seen, width - free, number) if seen else []
+        return guided + [session.root] * free
+
+    @property
+    def _distilling(self) -> Distilling:
+        return Distilling(self.distill, self.k, self.by, self.workspace_tokens)

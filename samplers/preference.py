@@ -1,0 +1,65 @@
+"""Which drafts are worth showing: orders of preference by the model itself, a verifier or a score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from widthwise.core.reply import numbers
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+from widthwise.core.trace_score import trace_scores
+
+SELF = "self"
+VERIFY = "verify"
+
+Scores = list[float | None]
+
+
+async def opinions(
+    session: Session, drafts: Sequence[Trace], told: Sequence[str], by: str, k: int, times: int
+) -> tuple[list[Scores], list[Trace]]:
+    """``times`` opinions on the drafts, each one score a draft, and the judges' replies they were read from.
+
+    ``by``: "self" shows the model all drafts (as ``told``) and asks for the best ``k``; "verify" asks of each draft
+    whether it is right and takes the verdict's probability; any other word is a score of ``trace_scores``, on which
+    there is one opinion only. None where nothing was said of a draft.
+    """
+    if by == SELF:
+        return await _selected(session, drafts, told, k, times)
+    if by == VERIFY:
+        return await _verified(session, drafts, told, times)
+    return [await trace_scores(session, drafts, by)] * times, []
+
+
+def best(scores: Scores, k: int, seed: int) -> tuple[int, ...]:
+    """The indices of the ``k`` best, ascending; the unscored come last, and equals by a seeded draw."""
+    shuffled = np.random.default_rng(seed).permutation(len(scores)).tolist()
+    ranked = sorted(shuffled, key=lambda i: math.inf if (score := scores[i]) is None else -score)
+    return tuple(sorted(ranked[:k]))
+
+
+async def _selected(
+    session: Session, drafts: Sequence[Trace], told: Sequence[str], k: int, times: int
+) -> tuple[list[Scores], list[Trace]]:
+    listed = session.listed("draft", told)
+    question = session.ask("select", drafts=listed, count=str(len(told)), k=str(k), after=drafts)
+    replies = await session.sample(question, times, judging=True)
+    named = [numbers(session.solution(reply), len(told)) for reply in replies]
+    places = [{number: -float(place) for place, number in enumerate(one)} for one in named]
+    places += [{}] * (times - len(places))
+    return [[one.get(i) for i in range(1, len(told) + 1)] for one in places], replies
+
+
+async def _verified(
+    session: Session, drafts: Sequence[Trace], told: Sequence[str], times: int
+) -> tuple[list[Scores], list[Trace]]:
+    questions = [session.ask("verify", draft=text, after=[draft]) for draft, text in zip(drafts, told, strict=True)]
+    replies = await session.sample(questions, times, judging=True)
+    said: dict[tuple[int, ...], Scores] = {question.id: [] for question in questions}
+    for reply in replies:
+        said[reply.id[:-1]].append(session.verdict(reply))
+    padded = [verdicts + [None] * (times - len(verdicts)) for verdicts in said.values()]
+    return [[verdicts[time] for verdicts in padded] for time in range(times)], replies

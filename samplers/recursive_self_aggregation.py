@@ -1,0 +1,47 @@
+"""Recursive self-aggregation: a population of solutions, improved by combining random groups of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
+
+
+@dataclass(frozen=True)
+class RecursiveSelfAggregation(Part):
+    """``population`` solutions; in each of ``loops`` loops every new member is written from a random ``group``.
+
+    Venkatraman et al., "Recursive Self-Aggregation" (arXiv 2509.26626), where population 16, group 4 and loops 10 are
+    usual. The last population is returned, for a vote or a choice among its members. It is parallel-distill-refine with
+    equal rounds and random groups as workspaces, and its other arguments mean the same.
+    """
+
+    population: int = 16
+    group: int = 4
+    loops: int = 3
+    workspace_tokens: int = 4096
+    worker: Any = None
+    refiner: Any = None
+
+    def __post_init__(self) -> None:
+        if self.population < 1 or self.loops < 0 or not 1 <= self.group <= self.population:
+            raise ValueError("population must be at least 1, loops at least 0, group from 1 to population")
+        self._rounds()
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        return await self._rounds()(session)
+
+    def _rounds(self) -> ParallelDistillRefine:
+        return ParallelDistillRefine(
+            drafts=self.population,
+            rounds=self.loops + 1,
+            distill="random_k",
+            k=self.group,
+            workspace_tokens=self.workspace_tokens,
+            worker=self.worker,
+            refiner=self.refiner,
+        )

@@ -1,0 +1,56 @@
+"""Sequential refinement: each attempt is written with those before it in view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.strategy import as_worker, delegate
+from widthwise.core.trace import Trace
+from widthwise.samplers.workspace import readable, refining
+
+
+@dataclass(frozen=True)
+class SequentialRefinement(Part):
+    """``chains`` independent chains of ``rounds`` attempts, each with the last ``memory`` of its chain in view.
+
+    One chain is parallel-distill-refine with one draft a round (Madaan et al., arXiv 2510.01123: "sequential
+    refinement"). Several with ``memory`` 4 and ``keep`` "all" are the revisions of Snell et al. (arXiv 2408.03314), who
+    split a budget of attempts between the two; a vote over all attempts is theirs, since revising often spoils
+    a right answer. ``keep`` "last" returns the end of each chain. ``workspace_tokens``, ``worker`` and ``refiner`` are
+    those of parallel-distill-refine.
+    """
+
+    rounds: int = 4
+    chains: int = 1
+    memory: int = 1
+    keep: Literal["last", "all"] = "last"
+    workspace_tokens: int = 4096
+    worker: Any = None
+    refiner: Any = None
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.chains, self.memory) < 1 or self.workspace_tokens < self.memory:
+            raise ValueError("rounds, chains and memory must be at least 1, workspace_tokens at least memory")
+        if self.keep not in ("last", "all"):
+            raise ValueError(f"keep must be 'last' or 'all', not {self.keep!r}")
+        for worker in (self.worker, self.refiner):
+            if worker is not None:
+                as_worker(worker)
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        chains: list[list[Trace]] = [[] for _ in range(self.chains)]
+        for number in range(self.rounds):
+            shown = [readable(session, chain)[-self.memory :] for chain in chains]
+            roots = [
+                refining(session, drafts, self.workspace_tokens, chain)
+                for drafts, chain in zip(shown, chains, strict=True)
+            ]
+            worker = self.refiner or self.worker if number else self.worker
+            for chain, attempt in zip(chains, await delegate(session, worker, roots), strict=True):
+                chain += [attempt] if attempt is not None else []
+        attempts = [attempt for chain in chains for attempt in chain]
+        last = [chain[-1] for chain in chains if chain]
+        return last if self.keep == "last" and any(session.answer(t) is not None for t in last) else attempts

@@ -1,0 +1,81 @@
+"""Composed samplers in a run store: the same run whatever the interruptions and the company, and back from a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.core.backend import Delta, Request
+from widthwise.core.composition import parse_strategy
+from widthwise.evals.exchange import export_run, import_recordings
+from widthwise.evals.runner import run
+from widthwise.evals.store import Store, compare
+from widthwise.evals.suites import load_suite
+from widthwise.models.formats import REASONER
+from widthwise.opening import bundled_models
+from widthwise.parts import PARTS
+
+SUITE = load_suite("countdown", limit=3)
+STRATEGIES = [
+    "parallel_distill_refine(drafts=(4, 2), distill='per_sample', k=2, free=1) | majority_vote()",
+    "parallel_distill_refine(drafts=(3, 2), worker=outlined(n=2, worker=sequential_refinement(rounds=2)))",
+    "recursive_self_aggregation(population=4, group=2, loops=2, worker=best_of_n(n=2) | stop_when_decided())",
+    "parallel_distill_refine(drafts=(3, 2), worker=best_of_n(n=2)) | budget(tokens=400) | majority_vote()",
+]
+
+
+class Interrupted(EmbeddedBackend):
+    """Cancels the task ``task`` when so many requests have finished."""
+
+    task: asyncio.Task[object] | None = None
+    left = 0
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        async for delta in super().generate(request):
+            self.left -= delta.finish is not None
+            if delta.finish is not None and self.left == 0 and self.task is not None:
+                self.task.cancel()
+            yield delta
+
+
+async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 32) -> None:
+    backend = Interrupted(bundled_models()["reasoner"])
+    strategy = parse_strategy(text, PARTS)
+    with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
+        running = run(SUITE, strategy, backend, store, concurrency=concurrency, format=REASONER)
+        task = asyncio.create_task(running)
+        backend.task, backend.left = task, interrupt
+        await asyncio.gather(task, return_exceptions=bool(interrupt))
+
+
+@pytest.mark.parametrize("text", STRATEGIES)
+async def test_interruptions_and_company_change_nothing(tmp_path: Path, text: str) -> None:
+    whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
+    await work(whole, text)
+    for interrupt, concurrency in ((3, 32), (5, 1), (9, 2)):
+        await work(broken, text, interrupt=interrupt, concurrency=concurrency)
+    with Store.read(broken) as store:
+        assert {outcome.state for outcome in store.outcomes()} != {"done"}
+    await work(broken, text, concurrency=1)
+    with Store.read(whole) as a, Store.read(broken) as b:
+        assert {outcome.state for outcome in a.outcomes()} == {"done"}
+        assert compare(a, b) == []
+
+
+@pytest.mark.parametrize("text", STRATEGIES[:2])
+async def test_an_export_of_questions_and_workers_comes_back(tmp_path: Path, text: str) -> None:
+    await work(tmp_path / "a.db", text)
+    with Store.read(tmp_path / "a.db") as a:
+        export_run(a, tmp_path / "a.jsonl")
+    import_recordings(tmp_path / "a.jsonl", tmp_path / "b.db")
+    with Store.read(tmp_path / "a.db") as a, Store.read(tmp_path / "b.db") as b:
+        for problem in SUITE.problems:
+            ours, theirs = a.traces(problem.id), b.traces(problem.id)
+            assert [(t.id, t.completion, t.finish) for t in ours] == [(t.id, t.completion, t.finish) for t in theirs]
+            assert [t.path[0].text for t in ours] == [t.path[0].text for t in theirs]
+            assert [t.token_ids.tolist() for t in ours] == [t.token_ids.tolist() for t in theirs]
+            assert len({t.path[0].text for t in ours}) > 1
