@@ -22,7 +22,8 @@ class PromptFormat:
     ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
     outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``. Names
     that begin with "each_" are not questions but the form of one item in a list of them (see ``listed``).
-    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind.
+    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
+    ``thinking_end`` stands between a trace's thinking and what it says to the reader.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PromptFormat:
     step_separator: str = "\n\n"
     prompts: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[str, str] = ("yes", "no")
+    thinking_end: str = "</think>"
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""

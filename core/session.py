@@ -24,6 +24,7 @@ from widthwise.core.pruner import Pruner
 from widthwise.core.reward import RewardModel, StepScores
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
+from widthwise.core.verdict import choice, concluded, verdict
 
 CHUNK = 16
 """Tokens a delta may hold where nothing needs to look at every single one."""
@@ -77,12 +78,14 @@ class Session:
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
         self._draws: set[Draw] = set()
+        self._judged: set[TraceId] = set()
+        self._answers: dict[Trace, str | None] = {}
         self._began = time.monotonic()
         self.root = self.prompt(setting.format.messages(problem, setting.instruction))
 
     # -- growing traces ------------------------------------------------------------------------------------
 
-    async def sample(self, trace: Trace, n: int = 1, **params: Any) -> list[Trace]:
+    async def sample(self, trace: Trace | Sequence[Trace], n: int = 1, **params: Any) -> list[Trace]:
         """Draw ``n`` continuations of ``trace`` and wait for all of them; in order of their ids.
 
         ``params`` are fields of ``SamplingParams`` (``stop``, ``max_tokens``, ``temperature`` ...), ``width`` and
@@ -91,15 +94,23 @@ class Session:
         return sorted([t async for t in self.stream(trace, n, **params)], key=lambda t: t.id)
 
     async def stream(
-        self, trace: Trace, n: int = 1, *, width: int | None = None, judging: bool = False, **params: Any
+        self,
+        trace: Trace | Sequence[Trace],
+        n: int = 1,
+        *,
+        width: int | None = None,
+        judging: bool = False,
+        **params: Any,
     ) -> AsyncIterator[Trace]:
         """Draw ``n`` continuations of ``trace`` and yield each as it ends; leaving the loop aborts the rest.
 
+        Of several traces, ``n`` continuations each grow side by side (``Trace.parent`` says whose they are).
         Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once,
-        the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges.
+        the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges; what
+        judges write is no solution, so pruners do not see it and it is no leaf.
         Raises ``BudgetReached`` if nothing may be spent any more.
         """
-        draw = self._open(trace, n, params, width, judging)
+        draw = self._open((trace,) if isinstance(trace, Trace) else trace, n, params, width, judging)
         finished: list[Trace] = []
         milestone = 0
         try:
@@ -109,7 +120,7 @@ class Session:
                     finished += ended
                     if self._spent():
                         ended += await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
-                    elif self.pruners and draw.unfinished:
+                    elif self.pruners and draw.unfinished and not judging:
                         longest = max((branch.tokens for branch in draw.live), default=0)
                         pruned = await self._prune(draw, finished, (milestone, longest), any_ended=bool(ended))
                         milestone = longest
@@ -164,7 +175,34 @@ class Session:
         """The final answer that ``trace`` states; None for pruned, aborted and failed traces."""
         if trace.finish in ("pruned", "aborted", "error"):
             return None
-        return self._setting.grader.extract(trace.completion)
+        if trace.finish is None:
+            return self._setting.grader.extract(trace.completion)
+        if trace not in self._answers:
+            self._answers[trace] = self._setting.grader.extract(trace.completion)
+        return self._answers[trace]
+
+    def solution(self, trace: Trace) -> str:
+        """What ``trace`` says, as a reader is to see it: without its thinking and the end-of-sequence token."""
+        return concluded(self._ended(trace), self._setting.format.thinking_end)
+
+    def verdict(self, trace: Trace) -> float | None:
+        """The probability of "right" with which a judge's reply ends; None where it ends with no verdict.
+
+        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0.
+        """
+        if trace.finish != "stop":
+            return None
+        return verdict(trace.segment, self._ended(trace), self._tokenizer, self._setting.format.verdicts)
+
+    def choice(self, trace: Trace, count: int) -> int | None:
+        """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
+        return choice(self._ended(trace), count) if trace.finish == "stop" else None
+
+    def _ended(self, trace: Trace) -> str:
+        """The completion without an end-of-sequence token."""
+        last = trace.segment.token_ids[-1:]
+        end = self._tokenizer.decode(last) if set(last.tolist()) & self._tokenizer.eos_ids else ""
+        return trace.completion.removesuffix(end)
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance."""
@@ -182,9 +220,14 @@ class Session:
         return seeds.derive(self._setting.seed, self.problem.id, place)
 
     @property
+    def max_logprobs(self) -> int:
+        """How many of the most likely tokens the backend can tell at every token."""
+        return self._setting.scheduler.backend.capabilities.max_logprobs
+
+    @property
     def leaves(self) -> list[Trace]:
-        """Sampled traces that no other sampled trace continues, in order of their ids."""
-        sampled = [t for _, t in sorted(self.traces.items()) if t.segment.origin == "sampled"]
+        """Sampled traces that no other sampled trace continues, in order of their ids; judges' replies are none."""
+        sampled = [t for t in self._sampled if t.id not in self._judged]
         continued: set[TraceId] = set()
         for trace in sampled:
             node = trace.parent
@@ -192,6 +235,15 @@ class Session:
                 continued.add(node.id)
                 node = node.parent
         return [t for t in sampled if t.id not in continued]
+
+    @property
+    def judgements(self) -> list[Trace]:
+        """What judges were asked for and replied, in order of their ids."""
+        return [t for t in self._sampled if t.id in self._judged]
+
+    @property
+    def _sampled(self) -> list[Trace]:
+        return [t for _, t in sorted(self.traces.items()) if t.segment.origin == "sampled"]
 
     async def settle(self) -> None:
         """Abort what is still in flight and close the ledger's account of time."""
@@ -201,30 +253,43 @@ class Session:
 
     # -- how a draw begins ---------------------------------------------------------------------------------
 
-    def _open(self, trace: Trace, n: int, overrides: Mapping[str, Any], width: int | None, judging: bool) -> Draw:
-        if trace.finish == "error":
-            raise UsageError("a trace whose request failed cannot be continued")
+    def _open(
+        self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any], width: int | None, judging: bool
+    ) -> Draw:
         for what, number in (("n", n), ("width", width)):
             if number is not None and number < 1:
                 raise UsageError(f"{what} must be at least 1, not {number}")
-        params = self._params(trace, overrides)
-        if self.budget.samples is not None:
-            n = min(n, self.budget.samples - self.ledger.samples)
-        self.ledger.samples += n
-        self._charge_ideal(trace)
-        prompt = trace.token_ids
-        digest = request_digest(prompt, params)
-        branches = [self._branch(trace, prompt, params, digest) for _ in range(n)]
+        branches = self._branches(traces, n, overrides)
         draw = Draw(
             branches,
             self._source,
             judging=judging,
             lockstep=self._setting.scheduler.backend.capabilities.deterministic,
-            width=min(self._setting.width, width or n),
+            width=min(self._setting.width, width or max(len(branches), 1)),
             deadline=self._deadline(),
         )
         self._draws.add(draw)
         return draw
+
+    def _branches(self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any]) -> list[Branch]:
+        """The branches of a draw, as many as the budget allows; raises ``BudgetReached`` if that is none."""
+        if any(trace.finish == "error" for trace in traces):
+            raise UsageError("a trace whose request failed cannot be continued")
+        branches: list[Branch] = []
+        for trace in traces:
+            try:
+                params = self._params(trace, overrides)
+            except BudgetReached:
+                if trace is traces[-1] and not branches:
+                    raise
+                continue
+            count = n if self.budget.samples is None else min(n, self.budget.samples - self.ledger.samples)
+            self.ledger.samples += count
+            self._charge_ideal(trace)
+            prompt = trace.token_ids
+            digest = request_digest(prompt, params)
+            branches += [self._branch(trace, prompt, params, digest) for _ in range(count)]
+        return branches
 
     def _params(self, trace: Trace, overrides: Mapping[str, Any]) -> SamplingParams:
         """The draw's parameters, ``max_tokens`` cut to what the sequential budget leaves; checks every limit."""
@@ -318,6 +383,8 @@ class Session:
 
     def _keep_branch(self, branch: Branch, judging: bool) -> Trace:
         trace = branch.trace
+        if judging:
+            self._judged.add(trace.id)
         if trace.finish == "length" and trace.sequential == self.budget.sequential:
             trace = replace(trace, segment=replace(trace.segment, finish="budget", reason="sequential tokens"))
         elif trace.finish in ("stop", "length") and self._journal is not None:

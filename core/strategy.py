@@ -35,8 +35,8 @@ class Aggregator(Protocol):
 class Result:
     """What a strategy made of one problem.
 
-    ``traces`` are the leaves of the tree, pruned and cut ones included. ``errors`` are the sentences of requests
-    that failed for good.
+    ``traces`` are the leaves of the tree, pruned and cut ones included; ``judgements`` are the replies of judges.
+    ``errors`` are the sentences of requests that failed for good, but for judges': a strategy goes on without those.
     """
 
     answer: str | None
@@ -44,6 +44,7 @@ class Result:
     ledger: Ledger
     election: Answer
     errors: tuple[str, ...] = ()
+    judgements: tuple[Trace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Strategy(Part):
             await session.settle()
         leaves = tuple(session.leaves)
         errors = tuple(str(t.segment.reason) for t in leaves if t.finish == "error")
-        return Result(election.text, leaves, session.ledger, election, errors)
+        return Result(election.text, leaves, session.ledger, election, errors, tuple(session.judgements))
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:
         if isinstance(outcome, Answer):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from widthwise.core import confidence
+from widthwise.core.backend import TokenStats
+from widthwise.core.confidence import Confidence, token_confidence
 from widthwise.core.errors import UsageError
 from widthwise.core.trace import Trace
 
@@ -13,26 +18,78 @@ if TYPE_CHECKING:
 
 MEAN_LOGPROB = "mean_logprob"
 REWARD_MODEL = "reward_model"
+SELF_CERTAINTY = "self_certainty"
+
+_CONFIDENCES: Mapping[str, Callable[[Confidence], float]] = {
+    "mean_confidence": confidence.mean,
+    "tail_confidence": confidence.tail,
+    "lowest_group_confidence": confidence.lowest_group,
+    "bottom_confidence": confidence.bottom_percent,
+}
 
 
 async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -> list[float | None]:
     """A score per trace, higher is better; None where a trace has none (unscored is not zero).
 
-    ``source``: "mean_logprob" of the sampled tokens; "reward_model", its score after the last step; any other
-    word is a number recorded with the trace, such as "reward". A minus before a recorded word ("-mean_ppl")
+    ``source``: "mean_logprob" of the sampled tokens; "reward_model", its score after the last step;
+    "self_certainty" and DeepConf's "mean_confidence", "tail_confidence", "lowest_group_confidence" and
+    "bottom_confidence", of traces sampled with the log-probabilities of the most likely tokens; any other word is a
+    number recorded with the trace, such as "reward". A minus before a recorded word ("-mean_ppl")
     turns its sign, for numbers that are better when lower. Raises ``UsageError`` if no trace has the number.
     """
     if source == REWARD_MODEL:
         scores = [s.last for s in await session.score(traces)]
     elif source == MEAN_LOGPROB:
         scores = [float(t.logprobs.mean()) if len(t.logprobs) else None for t in traces]
+    elif source == SELF_CERTAINTY:
+        scores = [_self_certainty(t) for t in traces]
+    elif source in _CONFIDENCES:
+        scores = [_confidence(t, _CONFIDENCES[source]) for t in traces]
     else:
         scores = [_recorded(t, source) for t in traces]
     if traces and all(s is None for s in scores) and any(t.tokens for t in traces):
-        known = sorted({key for t in traces for key, value in t.metadata.items() if isinstance(value, int | float)})
-        shown = ", ".join([MEAN_LOGPROB, REWARD_MODEL, *known])
-        raise UsageError(f"no trace of problem {session.problem.id} has a score {source!r}; known here: {shown}")
+        raise UsageError(_unknown(session, traces, source))
     return scores
+
+
+def _unknown(session: Session, traces: Sequence[Trace], source: str) -> str:
+    """Why no trace has a score, and the way out."""
+    if source == SELF_CERTAINTY or source in _CONFIDENCES:
+        return (
+            f"{source!r} needs the log-probabilities of the most likely tokens, and the traces of problem "
+            f"{session.problem.id} came without: sample them with logprobs=20"
+        )
+    known = sorted({key for t in traces for key, value in t.metadata.items() if isinstance(value, int | float)})
+    shown = ", ".join([MEAN_LOGPROB, REWARD_MODEL, SELF_CERTAINTY, *_CONFIDENCES, *known])
+    return f"no trace of problem {session.problem.id} has a score {source!r}; known here: {shown}"
+
+
+def _self_certainty(trace: Trace) -> float | None:
+    """Mean divergence of the token distributions from certainty's opposite: ``KL(uniform || p)`` (arXiv 2502.18581).
+
+    Over the k most likely tokens, ``-mean log(k p)``: exact where k is the whole vocabulary, at least 0 always.
+    With few it ranks traces as DeepConf's mean confidence does.
+    """
+    stats = _tops(trace)
+    if stats is None or stats.top_logprobs is None:
+        return None
+    return confidence.mean(token_confidence(stats)) - float(np.log(stats.top_logprobs.shape[1]))
+
+
+def _confidence(trace: Trace, measure: Callable[[Confidence], float]) -> float | None:
+    stats = _tops(trace)
+    return None if stats is None else measure(token_confidence(stats))
+
+
+def _tops(trace: Trace) -> TokenStats | None:
+    """The statistics of a trace's sampled tokens whose most likely alternatives were recorded, end to end."""
+    known = [s.stats for s in trace.path if s.stats is not None and len(s)]
+    tops = [s.top_logprobs for s in known if s.top_logprobs is not None and s.top_logprobs.shape[1]]
+    if not tops or len(tops) < len(known) or len({t.shape[1] for t in tops}) > 1:
+        return None
+    joined = np.concatenate(tops)
+    joined = joined[np.isfinite(joined).any(axis=1)]  # a recording has no numbers for what a strategy inserted
+    return TokenStats(joined[:, 0], top_logprobs=joined) if len(joined) else None
 
 
 def _recorded(trace: Trace, source: str) -> float | None:

@@ -105,7 +105,8 @@ class _Work:
                 priority=place,
             )
             result = await self.strategy.run(session)
-            return await graded(self.setting.grader, problem, result), result.traces
+            outcome = await graded(self.setting.grader, problem, result)
+            return outcome, (*result.traces, *result.judgements)
         except StoreError:
             raise
         except Exception as error:
@@ -177,9 +178,8 @@ def _failure(problem: Problem, session: Session | None, error: Exception) -> tup
     failed = Outcome(problem, "error", errors=(_sentence(error),))
     if session is None:
         return failed, ()
-    traces = session.leaves
-    leaves = tuple(Leaf(t.id, t.finish, t.tokens) for t in traces)
-    return replace(failed, leaves=leaves, ledger=session.ledger), traces
+    leaves = tuple(Leaf(t.id, t.finish, t.tokens) for t in session.leaves)
+    return replace(failed, leaves=leaves, ledger=session.ledger), (*session.leaves, *session.judgements)
 
 
 def _sentence(error: Exception) -> str:
