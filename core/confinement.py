@@ -25,24 +25,25 @@ import sys
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-BUILTINS = frozenset(
-    "abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex "
-    "int isinstance issubclass iter len list map max min next oct ord pow print range repr reversed round set slice "
-    "sorted str sum tuple zip True False None NotImplemented Ellipsis "
-    "ArithmeticError AssertionError Exception IndexError KeyError LookupError OverflowError RuntimeError StopIteration "
-    "TypeError ValueError ZeroDivisionError".split()
-)
+BUILTINS = """
+abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex int
+isinstance issubclass iter len list map max min next oct ord pow print range repr reversed round set slice sorted str
+sum tuple zip True False None NotImplemented Ellipsis
+ArithmeticError AssertionError Exception IndexError KeyError LookupError OverflowError RuntimeError StopIteration
+TypeError ValueError ZeroDivisionError
+"""
+_BUILTINS = frozenset(BUILTINS.split())
 
 MODULES = {
     "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
-    "cmath": "acos asin atan cos e exp inf isclose isfinite isinf isnan log log10 nan phase pi polar rect sin sqrt tan tau",
+    "cmath": "acos asin atan cos e exp inf isclose isfinite isinf isnan log log10 nan phase pi polar rect sin sqrt tan",
     "collections": "Counter OrderedDict defaultdict deque",
     "decimal": "Decimal ROUND_CEILING ROUND_DOWN ROUND_FLOOR ROUND_HALF_EVEN ROUND_HALF_UP ROUND_UP getcontext",
     "fractions": "Fraction",
     "functools": "cache cmp_to_key lru_cache partial reduce",
     "heapq": "heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest",
-    "itertools": "accumulate chain combinations combinations_with_replacement compress count cycle dropwhile filterfalse "
-    "groupby islice pairwise permutations product repeat starmap takewhile tee zip_longest",
+    "itertools": "accumulate chain combinations combinations_with_replacement compress count cycle dropwhile "
+    "filterfalse groupby islice pairwise permutations product repeat starmap takewhile tee zip_longest",
     "math": " ".join(name for name in dir(math) if not name.startswith("_")),
     "operator": "add and_ eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ pow sub truediv xor",
     "random": "choice choices randint random randrange sample seed shuffle uniform",
@@ -64,8 +65,19 @@ _NODES = (
         ast.For,
         ast.While,
     ),
-    *(ast.If, ast.Raise, ast.Try, ast.Assert, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Expr, ast.Pass),
-    *(ast.Break, ast.Continue, ast.BoolOp, ast.NamedExpr, ast.BinOp, ast.UnaryOp, ast.Lambda, ast.IfExp, ast.Dict),
+    *(ast.If, ast.Raise, ast.Try, ast.Assert, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Expr),
+    *(
+        ast.Pass,
+        ast.Break,
+        ast.Continue,
+        ast.BoolOp,
+        ast.NamedExpr,
+        ast.BinOp,
+        ast.UnaryOp,
+        ast.Lambda,
+        ast.IfExp,
+        ast.Dict,
+    ),
     *(ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Yield, ast.YieldFrom, ast.Compare),
     *(ast.Call, ast.FormattedValue, ast.JoinedStr, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred, ast.Name),
     *(ast.List, ast.Tuple, ast.Slice, ast.comprehension, ast.ExceptHandler, ast.arguments, ast.arg, ast.keyword),
@@ -173,7 +185,7 @@ def _check_attribute(node: ast.Attribute) -> None:
 
 
 def _check_name(name: str) -> None:
-    if name != "__name__" and (name.startswith("__") or (hasattr(builtins, name) and name not in BUILTINS)):
+    if name != "__name__" and (name.startswith("__") or (hasattr(builtins, name) and name not in _BUILTINS)):
         raise Refusal(f"the name {name[:50]!r} is not allowed")
 
 
@@ -215,7 +227,7 @@ def _names(tree: ast.Module, prints: _Prints) -> dict[str, Any]:
     def load(name: str, *_: object) -> SimpleNamespace:
         return modules[name]
 
-    allowed = {name: getattr(builtins, name) for name in BUILTINS}
+    allowed = {name: getattr(builtins, name) for name in _BUILTINS}
     allowed |= {"print": prints.print, "__import__": load, "__build_class__": None}
     return {"__builtins__": allowed, "__name__": "__main__"}
 

@@ -31,8 +31,8 @@ class Problem:
 class Grader(Protocol):
     """Reads answers out of texts and judges them; a suite brings its own.
 
-    ``extract``, ``form`` and ``bucket`` are cheap and synchronous. The others may consult worker processes and are bounded in
-    time whatever the strings. A grader is safe to share between problems and tasks.
+    ``extract``, ``form`` and ``bucket`` are cheap and synchronous. The others may consult worker processes and are
+    bounded in time whatever the strings. A grader is safe to share between problems and tasks.
     """
 
     @property

@@ -43,7 +43,7 @@ class PromptFormat:
 
         Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
         """
-        known = {"problem": problem.text, "instruction": instruction} | fields
+        known = {"problem": problem.text, "instruction": instruction, **fields}
         return self._conversation(filled(self._prompt(name), **known))
 
     def listed(self, name: str, texts: Sequence[str]) -> str:

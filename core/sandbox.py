@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -43,6 +44,14 @@ class Execution:
 
     output: str
     refusal: str | None = None
+
+
+async def execute_all(programs: Sequence[str], limits: Limits | None = None) -> list[Execution]:
+    """Run several programs, equal ones once; in order."""
+    distinct = list(dict.fromkeys(programs))
+    async with asyncio.TaskGroup() as group:
+        tasks = {program: group.create_task(execute(program, limits)) for program in distinct}
+    return [tasks[program].result() for program in programs]
 
 
 async def execute(program: str, limits: Limits | None = None) -> Execution:

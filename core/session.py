@@ -198,6 +198,11 @@ class Session:
         """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
         return choice(self._ended(trace), count) if trace.finish == "stop" else None
 
+    def note(self, trace: Trace, **found: Any) -> Trace:
+        """Record what was found out about ``trace`` (a verdict ...) in its metadata; the trace that says so."""
+        segment = replace(trace.segment, metadata={**trace.segment.metadata, **found})
+        return self._keep(replace(trace, segment=segment))
+
     def _ended(self, trace: Trace) -> str:
         """The completion without an end-of-sequence token."""
         last = trace.segment.token_ids[-1:]

@@ -20,9 +20,9 @@ HONEST = {
     "from fractions import Fraction as F\nprint(F(1, 3) + F(1, 6))": "1/2\n",
     "import math, itertools\nprint(math.gcd(12, 18), len(list(itertools.permutations(range(4)))))": "6 24\n",
     "from math import *\nprint(sqrt(16) == 4)": "True\n",
-    "from functools import lru_cache\n@lru_cache(None)\ndef f(n):\n    return n if n < 2 else f(n-1) + f(n-2)\nprint(f(60))":
+    "from functools import cache\n@cache\ndef f(n):\n    return n if n < 2 else f(n-1) + f(n-2)\nprint(f(60))":
         "1548008755920\n",
-    "from typing import List\ndef total(x: List[int]) -> int:\n    return sum(x)\nif __name__ == '__main__':\n    print(total([1]))":
+    "from typing import List\ndef f(x: List[int]):\n    return x[0]\nif __name__ == '__main__':\n    print(f([1]))":
         "1\n",
     "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    print(e)": "division by zero\n",
     "print('{:.2f}'.format(3.14159), f'{2:>3}', sep='|')": "3.14|  2\n",
@@ -97,7 +97,7 @@ REFUSED = {
     "raise Exception from Exception": "it raised Exception",
     "x = []\nx.append(x)\nraise ValueError(x, {1: x})": "it raised ValueError",
     "assert False, 'no'": "it raised AssertionError: no",
-    "def g():\n    try:\n        yield\n    finally:\n        while True: pass\nx = g()\nnext(x)\n1 / 0": "ZeroDivisionError",
+    "def g():\n    try: yield\n    finally:\n        while True: pass\nx = g()\nnext(x)\n1 / 0": "ZeroDivisionError",
     "def f(:": "no Python",
     "(" * 5_000: "no Python",
     "1" + "+1" * 9_000: "",
@@ -160,7 +160,7 @@ async def test_a_cancelled_caller_leaves_no_process(monkeypatch: pytest.MonkeyPa
     idler.write_text(f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(100)\n")
     monkeypatch.setattr(confinement, "__file__", str(idler))
     task = asyncio.create_task(execute("pass"))
-    while not (pid.exists() and pid.read_text()):
+    while not (pid.exists() and pid.read_text()):  # noqa: ASYNC110 - another process writes it
         await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -205,7 +205,6 @@ ATTEMPTS = [
     "socket.socket()",
     "socket.create_connection(('127.0.0.1', 9), timeout=1)",
     "os.kill(os.getppid(), 0)",
-    "os.kill(os.getppid(), 9)",
     "os.execv('/bin/true', ['true'])",
     "subprocess.run(['true'])",
     "ctypes.CDLL(None).fork()",
