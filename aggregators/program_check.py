@@ -50,7 +50,7 @@ class ProgramCheck(Part):
     async def _verdicts(self, session: Session, written: Sequence[Trace]) -> dict[Trace, int]:
         """What each reply's program says: 1 for right, -1 for wrong, 0 for nothing."""
         programs = [program(session.solution(reply)) if reply.finish == "stop" else None for reply in written]
-        limits = Limits(cpu_seconds=self.seconds, wall_seconds=3 * self.seconds)
+        limits = Limits(cpu_seconds=self.seconds, wall_seconds=60 + 3 * self.seconds)
         executed = iter(await execute_all([p for p in programs if p is not None], limits))
         runs = [Execution("", "it holds no program") if p is None else next(executed) for p in programs]
         verdicts = {}

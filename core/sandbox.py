@@ -22,13 +22,14 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may take: processor seconds, wall seconds (for a loaded machine), bytes, characters.
+    """What one program may take: processor seconds, wall seconds, bytes, characters.
 
-    ``program_chars`` limits the program itself, ``output_chars`` what it prints.
+    What computes is ended by the processor's clock, however loaded the machine is; the one on the wall is for what
+    should not be able to wait. ``program_chars`` limits the program itself, ``output_chars`` what it prints.
     """
 
     cpu_seconds: float = 10.0
-    wall_seconds: float = 30.0
+    wall_seconds: float = 90.0
     memory_bytes: int = 1 << 30
     output_chars: int = 10_000
     program_chars: int = 20_000

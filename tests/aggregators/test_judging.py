@@ -265,7 +265,7 @@ async def test_a_drawn_match_goes_to_the_answer_with_more_votes_and_lots_are_rep
 async def test_the_recursion_of_the_knockout() -> None:
     """p_gen 0.2, p_comp 0.6, K 4: P(right) is .2, .2474, .3025 for 1, 2, 4 candidates (independent pairs)."""
     rng = random.Random(3)
-    runs = 1_000
+    runs = 400
     for n, expected in ((2, 0.2474), (4, 0.3025)):
         won = 0
         for seed in range(runs):
@@ -308,12 +308,7 @@ async def test_a_league_asks_everybody_about_as_many_opponents() -> None:
     assert len(judge.requests) == 5 * 3 * 2
     assert answer.text == "2"
     assert answer.classes[0].weight == 1.0
-    assert session_rounds(judge) == 1
-
-
-def session_rounds(judge: Judge) -> int:
-    """How many lengths of question there are: none holds another's reply."""
-    return len({"differ" in judge.tokenizer.decode(r.prompt) for r in judge.requests})
+    assert not any("They differ." in judge.tokenizer.decode(r.prompt) for r in judge.requests), "all at once"
 
 
 @pytest.mark.parametrize("make", [Knockout, League])

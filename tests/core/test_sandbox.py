@@ -13,7 +13,7 @@ import pytest
 from widthwise.core import confinement
 from widthwise.core.sandbox import Execution, Limits, execute
 
-LIMITS = Limits(cpu_seconds=1.0, wall_seconds=20.0, memory_bytes=256 << 20, output_chars=2_000)
+LIMITS = Limits(cpu_seconds=1.0, wall_seconds=60.0, memory_bytes=256 << 20, output_chars=2_000)
 
 HONEST = {
     "print(6 * 7)": "42\n",
