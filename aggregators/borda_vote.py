@@ -9,7 +9,7 @@ from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.part import Part
 from widthwise.core.session import Session
 from widthwise.core.trace import Trace
-from widthwise.core.trace_score import trace_scores
+from widthwise.core.trace_score import logprobs_for, trace_scores
 
 _UNFINISHED = ("pruned", "aborted", "error")
 
@@ -32,6 +32,11 @@ class BordaVote(Part):
     def __post_init__(self) -> None:
         if self.p < 0:
             raise ValueError(f"p must be at least 0, not {self.p}")
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the most likely tokens the traces must come with."""
+        return logprobs_for(self.by)
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         finished = [t for t in traces if t.finish not in _UNFINISHED]

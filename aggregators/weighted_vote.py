@@ -13,7 +13,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.part import Part
 from widthwise.core.session import Session
 from widthwise.core.trace import Trace
-from widthwise.core.trace_score import trace_scores
+from widthwise.core.trace_score import logprobs_for, trace_scores
 
 _MAPS = ("identity", "exp", "inverse", "equal")
 
@@ -42,6 +42,11 @@ class WeightedVote(Part):
             raise ValueError(f"temperature must be above 0, not {self.temperature}")
         if not 0 < self.top <= 1:
             raise ValueError(f"top must be a share above 0 and up to 1, not {self.top}")
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the most likely tokens the traces must come with."""
+        return logprobs_for(self.by)
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         candidates = [t for t in traces if session.answer(t) is not None]

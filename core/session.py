@@ -24,7 +24,7 @@ from widthwise.core.pruner import Pruner
 from widthwise.core.reward import RewardModel, StepScores
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
-from widthwise.core.verdict import choice, concluded, verdict
+from widthwise.core.verdict import bare, choice, concluded, verdict
 
 CHUNK = 16
 """Tokens a delta may hold where nothing needs to look at every single one."""
@@ -188,9 +188,10 @@ class Session:
     def verdict(self, trace: Trace) -> float | None:
         """The probability of "right" with which a judge's reply ends; None where it ends with no verdict.
 
-        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0.
+        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0. A reply that
+        was cut off says something only if it is nothing but a verdict.
         """
-        if trace.finish != "stop":
+        if trace.finish != "stop" and not bare(trace.segment.text, self._setting.format.verdicts):
             return None
         return verdict(trace.segment, self._ended(trace), self._tokenizer, self._setting.format.verdicts)
 
@@ -264,7 +265,7 @@ class Session:
         for what, number in (("n", n), ("width", width)):
             if number is not None and number < 1:
                 raise UsageError(f"{what} must be at least 1, not {number}")
-        branches = self._branches(traces, n, overrides)
+        branches = self._branches(traces, n, overrides, judging)
         draw = Draw(
             branches,
             self._source,
@@ -276,30 +277,32 @@ class Session:
         self._draws.add(draw)
         return draw
 
-    def _branches(self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any]) -> list[Branch]:
+    def _branches(self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any], judging: bool) -> list[Branch]:
         """The branches of a draw, as many as the budget allows; raises ``BudgetReached`` if that is none."""
         if any(trace.finish == "error" for trace in traces):
             raise UsageError("a trace whose request failed cannot be continued")
         branches: list[Branch] = []
         for trace in traces:
             try:
-                params = self._params(trace, overrides)
+                params = self._params(trace, overrides, judging)
             except BudgetReached:
                 if trace is traces[-1] and not branches:
                     raise
                 continue
-            count = n if self.budget.samples is None else min(n, self.budget.samples - self.ledger.samples)
-            self.ledger.samples += count
+            count = n
+            if not judging:
+                count = n if self.budget.samples is None else min(n, self.budget.samples - self.ledger.samples)
+                self.ledger.samples += count
             self._charge_ideal(trace)
             prompt = trace.token_ids
             digest = request_digest(prompt, params)
             branches += [self._branch(trace, prompt, params, digest) for _ in range(count)]
         return branches
 
-    def _params(self, trace: Trace, overrides: Mapping[str, Any]) -> SamplingParams:
+    def _params(self, trace: Trace, overrides: Mapping[str, Any], judging: bool) -> SamplingParams:
         """The draw's parameters, ``max_tokens`` cut to what the sequential budget leaves; checks every limit."""
         params = self._setting.params.changed(**overrides)
-        if self._spent() or self.budget.samples == self.ledger.samples:
+        if self._spent() or (self.budget.samples == self.ledger.samples and not judging):
             raise BudgetReached("the budget is used up")
         if self.budget.sequential is None:
             return params
@@ -359,7 +362,8 @@ class Session:
         After the ``last`` stop of a draw no waiting branch begins either.
         """
         if last:
-            self.ledger.samples -= draw.drop_waiting()
+            dropped = draw.drop_waiting()
+            self.ledger.samples -= 0 if draw.judging else dropped
         leftover = self._take(draw, await draw.stop(branches))
         stopped = []
         for branch in branches:

@@ -34,6 +34,11 @@ def choice(text: str, count: int) -> int | None:
     return named.pop() if len(named) == 1 and 1 <= min(named) <= count else None
 
 
+def bare(text: str, words: tuple[str, str]) -> bool:
+    """Whether ``text`` is a verdict and nothing else."""
+    return text.strip(_MARKUP).lower() in words
+
+
 def program(text: str) -> str | None:
     """The last code block of ``text``; None where there is none."""
     blocks = _CODE.findall(text)

@@ -74,7 +74,7 @@ async def test_judges_are_charged_and_are_no_solutions(aggregator: Any) -> None:
     session = asked(judge, pruners=(StopWhenDecided(),))
     await aggregator(session, TRACES)
     assert session.ledger.judging == judge.generated > 0
-    assert session.ledger.sampled == 0
+    assert session.ledger.sampled == session.ledger.samples == 0
     assert session.leaves == []
     assert len(session.judgements) == len(judge.requests)
     # Whoever is asked about all traces had to wait for the longest.
@@ -187,10 +187,13 @@ async def test_abstentions_are_not_counted_and_the_unjudged_have_an_even_chance(
 
 
 async def test_a_reply_that_was_cut_off_is_no_verdict() -> None:
-    session = asked(Judge(lambda prompt, index: "yes"))
-    cut = await session.sample(session.ask("verify", draft="= 2"), judging=True, max_tokens=3)
-    assert cut[0].completion == "yes"
+    session = asked(Judge(lambda prompt, index: "So: yes"))
+    cut = await session.sample(session.ask("verify", draft="= 2"), judging=True, max_tokens=7)
+    assert (cut[0].completion, cut[0].finish) == ("So: yes", "length")
     assert session.verdict(cut[0]) is None
+    session = asked(Judge(lambda prompt, index: "Yes, it is"))
+    (word,) = await session.sample(session.ask("verify", draft="= 2"), judging=True, max_tokens=3)
+    assert session.verdict(word) == pytest.approx(SURE), "a reply of one word is whole"
 
 
 async def test_the_reasoner_says_plus_or_minus() -> None:
