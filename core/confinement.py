@@ -13,6 +13,7 @@ import builtins
 import contextlib
 import ctypes
 import errno
+import heapq  # noqa: F401 - Counter.most_common imports it, when no file can be read any more
 import importlib
 import json
 import math
@@ -53,36 +54,13 @@ MODULES = {
 }  # fmt: skip
 """What a program may import, name by name: a module's other names may lead to the interpreter or the system."""
 
-_NODES = (
-    *(
-        ast.Module,
-        ast.FunctionDef,
-        ast.Return,
-        ast.Delete,
-        ast.Assign,
-        ast.AugAssign,
-        ast.AnnAssign,
-        ast.For,
-        ast.While,
-    ),
-    *(ast.If, ast.Raise, ast.Try, ast.Assert, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Expr),
-    *(
-        ast.Pass,
-        ast.Break,
-        ast.Continue,
-        ast.BoolOp,
-        ast.NamedExpr,
-        ast.BinOp,
-        ast.UnaryOp,
-        ast.Lambda,
-        ast.IfExp,
-        ast.Dict,
-    ),
-    *(ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Yield, ast.YieldFrom, ast.Compare),
-    *(ast.Call, ast.FormattedValue, ast.JoinedStr, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred, ast.Name),
-    *(ast.List, ast.Tuple, ast.Slice, ast.comprehension, ast.ExceptHandler, ast.arguments, ast.arg, ast.keyword),
-    *(ast.alias, ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
-)
+_NODES = """
+Module FunctionDef Return Delete Assign AugAssign AnnAssign For While If Raise Try Assert Import ImportFrom Global
+Nonlocal Expr Pass Break Continue BoolOp NamedExpr BinOp UnaryOp Lambda IfExp Dict Set ListComp SetComp DictComp
+GeneratorExp Yield YieldFrom Compare Call FormattedValue JoinedStr Constant Attribute Subscript Starred Name List Tuple
+Slice comprehension ExceptHandler arguments arg keyword alias expr_context boolop operator unaryop cmpop
+"""
+_SYNTAX = tuple(getattr(ast, name) for name in _NODES.split())
 _INNER = ("gi_", "cr_", "ag_", "tb_", "co_", "f_")
 """How attributes of frames, code and tracebacks begin: ways into the interpreter that no underscore marks."""
 
@@ -104,11 +82,12 @@ def main() -> None:
     """Run the request of stdin and reply on stdout."""
     request = json.loads(sys.stdin.buffer.read())
     prints = _Prints(request["output_chars"])
+    restrain(request["cpu_seconds"], request["memory_bytes"])
     try:
         tree = checked(request["program"])
         names = _names(tree, prints)
         code = compile(tree, "<program>", "exec")
-        lock_down(request["cpu_seconds"], request["memory_bytes"])
+        lock_down()
         exec(code, names)
         _reply(prints.text)
     except BaseException as error:
@@ -144,7 +123,7 @@ def checked(program: str) -> ast.Module:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Refusal(f"it is no Python that can be read: {str(error)[:100]}") from None
     for node in ast.walk(tree):
-        if not isinstance(node, _NODES):
+        if not isinstance(node, _SYNTAX):
             raise Refusal(f"{type(node).__name__} is not allowed")
         _check(node)
     return tree
@@ -242,9 +221,16 @@ def _excerpt(name: str) -> SimpleNamespace:
 # -- the other walls -----------------------------------------------------------------------------------------------
 
 
-def lock_down(cpu_seconds: float, memory_bytes: int) -> None:
+def restrain(cpu_seconds: float, memory_bytes: int) -> None:
+    """Limit processor time and memory, of reading the program too."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    _limit(CPU=math.ceil(cpu_seconds) + 1, AS=memory_bytes, DATA=memory_bytes, CORE=0)
+
+
+def lock_down() -> None:
     """Give up everything that computing does not need, for good."""
-    _limit(cpu_seconds, memory_bytes)
+    _limit(NPROC=0, FSIZE=0, NOFILE=0)
     with contextlib.suppress(OSError, AttributeError):  # no such calls on this system
         _cut_off(ctypes.CDLL(None, use_errno=True))
     sys.addaudithook(_audit)
@@ -256,16 +242,12 @@ def _audit(event: str, _: object) -> None:
         _reply("", f"it tried what is not allowed ({event})")
 
 
-def _limit(cpu_seconds: float, memory_bytes: int) -> None:
-    """Limits of the system: processor time, memory, and neither processes, nor files."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+def _limit(**limits: int) -> None:
+    """Limits of the system on what a process may take, by their names."""
     try:
         import resource
     except ImportError:  # not a Unix
         return
-    seconds = math.ceil(cpu_seconds) + 1
-    limits = {"CPU": seconds, "AS": memory_bytes, "DATA": memory_bytes, "NPROC": 0, "FSIZE": 0, "NOFILE": 0, "CORE": 0}
     for name, most in limits.items():
         with contextlib.suppress(ValueError, OSError, AttributeError):  # a lower one stands already, or none is known
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))

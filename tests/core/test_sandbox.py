@@ -27,6 +27,8 @@ HONEST = {
     "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    print(e)": "division by zero\n",
     "print('{:.2f}'.format(3.14159), f'{2:>3}', sep='|')": "3.14|  2\n",
     "import statistics, decimal\nprint(statistics.mean([1, 2]), decimal.Decimal('0.1') * 3)": "1.5 0.3\n",
+    "from collections import Counter\nprint(Counter('abca').most_common(1))": "[('a', 2)]\n",
+    "from random import choice, shuffle\nx = [1, 2]\nshuffle(x)\nprint(choice(x) in x)": "True\n",
     "pass": "",
 }  # fmt: skip
 
@@ -189,7 +191,8 @@ import ctypes, os, signal, socket, subprocess, sys, threading
 sys.path.insert(0, {folder!r})
 import confinement
 {before}
-confinement.lock_down(5, 1 << 30)
+confinement.restrain(5, 1 << 30)
+confinement.lock_down()
 try:
     {attempt}
     outcome = "succeeded"
