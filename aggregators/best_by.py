@@ -9,19 +9,24 @@ from widthwise.core.answer import Answer, AnswerClass
 from widthwise.core.part import Part
 from widthwise.core.session import Session
 from widthwise.core.trace import Trace
-from widthwise.core.trace_score import trace_scores
+from widthwise.core.trace_score import logprobs_for, trace_scores
 
 
 @dataclass(frozen=True)
 class BestBy(Part):
     """Best-of-N selection (Cobbe et al., arXiv 2110.14168): the highest-scored trace that states an answer.
 
-    ``score``: "mean_logprob", "reward_model" (its last step's score; "reward_model:min" and so on for another
-    reduction), or a number recorded with the traces such as "reward" (a minus before it picks the lowest). Unscored
-    traces are never picked; ties go to the first.
+    ``score``: "mean_logprob", "self_certainty", "reward_model" (its last step's score; "reward_model:min" and so on for
+    another reduction), or another source of ``trace_scores``, such as a number recorded with the traces ("reward"; a
+    minus before it picks the lowest). Unscored traces are never picked; ties go to the first.
     """
 
     score: str = "mean_logprob"
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the most likely tokens the traces must come with."""
+        return logprobs_for(self.score)
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         candidates = [t for t in traces if session.answer(t) is not None]

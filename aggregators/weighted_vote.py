@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.errors import UsageError
 from widthwise.core.part import Part
 from widthwise.core.session import Session
 from widthwise.core.trace import Trace
-from widthwise.core.trace_score import trace_scores
+from widthwise.core.trace_score import logprobs_for, trace_scores
 
-_MAPS = ("identity", "exp", "inverse")
+_MAPS = ("identity", "exp", "inverse", "equal")
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,16 @@ class WeightedVote(Part):
     """The answer class with the largest sum of weights (Li et al., arXiv 2206.02336).
 
     ``by`` names the score (see ``trace_scores``). ``weight`` turns it into a vote: "identity", "exp" of it divided
-    by ``temperature`` (for log-probabilities and logits), or "inverse" (one over it, for perplexities). Unscored
-    traces do not vote; a negative weight is an error, for it would count against its own answer.
+    by ``temperature`` (for log-probabilities and logits), "inverse" (one over it, for perplexities) or "equal" (one
+    vote each). ``top`` lets only that share of the traces vote, those with the highest scores: DeepConf (Fu et al.,
+    arXiv 2508.15260) is ``by="lowest_group_confidence", weight="identity", top=0.1`` (or 0.9). Unscored traces do
+    not vote; a negative weight is an error, for it would count against its own answer.
     """
 
     by: str = "mean_logprob"
     weight: str = "exp"
     temperature: float = 1.0
+    top: float = 1.0
     tie: Tie = "first"
 
     def __post_init__(self) -> None:
@@ -35,19 +40,32 @@ class WeightedVote(Part):
             raise ValueError(f"weight must be one of {', '.join(_MAPS)}, not {self.weight!r}")
         if self.temperature <= 0:
             raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if not 0 < self.top <= 1:
+            raise ValueError(f"top must be a share above 0 and up to 1, not {self.top}")
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the most likely tokens the traces must come with."""
+        return logprobs_for(self.by)
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         candidates = [t for t in traces if session.answer(t) is not None]
-        scores = dict(zip(candidates, await trace_scores(session, candidates, self.by), strict=True))
-        known = [s for s in scores.values() if s is not None]
+        scores = await trace_scores(session, candidates, self.by)
+        known = {t: s for t, s in zip(candidates, scores, strict=True) if s is not None}
+        if not known:
+            return Answer(None)
+        least = float(np.quantile(list(known.values()), 1 - self.top))
         # Only ratios of weights matter: taking the largest out of the exponent keeps it from overflowing.
-        weights = {t: self._weight(s, max(known)) for t, s in scores.items() if s is not None}
+        largest = max(known.values())
+        weights = {t: self._weight(s, largest) for t, s in known.items() if s >= least}
         classes = await session.classes([t for t in candidates if t in weights])
         return elect(
             [replace(c, weight=sum(weights[t] for t in c.traces)) for c in classes], self.tie, session.seed("tie")
         )
 
     def _weight(self, score: float, largest: float) -> float:
+        if self.weight == "equal":
+            return 1.0
         if self.weight == "exp":
             return math.exp((score - largest) / self.temperature)
         weight = score if self.weight == "identity" else 1 / score if score else math.inf

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from typing import Literal
 
 from widthwise.core.problem import Grader
@@ -43,32 +44,54 @@ async def group(grader: Grader, answers: Sequence[str | None]) -> list[list[int]
 
     An answer joins the first class whose representative (its first member) it is equivalent to. Equivalence need
     not be transitive, so the grouping may depend on the order of the answers; the same order gives the same
-    classes. None belongs to no class. Only distinct forms are compared, whatever the number of answers.
+    classes. None belongs to no class. Only distinct forms are compared, and only those of one bucket or of none,
+    whatever the number of answers.
     """
-    class_of: dict[str, int] = {}
-    representatives: list[str] = []
-    groups: list[list[int]] = []
+    places: dict[str, list[int]] = {}
     for position, answer in enumerate(answers):
-        if answer is None:
-            continue
+        if answer is not None:
+            places.setdefault(answer, []).append(position)
+    # Equal spellings stand together now; the classes are still found in order of first appearance.
+    class_of: dict[str, int] = {}
+    classes = _Classes(grader)
+    groups: list[list[int]] = []
+    for answer, positions in places.items():
         form = grader.form(answer)
         if form not in class_of:
-            class_of[form] = await _first_match(grader, representatives, answer)
-            if class_of[form] == len(groups):
-                representatives.append(answer)
-                groups.append([])
-        groups[class_of[form]].append(position)
-    return groups
+            class_of[form] = await classes.place(answer)
+        if class_of[form] == len(groups):
+            groups.append([])
+        groups[class_of[form]] += positions
+    return [sorted(members) for members in groups]
 
 
-async def _first_match(grader: Grader, representatives: Sequence[str], answer: str) -> int:
-    """The index of the first representative that ``answer`` is equivalent to; their number where there is none."""
-    for index, representative in enumerate(representatives):
-        if index % _COMPARISONS_BETWEEN_PAUSES == _COMPARISONS_BETWEEN_PAUSES - 1:
-            await asyncio.sleep(0)  # other tasks shall not wait for a long row of quick comparisons
-        if await grader.equivalent(representative, answer):
-            return index
-    return len(representatives)
+class _Classes:
+    """The classes found so far, by their representatives; those of each bucket stand together."""
+
+    def __init__(self, grader: Grader) -> None:
+        self._grader = grader
+        self._representatives: list[str] = []
+        self._buckets: dict[str | None, list[int]] = {None: []}
+        self._compared = 0
+
+    async def place(self, answer: str) -> int:
+        """The number of the first class that ``answer`` belongs to, a new one if there is none."""
+        bucket = self._grader.bucket(answer)
+        for index in self._rivals(bucket):
+            self._compared += 1
+            if self._compared % _COMPARISONS_BETWEEN_PAUSES == 0:
+                await asyncio.sleep(0)  # other tasks shall not wait for a long row of quick comparisons
+            if await self._grader.equivalent(self._representatives[index], answer):
+                return index
+        self._representatives.append(answer)
+        self._buckets.setdefault(bucket, []).append(len(self._representatives) - 1)
+        return len(self._representatives) - 1
+
+    def _rivals(self, bucket: str | None) -> Iterable[int]:
+        """The classes that an answer of ``bucket`` may belong to, in order."""
+        if bucket is None:
+            return range(len(self._representatives))
+        return merge(self._buckets.get(bucket, ()), self._buckets[None])
 
 
 Tie = Literal["first", "random", "shortest"]

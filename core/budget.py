@@ -12,7 +12,7 @@ class Budget(Part):
     """Hard limits for one problem; None leaves an axis free.
 
     ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of
-    tokens sampled one after the other. ``samples``: sampled continuations. ``seconds``: wall-clock.
+    tokens sampled one after the other. ``samples``: sampled continuations, judges' left out. ``seconds``: wall-clock.
     A strategy that reaches a limit is stopped and its traces so far are aggregated; the overshoot is at most
     what one decoding step has in flight.
     """
@@ -38,7 +38,7 @@ class Ledger:
     what is no solution itself (verdicts, summaries, outlines); ``scoring`` and ``embedding``, read by reward and
     embedding models.
     ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same requests.
-    ``sequential`` is the critical path in sampled tokens. ``samples`` counts continuations, ``retries``
+    ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations, ``retries``
     requests that had to be sent again, ``seconds`` wall-clock.
     """
 

@@ -31,8 +31,8 @@ class Problem:
 class Grader(Protocol):
     """Reads answers out of texts and judges them; a suite brings its own.
 
-    ``extract`` and ``form`` are cheap and synchronous. The others may consult worker processes and are bounded in
-    time whatever the strings. A grader is safe to share between problems and tasks.
+    ``extract``, ``form`` and ``bucket`` are cheap and synchronous. The others may consult worker processes and are
+    bounded in time whatever the strings. A grader is safe to share between problems and tasks.
     """
 
     @property
@@ -44,6 +44,13 @@ class Grader(Protocol):
 
     def form(self, answer: str) -> str:
         """A cheap normal form: answers of one form are equivalent without further checks."""
+        ...
+
+    def bucket(self, answer: str) -> str | None:
+        """Answers of different buckets are never equivalent, so that nobody needs to compare them.
+
+        None is compared with every answer; a grader that knows no better says so always.
+        """
         ...
 
     async def equivalent(self, a: str, b: str) -> bool:

@@ -27,7 +27,7 @@ from widthwise.core.reward import RewardModel, StepScores, steps_of, without_end
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.scoring import Scoring
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
-from widthwise.core.verdict import choice, concluded, verdict
+from widthwise.core.verdict import bare, choice, concluded, verdict
 
 T = TypeVar("T")
 
@@ -231,7 +231,7 @@ class Session:
         """
         if self._scoring is None:
             self._scoring = self._begin_scoring()
-        texts = {t.id: self._without_end(t.completion) for t in traces}
+        texts = {t.id: self._said(t) for t in traces}
         split = {i: (text.strip(),) if whole else steps_of(text, self.step_separator) for i, text in texts.items()}
         scores = await self._scoring.score({i: tuple(step for step in steps if step) for i, steps in split.items()})
         self.ledger.scoring += sum(s.tokens for s in scores)
@@ -270,7 +270,7 @@ class Session:
 
     def solution(self, trace: Trace) -> str:
         """What ``trace`` says, as a reader is to see it: without its thinking and the end-of-sequence token."""
-        return concluded(self._ended(trace), self._setting.format.thinking_end)
+        return concluded(self._said(trace), self._setting.format.thinking_end)
 
     def ending(self, text: str, tokens: int) -> str:
         """The last ``tokens`` tokens of ``text``; all of it where it is no longer."""
@@ -280,21 +280,21 @@ class Session:
     def verdict(self, trace: Trace) -> float | None:
         """The probability of "right" with which a judge's reply ends; None where it ends with no verdict.
 
-        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0.
+        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0. A reply that
+        was cut off says something only if it is nothing but a verdict.
         """
-        if trace.finish != "stop":
+        if trace.finish != "stop" and not bare(trace.segment.text, self._setting.format.verdicts):
             return None
-        return verdict(trace.segment, self._ended(trace), self._tokenizer, self._setting.format.verdicts)
+        return verdict(trace.segment, self._said(trace), self._tokenizer, self._setting.format.verdicts)
 
     def choice(self, trace: Trace, count: int) -> int | None:
         """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
-        return choice(self._ended(trace), count) if trace.finish == "stop" else None
+        return choice(self._said(trace), count) if trace.finish == "stop" else None
 
-    def _ended(self, trace: Trace) -> str:
-        """The completion without an end-of-sequence token."""
-        last = trace.segment.token_ids[-1:]
-        end = self._tokenizer.decode(last) if set(last.tolist()) & self._tokenizer.eos_ids else ""
-        return trace.completion.removesuffix(end)
+    def note(self, trace: Trace, **found: Any) -> Trace:
+        """Record what was found out about ``trace`` (a verdict ...) in its metadata; the trace that says so."""
+        segment = replace(trace.segment, metadata={**trace.segment.metadata, **found})
+        return self._keep(replace(trace, segment=segment))
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance."""
@@ -355,9 +355,9 @@ class Session:
             raise UsageError("this strategy scores traces, but the run has no reward model: name one (--reward-model)")
         return Scoring(model, self.problem, journal=self._journal, limit=self._setting.patience)
 
-    def _without_end(self, text: str) -> str:
-        """A completion without the end-of-sequence token that it may spell."""
-        return without_end(text, [self._tokenizer.decode([end]) for end in self._tokenizer.eos_ids])
+    def _said(self, trace: Trace) -> str:
+        """The completion without the end-of-sequence token that it may spell."""
+        return without_end(trace.completion, [self._tokenizer.decode([end]) for end in self._tokenizer.eos_ids])
 
     # -- how a draw begins ---------------------------------------------------------------------------------
 
@@ -367,7 +367,7 @@ class Session:
         for what, number in (("n", n), ("width", width)):
             if number is not None and number < 1:
                 raise UsageError(f"{what} must be at least 1, not {number}")
-        branches = self._branches(traces, n, overrides)
+        branches = self._branches(traces, n, overrides, judging)
         draw = Draw(
             branches,
             self._source,
@@ -379,30 +379,32 @@ class Session:
         self._draws.add(draw)
         return draw
 
-    def _branches(self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any]) -> list[Branch]:
+    def _branches(self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any], judging: bool) -> list[Branch]:
         """The branches of a draw, as many as the budget allows; raises ``BudgetReached`` if that is none."""
         if any(trace.finish == "error" for trace in traces):
             raise UsageError("a trace whose request failed cannot be continued")
         branches: list[Branch] = []
         for trace in traces:
             try:
-                params = self._params(trace, overrides)
+                params = self._params(trace, overrides, judging)
             except BudgetReached:
                 if trace is traces[-1] and not branches:
                     raise
                 continue
-            count = n if self.budget.samples is None else min(n, self.budget.samples - self.ledger.samples)
-            self.ledger.samples += count
+            count = n
+            if not judging:
+                count = n if self.budget.samples is None else min(n, self.budget.samples - self.ledger.samples)
+                self.ledger.samples += count
             self._charge_ideal(trace)
             prompt = trace.token_ids
             digest = request_digest(prompt, params)
             branches += [self._branch(trace, prompt, params, digest) for _ in range(count)]
         return branches
 
-    def _params(self, trace: Trace, overrides: Mapping[str, Any]) -> SamplingParams:
+    def _params(self, trace: Trace, overrides: Mapping[str, Any], judging: bool) -> SamplingParams:
         """The draw's parameters, ``max_tokens`` cut to what the sequential budget leaves; checks every limit."""
         params = self._setting.params.changed(**overrides)
-        if self._spent() or self.budget.samples == self.ledger.samples:
+        if self._spent() or (self.budget.samples == self.ledger.samples and not judging):
             raise BudgetReached("the budget is used up")
         if self.budget.sequential is None:
             return params
@@ -462,7 +464,8 @@ class Session:
         After the ``last`` stop of a draw no waiting branch begins either.
         """
         if last:
-            self.ledger.samples -= draw.drop_waiting()
+            dropped = draw.drop_waiting()
+            self.ledger.samples -= 0 if draw.judging else dropped
         leftover = self._take(draw, await draw.stop(branches))
         stopped = []
         for branch in branches:

@@ -29,6 +29,11 @@ _CONFIDENCES: Mapping[str, Callable[[Confidence], float]] = {
 }
 
 
+def logprobs_for(source: str) -> int | None:
+    """How many of the most likely tokens' log-probabilities traces must come with to have this score."""
+    return 20 if source == SELF_CERTAINTY or source in _CONFIDENCES else None
+
+
 async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -> list[float | None]:
     """A score per trace, higher is better; None where a trace has none (unscored is not zero).
 
@@ -69,7 +74,7 @@ async def rewards(session: Session, traces: Sequence[Trace], reduction: str = "l
 
 def _unknown(session: Session, traces: Sequence[Trace], source: str) -> str:
     """Why no trace has a score, and the way out."""
-    if source == SELF_CERTAINTY or source in _CONFIDENCES:
+    if logprobs_for(source):
         return (
             f"{source!r} needs the log-probabilities of the most likely tokens, and the traces of problem "
             f"{session.problem.id} came without: sample them with logprobs=20"

@@ -17,6 +17,7 @@ from widthwise.core.trace import Segment
 
 _LINE_CHARS = 500
 _MARKUP = " \t\r\n*_`\"'.!()[]{}$"
+_CODE = re.compile(r"^```[a-zA-Z0-9]*[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"(?<![\d.])\d{1,6}(?![\d]|\.\d)")
 
 
@@ -31,6 +32,22 @@ def choice(text: str, count: int) -> int | None:
     line, _ = _last_line(text)
     named = {int(number) for number in _NUMBER.findall(line)}
     return named.pop() if len(named) == 1 and 1 <= min(named) <= count else None
+
+
+def bare(text: str, words: tuple[str, str]) -> bool:
+    """Whether ``text`` is a verdict and nothing else."""
+    return text.strip(_MARKUP).lower() in words
+
+
+def program(text: str) -> str | None:
+    """The last code block of ``text``; None where there is none."""
+    blocks = _CODE.findall(text)
+    return blocks[-1] if blocks else None
+
+
+def printed(output: str) -> bool | None:
+    """The truth value that a checking program's last line of ``output`` is; None for any other."""
+    return {"True": True, "False": False}.get(output.rstrip()[-_LINE_CHARS:].rpartition("\n")[2].strip())
 
 
 def verdict(segment: Segment, text: str, tokenizer: Tokenizer, words: tuple[str, str]) -> float | None:

@@ -12,7 +12,7 @@ from widthwise.core.problem import Problem
 from widthwise.evals import countdown, extraction
 from widthwise.evals.comparison import Comparison, compare, compare_collections, decide, decide_async
 from widthwise.evals.extraction import Policy, extract
-from widthwise.evals.normalisation import normalise
+from widthwise.evals.normalisation import MAX_CHARS, normalise
 from widthwise.evals.numerals import read_numeral
 from widthwise.evals.structure import Collection, is_words, read_collection, read_time
 from widthwise.evals.workers import Check
@@ -50,6 +50,9 @@ class MathGrader:
     def form(self, answer: str) -> str:
         return normalise(answer)
 
+    def bucket(self, answer: str) -> str | None:
+        return _plain(answer)
+
     async def equivalent(self, a: str, b: str) -> bool:
         return a == b or await decide_async(compare(a, b))
 
@@ -71,6 +74,19 @@ class MathGrader:
             return True
         absolute = _number(about.get("tolerance"))
         return (absolute > 0 or self.relative > 0) and (yield from _close(gold, answer, absolute, self.relative))
+
+
+@lru_cache(maxsize=100_000)
+def _plain(answer: str) -> str | None:
+    """The value of a number that equals only numbers of its value, or the words of an answer in words; else None.
+
+    A percentage may be its hundredth, and a decimal the rounding of a fraction or, with an exponent, of an integer.
+    """
+    number = read_numeral(answer)
+    if number is None:
+        return f"words {normalise(answer)}" if is_words(answer) and len(answer) <= MAX_CHARS else None
+    plain = number.step <= 1 if number.step else number.value.denominator == 1
+    return str(number.value) if plain and not number.percent else None
 
 
 def _parses(answer: str) -> Comparison:
@@ -114,6 +130,9 @@ class CountdownGrader:
         return extract(text, self.policy)
 
     def form(self, answer: str) -> str:
+        return _form(answer)
+
+    def bucket(self, answer: str) -> str | None:
         return _form(answer)
 
     async def equivalent(self, a: str, b: str) -> bool:

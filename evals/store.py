@@ -270,12 +270,16 @@ class Store:
 
     def _stored(self, problem_id: str, nodes: Mapping[TraceId, Trace]) -> set[TraceId]:
         """Which nodes the journal holds already, just as they are."""
-        query = "SELECT trace, params, seed, finish FROM segments WHERE problem = ? AND finish IN ('stop', 'length')"
+        query = (
+            "SELECT trace, params, seed, finish, metadata FROM segments "
+            "WHERE problem = ? AND finish IN ('stop', 'length')"
+        )
         stored = set()
         for row in self._db.rows(query, problem_id):
             node = nodes.get(parse(row["trace"]))
-            now = (node.segment.params, node.segment.seed, node.finish) if node else None
-            if now == (row["params"], row["seed"], row["finish"]) and row["params"]:
+            said = node.segment if node else None
+            now = (said.params, said.seed, said.finish, to_json(said.metadata)) if said else None
+            if now == (row["params"], row["seed"], row["finish"], row["metadata"]) and row["params"]:
                 stored.add(parse(row["trace"]))
         return stored
 

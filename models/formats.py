@@ -56,6 +56,13 @@ CHAT_PROMPTS = {
         "{problem}\n\nHere are {count} responses to this problem.\n\n{drafts}Choose the response that agrees best with "
         "the others. Answer with its number only."
     ),
+    "check": (
+        "{problem}\n\nSomebody proposes this final answer: {answer}\n\nWrite a Python program that checks the answer "
+        "without trusting it: put it back into the conditions of the problem, try all small cases, or compute the "
+        "result in another way. The program may import only {modules}; it has no files and no network, and it must "
+        "end within a few seconds. The last line that it prints must be True if the answer is right and False if it "
+        "is wrong. Reply with the program in one code block."
+    ),
 }
 """Questions for any chat model."""
 

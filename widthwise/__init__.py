@@ -8,8 +8,15 @@
 from __future__ import annotations
 
 from widthwise.aggregators.best_by import BestBy
+from widthwise.aggregators.borda_vote import BordaVote
 from widthwise.aggregators.first_valid import FirstValid
+from widthwise.aggregators.generative_verification import GenerativeVerification
+from widthwise.aggregators.knockout import Knockout
+from widthwise.aggregators.league import League
 from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.program_check import ProgramCheck
+from widthwise.aggregators.self_verification import SelfVerification
+from widthwise.aggregators.universal_self_consistency import UniversalSelfConsistency
 from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
@@ -42,22 +49,28 @@ __all__ = [
     "BackendError",
     "BestBy",
     "BestOfN",
+    "BordaVote",
     "Budget",
     "BudgetReached",
     "FirstValid",
+    "GenerativeVerification",
     "Grader",
+    "Knockout",
+    "League",
     "Ledger",
     "MajorityVote",
     "Outlined",
     "ParallelDistillRefine",
     "Part",
     "Problem",
+    "ProgramCheck",
     "PromptTooLong",
     "RecursiveSelfAggregation",
     "Result",
     "RewardModel",
     "SamplingParams",
     "Segment",
+    "SelfVerification",
     "SequentialRefinement",
     "Session",
     "Single",
@@ -67,6 +80,7 @@ __all__ = [
     "Strategy",
     "Sweep",
     "Trace",
+    "UniversalSelfConsistency",
     "UsageError",
     "Verdict",
     "WeightedVote",

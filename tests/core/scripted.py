@@ -106,6 +106,9 @@ class PlainGrader:
     def form(self, answer: str) -> str:
         return answer
 
+    def bucket(self, answer: str) -> str | None:
+        return None
+
     async def equivalent(self, a: str, b: str) -> bool:
         return float(a) == float(b)
 

@@ -36,6 +36,9 @@ class _Near:
     def form(self, answer: str) -> str:
         return answer
 
+    def bucket(self, answer: str) -> str | None:
+        return None
+
     async def equivalent(self, a: str, b: str) -> bool:
         return abs(int(a) - int(b)) <= 1
 
@@ -59,6 +62,40 @@ async def test_every_answer_is_in_one_class(answers: list[str | None]) -> None:
     assert sorted(positions) == [i for i, answer in enumerate(answers) if answer is not None]
     assert all(members == sorted(members) for members in found)
     assert [m[0] for m in found] == sorted(m[0] for m in found)
+
+
+class _Unsorted(MathGrader):
+    """As the real one, but every answer is compared with every class."""
+
+    def bucket(self, answer: str) -> str | None:
+        return None
+
+
+NUMBERS = st.from_regex(r"-?[0-9]{1,5}(\.[0-9]{0,4})?(e-?[1-4])?%?|[0-9]{1,3}/[1-9]|[0-9],[0-9]{1,3}", fullmatch=True)
+CLOSE = st.sampled_from(
+    [
+        *("1/3", "0.3333", ".333", "33.33%", "0.333", "1.234e5", "123456", "123400", "2.0", "2", "4/2", "200%", "02"),
+        *("(2)", "2 cm", "no", "No.", "yes", "1,5", "1.5", "3/2", r"\frac{3}{2}", "12:30", "101_2", ""),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(NUMBERS | CLOSE, max_size=8))
+async def test_buckets_spare_comparisons_and_change_no_class(answers: list[str]) -> None:
+    assert await group(MathGrader(), answers) == await group(_Unsorted(), answers)
+
+
+async def test_distinct_integers_are_never_compared() -> None:
+    class Counting(MathGrader):
+        async def equivalent(self, a: str, b: str) -> bool:
+            compared.append((a, b))
+            return await super().equivalent(a, b)
+
+    compared: list[tuple[str, str]] = []
+    assert len(await group(Counting(), [str(n) for n in range(1_000)] + ["x"])) == 1_001
+    assert len(compared) == 1_000  # an expression may equal any number
+    assert len(await group(Counting(), ["7", "7.0", "14/2", "8"])) == 2
 
 
 async def test_many_answers() -> None:

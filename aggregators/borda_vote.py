@@ -1,0 +1,49 @@
+"""A vote that counts by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+from widthwise.core.trace_score import logprobs_for, trace_scores
+
+_UNFINISHED = ("pruned", "aborted", "error")
+
+
+@dataclass(frozen=True)
+class BordaVote(Part):
+    """Traces are ranked by a score, and rank r of N gives ``(N - r + 1) ** p`` votes (Kang et al., arXiv 2502.18581).
+
+    ``by`` names the score (see ``trace_scores``); the paper's own, "self_certainty", needs traces sampled with the
+    log-probabilities of the most likely tokens (``logprobs=20``). ``p`` 0 is the majority vote, a large one leaves
+    the choice to the best trace; the paper takes 0.3 for 8 traces and 1.2 for 64. Every finished and scored trace
+    has a rank, those without an answer too, but these give no votes. Equal scores are ranked in order of the traces.
+    Weights are given as shares of the highest rank's.
+    """
+
+    by: str = "self_certainty"
+    p: float = 0.5
+    tie: Tie = "first"
+
+    def __post_init__(self) -> None:
+        if self.p < 0:
+            raise ValueError(f"p must be at least 0, not {self.p}")
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the most likely tokens the traces must come with."""
+        return logprobs_for(self.by)
+
+    async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
+        finished = [t for t in traces if t.finish not in _UNFINISHED]
+        scores = await trace_scores(session, finished, self.by)
+        scored = [(s, t) for s, t in zip(scores, finished, strict=True) if s is not None]
+        ranked = [t for _, t in sorted(scored, key=lambda pair: -pair[0])]
+        votes = {t: ((len(ranked) - place) / len(ranked)) ** self.p for place, t in enumerate(ranked)}
+        classes = await session.classes([t for t in finished if t in votes])
+        weighed = [replace(c, weight=sum(votes[t] for t in c.traces)) for c in classes]
+        return elect(weighed, self.tie, session.seed("tie"))

@@ -1,0 +1,39 @@
+"""Verification by the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from widthwise.aggregators.judging import candidates, verified
+from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class GenerativeVerification(Part):
+    """Ask ``k`` times whether a candidate is right, and weigh the votes by it (GenRM: Zhang et al., arXiv 2408.15240).
+
+    A candidate is a class of equivalent answers, shown by its first trace; its score is the mean probability of the
+    verdict "right". With ``votes`` a class weighs its traces times the score (best-of-N weighted), without them the
+    score alone (best-of-N). Replies without a verdict abstain; a candidate that nobody judged has an even chance. A
+    single candidate is not questioned. Judges' tokens are charged as such.
+    """
+
+    k: int = 4
+    votes: bool = True
+    tie: Tie = "first"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, not {self.k}")
+
+    async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
+        classes = await candidates(session, traces)
+        if len(classes) > 1:
+            scores = await verified(session, classes, self.k, after=traces)
+            weighed = zip(classes, scores, strict=True)
+            classes = [replace(c, weight=score * (c.weight if self.votes else 1.0)) for c, (score, _) in weighed]
+        return elect(classes, self.tie, session.seed("tie"))

@@ -1,0 +1,88 @@
+"""What the judging aggregators share: candidates, questions about them, and what the replies say.
+
+A judge is asked about classes of equivalent answers, by the first trace of each. A failed request, a reply that names
+no verdict and a budget that is used up are abstentions: they are recorded, and the strategy goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.answer import AnswerClass
+from widthwise.core.errors import BudgetReached
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+NEUTRAL = 0.5
+"""The score of a candidate that no judge has said anything of: unjudged is not wrong."""
+_LOGPROBS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Comparisons of two candidates: how many each has won, and the replies that said so."""
+
+    wins: tuple[int, int]
+    replies: tuple[Trace, ...]
+
+
+async def candidates(session: Session, traces: Sequence[Trace]) -> list[AnswerClass]:
+    """The classes of equivalent answers, those with most votes first."""
+    return sorted(await session.classes(traces), key=lambda c: -c.weight)
+
+
+async def replies(session: Session, asked: Sequence[Trace], n: int, **params: Any) -> list[list[Trace]]:
+    """``n`` replies to each question, all drawn at once; fewer where the budget ends before."""
+    try:
+        drawn = await session.sample(asked, n, judging=True, logprobs=min(_LOGPROBS, session.max_logprobs), **params)
+    except BudgetReached:
+        drawn = []
+    return [[reply for reply in drawn if reply.parent is question] for question in asked]
+
+
+async def verified(
+    session: Session, classes: Sequence[AnswerClass], k: int, after: Sequence[Trace]
+) -> list[tuple[float, list[Trace]]]:
+    """For each candidate the mean P(right) of ``k`` verifications, and their replies; abstentions do not count."""
+    asked = [session.ask("verify", draft=session.solution(c.traces[0]), after=after) for c in classes]
+    found = []
+    for answered in await replies(session, asked, k):
+        verdicts = [session.verdict(reply) for reply in answered]
+        noted = [session.note(reply, verdict=v) for reply, v in zip(answered, verdicts, strict=True)]
+        known = [v for v in verdicts if v is not None]
+        found.append((sum(known) / len(known) if known else NEUTRAL, noted))
+    return found
+
+
+async def compared(
+    session: Session, pairs: Sequence[tuple[AnswerClass, AnswerClass]], k: int, after: Sequence[Trace]
+) -> list[Match]:
+    """``k`` comparisons of each pair, half of them in either order, so that a liking for a place cancels out."""
+    ordered = [order for a, b in pairs for order in ((a, b), (b, a))]
+    asked = [
+        session.ask("compare", first=_solution(session, a), second=_solution(session, b), after=after)
+        for a, b in ordered
+    ]
+    answered = [[_chosen(session, r) for r in each] for each in await replies(session, asked, k // 2)]
+    matches = []
+    for there, back in zip(answered[::2], answered[1::2], strict=True):
+        chosen = [place for place, _ in there] + [None if place is None else 3 - place for place, _ in back]
+        matches.append(Match((chosen.count(1), chosen.count(2)), tuple(reply for _, reply in there + back)))
+    return matches
+
+
+def check_comparisons(k: int) -> None:
+    """Raises ``ValueError`` where ``k`` comparisons cannot show each order equally often."""
+    if k < 2 or k % 2:
+        raise ValueError(f"k must be even, so that either order is compared equally often, not {k}")
+
+
+def _solution(session: Session, candidate: AnswerClass) -> str:
+    return session.solution(candidate.traces[0])
+
+
+def _chosen(session: Session, reply: Trace) -> tuple[int | None, Trace]:
+    choice = session.choice(reply, 2)
+    return choice, session.note(reply, choice=choice)

@@ -1,0 +1,61 @@
+"""Candidates checked by programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from widthwise.aggregators.judging import candidates, replies
+from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.confinement import MODULES
+from widthwise.core.part import Part
+from widthwise.core.sandbox import Execution, Limits, execute_all
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+from widthwise.core.verdict import printed, program
+
+
+@dataclass(frozen=True)
+class ProgramCheck(Part):
+    """Have the model write ``k`` programs that check a candidate, run them in a sandbox, and weigh the votes by it.
+
+    A candidate is a class of equivalent answers; it weighs ``votes * exp(strength * (passes - fails))``. A program
+    that prints no truth value, breaks, or is refused by the sandbox says nothing; its refusal is recorded with the
+    reply. Each may take ``seconds`` of processor time. A single candidate is not checked.
+    """
+
+    k: int = 3
+    strength: float = 1.0
+    seconds: float = 10.0
+    tie: Tie = "first"
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.strength <= 0 or self.seconds <= 0:
+            raise ValueError("k must be at least 1, strength and seconds must be above 0")
+
+    async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
+        classes = await candidates(session, traces)
+        if len(classes) > 1:
+            modules = ", ".join(MODULES)
+            asked = [session.ask("check", answer=c.answer, modules=modules, after=traces) for c in classes]
+            answered = await replies(session, asked, self.k)
+            verdicts = await self._verdicts(session, [reply for each in answered for reply in each])
+            balance = [sum(verdicts[reply] for reply in each) for each in answered]
+            # Only ratios of weights matter: taking the largest out of the exponent keeps it from overflowing.
+            logs = [math.log(c.weight) + self.strength * b for c, b in zip(classes, balance, strict=True)]
+            classes = [replace(c, weight=math.exp(x - max(logs))) for c, x in zip(classes, logs, strict=True)]
+        return elect(classes, self.tie, session.seed("tie"))
+
+    async def _verdicts(self, session: Session, written: Sequence[Trace]) -> dict[Trace, int]:
+        """What each reply's program says: 1 for right, -1 for wrong, 0 for nothing."""
+        programs = [program(session.solution(reply)) if reply.finish == "stop" else None for reply in written]
+        limits = Limits(cpu_seconds=self.seconds, wall_seconds=60 + 3 * self.seconds)
+        executed = iter(await execute_all([p for p in programs if p is not None], limits))
+        runs = [Execution("", "it holds no program") if p is None else next(executed) for p in programs]
+        verdicts = {}
+        for reply, run in zip(written, runs, strict=True):
+            verdict = None if run.refusal else printed(run.output)
+            session.note(reply, verdict=verdict, refusal=run.refusal)
+            verdicts[reply] = 0 if verdict is None else 1 if verdict else -1
+        return verdicts

@@ -1,0 +1,61 @@
+"""The model names the response that agrees best with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from widthwise.aggregators.judging import candidates, replies
+from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class UniversalSelfConsistency(Part):
+    """Show the model the responses and let it choose the most consistent one (USC: Chen et al., arXiv 2311.17311).
+
+    The first ``responses`` traces that state an answer are shown. The question is asked ``k`` times, greedily; from
+    the second time on in an order of its own, so that a liking for a place does not decide. The answer chosen most
+    often wins, among equals the one with more votes; where no reply names a response, that is the majority vote.
+    Responses that all agree are not asked about.
+    """
+
+    k: int = 1
+    responses: int = 8
+    tie: Tie = "first"
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.responses < 2:
+            raise ValueError(f"k must be at least 1 and responses at least 2, not {self.k} and {self.responses}")
+
+    async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
+        classes = await candidates(session, traces)
+        if len(classes) < 2:
+            return elect(classes)
+        shown = [t for t in traces if session.answer(t) is not None][: self.responses]
+        chosen = await self._chosen(session, shown, traces)
+        if not chosen:
+            return elect(classes, self.tie, session.seed("tie"))
+        picked = [replace(c, weight=float(sum(t in c.traces for t in chosen))) for c in classes]
+        return elect(picked, self.tie, session.seed("tie"))
+
+    async def _chosen(self, session: Session, shown: Sequence[Trace], after: Sequence[Trace]) -> list[Trace]:
+        """The traces that the replies name."""
+        rng = np.random.default_rng(session.seed("order"))
+        orders = [list(range(len(shown))), *(rng.permutation(len(shown)).tolist() for _ in range(self.k - 1))]
+        asked = [self._asked(session, [shown[i] for i in order], after) for order in orders]
+        chosen = []
+        for order, answered in zip(orders, await replies(session, asked, 1, temperature=0.0), strict=True):
+            for reply in answered:
+                choice = session.choice(reply, len(shown))
+                session.note(reply, choice=choice)
+                chosen += [] if choice is None else [shown[order[choice - 1]]]
+        return chosen
+
+    def _asked(self, session: Session, responses: Sequence[Trace], after: Sequence[Trace]) -> Trace:
+        drafts = session.listed("draft", [session.solution(t) for t in responses])
+        return session.ask("consistency", count=str(len(responses)), drafts=drafts, after=after)
