@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -20,7 +21,7 @@ from widthwise.core.errors import BackendError, BudgetReached, UsageError
 from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
-from widthwise.core.pruner import Pruner
+from widthwise.core.pruner import GO_ON, Pruner, begun
 from widthwise.core.reward import RewardModel, StepScores
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
@@ -70,15 +71,23 @@ class Session:
         self.ledger = Ledger()
         self.traces: dict[TraceId, Trace] = {}
         self.step_separator = setting.format.step_separator
+        self._logprobs = _most(pruners, "logprobs") or 0
         self._setting = setting
         self._tokenizer = setting.scheduler.backend.tokenizer
         self._journal = journal
         self._priority = priority
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
+        self._judged: set[TraceId] = set()
+        self._votes: dict[TraceId, dict[int, float]] = {}
+        self._answers: dict[TraceId, str | None] = {}
         self._draws: set[Draw] = set()
         self._began = time.monotonic()
         self.root = self.prompt(setting.format.messages(problem, setting.instruction))
+
+    def heed(self, *parts: object) -> None:
+        """Sample from now on with as many ``logprobs`` as these parts say they need (see ``Pruner``)."""
+        self._logprobs = max(self._logprobs, _most(parts, "logprobs") or 0)
 
     # -- growing traces ------------------------------------------------------------------------------------
 
@@ -100,18 +109,19 @@ class Session:
         Raises ``BudgetReached`` if nothing may be spent any more.
         """
         draw = self._open(trace, n, params, width, judging)
+        pruners = [] if judging else [begun(pruner) for pruner in self.pruners]
         finished: list[Trace] = []
         milestone = 0
         try:
             async with aclosing(draw.batches()) as batches:  # type: ignore[type-var]
                 async for events in batches:
                     ended = self._take(draw, events)
-                    finished += ended
                     if self._spent():
                         ended += await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
-                    elif self.pruners and draw.unfinished:
+                    finished += ended
+                    if pruners:
                         longest = max((branch.tokens for branch in draw.live), default=0)
-                        pruned = await self._prune(draw, finished, (milestone, longest), any_ended=bool(ended))
+                        pruned = await self._prune(draw, pruners, finished, (milestone, longest), any_ended=bool(ended))
                         milestone = longest
                         finished += pruned
                         ended += pruned
@@ -161,16 +171,31 @@ class Session:
         return scores
 
     def answer(self, trace: Trace) -> str | None:
-        """The final answer that ``trace`` states; None for pruned, aborted and failed traces."""
-        if trace.finish in ("pruned", "aborted", "error"):
+        """The final answer that ``trace`` states; None for pruned, aborted and failed traces.
+
+        None too where a pruner has taken the trace's vote (``weight`` 0).
+        """
+        if trace.finish in ("pruned", "aborted", "error") or not self.weight(trace):
             return None
-        return self._setting.grader.extract(trace.completion)
+        if trace.finish is None:
+            return self._setting.grader.extract(trace.completion)
+        if trace.id not in self._answers:
+            self._answers[trace.id] = self._setting.grader.extract(trace.completion)
+        return self._answers[trace.id]
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
-        """The traces that state an answer, grouped by equivalent answers, in order of first appearance."""
+        """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
+
+        A class weighs as much as its traces' votes count: one each, where no pruner says otherwise (``weight``).
+        """
         answers = [self.answer(t) for t in traces]
         groups = await group(self._setting.grader, answers)
-        return [AnswerClass(answers[g[0]] or "", tuple(traces[i] for i in g), float(len(g))) for g in groups]
+        members = [tuple(traces[i] for i in g) for g in groups]
+        return [AnswerClass(self.answer(g[0]) or "", g, sum(map(self.weight, g))) for g in members]
+
+    def weight(self, trace: Trace) -> float:
+        """How much the trace's vote counts: 1 unless pruners say otherwise, 0 for no vote."""
+        return math.prod(self._votes.get(trace.id, {}).values(), start=1.0)
 
     async def valid(self, trace: Trace) -> bool:
         """Whether ``trace`` states an answer that passes every check possible without the reference."""
@@ -183,8 +208,10 @@ class Session:
 
     @property
     def leaves(self) -> list[Trace]:
-        """Sampled traces that no other sampled trace continues, in order of their ids."""
-        sampled = [t for _, t in sorted(self.traces.items()) if t.segment.origin == "sampled"]
+        """Sampled traces that no other sampled trace continues, in order of their ids; those of judges left out."""
+        sampled = [
+            t for i, t in sorted(self.traces.items()) if t.segment.origin == "sampled" and i not in self._judged
+        ]
         continued: set[TraceId] = set()
         for trace in sampled:
             node = trace.parent
@@ -207,29 +234,35 @@ class Session:
         for what, number in (("n", n), ("width", width)):
             if number is not None and number < 1:
                 raise UsageError(f"{what} must be at least 1, not {number}")
-        params = self._params(trace, overrides)
-        if self.budget.samples is not None:
-            n = min(n, self.budget.samples - self.ledger.samples)
-        self.ledger.samples += n
+        params = self._params(trace, overrides, judging)
+        if not judging:
+            n = n if self.budget.samples is None else min(n, self.budget.samples - self.ledger.samples)
+            self.ledger.samples += n
         self._charge_ideal(trace)
         prompt = trace.token_ids
         digest = request_digest(prompt, params)
         branches = [self._branch(trace, prompt, params, digest) for _ in range(n)]
+        if judging:
+            self._judged.update(branch.id for branch in branches)
         draw = Draw(
             branches,
             self._source,
             judging=judging,
             lockstep=self._setting.scheduler.backend.capabilities.deterministic,
             width=min(self._setting.width, width or n),
+            warmup=0 if judging else _most(self.pruners, "warmup") or 0,
             deadline=self._deadline(),
         )
         self._draws.add(draw)
         return draw
 
-    def _params(self, trace: Trace, overrides: Mapping[str, Any]) -> SamplingParams:
+    def _params(self, trace: Trace, overrides: Mapping[str, Any], judging: bool) -> SamplingParams:
         """The draw's parameters, ``max_tokens`` cut to what the sequential budget leaves; checks every limit."""
         params = self._setting.params.changed(**overrides)
-        if self._spent() or self.budget.samples == self.ledger.samples:
+        if self._logprobs and not judging:
+            params = replace(params, logprobs=max(params.logprobs or 0, self._logprobs))
+        self._check_logprobs(params.logprobs)
+        if self._spent() or (self.budget.samples == self.ledger.samples and not judging):
             raise BudgetReached("the budget is used up")
         if self.budget.sequential is None:
             return params
@@ -237,6 +270,15 @@ class Session:
         if room < 1:
             raise BudgetReached(f"the budget of {self.budget.sequential} sequential tokens is used up")
         return replace(params, max_tokens=room if params.max_tokens is None else min(room, params.max_tokens))
+
+    def _check_logprobs(self, asked: int | None) -> None:
+        backend = self._setting.scheduler.backend
+        most = backend.capabilities.max_logprobs
+        if asked and asked > most:
+            raise UsageError(
+                f"this strategy needs the log-probabilities of the {asked} most likely tokens, and {backend.name} "
+                f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
+            )
 
     def _branch(self, trace: Trace, prompt: IntArray, params: SamplingParams, digest: str) -> Branch:
         trace_id = self._next_id(trace.id)
@@ -289,7 +331,8 @@ class Session:
         After the ``last`` stop of a draw no waiting branch begins either.
         """
         if last:
-            self.ledger.samples -= draw.drop_waiting()
+            dropped = draw.drop_waiting()
+            self.ledger.samples -= 0 if draw.judging else dropped
         leftover = self._take(draw, await draw.stop(branches))
         stopped = []
         for branch in branches:
@@ -300,16 +343,27 @@ class Session:
         return leftover + stopped
 
     async def _prune(
-        self, draw: Draw, finished: Sequence[Trace], grown: tuple[int, int], *, any_ended: bool
+        self,
+        draw: Draw,
+        pruners: Sequence[Pruner],
+        finished: Sequence[Trace],
+        grown: tuple[int, int],
+        *,
+        any_ended: bool,
     ) -> list[Trace]:
         """Ask the pruners whose checkpoint has come, and do as they say."""
         stopped: list[Trace] = []
-        for pruner in self.pruners:
+        for place, pruner in enumerate(pruners):
             due = pruner.every is not None and grown[0] // pruner.every < grown[1] // pruner.every
-            if not draw.unfinished or not (any_ended or due):
+            if not (any_ended or due):
                 continue
             live = [branch.trace for branch in draw.live]
-            verdict = await pruner(self, live, finished, len(draw.branches))
+            try:
+                verdict = await pruner(self, live, [*finished, *stopped], len(draw.branches))
+            except BudgetReached:  # a pruner that samples (a judge) has nothing left to do it with
+                verdict = GO_ON
+            for trace_id, weight in verdict.votes.items():
+                self._votes.setdefault(trace_id, {})[place] = weight
             targets = [b for b in draw.live if verdict.decided or b.id in verdict.stop]
             if targets or verdict.decided:
                 reason = verdict.reason or str(pruner)
@@ -371,3 +425,8 @@ class Session:
         number = self._children.get(parent, 0)
         self._children[parent] = number + 1
         return (*parent, number)
+
+
+def _most(parts: Sequence[Any], attribute: str) -> int | None:
+    """The largest number that one of the parts has under this name; None where none has any."""
+    return max((n for part in parts if (n := getattr(part, attribute, None)) is not None), default=None)

@@ -60,6 +60,7 @@ class Strategy(Part):
 
     async def run(self, session: Session) -> Result:
         """Work on the session's problem; a budget that runs out ends the sampling, not the strategy."""
+        session.heed(self.sampler, *self.pruners, self.aggregator)
         try:
             try:
                 outcome = await self.sampler(session)
