@@ -83,11 +83,11 @@ class Event:
 class Draw:
     """Runs branches against a backend and hands out their events.
 
-    At most ``width`` branches are in flight; the next begins when one has ended, but none beyond the first ``warmup``
-    before all of these have ended. In ``lockstep`` (deterministic backends) the branches advance by one delta each per round and a round's events come in branch order, so
-    that what a strategy sees does not depend on timing. Otherwise events come as they happen. ``deadline`` is a
-    time of the event loop's clock at which a batch is handed out though it may be empty. ``judging`` is the
-    account its tokens go to.
+    At most ``width`` branches are in flight; the next begins when one has ended, but none beyond the first
+    ``warmup`` before all of these have ended. In ``lockstep`` (deterministic backends) the branches advance by one
+    delta each per round and a round's events come in branch order, so that what a strategy sees does not depend on
+    timing. Otherwise events come as they happen. ``deadline`` is a time of the event loop's clock at which a batch is
+    handed out though it may be empty. ``judging`` is the account its tokens go to.
     """
 
     def __init__(

@@ -54,4 +54,4 @@ class Pruner(Protocol):
 def begun(pruner: Pruner) -> Pruner:
     """The pruner that looks after one draw."""
     begin = getattr(pruner, "begin", None)
-    return pruner if begin is None else begin()  # type: ignore[no-any-return]
+    return pruner if begin is None else begin()

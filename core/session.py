@@ -209,9 +209,7 @@ class Session:
     @property
     def leaves(self) -> list[Trace]:
         """Sampled traces that no other sampled trace continues, in order of their ids; those of judges left out."""
-        sampled = [
-            t for i, t in sorted(self.traces.items()) if t.segment.origin == "sampled" and i not in self._judged
-        ]
+        sampled = [t for i, t in sorted(self.traces.items()) if t.segment.origin == "sampled" and i not in self._judged]
         continued: set[TraceId] = set()
         for trace in sampled:
             node = trace.parent

@@ -22,7 +22,13 @@ from widthwise.core.session import Session
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
 from widthwise.measuring import curve
+from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
+from widthwise.pruning.anytime import Anytime
+from widthwise.pruning.esc import ESC
+from widthwise.pruning.repetition import Repetition
+from widthwise.pruning.short import Short
 from widthwise.pruning.stop_when_decided import StopWhenDecided
+from widthwise.pruning.too_long import TooLong
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
 from widthwise.solving import solve, solve_async
@@ -31,8 +37,11 @@ from widthwise.sweeping import Sweep, sweep
 __version__ = "0.1.0"
 
 __all__ = [
+    "ESC",
+    "AdaptiveConsistency",
     "Answer",
     "AnswerClass",
+    "Anytime",
     "Backend",
     "BackendError",
     "BestBy",
@@ -46,14 +55,17 @@ __all__ = [
     "Part",
     "Problem",
     "PromptTooLong",
+    "Repetition",
     "Result",
     "SamplingParams",
     "Segment",
     "Session",
+    "Short",
     "Single",
     "StopWhenDecided",
     "Strategy",
     "Sweep",
+    "TooLong",
     "Trace",
     "UsageError",
     "Verdict",
