@@ -15,29 +15,33 @@ Confidence = NDArray[np.float64]
 """One number per token (or per window), ``float64 [t]``."""
 
 
-def token_confidence(stats: TokenStats | None) -> Confidence:
-    """Minus the mean log-probability of the most likely tokens, at every token; ``float64 [t]``.
+def token_confidence(stats: TokenStats | None, top: int | None = None) -> Confidence:
+    """Minus the mean log-probability of the ``top`` most likely tokens (None: all) at each token, ``float64 [t]``.
 
     A peaked distribution leaves its other candidates next to no probability, so that the number is large. The
     sampled token plays no part unless it is among them. Tokens that a filter ruled out (minus infinity) are left out.
-    Raises ``UsageError`` where the statistics do not hold the most likely tokens.
+    Raises ``UsageError`` where the statistics do not hold so many.
     """
-    top = None if stats is None else stats.top_logprobs
-    if top is None or not top.shape[1]:
+    logprobs = None if stats is None else stats.top_logprobs
+    known = 0 if logprobs is None else logprobs.shape[1]
+    if logprobs is None or known < (top or 1):
         raise UsageError(
-            "confidence needs the log-probabilities of the most likely tokens, and these traces came without: "
-            "sample them with logprobs=20"
+            f"confidence needs the log-probabilities of the {top or ''} most likely tokens, and these traces came with "
+            f"{known}: sample (or record) them with logprobs={top or 20}"
         )
+    logprobs = logprobs[:, :top]
     # Column by column: rows of twenty are too short for a fast reduction, and each token's sum is its own,
     # whatever part of the trace it was computed with.
-    total = np.zeros(len(top))
-    for column in top.T:
+    total: Confidence = np.zeros(len(logprobs))
+    for column in logprobs.T:
         total -= column
-    counts: NDArray[np.intp] | int = top.shape[1]
+    counts = np.full(len(logprobs), logprobs.shape[1])
     if not np.isfinite(total).all():
-        known = np.isfinite(top)
-        total, counts = -np.where(known, top, 0.0).sum(axis=1), np.maximum(known.sum(axis=1), 1)
-    return total / counts
+        possible = np.isfinite(logprobs)
+        total = -np.where(possible, logprobs, 0.0).sum(axis=1, dtype=np.float64)
+        counts = np.maximum(possible.sum(axis=1), 1)
+    confidence: Confidence = total / counts
+    return confidence
 
 
 def group_confidence(confidence: Confidence, window: int) -> Confidence:

@@ -22,7 +22,8 @@ class PromptFormat:
     ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
     outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``. Names
     that begin with "each_" are not questions but the form of one item in a list of them (see ``listed``).
-    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind.
+    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind. ``answer_now``
+    is put behind an unfinished solution to have the model state its final answer at once.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PromptFormat:
     step_separator: str = "\n\n"
     prompts: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[str, str] = ("yes", "no")
+    answer_now: str = "\n\nThe final answer is \\boxed{"
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
@@ -41,7 +43,7 @@ class PromptFormat:
 
         Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
         """
-        known = {"problem": problem.text, "instruction": instruction} | fields
+        known = {"problem": problem.text, "instruction": instruction, **fields}
         return self._conversation(filled(self._prompt(name), **known))
 
     def listed(self, name: str, texts: Sequence[str]) -> str:

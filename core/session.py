@@ -99,6 +99,17 @@ class Session:
         """
         return sorted([t async for t in self.stream(trace, n, **params)], key=lambda t: t.id)
 
+    async def sample_each(self, traces: Sequence[Trace], n: int = 1, **params: Any) -> list[list[Trace]]:
+        """``sample`` from several traces at once, each a draw of its own; in order of ``traces``.
+
+        All draws come to their end before one's error (``BudgetReached`` ...) is raised.
+        """
+        draws = await asyncio.gather(*(self.sample(t, n, **params) for t in traces), return_exceptions=True)
+        for drawn in draws:
+            if isinstance(drawn, BaseException):
+                raise drawn
+        return [drawn for drawn in draws if not isinstance(drawn, BaseException)]
+
     async def stream(
         self, trace: Trace, n: int = 1, *, width: int | None = None, judging: bool = False, **params: Any
     ) -> AsyncIterator[Trace]:
@@ -139,6 +150,10 @@ class Session:
         ids = np.array(self._tokenizer.encode(text), np.int64)
         sequential = max(t.sequential for t in (trace, *after))
         return self._keep(Trace(self._next_id(trace.id), Segment("inserted", ids, text), trace, sequential))
+
+    def conclude(self, trace: Trace) -> Trace:
+        """``trace`` with the text behind it that makes the model state its answer at once."""
+        return self.append(trace, self._setting.format.answer_now)
 
     def prompt(self, messages: Sequence[Mapping[str, str]], *, after: Sequence[Trace] = ()) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own one is ``root``)."""
@@ -197,6 +212,22 @@ class Session:
         """How much the trace's vote counts: 1 unless pruners say otherwise, 0 for no vote."""
         return math.prod(self._votes.get(trace.id, {}).values(), start=1.0)
 
+    def verdict(self, trace: Trace) -> float | None:
+        """The probability that ``trace`` begins with the model family's word for yes, and not with that for no.
+
+        From the most likely tokens at its last segment's first position, where it was sampled with ``logprobs``; else
+        1 or 0, by what it says. None where it says neither.
+        """
+        segment = trace.segment
+        said = [(segment.text, 1.0)]
+        if segment.stats is not None and segment.stats.top_ids is not None and segment.stats.top_logprobs is not None:
+            ids, logprobs = segment.stats.top_ids[:1].ravel().tolist(), segment.stats.top_logprobs[:1].ravel().tolist()
+            said = [(self._tokenizer.decode([i]), math.exp(p)) for i, p in zip(ids, logprobs, strict=True)]
+        yes, no = (
+            sum(p for text, p in said if text.strip().lower() == word.lower()) for word in self._setting.format.verdicts
+        )
+        return yes / (yes + no) if yes + no else None
+
     async def valid(self, trace: Trace) -> bool:
         """Whether ``trace`` states an answer that passes every check possible without the reference."""
         answer = self.answer(trace)
@@ -217,6 +248,11 @@ class Session:
                 continued.add(node.id)
                 node = node.parent
         return [t for t in sampled if t.id not in continued]
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The sentences of requests that failed for good, judges' included."""
+        return tuple(str(t.segment.reason) for _, t in sorted(self.traces.items()) if t.finish == "error")
 
     async def settle(self) -> None:
         """Abort what is still in flight and close the ledger's account of time."""

@@ -70,8 +70,7 @@ class Strategy(Part):
         finally:
             await session.settle()
         leaves = tuple(session.leaves)
-        errors = tuple(str(t.segment.reason) for t in leaves if t.finish == "error")
-        return Result(election.text, leaves, session.ledger, election, errors)
+        return Result(election.text, leaves, session.ledger, election, session.errors)
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:
         if isinstance(outcome, Answer):

@@ -73,7 +73,9 @@ REASONER_PROMPTS = {
 }
 """Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""
 
-REASONER = PromptFormat("reasoner", template="{problem}", prompts=REASONER_PROMPTS, verdicts=("+", "-"))
+REASONER = PromptFormat(
+    "reasoner", template="{problem}", prompts=REASONER_PROMPTS, verdicts=("+", "-"), answer_now="\n\n\\boxed{"
+)
 """The bundled micro reasoner: trained on the bare problem text."""
 
 QWEN_MATH = PromptFormat("qwen-math", system=BOXED, template="{problem}", prompts=CHAT_PROMPTS)

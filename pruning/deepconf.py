@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from widthwise.core.answer import elect
 from widthwise.core.confidence import SlidingConfidence, token_confidence
 from widthwise.core.part import Part
 from widthwise.core.pruner import GO_ON, Verdict
@@ -61,52 +60,46 @@ class _Online:
         self.every = settings.every
         self._settings = settings
         self._seen: dict[TraceId, SlidingConfidence] = {}
+        self._warmup: frozenset[TraceId] = frozenset()
         self._threshold: float | None = None
 
     async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
         for trace in (*live, *finished):
             self._look(trace)
-        if self._threshold is None:
-            self._threshold = self._percentile(live, finished)
-            if self._threshold is None:
-                return GO_ON
-        votes = {t.id: self._vote(t) for t in finished}
-        verdict = Verdict(
-            stop=frozenset(t.id for t in live if self._seen[t.id].lowest < self._threshold),
-            reason=f"confidence below {self._threshold:.3f}",
-            votes=votes,
-        )
+        if self._threshold is None and not self._warmed_up(live, finished):
+            return GO_ON
+        votes = {t.id: self._vote(t.id) for t in finished}
+        below = frozenset(t.id for t in live if self._seen[t.id].lowest < (self._threshold or 0.0))
         share = await self._agreement(session, finished, votes)
-        if self._settings.consensus is None or share < self._settings.consensus:
-            return verdict
-        return replace(verdict, decided=True, reason=f"decided: one answer has {share:.1%} of the confidence")
+        if self._settings.consensus is not None and share >= self._settings.consensus:
+            return Verdict(decided=True, reason=f"decided: one answer has {share:.1%} of the confidence", votes=votes)
+        return Verdict(stop=below, reason=f"confidence below {self._threshold:.3f}", votes=votes)
 
     def _look(self, trace: Trace) -> None:
         """Take the tokens that are new since the last look."""
         sliding = self._seen.setdefault(trace.id, SlidingConfidence(self._settings.window))
-        segment = trace.segment
-        if len(segment) > sliding.tokens:
-            stats = None if segment.stats is None else segment.stats.part(slice(sliding.tokens, None))
-            sliding.take(token_confidence(stats))
+        stats = trace.segment.stats
+        if len(trace.segment) > sliding.tokens:
+            new = None if stats is None else stats.part(slice(sliding.tokens, None))
+            sliding.take(token_confidence(new, self._settings.logprobs))
 
-    def _percentile(self, live: Sequence[Trace], finished: Sequence[Trace]) -> float | None:
-        """The threshold; None while a warm-up trace grows, or where none came to its end."""
-        first = sorted(self._seen)[: self._settings.warmup]
-        done = {t.id for t in finished if t.finish in ("stop", "length")}
-        scores = [self._seen[i].score for i in first if i in done and self._seen[i].tokens]
-        if not scores or not {t.id for t in live}.isdisjoint(first):
-            return None
-        return float(np.percentile(scores, 100 - self._settings.eta))
+    def _warmed_up(self, live: Sequence[Trace], finished: Sequence[Trace]) -> bool:
+        """Whether the warm-up is over; the threshold follows from it."""
+        first = frozenset(sorted(self._seen)[: self._settings.warmup])
+        whole = [t.id for t in finished if t.id in first and t.finish in ("stop", "length") and t.tokens]
+        if not whole or any(t.id in first for t in live):
+            return False
+        self._warmup = first
+        self._threshold = float(np.percentile([self._seen[i].score for i in whole], 100 - self._settings.eta))
+        return True
 
-    def _vote(self, trace: Trace) -> float:
-        """The weight of a finished trace's vote: none for one that should have been stopped."""
-        sliding = self._seen[trace.id]
-        warming_up = trace.id in sorted(self._seen)[: self._settings.warmup]
-        measured = sliding.score if warming_up else sliding.lowest
-        return sliding.score if sliding.tokens and self._threshold is not None and measured >= self._threshold else 0.0
+    def _vote(self, trace: TraceId) -> float:
+        """The weight of a finished trace's vote: none for one that is, or at some time was, below the threshold."""
+        sliding = self._seen[trace]
+        measured = sliding.score if trace in self._warmup else sliding.lowest
+        return sliding.score if measured >= (self._threshold or 0.0) else 0.0
 
-    async def _agreement(self, session: Session, finished: Sequence[Trace], votes: dict[TraceId, float]) -> float:
+    async def _agreement(self, session: Session, finished: Sequence[Trace], votes: Mapping[TraceId, float]) -> float:
         """The leading answer's share of all the weight."""
-        classes = [replace(c, weight=sum(votes[t.id] for t in c.traces)) for c in await session.classes(finished)]
-        weight = sum(c.weight for c in classes)
-        return elect(classes).classes[0].weight / weight if weight else 0.0
+        weights = [sum(votes[t.id] for t in c.traces) for c in await session.classes(finished)]
+        return max(weights) / sum(weights) if sum(weights) else 0.0

@@ -23,9 +23,13 @@ from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
 from widthwise.measuring import curve
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
+from widthwise.pruning.answer_probe import AnswerProbe
 from widthwise.pruning.anytime import Anytime
+from widthwise.pruning.deepconf import DeepConf
+from widthwise.pruning.deepprune import DeepPrune
 from widthwise.pruning.esc import ESC
 from widthwise.pruning.repetition import Repetition
+from widthwise.pruning.same_answer import SameAnswer
 from widthwise.pruning.short import Short
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.pruning.too_long import TooLong
@@ -41,6 +45,7 @@ __all__ = [
     "AdaptiveConsistency",
     "Answer",
     "AnswerClass",
+    "AnswerProbe",
     "Anytime",
     "Backend",
     "BackendError",
@@ -48,6 +53,8 @@ __all__ = [
     "BestOfN",
     "Budget",
     "BudgetReached",
+    "DeepConf",
+    "DeepPrune",
     "FirstValid",
     "Grader",
     "Ledger",
@@ -57,6 +64,7 @@ __all__ = [
     "PromptTooLong",
     "Repetition",
     "Result",
+    "SameAnswer",
     "SamplingParams",
     "Segment",
     "Session",

@@ -69,8 +69,10 @@ def test_esc_needs_as_many_samples_as_its_formula_says() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "probability"),
-    [(1, 0, 0.75), (2, 0, 0.875), (3, 0, 0.9375), (4, 0, 0.96875), (5, 1, 0.9375), (7, 1, 0.98047)]
-    + [(8, 2, 0.9673), (10, 3, 0.9713)],
+    [
+        *[(1, 0, 0.75), (2, 0, 0.875), (3, 0, 0.9375), (4, 0, 0.96875)],
+        *[(5, 1, 0.9375), (7, 1, 0.98047), (8, 2, 0.9673), (10, 3, 0.9713)],
+    ],
 )
 def test_the_beta_posterior(first: int, second: int, probability: float) -> None:
     assert beta(first, second) == pytest.approx(probability, abs=5e-5)
