@@ -66,7 +66,7 @@ class _Online:
     async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
         for trace in (*live, *finished):
             self._look(trace)
-        if self._threshold is None and not self._warmed_up(live, finished):
+        if self._threshold is None and not self._warmed_up(live, finished, total):
             return GO_ON
         votes = {t.id: self._vote(t.id) for t in finished}
         below = frozenset(t.id for t in live if self._seen[t.id].lowest < (self._threshold or 0.0))
@@ -83,11 +83,12 @@ class _Online:
             new = None if stats is None else stats.part(slice(sliding.tokens, None))
             sliding.take(token_confidence(new, self._settings.logprobs))
 
-    def _warmed_up(self, live: Sequence[Trace], finished: Sequence[Trace]) -> bool:
+    def _warmed_up(self, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> bool:
         """Whether the warm-up is over; the threshold follows from it."""
-        first = frozenset(sorted(self._seen)[: self._settings.warmup])
+        count = min(self._settings.warmup, total)
+        first = frozenset(sorted(self._seen)[:count])
         whole = [t.id for t in finished if t.id in first and t.finish in ("stop", "length") and t.tokens]
-        if not whole or any(t.id in first for t in live):
+        if len(first) < count or not whole or any(t.id in first for t in live):
             return False
         self._warmup = first
         self._threshold = float(np.percentile([self._seen[i].score for i in whole], 100 - self._settings.eta))

@@ -33,8 +33,9 @@ class Short(Part):
         if len(done) < self.m:
             return GO_ON
         bound = done[self.m - 1].tokens
+        voters = {t.id for t in done[: self.m]}
         return Verdict(
             stop=frozenset(t.id for t in live if t.tokens >= bound),
             reason=f"longer than the {self.m} shortest, of up to {bound} tokens",
-            votes={t.id: float(i < self.m) for i, t in enumerate(done)},
+            votes={t.id: float(t.id in voters) for t in finished},
         )
