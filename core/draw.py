@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from widthwise.core.backend import Delta, IntArray, Request, Usage
 from widthwise.core.growing import Rows, Spelling, Stats
+from widthwise.core.pruner import Pruner
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
 
 
@@ -87,7 +88,8 @@ class Draw:
     ``warmup`` before all of these have ended. In ``lockstep`` (deterministic backends) the branches advance by one
     delta each per round and a round's events come in branch order, so that what a strategy sees does not depend on
     timing. Otherwise events come as they happen. ``deadline`` is a time of the event loop's clock at which a batch is
-    handed out though it may be empty. ``judging`` is the account its tokens go to.
+    handed out though it may be empty. ``judging`` is the account its tokens go to. ``pruners`` look after it;
+    ``milestone`` is how long its longest branch was when they were last asked.
     """
 
     def __init__(
@@ -99,10 +101,13 @@ class Draw:
         width: int,
         warmup: int = 0,
         judging: bool = False,
+        pruners: Sequence[Pruner] = (),
         deadline: float | None = None,
     ) -> None:
         self.branches = branches
         self.judging = judging
+        self.pruners = pruners
+        self.milestone = 0
         self._waiting = list(reversed(branches))
         self._source = source
         self._lockstep = lockstep
@@ -119,9 +124,9 @@ class Draw:
         return sorted(self._pumps, key=lambda branch: branch.id)
 
     @property
-    def unfinished(self) -> bool:
-        """Whether any branch is in flight or still to begin."""
-        return bool(self._pumps or self._waiting)
+    def longest(self) -> int:
+        """Tokens of the longest branch in flight."""
+        return max((branch.tokens for branch in self._pumps), default=0)
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Batches of events until every branch has ended or was stopped."""

@@ -21,7 +21,7 @@ from widthwise.core.errors import BackendError, BudgetReached, UsageError
 from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
-from widthwise.core.pruner import GO_ON, Pruner, begun
+from widthwise.core.pruner import GO_ON, Pruner, Verdict, begun
 from widthwise.core.reward import RewardModel, StepScores
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
@@ -120,23 +120,16 @@ class Session:
         Raises ``BudgetReached`` if nothing may be spent any more.
         """
         draw = self._open(trace, n, params, width, judging)
-        pruners = [] if judging else [begun(pruner) for pruner in self.pruners]
         finished: list[Trace] = []
-        milestone = 0
         try:
             async with aclosing(draw.batches()) as batches:  # type: ignore[type-var]
                 async for events in batches:
-                    ended = self._take(draw, events)
-                    if self._spent():
-                        ended += await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
+                    ended = self._take(draw, events) + await self._stop_if_spent(draw)
                     finished += ended
-                    if pruners:
-                        longest = max((branch.tokens for branch in draw.live), default=0)
-                        pruned = await self._prune(draw, pruners, finished, (milestone, longest), any_ended=bool(ended))
-                        milestone = longest
-                        finished += pruned
-                        ended += pruned
-                    for trace_ended in ended:
+                    pruned = await self._prune(draw, finished, any_ended=bool(ended))
+                    pruned += await self._stop_if_spent(draw)  # by judges
+                    finished += pruned
+                    for trace_ended in ended + pruned:
                         yield trace_ended
         finally:
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
@@ -285,6 +278,7 @@ class Session:
             lockstep=self._setting.scheduler.backend.capabilities.deterministic,
             width=min(self._setting.width, width or n),
             warmup=0 if judging else _most(self.pruners, "warmup") or 0,
+            pruners=() if judging else [begun(pruner) for pruner in self.pruners],
             deadline=self._deadline(),
         )
         self._draws.add(draw)
@@ -376,33 +370,41 @@ class Session:
                     stopped.append(self._keep_branch(branch, draw.judging))
         return leftover + stopped
 
-    async def _prune(
-        self,
-        draw: Draw,
-        pruners: Sequence[Pruner],
-        finished: Sequence[Trace],
-        grown: tuple[int, int],
-        *,
-        any_ended: bool,
-    ) -> list[Trace]:
+    async def _stop_if_spent(self, draw: Draw) -> list[Trace]:
+        if not self._spent():
+            return []
+        return await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
+
+    async def _prune(self, draw: Draw, finished: Sequence[Trace], *, any_ended: bool) -> list[Trace]:
         """Ask the pruners whose checkpoint has come, and do as they say."""
         stopped: list[Trace] = []
-        for place, pruner in enumerate(pruners):
-            due = pruner.every is not None and grown[0] // pruner.every < grown[1] // pruner.every
-            if not (any_ended or due):
-                continue
-            live = [branch.trace for branch in draw.live]
-            try:
-                verdict = await pruner(self, live, [*finished, *stopped], len(draw.branches))
-            except BudgetReached:  # a pruner that samples (a judge) has nothing left to do it with
-                verdict = GO_ON
-            for trace_id, weight in verdict.votes.items():
-                self._votes.setdefault(trace_id, {})[place] = weight
-            targets = [b for b in draw.live if verdict.decided or b.id in verdict.stop]
-            if targets or verdict.decided:
-                reason = verdict.reason or str(pruner)
-                stopped += await self._stop(draw, targets, "pruned", reason, last=verdict.decided)
+        longest = draw.longest
+        for place, pruner in enumerate(draw.pruners):
+            due = pruner.every is not None and draw.milestone // pruner.every < longest // pruner.every
+            if any_ended or due:
+                live = [branch.trace for branch in draw.live]
+                verdict = await self._verdict_of(pruner, live, [*finished, *stopped], len(draw.branches))
+                self._weigh(place, verdict)
+                targets = [b for b in draw.live if verdict.decided or b.id in verdict.stop]
+                if targets or verdict.decided:
+                    reason = verdict.reason or str(pruner)
+                    stopped += await self._stop(draw, targets, "pruned", reason, last=verdict.decided)
+        draw.milestone = draw.longest
+        if any(t.finish in ("stop", "length") for t in stopped):  # some came to their end while being stopped
+            stopped += await self._prune(draw, [*finished, *stopped], any_ended=True)
         return stopped
+
+    async def _verdict_of(
+        self, pruner: Pruner, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Verdict:
+        try:
+            return await pruner(self, live, finished, total)
+        except BudgetReached:  # a pruner that samples (a judge) has nothing left to do it with
+            return GO_ON
+
+    def _weigh(self, place: int, verdict: Verdict) -> None:
+        for trace_id, weight in verdict.votes.items():
+            self._votes.setdefault(trace_id, {})[place] = weight
 
     def _keep_branch(self, branch: Branch, judging: bool) -> Trace:
         trace = branch.trace
