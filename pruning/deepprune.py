@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -36,7 +36,7 @@ class DeepPrune(Part):
     """
 
     at: int = 500
-    judge: Judge = field(default_factory=SameAnswer)
+    judge: Judge = SameAnswer()  # noqa: RUF009 - a frozen value
     threshold: float = 0.5
     keep: int = 20
     clusters: int = 32
