@@ -175,8 +175,8 @@ def main() -> None:
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     everything: list[Drawn] = []
-    for path in sorted(given.folder.glob(f"*{given.only}*.jsonl")):
-        if path.stem.startswith("steps_"):
+    for path in sorted(given.folder.glob("*.jsonl")):
+        if path.stem.startswith("steps_") or given.only not in path.stem:
             continue
         try:
             pool = problems(path)
