@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from widthwise.backends.pieces import PieceTokenizer
-from widthwise.core.backend import Capabilities, Delta, FinishReason, IntArray, Request, Tokenizer, TokenStats, Usage
+from widthwise.core.backend import (
+    Backend,
+    Capabilities,
+    Delta,
+    FinishReason,
+    IntArray,
+    Request,
+    Tokenizer,
+    TokenStats,
+    Usage,
+)
 from widthwise.core.errors import BackendError
 from widthwise.core.recording import Recording, Sample, token_ends
 from widthwise.core.stopping import StopMatcher
@@ -40,6 +51,10 @@ class ReplayBackend:
     pieces of ``PieceTokenizer``, an approximation that is the same for every strategy. Log-probabilities come
     where they were recorded with the tokens, and ``Delta.metadata`` holds what else the recording says of a
     sample, but for labels made with the reference answer. ``on_close`` lets go of what ``recordings`` holds.
+
+    ``model`` is asked whatever was not recorded: the recording answers the problem's own prompt from its beginning,
+    the model all other prompts (of judges, of refinements) and everything behind inserted text. Tokens are those of
+    its tokenizer.
     """
 
     max_model_len: int | None = None
@@ -50,10 +65,17 @@ class ReplayBackend:
         *,
         name: str = "replay",
         tokenizer: Tokenizer | None = None,
+        model: Backend | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        self.name = name
-        self.capabilities = Capabilities(token_ids=tokenizer is not None, deterministic=True, max_logprobs=20)
+        tokenizer = tokenizer if model is None else model.tokenizer
+        self.name = name if model is None else f"{name} with {model.name}"
+        self.capabilities = Capabilities(
+            token_ids=tokenizer is not None,
+            deterministic=model is None or model.capabilities.deterministic,
+            max_logprobs=20 if model is None else min(20, model.capabilities.max_logprobs),
+        )
+        self._model = model
         self._cutter = ReplayTokenizer(tokenizer or PieceTokenizer())
         self.tokenizer: Tokenizer = self._cutter
         self._recordings = recordings
@@ -65,6 +87,12 @@ class ReplayBackend:
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         """Stream the rest of the recorded sample that ``request`` asks for."""
+        if self._model is not None and not self._was_recorded(request):
+            asked = replace(request, prompt=request.prompt[request.prompt != _PROMPT_END])
+            async with aclosing(self._model.generate(asked)) as deltas:  # type: ignore[type-var]
+                async for delta in deltas:
+                    yield delta
+            return
         if request.params.prompt_logprobs is not None:
             raise BackendError("a replay has no log-probabilities of prompts")
         reel, begin = self._find(request)
@@ -88,6 +116,7 @@ class ReplayBackend:
         return {
             "backend": "replay",
             "model": self.name,
+            **({} if self._model is None else {"not recorded": dict(self._model.describe())}),
             "tokens": "of the recording where it has them, else "
             + ("of the tokenizer given" if self._exact else "pieces of text, an approximation"),
         }
@@ -95,6 +124,13 @@ class ReplayBackend:
     async def close(self) -> None:
         self._reels.cache_clear()
         self._on_close()
+        if self._model is not None:
+            await self._model.close()
+
+    def _was_recorded(self, request: Request) -> bool:
+        """Whether the request is for the problem's own prompt, from its beginning."""
+        begins = len(request.prompt) > 0 and int(request.prompt[-1]) == _PROMPT_END
+        return begins and self._is_own_prompt(request.problem, self.tokenizer.decode(request.prompt[:-1]))
 
     def _find(self, request: Request) -> tuple[_Reel, int]:
         """The sample asked for, and how many of its tokens the prompt holds already."""
@@ -120,12 +156,17 @@ class ReplayBackend:
             return self._behind_plain_prompt(request)
         prompt, prefix = request.prompt[: marks[0]], request.prompt[marks[0] + 1 :]
         asked = self.tokenizer.decode(prompt)
-        if self._own_prompts.setdefault(request.problem, self._own_prompt(request.problem, asked)) != asked:
+        if not self._is_own_prompt(request.problem, asked):
             raise BackendError(
                 f"a replay has answers to problem {request.problem} itself, not to other prompts about it: this "
                 "strategy needs a model"
             )
         return prefix
+
+    def _is_own_prompt(self, problem: str, asked: str) -> bool:
+        if problem not in self._own_prompts:
+            self._own_prompts[problem] = self._own_prompt(problem, asked)
+        return self._own_prompts[problem] == asked
 
     def _own_prompt(self, problem: str, asked: str) -> str:
         text = self._recording(problem).problem.text

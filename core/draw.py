@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from widthwise.core.backend import Delta, IntArray, Request, TokenStats, Usage
+from widthwise.core.backend import Delta, IntArray, Request, Usage
+from widthwise.core.growing import Rows, Spelling, Stats
+from widthwise.core.pruner import Pruner
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
 
 
-@dataclass(slots=True, eq=False)
 class Branch:
     """One continuation while it grows; ``trace`` is a snapshot of it as a value."""
 
-    id: TraceId
-    parent: Trace
-    request: Request
-    params: str
-    decode: Callable[[IntArray], str]
-    deltas: list[Delta] = field(default_factory=list)
-    tokens: int = 0
-    finish: Finish | None = None
-    reason: str | int | None = None
+    def __init__(
+        self, id: TraceId, parent: Trace, request: Request, params: str, decode: Callable[[IntArray], str]
+    ) -> None:
+        self.id = id
+        self.parent = parent
+        self.request = request
+        self.params = params
+        self.tokens = 0
+        self.finish: Finish | None = None
+        self.reason: str | int | None = None
+        self._decode = decode
+        self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(decode)
+        self._usage: Usage | None = None
+        self._metadata: dict[str, Any] = {}
 
     def take(self, delta: Delta) -> None:
         """Add what the backend delivered."""
-        self.deltas.append(delta)
-        self.tokens += len(delta.token_ids)
+        if len(delta.token_ids):
+            self._ids.extend(delta.token_ids)
+            self._stats.extend(delta.stats)
+            self.tokens += len(delta.token_ids)
+        self._usage = _sum(self._usage, delta.usage)
+        self._metadata.update(delta.metadata)
         if delta.finish is not None:
             self.finish, self.reason = delta.finish, delta.stop_reason
 
@@ -41,19 +52,19 @@ class Branch:
 
     @property
     def trace(self) -> Trace:
-        """The continuation so far."""
-        ids = np.concatenate([np.empty(0, np.int64), *(d.token_ids for d in self.deltas)])
+        """The continuation so far; a snapshot costs no more late in a long trace than early on."""
+        ids = self._ids.view if self.tokens else np.empty(0, np.int64)
         segment = Segment(
             origin="sampled",
             token_ids=ids,
-            text=self.decode(ids),
-            stats=_stats([d for d in self.deltas if len(d.token_ids)]),
+            text=self._spelling.of(ids) if self.finish is None else self._decode(ids),
+            stats=self._stats.view,
             finish=self.finish,
             reason=self.reason,
             seed=self.request.seed,
-            usage=_usage(self.deltas),
+            usage=self._usage,
             params=self.params,
-            metadata={key: value for d in self.deltas for key, value in d.metadata.items()},
+            metadata=dict(self._metadata),
         )
         return Trace(self.id, segment, self.parent, self.parent.sequential + self.tokens)
 
@@ -73,11 +84,12 @@ class Event:
 class Draw:
     """Runs branches against a backend and hands out their events.
 
-    At most ``width`` branches are in flight; the next begins when one has ended. In ``lockstep`` (deterministic
-    backends) the branches advance by one delta each per round and a round's events come in branch order, so
-    that what a strategy sees does not depend on timing. Otherwise events come as they happen. ``deadline`` is a
-    time of the event loop's clock at which a batch is handed out though it may be empty. ``judging`` is the
-    account its tokens go to.
+    At most ``width`` branches are in flight; the next begins when one has ended, but none beyond the first
+    ``warmup`` before all of these have ended. In ``lockstep`` (deterministic backends) the branches advance by one
+    delta each per round and a round's events come in branch order, so that what a strategy sees does not depend on
+    timing. Otherwise events come as they happen. ``deadline`` is a time of the event loop's clock at which a batch is
+    handed out though it may be empty. ``judging`` is the account its tokens go to. ``pruners`` look after it;
+    ``milestone`` is how long its longest branch was when they were last asked.
     """
 
     def __init__(
@@ -87,15 +99,20 @@ class Draw:
         *,
         lockstep: bool,
         width: int,
+        warmup: int = 0,
         judging: bool = False,
+        pruners: Sequence[Pruner] = (),
         deadline: float | None = None,
     ) -> None:
         self.branches = branches
         self.judging = judging
+        self.pruners = pruners
+        self.milestone = 0
         self._waiting = list(reversed(branches))
         self._source = source
         self._lockstep = lockstep
         self._width = width
+        self._warmup = branches[:warmup]
         self._deadline = deadline
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self._pumps: dict[Branch, asyncio.Task[None]] = {}
@@ -107,9 +124,9 @@ class Draw:
         return sorted(self._pumps, key=lambda branch: branch.id)
 
     @property
-    def unfinished(self) -> bool:
-        """Whether any branch is in flight or still to begin."""
-        return bool(self._pumps or self._waiting)
+    def longest(self) -> int:
+        """Tokens of the longest branch in flight."""
+        return max((branch.tokens for branch in self._pumps), default=0)
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Batches of events until every branch has ended or was stopped."""
@@ -157,6 +174,9 @@ class Draw:
 
     def _refill(self) -> None:
         while self._waiting and len(self._pumps) < self._width:
+            warming_up = any(branch in self._pumps for branch in self._warmup)
+            if warming_up and self._waiting[-1] not in self._warmup:
+                return
             branch = self._waiting.pop()
             self._pumps[branch] = asyncio.create_task(self._pump(branch))
 
@@ -178,25 +198,8 @@ class Draw:
             del self._gates[branch]
 
 
-def _stats(deltas: list[Delta]) -> TokenStats | None:
-    """The deltas' statistics end to end; None where some tokens came without."""
-    stats = [d.stats for d in deltas if d.stats is not None]
-    if not stats or len(stats) < len(deltas):
-        return None
-    tops = [s for s in stats if s.top_ids is not None and s.top_logprobs is not None]
-    joined = TokenStats(np.concatenate([s.logprobs for s in stats]))
-    if len(tops) < len(stats):
-        return joined
-    return replace(
-        joined,
-        top_ids=np.concatenate([s.top_ids for s in tops if s.top_ids is not None]),
-        top_logprobs=np.concatenate([s.top_logprobs for s in tops if s.top_logprobs is not None]),
-    )
-
-
-def _usage(deltas: list[Delta]) -> Usage | None:
+def _sum(a: Usage | None, b: Usage | None) -> Usage | None:
     """Usages add up: a request that was retried had its prompt served more than once."""
-    known = [d.usage for d in deltas if d.usage is not None]
-    if not known:
-        return None
-    return Usage(sum(u.prompt_cached for u in known), sum(u.prompt_computed for u in known))
+    if a is None or b is None:
+        return a or b
+    return Usage(a.prompt_cached + b.prompt_cached, a.prompt_computed + b.prompt_computed)

@@ -35,8 +35,8 @@ class Part:
 
 
 def spelling(class_name: str) -> str:
-    """``BestOfN`` as the command line spells it: ``best_of_n``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
+    """``BestOfN`` as the command line spells it: ``best_of_n``. (``DeepConf`` is one word: ``deepconf``.)"""
+    return re.sub(r"(?<=[a-z0-9])(?<!Deep)(?=[A-Z])", "_", class_name).lower()
 
 
 def _arguments(part: Part) -> list[str]:

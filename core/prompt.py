@@ -24,7 +24,8 @@ class PromptFormat:
     the problem, or the question about it that a strategy's worker was given (see ``Session.at``). Names that begin
     with "each_" are not questions but the form of one item in a list of them (see ``listed``).
     ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
-    ``thinking_end`` stands between a trace's thinking and what it says to the reader.
+    ``thinking_end`` stands between a trace's thinking and what it says to the reader. ``answer_now`` is put
+    behind an unfinished solution to have the model state its final answer at once.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PromptFormat:
     prompts: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[str, str] = ("yes", "no")
     thinking_end: str = "</think>"
+    answer_now: str = "\n\nThe final answer is \\boxed{"
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""

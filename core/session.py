@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
@@ -21,7 +22,7 @@ from widthwise.core.errors import BackendError, BudgetReached, UsageError
 from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
-from widthwise.core.pruner import Pruner
+from widthwise.core.pruner import GO_ON, Pruner, Verdict, begun
 from widthwise.core.reading import Embedder
 from widthwise.core.reward import RewardModel, StepScores, steps_of, without_end
 from widthwise.core.scheduler import Scheduler
@@ -79,6 +80,7 @@ class Session:
         self.ledger = Ledger()
         self.traces: dict[TraceId, Trace] = {}
         self.step_separator = setting.format.step_separator
+        self._logprobs = _most(pruners, "logprobs") or 0
         self._setting = setting
         self._tokenizer = setting.scheduler.backend.tokenizer
         self._journal = journal
@@ -86,6 +88,7 @@ class Session:
         self._priority = priority
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
+        self._votes: dict[TraceId, dict[int, float]] = {}
         self._draws: set[Draw] = set()
         self._judged: set[TraceId] = set()
         self._answers: dict[Trace, str | None] = {}
@@ -93,6 +96,10 @@ class Session:
         self._place: TraceId = ()
         self._began = time.monotonic()
         self.root = self.prompt(setting.format.messages(problem, setting.instruction))
+
+    def heed(self, *parts: object) -> None:
+        """Sample from now on with as many ``logprobs`` as these parts say they need (see ``Pruner``)."""
+        self._logprobs = max(self._logprobs, _most(parts, "logprobs") or 0)
 
     # -- growing traces ------------------------------------------------------------------------------------
 
@@ -123,21 +130,15 @@ class Session:
         """
         draw = self._open((trace,) if isinstance(trace, Trace) else trace, n, params, width, judging)
         finished: list[Trace] = []
-        milestone = 0
         try:
             async with aclosing(draw.batches()) as batches:  # type: ignore[type-var]
                 async for events in batches:
-                    ended = self._take(draw, events)
+                    ended = self._take(draw, events) + await self._stop_if_spent(draw)
                     finished += ended
-                    if self._spent():
-                        ended += await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
-                    elif self.pruners and draw.unfinished and not judging:
-                        longest = max((branch.tokens for branch in draw.live), default=0)
-                        pruned = await self._prune(draw, finished, (milestone, longest), any_ended=bool(ended))
-                        milestone = longest
-                        finished += pruned
-                        ended += pruned
-                    for trace_ended in ended:
+                    pruned = await self._prune(draw, finished, any_ended=bool(ended))
+                    pruned += await self._stop_if_spent(draw)  # by judges
+                    finished += pruned
+                    for trace_ended in ended + pruned:
                         yield trace_ended
         finally:
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
@@ -151,6 +152,10 @@ class Session:
         ids = np.array(self._tokenizer.encode(text), np.int64)
         sequential = max(t.sequential for t in (trace, *after))
         return self._keep(Trace(self._next_id(trace.id), Segment("inserted", ids, text), trace, sequential))
+
+    def conclude(self, trace: Trace) -> Trace:
+        """``trace`` with the text behind it that makes the model state its answer at once."""
+        return self.append(trace, self._setting.format.answer_now)
 
     def prompt(self, messages: Sequence[Mapping[str, str]], *, after: Sequence[Trace] = ()) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own one is ``root``)."""
@@ -259,8 +264,11 @@ class Session:
         return vectors
 
     def answer(self, trace: Trace) -> str | None:
-        """The final answer that ``trace`` states; None for pruned, aborted and failed traces."""
-        if trace.finish in ("pruned", "aborted", "error"):
+        """The final answer that ``trace`` states; None for pruned, aborted and failed traces.
+
+        None too where a pruner has taken the trace's vote (``weight`` 0).
+        """
+        if trace.finish in ("pruned", "aborted", "error") or not self.weight(trace):
             return None
         if trace.finish is None:
             return self._setting.grader.extract(trace.completion)
@@ -297,10 +305,18 @@ class Session:
         return self._keep(replace(trace, segment=segment))
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
-        """The traces that state an answer, grouped by equivalent answers, in order of first appearance."""
+        """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
+
+        A class weighs as much as its traces' votes count: one each, where no pruner says otherwise (``weight``).
+        """
         answers = [self.answer(t) for t in traces]
         groups = await group(self._setting.grader, answers)
-        return [AnswerClass(answers[g[0]] or "", tuple(traces[i] for i in g), float(len(g))) for g in groups]
+        members = [tuple(traces[i] for i in g) for g in groups]
+        return [AnswerClass(self.answer(g[0]) or "", g, sum(map(self.weight, g))) for g in members]
+
+    def weight(self, trace: Trace) -> float:
+        """How much the trace's vote counts: 1 unless pruners say otherwise, 0 for no vote."""
+        return math.prod(self._votes.get(trace.id, {}).values(), start=1.0)
 
     async def valid(self, trace: Trace) -> bool:
         """Whether ``trace`` states an answer that passes every check possible without the reference."""
@@ -343,6 +359,12 @@ class Session:
             if trace.segment.origin == "sampled" and any(trace_id[: len(place)] == place for place in mine)
         ]
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The sentences of requests that failed for good: the policy's, judges', the reward model's."""
+        failed = [str(t.segment.reason) for _, t in sorted(self.traces.items()) if t.finish == "error"]
+        return (*failed, *(scores.error for scores in self.scores.values() if scores.error))
+
     async def settle(self) -> None:
         """Abort what is still in flight and close the ledger's account of time."""
         for draw in list(self._draws):
@@ -374,6 +396,8 @@ class Session:
             judging=judging,
             lockstep=self._setting.scheduler.backend.capabilities.deterministic,
             width=min(self._setting.width, width or max(len(branches), 1)),
+            warmup=0 if judging else _most(self.pruners, "warmup") or 0,
+            pruners=() if judging else [begun(pruner) for pruner in self.pruners],
             deadline=self._deadline(),
         )
         self._draws.add(draw)
@@ -404,6 +428,9 @@ class Session:
     def _params(self, trace: Trace, overrides: Mapping[str, Any], judging: bool) -> SamplingParams:
         """The draw's parameters, ``max_tokens`` cut to what the sequential budget leaves; checks every limit."""
         params = self._setting.params.changed(**overrides)
+        if self._logprobs and not judging:
+            params = replace(params, logprobs=max(params.logprobs or 0, self._logprobs))
+        self._check_logprobs(params.logprobs)
         if self._spent() or (self.budget.samples == self.ledger.samples and not judging):
             raise BudgetReached("the budget is used up")
         if self.budget.sequential is None:
@@ -412,6 +439,15 @@ class Session:
         if room < 1:
             raise BudgetReached(f"the budget of {self.budget.sequential} sequential tokens is used up")
         return replace(params, max_tokens=room if params.max_tokens is None else min(room, params.max_tokens))
+
+    def _check_logprobs(self, asked: int | None) -> None:
+        backend = self._setting.scheduler.backend
+        most = backend.capabilities.max_logprobs
+        if asked and asked > most:
+            raise UsageError(
+                f"this strategy needs the log-probabilities of the {asked} most likely tokens, and {backend.name} "
+                f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
+            )
 
     def _branch(self, trace: Trace, prompt: IntArray, params: SamplingParams, digest: str) -> Branch:
         trace_id = self._next_id(trace.id)
@@ -475,22 +511,41 @@ class Session:
                     stopped.append(self._keep_branch(branch, draw.judging))
         return leftover + stopped
 
-    async def _prune(
-        self, draw: Draw, finished: Sequence[Trace], grown: tuple[int, int], *, any_ended: bool
-    ) -> list[Trace]:
+    async def _stop_if_spent(self, draw: Draw) -> list[Trace]:
+        if not self._spent():
+            return []
+        return await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
+
+    async def _prune(self, draw: Draw, finished: Sequence[Trace], *, any_ended: bool) -> list[Trace]:
         """Ask the pruners whose checkpoint has come, and do as they say."""
         stopped: list[Trace] = []
-        for pruner in self.pruners:
-            due = pruner.every is not None and grown[0] // pruner.every < grown[1] // pruner.every
-            if not draw.unfinished or not (any_ended or due):
-                continue
-            live = [branch.trace for branch in draw.live]
-            verdict = await pruner(self, live, finished, len(draw.branches))
-            targets = [b for b in draw.live if verdict.decided or b.id in verdict.stop]
-            if targets or verdict.decided:
-                reason = verdict.reason or str(pruner)
-                stopped += await self._stop(draw, targets, "pruned", reason, last=verdict.decided)
+        longest = draw.longest
+        for place, pruner in enumerate(draw.pruners):
+            due = pruner.every is not None and draw.milestone // pruner.every < longest // pruner.every
+            if any_ended or due:
+                live = [branch.trace for branch in draw.live]
+                verdict = await self._verdict_of(pruner, live, [*finished, *stopped], len(draw.branches))
+                self._weigh(place, verdict)
+                targets = [b for b in draw.live if verdict.decided or b.id in verdict.stop]
+                if targets or verdict.decided:
+                    reason = verdict.reason or str(pruner)
+                    stopped += await self._stop(draw, targets, "pruned", reason, last=verdict.decided)
+        draw.milestone = draw.longest
+        if any(t.finish in ("stop", "length") for t in stopped):  # some came to their end while being stopped
+            stopped += await self._prune(draw, [*finished, *stopped], any_ended=True)
         return stopped
+
+    async def _verdict_of(
+        self, pruner: Pruner, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Verdict:
+        try:
+            return await pruner(self, live, finished, total)
+        except BudgetReached:  # a pruner that samples (a judge) has nothing left to do it with
+            return GO_ON
+
+    def _weigh(self, place: int, verdict: Verdict) -> None:
+        for trace_id, weight in verdict.votes.items():
+            self._votes.setdefault(trace_id, {})[place] = weight
 
     def _keep_branch(self, branch: Branch, judging: bool) -> Trace:
         trace = branch.trace
@@ -549,3 +604,8 @@ class Session:
         number = self._children.get(parent, 0)
         self._children[parent] = number + 1
         return (*parent, number)
+
+
+def _most(parts: Sequence[Any], attribute: str) -> int | None:
+    """The largest number that one of the parts has under this name; None where none has any."""
+    return max((n for part in parts if (n := getattr(part, attribute, None)) is not None), default=None)

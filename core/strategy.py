@@ -36,8 +36,8 @@ class Result:
     """What a strategy made of one problem.
 
     ``traces`` are the leaves of the tree, pruned and cut ones included; ``judgements`` are the replies of judges.
-    ``errors`` are the sentences of requests that failed for good, those to the reward model among them, but not those
-    to judges: a strategy goes on without them.
+    ``errors`` are the sentences of requests that failed for good, those of judges and to the reward model among them: a
+    strategy goes on without what they were to say.
     """
 
     answer: str | None
@@ -66,14 +66,12 @@ class Strategy(Part):
             election = await self.answer(session)
         finally:
             await session.settle()
-        leaves = tuple(session.leaves)
-        failed = [str(t.segment.reason) for t in leaves if t.finish == "error"]
-        unscored = [scores.error for scores in session.scores.values() if scores.error]
-        judgements = tuple(session.judgements)
-        return Result(election.text, leaves, session.ledger, election, (*failed, *unscored), judgements)
+        leaves, judgements = tuple(session.leaves), tuple(session.judgements)
+        return Result(election.text, leaves, session.ledger, election, session.errors, judgements)
 
     async def answer(self, session: Session) -> Answer:
         """Sample and settle on an answer, in a session (or a view of one) that goes on afterwards."""
+        session.heed(self.sampler, *self.pruners, self.aggregator)
         try:
             outcome = await self.sampler(session)
         except BudgetReached:

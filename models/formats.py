@@ -81,7 +81,12 @@ REASONER_PROMPTS = {
 """Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""
 
 REASONER = PromptFormat(
-    "reasoner", template="{problem}", prompts=REASONER_PROMPTS, verdicts=("+", "-"), thinking_end="</Parallel>"
+    "reasoner",
+    template="{problem}",
+    prompts=REASONER_PROMPTS,
+    verdicts=("+", "-"),
+    thinking_end="</Parallel>",
+    answer_now="\n\n\\boxed{",
 )
 """The bundled micro reasoner: trained on the bare problem text."""
 

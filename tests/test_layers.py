@@ -43,5 +43,5 @@ def test_strategies_are_pure_control_flow(folder: str) -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
                 assert (module or "").split(".")[0] in {
-                    "__future__", "collections", "dataclasses", "math", "numpy", "typing", "widthwise",
+                    "__future__", "collections", "dataclasses", "functools", "math", "numpy", "typing", "widthwise",
                 }, f"{file} imports {module}"  # fmt: skip

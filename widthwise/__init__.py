@@ -30,7 +30,17 @@ from widthwise.core.session import Session
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
 from widthwise.measuring import curve
+from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
+from widthwise.pruning.answer_probe import AnswerProbe
+from widthwise.pruning.anytime import Anytime
+from widthwise.pruning.deepconf import DeepConf
+from widthwise.pruning.deepprune import DeepPrune
+from widthwise.pruning.esc import ESC
+from widthwise.pruning.repetition import Repetition
+from widthwise.pruning.same_answer import SameAnswer
+from widthwise.pruning.short import Short
 from widthwise.pruning.stop_when_decided import StopWhenDecided
+from widthwise.pruning.too_long import TooLong
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
@@ -43,8 +53,12 @@ from widthwise.sweeping import Sweep, sweep
 __version__ = "0.1.0"
 
 __all__ = [
+    "ESC",
+    "AdaptiveConsistency",
     "Answer",
     "AnswerClass",
+    "AnswerProbe",
+    "Anytime",
     "Backend",
     "BackendError",
     "BestBy",
@@ -52,6 +66,8 @@ __all__ = [
     "BordaVote",
     "Budget",
     "BudgetReached",
+    "DeepConf",
+    "DeepPrune",
     "FirstValid",
     "GenerativeVerification",
     "Grader",
@@ -66,19 +82,23 @@ __all__ = [
     "ProgramCheck",
     "PromptTooLong",
     "RecursiveSelfAggregation",
+    "Repetition",
     "Result",
     "RewardModel",
+    "SameAnswer",
     "SamplingParams",
     "Segment",
     "SelfVerification",
     "SequentialRefinement",
     "Session",
+    "Short",
     "Single",
     "Solution",
     "StepScores",
     "StopWhenDecided",
     "Strategy",
     "Sweep",
+    "TooLong",
     "Trace",
     "UniversalSelfConsistency",
     "UsageError",

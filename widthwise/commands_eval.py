@@ -53,6 +53,7 @@ def evaluate_suite(
     top_k: Annotated[int | None, _count("Sample from the N most likely tokens.")] = None,
     min_p: Annotated[float | None, _number("Leave out tokens less likely than X times the likeliest.")] = None,
     max_tokens: Annotated[int | None, _count("At most N tokens a sample; to the context's end if not given.")] = None,
+    logprobs: Annotated[int | None, _count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
     seed: Annotated[int, _count("All randomness of the run comes from it.")] = 0,
     concurrency: Annotated[int, _count("Problems worked on at once.", 1)] = 32,
     run: Annotated[
@@ -78,7 +79,12 @@ def evaluate_suite(
         limit=limit,
         budget=_budget(budget_tokens, budget_sequential, budget_samples, budget_seconds),
         params=SamplingParams().changed(
-            temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            min_p=min_p,
+            max_tokens=max_tokens,
+            logprobs=logprobs,
         ),
         seed=seed,
         backend_args=dict(map(backend_argument, backend_arg or [])),

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import typer
 
+from widthwise.core.part import Part
 from widthwise.core.reward_format import RewardFormat
 from widthwise.display import rows_table
 from widthwise.models.reward_formats import REWARD_FORMATS
@@ -26,13 +27,14 @@ def list_suites() -> None:
 
 def list_strategies() -> None:
     """List the built-in parts of strategies with their arguments."""
-    from widthwise.parts import AGGREGATORS, PARTS, PRUNERS, SAMPLERS
+    from widthwise.parts import AGGREGATORS, JUDGES, PARTS, PRUNERS, SAMPLERS
 
-    for title, kinds in (("samplers", SAMPLERS), ("pruners", PRUNERS), ("aggregators", AGGREGATORS), ("", None)):
+    named = {"samplers": SAMPLERS, "pruners": PRUNERS, "judges": JUDGES, "aggregators": AGGREGATORS}
+    limits = tuple(part for part in PARTS.values() if not any(part in kinds for kinds in named.values()))
+    for title, kinds in (named | {"limits": limits}).items():
         for name, part in PARTS.items():
-            other = part not in (*SAMPLERS, *PRUNERS, *AGGREGATORS)
-            if other if kinds is None else part in kinds:
-                typer.echo(f"{title or 'limits':<12}{name}{_arguments(part)}\n{'':<12}  {_first_line(part)}")
+            if part in kinds:
+                typer.echo(f"{title:<12}{name}{_arguments(part)}\n{'':<12}  {_first_line(part)}")
     typer.echo('\nWrite one sampler, then pruners, a budget and an aggregator: "best_of_n(n=64) | majority_vote()".')
     typer.echo("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
 
@@ -58,7 +60,11 @@ def _reads(reward_format: RewardFormat) -> str:
 def _arguments(part: type) -> str:
     """The signature as the command line spells it, without types: ``(n=16, temperature=None)``."""
     parameters = inspect.signature(part).parameters.values()
-    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={p.default!r}' for p in parameters)})"
+    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={_spelled(p.default)}' for p in parameters)})"
+
+
+def _spelled(value: object) -> str:
+    return str(value) if isinstance(value, Part) else repr(value)
 
 
 def _first_line(part: type) -> str:

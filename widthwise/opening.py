@@ -70,6 +70,8 @@ async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Back
         # Starting the engine takes seconds, which other tasks of the loop need not lose.
         return await asyncio.to_thread(VLLMBackend, str(bundled_models().get(rest, rest)), **given)
     if prefix == "replay":
+        if "model" in given:
+            given["model"] = await open_backend(str(given["model"]))
         return _replay(rest, given)
     from widthwise.backends.http import HTTPBackend
 
@@ -87,7 +89,7 @@ def _replay(file: str, given: Mapping[str, Any]) -> Backend:
     return _made(_replay_of, "replay", given, file)
 
 
-def _replay_of(file: str, *, tokenizer: str | None = None) -> Backend:
+def _replay_of(file: str, *, tokenizer: str | None = None, model: Backend | None = None) -> Backend:
     from widthwise.backends.replay import ReplayBackend
     from widthwise.backends.tokenizer_files import tokenizer_from
 
@@ -98,10 +100,10 @@ def _replay_of(file: str, *, tokenizer: str | None = None) -> Backend:
         from widthwise.evals.store import Store
 
         store = Store.read(file)
-        return ReplayBackend(StoredRecordings(store), name=name, tokenizer=cutter, on_close=store.close)
+        return ReplayBackend(StoredRecordings(store), name=name, tokenizer=cutter, model=model, on_close=store.close)
     from widthwise.evals.foreign import read_generations
 
-    return ReplayBackend({r.problem.id: r for r in read_generations(file)}, name=name, tokenizer=cutter)
+    return ReplayBackend({r.problem.id: r for r in read_generations(file)}, name=name, tokenizer=cutter, model=model)
 
 
 def _made(make: Callable[..., B], prefix: str, given: Mapping[str, Any], *first: Any) -> B:

@@ -15,7 +15,17 @@ from widthwise.aggregators.universal_self_consistency import UniversalSelfConsis
 from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.budget import Budget
 from widthwise.core.part import Part, spelling
+from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
+from widthwise.pruning.answer_probe import AnswerProbe
+from widthwise.pruning.anytime import Anytime
+from widthwise.pruning.deepconf import DeepConf
+from widthwise.pruning.deepprune import DeepPrune
+from widthwise.pruning.esc import ESC
+from widthwise.pruning.repetition import Repetition
+from widthwise.pruning.same_answer import SameAnswer
+from widthwise.pruning.short import Short
 from widthwise.pruning.stop_when_decided import StopWhenDecided
+from widthwise.pruning.too_long import TooLong
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
@@ -31,7 +41,9 @@ SAMPLERS: tuple[type[Part], ...] = (
     RecursiveSelfAggregation,
     Outlined,
 )
-PRUNERS: tuple[type[Part], ...] = (StopWhenDecided,)
+STOPPING: tuple[type[Part], ...] = (StopWhenDecided, ESC, AdaptiveConsistency, Anytime, Short)
+PRUNERS: tuple[type[Part], ...] = (*STOPPING, DeepConf, DeepPrune, Repetition, TooLong)
+JUDGES: tuple[type[Part], ...] = (SameAnswer, AnswerProbe)
 AGGREGATORS: tuple[type[Part], ...] = (
     MajorityVote,
     WeightedVote,
@@ -46,4 +58,6 @@ AGGREGATORS: tuple[type[Part], ...] = (
     ProgramCheck,
 )
 
-PARTS: dict[str, type[Part]] = {spelling(part.__name__): part for part in (*SAMPLERS, *PRUNERS, Budget, *AGGREGATORS)}
+PARTS: dict[str, type[Part]] = {
+    spelling(part.__name__): part for part in (*SAMPLERS, *PRUNERS, *JUDGES, Budget, *AGGREGATORS)
+}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.core.scripted import Scripted
 from widthwise.backends.pieces import PieceTokenizer
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Delta, Request, SamplingParams, TokenStats
@@ -224,3 +225,22 @@ async def test_every_kind_of_file_is_served(tmp_path: Path, suffix: str) -> None
     deltas = [d async for d in replay.generate(Request(prompt, SamplingParams(), 0, "p0"))]
     assert "".join(replay.tokenizer.decode(d.token_ids) for d in deltas) == "It is 42"
     await replay.close()
+
+
+async def test_a_model_behind_it_is_asked_whatever_was_not_recorded() -> None:
+    model = Scripted(["6 * 7 = 42", "yes"])
+    replay = backend(model=model)
+    assert replay.name == "replay with scripted"
+    s = session(replay)
+    [recorded] = await s.sample(s.root)
+    [inserted] = await s.sample(s.append(recorded, "\nWait:\n"), stop=" = 42")
+    other = s.prompt([{"role": "user", "content": f"{PROBLEM.text} Is it 42?"}])
+    replies = await s.sample(other, 2)
+    assert recorded.completion == TEXTS[0]
+    assert inserted.completion == f"{TEXTS[0]}\nWait:\n6 * 7 = 42"
+    assert [r.completion for r in replies] == ["6 * 7 = 42\0", "yes\0"]
+    assert [len(r.prompt) for r in model.requests] == [
+        *[len(PROBLEM.text) + len("\n\nBox it.\n") + len(TEXTS[0]) + len("\nWait:\n")],
+        *[len(f"{PROBLEM.text} Is it 42?\n")] * 2,
+    ]
+    assert model.closed == 3

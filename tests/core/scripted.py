@@ -47,10 +47,11 @@ class Scripted:
         texts: Sequence[str],
         *,
         deterministic: bool = True,
+        max_logprobs: int = 0,
         faults: Mapping[int, tuple[int, Exception]] | None = None,
     ) -> None:
         self.name = "scripted"
-        self.capabilities = Capabilities(deterministic=deterministic)
+        self.capabilities = Capabilities(deterministic=deterministic, max_logprobs=max_logprobs)
         self.tokenizer = Characters()
         self.requests: list[Request] = []
         self.generated = 0
@@ -80,13 +81,17 @@ class Scripted:
                 finish = "stop" if stop else "length" if start >= limit else None
                 yield Delta(
                     np.array(part, np.int64),
-                    stats=TokenStats(np.full(len(part), -0.5, np.float32)),
+                    stats=self.stats(part, request.params.logprobs or 0),
                     finish=finish,  # type: ignore[arg-type]
                     stop_reason=stop.reason if stop else None,
                     usage=Usage(0, len(request.prompt)) if start == len(part) else None,
                 )
         finally:
             self.closed += 1
+
+    def stats(self, ids: Sequence[int], k: int) -> TokenStats:
+        """Every token with the log-probability -0.5; a test's own model may be surer of some than of others."""
+        return TokenStats(np.full(len(ids), -0.5, np.float32))
 
     def describe(self) -> Mapping[str, Any]:
         return {"engine": "scripted"}
@@ -119,12 +124,20 @@ class PlainGrader:
         return float(answer) >= 0
 
 
-def session(backend: Any, *, width: int = 256, attempts: int = 4, seed: int = 0, **options: Any) -> Session:
+def session(
+    backend: Any,
+    *,
+    width: int = 256,
+    attempts: int = 4,
+    seed: int = 0,
+    format: PromptFormat | None = None,
+    **options: Any,
+) -> Session:
     """A session on one small problem against ``backend``; ``options`` as of ``Session``."""
     setting = Setting(
         Scheduler(backend, retry=Retry(attempts=attempts, first_delay=0.0)),
         PlainGrader(),
-        PromptFormat("plain"),
+        format or PromptFormat("plain"),
         params=SamplingParams(),
         seed=seed,
         width=width,

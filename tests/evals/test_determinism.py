@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from widthwise import BestOfN, Budget, MajorityVote, StopWhenDecided, Strategy
+from widthwise import AnswerProbe, BestOfN, Budget, DeepConf, DeepPrune, MajorityVote, StopWhenDecided, Strategy
 from widthwise.backends.embedded import EmbeddedBackend
 from widthwise.evals.runner import run
 from widthwise.evals.store import Store, compare
@@ -17,6 +17,9 @@ from widthwise.opening import bundled_models
 STRATEGIES = {
     "decided": BestOfN(8, width=2) | StopWhenDecided() | MajorityVote(),
     "tokens": BestOfN(8, width=3) | Budget(tokens=500) | MajorityVote(),
+    "judged": BestOfN(8) | DeepPrune(at=32, keep=2) | MajorityVote(),
+    "probed": BestOfN(8, width=5) | DeepPrune(at=32, keep=2, judge=AnswerProbe()) | MajorityVote(),
+    "confident": BestOfN(8, width=3) | DeepConf(warmup=3, window=16, consensus=None) | MajorityVote(),
     "sequential": BestOfN(8) | StopWhenDecided() | Budget(sequential=100) | MajorityVote(),
 }
 

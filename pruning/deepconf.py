@@ -1,0 +1,106 @@
+"""DeepConf online: stop traces that the model is unsure of while they grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from widthwise.core.confidence import SlidingConfidence, token_confidence
+from widthwise.core.part import Part
+from widthwise.core.pruner import GO_ON, Verdict
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace, TraceId
+
+
+@dataclass(frozen=True)
+class DeepConf(Part):
+    """Stops a trace once its confidence falls below what the best of the first traces held (arXiv 2508.15260).
+
+    Fu et al., "Deep Think with Confidence". The first ``warmup`` traces of a draw come to their end before the others
+    begin. Each has the confidence of its least sure ``window`` tokens; the threshold is the percentile 100 - ``eta``
+    of these: ``eta`` 10 is strict (DeepConf-low), 90 lax (DeepConf-high, the safe choice). A later trace is stopped as
+    soon as a full window falls below the threshold; warm-up traces below it do not vote. Votes weigh as much as
+    their traces' least sure windows, so that ``majority_vote()`` behind it is the paper's weighted vote, and the draw
+    ends when one answer has at least the share ``consensus`` of the weight (None: never).
+
+    The window of 2048 tokens is for long reasoning: traces that are shorter can never be stopped. Confidence is the
+    mean over the ``logprobs`` most likely tokens, raw; the draw asks for them. ``every`` is how many tokens lie between
+    two looks; the votes do not depend on it.
+    """
+
+    warmup: int = 16
+    eta: float = 10.0
+    window: int = 2048
+    consensus: float | None = 0.95
+    logprobs: int = 20
+    every: int = 16
+
+    def __post_init__(self) -> None:
+        if min(self.warmup, self.window, self.logprobs, self.every) < 1:
+            raise ValueError("warmup, window, logprobs and every must be at least 1")
+        if not 0 < self.eta < 100:
+            raise ValueError(f"eta must be between 0 and 100, not {self.eta}")
+        if self.consensus is not None and not 0 < self.consensus <= 1:
+            raise ValueError(f"consensus must be in (0, 1], not {self.consensus}")
+
+    def begin(self) -> _Online:
+        """The pruner of one draw."""
+        return _Online(self)
+
+    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+        return await self.begin()(session, live, finished, total)
+
+
+class _Online:
+    """One draw's confidences so far, and the threshold once it is known."""
+
+    def __init__(self, settings: DeepConf) -> None:
+        self.every = settings.every
+        self._settings = settings
+        self._seen: dict[TraceId, SlidingConfidence] = {}
+        self._warmup: frozenset[TraceId] = frozenset()
+        self._threshold: float | None = None
+
+    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+        for trace in (*live, *finished):
+            self._look(trace)
+        if self._threshold is None and not self._warmed_up(live, finished, total):
+            return GO_ON
+        votes = {t.id: self._vote(t.id) for t in finished}
+        below = frozenset(t.id for t in live if self._seen[t.id].lowest < (self._threshold or 0.0))
+        share = await self._agreement(session, finished, votes)
+        if self._settings.consensus is not None and share >= self._settings.consensus:
+            return Verdict(decided=True, reason=f"decided: one answer has {share:.1%} of the confidence", votes=votes)
+        return Verdict(stop=below, reason=f"confidence below {self._threshold:.3f}", votes=votes)
+
+    def _look(self, trace: Trace) -> None:
+        """Take the tokens that are new since the last look."""
+        sliding = self._seen.setdefault(trace.id, SlidingConfidence(self._settings.window))
+        stats = trace.segment.stats
+        if len(trace.segment) > sliding.tokens:
+            new = None if stats is None else stats.part(slice(sliding.tokens, None))
+            sliding.take(token_confidence(new, self._settings.logprobs))
+
+    def _warmed_up(self, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> bool:
+        """Whether the warm-up is over; the threshold follows from it."""
+        count = min(self._settings.warmup, total)
+        first = frozenset(sorted(self._seen)[:count])
+        whole = [t.id for t in finished if t.id in first and t.finish in ("stop", "length") and t.tokens]
+        if len(first) < count or not whole or any(t.id in first for t in live):
+            return False
+        self._warmup = first
+        self._threshold = float(np.percentile([self._seen[i].score for i in whole], 100 - self._settings.eta))
+        return True
+
+    def _vote(self, trace: TraceId) -> float:
+        """The weight of a finished trace's vote: none for one that is, or at some time was, below the threshold."""
+        sliding = self._seen[trace]
+        measured = sliding.score if trace in self._warmup else sliding.lowest
+        return sliding.score if measured >= (self._threshold or 0.0) else 0.0
+
+    async def _agreement(self, session: Session, finished: Sequence[Trace], votes: Mapping[TraceId, float]) -> float:
+        """The leading answer's share of all the weight."""
+        weights = [sum(votes[t.id] for t in c.traces) for c in await session.classes(finished)]
+        return max(weights) / sum(weights) if sum(weights) else 0.0

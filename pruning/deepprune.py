@@ -1,0 +1,162 @@
+"""DeepPrune: finish only traces that are not expected to say what others say already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from widthwise.core.part import Part
+from widthwise.core.pruner import Verdict
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace, TraceId
+from widthwise.pruning.judge import Judge
+from widthwise.pruning.same_answer import SameAnswer
+
+_STEP = 16
+"""Tokens between two looks for traces that have become long enough."""
+
+
+@dataclass(frozen=True)
+class DeepPrune(Part):
+    """Clusters unfinished traces by the answer they are heading for, and finishes a few (arXiv 2510.08483, ACL 2026).
+
+    Tu et al. Once a trace has ``at`` tokens (or has finished earlier) it joins the cluster whose members agree with it
+    best by ``judge``, on average over ``compared`` of them drawn at random, if that is more than ``threshold``; else it
+    opens a cluster, of which there are at most ``clusters``. When all traces of the draw have come so far, up to
+    ``keep`` of the largest cluster are finished and all others stopped. Where no two traces agree, ``fallback`` random
+    ones are finished and vote.
+
+    ``vote="largest"`` is the paper's rule: only the largest cluster votes. With "sizes" up to ``keep`` of every cluster
+    are finished, and their votes count for the whole cluster. In a narrow draw, whose traces come one after another, a
+    trace is stopped as soon as ``keep`` of its cluster are there. Two traces with the same text need no judge.
+    """
+
+    at: int = 500
+    judge: Judge = SameAnswer()  # noqa: RUF009 - a frozen value
+    threshold: float = 0.5
+    keep: int = 20
+    clusters: int = 32
+    compared: int = 10
+    fallback: int = 20
+    vote: Literal["largest", "sizes"] = "largest"
+
+    def __post_init__(self) -> None:
+        if min(self.at, self.keep, self.clusters, self.compared, self.fallback) < 1:
+            raise ValueError("at, keep, clusters, compared and fallback must be at least 1")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be in [0, 1], not {self.threshold}")
+        if self.vote not in ("largest", "sizes"):
+            raise ValueError(f"vote must be 'largest' or 'sizes', not {self.vote!r}")
+
+    @property
+    def every(self) -> int:
+        return min(self.at, _STEP)
+
+    def begin(self) -> _Clustering:
+        """The pruner of one draw."""
+        return _Clustering(self)
+
+    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+        return await self.begin()(session, live, finished, total)
+
+
+class _Clustering:
+    """One draw's clusters; traces join in order of their ids, as they were when they had come far enough."""
+
+    def __init__(self, settings: DeepPrune) -> None:
+        self.every = settings.every
+        self._settings = settings
+        self._judge: Judge = getattr(settings.judge, "begin", lambda: settings.judge)()
+        self._clusters: list[list[Trace]] = []
+        self._placed: dict[TraceId, int] = {}
+        self._lost: set[TraceId] = set()
+        self._kept: frozenset[TraceId] | None = None
+        self._voters: frozenset[TraceId] = frozenset()
+        self._random: np.random.Generator | None = None
+
+    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+        if self._random is None:
+            first = min(t.id for t in (*live, *finished))
+            self._random = np.random.default_rng(session.seed("deepprune", *first))
+        for trace in sorted((*live, *finished), key=lambda t: t.id):
+            if trace.id not in self._placed and trace.id not in self._lost:
+                await self._arrive(session, trace)
+        if len(self._placed) + len(self._lost) == total and self._kept is None:
+            self._kept, self._voters = self._chosen()
+        if self._kept is None:
+            return Verdict(stop=self._redundant(live, finished), reason="redundant: others are heading for this answer")
+        return Verdict(
+            stop=frozenset(t.id for t in live if t.id not in self._kept),
+            reason=f"redundant: of {total} traces in {len(self._clusters)} clusters {len(self._kept)} go on",
+            votes=self._votes(session, finished),
+        )
+
+    async def _arrive(self, session: Session, trace: Trace) -> None:
+        """Put the trace into a cluster, if it has come far enough."""
+        if trace.finish not in (None, "stop", "length"):
+            self._lost.add(trace.id)
+        elif trace.finish is not None or trace.tokens >= self._settings.at:
+            number = await self._cluster_of(session, trace)
+            if number == len(self._clusters):
+                self._clusters.append([])
+            self._clusters[number].append(trace)
+            self._placed[trace.id] = number
+
+    async def _cluster_of(self, session: Session, trace: Trace) -> int:
+        """The number of the best cluster for ``trace``; a new one's where none fits."""
+        for number, cluster in enumerate(self._clusters):
+            if any(other.segment.text == trace.segment.text for other in cluster):
+                return number
+        likeness = await self._likeness(session, trace)
+        best = max(range(len(likeness)), key=likeness.__getitem__, default=0)
+        if likeness and (likeness[best] > self._settings.threshold or len(likeness) == self._settings.clusters):
+            return best
+        return len(self._clusters)
+
+    async def _likeness(self, session: Session, trace: Trace) -> list[float]:
+        """The mean probability of agreeing with a cluster's members, for each cluster; unknown ones count nothing."""
+        members = [self._some(cluster) for cluster in self._clusters]
+        said = iter(await self._judge(session, trace, [other for some in members for other in some]))
+        known = [[p for _ in some if (p := next(said)) is not None] for some in members]
+        return [sum(ps) / len(ps) if ps else 0.0 for ps in known]
+
+    def _some(self, cluster: Sequence[Trace]) -> list[Trace]:
+        if len(cluster) <= self._settings.compared:
+            return list(cluster)
+        return [cluster[i] for i in sorted(self._drawn(len(cluster), self._settings.compared))]
+
+    def _drawn(self, among: int, count: int) -> list[int]:
+        assert self._random is not None
+        return [int(i) for i in self._random.choice(among, min(count, among), replace=False)]
+
+    def _redundant(self, live: Sequence[Trace], finished: Sequence[Trace]) -> frozenset[TraceId]:
+        """The live traces before which enough of their cluster have come, and have not been lost since."""
+        there = {t.id for t in (*live, *finished) if t.finish in (None, "stop", "length")}
+        members = [[t.id for t in cluster if t.id in there] for cluster in self._clusters]
+        return frozenset(i for ids in members for i in ids[self._settings.keep :]) & {t.id for t in live}
+
+    def _chosen(self) -> tuple[frozenset[TraceId], frozenset[TraceId]]:
+        """Who may finish, and who may vote, once all traces have come far enough."""
+        everyone = sorted(self._placed)
+        largest = max(self._clusters, key=len, default=[])
+        if len(largest) == 1:
+            some = frozenset(everyone[i] for i in self._drawn(len(everyone), self._settings.fallback))
+            return some, some
+        chosen = self._clusters if self._settings.vote == "sizes" else [largest]
+        finishing = frozenset(t.id for cluster in chosen for t in cluster[: self._settings.keep])
+        return finishing, frozenset(t.id for cluster in chosen for t in cluster)
+
+    def _votes(self, session: Session, finished: Sequence[Trace]) -> dict[TraceId, float]:
+        """Nothing for those who may not vote; with ``vote="sizes"`` each cluster's votes add up to its size."""
+        votes = {t.id: float(t.id in self._voters) for t in finished}
+        if self._settings.vote == "sizes":
+            spoken = [t.id for t in finished if votes[t.id] and session.answer(t) is not None]
+            speakers = Counter(self._placed[i] for i in spoken)
+            for i in spoken:
+                number = self._placed[i]
+                votes[i] = len(self._clusters[number]) / speakers[number]
+        return votes

@@ -1,0 +1,20 @@
+"""The contract of judges: will two unfinished traces end in the same answer?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+class Judge(Protocol):
+    """Compares unfinished traces of one problem. What it samples is sampled with ``judging=True``.
+
+    ``begin()``, if it has one, gives the judge of one draw, for those that remember something.
+    """
+
+    async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:
+        """The probability, for each of ``others``, that it will end in the answer of ``trace``; None if unknown."""
+        ...

@@ -1,0 +1,30 @@
+"""A judge that reads two unfinished traces and says whether they will agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class SameAnswer(Part):
+    """Asks the model the question "same_answer" about both texts, and reads the probability of yes off one token.
+
+    DeepPrune's judge (arXiv 2510.08483): trained for it, as the bundled reasoner is, or any prompted chat model.
+    Among the ``logprobs`` most likely tokens the words for yes and no are looked for.
+    """
+
+    logprobs: int = 5
+
+    async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:
+        questions = [
+            session.ask("same_answer", after=(other, trace), first=other.completion, second=trace.completion)
+            for other in others
+        ]
+        replies = await session.sample(questions, judging=True, max_tokens=1, temperature=0.0, logprobs=self.logprobs)
+        said = {reply.parent: session.verdict(reply) for reply in replies}
+        return [said.get(question) for question in questions]

@@ -1,0 +1,112 @@
+"""DeepConf online: the algorithm by hand, on a model whose confidence is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.core.scripted import Scripted, session
+from widthwise import BestOfN, Budget, DeepConf, MajorityVote, UsageError
+from widthwise.core.backend import TokenStats
+from widthwise.core.strategy import Result
+
+
+class Sure(Scripted):
+    """A digit is a token of that confidence, anything else one of confidence 5."""
+
+    def stats(self, ids: Sequence[int], k: int) -> TokenStats:
+        confidence = np.array([i - 48 if 48 <= i <= 57 else 5 for i in ids], np.float32)
+        top = np.repeat(-confidence[:, None], k, axis=1)
+        return TokenStats(confidence * 0, np.zeros(top.shape, np.int64), top)
+
+
+async def drawn(texts: Sequence[str], rule: DeepConf, *, deterministic: bool = True, **options: int) -> Result:
+    s = session(Sure(texts, deterministic=deterministic, max_logprobs=20), pruners=[rule])
+    return await (BestOfN(len(texts), **options) | MajorityVote()).run(s)
+
+
+def made(confidence: int, answer: str, tokens: int = 20) -> str:
+    """A text of the given confidence throughout, but for its last few tokens, which are of confidence 5."""
+    return str(confidence) * tokens + f" = {answer}"
+
+
+WARM = [made(9, "1"), made(8, "2"), made(7, "2"), made(6, "2")]
+"""Least sure windows of four: all end in ' = n' and the end, of mean (5 + 5 + n + 5) / 4."""
+
+
+def rule(**changes: object) -> DeepConf:
+    return DeepConf(**{"warmup": 4, "window": 4, "eta": 50.0, "consensus": None, "every": 1, **changes})  # type: ignore[arg-type]
+
+
+def test_the_threshold_is_a_percentile_of_the_least_sure_windows() -> None:
+    scores = [1.0, 2.0, 3.0, 4.0]
+    assert np.percentile(scores, 100 - 10) == pytest.approx(3.7)  # strict: near the best
+    assert np.percentile(scores, 100 - 90) == pytest.approx(1.3)
+
+
+async def test_a_trace_is_stopped_at_the_token_where_its_window_falls_below_the_threshold() -> None:
+    # Least sure windows of the warm-up: "5 5 n 5" with n of 1, 2, 2, 2: 4.0, 4.25, 4.25, 4.25; the median is 4.25.
+    late = made(9, "3", 30) + " sure of it " + "1" * 60
+    result = await drawn([*WARM, late], rule())
+    stopped = result.traces[4]
+    assert stopped.finish == "pruned"
+    assert stopped.segment.reason == "confidence below 4.250"
+    assert stopped.completion == made(9, "3", 30) + " sure of it " + "1"  # 5 5 5 1: 4.0
+    assert (result.answer, result.ledger.discarded) == ("2", stopped.tokens)
+
+
+async def test_warm_up_traces_below_the_threshold_do_not_vote_and_weights_are_confidences() -> None:
+    result = await drawn(WARM, rule())
+    assert [(c.answer, c.weight) for c in result.election.classes] == [("2", 3 * 4.25)]
+
+
+async def test_a_trace_shorter_than_the_window_is_never_stopped_and_scores_its_mean() -> None:
+    result = await drawn([made(9, "1", 2), "11 = 2", "000 = 3"], rule(window=50, warmup=2))
+    assert [t.finish for t in result.traces] == ["stop"] * 3
+    assert {c.answer for c in result.election.classes} == {"1", "3"}
+
+
+@pytest.mark.parametrize("every", [1, 3, 16])
+async def test_the_votes_do_not_depend_on_how_often_one_looks(every: int) -> None:
+    texts = [*WARM, made(9, "7", 8), "1111 = 9", "9999 1111 = 9", "9" * 40 + " = 5"]
+    result = await drawn(texts, rule(every=every))
+    voters = {t.id[-1] for c in result.election.classes for t in c.traces}
+    assert voters == {1, 2, 3, 4, 7}
+
+
+async def test_consensus_ends_the_draw_even_before_the_rest_begins() -> None:
+    texts = [made(9, "2")] * 4 + ["x" * 500] * 60
+    result = await drawn(texts, rule(consensus=0.95))
+    assert (result.answer, len(result.traces), result.ledger.samples) == ("2", 4, 4)
+    answers = ["2", "2", "2", "3", *"2" * 20]
+    waiting = await drawn([made(9, a) for a in answers], rule(consensus=0.9, eta=90.0), width=1)
+    # The 3 weighs 4.5 and each 2 weighs 4.25, so that ten of these are the first to have nine tenths.
+    assert len(waiting.traces) == 11
+    assert waiting.answer == "2"
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+async def test_engines_of_both_kinds_have_the_same_voters(deterministic: bool) -> None:
+    texts = [*WARM, "9" * 30 + "1111" + "x" * 400, "9" * 20 + " = 6"]
+    result = await drawn(texts, rule(), deterministic=deterministic)
+    assert {t.id[-1] for c in result.election.classes for t in c.traces} == {1, 2, 3, 5}
+
+
+async def test_a_budget_that_ends_the_warm_up_leaves_a_plain_vote() -> None:
+    s = session(Sure(WARM, max_logprobs=20), pruners=[rule()], budget=Budget(tokens=60))
+    result = await (BestOfN(4) | MajorityVote()).run(s)
+    assert {t.finish for t in result.traces} == {"budget"}
+
+
+async def test_a_backend_without_the_log_probabilities_is_refused() -> None:
+    s = session(Sure(WARM, max_logprobs=5), pruners=[rule()])
+    with pytest.raises(UsageError, match="at most 5"):
+        await (BestOfN(4) | MajorityVote()).run(s)
+
+
+@pytest.mark.parametrize("wrong", [{"warmup": 0}, {"eta": 100.0}, {"eta": 0.0}, {"consensus": 1.5}, {"every": 0}])
+def test_impossible_arguments_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        rule(**wrong)

@@ -1,0 +1,94 @@
+"""Every rule acts on recorded traces as it acts on a model that samples now: one code, one result."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.composition import parse_strategy
+from widthwise.core.strategy import Strategy
+from widthwise.evals.outcome import Outcome
+from widthwise.evals.runner import run
+from widthwise.evals.store import Store
+from widthwise.evals.suites import load_suite
+from widthwise.models.formats import REASONER
+from widthwise.opening import open_backend
+from widthwise.parts import PARTS
+
+PROBLEMS = 6
+N = 12
+
+RULES = {
+    "stop_when_decided()": "width=5",
+    "esc(window=3)": "width=3",
+    "esc(window=2, sliding=True, order='completion')": "",
+    "adaptive_consistency()": "width=4",
+    "adaptive_consistency(threshold=0.9, prior='dirichlet')": "width=4",
+    "anytime(epsilon=0.2)": "width=2",
+    "short(m=2)": "",
+    "short(m=2, every=8)": "width=4",
+    "too_long(factor=1.0, least=2)": "",
+    "repetition(times=2, tokens=2, every=4)": "",
+    "deepconf(warmup=4, eta=50.0, window=16, every=4)": "",
+    "deepconf(warmup=4, window=24, consensus=None)": "width=3",
+    "deepprune(at=32, keep=2)": "",
+    "deepprune(at=32, keep=2, vote='sizes', judge=answer_probe())": "width=5",
+    "deepconf(warmup=4, window=16) | adaptive_consistency()": "width=4",
+}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of every trace to its end, with what the rules look at."""
+    path = tmp_path_factory.mktemp("recorded") / "full.db"
+    evaluate("reasoner", parse_strategy(f"best_of_n(n={N}) | majority_vote()", PARTS), path, logprobs=20)
+    return path
+
+
+def evaluate(
+    model: str, strategy: Strategy, path: Path, *, logprobs: int = 0, behind: str | None = None
+) -> list[Outcome]:
+    async def work(store: Store) -> None:
+        backend: Backend = await open_backend(model, {} if behind is None else {"model": behind})
+        params = SamplingParams(logprobs=logprobs)
+        await run(suite, strategy, backend, store, params=params, format=REASONER, concurrency=4)
+        await backend.close()
+
+    suite = load_suite("arithmetic", limit=PROBLEMS)
+    with Store.begin(path, {"strategy": str(strategy), "model": model}, suite.problems) as store:
+        asyncio.run(work(store))
+        return list(store.outcomes())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_path: Path) -> None:
+    width = f", {RULES[rule]}" if RULES[rule] else ""
+    strategy = parse_strategy(f"best_of_n(n={N}{width}) | {rule} | majority_vote()", PARTS)
+    live = evaluate("reasoner", strategy, tmp_path / "live.db")
+    replayed = evaluate(f"replay:{recorded}", strategy, tmp_path / "replayed.db", behind="reasoner")
+    for a, b in zip(live, replayed, strict=True):
+        assert (a.answer, a.correct, a.leaves, a.errors) == (b.answer, b.correct, b.leaves, b.errors)
+        spent = ("sampled", "discarded", "judging", "samples", "sequential")
+        assert [getattr(a.ledger, name) for name in spent] == [getattr(b.ledger, name) for name in spent]
+    full = sum(o.ledger.sampled for o in Store.read(recorded).outcomes())
+    assert sum(o.ledger.sampled for o in live) < full, "the rule stops nothing: the test would show nothing"
+
+
+def test_a_recording_without_the_likeliest_tokens_says_so(recorded: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.db"
+    evaluate("reasoner", parse_strategy("best_of_n(n=4) | majority_vote()", PARTS), bare)
+    strategy = parse_strategy("best_of_n(n=4) | deepconf(warmup=2, window=8) | majority_vote()", PARTS)
+    outcomes = evaluate(f"replay:{bare}", strategy, tmp_path / "replayed.db")
+    assert {o.state for o in outcomes} == {"error"}
+    assert "logprobs=20" in outcomes[0].errors[0]
+
+
+def test_a_judge_that_cannot_be_asked_is_an_error_and_not_a_silent_guess(recorded: Path, tmp_path: Path) -> None:
+    strategy = parse_strategy(f"best_of_n(n={N}) | deepprune(at=32) | majority_vote()", PARTS)
+    outcomes = evaluate(f"replay:{recorded}", strategy, tmp_path / "replayed.db")
+    failed = [o for o in outcomes if o.ledger.judging == 0 and o.errors]
+    assert failed
+    assert "needs a model" in failed[0].errors[0]
