@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,13 +18,19 @@ from widthwise.core.backend import Delta, IntArray, Request, SamplingParams
 from widthwise.core.budget import Budget, Ledger
 from widthwise.core.draw import Branch, Draw, Event
 from widthwise.core.errors import BackendError, BudgetReached, UsageError
+from widthwise.core.excerpt import Excerpt, joined_ids, tokens_until
+from widthwise.core.grammar import ThreadGrammar
 from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.pruner import Pruner
 from widthwise.core.reward import RewardModel, StepScores
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.trace import Finish, Segment, Trace, TraceId
+from widthwise.core.trace import Finish, Note, Segment, Trace, TraceId, name
+
+T = TypeVar("T")
+
+NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 CHUNK = 16
 """Tokens a delta may hold where nothing needs to look at every single one."""
@@ -69,6 +76,7 @@ class Session:
         self.pruners = tuple(pruners)
         self.ledger = Ledger()
         self.traces: dict[TraceId, Trace] = {}
+        self.notes: list[Note] = []
         self.step_separator = setting.format.step_separator
         self._setting = setting
         self._tokenizer = setting.scheduler.backend.tokenizer
@@ -76,13 +84,14 @@ class Session:
         self._priority = priority
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
+        self._parts: set[TraceId] = set()
         self._draws: set[Draw] = set()
         self._began = time.monotonic()
-        self.root = self.prompt(setting.format.messages(problem, setting.instruction))
+        self.root = self.prompt(setting.format.messages(problem, setting.instruction), facts={"question": "solve"})
 
     # -- growing traces ------------------------------------------------------------------------------------
 
-    async def sample(self, trace: Trace, n: int = 1, **params: Any) -> list[Trace]:
+    async def sample(self, trace: Trace | Sequence[Trace], n: int = 1, **params: Any) -> list[Trace]:
         """Draw ``n`` continuations of ``trace`` and wait for all of them; in order of their ids.
 
         ``params`` are fields of ``SamplingParams`` (``stop``, ``max_tokens``, ``temperature`` ...), ``width`` and
@@ -91,15 +100,22 @@ class Session:
         return sorted([t async for t in self.stream(trace, n, **params)], key=lambda t: t.id)
 
     async def stream(
-        self, trace: Trace, n: int = 1, *, width: int | None = None, judging: bool = False, **params: Any
+        self,
+        trace: Trace | Sequence[Trace],
+        n: int = 1,
+        *,
+        width: int | None = None,
+        judging: bool = False,
+        **params: Any,
     ) -> AsyncIterator[Trace]:
         """Draw ``n`` continuations of ``trace`` and yield each as it ends; leaving the loop aborts the rest.
 
-        Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once,
-        the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges.
-        Raises ``BudgetReached`` if nothing may be spent any more.
+        Of several traces, ``n`` of each grow side by side in one draw. Pruned, cut and failed continuations are
+        yielded too: see ``Trace.finish``. At most ``width`` grow at once, the next begins when one has ended (None:
+        all). ``judging`` charges the tokens to the ledger's judges. Raises ``BudgetReached`` if nothing may be spent
+        any more.
         """
-        draw = self._open(trace, n, params, width, judging)
+        draw = self._open([trace] if isinstance(trace, Trace) else trace, n, params, width, judging)
         finished: list[Trace] = []
         milestone = 0
         try:
@@ -121,21 +137,68 @@ class Session:
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
             self._draws.discard(draw)
 
-    def append(self, trace: Trace, text: str, *, after: Sequence[Trace] = ()) -> Trace:
-        """Insert ``text`` (a tag, an instruction) behind ``trace``.
+    async def follow(
+        self,
+        traces: AsyncIterator[Trace],
+        work: Callable[[Trace], Awaitable[T]],
+        until: Callable[[T], bool] | None = None,
+    ) -> list[T]:
+        """Do ``work`` on each of ``traces`` as it comes, at once on all of them; results in order of their ids.
+
+        Where ``until`` says of a result that it is enough, the rest is left. One after the other is worked on then,
+        and where the limit of a budget would otherwise fall on whoever is last by the clock.
+        """
+        budget, deterministic = self.budget, self._setting.scheduler.backend.capabilities.deterministic
+        in_turn = until is not None or (deterministic and (budget.tokens or budget.samples))
+        done: dict[TraceId, T] = {}
+
+        async def do(trace: Trace) -> None:
+            done[trace.id] = await work(trace)
+
+        try:
+            async with aclosing(traces), asyncio.TaskGroup() as group:  # type: ignore[type-var]
+                async for trace in traces:
+                    if in_turn:
+                        await do(trace)
+                    else:
+                        group.create_task(do(trace))
+                    if until is not None and until(done[trace.id]):
+                        break
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [result for _, result in sorted(done.items(), key=lambda item: item[0])]
+
+    def append(
+        self,
+        trace: Trace,
+        text: str | Sequence[str | Excerpt],
+        *,
+        after: Sequence[Trace] = (),
+        facts: Mapping[str, str] = NO_FACTS,
+    ) -> Trace:
+        """Insert ``text`` (a tag, an instruction) behind ``trace``; pieces of other traces keep their tokens.
 
         ``after`` names other traces the inserted text was made from: the critical path runs through them too.
+        ``facts`` are kept with it. With the fact ``thread``, what grows from here is a part of another trace: no
+        sample of its own.
         """
-        ids = np.array(self._tokenizer.encode(text), np.int64)
+        ids, spelled = joined_ids([text] if isinstance(text, str) else text, self._tokenizer)
         sequential = max(t.sequential for t in (trace, *after))
-        return self._keep(Trace(self._next_id(trace.id), Segment("inserted", ids, text), trace, sequential))
+        segment = Segment("inserted", ids, spelled, metadata=_linked(facts, after))
+        return self._begin(Trace(self._next_id(trace.id), segment, trace, sequential))
 
-    def prompt(self, messages: Sequence[Mapping[str, str]], *, after: Sequence[Trace] = ()) -> Trace:
-        """Begin a new tree of traces from a conversation (the problem's own one is ``root``)."""
+    def prompt(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        after: Sequence[Trace] = (),
+        facts: Mapping[str, str] = NO_FACTS,
+    ) -> Trace:
+        """Begin a new tree of traces from a conversation (the problem's own one is ``root``); see ``append``."""
         ids = np.array(self._tokenizer.chat(messages), np.int64)
         sequential = max((t.sequential for t in after), default=0)
-        text = self._tokenizer.decode(ids)
-        return self._keep(Trace(self._next_id(()), Segment("prompt", ids, text), None, sequential))
+        segment = Segment("prompt", ids, self._tokenizer.decode(ids), metadata=_linked(facts, after))
+        return self._begin(Trace(self._next_id(()), segment, None, sequential))
 
     def ask(self, question: str, *, after: Sequence[Trace] = (), **fields: str) -> Trace:
         """Begin a new tree of traces from a question of the model's prompt format (``refine``, ``verify`` ...).
@@ -144,7 +207,54 @@ class Session:
         Raises ``UsageError`` if the format has no such question or a place stays empty.
         """
         setting = self._setting
-        return self.prompt(setting.format.question(question, self.problem, setting.instruction, fields), after=after)
+        messages = setting.format.question(question, self.problem, setting.instruction, fields)
+        return self.prompt(messages, after=after, facts={"question": question})
+
+    def asks(self, question: str) -> bool:
+        """Whether the model's prompt format has this question."""
+        return question in self._setting.format.prompts
+
+    def grammar(self, name: str | None = None) -> ThreadGrammar:
+        """How the model writes threads; by ``name``, how another family does. Raises ``UsageError`` for neither."""
+        return self._setting.format.grammar(name)
+
+    def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
+        """What ``trace`` has grown behind ``since``, to be put into another one; without an end-of-sequence token."""
+        return Excerpt.of(trace, since, self._tokenizer)
+
+    def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
+        """``excerpt`` from character ``start`` on."""
+        return excerpt.behind(start, self._tokenizer)
+
+    def cut(self, trace: Trace, text: str) -> Trace:
+        """``trace`` up to where ``text`` last begins in it, to go on from there; ``trace`` is a part of it then.
+
+        As it is where ``text`` does not occur.
+        """
+        node: Trace | None = trace
+        while node is not None and text not in node.segment.text:
+            node = node.parent
+        if node is None:
+            return trace
+        self._parts.add(trace.id)
+        segment, end = node.segment, node.segment.text.rindex(text)
+        tokens = tokens_until(segment.token_ids, segment.text, end, self._tokenizer)
+        ids = segment.token_ids[:tokens]
+        if tokens is None:
+            ids = np.array(self._tokenizer.encode(segment.text[:end]), np.int64)
+        kept = Segment("inserted", ids, segment.text[:end], metadata={"cut": name(trace.id)})
+        parent = node.parent
+        trace_id = self._next_id(() if parent is None else parent.id)
+        return self._keep(Trace(trace_id, kept, parent, trace.sequential))
+
+    def note(self, trace: Trace, text: str) -> None:
+        """Note something out of the ordinary about ``trace``, to be stored with the problem."""
+        self.notes.append(Note(trace.id, text))
+
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens the run allows a sample; None: to the end of the context."""
+        return self._setting.params.max_tokens
 
     def listed(self, name: str, texts: Sequence[str]) -> str:
         """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
@@ -161,8 +271,8 @@ class Session:
         return scores
 
     def answer(self, trace: Trace) -> str | None:
-        """The final answer that ``trace`` states; None for pruned, aborted and failed traces."""
-        if trace.finish in ("pruned", "aborted", "error"):
+        """The final answer that ``trace`` states; None for pruned, aborted and failed traces, and for threads."""
+        if trace.finish in ("pruned", "aborted", "error") or self._is_part(trace):
             return None
         return self._setting.grader.extract(trace.completion)
 
@@ -183,8 +293,23 @@ class Session:
 
     @property
     def leaves(self) -> list[Trace]:
-        """Sampled traces that no other sampled trace continues, in order of their ids."""
-        sampled = [t for _, t in sorted(self.traces.items()) if t.segment.origin == "sampled"]
+        """Sampled traces that no other sampled trace continues, in order of their ids; threads are none."""
+        return self._ends([t for t in self._sampled if not self._is_part(t)])
+
+    @property
+    def parts(self) -> list[Trace]:
+        """Threads and what else grew for another trace only, as far as nothing continues it; in order of their ids."""
+        return self._ends([t for t in self._sampled if self._is_part(t)])
+
+    @property
+    def _sampled(self) -> list[Trace]:
+        return [t for _, t in sorted(self.traces.items()) if t.segment.origin == "sampled"]
+
+    def _is_part(self, trace: Trace) -> bool:
+        return any(trace.id[:end] in self._parts for end in range(1, len(trace.id) + 1))
+
+    def _ends(self, sampled: Sequence[Trace]) -> list[Trace]:
+        """Those of ``sampled`` that no other one continues."""
         continued: set[TraceId] = set()
         for trace in sampled:
             node = trace.parent
@@ -201,26 +326,22 @@ class Session:
 
     # -- how a draw begins ---------------------------------------------------------------------------------
 
-    def _open(self, trace: Trace, n: int, overrides: Mapping[str, Any], width: int | None, judging: bool) -> Draw:
-        if trace.finish == "error":
+    def _open(
+        self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any], width: int | None, judging: bool
+    ) -> Draw:
+        if any(trace.finish == "error" for trace in traces):
             raise UsageError("a trace whose request failed cannot be continued")
         for what, number in (("n", n), ("width", width)):
             if number is not None and number < 1:
                 raise UsageError(f"{what} must be at least 1, not {number}")
-        params = self._params(trace, overrides)
-        if self.budget.samples is not None:
-            n = min(n, self.budget.samples - self.ledger.samples)
-        self.ledger.samples += n
-        self._charge_ideal(trace)
-        prompt = trace.token_ids
-        digest = request_digest(prompt, params)
-        branches = [self._branch(trace, prompt, params, digest) for _ in range(n)]
+        asked = [(trace, self._params(trace, overrides)) for trace in traces]
+        branches = [branch for trace, params in asked for branch in self._branches(trace, n, params)]
         draw = Draw(
             branches,
             self._source,
             judging=judging,
             lockstep=self._setting.scheduler.backend.capabilities.deterministic,
-            width=min(self._setting.width, width or n),
+            width=min(self._setting.width, width or max(len(branches), 1)),
             deadline=self._deadline(),
         )
         self._draws.add(draw)
@@ -237,6 +358,17 @@ class Session:
         if room < 1:
             raise BudgetReached(f"the budget of {self.budget.sequential} sequential tokens is used up")
         return replace(params, max_tokens=room if params.max_tokens is None else min(room, params.max_tokens))
+
+    def _branches(self, trace: Trace, n: int, params: SamplingParams) -> list[Branch]:
+        """``n`` continuations of ``trace``, or as many as the budget has left."""
+        if self.budget.samples is not None:
+            n = min(n, self.budget.samples - self.ledger.samples)
+        self.ledger.samples += n
+        if n:
+            self._charge_ideal(trace)
+        prompt = trace.token_ids
+        digest = request_digest(prompt, params)
+        return [self._branch(trace, prompt, params, digest) for _ in range(n)]
 
     def _branch(self, trace: Trace, prompt: IntArray, params: SamplingParams, digest: str) -> Branch:
         trace_id = self._next_id(trace.id)
@@ -330,6 +462,11 @@ class Session:
         self._held.add(trace.id)
         return self._keep(trace)
 
+    def _begin(self, trace: Trace) -> Trace:
+        if "thread" in trace.segment.metadata:
+            self._parts.add(trace.id)
+        return self._keep(trace)
+
     def _keep(self, trace: Trace) -> Trace:
         self.traces[trace.id] = trace
         self.ledger.sequential = max(self.ledger.sequential, trace.sequential)
@@ -371,3 +508,8 @@ class Session:
         number = self._children.get(parent, 0)
         self._children[parent] = number + 1
         return (*parent, number)
+
+
+def _linked(facts: Mapping[str, str], after: Sequence[Trace]) -> dict[str, Any]:
+    """What a segment's metadata says of how it came about: ``after`` which other traces, and ``facts``."""
+    return {**facts, **({"after": [name(t.id) for t in after]} if after else {})}

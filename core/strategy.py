@@ -13,7 +13,7 @@ from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.part import Part
 from widthwise.core.pruner import Pruner
 from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.trace import Note, Trace
 
 Outcome = Answer | Sequence[Trace] | str | None
 """What a sampler may return: traces to aggregate, or already an answer (or its text)."""
@@ -35,8 +35,9 @@ class Aggregator(Protocol):
 class Result:
     """What a strategy made of one problem.
 
-    ``traces`` are the leaves of the tree, pruned and cut ones included. ``errors`` are the sentences of requests
-    that failed for good.
+    ``traces`` are the leaves of the tree, pruned and cut ones included; ``parts`` those that grew for another trace
+    only, such as threads. ``errors`` are the sentences of requests that failed for good, ``notes`` what else was
+    out of the ordinary.
     """
 
     answer: str | None
@@ -44,6 +45,8 @@ class Result:
     ledger: Ledger
     election: Answer
     errors: tuple[str, ...] = ()
+    parts: tuple[Trace, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,9 @@ class Strategy(Part):
             election = await self._settle(session, outcome)
         finally:
             await session.settle()
-        leaves = tuple(session.leaves)
-        errors = tuple(str(t.segment.reason) for t in leaves if t.finish == "error")
-        return Result(election.text, leaves, session.ledger, election, errors)
+        leaves, parts = tuple(session.leaves), tuple(session.parts)
+        errors = tuple(str(t.segment.reason) for t in (*leaves, *parts) if t.finish == "error")
+        return Result(election.text, leaves, session.ledger, election, errors, parts, tuple(session.notes))
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:
         if isinstance(outcome, Answer):

@@ -17,7 +17,7 @@ from widthwise.core.reward import RewardModel
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.session import Session, Setting
 from widthwise.core.strategy import Result, Strategy
-from widthwise.core.trace import Trace
+from widthwise.core.trace import Note, Trace, name
 from widthwise.evals.database import StoreError
 from widthwise.evals.outcome import UNFINISHED, Leaf, Outcome
 from widthwise.evals.store import Store
@@ -105,7 +105,7 @@ class _Work:
                 priority=place,
             )
             result = await self.strategy.run(session)
-            return await graded(self.setting.grader, problem, result), result.traces
+            return await graded(self.setting.grader, problem, result), (*result.traces, *result.parts)
         except StoreError:
             raise
         except Exception as error:
@@ -125,6 +125,7 @@ async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
     judge = _Judge(grader, problem)
     votes = {t.id: i for i, c in enumerate(result.election.classes) for t in c.traces}
     leaves = [await judge.leaf(trace, votes.get(trace.id)) for trace in result.traces]
+    leaves += map(_part, result.parts)
     winner = result.election.trace
     return Outcome(
         problem,
@@ -136,7 +137,17 @@ async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
         leaves=tuple(leaves),
         ledger=result.ledger,
         errors=tuple(dict.fromkeys(result.errors)),
+        fields=_fields(result.notes),
     )
+
+
+def _part(trace: Trace) -> Leaf:
+    """A thread: what it says is no answer of its own."""
+    return Leaf(trace.id, trace.finish if trace.finish in UNFINISHED else "joined", trace.tokens)
+
+
+def _fields(notes: Sequence[Note]) -> dict[str, list[list[str]]]:
+    return {"notes": [[name(note.trace), note.text] for note in notes]} if notes else {}
 
 
 async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
@@ -145,7 +156,8 @@ async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) ->
     The strategy's answer is read again from the trace that represented it, where there is one.
     """
     judge = _Judge(grader, outcome.problem)
-    leaves = [await judge.leaf(t, leaf.vote) for t, leaf in zip(traces, outcome.leaves, strict=True)]
+    pairs = zip(traces, outcome.leaves, strict=True)
+    leaves = [leaf if leaf.finish == "joined" else await judge.leaf(t, leaf.vote) for t, leaf in pairs]
     spoken = {leaf.id: leaf.answer for leaf in leaves}
     answer = spoken.get(outcome.trace, outcome.answer) if outcome.trace is not None else outcome.answer
     return replace(outcome, answer=answer, correct=await judge.correct(answer), leaves=tuple(leaves))
@@ -177,9 +189,9 @@ def _failure(problem: Problem, session: Session | None, error: Exception) -> tup
     failed = Outcome(problem, "error", errors=(_sentence(error),))
     if session is None:
         return failed, ()
-    traces = session.leaves
-    leaves = tuple(Leaf(t.id, t.finish, t.tokens) for t in traces)
-    return replace(failed, leaves=leaves, ledger=session.ledger), traces
+    traces, parts = session.leaves, session.parts
+    leaves = (*(Leaf(t.id, t.finish, t.tokens) for t in traces), *map(_part, parts))
+    return replace(failed, leaves=leaves, ledger=session.ledger, fields=_fields(session.notes)), [*traces, *parts]
 
 
 def _sentence(error: Exception) -> str:

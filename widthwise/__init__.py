@@ -24,7 +24,9 @@ from widthwise.core.trace import Segment, Trace
 from widthwise.measuring import curve
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
+from widthwise.samplers.threads import Threads
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import Sweep, sweep
 
@@ -49,11 +51,13 @@ __all__ = [
     "Result",
     "SamplingParams",
     "Segment",
+    "SerialSearch",
     "Session",
     "Single",
     "StopWhenDecided",
     "Strategy",
     "Sweep",
+    "Threads",
     "Trace",
     "UsageError",
     "Verdict",

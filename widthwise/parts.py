@@ -10,9 +10,11 @@ from widthwise.core.budget import Budget
 from widthwise.core.part import Part, spelling
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
+from widthwise.samplers.threads import Threads
 
-SAMPLERS: tuple[type[Part], ...] = (Single, BestOfN)
+SAMPLERS: tuple[type[Part], ...] = (Single, BestOfN, Threads, SerialSearch)
 PRUNERS: tuple[type[Part], ...] = (StopWhenDecided,)
 AGGREGATORS: tuple[type[Part], ...] = (MajorityVote, WeightedVote, BestBy, FirstValid)
 
