@@ -157,21 +157,24 @@ class _Whole:
         if len(outlines) > self.plan.width and grammar.outline:
             session.note(trace, f"more than {self.plan.width} outlines; the first ones became threads")
         outlines = outlines[: self.plan.width]
-        joined = {thread.outline: thread for thread in await self._threads(trace, outlines, depth + 1)}
+        threads = await self._threads(trace, outlines, depth + 1)
+        joined = {thread.outline: thread for thread in threads or ()}
         pieces = [p for o in outlines for p in (joined[o].pieces if o in joined else [grammar.missing(o)]) if p]
-        if not joined or not pieces:
-            session.note(trace, "no thread came back")
+        if threads is None or not pieces:
+            session.note(trace, "no room for threads" if threads is None else "no thread came back")
             return trace
         base = session.cut(trace, grammar.opening) if grammar.replaces else trace
         after = [thread.trace for thread in joined.values()]
         return session.append(base, [grammar.before, *pieces, grammar.after], after=after)
 
-    async def _threads(self, trace: Trace, outlines: Sequence[Outline], depth: int) -> list[_Joined]:
-        """The threads of one block, as far as they were waited for."""
+    async def _threads(self, trace: Trace, outlines: Sequence[Outline], depth: int) -> list[_Joined] | None:
+        """The threads of one block, as far as they were waited for; None where the limits leave no room for them."""
         origins = {o: outline for outline in outlines if (o := self._origin(trace, outline)) is not None}
-        room = self.room([*origins], next(iter(origins)), depth) if origins else 0
-        if room is not None and room < 1:
+        if not origins:
             return []
+        room = self.room([*origins], next(iter(origins)), depth)
+        if room is not None and room < 1:
+            return None
         self.spent += len(origins) * (room or 0)
 
         async def work(thread: Trace) -> _Joined:

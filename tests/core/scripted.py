@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,12 +58,16 @@ class Scripted:
         self._texts = texts
         self._faults = faults or {}
 
+    def rest(self, request: Request) -> str:
+        """What is still to be said behind a prompt."""
+        said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
+        return self._texts[request.index % len(self._texts)][len(said) :]
+
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         attempt = len(self.requests)
         self.requests.append(request)
         deliver, error = self._faults.get(attempt, (-1, None))
-        said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
-        ids = self.tokenizer.encode(self._texts[request.index % len(self._texts)] + "\0")[len(said) :]
+        ids = self.tokenizer.encode(self.rest(request) + "\0")
         matcher, finish, start = StopMatcher(self.tokenizer, request.params), None, 0
         limit = request.params.max_tokens or len(ids)
         try:
@@ -94,6 +98,17 @@ class Scripted:
     async def close(self) -> None: ...
 
 
+class Replying(Scripted):
+    """Says what ``reply`` makes of a prompt's text and of the number among its siblings."""
+
+    def __init__(self, reply: Callable[[str, int], str], **options: Any) -> None:
+        super().__init__([], **options)
+        self._reply = reply
+
+    def rest(self, request: Request) -> str:
+        return self._reply(self.tokenizer.decode(request.prompt), request.index)
+
+
 class PlainGrader:
     """Answers are what stands behind ``=``; they agree when their numbers do."""
 
@@ -116,12 +131,20 @@ class PlainGrader:
         return float(answer) >= 0
 
 
-def session(backend: Any, *, width: int = 256, attempts: int = 4, seed: int = 0, **options: Any) -> Session:
+def session(
+    backend: Any,
+    *,
+    width: int = 256,
+    attempts: int = 4,
+    seed: int = 0,
+    format: PromptFormat | None = None,
+    **options: Any,
+) -> Session:
     """A session on one small problem against ``backend``; ``options`` as of ``Session``."""
     setting = Setting(
         Scheduler(backend, retry=Retry(attempts=attempts, first_delay=0.0)),
         PlainGrader(),
-        PromptFormat("plain"),
+        format or PromptFormat("plain"),
         params=SamplingParams(),
         seed=seed,
         width=width,
