@@ -51,15 +51,7 @@ async def run(
     generation is in the store, and the same call goes on from there. ``budget`` is each problem's; it goes before
     the strategy's own. ``on_outcome`` hears of each problem as it is done.
     """
-    setting = Setting(
-        Scheduler(backend),
-        suite.grader,
-        format or format_for(backend.name),
-        params=params or SamplingParams(),
-        instruction=suite.instruction,
-        seed=seed,
-        reward_model=reward_model,
-    )
+    setting = setting_for(suite, backend, params=params, seed=seed, format=format, reward_model=reward_model)
     store.start_attempt(backend)
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
     work = _Work(setting, strategy, store, budget or strategy.budget, asyncio.Semaphore(concurrency), on_outcome)
@@ -72,6 +64,27 @@ async def run(
     finally:
         work.close()
     return summarise(store)
+
+
+def setting_for(
+    suite: Suite,
+    backend: Backend,
+    *,
+    params: SamplingParams | None = None,
+    seed: int = 0,
+    format: PromptFormat | None = None,
+    reward_model: RewardModel | None = None,
+) -> Setting:
+    """What the sessions of a run on ``suite`` share."""
+    return Setting(
+        Scheduler(backend),
+        suite.grader,
+        format or format_for(backend.name),
+        params=params or SamplingParams(),
+        instruction=suite.instruction,
+        seed=seed,
+        reward_model=reward_model,
+    )
 
 
 @dataclass(slots=True)

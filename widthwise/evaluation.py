@@ -8,14 +8,16 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.budget import Budget
 from widthwise.core.composition import parse_strategy
+from widthwise.core.prompt import PromptFormat
 from widthwise.core.strategy import Strategy
+from widthwise.models.formats import format_for
 from widthwise.opening import canonical, open_backend
 from widthwise.parts import PARTS
 
@@ -43,7 +45,9 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that decides a run's results, and ``path``, its file. ``data`` is where the problems came from."""
+    """Everything that decides a run's results, and ``path``, its file. ``data`` is where the problems came from,
+    ``prompts`` are the user's own in place of the prompt format's.
+    """
 
     suite: Suite
     data: str | None
@@ -55,6 +59,7 @@ class Evaluation:
     seed: int
     limit: int | None
     path: Path
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -70,6 +75,7 @@ class Evaluation:
         seed: int,
         backend_args: Mapping[str, Any],
         run: Path | None,
+        prompts: Mapping[str, str],
     ) -> Evaluation:
         """An evaluation as the command line words it; raises ``UsageError`` for what does not exist.
 
@@ -88,6 +94,7 @@ class Evaluation:
             seed=seed,
             limit=limit,
             path=run or Path(),
+            prompts=prompts,
         )
         return evaluation if run else replace(evaluation, path=evaluation.default_path)
 
@@ -106,6 +113,7 @@ class Evaluation:
             **_changed(self.params),
             "seed": self.seed,
             "grader": self.suite.grader.name,
+            **({"prompts": dict(self.prompts)} if self.prompts else {}),
         }
 
     @property
@@ -128,13 +136,18 @@ class Evaluation:
             with self.store() as store:
                 if all(outcome.state == "done" for outcome in store.outcomes()):
                     return summarise(store)
-        # A model that cannot be had leaves no run file behind.
+        # A model that cannot be had leaves no run file behind, and neither do prompts that it cannot be asked.
         backend = await open_backend(self.model, self.backend_args)
         try:
+            self.format(backend)
             with self.store() as store:
                 return await self.work(store, backend, concurrency=concurrency, listener=listener)
         finally:
             await backend.close()
+
+    def format(self, backend: Backend) -> PromptFormat:
+        """How the model is asked; raises ``UsageError`` for prompts that its family does not have."""
+        return format_for(backend.name).changed(self.prompts)
 
     def store(self) -> Store:
         """The run's file, begun or continued."""
@@ -160,6 +173,7 @@ class Evaluation:
                     concurrency=concurrency,
                     params=self.params,
                     budget=self.budget,
+                    format=self.format(backend),
                     on_outcome=listener.finished,
                 )
             except asyncio.CancelledError:

@@ -32,12 +32,14 @@ def solve(
     grader: Grader | None = None,
     reward_model: RewardModel | None = None,
     backend_args: Mapping[str, Any] | None = None,
+    prompts: Mapping[str, str] | None = None,
     **params: Any,
 ) -> Result:
     """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
 
     ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command line's text for one.
-    ``model`` is what ``--model`` takes, or an open backend. ``params`` are fields of ``SamplingParams``. Raises
+    ``model`` is what ``--model`` takes, or an open backend. ``prompts`` replace the model's own by name, such as
+    ``{"refine": "{problem} ..."}``. ``params`` are fields of ``SamplingParams``. Raises
     ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had.
     """
     return run_sync(
@@ -50,6 +52,7 @@ def solve(
             grader=grader,
             reward_model=reward_model,
             backend_args=backend_args,
+            prompts=prompts,
             **params,
         )
     )
@@ -65,6 +68,7 @@ async def solve_async(
     grader: Grader | None = None,
     reward_model: RewardModel | None = None,
     backend_args: Mapping[str, Any] | None = None,
+    prompts: Mapping[str, str] | None = None,
     **params: Any,
 ) -> Result:
     """``solve`` for programs that are ``async`` themselves."""
@@ -76,12 +80,20 @@ async def solve_async(
         backend = await open_backend(model, backend_args or {})
         async with _closing(backend):
             return await solve_async(
-                problem, chosen, backend, budget=budget, seed=seed, grader=grader, reward_model=reward_model, **params
+                problem,
+                chosen,
+                backend,
+                budget=budget,
+                seed=seed,
+                grader=grader,
+                reward_model=reward_model,
+                prompts=prompts,
+                **params,
             )
     setting = Setting(
         Scheduler(model),
         grader or MathGrader(),
-        format_for(model.name),
+        format_for(model.name).changed(prompts or {}),
         params=SamplingParams().changed(**params),
         instruction=BOXED,
         seed=seed,

@@ -133,6 +133,7 @@ class Sweeping:
         limit: int | None = None,
         params: SamplingParams | None = None,
         backend_args: Mapping[str, Any] | None = None,
+        prompts: Mapping[str, str] | None = None,
     ) -> None:
         from widthwise.evals.suites import load_suite
         from widthwise.evals.sweep import plan
@@ -143,6 +144,7 @@ class Sweeping:
         self._limit = limit
         self._params = params or SamplingParams()
         self._backend_args = dict(backend_args or {})
+        self._prompts = dict(prompts or {})
         self._suites = {name: load_suite(name, limit=limit) for name in suites}
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
@@ -159,6 +161,7 @@ class Sweeping:
             seed=task.seed,
             limit=self._limit,
             path=Path(),
+            prompts=self._prompts,
         )
         return replace(evaluation, path=self.folder / evaluation.default_path.name)
 
@@ -216,6 +219,7 @@ class Sweeping:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = _Listener(task, progress, on_progress)
                     evaluation = self.evaluations[task]
+                    evaluation.format(backend)
                     with evaluation.store() as store:
                         await evaluation.work(store, backend, concurrency=concurrency, listener=listener)
             finally:
@@ -303,6 +307,7 @@ def sweep(
     limit: int | None = None,
     concurrency: int = 32,
     backend_args: Mapping[str, Any] | None = None,
+    prompts: Mapping[str, str] | None = None,
     **params: Any,
 ) -> Sweep:
     """Measure ``strategies`` on ``suites`` at each of ``budgets`` per problem, and wait for it.
@@ -323,5 +328,6 @@ def sweep(
         limit=limit,
         params=SamplingParams().changed(**params),
         backend_args=backend_args,
+        prompts=prompts,
     )
     return run_sync(sweeping.run(concurrency=concurrency))
