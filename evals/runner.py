@@ -155,8 +155,14 @@ async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
 
 
 def _part(trace: Trace) -> Leaf:
-    """A thread: what it says is no answer of its own."""
-    return Leaf(trace.id, trace.finish if trace.finish in UNFINISHED else "joined", trace.tokens)
+    """A thread: what it says is no answer of its own, and the tokens before it are its parent's."""
+    own, node = 0, trace
+    while "thread" not in node.segment.metadata:
+        own += len(node.segment) if node.segment.origin == "sampled" else 0
+        if node.parent is None:
+            break
+        node = node.parent
+    return Leaf(trace.id, "joined", own)
 
 
 def _fields(notes: Sequence[Note]) -> dict[str, list[list[str]]]:
