@@ -42,3 +42,10 @@ def test_the_users_own_prompts_replace_those_of_the_family():
 
 def test_a_place_is_a_word_of_small_letters():
     assert filled("\\frac{1}{2} {X} {a_b}", a_b="!") == "\\frac{1}{2} {X} !"
+
+
+def test_a_prompt_of_ones_own_has_no_place_that_nobody_fills():
+    with pytest.raises(
+        UsageError, match=r"'verify' has the place \{count\}, .*\{draft\}, \{instruction\}, \{problem\}"
+    ):
+        FORMAT.changed({"verify": "{problem} {count}"})
