@@ -1,7 +1,7 @@
 """What threads gain on an engine: N at once against one after the other, and how much of their prompts is cached.
 
 A trace with a block of N outlines is put together as a model would have written it. Then its N threads are drawn twice
-from fresh sessions of one seed, so that both ways sample the same threads: side by side, and one by one. The median over
+from fresh sessions of one seed, so that both ways sample the same threads: side by side, and one by one. Medians over
 the problems and rounds of: wall-clock of both ways, their ratio, the tokens of all threads over those of the longest
 (what the ledger's sequential tokens promise), and the share of the threads' prompt tokens that the engine found in its
 cache. Exit status 1 if that share is below 0.9.

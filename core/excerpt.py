@@ -9,7 +9,7 @@ import numpy as np
 
 from widthwise.core.backend import IntArray, Tokenizer
 from widthwise.core.recording import token_ends
-from widthwise.core.trace import Segment, Trace
+from widthwise.core.trace import Segment, Trace, name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,3 +66,19 @@ def joined_ids(pieces: Iterable[str | Excerpt], tokenizer: Tokenizer) -> tuple[I
     parts = [np.array(tokenizer.encode(r), np.int64) if isinstance(r, str) else r.token_ids for r in runs]
     text = "".join(r if isinstance(r, str) else r.text for r in runs)
     return np.concatenate([np.empty(0, np.int64), *parts]), text
+
+
+def kept_before(trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[Trace | None, Segment] | None:
+    """What of ``trace`` stands before the last ``text`` in one of its segments: whole segments, and part of one.
+
+    None where ``text`` does not occur.
+    """
+    node: Trace | None = trace
+    while node is not None and text not in node.segment.text:
+        node = node.parent
+    if node is None:
+        return None
+    segment, end = node.segment, node.segment.text.rindex(text)
+    tokens = tokens_until(segment.token_ids, segment.text, end, tokenizer)
+    ids = segment.token_ids[:tokens] if tokens is not None else np.array(tokenizer.encode(segment.text[:end]), np.int64)
+    return node.parent, Segment("inserted", ids, segment.text[:end], metadata={"cut": name(trace.id)})

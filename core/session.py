@@ -18,7 +18,7 @@ from widthwise.core.backend import Delta, IntArray, Request, SamplingParams
 from widthwise.core.budget import Budget, Ledger
 from widthwise.core.draw import Branch, Draw, Event
 from widthwise.core.errors import BackendError, BudgetReached, UsageError
-from widthwise.core.excerpt import Excerpt, joined_ids, tokens_until
+from widthwise.core.excerpt import Excerpt, joined_ids, kept_before
 from widthwise.core.grammar import ThreadGrammar
 from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
@@ -231,19 +231,11 @@ class Session:
 
         As it is where ``text`` does not occur.
         """
-        node: Trace | None = trace
-        while node is not None and text not in node.segment.text:
-            node = node.parent
-        if node is None:
+        found = kept_before(trace, text, self._tokenizer)
+        if found is None:
             return trace
         self._parts.add(trace.id)
-        segment, end = node.segment, node.segment.text.rindex(text)
-        tokens = tokens_until(segment.token_ids, segment.text, end, self._tokenizer)
-        ids = segment.token_ids[:tokens]
-        if tokens is None:
-            ids = np.array(self._tokenizer.encode(segment.text[:end]), np.int64)
-        kept = Segment("inserted", ids, segment.text[:end], metadata={"cut": name(trace.id)})
-        parent = node.parent
+        parent, kept = found
         trace_id = self._next_id(() if parent is None else parent.id)
         return self._keep(Trace(trace_id, kept, parent, trace.sequential))
 
