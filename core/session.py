@@ -298,7 +298,7 @@ class Session:
         return [t for _, t in sorted(self.traces.items()) if t.segment.origin == "sampled"]
 
     def _is_part(self, trace: Trace) -> bool:
-        return any(trace.id[:end] in self._parts for end in range(1, len(trace.id) + 1))
+        return bool(self._parts) and any(trace.id[:end] in self._parts for end in range(1, len(trace.id) + 1))
 
     def _ends(self, sampled: Sequence[Trace]) -> list[Trace]:
         """Those of ``sampled`` that no other one continues."""

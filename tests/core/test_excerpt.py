@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widthwise.core.excerpt import Excerpt, joined_ids, kept_before
@@ -40,6 +40,7 @@ def trace_of(pieces: Sequence[Sequence[str]]) -> Trace:
     return trace
 
 
+@settings(deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=3), st.data())
 def test_a_tail_spells_the_text_and_keeps_tokens_where_one_begins_there(pieces: list[list[str]], data: Any) -> None:
     root = trace_of([])
@@ -68,6 +69,7 @@ def test_joined_pieces_are_encoded_as_few_texts_as_possible() -> None:
     assert text == "abc\x07\x08d"
 
 
+@settings(deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=3))
 def test_what_is_kept_before_a_tag_spells_the_text_before_its_last_place(pieces: list[list[str]]) -> None:
     trace = trace_of(pieces)
