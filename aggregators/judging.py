@@ -50,7 +50,7 @@ async def verified(
     found = []
     for answered in await replies(session, asked, k):
         verdicts = [session.verdict(reply) for reply in answered]
-        noted = [session.note(reply, verdict=v) for reply, v in zip(answered, verdicts, strict=True)]
+        noted = [session.annotate(reply, verdict=v) for reply, v in zip(answered, verdicts, strict=True)]
         known = [v for v in verdicts if v is not None]
         found.append((sum(known) / len(known) if known else NEUTRAL, noted))
     return found
@@ -85,4 +85,4 @@ def _solution(session: Session, candidate: AnswerClass) -> str:
 
 def _chosen(session: Session, reply: Trace) -> tuple[int | None, Trace]:
     choice = session.choice(reply, 2)
-    return choice, session.note(reply, choice=choice)
+    return choice, session.annotate(reply, choice=choice)

@@ -56,6 +56,6 @@ class ProgramCheck(Part):
         verdicts = {}
         for reply, run in zip(written, runs, strict=True):
             verdict = None if run.refusal else printed(run.output)
-            session.note(reply, verdict=verdict, refusal=run.refusal)
+            session.annotate(reply, verdict=verdict, refusal=run.refusal)
             verdicts[reply] = 0 if verdict is None else 1 if verdict else -1
         return verdicts

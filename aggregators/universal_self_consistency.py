@@ -52,7 +52,7 @@ class UniversalSelfConsistency(Part):
         for order, answered in zip(orders, await replies(session, asked, 1, temperature=0.0), strict=True):
             for reply in answered:
                 choice = session.choice(reply, len(shown))
-                session.note(reply, choice=choice)
+                session.annotate(reply, choice=choice)
                 chosen += [] if choice is None else [shown[order[choice - 1]]]
         return chosen
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
+
+if TYPE_CHECKING:
+    from widthwise.core.grammar import ThreadGrammar
 
 Messages = list[dict[str, str]]
 
@@ -25,7 +29,8 @@ class PromptFormat:
     with "each_" are not questions but the form of one item in a list of them (see ``listed``).
     ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
     ``thinking_end`` stands between a trace's thinking and what it says to the reader. ``answer_now`` is put
-    behind an unfinished solution to have the model state its final answer at once.
+    behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
+    ``grammars`` in which it spawns threads.
     """
 
     name: str
@@ -36,6 +41,8 @@ class PromptFormat:
     verdicts: tuple[str, str] = ("yes", "no")
     thinking_end: str = "</think>"
     answer_now: str = "\n\nThe final answer is \\boxed{"
+    grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)
+    threads: str = ""
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
@@ -54,11 +61,32 @@ class PromptFormat:
         form = self._prompt(f"each_{name}")
         return "".join(filled(form, n=str(n), text=text.strip()) for n, text in enumerate(texts, 1))
 
+    def grammar(self, name: str | None = None) -> ThreadGrammar:
+        """How the family writes threads, or, by ``name``, how another one does; ``UsageError`` where none is known."""
+        chosen = name or self.threads
+        if chosen not in self.grammars:
+            known = ", ".join(sorted(self.grammars)) or "none"
+            said = f"no grammar {chosen!r}" if chosen else "no grammar of its own; name one"
+            raise UsageError(f"the prompt format {self.name!r} has {said} for threads; it has: {known}")
+        return self.grammars[chosen]
+
+    def prompt(self, name: str) -> str:
+        """The prompt ``name`` as it is written, its places open; "solve" is the template."""
+        return self.template if name == "solve" else self._prompt(name)
+
     def changed(self, prompts: Mapping[str, str]) -> PromptFormat:
-        """This format with some prompts of the user's own; the name "solve" stands for ``template``."""
-        for name in prompts:
-            if name != "solve":
-                self._prompt(name)
+        """This format with some prompts of the user's own; the name "solve" stands for ``template``.
+
+        Raises ``UsageError`` for an unknown name, and for a place that the family's own prompt does not have: nobody
+        would fill it.
+        """
+        for name, text in prompts.items():
+            known = {"problem", "instruction", *_PLACE.findall(self.prompt(name))}
+            if unknown := [place for place in _PLACE.findall(text) if place not in known]:
+                raise UsageError(
+                    f"the prompt {name!r} has the place {{{unknown[0]}}}, which nothing fills; it may have: "
+                    + ", ".join(f"{{{place}}}" for place in sorted(known))
+                )
         template = prompts.get("solve", self.template)
         others = {name: text for name, text in prompts.items() if name != "solve"}
         return replace(self, template=template, prompts={**self.prompts, **others})

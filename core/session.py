@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,8 @@ from widthwise.core.backend import Delta, FloatArray, IntArray, Request, Samplin
 from widthwise.core.budget import Budget, Ledger
 from widthwise.core.draw import Branch, Draw, Event
 from widthwise.core.errors import BackendError, BudgetReached, UsageError
+from widthwise.core.excerpt import Excerpt, joined_ids, kept_before
+from widthwise.core.grammar import ThreadGrammar
 from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
@@ -27,10 +30,12 @@ from widthwise.core.reading import Embedder
 from widthwise.core.reward import RewardModel, StepScores, steps_of, without_end
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.scoring import Scoring
-from widthwise.core.trace import Finish, Segment, Trace, TraceId
+from widthwise.core.trace import Finish, Note, Segment, Trace, TraceId, name
 from widthwise.core.verdict import bare, choice, concluded, verdict
 
 T = TypeVar("T")
+
+NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 CHUNK = 16
 """Tokens a delta may hold where nothing needs to look at every single one."""
@@ -79,6 +84,7 @@ class Session:
         self.pruners = tuple(pruners)
         self.ledger = Ledger()
         self.traces: dict[TraceId, Trace] = {}
+        self.notes: list[Note] = []
         self.step_separator = setting.format.step_separator
         self._logprobs = _most(pruners, "logprobs") or 0
         self._setting = setting
@@ -89,13 +95,14 @@ class Session:
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
         self._votes: dict[TraceId, dict[int, float]] = {}
+        self._parts: set[TraceId] = set()
         self._draws: set[Draw] = set()
         self._judged: set[TraceId] = set()
         self._answers: dict[Trace, str | None] = {}
         self._questions: dict[TraceId, tuple[str, Mapping[str, str]]] = {}
         self._place: TraceId = ()
         self._began = time.monotonic()
-        self.root = self.prompt(setting.format.messages(problem, setting.instruction))
+        self.root = self.prompt(setting.format.messages(problem, setting.instruction), facts={"question": "solve"})
 
     def heed(self, *parts: object) -> None:
         """Sample from now on with as many ``logprobs`` as these parts say they need (see ``Pruner``)."""
@@ -144,25 +151,71 @@ class Session:
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
             self._draws.discard(draw)
 
-    def append(self, trace: Trace, text: str, *, after: Sequence[Trace] = ()) -> Trace:
-        """Insert ``text`` (a tag, an instruction) behind ``trace``.
+    async def follow(
+        self,
+        traces: AsyncIterator[Trace],
+        work: Callable[[Trace], Awaitable[T]],
+        until: Callable[[T], bool] | None = None,
+    ) -> list[T]:
+        """Do ``work`` on each of ``traces`` as it comes, at once on all of them; results in order of their ids.
+
+        Where ``until`` says of a result that it is enough, the rest is left. One after the other is worked on then,
+        and where the limit of a budget would otherwise fall on whoever is last by the clock.
+        """
+        in_turn = until is not None or self._in_turn
+        done: dict[TraceId, T] = {}
+
+        async def do(trace: Trace) -> None:
+            done[trace.id] = await work(trace)
+
+        try:
+            async with aclosing(traces), asyncio.TaskGroup() as group:  # type: ignore[type-var]
+                async for trace in traces:
+                    if in_turn:
+                        await do(trace)
+                    else:
+                        group.create_task(do(trace))
+                    if until is not None and until(done[trace.id]):
+                        break
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [result for _, result in sorted(done.items(), key=lambda item: item[0])]
+
+    def append(
+        self,
+        trace: Trace,
+        text: str | Sequence[str | Excerpt],
+        *,
+        after: Sequence[Trace] = (),
+        facts: Mapping[str, str] = NO_FACTS,
+    ) -> Trace:
+        """Insert ``text`` (a tag, an instruction) behind ``trace``; pieces of other traces keep their tokens.
 
         ``after`` names other traces the inserted text was made from: the critical path runs through them too.
+        ``facts`` are kept with it. With the fact ``thread``, what grows from here is a part of another trace: no
+        sample of its own.
         """
-        ids = np.array(self._tokenizer.encode(text), np.int64)
+        ids, spelled = joined_ids([text] if isinstance(text, str) else text, self._tokenizer)
         sequential = max(t.sequential for t in (trace, *after))
-        return self._keep(Trace(self._next_id(trace.id), Segment("inserted", ids, text), trace, sequential))
+        segment = Segment("inserted", ids, spelled, metadata=_linked(facts, after))
+        return self._begin(Trace(self._next_id(trace.id), segment, trace, sequential))
 
     def conclude(self, trace: Trace) -> Trace:
         """``trace`` with the text behind it that makes the model state its answer at once."""
         return self.append(trace, self._setting.format.answer_now)
 
-    def prompt(self, messages: Sequence[Mapping[str, str]], *, after: Sequence[Trace] = ()) -> Trace:
-        """Begin a new tree of traces from a conversation (the problem's own one is ``root``)."""
+    def prompt(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        after: Sequence[Trace] = (),
+        facts: Mapping[str, str] = NO_FACTS,
+    ) -> Trace:
+        """Begin a new tree of traces from a conversation (the problem's own one is ``root``); see ``append``."""
         ids = np.array(self._tokenizer.chat(messages), np.int64)
         sequential = max((t.sequential for t in after), default=0)
-        text = self._tokenizer.decode(ids)
-        return self._keep(Trace(self._next_id(self._place), Segment("prompt", ids, text), None, sequential))
+        segment = Segment("prompt", ids, self._tokenizer.decode(ids), metadata=_linked(facts, after))
+        return self._begin(Trace(self._next_id(self._place), segment, None, sequential))
 
     def ask(self, question: str, *, after: Sequence[Trace] = (), **fields: str) -> Trace:
         """Begin a new tree of traces from a question of the model's prompt format (``refine``, ``verify`` ...).
@@ -172,9 +225,48 @@ class Session:
         """
         setting = self._setting
         filled = {"task": self._task, **fields}
-        trace = self.prompt(setting.format.question(question, self.problem, setting.instruction, filled), after=after)
+        messages = setting.format.question(question, self.problem, setting.instruction, filled)
+        trace = self.prompt(messages, after=after, facts={"question": question})
         self._questions[trace.id] = (question, filled)
         return trace
+
+    def asks(self, question: str) -> bool:
+        """Whether the model's prompt format has this question."""
+        return question in self._setting.format.prompts
+
+    def grammar(self, name: str | None = None) -> ThreadGrammar:
+        """How the model writes threads; by ``name``, how another family does. Raises ``UsageError`` for neither."""
+        return self._setting.format.grammar(name)
+
+    def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
+        """What ``trace`` has grown behind ``since``, to be put into another one; without an end-of-sequence token."""
+        return Excerpt.of(trace, since, self._tokenizer)
+
+    def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
+        """``excerpt`` from character ``start`` on."""
+        return excerpt.behind(start, self._tokenizer)
+
+    def cut(self, trace: Trace, text: str) -> Trace:
+        """``trace`` up to where ``text`` last begins in it, to go on from there; ``trace`` is a part of it then.
+
+        As it is where ``text`` does not occur.
+        """
+        found = kept_before(trace, text, self._tokenizer)
+        if found is None:
+            return trace
+        self._parts.add(trace.id)
+        parent, kept = found
+        trace_id = self._next_id(self._place if parent is None else parent.id)
+        return self._keep(Trace(trace_id, kept, parent, trace.sequential))
+
+    def note(self, trace: Trace, text: str) -> None:
+        """Note something out of the ordinary about ``trace``, to be stored with the problem."""
+        self.notes.append(Note(trace.id, text))
+
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens the run allows a sample; None: to the end of the context."""
+        return self._setting.params.max_tokens
 
     def listed(self, name: str, texts: Sequence[str]) -> str:
         """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
@@ -197,11 +289,9 @@ class Session:
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """The results of works that do not need each other, in order; the first error ends all of them.
 
-        They advance side by side. Where a deterministic backend meets a limit on tokens or samples they go one after
-        the other: who spends the last of what they share must not be a matter of timing.
+        They advance side by side, where nothing is against it (``_in_turn``).
         """
-        shared = self.budget.tokens is not None or self.budget.samples is not None
-        if shared and self._setting.scheduler.backend.capabilities.deterministic:
+        if self._in_turn:
             try:
                 return [await work for work in works]
             finally:
@@ -216,11 +306,18 @@ class Session:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
+    def _in_turn(self) -> bool:
+        """Whether works go one after the other: a deterministic backend has met a limit on tokens or samples.
+
+        Who spends the last of what they share must not be a matter of timing.
+        """
+        shared = self.budget.tokens is not None or self.budget.samples is not None
+        return shared and self._setting.scheduler.backend.capabilities.deterministic
+
+    @property
     def _task(self) -> str:
         """What is to be solved at the root: the question it stands behind, the problem where that is none."""
-        beginning = self.root
-        while beginning.parent is not None:
-            beginning = beginning.parent
+        beginning = self.root.beginning
         if beginning.id not in self._questions:
             return self.problem.text
         question, fields = self._questions[beginning.id]
@@ -264,11 +361,11 @@ class Session:
         return vectors
 
     def answer(self, trace: Trace) -> str | None:
-        """The final answer that ``trace`` states; None for pruned, aborted and failed traces.
+        """The final answer that ``trace`` states; None for pruned, aborted and failed traces, and for threads.
 
         None too where a pruner has taken the trace's vote (``weight`` 0).
         """
-        if trace.finish in ("pruned", "aborted", "error") or not self.weight(trace):
+        if trace.finish in ("pruned", "aborted", "error") or self._is_part(trace) or not self.weight(trace):
             return None
         if trace.finish is None:
             return self._setting.grader.extract(trace.completion)
@@ -299,10 +396,10 @@ class Session:
         """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
         return choice(self._said(trace), count) if trace.finish == "stop" else None
 
-    def note(self, trace: Trace, **found: Any) -> Trace:
-        """Record what was found out about ``trace`` (a verdict ...) in its metadata; the trace that says so."""
-        segment = replace(trace.segment, metadata={**trace.segment.metadata, **found})
-        return self._keep(replace(trace, segment=segment))
+    def annotate(self, trace: Trace, **facts: Any) -> Trace:
+        """``trace`` with facts in its metadata (a score, a verdict ...), which the run's file keeps."""
+        metadata = {**trace.segment.metadata, **facts}
+        return self._keep(replace(trace, segment=replace(trace.segment, metadata=metadata)))
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
@@ -334,8 +431,19 @@ class Session:
 
     @property
     def leaves(self) -> list[Trace]:
-        """Sampled traces that no other sampled trace continues, in order of their ids; judges' replies are none."""
-        sampled = [t for t in self._sampled if t.id not in self._judged]
+        """Sampled traces that no other sampled trace continues, in order of their ids; threads and judges' are none."""
+        return self._ends([t for t in self._sampled if t.id not in self._judged and not self._is_part(t)])
+
+    @property
+    def parts(self) -> list[Trace]:
+        """Threads and what else grew for another trace only, as far as nothing continues it; in order of their ids."""
+        return self._ends([t for t in self._sampled if t.id not in self._judged and self._is_part(t)])
+
+    def _is_part(self, trace: Trace) -> bool:
+        return bool(self._parts) and any(trace.id[:end] in self._parts for end in range(1, len(trace.id) + 1))
+
+    def _ends(self, sampled: Sequence[Trace]) -> list[Trace]:
+        """Those of ``sampled`` that no other one continues."""
         continued: set[TraceId] = set()
         for trace in sampled:
             node = trace.parent
@@ -563,6 +671,11 @@ class Session:
         self._held.add(trace.id)
         return self._keep(trace)
 
+    def _begin(self, trace: Trace) -> Trace:
+        if "thread" in trace.segment.metadata:
+            self._parts.add(trace.id)
+        return self._keep(trace)
+
     def _keep(self, trace: Trace) -> Trace:
         self.traces[trace.id] = trace
         self.ledger.sequential = max(self.ledger.sequential, trace.sequential)
@@ -609,3 +722,8 @@ class Session:
 def _most(parts: Sequence[Any], attribute: str) -> int | None:
     """The largest number that one of the parts has under this name; None where none has any."""
     return max((n for part in parts if (n := getattr(part, attribute, None)) is not None), default=None)
+
+
+def _linked(facts: Mapping[str, str], after: Sequence[Trace]) -> dict[str, Any]:
+    """What a segment's metadata says of how it came about: ``after`` which other traces, and ``facts``."""
+    return {**facts, **({"after": [name(t.id) for t in after]} if after else {})}

@@ -13,7 +13,7 @@ from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.part import Part
 from widthwise.core.pruner import Pruner
 from widthwise.core.session import Session
-from widthwise.core.trace import Trace, TraceId
+from widthwise.core.trace import Note, Trace, TraceId
 
 Outcome = Answer | Sequence[Trace] | str | None
 """What a sampler may return: traces to aggregate, or already an answer (or its text)."""
@@ -35,9 +35,10 @@ class Aggregator(Protocol):
 class Result:
     """What a strategy made of one problem.
 
-    ``traces`` are the leaves of the tree, pruned and cut ones included; ``judgements`` are the replies of judges.
-    ``errors`` are the sentences of requests that failed for good, those of judges and to the reward model among them: a
-    strategy goes on without what they were to say.
+    ``traces`` are the leaves of the tree, pruned and cut ones included; ``judgements`` are the replies of judges,
+    ``parts`` the traces that grew for another one only, such as threads. ``errors`` are the sentences of requests that
+    failed for good, those of judges and to the reward model among them: a strategy goes on without what they were to
+    say. ``notes`` are what else was out of the ordinary.
     """
 
     answer: str | None
@@ -46,6 +47,8 @@ class Result:
     election: Answer
     errors: tuple[str, ...] = ()
     judgements: tuple[Trace, ...] = ()
+    parts: tuple[Trace, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,16 @@ class Strategy(Part):
             election = await self.answer(session)
         finally:
             await session.settle()
-        leaves, judgements = tuple(session.leaves), tuple(session.judgements)
-        return Result(election.text, leaves, session.ledger, election, session.errors, judgements)
+        return Result(
+            election.text,
+            tuple(session.leaves),
+            session.ledger,
+            election,
+            errors=session.errors,
+            judgements=tuple(session.judgements),
+            parts=tuple(session.parts),
+            notes=tuple(session.notes),
+        )
 
     async def answer(self, session: Session) -> Answer:
         """Sample and settle on an answer, in a session (or a view of one) that goes on afterwards."""

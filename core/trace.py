@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
 
 Origin = Literal["prompt", "sampled", "inserted"]
 
-Finish = Literal["stop", "length", "pruned", "budget", "aborted", "error"]
+Finish = Literal["stop", "length", "pruned", "budget", "aborted", "error", "joined"]
 """Why a sampled segment ended. "stop" and "length" are the backend's words; "pruned" by a pruner, "budget" by a
-limit, "aborted" because the strategy left the stream, "error" because the request failed for good."""
+limit, "aborted" because the strategy left the stream, "error" because the request failed for good. No segment is
+"joined": a run's list of traces says so of threads."""
 
 TraceId = tuple[int, ...]
 
@@ -26,7 +27,8 @@ class Segment:
     ``token_ids`` ``int64 [t]`` are the truth, ``text`` is what they spell. ``stats`` covers sampled tokens.
     ``finish`` is None for prompts, insertions and a segment still being sampled; ``reason`` says more: the stop
     string or stop token, the pruner's words, the error's sentence. ``params`` is a digest of the request that
-    sampled it. ``metadata`` is what a recording knows (``reward`` ...).
+    sampled it. ``metadata`` is what a recording knows (``reward`` ...), and of what was inserted, how it came about:
+    ``after`` which other traces, as which ``thread``, for which ``question``.
     """
 
     origin: Origin
@@ -75,6 +77,14 @@ class Trace:
             node = node.parent
 
     @property
+    def beginning(self) -> Trace:
+        """The prompt that the trace begins with."""
+        node = self
+        while node.parent is not None:
+            node = node.parent
+        return node
+
+    @property
     def token_ids(self) -> IntArray:
         """All token ids from the prompt's first on, ``int64 [length]``."""
         return np.concatenate([s.token_ids for s in self.path])
@@ -117,3 +127,10 @@ class Trace:
 def name(trace_id: TraceId) -> str:
     """A trace id as people and the store write it: ``0.3.1``."""
     return ".".join(map(str, trace_id))
+
+
+class Note(NamedTuple):
+    """Something out of the ordinary that a strategy met with on a trace."""
+
+    trace: TraceId
+    text: str

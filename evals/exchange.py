@@ -91,12 +91,14 @@ def _run_fields(store: Store) -> dict[str, Any]:
 def _recording(store: Store, outcome: Outcome, run_fields: Mapping[str, Any]) -> Recording:
     problem = outcome.problem
     traces = store.traces(problem.id)
+    # Threads are parts of other traces: nobody could vote over them.
+    whole = [(t, leaf) for t, leaf in zip(traces, outcome.leaves, strict=True) if leaf.finish != "joined"]
     ends = store.token_ends(problem.id)
     root = next((t.path[0] for t in traces if t.id[0] == 0), None)
     known = root is not None and len(root.token_ids) > 0
     return Recording(
         problem,
-        tuple(_sample(t, leaf, ends) for t, leaf in zip(traces, outcome.leaves, strict=True)),
+        tuple(_sample(t, leaf, ends) for t, leaf in whole),
         prompt=root.text if root is not None and (known or root.text != problem.text) else None,
         prompt_ids=root.token_ids if root is not None and known else None,
         fields={**problem.metadata, **run_fields, **outcome.fields},

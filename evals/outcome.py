@@ -12,7 +12,7 @@ from widthwise.core.trace import Finish, TraceId
 
 State = Literal["open", "done", "error"]
 
-UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error"})
+UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error", "joined"})
 """Finishes of traces that were not left to say their answer: they are no samples of the model's accuracy."""
 
 
@@ -20,8 +20,9 @@ UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error"})
 class Leaf:
     """One trace as it was graded.
 
-    ``tokens`` were sampled along it. ``answer`` is None where none could be read; ``correct`` is None where there
-    was no answer or nobody graded it. ``vote`` numbers the class of equal answers it voted with.
+    ``finish`` is "joined" for a thread, which is a part of another trace. ``tokens`` were sampled along it.
+    ``answer`` is None where none could be read; ``correct`` is None where there was no answer or nobody graded it.
+    ``vote`` numbers the class of equal answers it voted with.
     """
 
     id: TraceId

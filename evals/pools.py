@@ -142,9 +142,10 @@ class _Row:
 
 
 def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool) -> _Row:
-    leaves = outcome.leaves
+    leaves = [leaf for leaf in outcome.leaves if leaf.finish != "joined"]
     # Texts and token statistics are large: they are read only for scores.
-    traces = store.traces(outcome.problem.id) if scores else []
+    whole = {leaf.id for leaf in leaves}
+    traces = [t for t in store.traces(outcome.problem.id) if t.id in whole] if scores else []
     return _Row(
         outcome.problem.id,
         [leaf.answer for leaf in leaves],

@@ -189,7 +189,7 @@ def _problem(outcome: Outcome, blocks: dict[str, tuple[str, str]]) -> dict[str, 
         "answer": outcome.answer,
         "correct": outcome.correct,
         "tied": outcome.tied,
-        "cells": "".join(map(_mark, outcome.leaves)),
+        "cells": "".join(_mark(leaf) for leaf in outcome.leaves if leaf.finish != "joined"),
         "block": blocks.get(outcome.problem.id, (None,))[0],
     }
 
@@ -208,7 +208,7 @@ def _events(outcomes: Sequence[Outcome]) -> list[tuple[str, Any, int, int]]:
     count: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     for leaf in (leaf for outcome in outcomes for leaf in outcome.leaves):
-        if leaf.finish not in ("stop", None):
+        if leaf.finish not in ("stop", "joined", None):
             count[leaf.finish] += 1
             tokens[leaf.finish] += leaf.tokens
     return [(finish, _WHY.get(finish), count[finish], tokens[finish]) for finish in sorted(count)]
@@ -254,7 +254,7 @@ def _trace_blocks(store: Store, prefix: str) -> Iterator[tuple[str, tuple[str, s
 
 
 def _traces(outcome: Outcome, traces: Sequence[Trace], ends: Ends) -> dict[str, Any]:
-    leaves = {leaf.id: leaf for leaf in outcome.leaves}
+    leaves = {leaf.id: leaf for leaf in outcome.leaves if leaf.finish != "joined"}
     nodes: dict[Any, Trace] = {}
     for leaf in traces:
         node: Trace | None = leaf

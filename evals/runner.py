@@ -18,7 +18,7 @@ from widthwise.core.reward import RewardModel
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.session import Session, Setting
 from widthwise.core.strategy import Result, Strategy
-from widthwise.core.trace import Trace
+from widthwise.core.trace import Note, Trace, name
 from widthwise.evals.database import StoreError
 from widthwise.evals.outcome import UNFINISHED, Leaf, Outcome
 from widthwise.evals.store import Store
@@ -53,15 +53,8 @@ async def run(
     generation is in the store, and the same call goes on from there. ``budget`` is each problem's; it goes before
     the strategy's own. ``on_outcome`` hears of each problem as it is done.
     """
-    setting = Setting(
-        Scheduler(backend),
-        suite.grader,
-        format or format_for(backend.name),
-        params=params or SamplingParams(),
-        instruction=suite.instruction,
-        seed=seed,
-        reward_model=reward_model,
-        embedder=embedder,
+    setting = setting_for(
+        suite, backend, params=params, seed=seed, format=format, reward_model=reward_model, embedder=embedder
     )
     store.start_attempt(backend)
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
@@ -75,6 +68,29 @@ async def run(
     finally:
         work.close()
     return summarise(store)
+
+
+def setting_for(
+    suite: Suite,
+    backend: Backend,
+    *,
+    params: SamplingParams | None = None,
+    seed: int = 0,
+    format: PromptFormat | None = None,
+    reward_model: RewardModel | None = None,
+    embedder: Embedder | None = None,
+) -> Setting:
+    """What the sessions of a run on ``suite`` share."""
+    return Setting(
+        Scheduler(backend),
+        suite.grader,
+        format or format_for(backend.name),
+        params=params or SamplingParams(),
+        instruction=suite.instruction,
+        seed=seed,
+        reward_model=reward_model,
+        embedder=embedder,
+    )
 
 
 @dataclass(slots=True)
@@ -109,7 +125,7 @@ class _Work:
             )
             result = await self.strategy.run(session)
             outcome = await graded(self.setting.grader, problem, result)
-            return outcome, (*result.traces, *result.judgements)
+            return outcome, (*result.traces, *result.parts, *result.judgements)
         except StoreError:
             raise
         except Exception as error:
@@ -129,6 +145,7 @@ async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
     judge = _Judge(grader, problem)
     votes = {t.id: i for i, c in enumerate(result.election.classes) for t in c.traces}
     leaves = [await judge.leaf(trace, votes.get(trace.id)) for trace in result.traces]
+    leaves += map(_part, result.parts)
     winner = result.election.trace
     return Outcome(
         problem,
@@ -140,7 +157,23 @@ async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
         leaves=tuple(leaves),
         ledger=result.ledger,
         errors=tuple(dict.fromkeys(result.errors)),
+        fields=_fields(result.notes),
     )
+
+
+def _part(trace: Trace) -> Leaf:
+    """A thread: what it says is no answer of its own, and the tokens before it are its parent's."""
+    own, node = 0, trace
+    while "thread" not in node.segment.metadata:
+        own += len(node.segment) if node.segment.origin == "sampled" else 0
+        if node.parent is None:
+            break
+        node = node.parent
+    return Leaf(trace.id, "joined", own)
+
+
+def _fields(notes: Sequence[Note]) -> dict[str, list[list[str]]]:
+    return {"notes": [[name(note.trace), note.text] for note in notes]} if notes else {}
 
 
 async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
@@ -149,7 +182,8 @@ async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) ->
     The strategy's answer is read again from the trace that represented it, where there is one.
     """
     judge = _Judge(grader, outcome.problem)
-    leaves = [await judge.leaf(t, leaf.vote) for t, leaf in zip(traces, outcome.leaves, strict=True)]
+    pairs = zip(traces, outcome.leaves, strict=True)
+    leaves = [leaf if leaf.finish == "joined" else await judge.leaf(t, leaf.vote) for t, leaf in pairs]
     spoken = {leaf.id: leaf.answer for leaf in leaves}
     answer = spoken.get(outcome.trace, outcome.answer) if outcome.trace is not None else outcome.answer
     return replace(outcome, answer=answer, correct=await judge.correct(answer), leaves=tuple(leaves))
@@ -181,8 +215,10 @@ def _failure(problem: Problem, session: Session | None, error: Exception) -> tup
     failed = Outcome(problem, "error", errors=(_sentence(error),))
     if session is None:
         return failed, ()
-    leaves = tuple(Leaf(t.id, t.finish, t.tokens) for t in session.leaves)
-    return replace(failed, leaves=leaves, ledger=session.ledger), (*session.leaves, *session.judgements)
+    traces, parts = session.leaves, session.parts
+    leaves = (*(Leaf(t.id, t.finish, t.tokens) for t in traces), *map(_part, parts))
+    outcome = replace(failed, leaves=leaves, ledger=session.ledger, fields=_fields(session.notes))
+    return outcome, [*traces, *parts, *session.judgements]
 
 
 def _sentence(error: Exception) -> str:

@@ -211,9 +211,13 @@ class Store:
 
     def traces(self, problem_id: str) -> list[Trace]:
         """A problem's traces (the leaves of its tree), with all their tokens, in order of their ids."""
-        tree = rebuilt(self._db.rows("SELECT * FROM segments WHERE problem = ?", problem_id))
+        tree = self.tree(problem_id)
         leaves = self._db.rows("SELECT trace FROM traces WHERE problem = ?", problem_id)
         return [tree[leaf] for leaf in sorted(parse(row["trace"]) for row in leaves)]
+
+    def tree(self, problem_id: str) -> dict[TraceId, Trace]:
+        """All of a problem's trace tree by ids, prompts and insertions included."""
+        return rebuilt(self._db.rows("SELECT * FROM segments WHERE problem = ?", problem_id))
 
     def token_ends(self, problem_id: str) -> Ends:
         """Where the tokens of each segment of a problem end in its text."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from widthwise.core.prompt import PromptFormat
+from widthwise.models.thread_grammars import GRAMMARS
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 """The instruction that mathematical suites add to a problem."""
@@ -35,10 +37,18 @@ CHAT_PROMPTS = {
     ),
     "outline": "{task}\n\nSolve it in this way: {outline}\n\n{instruction}",
     "threads": (
-        "{task}\n\n{instruction}\n\nWhere parts of the work do not depend on each other, you may have them done "
-        "at once by up to {width} helpers. To do so write <Parallel>, then between <Outlines> and </Outlines> one "
-        "line <Outline>n: what helper n shall find</Outline> per helper, numbered from 1, and stop. You will then see "
-        "what each has found, and go on from there."
+        "{task}\n\n{instruction}\n\nWhere parts of the work do not depend on each other, have them done at once by "
+        "up to {width} helpers. To do so write <Parallel>, then between <Outlines> and </Outlines> one line "
+        "<Outline>n: what helper n shall find</Outline> per helper, numbered from 1. Then the helpers work, each "
+        "between <Thread> and </Thread> and without seeing the others; a helper ends with a short conclusion and "
+        "</Thread>. When all have ended, write </Parallel> and go on from what they found."
+    ),
+    "goals": "{task}\n\n{instruction} Think step by step and in parallel before you answer.",
+    "paths": (
+        "{task}\n\n{instruction}\n\nSolve the problem step by step. Wherever several views or independent reasoning "
+        "would help, insert a block opened by <Parallel> that holds at least two lines of thought, each between <Path> "
+        "and </Path>, which do not refer to each other or to their order; close it by </Parallel>, and at once give a "
+        "short <Summary> of them, closed by </Summary>. Repeat this as needed, and do not announce it."
     ),
     "same_answer": (
         "Here are the beginnings of two solutions of one problem.\n\nProblem: {problem}\n\nFirst:\n{first}\n\nSecond:\n"
@@ -87,16 +97,33 @@ REASONER = PromptFormat(
     verdicts=("+", "-"),
     thinking_end="</Parallel>",
     answer_now="\n\n\\boxed{",
+    grammars=GRAMMARS,
+    threads="reasoner",
 )
 """The bundled micro reasoner: trained on the bare problem text."""
 
-QWEN_MATH = PromptFormat("qwen-math", system=BOXED, template="{problem}", prompts=CHAT_PROMPTS)
-"""Qwen2.5-Math: the instruction is the system message it was trained with."""
-
-GENERIC = PromptFormat("generic", prompts=CHAT_PROMPTS)
+GENERIC = PromptFormat("generic", prompts=CHAT_PROMPTS, grammars=GRAMMARS, threads="prompted")
 """Any chat model: the problem, then the suite's instruction, as one user message."""
 
-_FAMILIES = ((r"(^|[/:])reasoner", REASONER), (r"qwen2(\.5)?-math", QWEN_MATH))
+QWEN_MATH = replace(GENERIC, name="qwen-math", system=BOXED, template="{problem}")
+"""Qwen2.5-Math: the instruction is the system message it was trained with."""
+
+THREADWEAVER = replace(GENERIC, name="threadweaver", threads="threadweaver")
+MULTIVERSE = replace(GENERIC, name="multiverse", threads="multiverse")
+PARALLEL_R1 = replace(GENERIC, name="parallel-r1", threads="parallel-r1")
+"""Models that were trained to spawn threads."""
+
+APR = replace(GENERIC, name="apr", template="{problem}", threads="apr")
+"""The countdown models of Adaptive Parallel Reasoning: the problem is the search's first state."""
+
+_FAMILIES = (
+    (r"(^|[/:])reasoner", REASONER),
+    (r"qwen2(\.5)?-math", QWEN_MATH),
+    (r"thread-?weaver", THREADWEAVER),
+    (r"multiverse", MULTIVERSE),
+    (r"parallel-r1", PARALLEL_R1),
+    (r"(^|[/:_-])apr([/_-]|$)", APR),
+)
 
 
 def format_for(model: str) -> PromptFormat:

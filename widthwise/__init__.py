@@ -46,7 +46,9 @@ from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
 from widthwise.samplers.sequential_refinement import SequentialRefinement
+from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
+from widthwise.samplers.threads import Threads
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import Sweep, sweep
 
@@ -90,6 +92,7 @@ __all__ = [
     "Segment",
     "SelfVerification",
     "SequentialRefinement",
+    "SerialSearch",
     "Session",
     "Short",
     "Single",
@@ -98,6 +101,7 @@ __all__ = [
     "StopWhenDecided",
     "Strategy",
     "Sweep",
+    "Threads",
     "TooLong",
     "Trace",
     "UniversalSelfConsistency",

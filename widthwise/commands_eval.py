@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from widthwise.display import summary_table
 from widthwise.engines import Scorers
 from widthwise.evaluation import Evaluation
 from widthwise.progress import progress
+from widthwise.prompts import Sent, own_prompts, sent
 
 if TYPE_CHECKING:
     from widthwise.evals.summary import Summary
@@ -65,6 +68,12 @@ def evaluate_suite(
     reward_arg: Annotated[
         list[str] | None, _text("An argument of the reward model (format=...); may be repeated.", "NAME=VALUE")
     ] = None,
+    prompt: Annotated[
+        list[str] | None, _text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
+    ] = None,
+    show_prompts: Annotated[
+        bool, typer.Option("--show-prompts", help="Show what the strategy asks on a few problems, and stop.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Measure a strategy on a suite.
@@ -90,7 +99,11 @@ def evaluate_suite(
         backend_args=dict(map(backend_argument, backend_arg or [])),
         run=run,
         scorers=Scorers(reward_model, dict(map(backend_argument, reward_arg or [])), embedding_model),
+        prompts=own_prompts(prompt or []),
     )
+    if show_prompts:
+        print_prompts(asyncio.run(sent(evaluation)), as_json)
+        return
     with progress(len(evaluation.suite.problems)) as meter:
         summary = asyncio.run(evaluation.run(concurrency=concurrency, listener=meter))
     _print(summary, as_json)
@@ -108,6 +121,19 @@ def _print(summary: Summary, as_json: bool) -> None:
         typer.echo(json.dumps(summary.asdict(), ensure_ascii=False))
     else:
         summary_table(summary)
+
+
+def print_prompts(prompts: Sequence[Sent], as_json: bool = False) -> None:
+    """Each kind of prompt: its name, its template, the forms of what it lists, and one that was sent."""
+    if as_json:
+        typer.echo(json.dumps({"prompts": [asdict(prompt) for prompt in prompts]}, ensure_ascii=False))
+        return
+    for prompt in prompts:
+        parts = [("example", prompt.example)]
+        if prompt.template is not None:
+            parts = [("template", prompt.template), *prompt.forms, *parts]
+        typer.echo(f"== {prompt.name or 'a prompt of the strategy itself'} ==\n")
+        typer.echo("\n".join(f"-- {name} --\n{text.rstrip()}\n" for name, text in parts))
 
 
 def _budget(*limits: Any) -> Budget:

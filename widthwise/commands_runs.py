@@ -12,6 +12,8 @@ import typer
 from widthwise.core.errors import UsageError
 from widthwise.core.trace import Trace, name
 from widthwise.display import percent, rows_table
+from widthwise.timeline import as_json as lane_row
+from widthwise.timeline import lanes_of, print_timeline
 
 if TYPE_CHECKING:
     from widthwise.core.problem import Grader
@@ -28,15 +30,22 @@ def show_traces(
     run: _Run,
     problem: Annotated[str | None, typer.Argument(help="A problem's id.")] = None,
     trace: Annotated[str | None, typer.Option(help="Show this trace's text, for example 0.3.")] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Show a problem's threads and rounds against sequential tokens.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
-    """List a run's problems; one problem's traces; one trace's text."""
+    """List a run's problems; one problem's traces, or its timeline; one trace's text."""
     from widthwise.evals.store import Store
 
     if trace is not None and problem is None:
         raise UsageError("--trace needs the problem: widthwise traces RUN.db PROBLEM --trace ID")
+    if timeline and (problem is None or trace is not None):
+        raise UsageError("--timeline shows one problem: widthwise traces RUN.db PROBLEM --timeline")
     with Store.read(run) as store:
-        if problem is None:
+        if timeline and problem is not None:
+            _show_timeline(store, problem, as_json)
+        elif problem is None:
             _list_problems(store, as_json)
         elif trace is None:
             _list_traces(store, problem, as_json)
@@ -92,7 +101,7 @@ def _list_problems(store: Store, as_json: bool) -> None:
         verdict = outcome.errors[0] if outcome.errors else _MARKS[outcome.correct]
         answers = [outcome.answer or "–", outcome.problem.answer or "–"]
         tokens = f"{sum(leaf.tokens for leaf in outcome.leaves):,}"
-        rows.append([outcome.problem.id, outcome.state, *answers, verdict, f"{right}/{len(outcome.leaves)}", tokens])
+        rows.append([outcome.problem.id, outcome.state, *answers, verdict, f"{right}/{_whole(outcome)}", tokens])
     rows_table(["problem", "state", "answer", "reference", "verdict", "right traces", "tokens"], rows)
 
 
@@ -110,6 +119,15 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
     rows_table(["trace", "finish", "tokens", "answer", "verdict", "class"], rows)
     for reason in outcome.errors:
         typer.echo(f"failed: {reason}")
+
+
+def _show_timeline(store: Store, problem_id: str, as_json: bool) -> None:
+    outcome, lanes = store.outcome(problem_id), lanes_of(store, problem_id)
+    if as_json:
+        _print_json({**_problem_row(outcome), "lanes": list(map(lane_row, lanes))})
+        return
+    typer.echo(f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n")
+    print_timeline(lanes)
 
 
 def _print_trace(store: Store, problem_id: str, trace_id: str, as_json: bool) -> None:
@@ -201,11 +219,16 @@ def _problem_row(outcome: Outcome) -> dict[str, Any]:
         "reference": outcome.problem.answer,
         "correct": outcome.correct,
         "tied": outcome.tied,
-        "traces": len(outcome.leaves),
+        "traces": _whole(outcome),
         "right": sum(leaf.correct is True for leaf in outcome.leaves),
         "errors": list(outcome.errors),
         "ledger": outcome.ledger.asdict(),
     }
+
+
+def _whole(outcome: Outcome) -> int:
+    """How many traces there are, threads not counted."""
+    return sum(leaf.finish != "joined" for leaf in outcome.leaves)
 
 
 def _trace_row(trace: Trace, leaf: Leaf) -> dict[str, Any]:

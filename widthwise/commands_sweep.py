@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widthwise.commands_eval import backend_argument
+from widthwise.commands_eval import backend_argument, print_prompts
 from widthwise.commands_measure import print_comparison
 from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.display import rows_table
 from widthwise.engines import Scorers
 from widthwise.evaluation import Interrupted
+from widthwise.prompts import own_prompts, sent
 from widthwise.sweeping import Progress, Sweep, Sweeping
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ def run_sweep(
     embedding_model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="What compares texts; named like a model.")
     ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="A prompt of your own in place of the model's; may be repeated."),
+    ] = None,
+    show_prompts: Annotated[
+        bool, typer.Option("--show-prompts", help="Show what the strategies ask on a few problems, and stop.")
+    ] = False,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its cost, predicted from a few samples, and stop.")
@@ -72,7 +80,11 @@ def run_sweep(
         params=SamplingParams().changed(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         backend_args=dict(map(backend_argument, backend_arg or [])),
         scorers=Scorers(reward_model, dict(map(backend_argument, reward_arg or [])), embedding_model),
+        prompts=own_prompts(prompt or []),
     )
+    if show_prompts:
+        _show_prompts(sweeping)
+        return
     if dry_run:
         asyncio.run(sweeping.pilot())
     _print_plan(sweeping)
@@ -88,6 +100,14 @@ def run_sweep(
         _print_suite(done, name, sweeping, report=report)
     if done.failures:
         raise WidthwiseError(f"{done.failures} problems failed for good; the same command tries them again")
+
+
+def _show_prompts(sweeping: Sweeping) -> None:
+    """What each strategy asks, on each suite."""
+    first = {(task.suite, str(task.strategy)): task for task in reversed(sweeping.plan.tasks)}
+    for (suite, strategy), task in reversed(first.items()):
+        typer.echo(f"{strategy} on {suite}\n")
+        print_prompts(asyncio.run(sent(sweeping.evaluations[task])))
 
 
 def _print_plan(sweeping: Sweeping) -> None:

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from widthwise.core.backend import SamplingParams
+from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.budget import Budget
 from widthwise.core.composition import parse_strategy
+from widthwise.core.prompt import PromptFormat
 from widthwise.core.strategy import Strategy
 from widthwise.engines import Engines, Scorers, open_engines
+from widthwise.models.formats import format_for
 from widthwise.opening import canonical
 from widthwise.parts import PARTS
 
@@ -44,7 +46,9 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that decides a run's results, and ``path``, its file. ``data`` is where the problems came from."""
+    """Everything that decides a run's results, and ``path``, its file. ``data`` is where the problems came from,
+    ``prompts`` are the user's own in place of the prompt format's.
+    """
 
     suite: Suite
     data: str | None
@@ -57,6 +61,7 @@ class Evaluation:
     limit: int | None
     path: Path
     scorers: Scorers = field(default_factory=Scorers)
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -73,6 +78,7 @@ class Evaluation:
         backend_args: Mapping[str, Any],
         run: Path | None,
         scorers: Scorers | None = None,
+        prompts: Mapping[str, str] | None = None,
     ) -> Evaluation:
         """An evaluation as the command line words it; raises ``UsageError`` for what does not exist.
 
@@ -92,6 +98,7 @@ class Evaluation:
             limit=limit,
             path=run or Path(),
             scorers=scorers or Scorers(),
+            prompts=prompts or {},
         )
         return evaluation if run else replace(evaluation, path=evaluation.default_path)
 
@@ -111,6 +118,7 @@ class Evaluation:
             "seed": self.seed,
             "grader": self.suite.grader.name,
             **self.scorers.configuration,
+            **({"prompts": dict(self.prompts)} if self.prompts else {}),
         }
 
     @property
@@ -133,13 +141,18 @@ class Evaluation:
             with self.store() as store:
                 if all(outcome.state == "done" for outcome in store.outcomes()):
                     return summarise(store)
-        # A model that cannot be had leaves no run file behind.
+        # A model that cannot be had leaves no run file behind, and neither do prompts that it cannot be asked.
         engines = await open_engines(self.model, self.backend_args, self.scorers)
         try:
+            self.format(engines.backend)
             with self.store() as store:
                 return await self.work(store, engines, concurrency=concurrency, listener=listener)
         finally:
             await engines.close()
+
+    def format(self, backend: Backend) -> PromptFormat:
+        """How the model is asked; raises ``UsageError`` for prompts that its family does not have."""
+        return format_for(backend.name).changed(self.prompts)
 
     def store(self) -> Store:
         """The run's file, begun or continued."""
@@ -168,6 +181,7 @@ class Evaluation:
                     budget=self.budget,
                     reward_model=engines.reward_model,
                     embedder=engines.embedder,
+                    format=self.format(engines.backend),
                     on_outcome=listener.finished,
                 )
             except asyncio.CancelledError:

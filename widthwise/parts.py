@@ -31,7 +31,9 @@ from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
 from widthwise.samplers.sequential_refinement import SequentialRefinement
+from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
+from widthwise.samplers.threads import Threads
 
 SAMPLERS: tuple[type[Part], ...] = (
     Single,
@@ -40,6 +42,8 @@ SAMPLERS: tuple[type[Part], ...] = (
     SequentialRefinement,
     RecursiveSelfAggregation,
     Outlined,
+    Threads,
+    SerialSearch,
 )
 STOPPING: tuple[type[Part], ...] = (StopWhenDecided, ESC, AdaptiveConsistency, Anytime, Short)
 PRUNERS: tuple[type[Part], ...] = (*STOPPING, DeepConf, DeepPrune, Repetition, TooLong)

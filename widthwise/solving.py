@@ -34,14 +34,16 @@ def solve(
     reward_args: Mapping[str, Any] | None = None,
     embedding_model: str | None = None,
     backend_args: Mapping[str, Any] | None = None,
+    prompts: Mapping[str, str] | None = None,
     **params: Any,
 ) -> Result:
     """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
 
     ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command line's text for one.
     ``model`` is what ``--model`` takes, or an open backend; ``reward_model`` what ``--reward-model`` takes, or an
-    object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments). ``params`` are fields of
-    ``SamplingParams``. Raises ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had.
+    object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments). ``prompts`` replace the model's
+    own by name, such as ``{"refine": "{problem} ..."}``. ``params`` are fields of ``SamplingParams``. Raises
+    ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had.
     """
     return run_sync(
         solve_async(
@@ -55,6 +57,7 @@ def solve(
             reward_args=reward_args,
             embedding_model=embedding_model,
             backend_args=backend_args,
+            prompts=prompts,
             **params,
         )
     )
@@ -72,6 +75,7 @@ async def solve_async(
     reward_args: Mapping[str, Any] | None = None,
     embedding_model: str | None = None,
     backend_args: Mapping[str, Any] | None = None,
+    prompts: Mapping[str, str] | None = None,
     **params: Any,
 ) -> Result:
     """``solve`` for programs that are ``async`` themselves."""
@@ -79,18 +83,18 @@ async def solve_async(
 
     chosen = as_any_strategy(strategy)
     engines = await open_engines(model, backend_args or {}, Scorers(reward_model, reward_args or {}, embedding_model))
-    setting = Setting(
-        Scheduler(engines.backend),
-        grader or MathGrader(),
-        format_for(engines.backend.name),
-        params=SamplingParams().changed(**params),
-        instruction=BOXED,
-        seed=seed,
-        reward_model=engines.reward_model,
-        embedder=engines.embedder,
-    )
     asked = problem if isinstance(problem, Problem) else Problem("problem", problem)
     try:
+        setting = Setting(
+            Scheduler(engines.backend),
+            grader or MathGrader(),
+            format_for(engines.backend.name).changed(prompts or {}),
+            params=SamplingParams().changed(**params),
+            instruction=BOXED,
+            seed=seed,
+            reward_model=engines.reward_model,
+            embedder=engines.embedder,
+        )
         session = Session(asked, setting, budget=budget or chosen.budget, pruners=chosen.pruners)
         return await chosen.run(session)
     finally:

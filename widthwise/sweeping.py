@@ -136,6 +136,7 @@ class Sweeping:
         params: SamplingParams | None = None,
         backend_args: Mapping[str, Any] | None = None,
         scorers: Scorers | None = None,
+        prompts: Mapping[str, str] | None = None,
     ) -> None:
         from widthwise.evals.suites import load_suite
         from widthwise.evals.sweep import plan
@@ -147,6 +148,7 @@ class Sweeping:
         self._params = params or SamplingParams()
         self._backend_args = dict(backend_args or {})
         self._scorers = scorers or Scorers()
+        self._prompts = dict(prompts or {})
         self._suites = {name: load_suite(name, limit=limit) for name in suites}
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
@@ -164,6 +166,7 @@ class Sweeping:
             limit=self._limit,
             path=Path(),
             scorers=self._scorers,
+            prompts=self._prompts,
         )
         return replace(evaluation, path=self.folder / evaluation.default_path.name)
 
@@ -221,6 +224,7 @@ class Sweeping:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = _Listener(task, progress, on_progress)
                     evaluation = self.evaluations[task]
+                    evaluation.format(engines.backend)
                     with evaluation.store() as store:
                         await evaluation.work(store, engines, concurrency=concurrency, listener=listener)
             finally:
@@ -311,6 +315,7 @@ def sweep(
     reward_model: str | RewardModel | None = None,
     reward_args: Mapping[str, Any] | None = None,
     embedding_model: str | None = None,
+    prompts: Mapping[str, str] | None = None,
     **params: Any,
 ) -> Sweep:
     """Measure ``strategies`` on ``suites`` at each of ``budgets`` per problem, and wait for it.
@@ -332,5 +337,6 @@ def sweep(
         params=SamplingParams().changed(**params),
         backend_args=backend_args,
         scorers=Scorers(reward_model, reward_args or {}, embedding_model),
+        prompts=prompts,
     )
     return run_sync(sweeping.run(concurrency=concurrency))

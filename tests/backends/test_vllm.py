@@ -21,10 +21,12 @@ import pytest
 
 from tests.backends.conformance import Subject
 from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL, need_vllm
+from tests.core.scripted import session as scripted_session
 from widthwise.backends.vllm_options import engine_args, require_vllm
 from widthwise.backends.vllm_stats import token_stats
 from widthwise.backends.watchdog import Watchdog
 from widthwise.core.errors import BackendError, UsageError
+from widthwise.models.formats import REASONER
 
 
 def test_missing_vllm_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +74,20 @@ def test_stats_of_positions_that_vllm_merged() -> None:
         assert stats.logprobs.tolist() == [-1.0, -4.0]
         assert stats.top_ids is not None
         assert stats.top_ids.tolist() == [[5, 7], [5, 6]]
+
+
+async def test_threads_find_their_parents_prompt_in_the_cache(vllm_subject: Subject) -> None:
+    """What a model that spawns leads to: eight threads behind a trace that the engine has just decoded."""
+    session = scripted_session(vllm_subject.backend, format=REASONER)
+    outlines = "".join(f"<Outline>{n}: {n + 11} - {n} = 11, left 11 {n + 3} 7</Outline>\n" for n in range(1, 9))
+    spawner = session.append(session.root, f"<Parallel>\n<Outlines>\n{outlines}</Outlines>")
+    await session.sample(spawner, max_tokens=1)
+    headers = [session.append(spawner, f"\n<Thread>\n{n}:") for n in range(1, 9)]
+    threads = await session.sample(headers, max_tokens=32, stop="</Thread>")
+    usages = [t.segment.usage for t in threads if t.segment.usage is not None]
+    cached, computed = sum(u.prompt_cached for u in usages), sum(u.prompt_computed for u in usages)
+    assert len(usages) == 8
+    assert cached >= 0.9 * (cached + computed)
 
 
 async def test_dead_engine_is_started_again(vllm_subject: Subject) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,12 +59,16 @@ class Scripted:
         self._texts = texts
         self._faults = faults or {}
 
+    def rest(self, request: Request) -> str:
+        """What is still to be said behind a prompt."""
+        said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
+        return self._texts[request.index % len(self._texts)][len(said) :]
+
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         attempt = len(self.requests)
         self.requests.append(request)
         deliver, error = self._faults.get(attempt, (-1, None))
-        said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
-        ids = self.tokenizer.encode(self._texts[request.index % len(self._texts)] + "\0")[len(said) :]
+        ids = self.tokenizer.encode(self.rest(request) + "\0")
         matcher, finish, start = StopMatcher(self.tokenizer, request.params), None, 0
         limit = request.params.max_tokens or len(ids)
         try:
@@ -97,6 +101,17 @@ class Scripted:
         return {"engine": "scripted"}
 
     async def close(self) -> None: ...
+
+
+class Replying(Scripted):
+    """Says what ``reply`` makes of a prompt's text and of the number among its siblings."""
+
+    def __init__(self, reply: Callable[[str, int], str], **options: Any) -> None:
+        super().__init__([], **options)
+        self._reply = reply
+
+    def rest(self, request: Request) -> str:
+        return self._reply(self.tokenizer.decode(request.prompt), request.index)
 
 
 class PlainGrader:

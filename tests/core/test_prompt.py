@@ -48,3 +48,10 @@ def test_the_task_is_the_problem_unless_somebody_says_otherwise():
     plain = PromptFormat("plain", prompts={"threads": "{task} | {problem}"})
     assert plain.question("threads", PROBLEM, "", {})[0]["content"] == f"{PROBLEM.text} | {PROBLEM.text}"
     assert plain.question("threads", PROBLEM, "", {"task": "T"})[0]["content"] == f"T | {PROBLEM.text}"
+
+
+def test_a_prompt_of_ones_own_has_no_place_that_nobody_fills():
+    with pytest.raises(
+        UsageError, match=r"'verify' has the place \{count\}, .*\{draft\}, \{instruction\}, \{problem\}"
+    ):
+        FORMAT.changed({"verify": "{problem} {count}"})

@@ -1,0 +1,51 @@
+"""A search written out by the model itself, as one long trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from widthwise.core.errors import BudgetReached, UsageError
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class SerialSearch(Part):
+    """``n`` traces that write their search down step by step, back-tracking included, before they answer.
+
+    Stream of Search (Gandhi et al., arXiv 2404.03683); the serial counterpart of ``threads``. ``order``: "depth" or
+    "breadth". ``window`` limits the whole sequence, its prompt included. For models that learned to: raises
+    ``UsageError`` for a prompt format without the question "search".
+    """
+
+    order: Literal["depth", "breadth"] = "depth"
+    n: int = 1
+    max_tokens: int | None = None
+    window: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.order not in ("depth", "breadth"):
+            raise ValueError(f"order must be 'depth' or 'breadth', not {self.order!r}")
+        for name in ("n", "max_tokens", "window"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, not {number}")
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        if not session.asks("search"):
+            raise UsageError(
+                "serial_search needs a model that learned to write a search down, and this one's prompt format has no "
+                "question 'search': take the bundled reasoner"
+            )
+        root = session.ask("search", order=self.order)
+        limits = [limit for limit in (self.max_tokens, session.max_tokens) if limit is not None]
+        if self.window is not None:
+            limits.append(self.window - len(root.token_ids))
+        room = min(limits, default=None)
+        if room is not None and room < 1:
+            raise BudgetReached("the prompt leaves no room in the window")
+        return await session.sample(root, self.n, max_tokens=room, temperature=self.temperature, top_p=self.top_p)

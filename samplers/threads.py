@@ -1,0 +1,210 @@
+"""Spawn/join threads inside a trace: one state machine for every family's grammar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from widthwise.core.errors import BudgetReached
+from widthwise.core.excerpt import Excerpt
+from widthwise.core.grammar import Outline, ThreadGrammar
+from widthwise.core.part import Part
+from widthwise.core.session import Session
+from widthwise.core.trace import Trace
+
+
+@dataclass(frozen=True)
+class Threads(Part):
+    """``n`` whole traces, each of which may spawn threads that grow side by side and are joined into it.
+
+    ThreadWeaver (Lian et al., arXiv 2512.07843), Adaptive Parallel Reasoning (Pan et al., arXiv 2504.15466),
+    Multiverse (Yang et al., arXiv 2506.09991), Parallel-R1 (Zheng et al., arXiv 2509.07980), and a prompt for models
+    that learned none of these; ``grammar`` names one, None is the model's own. With ``propose`` the first block is
+    begun on the model's behalf.
+
+    A block has at most ``width`` threads. ``join``: "all" waits for every thread, "first" for the first that found
+    something, and aborts the rest. Threads may spawn themselves down to ``depth``; a sequence spawns at most
+    ``rounds`` times. What cannot be spawned or joined goes on as plain text, and is an event of the result.
+
+    Limits in sampled tokens: ``max_tokens`` of a trace without its threads, ``thread_tokens`` of a thread,
+    ``total_tokens`` of a trace with all its threads (a block's threads share evenly what is left). ``window`` limits
+    every single sequence, its prompt included.
+    """
+
+    n: int = 1
+    width: int = 8
+    join: Literal["all", "first"] = "all"
+    depth: int = 1
+    rounds: int = 8
+    max_tokens: int | None = None
+    thread_tokens: int | None = None
+    total_tokens: int | None = None
+    window: int | None = None
+    propose: bool = False
+    grammar: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n", "width", "rounds", "max_tokens", "thread_tokens", "total_tokens", "window"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, not {number}")
+        if self.depth < 0:
+            raise ValueError(f"depth must be at least 0, not {self.depth}")
+        if self.join not in ("all", "first"):
+            raise ValueError(f"join must be 'all' or 'first', not {self.join!r}")
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        grammar = session.grammar(self.grammar)
+        invited = bool(grammar.question) and session.asks(grammar.question)
+        root = session.ask(grammar.question, width=str(self.width)) if invited else session.root
+        if self.propose:
+            root = session.append(root, grammar.proposal)
+        first = _Whole(self, session, grammar)
+        room = first.room([root], root, 0)
+        if room is not None and room < 1:
+            raise BudgetReached("the prompt leaves no room in the window")
+        begun = session.stream(root, self.n, **first.params(room, 0))
+        return await session.follow(
+            begun, lambda trace: _Whole(self, session, grammar, len(trace.segment)).grown(trace, root, 0)
+        )
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """What came of one thread: the trace, and the pieces that its parent gets to see."""
+
+    outline: Outline
+    trace: Trace
+    pieces: Sequence[str | Excerpt]
+    found: bool
+
+
+@dataclass
+class _Whole:
+    """One whole trace while it grows; ``spent`` counts its own tokens and those granted to its threads."""
+
+    plan: Threads
+    session: Session
+    grammar: ThreadGrammar
+    spent: int = 0
+
+    async def grown(self, trace: Trace, origin: Trace, depth: int) -> Trace:
+        """``trace``, which begins behind ``origin``, grown to its end, everything it spawns joined on the way."""
+        for left in reversed(range(self.plan.rounds)):
+            if trace.finish != "stop" or trace.segment.reason not in self._tags:
+                break
+            try:
+                onward = await self._onward(trace, depth)
+                ended = await self._drawn(onward, origin, depth, spawning=left > 0)
+            except BudgetReached:
+                ended = []
+            if not ended:
+                self.session.note(trace, "nothing was left to go on with behind a spawn")
+                return trace
+            trace = ended[0]
+        if self.grammar.spawn in trace.segment.text:
+            self.session.note(trace, f"spawned more than {self.plan.rounds} times")
+        elif self.grammar.opening in trace.segment.text:
+            self.session.note(trace, "a block that was opened spawned nothing")
+        return trace
+
+    def room(self, traces: Sequence[Trace], origin: Trace, depth: int) -> int | None:
+        """How many tokens each of ``traces`` may sample now; None without a limit."""
+        plan, rooms = self.plan, []
+        limit = plan.thread_tokens if depth else plan.max_tokens
+        if (limit := limit or self.session.max_tokens) is not None:
+            rooms.append(limit - (traces[0].tokens - origin.tokens))
+        if plan.total_tokens is not None:
+            # A share is kept for the parent, which goes on behind the join.
+            rooms.append((plan.total_tokens - self.spent) // (len(traces) + (depth > 0)))
+        if plan.window is not None:
+            rooms.append(plan.window - max(len(trace.token_ids) for trace in traces))
+        return min(rooms, default=None)
+
+    @property
+    def _tags(self) -> tuple[str, ...]:
+        """Where a trace stops for the sampler to act."""
+        return tuple(tag for tag in (self.grammar.spawn, self.grammar.never) if tag)
+
+    def params(self, room: int | None, depth: int, *, spawning: bool = True) -> dict[str, Any]:
+        """How a sequence at ``depth`` samples, with ``room`` for so many tokens."""
+        close = (self.grammar.close,) if depth and self.grammar.close else ()
+        stop = (*close, *(self._tags if spawning else ()))
+        return {"stop": stop, "max_tokens": room, "temperature": self.plan.temperature, "top_p": self.plan.top_p}
+
+    async def _drawn(self, trace: Trace, origin: Trace, depth: int, *, spawning: bool) -> list[Trace]:
+        """The next piece behind ``trace``; empty where no token may be sampled."""
+        room = self.room([trace], origin, depth)
+        if room is not None and room < 1:
+            return []
+        self.spent += room or 0
+        ended = await self.session.sample(trace, **self.params(room, depth, spawning=spawning))
+        self.spent += sum(len(t.segment) for t in ended) - (room or 0)
+        return ended
+
+    async def _onward(self, trace: Trace, depth: int) -> Trace:
+        """Where a trace goes on that stopped at a tag: behind the join, or as plain text where there is none."""
+        grammar, session = self.grammar, self.session
+        if trace.segment.reason != grammar.spawn:
+            return session.append(session.cut(trace, grammar.never), grammar.opening)
+        outlines = grammar.outlines(trace.segment.text, self.plan.width + 1)
+        if not outlines or depth == self.plan.depth:
+            session.note(trace, f"nested more than {depth} deep" if outlines else "a spawn without outlines")
+            return trace
+        if len(outlines) > self.plan.width and grammar.outline:
+            session.note(trace, f"more than {self.plan.width} outlines; the first ones became threads")
+        outlines = outlines[: self.plan.width]
+        threads = await self._threads(trace, outlines, depth + 1)
+        joined = {thread.outline: thread for thread in threads or ()}
+        pieces = [p for o in outlines for p in (joined[o].pieces if o in joined else [grammar.missing(o)]) if p]
+        if threads is None or not pieces:
+            session.note(trace, "no room for threads" if threads is None else "no thread came back")
+            return trace
+        base = session.cut(trace, grammar.opening) if grammar.replaces else trace
+        after = [thread.trace for thread in joined.values()]
+        return session.append(base, [grammar.before, *pieces, grammar.after], after=after)
+
+    async def _threads(self, trace: Trace, outlines: Sequence[Outline], depth: int) -> list[_Joined] | None:
+        """The threads of one block, as far as they were waited for; None where the limits leave no room for them."""
+        origins = {o: outline for outline in outlines if (o := self._origin(trace, outline)) is not None}
+        if not origins:
+            return []
+        room = self.room([*origins], next(iter(origins)), depth)
+        if room is not None and room < 1:
+            return None
+        self.spent += len(origins) * (room or 0)
+
+        async def work(thread: Trace) -> _Joined:
+            assert thread.parent is not None
+            self.spent += len(thread.segment) - (room or 0)
+            origin = thread.parent
+            return self._returned(await self.grown(thread, origin, depth), origin, origins[origin])
+
+        begun = self.session.stream([*origins], **self.params(room, depth))
+        return await self.session.follow(begun, work, (lambda j: j.found) if self.plan.join == "first" else None)
+
+    def _origin(self, trace: Trace, outline: Outline) -> Trace | None:
+        """What a thread grows behind: its parent and a header, or a prompt of its own."""
+        grammar, session = self.grammar, self.session
+        facts = {"thread": outline.number, "outline": outline.text}
+        if grammar.message is None:
+            return session.append(trace, grammar.before + grammar.headed(outline), facts=facts)
+        message = grammar.message("".join(segment.text for segment in trace.path), outline)
+        if message is None:
+            session.note(trace, f"there is nothing to begin thread {outline.number} with")
+            return None
+        return session.prompt([{"role": "user", "content": message}], after=[trace], facts=facts)
+
+    def _returned(self, thread: Trace, origin: Trace, outline: Outline) -> _Joined:
+        """What the parent gets to see of a thread that has ended."""
+        grammar, excerpt = self.grammar, self.session.excerpt(thread, origin)
+        returned = grammar.returned(excerpt.text) if thread.finish in ("stop", "length", "budget") else None
+        if returned is None:
+            return _Joined(outline, thread, [grammar.missing(outline)], False)
+        closed = thread.segment.reason == grammar.close or excerpt.text.endswith(grammar.forced)
+        tail = self.session.tail(excerpt, returned.start)
+        pieces: list[str | Excerpt] = [grammar.headed(outline), tail, "" if closed else grammar.forced]
+        return _Joined(outline, thread, pieces, returned.found)

@@ -1,0 +1,101 @@
+"""Every prompt a strategy sends can be shown, and replaced by a user's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import widthwise as ww
+from widthwise.cli import app
+
+QUESTION = "Compute (17 + 5) * 3 - 48."
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def evaluated(*arguments: str, strategy: str = "threads(max_tokens=8)") -> Result:
+    fixed = ["--limit", "1", "--max-tokens", "8", "--strategy", strategy]
+    return CliRunner().invoke(app, ["eval", "arithmetic", *fixed, *arguments])
+
+
+def test_show_prompts_shows_what_was_sent_and_stores_nothing(here: Path) -> None:
+    shown = evaluated("--show-prompts").stdout
+    assert "== threads ==" in shown
+    assert "-- template --\n{problem}<spawn>{width}" in shown
+    assert "<spawn>8" in shown.partition("-- example --")[2]
+    assert "solve" not in shown
+    assert not (here / "runs").exists()
+
+
+def test_show_prompts_as_json_with_the_forms_of_what_is_listed(here: Path) -> None:
+    (here / "mine.py").write_text(
+        "async def twice(session):\n"
+        "    [draft] = await session.sample(session.root)\n"
+        "    drafts = session.listed('draft', [draft.completion])\n"
+        "    await session.sample(session.prompt([{'role': 'user', 'content': 'Hm?'}]))\n"
+        "    return await session.sample(session.ask('refine', drafts=drafts, after=[draft]))\n"
+    )
+    prompts = json.loads(evaluated("--show-prompts", "--json", strategy="mine:twice").stdout)["prompts"]
+    assert [prompt["name"] for prompt in prompts] == ["solve", None, "refine"]
+    assert prompts[2]["template"] == "{problem}{drafts}<refine>"
+    assert prompts[2]["forms"] == [["each_draft", "<draft>{text}"]]
+    assert "<draft>" in prompts[2]["example"]
+    assert "Hm?" in prompts[1]["example"]
+
+
+def test_a_prompt_of_ones_own_is_sent_and_belongs_to_the_run(here: Path) -> None:
+    (here / "a.txt").write_text("Please: {problem}\n")
+    (here / "b.txt").write_text("Now: {problem}\n")
+    first = evaluated("--prompt", "solve=a.txt", "--run", "x.db", "--json", strategy="single()")
+    assert first.exit_code == 0, first.output
+    traces = json.loads(CliRunner().invoke(app, ["traces", "x.db", "arithmetic-2026-0000", "--json"]).stdout)["traces"]
+    assert "Please: " in traces[0]["prompt"]
+    manifest = json.loads(CliRunner().invoke(app, ["traces", "x.db", "--json"]).stdout)
+    assert manifest["configuration"]["prompts"] == {"solve": "Please: {problem}"}
+    other = evaluated("--prompt", "solve=b.txt", "--run", "x.db", strategy="single()")
+    assert other.exit_code == 2
+    assert "other settings (prompts" in other.stderr
+    assert evaluated("--run", "x.db", strategy="single()").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("solv=a.txt", "has no prompt 'solv'"),
+        ("solve=bad.txt", "the place {answer}, which nothing fills; it may have: {instruction}, {problem}"),
+        ("solve=none.txt", "cannot be read from none.txt"),
+        ("solve", "is not NAME=FILE"),
+    ],
+)
+def test_a_wrong_prompt_is_one_sentence_and_leaves_no_run(here: Path, option: str, words: str) -> None:
+    (here / "a.txt").write_text("{problem}")
+    (here / "bad.txt").write_text("{problem} is {answer}")
+    result = evaluated("--prompt", option, "--run", "x.db")
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not (here / "x.db").exists()
+
+
+def test_prompts_from_python() -> None:
+    result = ww.solve(QUESTION, ww.Single(), prompts={"solve": "Hello. {problem}"}, max_tokens=4)
+    assert f"Hello. {QUESTION}" in result.traces[0].path[0].text
+    with pytest.raises(ww.UsageError, match="no prompt 'greet'"):
+        ww.solve(QUESTION, ww.Single(), prompts={"greet": "Hello"})
+
+
+def test_a_sweep_shows_and_takes_prompts_too(here: Path) -> None:
+    (here / "a.txt").write_text("Please: {problem}\n")
+    fixed = ["sweep", "--suite", "arithmetic", "--limit", "1", "--budgets", "1,2", "--max-tokens", "4"]
+    options = ["--strategy", "best_of_n(n=2)", "--strategy", "serial_search()", "--prompt", "solve=a.txt"]
+    shown = CliRunner().invoke(app, [*fixed, *options, "--show-prompts"])
+    assert shown.exit_code == 0, shown.output
+    assert "Please: {problem}" in shown.stdout
+    assert "{problem}<search>{order}" in shown.stdout
+    assert not (here / "sweep").exists()
