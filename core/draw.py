@@ -77,7 +77,7 @@ class Draw:
     backends) the branches advance by one delta each per round and a round's events come in branch order, so
     that what a strategy sees does not depend on timing. Otherwise events come as they happen. ``deadline`` is a
     time of the event loop's clock at which a batch is handed out though it may be empty. ``judging`` is the
-    account its tokens go to.
+    account its tokens go to; ``held`` are traces it keeps in an ideal prefix cache.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Draw:
     ) -> None:
         self.branches = branches
         self.judging = judging
+        self.held: list[Trace] = []
         self._waiting = list(reversed(branches))
         self._source = source
         self._lockstep = lockstep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from widthwise.core import seeds
 from widthwise.core.answer import AnswerClass, group
-from widthwise.core.backend import Delta, IntArray, Request, SamplingParams
+from widthwise.core.backend import Delta, FloatArray, IntArray, Request, SamplingParams
 from widthwise.core.budget import Budget, Ledger
 from widthwise.core.draw import Branch, Draw, Event
 from widthwise.core.errors import BackendError, BudgetReached, UsageError
@@ -21,7 +21,8 @@ from widthwise.core.journal import Journal, replayed, request_digest
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.pruner import Pruner
-from widthwise.core.reward import RewardModel, StepScores
+from widthwise.core.residency import Residency
+from widthwise.core.reward import Embedder, RewardModel, StepScores, failed
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.trace import Finish, Segment, Trace, TraceId
 
@@ -44,6 +45,7 @@ class Setting:
     seed: int = 0
     width: int = 256
     reward_model: RewardModel | None = None
+    embedder: Embedder | None = None
 
 
 class Session:
@@ -76,13 +78,14 @@ class Session:
         self._priority = priority
         self._children: dict[TraceId, int] = {}
         self._held: set[TraceId] = set()
+        self._residency = Residency()
         self._draws: set[Draw] = set()
         self._began = time.monotonic()
         self.root = self.prompt(setting.format.messages(problem, setting.instruction))
 
     # -- growing traces ------------------------------------------------------------------------------------
 
-    async def sample(self, trace: Trace, n: int = 1, **params: Any) -> list[Trace]:
+    async def sample(self, trace: Trace | Sequence[Trace], n: int = 1, **params: Any) -> list[Trace]:
         """Draw ``n`` continuations of ``trace`` and wait for all of them; in order of their ids.
 
         ``params`` are fields of ``SamplingParams`` (``stop``, ``max_tokens``, ``temperature`` ...), ``width`` and
@@ -91,15 +94,22 @@ class Session:
         return sorted([t async for t in self.stream(trace, n, **params)], key=lambda t: t.id)
 
     async def stream(
-        self, trace: Trace, n: int = 1, *, width: int | None = None, judging: bool = False, **params: Any
+        self,
+        trace: Trace | Sequence[Trace],
+        n: int = 1,
+        *,
+        width: int | None = None,
+        judging: bool = False,
+        **params: Any,
     ) -> AsyncIterator[Trace]:
         """Draw ``n`` continuations of ``trace`` and yield each as it ends; leaving the loop aborts the rest.
 
+        Of several traces, ``n`` continuations each grow side by side (``Trace.parent`` says whose they are).
         Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once,
         the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges.
         Raises ``BudgetReached`` if nothing may be spent any more.
         """
-        draw = self._open(trace, n, params, width, judging)
+        draw = self._open((trace,) if isinstance(trace, Trace) else trace, n, params, width, judging)
         finished: list[Trace] = []
         milestone = 0
         try:
@@ -120,6 +130,7 @@ class Session:
         finally:
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
             self._draws.discard(draw)
+            self.release(draw.held)
 
     def append(self, trace: Trace, text: str, *, after: Sequence[Trace] = ()) -> Trace:
         """Insert ``text`` (a tag, an instruction) behind ``trace``.
@@ -150,15 +161,79 @@ class Session:
         """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
         return self._setting.format.listed(name, texts)
 
+    # -- searching a tree ----------------------------------------------------------------------------------
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether what a strategy sees must not depend on timing, because the backend is deterministic."""
+        return self._setting.scheduler.backend.capabilities.deterministic
+
+    def hold(self, traces: Iterable[Trace]) -> None:
+        """Count these traces' paths as resident in an ideal prefix cache, until they are released."""
+        for trace in traces:
+            self._residency.hold(trace)
+
+    def release(self, traces: Iterable[Trace]) -> None:
+        """These traces, held before, will not be continued (again)."""
+        for trace in traces:
+            self._residency.release(trace)
+
+    def annotate(self, trace: Trace, **facts: Any) -> Trace:
+        """``trace`` with facts in its metadata (a score ...), which the run's file keeps."""
+        metadata = {**trace.segment.metadata, **facts}
+        return self._keep(replace(trace, segment=replace(trace.segment, metadata=metadata)))
+
+    def end(self, trace: Trace, finish: Finish, reason: str) -> Trace:
+        """Give up a trace that could have been continued: "pruned" by a selection, or "budget"."""
+        if finish == "pruned":
+            self.ledger.discarded += len(trace.segment)
+        return self._keep(replace(trace, segment=replace(trace.segment, finish=finish, reason=reason)))
+
+    def wait(self, trace: Trace, *, after: Trace) -> Trace:
+        """``trace`` as it can be continued once ``after`` has ended too: the critical path runs through both."""
+        if after.sequential <= trace.sequential:
+            return trace
+        return self._keep(replace(trace, sequential=after.sequential))
+
+    def adopt(self, traces: Iterable[Trace]) -> None:
+        """Make the traces of a search state that was unpickled known to this session, to be continued in it."""
+        for trace in traces:
+            node: Trace | None = trace
+            while node is not None and self.traces.get(node.id) is not node:
+                self.traces[node.id] = node
+                number = self._children.get(node.id[:-1], 0)
+                self._children[node.id[:-1]] = max(number, node.id[-1] + 1)
+                node = node.parent
+
     # -- judging traces ------------------------------------------------------------------------------------
 
     async def score(self, traces: Sequence[Trace]) -> list[StepScores]:
-        """Scores of the traces' steps by the run's reward model, in order; raises ``UsageError`` without one."""
-        if self._setting.reward_model is None:
+        """Scores of the traces' steps by the run's reward model, in order; raises ``UsageError`` without one.
+
+        A failure is an ``error`` in the trace's scores.
+        """
+        model = self._setting.reward_model
+        if model is None:
             raise UsageError("this strategy scores traces, but the run has no reward model: name one")
-        scores = await self._setting.reward_model.score(self.problem, [t.completion for t in traces])
+        try:
+            scores = await model.score(self.problem, [t.completion for t in traces])
+        except Exception as error:  # a reward model of the user's own
+            return failed(traces, f"the reward model failed with {type(error).__name__}: {error}")
+        if len(scores) != len(traces):
+            return failed(traces, f"the reward model answered {len(scores)} of {len(traces)} solutions")
         self.ledger.scoring += sum(s.tokens for s in scores)
-        return scores
+        return [s.checked() for s in scores]
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of unit length, ``float32 [texts, dimensions]``, near for texts of like meaning.
+
+        Raises ``UsageError`` for a run without an embedding model, ``BackendError`` where it fails.
+        """
+        if self._setting.embedder is None:
+            raise UsageError("this strategy compares texts, but the run has no embedding model: name one")
+        vectors, tokens = await self._setting.embedder.embed(texts)
+        self.ledger.embedding += tokens
+        return vectors
 
     def answer(self, trace: Trace) -> str | None:
         """The final answer that ``trace`` states; None for pruned, aborted and failed traces."""
@@ -198,33 +273,49 @@ class Session:
         for draw in list(self._draws):
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
         self.ledger.seconds = time.monotonic() - self._began
+        self.ledger.kv_peak, self.ledger.kv_mean = self._residency.peak, self._residency.mean
 
     # -- how a draw begins ---------------------------------------------------------------------------------
 
-    def _open(self, trace: Trace, n: int, overrides: Mapping[str, Any], width: int | None, judging: bool) -> Draw:
-        if trace.finish == "error":
-            raise UsageError("a trace whose request failed cannot be continued")
+    def _open(
+        self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any], width: int | None, judging: bool
+    ) -> Draw:
         for what, number in (("n", n), ("width", width)):
             if number is not None and number < 1:
                 raise UsageError(f"{what} must be at least 1, not {number}")
-        params = self._params(trace, overrides)
-        if self.budget.samples is not None:
-            n = min(n, self.budget.samples - self.ledger.samples)
-        self.ledger.samples += n
-        self._charge_ideal(trace)
-        prompt = trace.token_ids
-        digest = request_digest(prompt, params)
-        branches = [self._branch(trace, prompt, params, digest) for _ in range(n)]
+        branches = self._branches(traces, n, overrides)
         draw = Draw(
             branches,
             self._source,
             judging=judging,
             lockstep=self._setting.scheduler.backend.capabilities.deterministic,
-            width=min(self._setting.width, width or n),
+            width=min(self._setting.width, width or max(len(branches), 1)),
             deadline=self._deadline(),
         )
         self._draws.add(draw)
+        draw.held += dict.fromkeys(branch.parent for branch in branches)
+        self.hold(draw.held)
         return draw
+
+    def _branches(self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any]) -> list[Branch]:
+        """The branches of a draw, as many as the budget allows; raises ``BudgetReached`` if that is none."""
+        if any(trace.finish == "error" for trace in traces):
+            raise UsageError("a trace whose request failed cannot be continued")
+        branches: list[Branch] = []
+        for trace in traces:
+            try:
+                params = self._params(trace, overrides)
+            except BudgetReached:
+                if trace is traces[-1] and not branches:
+                    raise
+                continue
+            count = n if self.budget.samples is None else min(n, self.budget.samples - self.ledger.samples)
+            self.ledger.samples += count
+            self._charge_ideal(trace)
+            prompt = trace.token_ids
+            digest = request_digest(prompt, params)
+            branches += [self._branch(trace, prompt, params, digest) for _ in range(count)]
+        return branches
 
     def _params(self, trace: Trace, overrides: Mapping[str, Any]) -> SamplingParams:
         """The draw's parameters, ``max_tokens`` cut to what the sequential budget leaves; checks every limit."""
@@ -279,7 +370,7 @@ class Session:
                 raise event.error
             if branch.finish is not None:
                 ended.append(branch)
-        return [self._keep_branch(b, draw.judging) for b in sorted(ended, key=lambda b: (b.tokens, b.id))]
+        return [self._keep_branch(b, draw) for b in sorted(ended, key=lambda b: (b.tokens, b.id))]
 
     async def _stop(
         self, draw: Draw, branches: Sequence[Branch], finish: Finish, reason: str, *, last: bool = False
@@ -296,7 +387,7 @@ class Session:
             if branch.finish is None:
                 branch.end(finish, reason)
                 if branch.tokens:
-                    stopped.append(self._keep_branch(branch, draw.judging))
+                    stopped.append(self._keep_branch(branch, draw))
         return leftover + stopped
 
     async def _prune(
@@ -316,18 +407,23 @@ class Session:
                 stopped += await self._stop(draw, targets, "pruned", reason, last=verdict.decided)
         return stopped
 
-    def _keep_branch(self, branch: Branch, judging: bool) -> Trace:
+    def _keep_branch(self, branch: Branch, draw: Draw) -> Trace:
         trace = branch.trace
         if trace.finish == "length" and trace.sequential == self.budget.sequential:
             trace = replace(trace, segment=replace(trace.segment, finish="budget", reason="sequential tokens"))
         elif trace.finish in ("stop", "length") and self._journal is not None:
             self._journal.record(self.problem.id, trace)
-        if trace.finish in ("pruned", "aborted", "error") and not judging:
+        if trace.finish in ("pruned", "aborted", "error") and not draw.judging:
             self.ledger.discarded += branch.tokens
         if trace.segment.usage is None and branch.tokens:
             # Aborted before the backend could say: the prompt was served, and nothing tells that it was cached.
             self.ledger.prompt_computed += len(branch.request.prompt)
         self._held.add(trace.id)
+        self._residency.shrink(branch.tokens)
+        if trace.finish in ("stop", "length") and trace.segment.reason is not None:
+            # It may be continued, so an ideal cache holds it, until the strategy has seen the whole draw at least.
+            draw.held.append(trace)
+            self.hold([trace])
         return self._keep(trace)
 
     def _keep(self, trace: Trace) -> Trace:
@@ -338,6 +434,7 @@ class Session:
     # -- accounts ------------------------------------------------------------------------------------------
 
     def _charge(self, delta: Delta, judging: bool) -> None:
+        self._residency.grow(len(delta.token_ids))
         if judging:
             self.ledger.judging += len(delta.token_ids)
         else:

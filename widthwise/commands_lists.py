@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import typer
 
+from widthwise.core.part import Part
 from widthwise.display import rows_table
 from widthwise.opening import BACKENDS, bundled_models
 
@@ -24,14 +25,16 @@ def list_suites() -> None:
 
 def list_strategies() -> None:
     """List the built-in parts of strategies with their arguments."""
-    from widthwise.parts import AGGREGATORS, PARTS, PRUNERS, SAMPLERS
+    from widthwise.parts import AGGREGATORS, PARTS, PRUNERS, SAMPLERS, SELECTORS
 
-    for title, kinds in (("samplers", SAMPLERS), ("pruners", PRUNERS), ("aggregators", AGGREGATORS), ("", None)):
+    kinds = {"samplers": SAMPLERS, "selectors": SELECTORS, "pruners": PRUNERS, "aggregators": AGGREGATORS}
+    named = {part for parts in kinds.values() for part in parts}
+    for title, parts in {**kinds, "limits": tuple(part for part in PARTS.values() if part not in named)}.items():
         for name, part in PARTS.items():
-            other = part not in (*SAMPLERS, *PRUNERS, *AGGREGATORS)
-            if other if kinds is None else part in kinds:
-                typer.echo(f"{title or 'limits':<12}{name}{_arguments(part)}\n{'':<12}  {_first_line(part)}")
+            if part in parts:
+                typer.echo(f"{title:<12}{name}{_arguments(part)}\n{'':<12}  {_first_line(part)}")
     typer.echo('\nWrite one sampler, then pruners, a budget and an aggregator: "best_of_n(n=64) | majority_vote()".')
+    typer.echo('Selectors choose within a tree: "tree_search(n=16, select=distinct_steps() | top_k(k=4))".')
     typer.echo("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
 
 
@@ -49,8 +52,12 @@ def list_models() -> None:
 def _arguments(part: type) -> str:
     """The signature as the command line spells it, without types: ``(n=16, temperature=None)``."""
     parameters = inspect.signature(part).parameters.values()
-    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={p.default!r}' for p in parameters)})"
+    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={_default(p)}' for p in parameters)})"
 
 
 def _first_line(part: type) -> str:
     return (inspect.getdoc(part) or "").partition("\n")[0]
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    return str(parameter.default) if isinstance(parameter.default, Part) else repr(parameter.default)

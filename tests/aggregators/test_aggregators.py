@@ -115,7 +115,7 @@ async def test_a_reward_model_scores_and_is_charged(s: Session) -> None:
         name = "lengths"
 
         async def score(self, problem: Problem, texts: Any) -> list[StepScores]:
-            scored = [StepScores((0.0, len(t) / 10), tokens=len(t)) for t in texts[:-1]]
+            scored = [StepScores((0.0, len(t) / 100), tokens=len(t)) for t in texts[:-1]]
             return [*scored, StepScores(None, error="would not read it")]
 
     object.__setattr__(s._setting, "reward_model", Lengths())
