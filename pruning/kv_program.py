@@ -53,26 +53,15 @@ class KvProgram:
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import coo_array
 
-        n, m = len(self.shares), len(self.inner_parents)
-        k = max(self.clusters, default=-1) + 1
-        gain = np.concatenate(
-            [np.array(self.shares) - self.node_cost, np.full(m, -self.node_cost), np.full(k, self.cluster_gain)]
-        )
-        # A row says: what is needed, minus what needs it, is not negative.
-        needed = [(n + parent, leaf) for leaf, parent in enumerate(self.leaf_parents)]
-        needed += [(n + parent, n + node) for node, parent in enumerate(self.inner_parents) if parent >= 0]
-        entries = [
-            (row, column, sign) for row, pair in enumerate(needed) for column, sign in zip(pair, (1, -1), strict=True)
-        ]
-        entries += [(len(needed) + cluster, leaf, 1) for leaf, cluster in enumerate(self.clusters)]
-        entries += [(len(needed) + cluster, n + m + cluster, -1) for cluster in range(k)]
-        entries += [(len(needed) + k, leaf, 1) for leaf in range(n)]
-        rows, columns, signs = zip(*entries, strict=True)
-        lower = np.zeros(len(needed) + k + 1)
-        lower[-1] = 1  # at least one leaf
-        matrix = coo_array((signs, (rows, columns)), shape=(len(lower), len(gain))).tocsr()
+        n, m, k = len(self.shares), len(self.inner_parents), max(self.clusters, default=-1) + 1
+        gains = np.repeat([-self.node_cost, self.cluster_gain], [n + m, k])
+        gains[:n] += self.shares
+        rows, columns, signs = zip(*self._entries(n, m), strict=True)
+        matrix = coo_array((signs, (rows, columns)), shape=(max(rows) + 1, n + m + k)).tocsr()
+        lower = np.zeros(matrix.shape[0])
+        lower[0] = 1  # at least one leaf
         found = milp(
-            -gain,
+            -gains,
             # With whole leaves, the best inner nodes and clusters are whole by themselves.
             integrality=np.repeat([1, 0], [n, m + k]),
             bounds=Bounds(0, 1),
@@ -80,6 +69,21 @@ class KvProgram:
             options={"node_limit": _NODE_LIMIT},
         )
         return [i for i in range(n) if found.x[i] > 0.5] if found.success else None
+
+    def _entries(self, n: int, m: int) -> list[tuple[int, int, int]]:
+        """The constraints as (row, column, sign); columns are leaves, inner nodes, clusters.
+
+        Row 0 counts the leaves. Each other row, never negative, is what is needed less what needs it: the node above
+        a node, a leaf of a cluster.
+        """
+        entries = [(0, leaf, 1) for leaf in range(n)]
+        edges = [(parent, leaf) for leaf, parent in enumerate(self.leaf_parents)]
+        edges += [(parent, n + node) for node, parent in enumerate(self.inner_parents) if parent >= 0]
+        for row, (parent, below) in enumerate(edges, 1):
+            entries += [(row, n + parent, 1), (row, below, -1)]
+        first = len(edges) + 1
+        entries += [(first + cluster, leaf, 1) for leaf, cluster in enumerate(self.clusters)]
+        return entries + [(first + cluster, n + m + cluster, -1) for cluster in set(self.clusters)]
 
     def greedy(self) -> list[int]:
         """Drop the leaf whose loss gains most, again and again, until none gains; near the best, and never slow."""

@@ -72,6 +72,13 @@ class TreeSampler(Part):
     async def __call__(self, session: Session) -> list[Trace]:
         return await self.search(session, self.trees(session.root))
 
+    async def resume(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
+        """Carry ``trees`` that were unpickled on, in a session that does not know them."""
+        for tree in trees:
+            session.adopt(node.trace for node in tree.nodes)
+            session.hold(node.trace for node in tree.having("open") if node.depth)
+        return await self.search(session, trees)
+
     async def search(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
         """Carry ``trees`` on to their ends; the traces that may state an answer, in order of their ids."""
         # Side by side where results must not depend on timing: a budget may end the search at any token.
@@ -119,14 +126,15 @@ class TreeSampler(Part):
 
     async def _select(self, session: Session, tree: Tree, born: Sequence[Node]) -> None:
         """Plan the next round, and give up what it leaves out."""
-        frontier = [node for node in (*tree.waiting, *born) if node.state == "open"]
+        stand = ("open", "finished") if self.compete else ("open",)
+        candidates = tuple(node for node in (*tree.waiting, *born) if node.state in stand)
+        frontier = [node for node in candidates if node.state == "open"]
         tree.plan, tree.waiting = [], []
         width = tree.width if self.refill or self.compete else tree.width - tree.solved
         if not frontier or width < 1 or (self.refill and tree.solved >= tree.width):
             _give_up(session, frontier, f"{tree.solved} solutions are complete")
             return
-        rivals = [node for node in born if node.state == "finished"] if self.compete else []
-        selection = await self.selector.select(session, Frontier((*frontier, *rivals), width))
+        selection = await self.selector.select(session, Frontier(candidates, width))
         kept = {node: share for node, share in selection.widths.items() if node.state == "open"}
         if not kept:
             _give_up(session, frontier, "a finished trace is better")
@@ -134,7 +142,7 @@ class TreeSampler(Part):
         for node, reason in selection.reasons.items():
             _leave(session, node, "pruned", f"round {tree.round}: {reason}")
         slowest = max((node.trace for node in born), key=lambda trace: trace.sequential)
-        for node, share in kept.items():
+        for node in kept:
             node.trace = session.wait(node.trace, after=slowest)
         tree.plan = [(node, share) for node, share in kept.items() if share]
         tree.waiting = [node for node, share in kept.items() if not share]
@@ -159,7 +167,7 @@ async def expand(session: Session, trees: Sequence[Tree], limits: TreeSampler) -
         place = number - first.setdefault(trace.id[:-1], number)
         tree, parent = parents[min(place, len(parents) - 1)]
         born[id(tree)].append(tree.add(parent, trace))
-    for tree, node in plan:
+    for _, node in plan:
         node.state = "expanded"
     for tree in trees:
         for node in born[id(tree)]:
@@ -176,10 +184,10 @@ async def _drawn(session: Session, parents: Sequence[Node], limits: TreeSampler)
     for last in (False, True):
         chosen = [node.trace for node in parents if (node.depth + 1 >= limits.max_depth) == last]
         if chosen:
-            step: dict[str, Any] = (
-                {} if last else {"stop": session.step_separator, "max_tokens": limits.max_step_tokens}
+            stop, max_tokens = (None, None) if last else (session.step_separator, limits.max_step_tokens)
+            traces += await session.sample(
+                chosen, stop=stop, max_tokens=max_tokens, temperature=limits.temperature, top_p=limits.top_p
             )
-            traces += await session.sample(chosen, temperature=limits.temperature, top_p=limits.top_p, **step)
     return traces
 
 
