@@ -28,16 +28,21 @@ def show_traces(
     run: _Run,
     problem: Annotated[str | None, typer.Argument(help="A problem's id.")] = None,
     trace: Annotated[str | None, typer.Option(help="Show this trace's text, for example 0.3.")] = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the problem's tree: scores, tokens, prunings.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """List a run's problems; one problem's traces; one trace's text."""
+    """List a run's problems; one problem's traces, as a list or a tree; one trace's text."""
     from widthwise.evals.store import Store
 
+    if tree and problem is None:
+        raise UsageError("--tree needs the problem: widthwise traces RUN.db PROBLEM --tree")
     if trace is not None and problem is None:
         raise UsageError("--trace needs the problem: widthwise traces RUN.db PROBLEM --trace ID")
     with Store.read(run) as store:
         if problem is None:
             _list_problems(store, as_json)
+        elif tree:
+            _draw_tree(store, problem, as_json)
         elif trace is None:
             _list_traces(store, problem, as_json)
         else:
@@ -110,6 +115,21 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
     rows_table(["trace", "finish", "tokens", "answer", "verdict", "class"], rows)
     for reason in outcome.errors:
         typer.echo(f"failed: {reason}")
+
+
+def _draw_tree(store: Store, problem_id: str, as_json: bool) -> None:
+    from widthwise.evals.search_tree import SearchTree
+    from widthwise.tree_view import draw_tree
+
+    outcome, tree = store.outcome(problem_id), SearchTree(store.traces(problem_id))
+    if as_json:
+        rounds = [r.asdict() for r in tree.rounds()]
+        _print_json({**_problem_row(outcome), "nodes": tree.rows(), "rounds": rounds})
+    else:
+        typer.echo(
+            f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n"
+        )
+        draw_tree(tree, {leaf.id: leaf for leaf in outcome.leaves}, outcome.ledger)
 
 
 def _print_trace(store: Store, problem_id: str, trace_id: str, as_json: bool) -> None:
