@@ -7,7 +7,8 @@ figures each, the best of several rounds, with the ratio by which they grow when
   and the reward model;
 * ``all``: everything on our side, the session's draws, seeds, ledgers and traces included.
 
-Processor time of this process is measured, so that other work on the machine does not count. Exit status 1 if the search of a tree of 1,000 nodes costs 50 ms or more, or if a figure grows more than fifteenfold.
+Processor time of this process is measured, so that other work on the machine counts little. Exit status 1 if the
+search of a tree of 1,000 nodes costs 50 ms or more, or if a figure grows more than fifteenfold.
 
     python bench/tree_overhead.py [--rounds 5] [--depth 10] [--json]
 """
@@ -20,6 +21,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -159,7 +161,7 @@ def measure(sizes: Sequence[int], rounds: int, depth: int) -> dict[str, dict[str
 def growth(by_size: Mapping[int, float]) -> list[float]:
     """How many times as much each size costs as the one a tenth of it."""
     sizes = sorted(by_size)
-    return [round(by_size[b] / by_size[a], 1) for a, b in zip(sizes, sizes[1:], strict=False)]
+    return [round(by_size[b] / by_size[a], 1) for a, b in pairwise(sizes)]
 
 
 def main() -> int:

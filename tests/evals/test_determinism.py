@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from widthwise import BestOfN, Budget, MajorityVote, StopWhenDecided, Strategy
+from widthwise import DVTS, BeamSearch, BestOfN, Budget, MajorityVote, StopWhenDecided, Strategy
 from widthwise.backends.embedded import EmbeddedBackend
 from widthwise.evals.runner import run
 from widthwise.evals.store import Store, compare
@@ -17,6 +17,9 @@ from widthwise.opening import bundled_models
 STRATEGIES = {
     "decided": BestOfN(8, width=2) | StopWhenDecided() | MajorityVote(),
     "tokens": BestOfN(8, width=3) | Budget(tokens=500) | MajorityVote(),
+    "beam": BeamSearch(6, 2, by="mean_logprob") | MajorityVote(),
+    "beam tokens": BeamSearch(6, 2, by="mean_logprob") | Budget(tokens=200) | MajorityVote(),
+    "subtrees tokens": DVTS(6, 2, by="mean_logprob") | Budget(tokens=200) | MajorityVote(),
     "sequential": BestOfN(8) | StopWhenDecided() | Budget(sequential=100) | MajorityVote(),
 }
 
