@@ -55,8 +55,9 @@ class TreeSampler(Part):
 
     def __post_init__(self) -> None:
         for what in ("n", "max_depth", "max_step_tokens", "max_tokens"):
-            if (getattr(self, what) or 1) < 1 or getattr(self, what) == 0:
-                raise ValueError(f"{what} must be at least 1, not {getattr(self, what)}")
+            limit = getattr(self, what)
+            if limit is not None and limit < 1:
+                raise ValueError(f"{what} must be at least 1, not {limit}")
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {self.reduction!r}")
 
@@ -141,9 +142,9 @@ class TreeSampler(Part):
             return
         for node, reason in selection.reasons.items():
             _leave(session, node, "pruned", f"round {tree.round}: {reason}")
-        slowest = max((node.trace for node in born), key=lambda trace: trace.sequential)
+        slowest = max(candidates + tuple(born), key=lambda node: node.trace.sequential)
         for node in kept:
-            node.trace = session.wait(node.trace, after=slowest)
+            node.trace = session.wait(node.trace, after=slowest.trace)
         tree.plan = [(node, share) for node, share in kept.items() if share]
         tree.waiting = [node for node, share in kept.items() if not share]
 

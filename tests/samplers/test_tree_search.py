@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ from widthwise import (
 from widthwise.core.session import Session
 from widthwise.core.strategy import Strategy
 from widthwise.core.trace import name
+from widthwise.evals.outcome import Leaf
+from widthwise.evals.search_tree import SearchTree
 from widthwise.samplers.tree_search import expand
+from widthwise.tree_view import draw_tree
 
 BOTH = pytest.mark.parametrize("deterministic", [True, False])
 VALUE = {"good": 0.9, "fair": 0.6, "poor": 0.2, "= 1": 0.8, "= 2": 0.3}
@@ -328,3 +332,38 @@ async def test_particle_filtering_fits_the_core() -> None:
         tree.plan = [(p, k) for p, k in drawn if p.state == "open"]
     assert len(particles) == 4
     assert all(isinstance(p.trace, Trace) and p.trace.finish == "stop" for p in particles)
+
+
+async def test_a_tree_shows_its_rounds_and_draws_what_was_pruned_when_and_why(capsys: Any) -> None:
+    result = await Strategy(BeamSearch(4, 2)).run(searching(TWO_STEPS, Rewards(worth)))
+    tree = SearchTree(result.traces)
+    prompt, first = len(tree.roots[0].segment), 4 * len("good\n\n")
+    ends = 2 * len("good = 1\0") + len("fair = 2\0") + len("poor = 2\0")
+    assert [astuple(r) for r in tree.rounds()] == [
+        (1, 4, 2, 2, 0, 0, prompt + first, first),
+        (2, 4, 0, 0, 4, 0, prompt + first // 2 + ends, first // 2 + ends),
+    ]
+    leaves = {t.id: Leaf(t.id, t.finish, t.tokens, "1" if t.finish == "stop" else None) for t in result.traces}
+    draw_tree(tree, leaves, result.ledger)
+    drawn = capsys.readouterr().out.splitlines()
+    assert drawn[0].endswith("tokens  prompt")
+    assert drawn[1] == "├─ 0.0  score 0.900  6 tokens  good"
+    assert drawn[2].startswith("│  ├─ 0.0.0  score 0.900  9 tokens  [1 not graded]  good = 1")
+    assert drawn[4].startswith("├─ 0.1  score 0.200  6 tokens  [pruned, round 1: score 0.200 is not among the best 2")
+    assert f"{result.ledger.kv_peak:,} at most" in drawn[-2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: BeamSearch(0),
+        lambda: BeamSearch(beam_width=0),
+        lambda: BeamSearch(max_depth=0),
+        lambda: BeamSearch(max_step_tokens=0),
+        lambda: BeamSearch(reduction="median"),  # type: ignore[arg-type]
+        lambda: DVTS(6, 4),
+    ],
+)
+def test_impossible_arguments_are_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        wrong()
