@@ -39,7 +39,8 @@ class Ledger:
     embedding models.
     ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same requests.
     ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations, ``retries``
-    requests that had to be sent again, ``seconds`` wall-clock.
+    requests that had to be sent again, ``seconds`` wall-clock. ``kv_peak`` and ``kv_mean`` are the unique tokens
+    that an ideal prefix cache held for the tree, at most and on average while tokens were sampled (``Residency``).
     """
 
     prompt_computed: int = 0
@@ -54,6 +55,8 @@ class Ledger:
     samples: int = 0
     retries: int = 0
     seconds: float = 0.0
+    kv_peak: int = 0
+    kv_mean: float = 0.0
 
     @property
     def total(self) -> int:

@@ -14,6 +14,7 @@ from functools import reduce
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.part import Part
 from widthwise.core.strategy import Strategy, as_strategy, compose
 
 Parts = Mapping[str, Callable[..., Any]]
@@ -115,7 +116,8 @@ def _value(name: str, node: ast.expr, parts: Parts) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return _called(node.func.id, _known(node.func.id, parts), node, parts)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return compose(_value(name, node.left, parts), _value(name, node.right, parts))
+        left, right = _value(name, node.left, parts), _value(name, node.right, parts)
+        return left | right if isinstance(left, Part) else compose(left, right)
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, RecursionError):

@@ -108,6 +108,7 @@ class Draw:
         self.judging = judging
         self.pruners = pruners
         self.milestone = 0
+        self.held: list[Trace] = []
         self._waiting = list(reversed(branches))
         self._source = source
         self._lockstep = lockstep

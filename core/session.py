@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,7 @@ from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.pruner import GO_ON, Pruner, Verdict, begun
 from widthwise.core.reading import Embedder
+from widthwise.core.residency import Residency
 from widthwise.core.reward import RewardModel, StepScores, steps_of, without_end
 from widthwise.core.scheduler import Scheduler
 from widthwise.core.scoring import Scoring
@@ -96,6 +97,7 @@ class Session:
         self._held: set[TraceId] = set()
         self._votes: dict[TraceId, dict[int, float]] = {}
         self._parts: set[TraceId] = set()
+        self._residency = Residency()
         self._draws: set[Draw] = set()
         self._judged: set[TraceId] = set()
         self._answers: dict[Trace, str | None] = {}
@@ -150,6 +152,7 @@ class Session:
         finally:
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
             self._draws.discard(draw)
+            self.release(draw.held)
 
     async def follow(
         self,
@@ -312,7 +315,7 @@ class Session:
         Who spends the last of what they share must not be a matter of timing.
         """
         shared = self.budget.tokens is not None or self.budget.samples is not None
-        return shared and self._setting.scheduler.backend.capabilities.deterministic
+        return shared and self.lockstep
 
     @property
     def _task(self) -> str:
@@ -322,6 +325,50 @@ class Session:
             return self.problem.text
         question, fields = self._questions[beginning.id]
         return self._setting.format.question(question, self.problem, "", fields)[-1]["content"]
+
+    # -- searching a tree ----------------------------------------------------------------------------------
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether what a strategy sees must not depend on timing, because the backend is deterministic."""
+        return self._setting.scheduler.backend.capabilities.deterministic
+
+    def hold(self, traces: Iterable[Trace]) -> None:
+        """Count these traces' paths as resident in an ideal prefix cache, until they are released."""
+        for trace in traces:
+            self._residency.hold(trace)
+
+    def release(self, traces: Iterable[Trace]) -> None:
+        """These traces, held before, will not be continued (again)."""
+        for trace in traces:
+            self._residency.release(trace)
+
+    def annotate(self, trace: Trace, **facts: Any) -> Trace:
+        """``trace`` with facts in its metadata (a score, a verdict ...), which the run's file keeps."""
+        metadata = {**trace.segment.metadata, **facts}
+        return self._keep(replace(trace, segment=replace(trace.segment, metadata=metadata)))
+
+    def end(self, trace: Trace, finish: Finish, reason: str) -> Trace:
+        """Give up a trace that could have been continued: "pruned" by a selection, or "budget"."""
+        if finish == "pruned":
+            self.ledger.discarded += len(trace.segment)
+        return self._keep(replace(trace, segment=replace(trace.segment, finish=finish, reason=reason)))
+
+    def wait(self, trace: Trace, *, after: Trace) -> Trace:
+        """``trace`` as it can be continued once ``after`` has ended too: the critical path runs through both."""
+        if after.sequential <= trace.sequential:
+            return trace
+        return self._keep(replace(trace, sequential=after.sequential))
+
+    def adopt(self, traces: Iterable[Trace]) -> None:
+        """Make the traces of a search state that was unpickled known to this session, to be continued in it."""
+        for trace in traces:
+            node: Trace | None = trace
+            while node is not None and self.traces.get(node.id) is not node:
+                self.traces[node.id] = node
+                number = self._children.get(node.id[:-1], 0)
+                self._children[node.id[:-1]] = max(number, node.id[-1] + 1)
+                node = node.parent
 
     # -- judging traces ------------------------------------------------------------------------------------
 
@@ -395,11 +442,6 @@ class Session:
     def choice(self, trace: Trace, count: int) -> int | None:
         """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
         return choice(self._said(trace), count) if trace.finish == "stop" else None
-
-    def annotate(self, trace: Trace, **facts: Any) -> Trace:
-        """``trace`` with facts in its metadata (a score, a verdict ...), which the run's file keeps."""
-        metadata = {**trace.segment.metadata, **facts}
-        return self._keep(replace(trace, segment=replace(trace.segment, metadata=metadata)))
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
@@ -478,6 +520,7 @@ class Session:
         for draw in list(self._draws):
             await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
         self.ledger.seconds = time.monotonic() - self._began
+        self.ledger.kv_peak, self.ledger.kv_mean = self._residency.peak, self._residency.mean
 
     def _begin_scoring(self) -> Scoring:
         model = self._setting.reward_model
@@ -502,13 +545,15 @@ class Session:
             branches,
             self._source,
             judging=judging,
-            lockstep=self._setting.scheduler.backend.capabilities.deterministic,
+            lockstep=self.lockstep,
             width=min(self._setting.width, width or max(len(branches), 1)),
             warmup=0 if judging else _most(self.pruners, "warmup") or 0,
             pruners=() if judging else [begun(pruner) for pruner in self.pruners],
             deadline=self._deadline(),
         )
         self._draws.add(draw)
+        draw.held += dict.fromkeys(branch.parent for branch in branches)
+        self.hold(draw.held)
         return draw
 
     def _branches(self, traces: Sequence[Trace], n: int, overrides: Mapping[str, Any], judging: bool) -> list[Branch]:
@@ -598,7 +643,7 @@ class Session:
                 raise event.error
             if branch.finish is not None:
                 ended.append(branch)
-        return [self._keep_branch(b, draw.judging) for b in sorted(ended, key=lambda b: (b.tokens, b.id))]
+        return [self._keep_branch(b, draw) for b in sorted(ended, key=lambda b: (b.tokens, b.id))]
 
     async def _stop(
         self, draw: Draw, branches: Sequence[Branch], finish: Finish, reason: str, *, last: bool = False
@@ -616,7 +661,7 @@ class Session:
             if branch.finish is None:
                 branch.end(finish, reason)
                 if branch.tokens:
-                    stopped.append(self._keep_branch(branch, draw.judging))
+                    stopped.append(self._keep_branch(branch, draw))
         return leftover + stopped
 
     async def _stop_if_spent(self, draw: Draw) -> list[Trace]:
@@ -655,20 +700,25 @@ class Session:
         for trace_id, weight in verdict.votes.items():
             self._votes.setdefault(trace_id, {})[place] = weight
 
-    def _keep_branch(self, branch: Branch, judging: bool) -> Trace:
+    def _keep_branch(self, branch: Branch, draw: Draw) -> Trace:
         trace = branch.trace
-        if judging:
+        if draw.judging:
             self._judged.add(trace.id)
         if trace.finish == "length" and trace.sequential == self.budget.sequential:
             trace = replace(trace, segment=replace(trace.segment, finish="budget", reason="sequential tokens"))
         elif trace.finish in ("stop", "length") and self._journal is not None:
             self._journal.record(self.problem.id, trace)
-        if trace.finish in ("pruned", "aborted", "error") and not judging:
+        if trace.finish in ("pruned", "aborted", "error") and not draw.judging:
             self.ledger.discarded += branch.tokens
         if trace.segment.usage is None and branch.tokens:
             # Aborted before the backend could say: the prompt was served, and nothing tells that it was cached.
             self.ledger.prompt_computed += len(branch.request.prompt)
         self._held.add(trace.id)
+        self._residency.shrink(branch.tokens)
+        if trace.finish in ("stop", "length") and trace.segment.reason is not None:
+            # It may be continued, so an ideal cache holds it, until the strategy has seen the whole draw at least.
+            draw.held.append(trace)
+            self.hold([trace])
         return self._keep(trace)
 
     def _begin(self, trace: Trace) -> Trace:
@@ -684,6 +734,7 @@ class Session:
     # -- accounts ------------------------------------------------------------------------------------------
 
     def _charge(self, delta: Delta, judging: bool) -> None:
+        self._residency.grow(len(delta.token_ids))
         if judging:
             self.ledger.judging += len(delta.token_ids)
         else:

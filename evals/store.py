@@ -227,8 +227,8 @@ class Store:
     def dump(self) -> Iterator[str]:
         """Everything that two equal runs have in common, as text, one line a row.
 
-        Left out are wall-clock and whether a prompt token was computed or found in a cache: both depend on what
-        else was going on.
+        Left out are wall-clock, whether a prompt token was computed or found in a cache, and how many tokens were
+        resident at a time: all depend on what else was going on.
         """
         yield "configuration " + json.dumps(self.manifest["configuration"], sort_keys=True)
         for outcome in self.outcomes():
@@ -238,7 +238,9 @@ class Store:
                 for row in self._db.rows(f"SELECT * FROM {table} WHERE {key} = ? ORDER BY 2", problem_id):
                     values = {k: _shown(v) for k, v in zip(row.keys(), row, strict=True) if k not in _ENGINE_STATE}
                     yield f"{table} {json.dumps(values, sort_keys=True)}"
-            ledger = replace(outcome.ledger, prompt_cached=0, prompt_computed=0, seconds=0.0, retries=0)
+            ledger = replace(
+                outcome.ledger, prompt_cached=0, prompt_computed=0, seconds=0.0, retries=0, kv_peak=0, kv_mean=0.0
+            )
             yield f"ledger {problem_id} {json.dumps(ledger.asdict())} {json.dumps(outcome.errors)}"
 
     # -- inside --------------------------------------------------------------------------------------------
@@ -274,16 +276,11 @@ class Store:
 
     def _stored(self, problem_id: str, nodes: Mapping[TraceId, Trace]) -> set[TraceId]:
         """Which nodes the journal holds already, just as they are."""
-        query = (
-            "SELECT trace, params, seed, finish, metadata FROM segments "
-            "WHERE problem = ? AND finish IN ('stop', 'length')"
-        )
+        query = "SELECT * FROM segments WHERE problem = ? AND finish IN ('stop', 'length')"
         stored = set()
         for row in self._db.rows(query, problem_id):
             node = nodes.get(parse(row["trace"]))
-            said = node.segment if node else None
-            now = (said.params, said.seed, said.finish, to_json(said.metadata)) if said else None
-            if now == (row["params"], row["seed"], row["finish"], row["metadata"]) and row["params"]:
+            if node is not None and row["params"] and _agree(node, row):
                 stored.add(parse(row["trace"]))
         return stored
 
@@ -378,6 +375,13 @@ def _now() -> str:
 
 def _said(value: Any) -> str:
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _agree(node: Trace, row: sqlite3.Row) -> bool:
+    """Whether a row says what is known of the node now: a search may have scored, pruned or made it wait since."""
+    segment = node.segment
+    now = (segment.params, segment.seed, segment.finish, node.sequential, to_json(segment.metadata))
+    return now == (row["params"], row["seed"], row["finish"], row["sequential"], row["metadata"])
 
 
 def _ancestry(trace: Trace) -> Iterator[Trace]:

@@ -34,7 +34,8 @@ class Summary:
     strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single
     samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the
     fraction of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths,
-    ``wall_seconds`` the attempts.
+    ``wall_seconds`` the attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that an ideal prefix cache held
+    for a problem's tree, at most and on average, averaged over problems.
     """
 
     suite: str
@@ -50,6 +51,8 @@ class Summary:
     tokens: Tokens
     sequential_tokens: int
     wall_seconds: float
+    kv_peak: float
+    kv_mean: float
     run: str
 
     def asdict(self) -> dict[str, Any]:
@@ -83,6 +86,8 @@ def summarise(store: Store) -> Summary:
         tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
         sequential_tokens=ledger.sequential,
         wall_seconds=store.seconds,
+        kv_peak=ledger.kv_peak / max(len(outcomes), 1),
+        kv_mean=ledger.kv_mean / max(len(outcomes), 1),
         run=str(store.path),
     )
 

@@ -28,6 +28,7 @@ from widthwise.evals.pools import Answered, Pool, Source, load
 from widthwise.evals.subsets import Estimate, Floats
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
+from widthwise.samplers.tree_search import TreeSampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def plan(
 ) -> Plan:
     """Which runs a grid needs; raises ``UsageError`` for an empty or impossible one.
 
-    ``budgets`` are limits for each problem on ``axis``. On the axis of samples, the n of ``best_of_n`` follows them.
+    ``budgets`` are limits for each problem on ``axis``. On the axis of samples, the n of ``best_of_n`` and
+    of tree searches follows them.
     """
     if not (strategies and suites and budgets and seeds):
         raise UsageError("a sweep needs at least one strategy, one suite, one budget and one seed")
@@ -171,14 +173,24 @@ def _pool_of(strategy: Strategy, n: int | None) -> Strategy:
 
 def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:
     own: dict[str, Any] = {axis: limit if axis == "seconds" else int(limit)}
-    if axis == "samples" and isinstance(strategy.sampler, BestOfN):
-        strategy = replace(strategy, sampler=replace(strategy.sampler, n=int(limit)))
+    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
+        strategy = replace(strategy, sampler=_as_wide(strategy.sampler, int(limit)))
+    if axis == "samples" and isinstance(strategy.sampler, TreeSampler):
+        # What a search samples are steps; as the papers do, its budget counts whole solutions.
+        return Task(suite, strategy, strategy.budget, seed)
     return Task(suite, strategy, replace(strategy.budget or Budget(), **own), seed)
+
+
+def _as_wide(sampler: BestOfN | TreeSampler, n: int) -> BestOfN | TreeSampler:
+    try:
+        return replace(sampler, n=n)
+    except ValueError as error:
+        raise UsageError(f"{sampler} cannot have a budget of {n} samples: {error}") from None
 
 
 def label(strategy: Strategy, axis: Axis) -> str:
     """What to call a strategy whose n may follow the budget."""
-    if axis == "samples" and isinstance(strategy.sampler, BestOfN):
+    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
         return str(strategy).replace(f"n={strategy.sampler.n}", "n=budget", 1)
     return str(strategy)
 

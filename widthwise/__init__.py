@@ -22,6 +22,7 @@ from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.budget import Budget, Ledger
 from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
+from widthwise.core.frontier import Frontier, Selection, Selector
 from widthwise.core.part import Part
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.pruner import Verdict
@@ -29,33 +30,47 @@ from widthwise.core.reward import RewardModel, Solution, StepScores
 from widthwise.core.session import Session
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
+from widthwise.core.tree import Node, Tree
 from widthwise.measuring import curve
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
 from widthwise.pruning.anytime import Anytime
 from widthwise.pruning.deepconf import DeepConf
 from widthwise.pruning.deepprune import DeepPrune
+from widthwise.pruning.distinct_steps import DistinctSteps
 from widthwise.pruning.esc import ESC
+from widthwise.pruning.kv_cost import KvCost
+from widthwise.pruning.per_subtree import PerSubtree
 from widthwise.pruning.repetition import Repetition
 from widthwise.pruning.same_answer import SameAnswer
 from widthwise.pruning.short import Short
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.pruning.too_long import TooLong
+from widthwise.pruning.top_k import TopK
+from widthwise.samplers.beam_search import BeamSearch
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.dvts import DVTS
+from widthwise.samplers.ets import ETS
 from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
+from widthwise.samplers.rebase import REBASE
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
 from widthwise.samplers.sequential_refinement import SequentialRefinement
 from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
 from widthwise.samplers.threads import Threads
+from widthwise.samplers.tree_search import TreeSearch
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import Sweep, sweep
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DVTS",
     "ESC",
+    "ETS",
+    "REBASE",
     "AdaptiveConsistency",
     "Answer",
     "AnswerClass",
@@ -63,6 +78,7 @@ __all__ = [
     "Anytime",
     "Backend",
     "BackendError",
+    "BeamSearch",
     "BestBy",
     "BestOfN",
     "BordaVote",
@@ -70,16 +86,21 @@ __all__ = [
     "BudgetReached",
     "DeepConf",
     "DeepPrune",
+    "DistinctSteps",
     "FirstValid",
+    "Frontier",
     "GenerativeVerification",
     "Grader",
     "Knockout",
+    "KvCost",
     "League",
     "Ledger",
     "MajorityVote",
+    "Node",
     "Outlined",
     "ParallelDistillRefine",
     "Part",
+    "PerSubtree",
     "Problem",
     "ProgramCheck",
     "PromptTooLong",
@@ -90,12 +111,15 @@ __all__ = [
     "SameAnswer",
     "SamplingParams",
     "Segment",
+    "Selection",
+    "Selector",
     "SelfVerification",
     "SequentialRefinement",
     "SerialSearch",
     "Session",
     "Short",
     "Single",
+    "SoftmaxBalanced",
     "Solution",
     "StepScores",
     "StopWhenDecided",
@@ -103,7 +127,10 @@ __all__ = [
     "Sweep",
     "Threads",
     "TooLong",
+    "TopK",
     "Trace",
+    "Tree",
+    "TreeSearch",
     "UniversalSelfConsistency",
     "UsageError",
     "Verdict",

@@ -27,15 +27,22 @@ def list_suites() -> None:
 
 def list_strategies() -> None:
     """List the built-in parts of strategies with their arguments."""
-    from widthwise.parts import AGGREGATORS, JUDGES, PARTS, PRUNERS, SAMPLERS
+    from widthwise.parts import AGGREGATORS, JUDGES, PARTS, PRUNERS, SAMPLERS, SELECTORS
 
-    named = {"samplers": SAMPLERS, "pruners": PRUNERS, "judges": JUDGES, "aggregators": AGGREGATORS}
-    limits = tuple(part for part in PARTS.values() if not any(part in kinds for kinds in named.values()))
-    for title, kinds in (named | {"limits": limits}).items():
+    kinds = {
+        "samplers": SAMPLERS,
+        "selectors": SELECTORS,
+        "pruners": PRUNERS,
+        "judges": JUDGES,
+        "aggregators": AGGREGATORS,
+    }
+    named = {part for parts in kinds.values() for part in parts}
+    for title, parts in {**kinds, "limits": tuple(part for part in PARTS.values() if part not in named)}.items():
         for name, part in PARTS.items():
-            if part in kinds:
+            if part in parts:
                 typer.echo(f"{title:<12}{name}{_arguments(part)}\n{'':<12}  {_first_line(part)}")
     typer.echo('\nWrite one sampler, then pruners, a budget and an aggregator: "best_of_n(n=64) | majority_vote()".')
+    typer.echo('Selectors choose within a tree: "tree_search(n=16, select=distinct_steps() | top_k(k=4))".')
     typer.echo("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
 
 
@@ -60,12 +67,12 @@ def _reads(reward_format: RewardFormat) -> str:
 def _arguments(part: type) -> str:
     """The signature as the command line spells it, without types: ``(n=16, temperature=None)``."""
     parameters = inspect.signature(part).parameters.values()
-    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={_spelled(p.default)}' for p in parameters)})"
-
-
-def _spelled(value: object) -> str:
-    return str(value) if isinstance(value, Part) else repr(value)
+    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={_default(p)}' for p in parameters)})"
 
 
 def _first_line(part: type) -> str:
     return (inspect.getdoc(part) or "").partition("\n")[0]
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    return str(parameter.default) if isinstance(parameter.default, Part) else repr(parameter.default)

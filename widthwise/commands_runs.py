@@ -33,11 +33,14 @@ def show_traces(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Show a problem's threads and rounds against sequential tokens.")
     ] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the problem's tree: scores, tokens, prunings.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """List a run's problems; one problem's traces, or its timeline; one trace's text."""
+    """List a run's problems; one problem's traces as a list, a tree or a timeline; one trace's text."""
     from widthwise.evals.store import Store
 
+    if tree and problem is None:
+        raise UsageError("--tree needs the problem: widthwise traces RUN.db PROBLEM --tree")
     if trace is not None and problem is None:
         raise UsageError("--trace needs the problem: widthwise traces RUN.db PROBLEM --trace ID")
     if timeline and (problem is None or trace is not None):
@@ -47,6 +50,8 @@ def show_traces(
             _show_timeline(store, problem, as_json)
         elif problem is None:
             _list_problems(store, as_json)
+        elif tree:
+            _draw_tree(store, problem, as_json)
         elif trace is None:
             _list_traces(store, problem, as_json)
         else:
@@ -115,10 +120,14 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
         [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", _MARKS[leaf.correct], _vote(leaf)]
         for leaf in outcome.leaves
     ]
-    typer.echo(f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n")
+    _print_head(outcome)
     rows_table(["trace", "finish", "tokens", "answer", "verdict", "class"], rows)
     for reason in outcome.errors:
         typer.echo(f"failed: {reason}")
+
+
+def _print_head(outcome: Outcome) -> None:
+    typer.echo(f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n")
 
 
 def _show_timeline(store: Store, problem_id: str, as_json: bool) -> None:
@@ -126,8 +135,21 @@ def _show_timeline(store: Store, problem_id: str, as_json: bool) -> None:
     if as_json:
         _print_json({**_problem_row(outcome), "lanes": list(map(lane_row, lanes))})
         return
-    typer.echo(f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n")
+    _print_head(outcome)
     print_timeline(lanes)
+
+
+def _draw_tree(store: Store, problem_id: str, as_json: bool) -> None:
+    from widthwise.evals.search_tree import SearchTree
+    from widthwise.tree_view import draw_tree
+
+    outcome, tree = store.outcome(problem_id), SearchTree(store.traces(problem_id))
+    if as_json:
+        rounds = [r.asdict() for r in tree.rounds()]
+        _print_json({**_problem_row(outcome), "nodes": tree.rows(), "rounds": rounds})
+    else:
+        _print_head(outcome)
+        draw_tree(tree, {leaf.id: leaf for leaf in outcome.leaves}, outcome.ledger)
 
 
 def _print_trace(store: Store, problem_id: str, trace_id: str, as_json: bool) -> None:

@@ -65,6 +65,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "sampled", f"{tokens.sampled:,} tokens in {summary.samples:,} samples, {tokens.discarded:,} discarded"
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
     yield "prompt", f"{cached}"
+    yield "tree", f"{summary.kv_mean:,.0f} unique tokens held on average, {summary.kv_peak:,.0f} at most, per problem"
     yield "critical path", f"{summary.sequential_tokens:,} tokens one after the other"
     yield "wall-clock", f"{summary.wall_seconds:,.1f} s"
     yield "run", summary.run

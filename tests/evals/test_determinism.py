@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from widthwise import AnswerProbe, BestOfN, Budget, DeepConf, DeepPrune, MajorityVote, StopWhenDecided, Strategy
+from widthwise import (
+    DVTS,
+    AnswerProbe,
+    BeamSearch,
+    BestOfN,
+    Budget,
+    DeepConf,
+    DeepPrune,
+    MajorityVote,
+    StopWhenDecided,
+    Strategy,
+)
 from widthwise.backends.embedded import EmbeddedBackend
 from widthwise.evals.runner import run
 from widthwise.evals.store import Store, compare
@@ -20,6 +31,9 @@ STRATEGIES = {
     "judged": BestOfN(8) | DeepPrune(at=32, keep=2) | MajorityVote(),
     "probed": BestOfN(8, width=5) | DeepPrune(at=32, keep=2, judge=AnswerProbe()) | MajorityVote(),
     "confident": BestOfN(8, width=3) | DeepConf(warmup=3, window=16, consensus=None) | MajorityVote(),
+    "beam": BeamSearch(6, 2, by="mean_logprob") | MajorityVote(),
+    "beam tokens": BeamSearch(6, 2, by="mean_logprob") | Budget(tokens=200) | MajorityVote(),
+    "subtrees tokens": DVTS(6, 2, by="mean_logprob") | Budget(tokens=200) | MajorityVote(),
     "sequential": BestOfN(8) | StopWhenDecided() | Budget(sequential=100) | MajorityVote(),
 }
 

@@ -80,6 +80,14 @@ def test_the_samples_axis_sets_n_of_own_runs() -> None:
     assert [task.budget for task in made.tasks] == [ww.Budget(samples=2), ww.Budget(samples=4)]
 
 
+def test_a_tree_search_is_as_wide_as_the_budget_and_its_steps_are_not_limited() -> None:
+    made = plan(strategies("dvts(n=8, by='mean_logprob') | majority_vote()"), ["s"], [4, 16])
+    assert [(task.strategy.sampler.n, task.budget) for task in made.tasks] == [(4, None), (16, None)]  # type: ignore[attr-defined]
+    assert "depend on one another" in made.notes[0]
+    with pytest.raises(UsageError, match="multiple of beam_width"):
+        plan(strategies("dvts(n=8) | majority_vote()"), ["s"], [5])
+
+
 @pytest.mark.parametrize("budgets", [[], [0], [1.5], [-1, 2]])
 def test_impossible_budgets_are_refused(budgets: list[float]) -> None:
     with pytest.raises(UsageError):

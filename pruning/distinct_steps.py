@@ -1,0 +1,30 @@
+"""Keep one of several nodes that say the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from widthwise.core.frontier import Frontier, Selection, Selector, spread
+from widthwise.core.trace import name
+from widthwise.core.tree import Node
+
+if TYPE_CHECKING:
+    from widthwise.core.session import Session
+
+
+@dataclass(frozen=True)
+class DistinctSteps(Selector):
+    """Of nodes with one and the same text from the prompt on, the first is kept; its width goes to all that are.
+
+    Finished traces are not touched by any selector: equal ones vote as often as they were found.
+    """
+
+    async def select(self, session: Session, frontier: Frontier) -> Selection:
+        first: dict[str, Node] = {}
+        reasons = {}
+        for node in frontier.nodes:
+            twin = first.setdefault(node.trace.completion.strip(), node)
+            if twin is not node:
+                reasons[node] = f"the same as {name(twin.trace.id)}"
+        return spread(list(first.values()), frontier.width, reasons)

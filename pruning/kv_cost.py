@@ -1,0 +1,94 @@
+"""Keep the nodes that are worth the cache they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from widthwise.core.backend import FloatArray
+from widthwise.core.errors import BackendError
+from widthwise.core.frontier import Frontier, Selection, Selector, shown, spread
+from widthwise.core.tree import Node
+from widthwise.pruning.kv_program import KvProgram
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced
+
+if TYPE_CHECKING:
+    from widthwise.core.session import Session
+
+
+@dataclass(frozen=True)
+class KvCost(Selector):
+    """ETS's pruning (Hooper et al., arXiv 2502.13575): kept nodes earn their REBASE share, and pay for the tree.
+
+    Maximises the share of the width kept, minus ``cost`` (the paper's lambda_b) times the share of the tree's nodes
+    kept, plus ``coverage`` (lambda_d) times the share of the meanings kept: last steps whose embeddings lie within a
+    cosine distance of ``distance`` on average mean the same. The integer program is solved exactly by HiGHS, or,
+    ``greedy``, by dropping one node after the other. ``temperature`` is the shares'. ``coverage`` 0 needs no
+    embedding model; where embedding fails, a round is decided without it.
+    """
+
+    cost: float = 1.0
+    coverage: float = 1.5
+    temperature: float = 0.2
+    distance: float = 0.05
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cost < 0 or self.coverage < 0 or self.temperature <= 0:
+            raise ValueError("cost and coverage must be at least 0, and temperature above 0")
+
+    async def select(self, session: Session, frontier: Frontier) -> Selection:
+        nodes = frontier.nodes
+        rebase = await SoftmaxBalanced(self.temperature).select(session, frontier)
+        shares = [rebase.widths.get(node, 0) / max(frontier.width, 1) for node in nodes]
+        program = self._program(nodes, shares, await self._clusters(session, nodes))
+        kept = None if self.greedy else program.solve()
+        chosen = set(program.greedy() if kept is None else kept)
+        reasons = {
+            node: f"its share {share:.3f} ({shown(node.score)}) is not worth the cache it holds"
+            for i, (node, share) in enumerate(zip(nodes, shares, strict=True))
+            if i not in chosen
+        }
+        return spread([node for i, node in enumerate(nodes) if i in chosen], frontier.width, reasons)
+
+    async def _clusters(self, session: Session, nodes: Sequence[Node]) -> tuple[int, ...]:
+        """The nodes' meanings by number; none where they do not count or all steps are the same."""
+        steps = [node.step.strip() for node in nodes]
+        distinct = list(dict.fromkeys(steps))
+        if not self.coverage or len(distinct) < 2:
+            return ()
+        try:
+            vectors = await session.embed(distinct)
+        except BackendError:
+            return ()
+        meaning = dict(zip(distinct, clusters(vectors, self.distance), strict=True))
+        return tuple(meaning[step] for step in steps)
+
+    def _program(self, nodes: Sequence[Node], shares: Sequence[float], meanings: tuple[int, ...]) -> KvProgram:
+        inner: dict[Node, int] = {}
+        for node in nodes:
+            for above in node.ancestors:
+                if above in inner:
+                    break
+                inner[above] = len(inner)
+        return KvProgram(
+            shares=tuple(shares),
+            leaf_parents=tuple(inner[node.parent] if node.parent else -1 for node in nodes),
+            inner_parents=tuple(inner[node.parent] if node.parent else -1 for node in inner),
+            clusters=meanings,
+            cost=self.cost,
+            coverage=self.coverage,
+        )
+
+
+def clusters(vectors: FloatArray, distance: float) -> list[int]:
+    """Average-linkage clusters of unit vectors ``[n, d]``, n > 1, cut at a cosine distance; numbers from 0."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    upper = np.triu_indices(len(vectors), 1)
+    distances = np.clip(1 - (vectors @ vectors.T)[upper], 0, None).astype(np.float64)
+    numbers = fcluster(linkage(distances, "average"), t=distance, criterion="distance")
+    return [int(number) - 1 for number in numbers]

@@ -1,0 +1,39 @@
+"""Diverse verifier tree search: independent greedy subtrees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from widthwise.core.frontier import Selector
+from widthwise.core.trace import Trace
+from widthwise.core.tree import Tree
+from widthwise.pruning.top_k import TopK
+from widthwise.samplers.tree_search import TreeSampler
+
+
+@dataclass(frozen=True)
+class DVTS(TreeSampler):
+    """``n / beam_width`` subtrees, each of which draws ``beam_width`` steps and goes on from the best one alone.
+
+    Beeching, Tunstall and Rush, "Scaling test-time compute with open models" (2024). Subtrees do not wait for each
+    other. Finished steps compete with open ones: a subtree ends when the best step ends its trace, and all finished
+    candidates of that last round come out; those finished earlier were beaten and do not. ``refill`` has no meaning
+    here: every round of a subtree is ``beam_width`` wide.
+    """
+
+    beam_width: int = 4
+
+    compete: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beam_width < 1 or self.n % self.beam_width:
+            raise ValueError(f"n ({self.n}) must be a multiple of beam_width ({self.beam_width})")
+
+    def trees(self, root: Trace) -> list[Tree]:
+        return [Tree.of(root, self.beam_width) for _ in range(self.n // self.beam_width)]
+
+    @property
+    def selector(self) -> Selector:
+        return TopK(k=1)

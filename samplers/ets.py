@@ -1,0 +1,32 @@
+"""Efficient tree search: REBASE on a frontier that is pruned for its cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from widthwise.core.frontier import Selector
+from widthwise.pruning.kv_cost import KvCost
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced
+from widthwise.samplers.tree_search import TreeSampler
+
+
+@dataclass(frozen=True)
+class ETS(TreeSampler):
+    """``KvCost`` decides who stays, then REBASE shares the whole width out among them (arXiv 2502.13575).
+
+    ``cost`` and ``coverage`` are the paper's lambda_b and lambda_d, tuned there for one reward model: 1.0 with 1.5, 1.4
+    and 1.45 at widths 16, 64 and 256. ``coverage`` needs an embedding model, 0 does without. ``greedy`` replaces the
+    integer program by a greedy search.
+    """
+
+    balance: float = 0.2
+    cost: float = 1.0
+    coverage: float = 1.5
+    distance: float = 0.05
+    greedy: bool = False
+
+    @property
+    def selector(self) -> Selector:
+        prune = KvCost(self.cost, self.coverage, self.balance, self.distance, self.greedy)
+        selector: Selector = prune | SoftmaxBalanced(self.balance)
+        return selector

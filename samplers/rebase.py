@@ -1,0 +1,24 @@
+"""Reward-balanced search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from widthwise.core.frontier import Selector
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced
+from widthwise.samplers.tree_search import TreeSampler
+
+
+@dataclass(frozen=True)
+class REBASE(TreeSampler):
+    """Shares the width out in proportion to the softmax of the scores (Wu et al., arXiv 2408.00724).
+
+    ``balance`` is the softmax's temperature, right for scores in [0, 1]. Each unit of ``n`` ends as a solution that
+    can vote; ``refill`` is against the paper.
+    """
+
+    balance: float = 0.2
+
+    @property
+    def selector(self) -> Selector:
+        return SoftmaxBalanced(self.balance)

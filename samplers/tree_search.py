@@ -1,0 +1,238 @@
+"""Search over steps: one core for all tree methods, and the sampler that takes any frontier selector."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar
+
+from widthwise.core.errors import BudgetReached
+from widthwise.core.frontier import Frontier, Selector
+from widthwise.core.part import Part
+from widthwise.core.reward import REDUCTIONS, Reduction
+from widthwise.core.session import Session
+from widthwise.core.trace import Finish, Trace, TraceId
+from widthwise.core.trace_score import REWARD_MODEL, trace_scores
+from widthwise.core.tree import Node, Tree
+from widthwise.pruning.top_k import TopK
+
+
+@dataclass(frozen=True)
+class TreeSampler(Part):
+    """What all searches by rounds share; a method is a ``selector``, and where it needs them other ``trees``.
+
+    A round draws one step for every child of the plan (all in one draw), scores what came, and lets the selector
+    choose among the open nodes. ``n`` is the width of the first round: how many children all nodes have together.
+
+    * A trace that ends by itself is finished and leaves the frontier. Its width is spent, so that ``n`` is the number
+      of solutions; with ``refill`` the others inherit it, every round is ``n`` wide, and the search ends with the
+      first ``n`` solutions.
+    * A step may have ``max_step_tokens`` tokens, a path ``max_tokens``. What is longer is cut: it leaves the frontier
+      as a finished one does, and stays among the traces, for it may have stated an answer.
+    * An empty step behind the first, a failed request, and a step that an online pruner stopped are dead ends; their
+      width goes to the others.
+    * The step at depth ``max_depth`` is not stopped at the separator but runs to the trace's end.
+
+    ``by`` is the score: "reward_model", reduced over the steps by ``reduction``, or another of ``trace_scores``. A
+    node that could not be scored stays in the search, behind all that could.
+    """
+
+    n: int = 16
+    _: KW_ONLY
+    by: str = REWARD_MODEL
+    reduction: Reduction = "last"
+    max_depth: int = 40
+    max_step_tokens: int | None = 2048
+    max_tokens: int | None = None
+    refill: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
+
+    compete: ClassVar[bool] = False
+    """Whether finished traces stand for selection beside open ones; a round that keeps none open is then the last."""
+
+    def __post_init__(self) -> None:
+        for what in ("n", "max_depth", "max_step_tokens", "max_tokens"):
+            limit = getattr(self, what)
+            if limit is not None and limit < 1:
+                raise ValueError(f"{what} must be at least 1, not {limit}")
+        if self.reduction not in REDUCTIONS:
+            raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {self.reduction!r}")
+
+    @property
+    def selector(self) -> Selector:
+        """Who is expanded."""
+        raise NotImplementedError
+
+    def trees(self, root: Trace) -> list[Tree]:
+        """The searches to be made; several advance independently of each other."""
+        return [Tree.of(root, self.n)]
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        return await self.search(session, self.trees(session.root))
+
+    async def resume(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
+        """Carry ``trees`` that were unpickled on, in a session that does not know them."""
+        for tree in trees:
+            session.adopt(node.trace for node in tree.nodes)
+            session.hold(node.trace for node in tree.having("open") if node.depth)
+        return await self.search(session, trees)
+
+    async def search(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
+        """Carry ``trees`` on to their ends; the traces that may state an answer, in order of their ids."""
+        # Side by side where results must not depend on timing: a budget may end the search at any token.
+        groups = [list(trees)] if session.lockstep else [[tree] for tree in trees]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for group in groups:
+                    tasks.create_task(self._grow(session, group))
+        except* Exception as errors:
+            raise errors.exceptions[0] from None
+        ends = [node.trace for tree in trees for node in tree.having("finished", "cut")]
+        return sorted(ends, key=lambda trace: trace.id)
+
+    async def _grow(self, session: Session, trees: Sequence[Tree]) -> None:
+        try:
+            while live := [tree for tree in trees if tree.plan]:
+                await self.round(session, live)
+        except BudgetReached as reached:
+            for node in [node for tree in trees for node in tree.having("open") if node.depth]:
+                _leave(session, node, "budget", str(reached))
+        session.ledger.discarded += sum(tree.wasted() for tree in trees)
+
+    async def round(self, session: Session, trees: Sequence[Tree]) -> None:
+        """One round of all ``trees``: expand their plans, score the children, plan the next round."""
+        for tree in trees:
+            tree.round += 1
+        born = await expand(session, trees, self)
+        await self._score(session, [node for nodes in born for node in nodes if node.state != "dead"])
+        for tree, nodes in zip(trees, born, strict=True):
+            await self._select(session, tree, nodes)
+
+    async def _score(self, session: Session, nodes: Sequence[Node]) -> None:
+        traces = [node.trace for node in nodes]
+        values: Sequence[float | None]
+        errors: Sequence[str | None] = [None] * len(nodes)
+        if self.by == REWARD_MODEL:
+            scores = await session.score(traces, whole=self.reduction == "model")
+            values, errors = [s.reduced(self.reduction) for s in scores], [s.error for s in scores]
+        else:
+            values = await trace_scores(session, traces, self.by)
+        for node, value, error in zip(nodes, values, errors, strict=True):
+            node.score, node.reason = value, node.reason or error or ""
+            facts: dict[str, Any] = {"score": value} if value is not None else {"unscored": error or "no score"}
+            node.trace = session.annotate(node.trace, round=node.round, **facts)
+
+    async def _select(self, session: Session, tree: Tree, born: Sequence[Node]) -> None:
+        """Plan the next round, and give up what it leaves out."""
+        stand = ("open", "finished") if self.compete else ("open",)
+        candidates = tuple(node for node in (*tree.waiting, *born) if node.state in stand)
+        frontier = [node for node in candidates if node.state == "open"]
+        tree.plan, tree.waiting = [], []
+        width = tree.width if self.refill or self.compete else tree.width - tree.solved
+        if not frontier or width < 1 or (self.refill and tree.solved >= tree.width):
+            _give_up(session, frontier, f"{tree.solved} solutions are complete")
+            return
+        selection = await self.selector.select(session, Frontier(candidates, width))
+        kept = {node: share for node, share in selection.widths.items() if node.state == "open"}
+        if not kept:
+            _give_up(session, frontier, "a finished trace is better")
+            return
+        for node, reason in selection.reasons.items():
+            _leave(session, node, "pruned", f"round {tree.round}: {reason}")
+        slowest = max(candidates + tuple(born), key=lambda node: node.trace.sequential)
+        for node in kept:
+            node.trace = session.wait(node.trace, after=slowest.trace)
+        tree.plan = [(node, share) for node, share in kept.items() if share]
+        tree.waiting = [node for node, share in kept.items() if not share]
+
+
+async def expand(session: Session, trees: Sequence[Tree], limits: TreeSampler) -> list[list[Node]]:
+    """Draw the children that the plans of ``trees`` ask for, in one draw; the new nodes of each tree.
+
+    This is all that a method needs of a session besides scores, be it by rounds or one node at a time.
+    """
+    plan = [(tree, node) for tree in trees for node, width in tree.plan for _ in range(width)]
+    owners: dict[TraceId, list[tuple[Tree, Node]]] = defaultdict(list)
+    for tree, node in plan:
+        owners[node.trace.id].append((tree, node))
+    traces = await _drawn(session, [node for _, node in plan], limits)
+    held = [node.trace for node in dict.fromkeys(node for _, node in plan) if node.state == "open" and node.depth]
+    born: dict[int, list[Node]] = {id(tree): [] for tree in trees}
+    first: dict[TraceId, int] = {}
+    for trace in traces:
+        # Trees may share a root: its children go to them in the order of the plan.
+        parents, number = owners[trace.id[:-1]], trace.id[-1]
+        place = number - first.setdefault(trace.id[:-1], number)
+        tree, parent = parents[min(place, len(parents) - 1)]
+        born[id(tree)].append(tree.add(parent, trace))
+    for _, node in plan:
+        node.state = "expanded"
+    for tree in trees:
+        for node in born[id(tree)]:
+            _classify(session, node, limits)
+        tree.solved += sum(node.state in ("finished", "cut") for node in born[id(tree)])
+        session.hold(node.trace for node in born[id(tree)] if node.state == "open")
+    session.release(held)
+    return [born[id(tree)] for tree in trees]
+
+
+async def _drawn(session: Session, parents: Sequence[Node], limits: TreeSampler) -> list[Trace]:
+    """One child for every entry of ``parents``, in order of their ids; last steps are not stopped at a separator."""
+    traces: list[Trace] = []
+    for last in (False, True):
+        chosen = [node.trace for node in parents if (node.depth + 1 >= limits.max_depth) == last]
+        if chosen:
+            stop, max_tokens = (None, None) if last else (session.step_separator, limits.max_step_tokens)
+            traces += await session.sample(
+                chosen, stop=stop, max_tokens=max_tokens, temperature=limits.temperature, top_p=limits.top_p
+            )
+    return traces
+
+
+def _classify(session: Session, node: Node, limits: TreeSampler) -> None:
+    """Say where a new node stands."""
+    trace = node.trace
+    separated = trace.finish == "stop" and trace.segment.reason == session.step_separator
+    if trace.finish in ("error", "aborted", "pruned"):
+        node.state, node.reason = "dead", str(trace.segment.reason)
+    elif separated and node.depth > 1 and not node.step.strip():
+        node.state, node.reason = "dead", "an empty step"
+        node.trace = session.end(trace, "pruned", node.reason)
+    elif trace.finish in ("length", "budget"):
+        node.state, node.reason = "cut", "cut off by a limit of tokens"
+    elif not separated:
+        node.state = "finished"
+    elif limits.max_tokens is not None and node.tokens >= limits.max_tokens:
+        node.state, node.reason = "cut", f"the path has {node.tokens} tokens"
+
+
+def _leave(session: Session, node: Node, finish: Finish, reason: str) -> None:
+    """Take a node out of the search."""
+    if node.state == "open":
+        session.release([node.trace])
+    node.state, node.reason = "pruned" if finish == "pruned" else "cut", reason
+    node.trace = session.end(node.trace, finish, reason)
+
+
+def _give_up(session: Session, nodes: Sequence[Node], reason: str) -> None:
+    for node in nodes:
+        _leave(session, node, "pruned", reason)
+
+
+@dataclass(frozen=True)
+class TreeSearch(TreeSampler):
+    """A search by rounds with any frontier selector, or several: ``select=distinct_steps() | top_k(k=4)``."""
+
+    select: Selector = field(default=TopK(children=4))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.select, Selector):
+            raise ValueError(f"select must be a frontier selector such as top_k(k=4), not {self.select!r}")
+
+    @property
+    def selector(self) -> Selector:
+        return self.select
