@@ -28,7 +28,7 @@ from widthwise import Problem, Session, Trace
 from widthwise.core.backend import Backend
 from widthwise.core.grammar import Outline
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Setting
+from widthwise.core.setting import Setting
 from widthwise.evals.suites import load_suite
 from widthwise.models.formats import format_for
 from widthwise.opening import open_backend

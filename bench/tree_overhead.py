@@ -31,7 +31,7 @@ from widthwise.core.backend import Capabilities, Delta, Request, TokenStats, Usa
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.reward import Solution, StepScores
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Setting
+from widthwise.core.setting import Setting
 from widthwise.core.trace import Trace
 from widthwise.samplers.tree_search import TreeSampler
 

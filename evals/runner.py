@@ -16,7 +16,8 @@ from widthwise.core.prompt import PromptFormat
 from widthwise.core.reading import Embedder
 from widthwise.core.reward import RewardModel
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Session, Setting
+from widthwise.core.session import Session
+from widthwise.core.setting import Setting
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Note, Trace, name
 from widthwise.evals.database import StoreError

@@ -13,7 +13,8 @@ from widthwise.core.composition import parse_strategy
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.reward import RewardModel
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Session, Setting
+from widthwise.core.session import Session
+from widthwise.core.setting import Setting
 from widthwise.core.strategy import Result, Strategy, as_strategy
 from widthwise.engines import Scorers, open_engines
 from widthwise.models.formats import BOXED, format_for

@@ -15,7 +15,8 @@ from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.scheduler import Retry, Scheduler
-from widthwise.core.session import Session, Setting
+from widthwise.core.session import Session
+from widthwise.core.setting import Setting
 from widthwise.core.trace import Segment, Trace
 from widthwise.models.formats import GENERIC
 

@@ -14,7 +14,7 @@ from widthwise.core.backend import Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.problem import Problem
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Setting
+from widthwise.core.setting import Setting
 from widthwise.evals.grading import MathGrader
 from widthwise.models.formats import format_for
 

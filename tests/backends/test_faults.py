@@ -20,7 +20,8 @@ from widthwise.core.budget import Ledger
 from widthwise.core.problem import Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.scheduler import Retry, Scheduler
-from widthwise.core.session import Session, Setting
+from widthwise.core.session import Session
+from widthwise.core.setting import Setting
 
 SHARE = 0.3
 RETRY = Retry(attempts=20, first_delay=0.01, longest_delay=0.1)

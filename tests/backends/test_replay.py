@@ -20,7 +20,8 @@ from widthwise.core.problem import Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.recording import Recording, Sample
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Session, Setting
+from widthwise.core.session import Session
+from widthwise.core.setting import Setting
 from widthwise.evals.grading import MathGrader
 
 PROBLEM = Problem("p0", "What is 6 times 7?", "42")

@@ -13,7 +13,8 @@ from widthwise.core.backend import Capabilities, Delta, Request, SamplingParams,
 from widthwise.core.problem import Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.scheduler import Retry, Scheduler
-from widthwise.core.session import Session, Setting
+from widthwise.core.session import Session
+from widthwise.core.setting import Setting
 from widthwise.core.stopping import StopMatcher
 
 

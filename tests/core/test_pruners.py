@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 
 from tests.core.scripted import Scripted, session
@@ -182,20 +181,6 @@ async def test_a_backend_that_gives_too_few_is_named() -> None:
         UsageError, match="needs the log-probabilities of the 5 most likely tokens, and scripted gives none"
     ):
         await s.sample(s.root)
-
-
-async def test_a_verdict_is_read_off_the_likeliest_tokens_or_the_text() -> None:
-    class Judge(Scripted):
-        def stats(self, ids, k):  # type: ignore[no-untyped-def]
-            top = np.array([[ord("Y"), ord("n"), ord("?")]] * len(ids))
-            logprobs = np.log(np.array([[0.6, 0.2, 0.1]] * len(ids), np.float32))
-            return type(super().stats(ids, k))(logprobs[:, 0], top, logprobs) if k else super().stats(ids, k)
-
-    s = session(Judge(["n", "y", "?"], max_logprobs=3), format=PromptFormat("plain", verdicts=("y", "n")))
-    replies = await s.sample(s.root, 3, max_tokens=1, judging=True)
-    assert [s.verdict(r) for r in replies] == [0.0, 1.0, None]
-    [reply] = await s.sample(s.root, max_tokens=1, judging=True, logprobs=3)
-    assert s.verdict(reply) == pytest.approx(0.75)
 
 
 # -- aborting ------------------------------------------------------------------------------------------------

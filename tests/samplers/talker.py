@@ -12,7 +12,8 @@ from widthwise.core.backend import Delta, Request, SamplingParams
 from widthwise.core.problem import Problem
 from widthwise.core.prompt import PromptFormat
 from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Session, Setting
+from widthwise.core.session import Session
+from widthwise.core.setting import Setting
 
 FORMAT = PromptFormat(
     "talk",
