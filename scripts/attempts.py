@@ -28,7 +28,7 @@ from widthwise.evals import arithmetic, countdown
 from widthwise.models.formats import REASONER_PROMPTS
 from widthwise.opening import open_backend
 
-LEVELS = range(2, 9)
+LEVELS = range(2, 11)
 NUMBERS = (3, 4, 4, 4, 4, 5)
 SHARES = (0.25, 0.5, 0.5, 0.75)
 TEST_SEED = 777

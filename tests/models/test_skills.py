@@ -1,0 +1,163 @@
+"""What the bundled models can do, on a few held-out problems: far weaker bounds than the model cards' figures."""
+
+import asyncio
+import importlib
+import json
+import random
+import re
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from widthwise.core.backend import Request, SamplingParams
+from widthwise.evals import arithmetic, countdown
+from widthwise.opening import open_backend
+
+ROOT = Path(__file__).parents[2]
+SUMS = arithmetic.generate(24, seed=91, levels=(3, 4, 5))
+GAMES = countdown.generate(24, seed=91)
+MOVE = r"\d+ [-+*/] \d+ = \d+"
+
+
+def written(prompts: list[str], stop: tuple[str, ...] = (), temperature: float = 0.0) -> list[str]:
+    """What the reasoner writes behind prompts, without the end-of-sequence token."""
+
+    async def one(backend: Any, prompt: str, seed: int) -> str:
+        ids = np.array(backend.tokenizer.encode(prompt), np.int64)
+        request = Request(ids, SamplingParams(max_tokens=700, temperature=temperature, stop=stop), seed)
+        found = [token async for delta in backend.generate(request) for token in delta.token_ids]
+        return str(backend.tokenizer.decode(found)).removesuffix("</s>")
+
+    async def all_of_them() -> list[str]:
+        backend = await open_backend("embedded:reasoner")
+        try:
+            return list(await asyncio.gather(*(one(backend, prompt, seed) for seed, prompt in enumerate(prompts))))
+        finally:
+            await backend.close()
+
+    return asyncio.run(all_of_them())
+
+
+def box(text: str) -> str:
+    found = re.findall(r"\\boxed\{([^{}]*)\}", text)
+    return str(found[-1]) if found else ""
+
+
+def asked(problems: list[Any], skill: str = "") -> list[str]:
+    return [f"<user>{problem.text}{skill}<assistant>" for problem in problems]
+
+
+def solved(problem: Any, text: str) -> bool:
+    return countdown.check(box(text), problem.metadata["numbers"], problem.metadata["target"])
+
+
+def test_short_expressions_are_mostly_solved() -> None:
+    texts = written(asked(SUMS))
+    assert sum(box(text) == problem.answer for problem, text in zip(SUMS, texts, strict=True)) >= 16
+
+
+def test_countdown_is_solved_by_some_of_many_samples_which_differ() -> None:
+    texts = written(asked(GAMES[:6] * 32), temperature=1.0)
+    right = {i % 6 for i, text in enumerate(texts) if solved(GAMES[i % 6], text)}
+    assert len(right) >= 3
+    assert len(set(texts[::6])) > 8
+
+
+@pytest.mark.parametrize("numbers", [3, 5])
+def test_three_and_five_numbers_are_understood(numbers: int) -> None:
+    problems = countdown.generate(8, seed=91, numbers=numbers) * 8
+    texts = written(asked(problems), temperature=1.0)
+    assert sum(len(re.findall(r"\d+", box(text))) == numbers for text in texts) >= 48
+    assert any(solved(problem, text) for problem, text in zip(problems, texts, strict=True))
+
+
+def test_a_search_tries_operations_line_by_line_and_goes_back() -> None:
+    lines = [text.partition("\n\n")[0].split("\n") for text in written(asked(GAMES[:8], "<search>depth"))]
+    whole = [line for some in lines for line in some]
+    assert sum(bool(re.fullmatch(rf"{MOVE}(, left [\d ]+)?", line)) for line in whole) > 0.95 * len(whole)
+    depths = [[line.partition(", left ")[2].count(" ") for line in some] for some in lines]
+    assert sum(any(later > earlier for earlier, later in pairwise(some)) for some in depths) >= 6
+
+
+def test_a_parent_outlines_different_branches_and_stops_to_spawn_them() -> None:
+    followed = 0
+    for problem, text in zip(GAMES, written(asked(GAMES, "<spawn>8"), stop=("</Outlines>",)), strict=True):
+        outlines = re.findall(rf"<Outline>(\d+): ({MOVE}, left [\d ]+)</Outline>", text)
+        numbered = [int(number) for number, _ in outlines] == list(range(1, len(outlines) + 1))
+        shape = text.startswith("<Parallel>\n<Outlines>\n<Outline>1: ") and text.endswith("</Outlines>")
+        followed += numbered and shape and 2 <= len({move for _, move in outlines}) <= 8
+        assert problem.metadata["level"] == 4
+    assert followed >= 22
+
+
+def test_outlines_are_proposed_and_followed() -> None:
+    proposals = written(asked(GAMES[:12], "<Outlines>3"))
+    outlines = [re.findall(r"<Outline>\d: (.+?)</Outline>", text) for text in proposals]
+    assert sum(len(set(some)) == 3 for some in outlines) >= 9
+    under = [f"<user>{p.text}<Outline>{some[0]}<assistant>" for p, some in zip(GAMES, outlines, strict=False) if some]
+    begun = written(under)
+    assert (
+        sum(text.startswith(prompt.partition("<Outline>")[2][:12]) for prompt, text in zip(under, begun, strict=True))
+        >= 9
+    )
+
+
+def solution(problem: Any) -> str:
+    """A right solution of a countdown problem."""
+    sys.path.append(str(ROOT / "scripts"))
+    solutions = importlib.import_module("solutions")
+    numbers, target = problem.metadata["numbers"], problem.metadata["target"]
+    return str(solutions.countdown_solution(numbers, solutions.solving_moves(numbers, target, random.Random(1))))
+
+
+def test_a_refinement_keeps_what_is_right_in_a_draft() -> None:
+    wrong = "1 + 1 = 2, left 2 3 4\n\n2 + 3 = 5, left 5 4\n\n5 + 4 = 9\n\n\\boxed{1 + 1 + 3 + 4}"
+    prompts = [f"<user>{p.text}<draft>{wrong}<draft>{solution(p)}<refine><assistant>" for p in GAMES]
+    assert sum(solved(p, text) for p, text in zip(GAMES, written(prompts), strict=True)) >= 16
+
+
+def verdicts(prompts: list[str]) -> list[str]:
+    return [text[-1:] for text in written(prompts)]
+
+
+def test_a_verification_tells_right_solutions_from_false_ones() -> None:
+    right = [f"<user>{p.text}<draft>{solution(p)}<verify><assistant>" for p in GAMES]
+    false = [
+        f"<user>{p.text}<draft>{re.sub('= [0-9]+(, left [0-9 ]+)?', '= 7', solution(p), count=1)}<verify><assistant>"
+        for p in GAMES
+    ]
+    assert verdicts(right).count("+") >= 18
+    assert verdicts(false).count("-") >= 18
+
+
+@pytest.fixture(scope="module")
+def folders() -> list[Path]:
+    return [config.parent for config in sorted((ROOT / "models").glob("*/config.json"))]
+
+
+def test_all_models_together_are_small_and_share_one_tokenizer(folders: list[Path]) -> None:
+    assert {folder.name for folder in folders} == {"reasoner", "scorer"}
+    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 10_000_000
+    assert len({(folder / "tokenizer.json").read_bytes() for folder in folders}) == 1
+    for folder in folders:
+        assert json.loads((folder / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
+def test_the_scorer_tells_right_steps_from_wrong_ones_of_fresh_attempts(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="the measure of the scorer needs the `train` extra")
+    sentencepiece = pytest.importorskip("sentencepiece")
+    sys.path.append(str(ROOT / "scripts"))
+    attempts, measure = importlib.import_module("attempts"), importlib.import_module("eval_labels")
+    torch.set_num_threads(1)
+    asyncio.run(attempts.collect("embedded:reasoner", tmp_path / "a.jsonl", attempts.tests(40, seed=92), 4))
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/scorer/tokenizer.model"))
+    drawn = attempts.read(tmp_path / "a.jsonl")
+    for wanted in (False, True):
+        some = [attempted for attempted in drawn if bool(attempted.task.numbers) == wanted]
+        options = type("Options", (), {"kind": "steps"})
+        found = measure.measure(measure.load(ROOT / "models" / "scorer"), some, tokenizer, options)
+        assert found["auc"][0] > 0.85
