@@ -45,5 +45,5 @@ class BordaVote(Part):
         ranked = [t for _, t in sorted(scored, key=lambda pair: -pair[0])]
         votes = {t: ((len(ranked) - place) / len(ranked)) ** self.p for place, t in enumerate(ranked)}
         classes = await session.classes([t for t in finished if t in votes])
-        weighed = [replace(c, weight=sum(votes[t] for t in c.traces)) for c in classes]
+        weighed = [replace(c, weight=sum(session.weight(t) * votes[t] for t in c.traces)) for c in classes]
         return elect(weighed, self.tie, session.seed("tie"))

@@ -24,9 +24,10 @@ class WeightedVote(Part):
 
     ``by`` names the score (see ``trace_scores``). ``weight`` turns it into a vote: "identity", "exp" of it divided
     by ``temperature`` (for log-probabilities and logits), "inverse" (one over it, for perplexities) or "equal" (one
-    vote each). ``top`` lets only that share of the traces vote, those with the highest scores: DeepConf (Fu et al.,
-    arXiv 2508.15260) is ``by="lowest_group_confidence", weight="identity", top=0.1`` (or 0.9). Unscored traces do
-    not vote; a negative weight is an error, for it would count against its own answer.
+    vote each); where a pruner weighs votes, its weight is a factor. ``top`` lets only that share of the traces vote,
+    those with the highest scores: DeepConf (Fu et al., arXiv 2508.15260) is ``by="lowest_group_confidence",
+    weight="identity", top=0.1`` (or 0.9). Unscored traces do not vote; a negative weight is an error, for it would
+    count against its own answer.
     """
 
     by: str = "mean_logprob"
@@ -57,7 +58,7 @@ class WeightedVote(Part):
         least = float(np.quantile(list(known.values()), 1 - self.top))
         # Only ratios of weights matter: taking the largest out of the exponent keeps it from overflowing.
         largest = max(known.values())
-        weights = {t: self._weight(s, largest) for t, s in known.items() if s >= least}
+        weights = {t: session.weight(t) * self._weight(s, largest) for t, s in known.items() if s >= least}
         classes = await session.classes([t for t in candidates if t in weights])
         return elect(
             [replace(c, weight=sum(weights[t] for t in c.traces)) for c in classes], self.tie, session.seed("tie")

@@ -28,9 +28,17 @@ CONFIDENT = [
 ]
 
 
-def ran(path: Path, strategy: Strategy, backend: Backend, *, concurrency: int = 4, suite: Suite = SUITE) -> Path:
+def ran(
+    path: Path,
+    strategy: Strategy,
+    backend: Backend,
+    *,
+    concurrency: int = 4,
+    suite: Suite = SUITE,
+    logprobs: int | None = 20,
+) -> Path:
     async def work() -> None:
-        params = SamplingParams(logprobs=20, max_tokens=60)
+        params = SamplingParams(logprobs=logprobs, max_tokens=60)
         with Store.begin(path, {"strategy": "one"}, suite.problems) as store:
             await run(suite, strategy, backend, store, concurrency=concurrency, params=params)
         await backend.close()
@@ -78,10 +86,13 @@ def test_a_run_keeps_what_judges_said_and_counts_it_as_no_solution(tmp_path: Pat
         return ["\\boxed{5}", "\\boxed{2}", "\\boxed{5}", "\\boxed{7}"][index]
 
     suite = Suite("sums", (Problem("p1", "1+1?", "2"),), MathGrader(), "test")
-    path = ran(tmp_path / "run.db", BestOfN(4) | GenerativeVerification(k=2, votes=False), Judge(says), suite=suite)
+    strategy = BestOfN(4) | GenerativeVerification(k=2, votes=False)
+    path = ran(tmp_path / "run.db", strategy, Judge(says), suite=suite, logprobs=None)
     with Store.read(path) as store:
         (outcome,) = store.outcomes()
-        assert (outcome.state, outcome.answer, outcome.correct) == ("done", "2", True)
+        # It has its answer and is counted; the same command would ask the judge again.
+        assert (outcome.state, outcome.answer, outcome.correct) == ("error", "2", True)
+        assert outcome.errors == ("the judge is out",)
         assert [leaf.answer for leaf in outcome.leaves] == ["5", "2", "5", "7"]
         assert len(store.traces("p1")) == 4
         rows = store._db.rows(

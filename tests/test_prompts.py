@@ -28,7 +28,7 @@ def evaluated(*arguments: str, strategy: str = "threads(max_tokens=8)") -> Resul
 def test_show_prompts_shows_what_was_sent_and_stores_nothing(here: Path) -> None:
     shown = evaluated("--show-prompts").stdout
     assert "== threads ==" in shown
-    assert "-- template --\n{problem}<spawn>{width}" in shown
+    assert "-- template --\n{task}<spawn>{width}" in shown
     assert "<spawn>8" in shown.partition("-- example --")[2]
     assert "solve" not in shown
     assert not (here / "runs").exists()
@@ -97,5 +97,5 @@ def test_a_sweep_shows_and_takes_prompts_too(here: Path) -> None:
     shown = CliRunner().invoke(app, [*fixed, *options, "--show-prompts"])
     assert shown.exit_code == 0, shown.output
     assert "Please: {problem}" in shown.stdout
-    assert "{problem}<search>{order}" in shown.stdout
+    assert "{task}<search>{order}" in shown.stdout
     assert not (here / "sweep").exists()

@@ -14,11 +14,13 @@ from widthwise import (
     AdaptiveConsistency,
     Anytime,
     BestOfN,
+    BordaVote,
     Budget,
     MajorityVote,
     Short,
     StopWhenDecided,
     UsageError,
+    WeightedVote,
 )
 from widthwise.core.part import Part
 from widthwise.core.prompt import PromptFormat
@@ -55,6 +57,13 @@ async def test_what_several_pruners_say_is_multiplied_and_nothing_is_no_vote() -
     result = await (BestOfN(3) | MajorityVote()).run(s)
     assert [(c.answer, c.weight) for c in result.election.classes] == [("1", 1.5), ("3", 1.0)]
     assert s.answer(result.traces[1]) is None
+
+
+@pytest.mark.parametrize("vote", [WeightedVote(weight="equal"), BordaVote(by="mean_logprob", p=0.0)], ids=str)
+async def test_a_weight_is_a_factor_of_votes_that_are_weighted_anyway(vote: Part) -> None:
+    s = session(Scripted(["= 1", "= 1", "= 2"]), pruners=[Weighing({(0, 2): 2.5})])
+    result = await (BestOfN(3) | vote).run(s)
+    assert [(c.answer, c.weight) for c in result.election.classes] == [("2", 2.5), ("1", 2.0)]
 
 
 @dataclass(frozen=True)
