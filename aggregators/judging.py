@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from widthwise.core import verification
 from widthwise.core.answer import AnswerClass
 from widthwise.core.errors import BudgetReached
 from widthwise.core.session import Session
@@ -17,7 +18,6 @@ from widthwise.core.trace import Trace
 
 NEUTRAL = 0.5
 """The score of a candidate that no judge has said anything of: unjudged is not wrong."""
-_LOGPROBS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,9 @@ async def candidates(session: Session, traces: Sequence[Trace]) -> list[AnswerCl
 async def replies(session: Session, asked: Sequence[Trace], n: int, **params: Any) -> list[list[Trace]]:
     """``n`` replies to each question, all drawn at once; fewer where the budget ends before."""
     try:
-        drawn = await session.sample(asked, n, judging=True, logprobs=min(_LOGPROBS, session.max_logprobs), **params)
+        drawn = await session.sample(
+            asked, n, judging=True, logprobs=min(verification.LOGPROBS, session.max_logprobs), **params
+        )
     except BudgetReached:
         drawn = []
     return [[reply for reply in drawn if reply.parent is question] for question in asked]
@@ -46,13 +48,16 @@ async def verified(
     session: Session, classes: Sequence[AnswerClass], k: int, after: Sequence[Trace]
 ) -> list[tuple[float, list[Trace]]]:
     """For each candidate the mean P(right) of ``k`` verifications, and their replies; abstentions do not count."""
-    asked = [session.ask("verify", draft=session.solution(c.traces[0]), after=after) for c in classes]
+    try:
+        verdicts = await verification.verified(
+            session, [_solution(session, c) for c in classes], [after] * len(classes), k
+        )
+    except BudgetReached:
+        verdicts = [[] for _ in classes]
     found = []
-    for answered in await replies(session, asked, k):
-        verdicts = [session.verdict(reply) for reply in answered]
-        noted = [session.annotate(reply, verdict=v) for reply, v in zip(answered, verdicts, strict=True)]
-        known = [v for v in verdicts if v is not None]
-        found.append((sum(known) / len(known) if known else NEUTRAL, noted))
+    for each in verdicts:
+        known = [v for v, _ in each if v is not None]
+        found.append((sum(known) / len(known) if known else NEUTRAL, [reply for _, reply in each]))
     return found
 
 

@@ -11,6 +11,7 @@ from widthwise.core.reply import numbers
 from widthwise.core.session import Session
 from widthwise.core.trace import Trace
 from widthwise.core.trace_score import trace_scores
+from widthwise.core.verification import verified
 
 SELF = "self"
 VERIFY = "verify"
@@ -56,10 +57,7 @@ async def _selected(
 async def _verified(
     session: Session, drafts: Sequence[Trace], told: Sequence[str], times: int
 ) -> tuple[list[Scores], list[Trace]]:
-    questions = [session.ask("verify", draft=text, after=[draft]) for draft, text in zip(drafts, told, strict=True)]
-    replies = await session.sample(questions, times, judging=True)
-    said: dict[tuple[int, ...], Scores] = {question.id: [] for question in questions}
-    for reply in replies:
-        said[reply.id[:-1]].append(session.verdict(reply))
-    padded = [verdicts + [None] * (times - len(verdicts)) for verdicts in said.values()]
-    return [[verdicts[time] for verdicts in padded] for time in range(times)], replies
+    found = await verified(session, told, [[draft] for draft in drafts], times)
+    said = [[verdict for verdict, _ in each] for each in found]
+    padded = [verdicts + [None] * (times - len(verdicts)) for verdicts in said]
+    return [[verdicts[time] for verdicts in padded] for time in range(times)], [r for each in found for _, r in each]
