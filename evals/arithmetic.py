@@ -13,9 +13,11 @@ from widthwise.core.problem import Problem
 from widthwise.evals.holdout import held_out
 
 LARGEST = 999
-LEVELS = (3, 4, 5, 6, 7, 8, 9)
+LEVELS = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 DRAWS = 200  # attempts per problem before giving up; one in sixteen succeeds
 LEAF_SIZES = (9, 20, 50, 99, 300)
+PRODUCTS = 0.9
+"""Share of the innermost operations that multiply two numbers of two digits: what the bundled model gets wrong often."""
 
 Tree: TypeAlias = "int | tuple[str, Tree, Tree]"
 _STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2}
@@ -68,6 +70,9 @@ def random_tree(rng: random.Random, operations: int) -> Tree:
     """Draw an expression with this number of operations."""
     if operations == 0:
         return rng.randint(1, rng.choice(LEAF_SIZES))
+    if operations == 1 and rng.random() < PRODUCTS:
+        factor = rng.randint(11, LARGEST // 11)
+        return ("*", factor, rng.randint(11, LARGEST // factor))
     before = rng.randrange(operations)
     left = random_tree(rng, before)
     right = random_tree(rng, operations - 1 - before)

@@ -93,10 +93,10 @@ def outline(rng: random.Random) -> Iterator[Document]:
 
 
 SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
-    "solve countdown": (solve_countdown, 80),
-    "solve arithmetic": (solve_arithmetic, 8),
-    "search": (search, 3),
-    "spawn countdown": (spawn_countdown, 4),
+    "solve countdown": (solve_countdown, 55),
+    "solve arithmetic": (solve_arithmetic, 35),
+    "search": (search, 2),
+    "spawn countdown": (spawn_countdown, 3),
     "spawn arithmetic": (spawn_arithmetic, 1),
     "outline": (outline, 2),
 }

@@ -210,9 +210,10 @@ class Schedule:
 
     steps: int
     decay: int
+    peak: float = PEAK
 
     def rate(self, step: int) -> float:
-        return PEAK * min(1.0, (step + 1) / WARM_UP, (self.steps - step) / self.decay)
+        return self.peak * min(1.0, (step + 1) / WARM_UP, (self.steps - step) / self.decay)
 
 
 def loss_of(model: Llama, tokens: Tensor, targets: Tensor) -> Tensor:
@@ -383,7 +384,7 @@ def work(worker: int, options: argparse.Namespace) -> None:
     if worker == 0:
         print(json.dumps(asdict(run.model.shape) | {"parameters": sum(p.numel() for p in run.model.parameters())}))
     run.model.compile(dynamic=True)  # twice as fast; one compilation serves all batch shapes
-    train(run, Corpus.load(options.corpus), Schedule(options.steps, options.decay), options.seed, parent)
+    train(run, Corpus.load(options.corpus), Schedule(options.steps, options.decay, options.peak), options.seed, parent)
     dist.destroy_process_group()
 
 
@@ -393,6 +394,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where checkpoints are kept")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--decay", type=int, default=3000, help="steps at the end over which the learning rate falls")
+    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; less where trained weights go on")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--vocabulary", type=int, default=448)
     parser.add_argument("--seed", type=int, default=1)
