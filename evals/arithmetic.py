@@ -17,7 +17,7 @@ LEVELS = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 DRAWS = 200  # attempts per problem before giving up; one in sixteen succeeds
 LEAF_SIZES = (9, 20, 50, 99, 300)
 PRODUCTS = 0.9
-"""Share of the innermost operations that multiply two numbers of two digits: what the bundled model gets wrong often."""
+"""Share of the innermost operations that multiply two-digit numbers: what the bundled model gets wrong often."""
 
 Tree: TypeAlias = "int | tuple[str, Tree, Tree]"
 _STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2}
