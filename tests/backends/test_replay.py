@@ -56,7 +56,7 @@ async def test_samples_come_in_their_order_and_as_they_were() -> None:
     traces = await s.sample(s.root, 3)
     assert [t.completion for t in traces] == TEXTS
     assert [t.finish for t in traces] == ["stop"] * 3
-    assert [t.metadata for t in traces] == [{"reward": i} for i in range(3)]
+    assert [t.segment.metadata for t in traces] == [{"reward": i} for i in range(3)]
 
 
 async def test_chunks_are_as_asked_and_stop_when_nobody_asks() -> None:
