@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import json
 import random
 import re
 import sys
@@ -132,32 +131,3 @@ def test_a_verification_tells_right_solutions_from_false_ones() -> None:
     ]
     assert verdicts(right).count("+") >= 18
     assert verdicts(false).count("-") >= 18
-
-
-@pytest.fixture(scope="module")
-def folders() -> list[Path]:
-    return [config.parent for config in sorted((ROOT / "models").glob("*/config.json"))]
-
-
-def test_all_models_together_are_small_and_share_one_tokenizer(folders: list[Path]) -> None:
-    assert {folder.name for folder in folders} == {"reasoner", "scorer"}
-    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 10_000_000
-    assert len({(folder / "tokenizer.json").read_bytes() for folder in folders}) == 1
-    for folder in folders:
-        assert json.loads((folder / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
-
-
-def test_the_scorer_tells_right_steps_from_wrong_ones_of_fresh_attempts(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="the measure of the scorer needs the `train` extra")
-    sentencepiece = pytest.importorskip("sentencepiece")
-    sys.path.append(str(ROOT / "scripts"))
-    attempts, measure = importlib.import_module("attempts"), importlib.import_module("eval_labels")
-    torch.set_num_threads(1)
-    asyncio.run(attempts.collect("embedded:reasoner", tmp_path / "a.jsonl", attempts.tests(40, seed=92), 4))
-    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/scorer/tokenizer.model"))
-    drawn = attempts.read(tmp_path / "a.jsonl")
-    for wanted in (False, True):
-        some = [attempted for attempted in drawn if bool(attempted.task.numbers) == wanted]
-        options = type("Options", (), {"kind": "steps"})
-        found = measure.measure(measure.load(ROOT / "models" / "scorer"), some, tokenizer, options)
-        assert found["auc"][0] > 0.85
