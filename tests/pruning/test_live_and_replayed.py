@@ -18,8 +18,8 @@ from widthwise.models.formats import REASONER
 from widthwise.opening import open_backend
 from widthwise.parts import PARTS
 
-PROBLEMS = 6
-N = 12
+PROBLEMS = 4
+N = 20
 
 RULES = {
     "stop_when_decided()": "width=5",
@@ -57,7 +57,7 @@ def evaluate(
         await run(suite, strategy, backend, store, params=params, format=REASONER, concurrency=4)
         await backend.close()
 
-    suite = load_suite("arithmetic", limit=PROBLEMS)
+    suite = load_suite("arithmetic(level=10)", limit=PROBLEMS)
     with Store.begin(path, {"strategy": str(strategy), "model": model}, suite.problems) as store:
         asyncio.run(work(store))
         return list(store.outcomes())

@@ -23,7 +23,7 @@ labels = importlib.import_module("eval_labels")
 
 TOY = recipe.Shape(vocabulary=448, layers=1, width=32, heads=2, kv_heads=1, hidden=48)
 SIZE = 512
-LONG = recipe.Schedule(steps=1000, decay=100)
+LONG = recipe.Schedule(steps=1000, decay=100, peak=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,6 @@ def corpus() -> Any:
 def one_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(recipe, "BATCH", SIZE)
     monkeypatch.setattr(recipe, "WARM_UP", 5)
-    monkeypatch.setattr(recipe, "PEAK", 1e-2)
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
     yield
@@ -46,7 +45,7 @@ def one_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 
 
 def train(run: Any, corpus: Any, steps: int) -> None:
-    recipe.train(run, corpus, recipe.Schedule(steps, LONG.decay), seed=1, parent=os.getppid(), every=10)
+    recipe.train(run, corpus, recipe.Schedule(steps, LONG.decay, LONG.peak), seed=1, parent=os.getppid(), every=10)
 
 
 def test_batches_hold_documents_of_one_length_each_once_an_epoch(corpus: Any) -> None:
@@ -100,11 +99,10 @@ def test_what_is_not_to_be_learned_has_no_gradient(tmp_path: Path) -> None:
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
-    schedule = recipe.Schedule(steps=1000, decay=100)
-    assert schedule.rate(0) < schedule.rate(3) < recipe.PEAK
-    assert schedule.rate(500) == recipe.PEAK
-    assert schedule.rate(950) == pytest.approx(recipe.PEAK / 2)
-    assert schedule.rate(1000) == 0
+    assert LONG.rate(0) < LONG.rate(3) < LONG.peak
+    assert LONG.rate(500) == LONG.peak
+    assert LONG.rate(950) == pytest.approx(LONG.peak / 2)
+    assert LONG.rate(1000) == 0
 
 
 @pytest.mark.parametrize("length", [9, recipe.SHORT + 1])
