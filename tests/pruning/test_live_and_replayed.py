@@ -18,8 +18,8 @@ from widthwise.models.formats import REASONER
 from widthwise.opening import open_backend
 from widthwise.parts import PARTS
 
-PROBLEMS = 4
-N = 20
+PROBLEMS = 6
+N = 12
 
 RULES = {
     "stop_when_decided()": "width=5",
@@ -44,7 +44,7 @@ RULES = {
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of every trace to its end, with what the rules look at."""
     path = tmp_path_factory.mktemp("recorded") / "full.db"
-    evaluate("reasoner", parse_strategy(f"best_of_n(n={N}) | majority_vote()", PARTS), path, logprobs=20)
+    evaluate("reasoner", parse_strategy(f"best_of_n(n={N}, temperature=1.5) | majority_vote()", PARTS), path, logprobs=20)
     return path
 
 
@@ -57,7 +57,7 @@ def evaluate(
         await run(suite, strategy, backend, store, params=params, format=REASONER, concurrency=4)
         await backend.close()
 
-    suite = load_suite("arithmetic(level=10)", limit=PROBLEMS)
+    suite = load_suite("arithmetic", limit=PROBLEMS)
     with Store.begin(path, {"strategy": str(strategy), "model": model}, suite.problems) as store:
         asyncio.run(work(store))
         return list(store.outcomes())
@@ -66,7 +66,7 @@ def evaluate(
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_path: Path) -> None:
     width = f", {RULES[rule]}" if RULES[rule] else ""
-    strategy = parse_strategy(f"best_of_n(n={N}{width}) | {rule} | majority_vote()", PARTS)
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.5{width}) | {rule} | majority_vote()", PARTS)
     live = evaluate("reasoner", strategy, tmp_path / "live.db")
     replayed = evaluate(f"replay:{recorded}", strategy, tmp_path / "replayed.db", behind="reasoner")
     for a, b in zip(live, replayed, strict=True):
