@@ -44,7 +44,8 @@ RULES = {
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of every trace to its end, with what the rules look at."""
     path = tmp_path_factory.mktemp("recorded") / "full.db"
-    evaluate("reasoner", parse_strategy(f"best_of_n(n={N}, temperature=1.5) | majority_vote()", PARTS), path, logprobs=20)
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.5) | majority_vote()", PARTS)
+    evaluate("reasoner", strategy, path, logprobs=20)
     return path
 
 
