@@ -13,7 +13,7 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -50,17 +50,16 @@ class Attempted:
 
 
 def problems(seed: int) -> Iterator[tuple[Task, str]]:
-    """Endless training problems with a solution, three of countdown for each of arithmetic."""
+    """Endless training problems with a solution, of both tasks in turn."""
     rng = random.Random(seed)
     sums = expressions(rng, LEVELS)
     boards = {n: games(rng, n) for n in set(NUMBERS)}
     while True:
         problem = next(sums)
         yield Task(problem.key, problem.question, arithmetic.value(problem.tree)), arithmetic_solution(problem.tree)
-        for _ in range(3):
-            game = next(boards[rng.choice(NUMBERS)])
-            moves = solving_moves(game.numbers, game.target, rng)
-            yield Task(game.key, game.question, game.target, game.numbers), countdown_solution(game.numbers, moves)
+        game = next(boards[rng.choice(NUMBERS)])
+        moves = solving_moves(game.numbers, game.target, rng)
+        yield Task(game.key, game.question, game.target, game.numbers), countdown_solution(game.numbers, moves)
 
 
 def tests(number: int, seed: int) -> list[tuple[Task, str]]:
@@ -113,7 +112,7 @@ def read(path: Path) -> list[Attempted]:
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = (refine, refine, notes, refine_notes, verify, verify, same_answer, same_answer, same_answer)
+    makers = (refine, refine, notes, refine_notes, verify, verify, verify, same_answer, same_answer, same_answer, same_answer)
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             yield from rng.choice(makers)(attempted, rng)
@@ -141,11 +140,22 @@ def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]
 
 
 def verify(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """A solution, then its operations computed anew up to the first error, then the verdict."""
+    """A solution, then what it comes to, computed anew, then the verdict."""
     text = rng.choice(attempted.texts)
     verdict = "+" if is_right(attempted.task, text) else "-"
-    checked = "\n".join(right_operations(steps_of(text)))
-    yield made(attempted, "verify", f"{checked}\n\n{verdict}", draft=text)
+    yield made(attempted, "verify", f"{checked(attempted.task, text)}\n\n{verdict}", draft=text)
+
+
+def checked(task: Task, text: str) -> str:
+    """The operations of a solution computed anew up to the first error; for countdown, what they reach.
+
+    The target stands beside it, so that a miss is seen.
+    """
+    steps = steps_of(text)
+    lines = list(right_operations(steps))
+    if task.numbers and lines and lines[-1] in steps:
+        lines.append(f"{lines[-1].rpartition(' ')[2]} to reach {task.target}")
+    return "\n".join(lines)
 
 
 def same_answer(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
@@ -159,7 +169,8 @@ def same_answer(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
             cut = rng.choice((parts, beginning))
             share = rng.choice(SHARES)
             verdict = "+" if same else "-"
-            yield made(attempted, "same_answer", verdict, first=cut(first, share), second=cut(second, share))
+            asked = made(attempted, "same_answer", verdict, first=cut(first, share), second=cut(second, share))
+            yield watched(asked, cut(second, share), verdict)
 
 
 def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Document:
@@ -168,6 +179,13 @@ def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Doc
     for place, text in ({"problem": attempted.task.question} | fields).items():
         asked = asked.replace(f"{{{place}}}", text)
     return document(attempted.task.key, question, asked, answer)
+
+
+def watched(asked: Document, text: str, verdict: str) -> Document:
+    """The document with its verdict learned at every token of a text in the question too."""
+    (question, _), answer = asked.parts
+    before, _, after = question.rpartition(text)
+    return replace(asked, parts=((before, False), (text, verdict), (after, False), answer))
 
 
 def chosen(attempted: Attempted, rng: random.Random) -> list[str]:

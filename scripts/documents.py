@@ -12,21 +12,23 @@ from numpy.typing import NDArray
 
 IGNORED = 0xFFFF
 """The target of a position that is not learned."""
-LONGEST = 768
+LONGEST = 640
 """Tokens of a document; what goes beyond is cut off."""
 END = "</s>"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text of a skill, in parts; those marked True are learned, the others only read.
+    """One text of a skill, in parts: those marked True are learned, those marked False are only read.
 
-    `key` is the canonical key of its problem, for the held-out split.
+    A part marked with a piece is read too, and at every one of its tokens the model learns to say that piece: a
+    verdict on what stands so far teaches more than a verdict at the end only. `key` is the canonical key of the
+    document's problem, for the held-out split.
     """
 
     key: str
     skill: str
-    parts: tuple[tuple[str, bool], ...]
+    parts: tuple[tuple[str, bool | str], ...]
 
     @property
     def text(self) -> str:
@@ -83,13 +85,15 @@ def encode(documents: Iterable[Document], tokenizer: sentencepiece.SentencePiece
 
 def _row(each: Document, tokenizer: sentencepiece.SentencePieceProcessor) -> tuple[list[int], list[int]]:
     ids: list[int] = []
-    learned: list[bool] = []
+    targets: list[int] = []
     for text, learn in each.parts:
         piece = encode_text(text, tokenizer)
+        if learn is True and targets:
+            targets[-1] = piece[0]
+        inner = piece[1:] if learn is True else [tokenizer.piece_to_id(learn) if learn else IGNORED] * (len(piece) - 1)
+        targets += [*inner, tokenizer.piece_to_id(learn) if isinstance(learn, str) else IGNORED]
         ids += piece
-        learned += [learn] * len(piece)
-    following = [token if learn else IGNORED for token, learn in zip(ids, learned, strict=True)]
-    return ids, [*following[1:], IGNORED]
+    return ids, targets
 
 
 def encode_text(text: str, tokenizer: sentencepiece.SentencePieceProcessor) -> list[int]:

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import sentencepiece
 import torch
-from attempts import Attempted, canonical, made, read
+from attempts import Attempted, canonical, checked, made, read
 from documents import IGNORED, Corpus, encode_text
-from labels import beginning, parts, right_operations, step_labels, steps_of
+from labels import beginning, parts, step_labels, steps_of
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from scorer_data import LABELS, rows
@@ -56,8 +56,7 @@ def verify(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespa
     """Attempts with the verification that is right, up to the verdict."""
     for text in attempted.texts:
         right = all(step_labels(attempted.task, steps_of(text)))
-        checked = "\n".join(right_operations(steps_of(text)))
-        yield judged(made(attempted, "verify", f"{checked}\n\n", draft=text).text, right, tokenizer)
+        yield judged(made(attempted, "verify", f"{checked(attempted.task, text)}\n\n", draft=text).text, right, tokenizer)
 
 
 def judged(asked: str, verdict: bool, tokenizer: Tokenizer) -> Row:

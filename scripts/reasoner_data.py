@@ -21,7 +21,7 @@ from typing import Any
 import sentencepiece
 from documents import Document, document, encode
 from outlines import arithmetic_outlines, countdown_outlines
-from searches import breadth_first, depth_first, line
+from searches import breadth_first, depth_first, expansion, written
 from solutions import arithmetic_solution, countdown_solution, expressions, games, solving_moves
 from threads import WIDTHS, arithmetic_threads, countdown_threads
 
@@ -50,29 +50,29 @@ def search(rng: random.Random) -> Iterator[Document]:
     """Searches, one in four breadth-first; the solution found follows (or a guess, where the search found none)."""
     for game in games(rng):
         depth = rng.random() < 0.75
-        written, moves = by_depth(game.numbers, game.target) if depth else by_breadth(game.numbers, game.target, rng)
+        tried, moves = by_depth(game.numbers, game.target) if depth else by_breadth(game.numbers, game.target, rng)
         if not moves:
             moves = solving_moves(game.numbers, game.target, rng)
         asked = f"{game.question}<search>{'depth' if depth else 'breadth'}"
-        yield document(game.key, "search", asked, f"{written}\n\n{countdown_solution(game.numbers, moves)}")
+        yield document(game.key, "search", asked, f"{tried}\n\n{countdown_solution(game.numbers, moves)}")
 
 
 def by_depth(numbers: tuple[int, ...], target: int) -> tuple[str, list[countdown.Move]]:
     paths = list(depth_first(numbers, target, BRANCHES))
     solved = paths[-1][-1].rest == (target,)
-    return "\n".join(line(path[-1]) for path in paths), list(paths[-1]) if solved else []
+    return written(paths), list(paths[-1]) if solved else []
 
 
 def by_breadth(numbers: tuple[int, ...], target: int, rng: random.Random) -> tuple[str, list[countdown.Move]]:
-    written, came_by = [], {tuple(numbers): list[countdown.Move]()}
+    expanded, came_by = [], {tuple(numbers): list[countdown.Move]()}
     solution: list[countdown.Move] = []
     for state, tried in breadth_first(numbers, target, rng.choice(BEAMS)):
-        written += [f"at {' '.join(map(str, state))}", *map(line, tried)]
+        expanded.append(expansion(state, tried))
         for move in tried:
             came_by.setdefault(move.rest, [*came_by[tuple(state)], move])
         if tried[-1].rest == (target,):
             solution = [*came_by[tuple(state)], tried[-1]]
-    return "\n".join(written), solution
+    return "\n".join(expanded), solution
 
 
 def spawn_countdown(rng: random.Random) -> Iterator[Document]:
@@ -93,10 +93,10 @@ def outline(rng: random.Random) -> Iterator[Document]:
 
 
 SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
-    "solve countdown": (solve_countdown, 55),
-    "solve arithmetic": (solve_arithmetic, 35),
-    "search": (search, 2),
-    "spawn countdown": (spawn_countdown, 3),
+    "solve countdown": (solve_countdown, 38),
+    "solve arithmetic": (solve_arithmetic, 10),
+    "search": (search, 4),
+    "spawn countdown": (spawn_countdown, 8),
     "spawn arithmetic": (spawn_arithmetic, 1),
     "outline": (outline, 2),
 }

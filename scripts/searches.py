@@ -1,15 +1,21 @@
 """Serialised searches of countdown: what a stream-of-search model and the threads of a parallel search write.
 
-A line is one operation tried, with the numbers left after it; the last operation has none left. Depth is told
-by how many numbers are left, so going back needs no words: the next line simply starts from an earlier state.
-Gandhi et al., "Stream of Search" (arXiv 2404.03683), and Pan et al., "Adaptive Parallel Reasoning" (2504.15466)
-serialise searches in this way; the order of branches is theirs too: the `kept` most promising ones by the
-distance of their numbers from divisors of the target.
+A line is one operation tried, with the numbers left after it. Where only two are left, everything they make follows
+behind a colon; the search ends where that is the target:
+
+    12 - 7 = 5, left 5 3 20
+    5 + 3 = 8, left 8 20: 28 12 160
+    5 * 3 = 15, left 15 20: 35
+
+Depth is told by how many numbers are left, so going back needs no words: the next line simply starts from an earlier
+state. Gandhi et al., "Stream of Search" (arXiv 2404.03683), and Pan et al., "Adaptive Parallel Reasoning" (2504.15466)
+serialise searches in this way; the order of branches is theirs too: the `kept` most promising ones by the distance of
+their numbers from divisors of the target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from solutions import distance
 
@@ -26,6 +32,18 @@ def branches(numbers: Sequence[int], target: int, kept: int) -> list[Move]:
 def line(move: Move) -> str:
     """One tried operation as text."""
     return f"{move}, left {' '.join(map(str, move.rest))}" if len(move.rest) > 1 else str(move)
+
+
+def written(paths: Iterable[tuple[Move, ...]]) -> str:
+    """The operations tried, in order, as text; the last operation of each path stands as its result only."""
+    text = ""
+    for path in paths:
+        move = path[-1]
+        if len(move.rest) > 1 or len(path) == 1:
+            text += f"\n{line(move)}{':' * (len(move.rest) == 2)}"
+        else:
+            text += f" {move.result}"
+    return text.removeprefix("\n")
 
 
 def depth_first(numbers: Sequence[int], target: int, kept: int) -> Iterator[tuple[Move, ...]]:
@@ -62,3 +80,11 @@ def breadth_first(numbers: Sequence[int], target: int, beam: int) -> Iterator[tu
             following += [move.rest for move in tried]
         different = {tuple(sorted(rest)): rest for rest in following}
         layer = sorted(different.values(), key=lambda rest: distance(rest, target))[:beam]
+
+
+def expansion(state: Sequence[int], tried: Sequence[Move]) -> str:
+    """A state of a breadth-first search and what was tried in it, as text."""
+    lines = f"at {' '.join(map(str, state))}"
+    if len(state) == 2:
+        return f"{lines}: {' '.join(str(move.result) for move in tried)}"
+    return "\n".join([lines, *map(line, tried)])

@@ -9,8 +9,8 @@ The tags are ThreadWeaver's (arXiv 2512.07843), with one difference that keeps t
     </Outlines>
     <Thread>
     1:                                        <- a thread's prompt ends here
-    5 * 3 = 15, left 15 20
-    20 + 15 = 35
+    5 + 3 = 8, left 8 20: 28 12 160
+    5 * 3 = 15, left 15 20: 35
     <Conclusion>5 * 3 = 15, left 15 20
     20 + 15 = 35</Conclusion>
     </Thread>
@@ -24,12 +24,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from documents import END, Document, turn
-from searches import branches, depth_first, line
+from searches import branches, depth_first, line, written
 from solutions import Expression, Game, arithmetic_solution, countdown_solution, solving_moves
 
 from widthwise.evals import arithmetic, countdown
 
-WIDTHS = (2, 4, 6, 8, 8, 8, 10, 12)
+WIDTHS = (2, 4, 6, 8, 8, 8, 12, 12)
 NONE = "none"
 SMALLEST, LARGEST = 1, 4  # operations of an expression that is worth a thread
 
@@ -52,7 +52,7 @@ def countdown_threads(game: Game, width: int, rng: random.Random) -> Iterator[Do
         if solved:
             found.append((move, *paths[-1]))
         conclusion = "\n".join(map(line, paths[-1])) if solved else NONE
-        threads.append(Thread(line(move), "\n".join(line(path[-1]) for path in paths), conclusion))
+        threads.append(Thread(line(move), written(paths), conclusion))
     moves = list(found[0]) if found else solving_moves(game.numbers, game.target, rng)
     yield from family(game.key, f"{game.question}<spawn>{width}", threads, countdown_solution(game.numbers, moves), rng)
 

@@ -77,7 +77,7 @@ def test_three_and_five_numbers_are_understood(numbers: int) -> None:
 def test_a_search_tries_operations_line_by_line_and_goes_back() -> None:
     lines = [text.partition("\n\n")[0].split("\n") for text in written(asked(GAMES[:8], "<search>depth"))]
     whole = [line for some in lines for line in some]
-    assert sum(bool(re.fullmatch(rf"{MOVE}(, left [\d ]+)?", line)) for line in whole) > 0.95 * len(whole)
+    assert sum(bool(re.fullmatch(rf"{MOVE}, left [\d ]+(:[\d ]+)?", line)) for line in whole) > 0.95 * len(whole)
     depths = [[line.partition(", left ")[2].count(" ") for line in some] for some in lines]
     assert sum(any(later > earlier for earlier, later in pairwise(some)) for some in depths) >= 6
 

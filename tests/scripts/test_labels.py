@@ -71,7 +71,8 @@ def test_a_refinement_keeps_the_right_draft_and_solves_anew_without_one() -> Non
 
 
 def test_a_verification_ends_in_the_verdict() -> None:
-    assert answers(attempts.verify, GOOD) == ["12 - 7 = 5\n5 * 3 = 15\n20 + 15 = 35\n\n+</s>"]
+    assert answers(attempts.verify, GOOD) == ["12 - 7 = 5\n5 * 3 = 15\n20 + 15 = 35\n35 to reach 35\n\n+</s>"]
+    assert answers(attempts.verify, DEAD)[0].endswith("64 - 3 = 61\n61 to reach 35\n\n-</s>")
     assert answers(attempts.verify, LIE) == ["12 - 7 = 5\n5 * 3 = 15\n20 + 15 = 35\n\n-</s>"]
     assert answers(attempts.verify, SLIP, task=SUM)[0].endswith("22 * 3 = 66\n\n-</s>")
 
@@ -87,6 +88,31 @@ def test_beginnings_of_equal_answers_are_one_class_and_the_others_are_not() -> N
     assert answers(attempts.same_answer, GOOD, DEAD) == ["-</s>"]
     assert sorted(answers(attempts.same_answer, GOOD, turned, DEAD)) == ["+</s>", "-</s>"]
     assert answers(attempts.same_answer, GOOD, "no box") == []
+
+
+def test_a_judge_learns_its_verdict_at_every_token_of_the_second_text() -> None:
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
+    for verdict, texts in (("-", (GOOD, DEAD)), ("+", (GOOD, GOOD))):
+        (made,) = attempts.same_answer(attempts.Attempted(GAME, GOOD, texts), random.Random(2))
+        corpus = documents.encode([made], tokenizer)
+        second = made.text.split("<draft>")[2].partition("<judge>")[0]
+        watched = len(tokenizer.encode(second))
+        learned = corpus.targets[corpus.targets != documents.IGNORED].tolist()
+        assert learned == [tokenizer.piece_to_id(verdict)] * (watched + 1) + [tokenizer.eos_id()]
+        end = corpus.tokens.tolist().index(tokenizer.piece_to_id("<judge>"))
+        assert (corpus.targets[end - watched : end] == tokenizer.piece_to_id(verdict)).all()
+
+
+def test_between_its_tags_a_scorer_learns_the_true_result_and_then_the_label() -> None:
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
+    step = "22 * 3 = 68, left 68 - 48"
+    piece = documents.encode_text(step, tokenizer)
+    targets = scoring.between(step, piece, tokenizer.piece_to_id("-"), tokenizer)
+    assert len(targets) == len(piece)
+    said = [target for target in targets if target != documents.IGNORED]
+    assert tokenizer.decode(said) == "66" + "-" * (len(said) - 2)
+    assert tokenizer.decode(piece[len(targets) - len(said) :]).startswith(" = 68")
+    assert set(scoring.between("\\boxed{20}", [1, 2, 3], 5, tokenizer)) == {documents.IGNORED}
 
 
 def test_the_scorer_learns_a_label_at_the_tag_after_every_step_and_nothing_else() -> None:

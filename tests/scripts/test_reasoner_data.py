@@ -115,6 +115,23 @@ def test_a_search_without_success_tries_everything() -> None:
     assert [searches.line(path[-1]) for path in paths] == ["2 + 2 = 4", "2 * 2 = 4", "2 / 2 = 1"]
 
 
+def test_a_written_search_shows_every_result_behind_the_two_numbers_that_make_it() -> None:
+    lines = searches.written(searches.depth_first((5, 3, 20), 35, 99)).split("\n")
+    assert lines[0] == "5 + 3 = 8, left 8 20: 28 12 160"
+    assert lines[-1] == "5 * 3 = 15, left 15 20: 35"
+    for line in lines:
+        left, _, results = line.partition(", left ")[2].partition(": ")
+        numbers = tuple(map(int, left.split()))
+        assert set(map(int, results.split())) <= countdown.reachable(tuple(sorted(numbers)))
+
+
+def test_an_expanded_state_stands_before_what_was_tried_in_it() -> None:
+    tried = searches.branches((8, 20), 28, 99)
+    assert searches.expansion((8, 20), tried) == "at 8 20: 28 12 160"
+    three = searches.expansion((5, 3, 20), searches.branches((5, 3, 20), 35, 99)).split("\n")
+    assert three[:2] == ["at 5 3 20", "5 + 3 = 8, left 8 20"]
+
+
 def test_the_branches_kept_are_those_nearest_to_divisors_of_the_target() -> None:
     assert solutions.distance((5, 7), 35) == 0
     assert solutions.distance((6, 9), 35) == 1 + 2
@@ -209,5 +226,5 @@ def test_a_corpus_learns_what_is_to_be_learned_and_survives_the_disk(
         assert all(
             target in (documents.IGNORED, following) for target, following in zip(targets, ids[1:], strict=False)
         )
-        spelled = "".join(text for text, learn in document.parts if learn)
+        spelled = "".join(text for text, learn in document.parts if learn is True)
         assert tokenizer.decode(learned(ids, targets)) == spelled.removesuffix("</s>")
