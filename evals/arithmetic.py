@@ -6,7 +6,7 @@ A problem's level is its number of operations. Problems are drawn from the held-
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from widthwise.core.problem import Problem
@@ -105,32 +105,33 @@ def operations(tree: Tree) -> int:
 
 def value(tree: Tree) -> int:
     """The value of an expression (divisions are exact by construction)."""
-    return tree if isinstance(tree, int) else _apply(tree[0], value(tree[1]), value(tree[2]))
+    return tree if isinstance(tree, int) else apply(tree[0], value(tree[1]), value(tree[2]))
 
 
 def steps(tree: Tree) -> list[tuple[Step, Tree]]:
     """The operations in the order of evaluation, innermost and leftmost first, each with what is left after it."""
     found: list[tuple[Step, Tree]] = []
     while not isinstance(tree, int):
-        step, tree = _reduce(tree)
+        step, tree = reduce(tree)
         found.append((step, tree))
     return found
 
 
-def _reduce(tree: tuple[str, Tree, Tree]) -> tuple[Step, Tree]:
-    """Carry out one operation."""
+def reduce(tree: tuple[str, Tree, Tree], result_of: Callable[[str, int, int], int] | None = None) -> tuple[Step, Tree]:
+    """Carry out one operation; ``result_of`` its sign and numbers takes the place of the right result."""
     op, left, right = tree
     if not isinstance(left, int):
-        step, left = _reduce(left)
+        step, left = reduce(left, result_of)
         return step, (op, left, right)
     if not isinstance(right, int):
-        step, right = _reduce(right)
+        step, right = reduce(right, result_of)
         return step, (op, left, right)
-    result = _apply(op, left, right)
+    result = (result_of or apply)(op, left, right)
     return Step(left, op, right, result), result
 
 
-def _apply(op: str, a: int, b: int) -> int:
+def apply(op: str, a: int, b: int) -> int:
+    """What one operation gives."""
     if op == "+":
         return a + b
     if op == "-":

@@ -112,10 +112,23 @@ def read(path: Path) -> list[Attempted]:
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = (refine, refine, notes, refine_notes, verify, verify, verify, same_answer, same_answer, same_answer, same_answer)
+    makers = (
+        refine,
+        refine,
+        notes,
+        refine_notes,
+        verify,
+        verify,
+        verify,
+        same_answer,
+        same_answer,
+        same_answer,
+        same_answer,
+    )
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
-            yield from rng.choice(makers)(attempted, rng)
+            (maker,) = rng.choices([*makers], [*makers.values()])
+            yield from maker(attempted, rng)
 
 
 def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:

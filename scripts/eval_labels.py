@@ -56,7 +56,9 @@ def verify(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespa
     """Attempts with the verification that is right, up to the verdict."""
     for text in attempted.texts:
         right = all(step_labels(attempted.task, steps_of(text)))
-        yield judged(made(attempted, "verify", f"{checked(attempted.task, text)}\n\n", draft=text).text, right, tokenizer)
+        yield judged(
+            made(attempted, "verify", f"{checked(attempted.task, text)}\n\n", draft=text).text, right, tokenizer
+        )
 
 
 def judged(asked: str, verdict: bool, tokenizer: Tokenizer) -> Row:

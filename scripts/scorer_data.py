@@ -1,5 +1,7 @@
 """Training data of the scorer, a process reward model: solutions with a label after each step.
 
+Most are attempts of the reasoner (`attempts.py`); others are drawn from exact solvers, right and wrong.
+
 `python scripts/scorer_data.py models/reasoner/tokenizer.model attempts.jsonl scorer.npz`
 
 The layout is Math-Shepherd's (arXiv 2312.08935): after each step stands a tag, `<step>`, and the model's next-token
@@ -10,13 +12,20 @@ the target still be reached? One forward pass scores all steps of a solution, an
 from __future__ import annotations
 
 import argparse
+import random
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
+from os.path import commonprefix
 from pathlib import Path
 
 import sentencepiece
-from attempts import Attempted, read
+from attempts import NUMBERS, Attempted, read
 from documents import IGNORED, Corpus, encode_text, turn
-from labels import step_labels, steps_of, true_result
+from labels import Task, step_labels, steps_of, true_result
+from solutions import countdown_solution, distance, expressions, games, solving_moves
+
+from widthwise.evals import arithmetic, countdown
 
 TAG = "<step>"
 LABELS = ("+", "-")
@@ -33,7 +42,7 @@ def rows(attempted: Attempted, tokenizer: Tokenizer, *, throughout: bool = False
     """
     prompt = encode_text(turn(attempted.task.question), tokenizer)
     tag = tokenizer.piece_to_id(TAG)
-    for text in dict.fromkeys((*attempted.texts, attempted.solution)):
+    for text in dict.fromkeys(filter(None, (*attempted.texts, attempted.solution))):
         steps = steps_of(text)
         ids, targets = list(prompt), [IGNORED] * len(prompt)
         for step, good in zip(steps, step_labels(attempted.task, steps), strict=True):
@@ -44,27 +53,78 @@ def rows(attempted: Attempted, tokenizer: Tokenizer, *, throughout: bool = False
         yield ids, targets
 
 
-def between(step: str, piece: Sequence[int], label: int, tokenizer: Tokenizer) -> list[int]:
+def between(step: str, piece: list[int], label: int, tokenizer: Tokenizer) -> list[int]:
     """Targets of a step's tokens: the true result digit by digit, as far as the stated one agrees, then the label."""
     found, (equals,) = true_result(step), encode_text(EQUALS, tokenizer)
     if found is None or equals not in piece:
         return [IGNORED] * len(piece)
     said = piece.index(equals)
     true = encode_text(found[0], tokenizer)[said + 1 :]
-    stated = [token for token, _ in zip(piece[said + 1 :], true, strict=False)]
-    agreed = next((n for n, (one, other) in enumerate(zip(stated, true, strict=False)) if one != other), len(stated) - 1)
+    agreed = len(commonprefix([piece[said + 1 :], true]))
     learned = true[: agreed + 1]
     return [*([IGNORED] * said), *learned, *([label] * (len(piece) - said - len(learned)))]
+
+
+# --- Solutions that no model wrote -------------------------------------------------------------------------------
+
+
+def walks(rng: random.Random) -> Iterator[Attempted]:
+    """Endless countdown games, solved by moves of every quality: far more of them than a model can attempt."""
+    boards = {n: games(rng, n) for n in set(NUMBERS)}
+    while True:
+        game = next(boards[rng.choice(NUMBERS)])
+        sharpness = rng.choice((0, 1, 2))
+        moves: list[countdown.Move] = []
+        numbers: Sequence[int] = game.numbers
+        while len(numbers) > 1:
+            options = list(countdown.moves(numbers))
+            weights = [(1 + distance(move.rest, game.target)) ** -sharpness for move in options]
+            moves += rng.choices(options, weights)
+            numbers = moves[-1].rest
+        task = Task(game.key, game.question, game.target, game.numbers)
+        right = countdown_solution(game.numbers, solving_moves(game.numbers, game.target, rng))
+        yield Attempted(task, right, (countdown_solution(game.numbers, moves),))
+
+
+def slips(rng: random.Random) -> Iterator[Attempted]:
+    """Endless arithmetic solutions that end at the first wrong result, if one is wrong."""
+    for problem in expressions(rng, range(2, 11)):
+        steps: list[str] = []
+        tree = problem.tree
+        while not isinstance(tree, int):
+            step, tree = arithmetic.reduce(tree, partial(worked_out, rng))
+            steps.append(f"{step}, left {arithmetic.expression(tree)}" if not isinstance(tree, int) else str(step))
+            if step.result != arithmetic.apply(step.op, step.left, step.right):
+                break
+        else:
+            steps.append(f"\\boxed{{{tree}}}")
+        task = Task(problem.key, problem.question, arithmetic.value(problem.tree))
+        yield Attempted(task, "", ("\n\n".join(steps),))
+
+
+def worked_out(rng: random.Random, op: str, a: int, b: int) -> int:
+    """The result of an operation, wrong as often as a small model gets it wrong: near the truth, or a digit off."""
+    true = arithmetic.apply(op, a, b)
+    if rng.random() >= (0.35 if op == "*" and min(a, b) > 9 else 0.03):
+        return true
+    off = rng.choice((1, 2, 3, 4, 6, 8, 10, 20, 30, 50, 100, a, b)) * rng.choice((1, -1))
+    return true + off if 0 < true + off <= arithmetic.LARGEST else true + 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tokenizer", type=Path)
-    parser.add_argument("attempts", type=Path)
+    parser.add_argument("attempts", type=Path, help="what attempts.py drew")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--walks", type=int, default=60000, help="countdown games solved by chance")
+    parser.add_argument("--slips", type=int, default=60000, help="arithmetic problems solved with slips")
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(options.tokenizer))
-    corpus = Corpus.of(row for attempted in read(options.attempts) for row in rows(attempted, tokenizer, throughout=True))
+    rng = random.Random(options.seed)
+    sources = (read(options.attempts), islice(walks(rng), options.walks), islice(slips(rng), options.slips))
+    learned = (row for attempted in chain(*sources) for row in rows(attempted, tokenizer, throughout=True))
+    corpus = Corpus.of(learned)
     corpus.save(options.out)
     print(f"{len(corpus)} solutions, {len(corpus.tokens)} tokens, {(corpus.targets != IGNORED).sum()} labels")
 

@@ -3,11 +3,14 @@
 import importlib
 import random
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sentencepiece
+
+from widthwise.evals.holdout import held_out
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -125,3 +128,19 @@ def test_the_scorer_learns_a_label_at_the_tag_after_every_step_and_nothing_else(
     assert tokenizer.decode([i for i in ids if i != tag]) == f"<user>{GAME.question}<assistant>{LIE}".replace(
         "\n\n", ""
     )
+
+
+def test_games_solved_by_chance_are_labelled_on_both_sides() -> None:
+    some = list(islice(scoring.walks(random.Random(4)), 200))
+    firsts = [labels.step_labels(a.task, labels.steps_of(a.texts[0]))[0] for a in some]
+    assert 20 < sum(firsts) < 180
+    assert all(all(labels.step_labels(a.task, labels.steps_of(a.solution))) for a in some)
+    assert not any(held_out(a.task.key) for a in some)
+
+
+def test_slips_end_at_the_first_wrong_result_and_are_right_until_then() -> None:
+    some = list(islice(scoring.slips(random.Random(4)), 200))
+    found = [labels.step_labels(a.task, labels.steps_of(a.texts[0])) for a in some]
+    assert all(all(each[:-1]) for each in found)
+    assert 40 < sum(each[-1] for each in found) < 160
+    assert not any(held_out(a.task.key) for a in some)
