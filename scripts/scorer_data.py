@@ -15,8 +15,8 @@ import argparse
 import random
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
-from os.path import commonprefix
+from itertools import chain, islice, takewhile
+from operator import eq
 from pathlib import Path
 
 import sentencepiece
@@ -53,14 +53,14 @@ def rows(attempted: Attempted, tokenizer: Tokenizer, *, throughout: bool = False
         yield ids, targets
 
 
-def between(step: str, piece: list[int], label: int, tokenizer: Tokenizer) -> list[int]:
+def between(step: str, piece: Sequence[int], label: int, tokenizer: Tokenizer) -> list[int]:
     """Targets of a step's tokens: the true result digit by digit, as far as the stated one agrees, then the label."""
     found, (equals,) = true_result(step), encode_text(EQUALS, tokenizer)
     if found is None or equals not in piece:
         return [IGNORED] * len(piece)
     said = piece.index(equals)
     true = encode_text(found[0], tokenizer)[said + 1 :]
-    agreed = len(commonprefix([piece[said + 1 :], true]))
+    agreed = sum(takewhile(bool, map(eq, piece[said + 1 :], true)))
     learned = true[: agreed + 1]
     return [*([IGNORED] * said), *learned, *([label] * (len(piece) - said - len(learned)))]
 
