@@ -66,6 +66,9 @@ class Chain(Selector):
     def __str__(self) -> str:
         return " | ".join(map(str, self.links))
 
+    def brief(self) -> str:
+        return " | ".join(link.brief() for link in self.links)
+
 
 def _links(selector: Selector) -> tuple[Selector, ...]:
     return selector.links if isinstance(selector, Chain) else (selector,)

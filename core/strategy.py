@@ -105,6 +105,11 @@ class Strategy(Part):
         parts = [self.sampler, *self.pruners, self.budget, self.aggregator]
         return " | ".join(spelled(part) for part in parts if part is not None)
 
+    def brief(self) -> str:
+        """The strategy without the arguments that are the defaults."""
+        parts = [self.sampler, *self.pruners, self.budget, self.aggregator]
+        return " | ".join(p.brief() if isinstance(p, Part) else spelled(p) for p in parts if p is not None)
+
 
 async def delegate(session: Session, worker: Any, roots: Sequence[Trace]) -> list[Trace | None]:
     """One trace for each of ``roots`` (one root may stand there several times), in their order.

@@ -1,4 +1,4 @@
-"""The command line: ``widthwise eval | sweep | curve | report | traces | import | export | grade | ...``."""
+"""The command line: ``widthwise eval | sweep | curve | compare | report | traces | import | export | grade | ...``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from widthwise.commands_compare import compare_runs
 from widthwise.commands_eval import evaluate_suite
 from widthwise.commands_lists import list_models, list_strategies, list_suites
 from widthwise.commands_measure import draw_curve, write_report
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("eval")(evaluate_suite)
 app.command("sweep")(run_sweep)
 app.command("curve")(draw_curve)
+app.command("compare")(compare_runs)
 app.command("report")(write_report)
 app.command("traces")(show_traces)
 app.command("import")(import_file)

@@ -1,0 +1,82 @@
+"""Finished runs side by side."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.evals.made_runs import made_run
+from widthwise.cli import app
+from widthwise.core.composition import parse_strategy
+from widthwise.core.errors import UsageError
+from widthwise.evals.standings import standings
+from widthwise.parts import PARTS
+
+RIGHT, WRONG = ["1", "1", "1", "2"], ["2", "2", "2", "1"]
+
+
+def test_runs_stand_beside_the_first_one_paired_by_problem(tmp_path: Path) -> None:
+    base = made_run(tmp_path / "a.db", [RIGHT] * 4 + [WRONG] * 6)
+    better = made_run(tmp_path / "b.db", [RIGHT] * 9 + [WRONG])
+    first, second = standings([base, better])
+    assert (first.accuracy, second.accuracy) == (0.4, 0.9)
+    assert first.difference is None
+    assert second.difference is not None
+    assert second.difference.mean == pytest.approx(0.5)
+    assert 0.1 < second.difference.low < 0.5 < second.difference.high < 0.9
+    assert second.p == pytest.approx(2 * 0.5**5)  # five problems apart, all in one direction
+    assert second.interval[0] < 0.9 < second.interval[1]
+    assert second.costs["sampled"] == first.costs["sampled"] > 0
+
+
+def test_only_problems_that_every_run_finished_count(tmp_path: Path) -> None:
+    whole = made_run(tmp_path / "a.db", [RIGHT, WRONG, WRONG, WRONG])
+    part = made_run(tmp_path / "b.db", [RIGHT, WRONG], open_problems=2)
+    assert [(each.problems, each.accuracy) for each in standings([whole, part])] == [(2, 0.5), (2, 0.5)]
+
+
+def test_p_values_are_adjusted_for_the_number_of_runs(tmp_path: Path) -> None:
+    base = made_run(tmp_path / "a.db", [WRONG] * 8)
+    others = [made_run(tmp_path / f"{i}.db", [RIGHT] * 6 + [WRONG] * 2) for i in range(3)]
+    alone = standings([base, others[0]])[1].p
+    assert alone is not None
+    assert standings([base, *others])[1].p == pytest.approx(3 * alone)
+
+
+def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    base = made_run(tmp_path / "a.db", [RIGHT])
+    other = made_run(tmp_path / "b.db", [RIGHT], problem="q")
+    recorded = made_run(tmp_path / "c.db", [RIGHT], strategy=None)
+    with pytest.raises(UsageError, match="nothing to compare"):
+        standings([])
+    with pytest.raises(UsageError, match="no finished problem in common"):
+        standings([base, made_run(tmp_path / "d.db", [], open_problems=1)])
+    with pytest.raises(UsageError, match="no strategy has answered"):
+        standings([base, recorded])
+    assert standings([base, other])[0].problems == 1  # what counts is the problem's text, not its name
+
+
+def test_the_command_shows_strategies_without_their_defaults(tmp_path: Path) -> None:
+    made_run(tmp_path / "a.db", [RIGHT, WRONG])
+    made_run(tmp_path / "b.db", [RIGHT, RIGHT], strategy="best_of_n(n=4, temperature=0.5) | majority_vote(tie='first')")
+    called = CliRunner().invoke(app, ["compare", str(tmp_path / "a.db"), str(tmp_path / "b.db")])
+    assert called.exit_code == 0
+    assert "best_of_n(n=4, temperature=0.5) | majority_vote()" in called.stdout
+    assert "+50.0" in called.stdout
+    printed = CliRunner().invoke(app, ["compare", str(tmp_path / "a.db"), str(tmp_path / "b.db"), "--json"])
+    assert [run["accuracy"] for run in json.loads(printed.stdout)["runs"]] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("spelled", "brief"),
+    [
+        ("best_of_n(n=16, temperature=None)", "best_of_n()"),
+        ("best_of_n(n=4) | esc(window=5) | majority_vote(tie='first')", "best_of_n(n=4) | esc() | majority_vote()"),
+        ("tree_search(n=8, select=distinct_steps() | top_k(children=4))", None),
+    ],
+)
+def test_a_brief_strategy_reads_back_as_itself(spelled: str, brief: str | None) -> None:
+    strategy = parse_strategy(spelled, PARTS)
+    assert parse_strategy(strategy.brief(), PARTS) == strategy
+    assert brief is None or strategy.brief() == brief

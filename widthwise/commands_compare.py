@@ -1,0 +1,74 @@
+"""The command ``compare``: finished runs side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widthwise.display import rows_table
+
+if TYPE_CHECKING:
+    from widthwise.evals.standings import Standing
+
+
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(help="Run files; the first is what the others are compared with.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """What runs answered right and what they spent, and how far each is from the first.
+
+    Only problems that all of them have finished count. Token counts are means over problems; differences are paired
+    by problem, with bootstrapped 95 % intervals and McNemar's p adjusted by Holm. `curve` and `report` look at what
+    single samples do at other budgets; this looks at the strategies' own answers.
+    """
+    from widthwise.evals.standings import standings
+
+    found = standings(runs)
+    if as_json:
+        typer.echo(json.dumps({"runs": [asdict(each) for each in found]}, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{found[0].suite}: {found[0].problems} problems that every run has finished; tokens are means over them"
+    )
+    columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
+    rows_table([*columns, *_COSTS.values()], [[*_said(each), *_spent(each)] for each in found])
+
+
+_COSTS = {
+    "sampled": "sampled",
+    "judging": "judging",
+    "scoring": "scoring",
+    "sequential": "sequential",
+    "kv_mean": "held",
+    "seconds": "s",
+}
+
+
+def _said(standing: Standing) -> list[str]:
+    difference, low, high = standing.difference, *standing.interval
+    said = [Path(standing.run).stem, _brief(standing.strategy), f"{100 * standing.accuracy:.1f}"]
+    said.append(f"{100 * low:.1f} to {100 * high:.1f}")
+    if difference is None or standing.p is None:
+        return [*said, "", "", ""]
+    span = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+    return [*said, f"{100 * difference.mean:+.1f}", span, f"{standing.p:.3f}"]
+
+
+def _spent(standing: Standing) -> list[str]:
+    return [f"{standing.costs[name]:,.{2 if name == 'seconds' else 0}f}" for name in _COSTS]
+
+
+def _brief(strategy: str) -> str:
+    """A strategy without its defaults; one of the user's own, which cannot be read here, as it stands."""
+    from widthwise.core.composition import parse_strategy
+    from widthwise.core.errors import WidthwiseError
+    from widthwise.parts import PARTS
+
+    try:
+        return parse_strategy(strategy, PARTS).brief()
+    except WidthwiseError:
+        return strategy
