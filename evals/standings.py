@@ -76,6 +76,13 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
 def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome]) -> Standing:
     right = sum(outcome.correct is True for outcome in outcomes)
     costs = {name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in COSTS}
-    n = len(outcomes)
-    names = (said[name] for name in ("run", "suite", "model", "strategy"))
-    return Standing(*names, n, right / n, wilson(right, n), costs)
+    return Standing(
+        run=said["run"],
+        suite=said["suite"],
+        model=said["model"],
+        strategy=said["strategy"],
+        problems=len(outcomes),
+        accuracy=right / len(outcomes),
+        interval=wilson(right, len(outcomes)),
+        costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in COSTS},
+    )

@@ -31,7 +31,7 @@ from widthwise.core.session import Session
 from widthwise.core.strategy import Result, Strategy
 from widthwise.core.trace import Segment, Trace
 from widthwise.core.tree import Node, Tree
-from widthwise.measuring import curve
+from widthwise.measuring import compare, curve
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
 from widthwise.pruning.anytime import Anytime
@@ -136,6 +136,7 @@ __all__ = [
     "Verdict",
     "WeightedVote",
     "WidthwiseError",
+    "compare",
     "curve",
     "elect",
     "solve",

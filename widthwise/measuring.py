@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from widthwise.evals.curves import Curve
     from widthwise.evals.pools import Grouping
+    from widthwise.evals.standings import Standing
 
 
 def curve(
@@ -24,3 +25,10 @@ def curve(
     from widthwise.evals import curves
 
     return curves.curve(run, methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed)
+
+
+def compare(*runs: str | Path) -> list[Standing]:
+    """Finished runs side by side, each against the first one; see ``widthwise.evals.standings.standings``."""
+    from widthwise.evals.standings import standings
+
+    return standings(runs)

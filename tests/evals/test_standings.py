@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import widthwise as ww
 from tests.evals.made_runs import made_run
 from widthwise.cli import app
 from widthwise.core.composition import parse_strategy
@@ -19,7 +20,7 @@ RIGHT, WRONG = ["1", "1", "1", "2"], ["2", "2", "2", "1"]
 def test_runs_stand_beside_the_first_one_paired_by_problem(tmp_path: Path) -> None:
     base = made_run(tmp_path / "a.db", [RIGHT] * 4 + [WRONG] * 6)
     better = made_run(tmp_path / "b.db", [RIGHT] * 9 + [WRONG])
-    first, second = standings([base, better])
+    first, second = ww.compare(base, better)
     assert (first.accuracy, second.accuracy) == (0.4, 0.9)
     assert first.difference is None
     assert second.difference is not None
