@@ -75,7 +75,6 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
 
 def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome]) -> Standing:
     right = sum(outcome.correct is True for outcome in outcomes)
-    costs = {name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in COSTS}
     return Standing(
         run=said["run"],
         suite=said["suite"],
