@@ -23,6 +23,7 @@ documents = importlib.import_module("documents")
 searches = importlib.import_module("searches")
 solutions = importlib.import_module("solutions")
 threads = importlib.import_module("threads")
+grammar = importlib.import_module("eval_threads")
 outlines = importlib.import_module("outlines")
 
 GAME = solutions.Game((12, 7, 3, 20), 35, "countdown 3 7 12 20 -> 35", countdown.question((12, 7, 3, 20), 35))
@@ -173,6 +174,16 @@ def test_a_parent_goes_on_from_the_first_thread_that_found_something() -> None:
     outline = re.findall(r"<Outline>(\d+): (.+)</Outline>", parent.text)
     assert found
     assert parent.text.partition("</Parallel>\n")[2].startswith(dict(outline)[found[0]])
+
+
+def test_every_learned_part_of_a_thread_trace_follows_the_grammar_that_is_measured() -> None:
+    for document in texts("spawn countdown", 60):
+        learned = [text for text, learn in document.parts if learn is True]
+        kinds = ("block", "joined") if len(learned) == 2 else ("thread",)
+        for kind, text in zip(kinds, learned, strict=True):
+            assert re.fullmatch(grammar.KINDS[kind], text), text
+            assert not re.fullmatch(grammar.KINDS[kind], text[:-3])
+            assert not re.fullmatch(grammar.KINDS[kind], text.replace(" = ", " is "))
 
 
 def test_independent_parts_of_an_expression_are_disjoint_and_the_rest_has_its_value() -> None:
