@@ -12,9 +12,10 @@ import argparse
 import asyncio
 import json
 import random
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ SHARES = (0.25, 0.5, 0.5, 0.75)
 TEST_SEED = 777
 WAVE = 32  # problems at once
 MOST_DRAFTS = 4
+NO_DIGITS = "".join(set(string.printable) - set(string.digits))
 LONGEST_PROMPT = 1200  # characters of all drafts
 
 
@@ -112,19 +114,7 @@ def read(path: Path) -> list[Attempted]:
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = (
-        refine,
-        refine,
-        notes,
-        refine_notes,
-        verify,
-        verify,
-        verify,
-        same_answer,
-        same_answer,
-        same_answer,
-        same_answer,
-    )
+    makers = {refine: 2, notes: 1, refine_notes: 1, verify: 3, same_answer: 10}
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             (maker,) = rng.choices([*makers], [*makers.values()])
@@ -183,7 +173,7 @@ def same_answer(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
             share = rng.choice(SHARES)
             verdict = "+" if same else "-"
             asked = made(attempted, "same_answer", verdict, first=cut(first, share), second=cut(second, share))
-            yield watched(asked, cut(second, share), verdict)
+            yield watched(asked, cut(first, share), cut(second, share), verdict)
 
 
 def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Document:
@@ -194,11 +184,18 @@ def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Doc
     return document(attempted.task.key, question, asked, answer)
 
 
-def watched(asked: Document, text: str, verdict: str) -> Document:
-    """The document with its verdict learned at every token of a text in the question too."""
+def watched(asked: Document, first: str, second: str, verdict: str) -> Document:
+    """The document with its verdict learned within the second text too: all over it, or from where it departs.
+
+    At the end alone the verdict is one bit of a long document, and comparing texts was not learned from that.
+    """
     (question, _), answer = asked.parts
-    before, _, after = question.rpartition(text)
-    return replace(asked, parts=((before, False), (text, verdict), (after, False), answer))
+    before, _, after = question.rpartition(second)
+    same = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(second, first, strict=False)))
+    # Behind a digit a token ends, so the text is cut as the tokenizer would.
+    common = len(same.rstrip(NO_DIGITS)) if verdict == "-" else 0
+    watching = ((before + second[:common], False), (second[common:], verdict), (after, False))
+    return replace(asked, parts=(*watching, answer))
 
 
 def chosen(attempted: Attempted, rng: random.Random) -> list[str]:

@@ -88,10 +88,10 @@ def _row(each: Document, tokenizer: sentencepiece.SentencePieceProcessor) -> tup
     targets: list[int] = []
     for text, learn in each.parts:
         piece = encode_text(text, tokenizer)
-        if learn is True and targets:
-            targets[-1] = piece[0]
-        inner = piece[1:] if learn is True else [tokenizer.piece_to_id(learn) if learn else IGNORED] * (len(piece) - 1)
-        targets += [*inner, tokenizer.piece_to_id(learn) if isinstance(learn, str) else IGNORED]
+        if learn is True:
+            targets[-1:] = [*(piece if targets else piece[1:]), IGNORED]
+        else:
+            targets += [tokenizer.piece_to_id(learn) if learn else IGNORED] * len(piece)
         ids += piece
     return ids, targets
 

@@ -93,10 +93,10 @@ def outline(rng: random.Random) -> Iterator[Document]:
 
 
 SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
-    "solve countdown": (solve_countdown, 38),
-    "solve arithmetic": (solve_arithmetic, 10),
+    "solve countdown": (solve_countdown, 30),
+    "solve arithmetic": (solve_arithmetic, 6),
     "search": (search, 4),
-    "spawn countdown": (spawn_countdown, 8),
+    "spawn countdown": (spawn_countdown, 12),
     "spawn arithmetic": (spawn_arithmetic, 1),
     "outline": (outline, 2),
 }

@@ -9,9 +9,11 @@ The tags are ThreadWeaver's (arXiv 2512.07843), with one difference that keeps t
     </Outlines>
     <Thread>
     1:                                        <- a thread's prompt ends here
+    12 - 7 = 5, left 5 3 20                   <- it says again what its outline is, then searches
     5 + 3 = 8, left 8 20: 28 12 160
     5 * 3 = 15, left 15 20: 35
-    <Conclusion>5 * 3 = 15, left 15 20
+    <Conclusion>12 - 7 = 5, left 5 3 20
+    5 * 3 = 15, left 15 20
     20 + 15 = 35</Conclusion>
     </Thread>
     </Parallel>                               <- the parent goes on here, with the solution
@@ -43,7 +45,7 @@ class Thread(NamedTuple):
 
 
 def countdown_threads(game: Game, width: int, rng: random.Random) -> Iterator[Document]:
-    """A parent that tries the most promising first moves at once, and two of its threads."""
+    """A parent that tries the most promising first moves at once, and three of its threads."""
     found: list[tuple[countdown.Move, ...]] = []
     threads = []
     for move in branches(game.numbers, game.target, width):
@@ -51,14 +53,14 @@ def countdown_threads(game: Game, width: int, rng: random.Random) -> Iterator[Do
         solved = paths[-1][-1].rest == (game.target,)
         if solved:
             found.append((move, *paths[-1]))
-        conclusion = "\n".join(map(line, paths[-1])) if solved else NONE
-        threads.append(Thread(line(move), written(paths), conclusion))
+        conclusion = "\n".join(map(line, (move, *paths[-1]))) if solved else NONE
+        threads.append(Thread(line(move), f"{line(move)}\n{written(paths)}", conclusion))
     moves = list(found[0]) if found else solving_moves(game.numbers, game.target, rng)
     yield from family(game.key, f"{game.question}<spawn>{width}", threads, countdown_solution(game.numbers, moves), rng)
 
 
 def arithmetic_threads(problem: Expression, width: int, rng: random.Random) -> Iterator[Document]:
-    """A parent that has independent parts of an expression worked out at once, and two of its threads."""
+    """A parent that has independent parts of an expression worked out at once, and three of its threads."""
     parts = independent(problem.tree)[:width]
     if len(parts) < 2:
         return
@@ -91,7 +93,7 @@ def work(tree: arithmetic.Tree) -> str:
 
 
 def family(key: str, asked: str, threads: Sequence[Thread], solution: str, rng: random.Random) -> Iterator[Document]:
-    """The parent's document, and those of two threads, one that found something if any did."""
+    """The parent's document, and those of three threads, one that found something if any did."""
     outlines = "".join(f"<Outline>{n}: {thread.outline}</Outline>\n" for n, thread in enumerate(threads, 1))
     block = f"<Parallel>\n<Outlines>\n{outlines}</Outlines>"
     joined = "\n" + "".join(f"{header(n)}{end(thread)}" for n, thread in enumerate(threads, 1)) + "\n"
@@ -112,8 +114,8 @@ def end(thread: Thread) -> str:
 
 
 def chosen(threads: Sequence[Thread], rng: random.Random) -> list[int]:
-    """The numbers of two threads to learn from."""
+    """The numbers of three threads to learn from."""
     fruitful = [n for n, thread in enumerate(threads) if thread.conclusion != NONE]
     first = rng.choice(fruitful or range(len(threads)))
     others = [n for n in range(len(threads)) if n != first]
-    return [first, *rng.sample(others, min(1, len(others)))]
+    return [first, *rng.sample(others, min(2, len(others)))]

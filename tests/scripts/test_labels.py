@@ -1,6 +1,8 @@
 """Exact labels of steps, and the documents made from a model's attempts."""
 
+import dataclasses
 import importlib
+import json
 import random
 import sys
 from itertools import islice
@@ -93,17 +95,23 @@ def test_beginnings_of_equal_answers_are_one_class_and_the_others_are_not() -> N
     assert answers(attempts.same_answer, GOOD, "no box") == []
 
 
-def test_a_judge_learns_its_verdict_at_every_token_of_the_second_text() -> None:
+def test_a_judge_learns_its_verdict_within_the_second_text_from_where_that_departs() -> None:
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
-    for verdict, texts in (("-", (GOOD, DEAD)), ("+", (GOOD, GOOD))):
-        (made,) = attempts.same_answer(attempts.Attempted(GAME, GOOD, texts), random.Random(2))
+    for verdict, second, watched in (
+        ("-", LIE, "6\n\n\\boxed{20 + ((12 - 7) * 3)}"),
+        ("+", GOOD, GOOD),
+        ("-", GOOD, ")}"),
+    ):
+        asked = attempts.made(attempts.Attempted(GAME, GOOD, ()), "same_answer", verdict, first=GOOD, second=second)
+        made = attempts.watched(asked, GOOD, second, verdict)
+        assert made.text == asked.text
         corpus = documents.encode([made], tokenizer)
-        second = made.text.split("<draft>")[2].partition("<judge>")[0]
-        watched = len(tokenizer.encode(second))
+        assert corpus.tokens.tolist() == documents.encode([asked], tokenizer).tokens.tolist()
         learned = corpus.targets[corpus.targets != documents.IGNORED].tolist()
-        assert learned == [tokenizer.piece_to_id(verdict)] * (watched + 1) + [tokenizer.eos_id()]
+        said = tokenizer.piece_to_id(verdict)
+        assert learned == [said] * (len(tokenizer.encode(watched)) + 1) + [tokenizer.eos_id()]
         end = corpus.tokens.tolist().index(tokenizer.piece_to_id("<judge>"))
-        assert (corpus.targets[end - watched : end] == tokenizer.piece_to_id(verdict)).all()
+        assert (corpus.targets[end - len(learned) + 2 : end] == said).all()
 
 
 def test_between_its_tags_a_scorer_learns_the_true_result_and_then_the_label() -> None:
@@ -144,3 +152,16 @@ def test_slips_end_at_the_first_wrong_result_and_are_right_until_then() -> None:
     assert all(all(each[:-1]) for each in found)
     assert 40 < sum(each[-1] for each in found) < 160
     assert not any(held_out(a.task.key) for a in some)
+
+
+def test_attempts_are_made_into_documents_of_every_kind(tmp_path: Path) -> None:
+    turned = GOOD.replace("20 + ((12 - 7) * 3)", "((12 - 7) * 3) + 20")
+    lines = [
+        {"task": dataclasses.asdict(GAME), "solution": GOOD, "texts": [GOOD, DEAD, turned]},
+        {"task": dataclasses.asdict(SUM), "solution": SOLVED, "texts": [SLIP, SOLVED, SOLVED]},
+    ]
+    path = tmp_path / "attempts.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    made = list(islice(attempts.learned(path, random.Random(1)), 100))
+    assert {each.skill for each in made} == {"refine", "summarise", "refine_summary", "verify", "same_answer"}
+    assert {each.key for each in made} == {"g", "s"}
