@@ -30,7 +30,8 @@ class PromptFormat:
     ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
     ``thinking_end`` stands between a trace's thinking and what it says to the reader. ``answer_now`` is put
     behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
-    ``grammars`` in which it spawns threads.
+    ``grammars`` in which it spawns threads. A judge of beginnings is shown the last ``recent_steps`` whole steps of
+    each and what follows them; None: all of it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class PromptFormat:
     answer_now: str = "\n\nThe final answer is \\boxed{"
     grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)
     threads: str = ""
+    recent_steps: int | None = None
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
@@ -60,6 +62,12 @@ class PromptFormat:
         """Several texts for one place of a question, each in the form ``each_<name>`` (``{n}`` counts from 1)."""
         form = self._prompt(f"each_{name}")
         return "".join(filled(form, n=str(n), text=text.strip()) for n, text in enumerate(texts, 1))
+
+    def recent(self, text: str) -> str:
+        """What a judge of beginnings is shown of one."""
+        if self.recent_steps is None:
+            return text
+        return self.step_separator.join(text.split(self.step_separator)[-self.recent_steps - 1 :])
 
     def grammar(self, name: str | None = None) -> ThreadGrammar:
         """How the family writes threads, or, by ``name``, how another one does; ``UsageError`` where none is known."""

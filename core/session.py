@@ -137,6 +137,12 @@ class Session(Judging):
         """Whether the model's prompt format has this question."""
         return question in self._setting.format.prompts
 
+    def beginnings(self, first: Trace, second: Trace) -> tuple[str, str]:
+        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
+        length = min(len(first.completion), len(second.completion))
+        recent = self._setting.format.recent
+        return recent(first.completion[:length]), recent(second.completion[:length])
+
     def grammar(self, name: str | None = None) -> ThreadGrammar:
         """How the model writes threads; by ``name``, how another family does. Raises ``UsageError`` for neither."""
         return self._setting.format.grammar(name)

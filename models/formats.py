@@ -99,6 +99,7 @@ REASONER = PromptFormat(
     answer_now="\n\n\\boxed{",
     grammars=GRAMMARS,
     threads="reasoner",
+    recent_steps=1,
 )
 """The bundled micro reasoner: trained on the bare problem text."""
 

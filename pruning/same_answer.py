@@ -14,17 +14,18 @@ from widthwise.core.trace import Trace
 class SameAnswer(Part):
     """Asks the model the question "same_answer" about both texts, and reads the probability of yes off one token.
 
-    DeepPrune's judge (arXiv 2510.08483): trained for it, as the bundled reasoner is, or any prompted chat model.
+    DeepPrune's judge (arXiv 2510.08483): trained for it, as the bundled reasoner is, or any prompted chat model. Both
+    texts are shown as far as the shorter one has come, of which the bundled reasoner sees the last step only.
     Among the ``logprobs`` most likely tokens the words for yes and no are looked for.
     """
 
     logprobs: int = 5
 
     async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:
-        questions = [
-            session.ask("same_answer", after=(other, trace), first=other.completion, second=trace.completion)
-            for other in others
-        ]
+        questions = []
+        for other in others:
+            first, second = session.beginnings(other, trace)
+            questions.append(session.ask("same_answer", after=(other, trace), first=first, second=second))
         replies = await session.sample(questions, judging=True, max_tokens=1, temperature=0.0, logprobs=self.logprobs)
         said = {reply.parent: session.verdict(reply) for reply in replies}
         return [said.get(question) for question in questions]

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 from documents import Document, document, turn
-from labels import Task, beginning, boxed, parts, right_operations, step_labels, steps_of
+from labels import Task, beginnings, boxed, parts, right_operations, step_labels, steps_of
 from rich.progress import track
 from solutions import arithmetic_solution, countdown_solution, expressions, games, solving_moves
 
 from widthwise.core.backend import Backend, Request, SamplingParams
 from widthwise.evals import arithmetic, countdown
-from widthwise.models.formats import REASONER_PROMPTS
+from widthwise.models.formats import REASONER, REASONER_PROMPTS
 from widthwise.opening import open_backend
 
 LEVELS = range(2, 11)
@@ -169,11 +169,13 @@ def same_answer(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
         some = [pair for pair in pairs if (pair[0][1] == pair[1][1]) == same]
         if some:
             (first, _), (second, _) = rng.choice(some)
-            cut = rng.choice((parts, beginning))
             share = rng.choice(SHARES)
+            cut = (
+                (parts(first, share), parts(second, share)) if rng.random() < 0.5 else beginnings(first, second, share)
+            )
+            one, other = map(REASONER.recent, cut)
             verdict = "+" if same else "-"
-            asked = made(attempted, "same_answer", verdict, first=cut(first, share), second=cut(second, share))
-            yield watched(asked, cut(first, share), cut(second, share), verdict)
+            yield watched(made(attempted, "same_answer", verdict, first=one, second=other), one, other, verdict)
 
 
 def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Document:

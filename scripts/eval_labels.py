@@ -23,11 +23,13 @@ import sentencepiece
 import torch
 from attempts import Attempted, canonical, checked, made, read
 from documents import IGNORED, Corpus, encode_text
-from labels import beginning, parts, step_labels, steps_of
+from labels import beginnings, parts, step_labels, steps_of
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from scorer_data import LABELS, rows
 from train_reasoner import Llama, Shape, read_weights
+
+from widthwise.models.formats import REASONER
 
 BATCH = 64
 REPLICATES = 1000
@@ -45,10 +47,11 @@ def steps(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespac
 
 def same_answer(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
     """Pairs of neighbouring attempts that state an answer, cut at `--share` of their steps (or characters)."""
-    cut = beginning if options.characters else parts
     answered = [(text, answer) for text in attempted.texts if (answer := canonical(attempted.task, text))]
     for (first, one), (second, other) in zip(answered[::2], answered[1::2], strict=False):
-        fields = {"first": cut(first, options.share), "second": cut(second, options.share)}
+        share = options.share
+        cut = beginnings(first, second, share) if options.characters else (parts(first, share), parts(second, share))
+        fields = dict(zip(("first", "second"), map(REASONER.recent, cut), strict=True))
         yield judged(made(attempted, "same_answer", "", **fields).text, one == other, tokenizer)
 
 

@@ -104,9 +104,10 @@ def parts(text: str, share: float) -> str:
     return "\n\n".join(steps[: max(1, round(share * len(steps)))]) + "\n\n"
 
 
-def beginning(text: str, share: float) -> str:
-    """The first share of a solution's characters."""
-    return text[: max(1, round(share * len(text)))]
+def beginnings(first: str, second: str, share: float) -> tuple[str, str]:
+    """Two solutions as far as this share of the shorter one's characters."""
+    length = max(1, round(share * min(len(first), len(second))))
+    return first[:length], second[:length]
 
 
 def right_operations(steps: Sequence[str]) -> Iterator[str]:

@@ -55,3 +55,18 @@ def test_a_prompt_of_ones_own_has_no_place_that_nobody_fills():
         UsageError, match=r"'verify' has the place \{count\}, .*\{draft\}, \{instruction\}, \{problem\}"
     ):
         FORMAT.changed({"verify": "{problem} {count}"})
+
+
+@pytest.mark.parametrize(
+    ("steps", "text", "shown"),
+    [
+        (None, "a\n\nb\n\nc", "a\n\nb\n\nc"),
+        (1, "a\n\nb\n\nc\n\n", "c\n\n"),
+        (1, "a\n\nb\n\nc", "b\n\nc"),
+        (2, "a\n\nb\n\nc", "a\n\nb\n\nc"),
+        (1, "begun", "begun"),
+        (1, "", ""),
+    ],
+)
+def test_a_judge_of_beginnings_is_shown_their_last_whole_steps(steps: int | None, text: str, shown: str) -> None:
+    assert PromptFormat("plain", recent_steps=steps).recent(text) == shown

@@ -58,7 +58,7 @@ def test_operations_are_computed_anew_up_to_the_first_error() -> None:
 
 def test_half_of_a_trace_is_half_of_its_steps_or_characters() -> None:
     assert labels.parts(SOLVED, 0.5) == "17 + 5 = 22, left 22 * 3 - 48\n\n22 * 3 = 66, left 66 - 48\n\n"
-    assert labels.beginning("abcdef", 0.5) == "abc"
+    assert labels.beginnings("abcdefgh", "abcd", 0.5) == ("ab", "ab")
 
 
 def answers(maker: Any, *texts: str, task: Any = GAME, solution: str = GOOD) -> list[str]:
