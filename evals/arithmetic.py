@@ -16,8 +16,10 @@ LARGEST = 999
 LEVELS = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 DRAWS = 200  # attempts per problem before giving up; one in sixteen succeeds
 LEAF_SIZES = (9, 20, 50, 99, 300)
-PRODUCTS = 0.9
-"""Share of the innermost operations that multiply two-digit numbers: what the bundled model gets wrong often."""
+HARD = 0.9
+"""Share of the innermost operations that are hard: two numbers of two digits multiplied, or such a product divided."""
+QUOTIENTS = 0.5
+"""Share of the hard operations that divide, which small models get wrong far more often."""
 
 Tree: TypeAlias = "int | tuple[str, Tree, Tree]"
 _STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2}
@@ -70,9 +72,10 @@ def random_tree(rng: random.Random, operations: int) -> Tree:
     """Draw an expression with this number of operations."""
     if operations == 0:
         return rng.randint(1, rng.choice(LEAF_SIZES))
-    if operations == 1 and rng.random() < PRODUCTS:
+    if operations == 1 and rng.random() < HARD:
         factor = rng.randint(11, LARGEST // 11)
-        return ("*", factor, rng.randint(11, LARGEST // factor))
+        other = rng.randint(11, LARGEST // factor)
+        return ("/", factor * other, other) if rng.random() < QUOTIENTS else ("*", factor, other)
     before = rng.randrange(operations)
     left = random_tree(rng, before)
     right = random_tree(rng, operations - 1 - before)

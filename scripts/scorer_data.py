@@ -105,7 +105,7 @@ def slips(rng: random.Random) -> Iterator[Attempted]:
 def worked_out(rng: random.Random, op: str, a: int, b: int) -> int:
     """The result of an operation, wrong as often as a small model gets it wrong: near the truth, or a digit off."""
     true = arithmetic.apply(op, a, b)
-    if rng.random() >= (0.35 if op == "*" and min(a, b) > 9 else 0.03):
+    if rng.random() >= (0.35 if op in "*/" and min(a, b) > 9 else 0.03):
         return true
     off = rng.choice((1, 2, 3, 4, 6, 8, 10, 20, 30, 50, 100, a, b)) * rng.choice((1, -1))
     return true + off if 0 < true + off <= arithmetic.LARGEST else true + 10
