@@ -23,7 +23,7 @@ import sentencepiece
 from attempts import NUMBERS, Attempted, read
 from documents import IGNORED, Corpus, encode_text, turn
 from labels import Task, step_labels, steps_of, true_result
-from solutions import countdown_solution, distance, expressions, games, solving_moves
+from solutions import arithmetic_solution, countdown_solution, distance, expressions, games, solving_moves
 
 from widthwise.evals import arithmetic, countdown
 
@@ -87,28 +87,25 @@ def walks(rng: random.Random) -> Iterator[Attempted]:
 
 
 def slips(rng: random.Random) -> Iterator[Attempted]:
-    """Endless arithmetic solutions that end at the first wrong result, if one is wrong."""
+    """Endless arithmetic solutions with slips, which go on from a wrong result as a model does, and the right ones."""
     for problem in expressions(rng, range(2, 11)):
         steps: list[str] = []
         tree = problem.tree
         while not isinstance(tree, int):
             step, tree = arithmetic.reduce(tree, partial(worked_out, rng))
             steps.append(f"{step}, left {arithmetic.expression(tree)}" if not isinstance(tree, int) else str(step))
-            if step.result != arithmetic.apply(step.op, step.left, step.right):
-                break
-        else:
-            steps.append(f"\\boxed{{{tree}}}")
+        steps.append(f"\\boxed{{{tree}}}")
         task = Task(problem.key, problem.question, arithmetic.value(problem.tree))
-        yield Attempted(task, "", ("\n\n".join(steps),))
+        yield Attempted(task, arithmetic_solution(problem.tree), ("\n\n".join(steps),))
 
 
 def worked_out(rng: random.Random, op: str, a: int, b: int) -> int:
     """The result of an operation, wrong as often as a small model gets it wrong: near the truth, or a digit off."""
-    true = arithmetic.apply(op, a, b)
-    if rng.random() >= (0.35 if op in "*/" and min(a, b) > 9 else 0.03):
-        return true
+    true = arithmetic.apply(op, a, b) if b or op != "/" else a
+    if rng.random() >= (0.3 if op in "*/" and min(a, b) > 9 else 0.03):
+        return max(0, min(true, arithmetic.LARGEST))
     off = rng.choice((1, 2, 3, 4, 6, 8, 10, 20, 30, 50, 100, a, b)) * rng.choice((1, -1))
-    return true + off if 0 < true + off <= arithmetic.LARGEST else true + 10
+    return true + off if 0 < true + off <= arithmetic.LARGEST else min(true + 10, arithmetic.LARGEST)
 
 
 def main() -> None:

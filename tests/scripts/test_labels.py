@@ -146,11 +146,13 @@ def test_games_solved_by_chance_are_labelled_on_both_sides() -> None:
     assert not any(held_out(a.task.key) for a in some)
 
 
-def test_slips_end_at_the_first_wrong_result_and_are_right_until_then() -> None:
+def test_slips_go_on_from_the_wrong_result() -> None:
     some = list(islice(scoring.slips(random.Random(4)), 200))
     found = [labels.step_labels(a.task, labels.steps_of(a.texts[0])) for a in some]
-    assert all(all(each[:-1]) for each in found)
+    assert all(each == sorted(each, reverse=True) for each in found)
     assert 40 < sum(each[-1] for each in found) < 160
+    assert any(each.count(False) > 2 for each in found)
+    assert all(all(labels.step_labels(a.task, labels.steps_of(a.solution))) for a in some)
     assert not any(held_out(a.task.key) for a in some)
 
 
