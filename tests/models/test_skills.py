@@ -94,7 +94,7 @@ def test_a_parent_outlines_different_branches_and_stops_to_spawn_them() -> None:
 
 
 def test_outlines_are_proposed_and_followed() -> None:
-    proposals = written(asked(GAMES[:12], "<Outlines>3"))
+    proposals = written(asked(GAMES[:12], "<Outlines>3"), temperature=1.0)
     outlines = [re.findall(r"<Outline>\d: (.+?)</Outline>", text) for text in proposals]
     assert sum(len(set(some)) == 3 for some in outlines) >= 6
     under = [f"<user>{p.text}<Outline>{some[0]}<assistant>" for p, some in zip(GAMES, outlines, strict=False) if some]
