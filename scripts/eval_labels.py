@@ -2,6 +2,7 @@
 
     python scripts/attempts.py models/reasoner test.jsonl --test 1000 --samples 8
     python scripts/eval_labels.py steps models/scorer test.jsonl          # is the solution right so far?
+    python scripts/eval_labels.py first_steps models/scorer test.jsonl    # ... after its first step?
     python scripts/eval_labels.py same_answer models/reasoner test.jsonl  # will two beginnings end in the same answer?
     python scripts/eval_labels.py verify models/reasoner test.jsonl       # is a solution right?
 
@@ -45,6 +46,13 @@ def steps(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespac
     yield from rows(Attempted(attempted.task, attempted.texts[0], attempted.texts), tokenizer)
 
 
+def first_steps(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
+    """Every attempt up to its first label: what a tree search goes by at its root."""
+    for ids, targets in steps(attempted, tokenizer, options):
+        end = 1 + next(place for place, target in enumerate(targets) if target != IGNORED)
+        yield ids[:end], targets[:end]
+
+
 def same_answer(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
     """Pairs of neighbouring attempts that state an answer, cut at `--share` of their steps (or characters)."""
     answered = [(text, answer) for text in attempted.texts if (answer := canonical(attempted.task, text))]
@@ -69,7 +77,12 @@ def judged(asked: str, verdict: bool, tokenizer: Tokenizer) -> Row:
     return ids, [*([IGNORED] * (len(ids) - 1)), tokenizer.piece_to_id(LABELS[not verdict])]
 
 
-KINDS: dict[str, Callable[..., Iterator[Row]]] = {"steps": steps, "same_answer": same_answer, "verify": verify}
+KINDS: dict[str, Callable[..., Iterator[Row]]] = {
+    "steps": steps,
+    "first_steps": first_steps,
+    "same_answer": same_answer,
+    "verify": verify,
+}
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------
