@@ -23,16 +23,17 @@ _LONGEST = 10_000
 _PART = re.compile(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?)\s*(\(.*\))?\s*", re.DOTALL)
 
 
-def parse_strategy(text: str, parts: Parts) -> Strategy:
+def parse_strategy(text: str, parts: Parts, *, trusted: bool = True) -> Strategy:
     """The strategy that ``text`` spells, from the built-in ``parts`` and from import paths.
 
     ``my_module:my_strategy`` names an ``async`` function or a part of the user's own, found on the import path or
     in the current folder; with ``(...)`` behind it, it is called with these arguments to make the part.
-    Raises ``UsageError`` naming the valid names or arguments and the nearest match.
+    Raises ``UsageError`` naming the valid names or arguments and the nearest match. A text that is not ``trusted``
+    (one from a file, say) is built-in parts only: nothing that it names is imported.
     """
     if len(text) > _LONGEST:
         raise UsageError(f"a strategy of {len(text)} characters is too long to be one")
-    made = [_part(piece, parts) for piece in _pieces(text)]
+    made = [_part(piece, parts, trusted) for piece in _pieces(text)]
     first, *rest = made
     return reduce(compose, rest, as_strategy(first))
 
@@ -61,12 +62,12 @@ def _pieces(text: str) -> list[str]:
     return [*pieces, text[begin:]]
 
 
-def _part(piece: str, parts: Parts) -> Any:
+def _part(piece: str, parts: Parts, trusted: bool) -> Any:
     match = _PART.fullmatch(piece)
     if match is None:
         raise UsageError(f"{piece.strip()!r} is no part of a strategy; write name(argument=value), joined by |")
     name, arguments = match.groups()
-    if ":" in name:
+    if ":" in name and trusted:
         found = _imported(name)
         return found if arguments is None else _called(name, found, _call(f"f{arguments}", piece), parts)
     return _called(name, _known(name, parts), _call(f"f{arguments or '()'}", piece), parts)

@@ -63,12 +63,12 @@ def _spent(standing: Standing) -> list[str]:
 
 
 def _brief(strategy: str) -> str:
-    """A strategy without its defaults; one of the user's own, which cannot be read here, as it stands."""
+    """A strategy without its defaults; one with parts that are not built in as it stands: a run file may be anybody's."""
     from widthwise.core.composition import parse_strategy
     from widthwise.core.errors import WidthwiseError
     from widthwise.parts import PARTS
 
     try:
-        return parse_strategy(strategy, PARTS).brief()
+        return parse_strategy(strategy, PARTS, trusted=False).brief()
     except WidthwiseError:
         return strategy

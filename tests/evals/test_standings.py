@@ -81,3 +81,12 @@ def test_a_brief_strategy_reads_back_as_itself(spelled: str, brief: str | None) 
     strategy = parse_strategy(spelled, PARTS)
     assert parse_strategy(strategy.brief(), PARTS) == strategy
     assert brief is None or strategy.brief() == brief
+
+
+def test_a_run_file_is_read_without_running_what_its_strategy_names(tmp_path: Path) -> None:
+    hostile = f"os:mkdir(path={str(tmp_path / 'made')!r}) | majority_vote()"
+    run = made_run(tmp_path / "a.db", [RIGHT], strategy=hostile)
+    called = CliRunner().invoke(app, ["compare", str(run)])
+    assert called.exit_code == 0
+    assert "os:mkdir" in called.stdout
+    assert not (tmp_path / "made").exists()
