@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import sys
@@ -23,6 +22,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from conclusion import closing, status
 
 from widthwise import Problem, Session, Trace
 from widthwise.core.backend import Backend
@@ -108,17 +109,15 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     problems = load_suite("countdown").problems[: chosen.problems]
 
+    async def warmed_up(backend: Backend) -> dict[str, Any]:
+        await measure(backend, problems[:1], chosen.threads, 1)
+        return await measure(backend, problems, chosen.threads, chosen.rounds)
+
     async def run() -> dict[str, Any]:
         backend = await open_backend(chosen.model)
-        try:
-            await measure(backend, problems[:1], chosen.threads, 1)  # warms the engine up
-            return await measure(backend, problems, chosen.threads, chosen.rounds)
-        finally:
-            await backend.close()
+        return await closing(backend, warmed_up(backend))
 
-    found = asyncio.run(run())
-    print(json.dumps(found) if chosen.json else "\n".join(f"{key}: {value}" for key, value in found.items()))
-    return 0 if found["reached"] else 1
+    return status(asyncio.run(run()), chosen.json)
 
 
 if __name__ == "__main__":

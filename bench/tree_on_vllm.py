@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import sys
@@ -25,6 +24,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from conclusion import closing, status
 
 from widthwise import BeamSearch, Problem, Result, solve_async
 from widthwise.backends.vllm import VLLMBackend
@@ -98,15 +99,8 @@ def main() -> int:
     backend = VLLMBackend(chosen.model)
     block = int(backend._engine.vllm_config.cache_config.block_size)
 
-    async def run() -> Any:
-        try:
-            return await measure(backend, problems, search, chosen.rounds, block)
-        finally:
-            await backend.close()
-
-    found = asyncio.run(run())
-    print(json.dumps(found) if chosen.json else "\n".join(f"{key}: {value}" for key, value in found.items()))
-    return 0 if found["reached"] else 1
+    found = asyncio.run(closing(backend, measure(backend, problems, search, chosen.rounds, block)))
+    return status(found, chosen.json)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import sys
@@ -26,6 +25,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from conclusion import closing, status
 
 from widthwise import Answer, BestOfN, MajorityVote, Problem, Session, Trace, solve_async
 from widthwise.backends.vllm import VLLMBackend
@@ -142,15 +143,8 @@ def main() -> int:
     problems = longest[: chosen.problems]
     backend = VLLMBackend(chosen.model)
 
-    async def run() -> dict[str, list[float]]:
-        try:
-            return await measure(backend, problems, chosen.rounds)
-        finally:
-            await backend.close()
-
-    found = report(asyncio.run(run()))
-    print(json.dumps(found) if chosen.json else "\n".join(f"{key}: {value}" for key, value in found.items()))
-    return 0 if found["reached"] else 1
+    found = report(asyncio.run(closing(backend, measure(backend, problems, chosen.rounds))))
+    return status(found, chosen.json)
 
 
 if __name__ == "__main__":
