@@ -22,6 +22,7 @@ QUOTIENTS = 0.6
 """Share of the hard operations that divide, which small models get wrong far more often."""
 
 Tree: TypeAlias = "int | tuple[str, Tree, Tree]"
+ResultOf: TypeAlias = Callable[[str, int, int], int]
 _STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2}
 
 
@@ -111,26 +112,16 @@ def value(tree: Tree) -> int:
     return tree if isinstance(tree, int) else apply(tree[0], value(tree[1]), value(tree[2]))
 
 
-def steps(tree: Tree) -> list[tuple[Step, Tree]]:
-    """The operations in the order of evaluation, innermost and leftmost first, each with what is left after it."""
+def steps(tree: Tree, result_of: ResultOf | None = None) -> list[tuple[Step, Tree]]:
+    """The operations in the order of evaluation, innermost and leftmost first, each with what is left after it.
+
+    ``result_of`` a sign and two numbers takes the place of the right result, for solutions with slips.
+    """
     found: list[tuple[Step, Tree]] = []
     while not isinstance(tree, int):
-        step, tree = reduce(tree)
+        step, tree = _reduce(tree, result_of or apply)
         found.append((step, tree))
     return found
-
-
-def reduce(tree: tuple[str, Tree, Tree], result_of: Callable[[str, int, int], int] | None = None) -> tuple[Step, Tree]:
-    """Carry out one operation; ``result_of`` its sign and numbers takes the place of the right result."""
-    op, left, right = tree
-    if not isinstance(left, int):
-        step, left = reduce(left, result_of)
-        return step, (op, left, right)
-    if not isinstance(right, int):
-        step, right = reduce(right, result_of)
-        return step, (op, left, right)
-    result = (result_of or apply)(op, left, right)
-    return Step(left, op, right, result), result
 
 
 def apply(op: str, a: int, b: int) -> int:
@@ -140,6 +131,19 @@ def apply(op: str, a: int, b: int) -> int:
     if op == "-":
         return a - b
     return a * b if op == "*" else a // b
+
+
+def _reduce(tree: tuple[str, Tree, Tree], result_of: ResultOf) -> tuple[Step, Tree]:
+    """Carry out one operation."""
+    op, left, right = tree
+    if not isinstance(left, int):
+        step, left = _reduce(left, result_of)
+        return step, (op, left, right)
+    if not isinstance(right, int):
+        step, right = _reduce(right, result_of)
+        return step, (op, left, right)
+    result = result_of(op, left, right)
+    return Step(left, op, right, result), result
 
 
 def expression(tree: Tree) -> str:

@@ -23,9 +23,9 @@ import sentencepiece
 from attempts import NUMBERS, Attempted, read
 from documents import IGNORED, Corpus, encode_text, turn
 from labels import Task, step_labels, steps_of, true_result
-from solutions import arithmetic_solution, countdown_solution, distance, expressions, games, solving_moves
+from solutions import arithmetic_solution, countdown_solution, expressions, games, played, solving_moves
 
-from widthwise.evals import arithmetic, countdown
+from widthwise.evals import arithmetic
 
 TAG = "<step>"
 LABELS = ("+", "-")
@@ -38,7 +38,7 @@ def rows(attempted: Attempted, tokenizer: Tokenizer, *, throughout: bool = False
     """Tokens and targets of every different attempt at a problem, and of its right solution.
 
     `throughout` also teaches what stands between the tags: the true result where a step states one, and the label
-    from there on. The tags alone teach far more slowly.
+    from there on. From the tags alone a model does not learn which of its own results are wrong.
     """
     prompt = encode_text(turn(attempted.task.question), tokenizer)
     tag = tokenizer.piece_to_id(TAG)
@@ -73,14 +73,7 @@ def walks(rng: random.Random) -> Iterator[Attempted]:
     boards = {n: games(rng, n) for n in set(NUMBERS)}
     while True:
         game = next(boards[rng.choice(NUMBERS)])
-        sharpness = rng.choice((0, 1, 2))
-        moves: list[countdown.Move] = []
-        numbers: Sequence[int] = game.numbers
-        while len(numbers) > 1:
-            options = list(countdown.moves(numbers))
-            weights = [(1 + distance(move.rest, game.target)) ** -sharpness for move in options]
-            moves += rng.choices(options, weights)
-            numbers = moves[-1].rest
+        moves = played(game.numbers, game.target, rng, sharpness=rng.choice((0, 1, 2)))
         task = Task(game.key, game.question, game.target, game.numbers)
         right = countdown_solution(game.numbers, solving_moves(game.numbers, game.target, rng))
         yield Attempted(task, right, (countdown_solution(game.numbers, moves),))
@@ -89,14 +82,9 @@ def walks(rng: random.Random) -> Iterator[Attempted]:
 def slips(rng: random.Random) -> Iterator[Attempted]:
     """Endless arithmetic solutions with slips, which go on from a wrong result as a model does, and the right ones."""
     for problem in expressions(rng, range(2, 11)):
-        steps: list[str] = []
-        tree = problem.tree
-        while not isinstance(tree, int):
-            step, tree = arithmetic.reduce(tree, partial(worked_out, rng))
-            steps.append(f"{step}, left {arithmetic.expression(tree)}" if not isinstance(tree, int) else str(step))
-        steps.append(f"\\boxed{{{tree}}}")
         task = Task(problem.key, problem.question, arithmetic.value(problem.tree))
-        yield Attempted(task, arithmetic_solution(problem.tree), ("\n\n".join(steps),))
+        slipped = arithmetic_solution(problem.tree, partial(worked_out, rng))
+        yield Attempted(task, arithmetic_solution(problem.tree), (slipped,))
 
 
 def worked_out(rng: random.Random, op: str, a: int, b: int) -> int:

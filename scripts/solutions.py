@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -64,20 +64,31 @@ def divisors(target: int) -> tuple[int, ...]:
 
 def solving_moves(numbers: Sequence[int], target: int, rng: random.Random) -> list[countdown.Move]:
     """A random solution in which the more promising moves are the more likely ones, so that they can be learned."""
+    return played(numbers, target, rng, lambda move: target in countdown.reachable(tuple(sorted(move.rest))))
+
+
+def played(
+    numbers: Sequence[int],
+    target: int,
+    rng: random.Random,
+    allowed: Callable[[countdown.Move], bool] = lambda move: True,
+    sharpness: float = 2,
+) -> list[countdown.Move]:
+    """Random moves among the allowed ones to the last number, the more promising ones preferred by `sharpness`."""
     found: list[countdown.Move] = []
     while len(numbers) > 1:
-        good = [move for move in countdown.moves(numbers) if target in countdown.reachable(tuple(sorted(move.rest)))]
-        weights = [(1 + distance(move.rest, target)) ** -2 for move in good]
-        found += rng.choices(good, weights)
+        options = list(filter(allowed, countdown.moves(numbers)))
+        weights = [(1 + distance(move.rest, target)) ** -sharpness for move in options]
+        found += rng.choices(options, weights)
         numbers = found[-1].rest
     return found
 
 
-def arithmetic_solution(tree: arithmetic.Tree) -> str:
-    """One operation a step with the expression left after it, then the value in a box."""
+def arithmetic_solution(tree: arithmetic.Tree, result_of: arithmetic.ResultOf | None = None) -> str:
+    """One operation a step with the expression left after it, then the value in a box; see `arithmetic.steps`."""
     if isinstance(tree, int):
         return f"\\boxed{{{tree}}}"
-    *steps, (last, value) = arithmetic.steps(tree)
+    *steps, (last, value) = arithmetic.steps(tree, result_of)
     written = [f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps]
     return "\n\n".join([*written, str(last), f"\\boxed{{{value}}}"])
 
