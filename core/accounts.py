@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import takewhile
 
 from widthwise.core.backend import Delta
 from widthwise.core.budget import Budget, Ledger
@@ -34,11 +35,9 @@ class Accounts:
 
     def charge_ideal(self, trace: Trace) -> None:
         """Count the tokens of ``trace`` that no earlier request of the tree has brought into a perfect cache."""
-        node: Trace | None = trace
-        while node is not None and node.id not in self._cached:
+        for node in takewhile(lambda node: node.id not in self._cached, trace.lineage):
             self._cached.add(node.id)
             self.ledger.prompt_ideal += len(node.segment)
-            node = node.parent
 
     def grown(self, trace: Trace) -> None:
         """What was sampled of ``trace`` is in the perfect cache already."""

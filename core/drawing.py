@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 from widthwise.core import seeds
 from widthwise.core.accounts import Accounts
@@ -26,30 +26,30 @@ CHUNK = 16
 """Tokens a delta may hold where nothing needs to look at every single one."""
 
 
+class Terms(TypedDict, total=False):
+    """What a session may be given besides its problem and its setting."""
+
+    budget: Budget | None
+    pruners: Sequence[Pruner]
+    journal: Journal | None
+    priority: int
+
+
 class Drawing:
     """The half of a session that has tokens sampled: draws, their pruners, the accounts, the tree that grows."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        setting: Setting,
-        *,
-        budget: Budget | None = None,
-        pruners: Sequence[Pruner] = (),
-        journal: Journal | None = None,
-        priority: int = 0,
-    ) -> None:
+    def __init__(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> None:
         self.problem = problem
-        self.budget = budget or Budget()
-        self.pruners = tuple(pruners)
+        self.budget = terms.get("budget") or Budget()
+        self.pruners = tuple(terms.get("pruners", ()))
         self.ledger = Ledger()
         self.traces: dict[TraceId, Trace] = {}
         self._accounts = Accounts(self.budget, self.ledger)
-        self._logprobs = _most(pruners, "logprobs") or 0
+        self._logprobs = _most(self.pruners, "logprobs") or 0
         self._setting = setting
         self._tokenizer = setting.scheduler.backend.tokenizer
-        self._journal = journal
-        self._priority = priority
+        self._journal = terms.get("journal")
+        self._priority = terms.get("priority", 0)
         self._children: dict[TraceId, int] = {}
         self._votes: dict[TraceId, dict[int, float]] = {}
         self._parts: set[TraceId] = set()

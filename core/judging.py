@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from widthwise.core.answer import AnswerClass, group
 from widthwise.core.backend import FloatArray
-from widthwise.core.drawing import Drawing
+from widthwise.core.drawing import Drawing, Terms
 from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
 from widthwise.core.reward import StepScores, steps_of, without_end
 from widthwise.core.scoring import Scoring
+from widthwise.core.setting import Setting
 from widthwise.core.trace import Trace, TraceId
 from widthwise.core.verdict import bare, choice, concluded, verdict
 
@@ -21,8 +23,8 @@ from widthwise.core.verdict import bare, choice, concluded, verdict
 class Judging(Drawing):
     """The half of a session that looks at traces; nothing here makes the tree grow."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> None:
+        super().__init__(problem, setting, **terms)
         self.step_separator = self._setting.format.step_separator
         self._scoring: Scoring | None = None
         self._answers: dict[Trace, str | None] = {}

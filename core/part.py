@@ -52,14 +52,14 @@ def _arguments(part: Part, *, changed: bool = False) -> list[str]:
         return []
     values = {field: getattr(part, field.name) for field in fields(part)}
     said = {f: value for f, value in values.items() if not (changed and value == _default(f))}
-    return [f"{f.name}={_spelled(value, brief=changed)}" for f, value in said.items() if value is not None]
+    return [f"{f.name}={literal(value, brief=changed)}" for f, value in said.items() if value is not None]
 
 
 def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def _spelled(value: Any, *, brief: bool = False) -> str:
+def literal(value: Any, *, brief: bool = False) -> str:
     """A part as the command line writes it, a function by its import path, anything else as a literal."""
     if isinstance(value, Part):
         return value.brief() if brief else str(value)

@@ -27,25 +27,21 @@ class Residency:
 
     def hold(self, trace: Trace) -> None:
         """Keep ``trace``'s path; once for every ``release`` to come."""
-        node: Trace | None = trace
-        while node is not None:
+        for node in trace.lineage:
             holders = self._holders.get(node.id, 0)
             self._holders[node.id] = holders + 1
             if holders:
                 return
             self.resident += len(node.segment)
-            node = node.parent
 
     def release(self, trace: Trace) -> None:
         """Let go of ``trace``'s path, as far as nobody else holds it."""
-        node: Trace | None = trace
-        while node is not None:
+        for node in trace.lineage:
             self._holders[node.id] -= 1
             if self._holders[node.id]:
                 return
             del self._holders[node.id]
             self.resident -= len(node.segment)
-            node = node.parent
 
     def grow(self, tokens: int) -> None:
         """So many tokens were sampled behind what is held."""

@@ -8,15 +8,14 @@ from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 
 from widthwise.core import seeds
-from widthwise.core.budget import Budget
+from widthwise.core.drawing import Terms
 from widthwise.core.excerpt import Excerpt, joined_ids, kept_before
 from widthwise.core.grammar import ThreadGrammar
-from widthwise.core.journal import Journal
 from widthwise.core.judging import Judging
 from widthwise.core.problem import Problem
 from widthwise.core.pruner import Pruner
@@ -36,17 +35,8 @@ class Session(Judging):
     in flight end with finish "budget" and the next one raises ``BudgetReached``.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        setting: Setting,
-        *,
-        budget: Budget | None = None,
-        pruners: Sequence[Pruner] = (),
-        journal: Journal | None = None,
-        priority: int = 0,
-    ) -> None:
-        super().__init__(problem, setting, budget=budget, pruners=pruners, journal=journal, priority=priority)
+    def __init__(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> None:
+        super().__init__(problem, setting, **terms)
         self.notes: list[Note] = []
         self._questions: dict[TraceId, tuple[str, Mapping[str, str]]] = {}
         self._place: TraceId = ()
@@ -137,7 +127,7 @@ class Session(Judging):
         """Whether the model's prompt format has this question."""
         return question in self._setting.format.prompts
 
-    def beginnings(self, first: Trace, second: Trace) -> tuple[str, str]:
+    def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
         """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
         length = min(len(first.completion), len(second.completion))
         recent = self._setting.format.recent

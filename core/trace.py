@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -67,22 +67,23 @@ class Trace:
     sequential: int = 0
 
     @property
+    def lineage(self) -> Iterator[Trace]:
+        """This trace and those it grew from, the prompt last."""
+        node: Trace | None = self
+        while node is not None:
+            yield node
+            node = node.parent
+
+    @property
     def path(self) -> list[Segment]:
         """The segments from the prompt to this trace's end."""
-        segments, node = [], self
-        while True:
-            segments.append(node.segment)
-            if node.parent is None:
-                return segments[::-1]
-            node = node.parent
+        return [node.segment for node in self.lineage][::-1]
 
     @property
     def beginning(self) -> Trace:
         """The prompt that the trace begins with."""
-        node = self
-        while node.parent is not None:
-            node = node.parent
-        return node
+        *_, prompt = self.lineage
+        return prompt
 
     @property
     def token_ids(self) -> IntArray:

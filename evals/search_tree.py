@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from widthwise.core.trace import Trace, TraceId, name
@@ -28,9 +29,6 @@ class Round:
     held: int
     held_without_prompt: int
 
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 class SearchTree:
     """All nodes above ``leaves``, by id."""
@@ -39,11 +37,9 @@ class SearchTree:
         self.nodes: dict[TraceId, Trace] = {}
         self.children: dict[TraceId, list[Trace]] = {}
         for leaf in leaves:
-            node: Trace | None = leaf
-            while node is not None and node.id not in self.nodes:
+            for node in takewhile(lambda node: node.id not in self.nodes, leaf.lineage):
                 self.nodes[node.id] = node
                 self.children.setdefault(node.id[:-1], []).append(node)
-                node = node.parent
         for below in self.children.values():
             below.sort(key=lambda trace: trace.id)
 

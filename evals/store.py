@@ -286,7 +286,7 @@ class Store:
 
     def _write_tree(self, outcome: Outcome, traces: Sequence[Trace], ends: Ends) -> None:
         problem_id = outcome.problem.id
-        nodes = {node.id: node for trace in traces for node in _ancestry(trace)}
+        nodes = {node.id: node for trace in traces for node in trace.lineage}
         stored = self._stored(problem_id, nodes)
         db = self._db.connection
         if outcome.state == "done":
@@ -382,13 +382,6 @@ def _agree(node: Trace, row: sqlite3.Row) -> bool:
     segment = node.segment
     now = (segment.params, segment.seed, segment.finish, node.sequential, to_json(segment.metadata))
     return now == (row["params"], row["seed"], row["finish"], row["sequential"], row["metadata"])
-
-
-def _ancestry(trace: Trace) -> Iterator[Trace]:
-    node: Trace | None = trace
-    while node is not None:
-        yield node
-        node = node.parent
 
 
 def _problem(row: sqlite3.Row) -> Problem:

@@ -24,7 +24,7 @@ class SameAnswer(Part):
     async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:
         questions = []
         for other in others:
-            first, second = session.beginnings(other, trace)
+            first, second = session.side_by_side(other, trace)
             questions.append(session.ask("same_answer", after=(other, trace), first=first, second=second))
         replies = await session.sample(questions, judging=True, max_tokens=1, temperature=0.0, logprobs=self.logprobs)
         said = {reply.parent: session.verdict(reply) for reply in replies}

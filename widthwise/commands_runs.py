@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,7 +146,7 @@ def _draw_tree(store: Store, problem_id: str, as_json: bool) -> None:
 
     outcome, tree = store.outcome(problem_id), SearchTree(store.traces(problem_id))
     if as_json:
-        rounds = [r.asdict() for r in tree.rounds()]
+        rounds = [asdict(r) for r in tree.rounds()]
         _print_json({**_problem_row(outcome), "nodes": tree.rows(), "rounds": rounds})
     else:
         _print_head(outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from widthwise.core.budget import Ledger
@@ -28,7 +29,7 @@ def draw_tree(tree: SearchTree, leaves: Mapping[TraceId, Leaf], ledger: Ledger) 
     if rounds:
         print()
         columns = ["round", "drawn", "expanded", "pruned", "finished", "cut or failed", "tokens held", "without prompt"]
-        rows_table(columns, [[f"{value:,}" for value in r.asdict().values()] for r in rounds])
+        rows_table(columns, [[f"{value:,}" for value in asdict(r).values()] for r in rounds])
     print()
     for line in _account(ledger):
         print(line)

@@ -100,8 +100,8 @@ async def test_a_cluster_is_judged_by_some_of_its_members() -> None:
 async def test_the_judge_sees_both_as_far_as_the_shorter_one_has_come() -> None:
     asking = session(Scripted(["a"]), format=FORMAT)
     long, short = asking.append(asking.root, "abcdefgh"), asking.append(asking.root, "xyz")
-    assert asking.beginnings(long, short) == ("abc", "xyz")
-    assert asking.beginnings(short, long) == ("xyz", "abc")
+    assert asking.side_by_side(long, short) == ("abc", "xyz")
+    assert asking.side_by_side(short, long) == ("xyz", "abc")
 
 
 async def test_equal_texts_need_no_judge() -> None:
