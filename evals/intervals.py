@@ -9,7 +9,7 @@ With fewer than a few hundred problems normal theory fails near 0 and 1 (Bowyer 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -199,6 +199,12 @@ def holm(p: ArrayLike) -> Floats:
 
 
 # -- standard errors and what a set can show ---------------------------------------------------------------
+
+
+def adjusted(differences: Sequence[Difference]) -> list[Difference]:
+    """The same with p-values adjusted for their number (Holm, 1979)."""
+    values = holm([difference.p for difference in differences])
+    return [replace(difference, p=float(p)) for difference, p in zip(differences, values, strict=True)]
 
 
 def standard_error(scores: ArrayLike, clusters: ArrayLike | None = None) -> float:

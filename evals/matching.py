@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.evals.curves import AXES, Axis, Curve, Line
-from widthwise.evals.intervals import Difference, holm, paired
+from widthwise.evals.intervals import Difference, adjusted, paired
 from widthwise.evals.subsets import Floats
 
 OVERSHOOT = 0.05
@@ -120,9 +120,8 @@ def against_best(found: Sequence[Point], *, replicates: int = 2000, seed: int = 
     if len(found) < 2 or len(found[0].scores) < 2:
         return []
     best, *others = sorted(found, key=lambda p: (-p.accuracy, p.budget))
-    gaps = [paired(best.scores, other.scores, replicates=replicates, seed=seed) for other in others]
-    adjusted = holm([gap.p for gap in gaps])
-    return [Versus(best, other, replace(gap, p=float(p))) for other, gap, p in zip(others, gaps, adjusted, strict=True)]
+    gaps = adjusted([paired(best.scores, other.scores, replicates=replicates, seed=seed) for other in others])
+    return [Versus(best, other, gap) for other, gap in zip(others, gaps, strict=True)]
 
 
 def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> Iterator[Point]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from widthwise.core.errors import UsageError
-from widthwise.evals.intervals import Difference, holm, paired
+from widthwise.evals.intervals import Difference, adjusted, paired
 from widthwise.evals.outcome import Outcome
 from widthwise.evals.store import Store
 from widthwise.evals.wilson import wilson
@@ -23,8 +23,8 @@ class Standing:
     """One run on the problems that all of the compared runs have finished.
 
     ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems. ``difference``
-    is its accuracy minus the first run's, paired by problem, ``p`` adjusted for the number of runs (Holm); None for
-    the first run itself.
+    is its accuracy minus the first run's, paired by problem, its p adjusted for the number of runs (Holm); None for the
+    first run itself.
     """
 
     run: str
@@ -36,7 +36,6 @@ class Standing:
     interval: tuple[float, float]
     costs: Mapping[str, float]
     difference: Difference | None = None
-    p: float | None = None
 
 
 def standings(paths: Sequence[str | Path]) -> list[Standing]:
@@ -52,13 +51,9 @@ def standings(paths: Sequence[str | Path]) -> list[Standing]:
     if not shared:
         raise UsageError("these runs have no finished problem in common, so they cannot be compared")
     right = [np.array([done[name].correct is True for name in shared], float) for _, done in runs]
-    differences = [paired(row, right[0]) for row in right[1:]]
-    adjusted = holm([difference.p for difference in differences])
+    differences = adjusted([paired(row, right[0]) for row in right[1:]])
     found = [_standing(said, [done[name] for name in shared]) for said, done in runs]
-    return found[:1] + [
-        replace(each, difference=difference, p=float(p))
-        for each, difference, p in zip(found[1:], differences, adjusted, strict=True)
-    ]
+    return [replace(each, difference=gap) for each, gap in zip(found, (None, *differences), strict=True)]
 
 
 def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from widthwise.commands_measure import span
 from widthwise.display import rows_table
 
 if TYPE_CHECKING:
@@ -49,13 +50,10 @@ _COSTS = {
 
 
 def _said(standing: Standing) -> list[str]:
-    difference, low, high = standing.difference, *standing.interval
-    said = [Path(standing.run).stem, _brief(standing.strategy), f"{100 * standing.accuracy:.1f}"]
-    said.append(f"{100 * low:.1f} to {100 * high:.1f}")
-    if difference is None or standing.p is None:
-        return [*said, "", "", ""]
-    span = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
-    return [*said, f"{100 * difference.mean:+.1f}", span, f"{standing.p:.3f}"]
+    gap = standing.difference
+    said = [Path(standing.run).stem, _brief(standing.strategy), f"{100 * standing.accuracy:.2f}"]
+    gained = ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), f"{gap.p:.3f}"]
+    return [*said, span(*standing.interval), *gained]
 
 
 def _spent(standing: Standing) -> list[str]:
@@ -63,7 +61,7 @@ def _spent(standing: Standing) -> list[str]:
 
 
 def _brief(strategy: str) -> str:
-    """A strategy without its defaults; one with parts that are not built in as it stands: a run file may be anybody's."""
+    """A strategy without its defaults; as it stands where parts are not built in: a run file may be anybody's."""
     from widthwise.core.composition import parse_strategy
     from widthwise.core.errors import WidthwiseError
     from widthwise.parts import PARTS

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import typer
 
-from widthwise.core.part import Part
+from widthwise.core.part import literal
 from widthwise.core.reward_format import RewardFormat
 from widthwise.display import rows_table
 from widthwise.models.reward_formats import REWARD_FORMATS
@@ -67,12 +67,8 @@ def _reads(reward_format: RewardFormat) -> str:
 def _arguments(part: type) -> str:
     """The signature as the command line spells it, without types: ``(n=16, temperature=None)``."""
     parameters = inspect.signature(part).parameters.values()
-    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={_default(p)}' for p in parameters)})"
+    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={literal(p.default)}' for p in parameters)})"
 
 
 def _first_line(part: type) -> str:
     return (inspect.getdoc(part) or "").partition("\n")[0]
-
-
-def _default(parameter: inspect.Parameter) -> str:
-    return str(parameter.default) if isinstance(parameter.default, Part) else repr(parameter.default)

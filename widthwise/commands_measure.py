@@ -128,7 +128,7 @@ def _print_curve(curve: Curve, *, several: bool) -> None:
                 f"{line.budgets[axis][i]:,.0f}" if axis in line.budgets else "–" for axis in ("tokens", "sequential")
             ]
             error = f"{100 * line.sampling_error[i]:.2f}" if line.sampling_error[i] else "exact"
-            bounds = _span(line.low[i], line.high[i])
+            bounds = span(line.low[i], line.high[i])
             rows.append([line.method, str(line.k[i]), *costs, f"{100 * line.accuracy[i]:.2f}", bounds, error])
     columns = ["method", "k", "tokens", "sequential", "accuracy, %", "95 % interval", "Monte-Carlo error"]
     rows_table(columns, rows)
@@ -164,7 +164,7 @@ def _shown(points: int) -> list[int]:
 
 
 def _bounds(point: Point) -> list[str]:
-    return [f"{100 * point.accuracy:.2f}", _span(point.low, point.high)]
+    return [f"{100 * point.accuracy:.2f}", span(point.low, point.high)]
 
 
 def _spent(point: Point) -> list[str]:
@@ -172,11 +172,12 @@ def _spent(point: Point) -> list[str]:
 
 
 def _difference(found: Difference) -> list[str]:
-    span = _span(found.low, found.high)
-    return [f"{100 * found.mean:.2f}", span, f"{found.p:.3f}", f"{100 * found.detectable:.1f}"]
+    bounds = span(found.low, found.high)
+    return [f"{100 * found.mean:.2f}", bounds, f"{found.p:.3f}", f"{100 * found.detectable:.1f}"]
 
 
-def _span(low: float, high: float) -> str:
+def span(low: float, high: float) -> str:
+    """An interval of fractions of 1 in per cent; a dash where it is not known."""
     return "–" if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
 
 

@@ -26,7 +26,7 @@ def test_runs_stand_beside_the_first_one_paired_by_problem(tmp_path: Path) -> No
     assert second.difference is not None
     assert second.difference.mean == pytest.approx(0.5)
     assert 0.1 < second.difference.low < 0.5 < second.difference.high < 0.9
-    assert second.p == pytest.approx(2 * 0.5**5)  # five problems apart, all in one direction
+    assert second.difference.p == pytest.approx(2 * 0.5**5)  # five problems apart, all in one direction
     assert second.interval[0] < 0.9 < second.interval[1]
     assert second.costs["sampled"] == first.costs["sampled"] > 0
 
@@ -40,9 +40,10 @@ def test_only_problems_that_every_run_finished_count(tmp_path: Path) -> None:
 def test_p_values_are_adjusted_for_the_number_of_runs(tmp_path: Path) -> None:
     base = made_run(tmp_path / "a.db", [WRONG] * 8)
     others = [made_run(tmp_path / f"{i}.db", [RIGHT] * 6 + [WRONG] * 2) for i in range(3)]
-    alone = standings([base, others[0]])[1].p
+    alone, among = (standings([base, *some])[1].difference for some in (others[:1], others))
     assert alone is not None
-    assert standings([base, *others])[1].p == pytest.approx(3 * alone)
+    assert among is not None
+    assert among.p == pytest.approx(3 * alone.p)
 
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
