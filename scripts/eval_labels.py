@@ -25,10 +25,11 @@ import torch
 from attempts import Attempted, canonical, checked, made, read
 from documents import IGNORED, Corpus, encode_text
 from labels import beginnings, parts, step_labels, steps_of
+from llama import Llama, Shape
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from scorer_data import LABELS, rows
-from train_reasoner import Llama, Shape, read_weights
+from train_reasoner import read_weights
 
 from widthwise.models.formats import REASONER
 

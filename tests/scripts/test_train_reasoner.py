@@ -19,9 +19,10 @@ sys.path.append(str(ROOT / "scripts"))
 data = importlib.import_module("reasoner_data")
 documents = importlib.import_module("documents")
 recipe = importlib.import_module("train_reasoner")
+llama = importlib.import_module("llama")
 labels = importlib.import_module("eval_labels")
 
-TOY = recipe.Shape(vocabulary=448, layers=1, width=32, heads=2, kv_heads=1, hidden=48)
+TOY = llama.Shape(vocabulary=448, layers=1, width=32, heads=2, kv_heads=1, hidden=48)
 SIZE = 512
 LONG = recipe.Schedule(steps=1000, decay=100, peak=1e-2)
 
@@ -105,12 +106,12 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert LONG.rate(1000) == 0
 
 
-@pytest.mark.parametrize("length", [9, recipe.SHORT + 1])
+@pytest.mark.parametrize("length", [9, llama.SHORT + 1])
 def test_both_forms_of_attention_are_causal_and_the_same(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = (torch.randn(1, 2, length, 8) for _ in range(3))
-    found = recipe.attend(q, k, v)
-    monkeypatch.setattr(recipe, "SHORT", 0 if length <= recipe.SHORT else 10_000)
-    assert torch.allclose(found, recipe.attend(q, k, v), atol=1e-5)
+    found = llama.attend(q, k, v)
+    monkeypatch.setattr(llama, "SHORT", 0 if length <= llama.SHORT else 10_000)
+    assert torch.allclose(found, llama.attend(q, k, v), atol=1e-5)
     assert torch.allclose(found[:, :, 0], v[:, :, 0], atol=1e-5)
 
 
