@@ -18,7 +18,7 @@ DRAWS = 200  # attempts per problem before giving up; one in sixteen succeeds
 LEAF_SIZES = (9, 20, 50, 99, 300)
 HARD = 0.9
 """Share of the innermost operations that are hard: two numbers of two digits multiplied, or such a product divided."""
-QUOTIENTS = 0.6
+QUOTIENTS = 0.3
 """Share of the hard operations that divide, which small models get wrong far more often."""
 
 Tree: TypeAlias = "int | tuple[str, Tree, Tree]"

@@ -34,9 +34,9 @@ NUMBERS = (3, 4, 4, 4, 4, 5)
 SHARES = (0.25, 0.5, 0.5, 0.75)
 TEST_SEED = 777
 WAVE = 32  # problems at once
-MOST_DRAFTS = 4
+DRAFTS = (1, 2, 3, 4, 4, 6, 8)
 NO_DIGITS = "".join(set(string.printable) - set(string.digits))
-LONGEST_PROMPT = 1200  # characters of all drafts
+LONGEST_PROMPT = 900  # characters of all drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,23 @@ class Attempted:
 # --- Drawing ------------------------------------------------------------------------------------------------------
 
 
-def problems(seed: int) -> Iterator[tuple[Task, str]]:
-    """Endless training problems with a solution, of both tasks in turn."""
+def problems(seed: int, boards: int) -> Iterator[tuple[Task, str]]:
+    """Endless training problems with a solution: an arithmetic one, then so many of countdown, and so on."""
     rng = random.Random(seed)
-    sums = expressions(rng, LEVELS)
-    boards = {n: games(rng, n) for n in set(NUMBERS)}
+    expressed, played = sums(rng), countdowns(rng)
     while True:
-        problem = next(sums)
+        yield next(expressed)
+        yield from islice(played, boards)
+
+
+def sums(rng: random.Random) -> Iterator[tuple[Task, str]]:
+    for problem in expressions(rng, LEVELS):
         yield Task(problem.key, problem.question, arithmetic.value(problem.tree)), arithmetic_solution(problem.tree)
-        game = next(boards[rng.choice(NUMBERS)])
+
+
+def countdowns(rng: random.Random) -> Iterator[tuple[Task, str]]:
+    while True:
+        game = next(games(rng, rng.choice(NUMBERS)))
         moves = solving_moves(game.numbers, game.target, rng)
         yield Task(game.key, game.question, game.target, game.numbers), countdown_solution(game.numbers, moves)
 
@@ -114,7 +122,7 @@ def read(path: Path) -> list[Attempted]:
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = {refine: 2, notes: 1, refine_notes: 1, verify: 3, same_answer: 10}
+    makers = {refine: 6, notes: 2, refine_notes: 4, verify: 2, same_answer: 5}
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             (maker,) = rng.choices([*makers], [*makers.values()])
@@ -201,9 +209,9 @@ def watched(asked: Document, first: str, second: str, verdict: str) -> Document:
 
 
 def chosen(attempted: Attempted, rng: random.Random) -> list[str]:
-    """One to four attempts, short enough to stand in one prompt."""
+    """Some attempts, short enough to stand in one prompt."""
     drafts: list[str] = []
-    for text in rng.sample(attempted.texts, rng.randint(1, min(MOST_DRAFTS, len(attempted.texts)))):
+    for text in rng.sample(attempted.texts, min(rng.choice(DRAFTS), len(attempted.texts))):
         if not drafts or sum(map(len, drafts)) + len(text) <= LONGEST_PROMPT:
             drafts.append(text)
     return drafts
@@ -244,11 +252,13 @@ def main() -> None:
     parser.add_argument("model", help="folder of a checkpoint")
     parser.add_argument("out", type=Path)
     parser.add_argument("--problems", type=int, default=6000)
-    parser.add_argument("--samples", type=int, default=6)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--boards", type=int, default=1, help="countdown problems for each arithmetic one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--test", type=int, help="draw at so many held-out problems of each task instead")
     options = parser.parse_args()
-    drawn = tests(options.test, TEST_SEED) if options.test else list(islice(problems(options.seed), options.problems))
+    drawn = tests(options.test, TEST_SEED) if options.test else None
+    drawn = drawn or list(islice(problems(options.seed, options.boards), options.problems))
     asyncio.run(collect(f"embedded:{options.model}", options.out, drawn, options.samples))
 
 

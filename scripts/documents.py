@@ -22,7 +22,7 @@ class Document:
     """One text of a skill, in parts: those marked True are learned, those marked False are only read.
 
     A part marked with a piece is read too, and at every one of its tokens the model learns to say that piece: a
-    verdict on what stands so far teaches more than a verdict at the end only. `key` is the canonical key of the
+    verdict at the end only is one bit of a long text. `key` is the canonical key of the
     document's problem, for the held-out split.
     """
 
@@ -69,9 +69,11 @@ class Corpus:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Corpus:
-        """From (tokens, targets) of each document."""
+        """From (tokens, targets) of each document; one whose learned part lies beyond the cut is left out."""
         tokens, targets, starts = [], [], [0]
         for ids, aims in rows:
+            if all(aim == IGNORED for aim in aims[:LONGEST]):
+                continue
             tokens.append(np.array(ids[:LONGEST], np.uint16))
             targets.append(np.array(aims[:LONGEST], np.uint16))
             starts.append(starts[-1] + len(tokens[-1]))

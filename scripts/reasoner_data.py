@@ -22,7 +22,7 @@ import sentencepiece
 from documents import Document, document, encode
 from outlines import arithmetic_outlines, countdown_outlines
 from searches import breadth_first, depth_first, expansion, written
-from solutions import arithmetic_solution, countdown_solution, expressions, games, solving_moves
+from solutions import arithmetic_solution, countdown_solution, expressions, games, slipped, solving_moves
 from threads import WIDTHS, arithmetic_threads, countdown_threads
 
 from widthwise.evals import countdown
@@ -31,6 +31,7 @@ LEVELS = range(1, 11)
 NUMBERS = (3, 4, 4, 4, 4, 4, 4, 5)
 BRANCHES = 8  # first moves of a depth-first search
 BEAMS = (1, 2, 3)
+HARD_SLIPS, EASY_SLIPS = 0.08, 0.02  # of the operations of arithmetic solutions
 
 
 def solve_countdown(rng: random.Random) -> Iterator[Document]:
@@ -42,8 +43,14 @@ def solve_countdown(rng: random.Random) -> Iterator[Document]:
 
 
 def solve_arithmetic(rng: random.Random) -> Iterator[Document]:
+    """Solutions with slips in them, as in texts that people write; what follows goes on from the wrong result.
+
+    Without them a small model knows an operation by heart or gets it wrong for good. With them each sample has
+    mistakes of its own, as a large model's has at its own scale.
+    """
+    result_of = partial(slipped, rng, hard=HARD_SLIPS, easy=EASY_SLIPS)
     for problem in expressions(rng, LEVELS):
-        yield document(problem.key, "solve", problem.question, arithmetic_solution(problem.tree))
+        yield document(problem.key, "solve", problem.question, arithmetic_solution(problem.tree, result_of))
 
 
 def search(rng: random.Random) -> Iterator[Document]:
@@ -93,10 +100,10 @@ def outline(rng: random.Random) -> Iterator[Document]:
 
 
 SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
-    "solve countdown": (solve_countdown, 30),
-    "solve arithmetic": (solve_arithmetic, 6),
-    "search": (search, 4),
-    "spawn countdown": (spawn_countdown, 12),
+    "solve countdown": (solve_countdown, 60),
+    "solve arithmetic": (solve_arithmetic, 10),
+    "search": (search, 3),
+    "spawn countdown": (spawn_countdown, 9),
     "spawn arithmetic": (spawn_arithmetic, 1),
     "outline": (outline, 2),
 }

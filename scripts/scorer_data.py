@@ -1,6 +1,6 @@
 """Training data of the scorer, a process reward model: solutions with a label after each step.
 
-Most are attempts of the reasoner (`attempts.py`); others are drawn from exact solvers, right and wrong.
+Most are attempts of the reasoner (`attempts.py`); the others are arithmetic problems worked out with slips.
 
 `python scripts/scorer_data.py models/reasoner/tokenizer.model attempts.jsonl scorer.npz`
 
@@ -20,10 +20,10 @@ from operator import eq
 from pathlib import Path
 
 import sentencepiece
-from attempts import NUMBERS, Attempted, read
+from attempts import Attempted, read
 from documents import IGNORED, Corpus, encode_text, turn
 from labels import Task, step_labels, steps_of, true_result
-from solutions import arithmetic_solution, countdown_solution, expressions, games, played, solving_moves
+from solutions import arithmetic_solution, expressions, slipped
 
 from widthwise.evals import arithmetic
 
@@ -68,32 +68,12 @@ def between(step: str, piece: Sequence[int], label: int, tokenizer: Tokenizer) -
 # --- Solutions that no model wrote -------------------------------------------------------------------------------
 
 
-def walks(rng: random.Random) -> Iterator[Attempted]:
-    """Endless countdown games, solved by moves of every quality: far more of them than a model can attempt."""
-    boards = {n: games(rng, n) for n in set(NUMBERS)}
-    while True:
-        game = next(boards[rng.choice(NUMBERS)])
-        moves = played(game.numbers, game.target, rng, sharpness=rng.choice((0, 1, 2)))
-        task = Task(game.key, game.question, game.target, game.numbers)
-        right = countdown_solution(game.numbers, solving_moves(game.numbers, game.target, rng))
-        yield Attempted(task, right, (countdown_solution(game.numbers, moves),))
-
-
 def slips(rng: random.Random) -> Iterator[Attempted]:
     """Endless arithmetic solutions with slips, which go on from a wrong result as a model does, and the right ones."""
     for problem in expressions(rng, range(2, 11)):
         task = Task(problem.key, problem.question, arithmetic.value(problem.tree))
-        slipped = arithmetic_solution(problem.tree, partial(worked_out, rng))
-        yield Attempted(task, arithmetic_solution(problem.tree), (slipped,))
-
-
-def worked_out(rng: random.Random, op: str, a: int, b: int) -> int:
-    """The result of an operation, wrong as often as a small model gets it wrong: near the truth, or a digit off."""
-    true = arithmetic.apply(op, a, b) if b or op != "/" else a
-    if rng.random() >= (0.3 if op in "*/" and min(a, b) > 9 else 0.03):
-        return max(0, min(true, arithmetic.LARGEST))
-    off = rng.choice((1, 2, 3, 4, 6, 8, 10, 20, 30, 50, 100, a, b)) * rng.choice((1, -1))
-    return true + off if 0 < true + off <= arithmetic.LARGEST else min(true + 10, arithmetic.LARGEST)
+        wrong = arithmetic_solution(problem.tree, partial(slipped, rng, hard=0.3, easy=0.03))
+        yield Attempted(task, arithmetic_solution(problem.tree), (wrong,))
 
 
 def main() -> None:
@@ -101,14 +81,14 @@ def main() -> None:
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("attempts", type=Path, help="what attempts.py drew")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--walks", type=int, default=60000, help="countdown games solved by chance")
-    parser.add_argument("--slips", type=int, default=60000, help="arithmetic problems solved with slips")
+    parser.add_argument("--slips", type=int, default=30000, help="arithmetic problems solved with slips")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(options.tokenizer))
     rng = random.Random(options.seed)
-    sources = (read(options.attempts), islice(walks(rng), options.walks), islice(slips(rng), options.slips))
-    learned = (row for attempted in chain(*sources) for row in rows(attempted, tokenizer, throughout=True))
+    sources = (read(options.attempts), islice(slips(rng), options.slips))
+    # Countdown has labels at the tags only: what stands between them took its accuracy from 0.93 to 0.82.
+    learned = (row for one in chain(*sources) for row in rows(one, tokenizer, throughout=not one.task.numbers))
     corpus = Corpus.of(learned)
     corpus.save(options.out)
     print(f"{len(corpus)} solutions, {len(corpus.tokens)} tokens, {(corpus.targets != IGNORED).sum()} labels")

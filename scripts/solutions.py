@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -64,22 +64,11 @@ def divisors(target: int) -> tuple[int, ...]:
 
 def solving_moves(numbers: Sequence[int], target: int, rng: random.Random) -> list[countdown.Move]:
     """A random solution in which the more promising moves are the more likely ones, so that they can be learned."""
-    return played(numbers, target, rng, lambda move: target in countdown.reachable(tuple(sorted(move.rest))))
-
-
-def played(
-    numbers: Sequence[int],
-    target: int,
-    rng: random.Random,
-    allowed: Callable[[countdown.Move], bool] = lambda move: True,
-    sharpness: float = 2,
-) -> list[countdown.Move]:
-    """Random moves among the allowed ones to the last number, the more promising ones preferred by `sharpness`."""
     found: list[countdown.Move] = []
     while len(numbers) > 1:
-        options = list(filter(allowed, countdown.moves(numbers)))
-        weights = [(1 + distance(move.rest, target)) ** -sharpness for move in options]
-        found += rng.choices(options, weights)
+        moves = countdown.moves(numbers)
+        options = [move for move in moves if target in countdown.reachable(tuple(sorted(move.rest)))]
+        found += rng.choices(options, [(1 + distance(move.rest, target)) ** -3 for move in options])
         numbers = found[-1].rest
     return found
 
@@ -91,6 +80,19 @@ def arithmetic_solution(tree: arithmetic.Tree, result_of: arithmetic.ResultOf | 
     *steps, (last, value) = arithmetic.steps(tree, result_of)
     written = [f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps]
     return "\n\n".join([*written, str(last), f"\\boxed{{{value}}}"])
+
+
+def slipped(rng: random.Random, op: str, a: int, b: int, *, hard: float, easy: float) -> int:
+    """The result of an operation, at these rates a wrong one: near the truth, or a digit off.
+
+    Hard are products and quotients of two numbers of two digits or more. What stands here goes on from slips before,
+    so a result may be out of bounds or a quotient inexact; it is brought back to 0-999.
+    """
+    true = arithmetic.apply(op, a, b) if b or op != "/" else a
+    if rng.random() >= (hard if op in "*/" and min(a, b) > 9 else easy):
+        return max(0, min(true, arithmetic.LARGEST))
+    off = rng.choice((1, 2, 3, 4, 6, 8, 10, 20, 30, 50, 100, a, b)) * rng.choice((1, -1))
+    return true + off if 0 < true + off <= arithmetic.LARGEST else min(true + 10, arithmetic.LARGEST)
 
 
 def countdown_solution(numbers: Sequence[int], moves: Sequence[countdown.Move]) -> str:
