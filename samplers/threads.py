@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from widthwise.core.errors import BudgetReached
-from widthwise.core.excerpt import Excerpt
-from widthwise.core.grammar import Outline, ThreadGrammar
+from widthwise.core.grammar import ThreadGrammar
 from widthwise.core.part import Part
 from widthwise.core.session import Session
 from widthwise.core.trace import Trace
+from widthwise.samplers.thread_block import Returned, ThreadBlock
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,6 @@ class Threads(Part):
         return await session.follow(
             begun, lambda trace: _Whole(self, session, grammar, len(trace.segment)).grown(trace, root, 0)
         )
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """What came of one thread: the trace, and the pieces that its parent gets to see."""
-
-    outline: Outline
-    trace: Trace
-    pieces: Sequence[str | Excerpt]
-    found: bool
 
 
 @dataclass
@@ -156,20 +146,16 @@ class _Whole:
             return trace
         if len(outlines) > self.plan.width and grammar.outline:
             session.note(trace, f"more than {self.plan.width} outlines; the first ones became threads")
-        outlines = outlines[: self.plan.width]
-        threads = await self._threads(trace, outlines, depth + 1)
-        joined = {thread.outline: thread for thread in threads or ()}
-        pieces = [p for o in outlines for p in (joined[o].pieces if o in joined else [grammar.missing(o)]) if p]
-        if threads is None or not pieces:
+        block = ThreadBlock(session, grammar, trace, outlines[: self.plan.width])
+        threads = await self._threads(block, depth + 1)
+        joined = None if threads is None else block.joined(threads)
+        if joined is None:
             session.note(trace, "no room for threads" if threads is None else "no thread came back")
-            return trace
-        base = session.cut(trace, grammar.opening) if grammar.replaces else trace
-        after = [thread.trace for thread in joined.values()]
-        return session.append(base, [grammar.before, *pieces, grammar.after], after=after)
+        return joined or trace
 
-    async def _threads(self, trace: Trace, outlines: Sequence[Outline], depth: int) -> list[_Joined] | None:
+    async def _threads(self, block: ThreadBlock, depth: int) -> list[Returned] | None:
         """The threads of one block, as far as they were waited for; None where the limits leave no room for them."""
-        origins = {o: outline for outline in outlines if (o := self._origin(trace, outline)) is not None}
+        origins = block.origins()
         if not origins:
             return []
         room = self.room([*origins], next(iter(origins)), depth)
@@ -177,34 +163,11 @@ class _Whole:
             return None
         self.spent += len(origins) * (room or 0)
 
-        async def work(thread: Trace) -> _Joined:
+        async def work(thread: Trace) -> Returned:
             assert thread.parent is not None
             self.spent += len(thread.segment) - (room or 0)
             origin = thread.parent
-            return self._returned(await self.grown(thread, origin, depth), origin, origins[origin])
+            return block.returned(await self.grown(thread, origin, depth), origin, origins[origin])
 
         begun = self.session.stream([*origins], **self.params(room, depth))
-        return await self.session.follow(begun, work, (lambda j: j.found) if self.plan.join == "first" else None)
-
-    def _origin(self, trace: Trace, outline: Outline) -> Trace | None:
-        """What a thread grows behind: its parent and a header, or a prompt of its own."""
-        grammar, session = self.grammar, self.session
-        facts = {"thread": outline.number, "outline": outline.text}
-        if grammar.message is None:
-            return session.append(trace, grammar.before + grammar.headed(outline), facts=facts)
-        message = grammar.message("".join(segment.text for segment in trace.path), outline)
-        if message is None:
-            session.note(trace, f"there is nothing to begin thread {outline.number} with")
-            return None
-        return session.prompt([{"role": "user", "content": message}], after=[trace], facts=facts)
-
-    def _returned(self, thread: Trace, origin: Trace, outline: Outline) -> _Joined:
-        """What the parent gets to see of a thread that has ended."""
-        grammar, excerpt = self.grammar, self.session.excerpt(thread, origin)
-        returned = grammar.returned(excerpt.text) if thread.finish in ("stop", "length", "budget") else None
-        if returned is None:
-            return _Joined(outline, thread, [grammar.missing(outline)], False)
-        closed = thread.segment.reason == grammar.close or excerpt.text.endswith(grammar.forced)
-        tail = self.session.tail(excerpt, returned.start)
-        pieces: list[str | Excerpt] = [grammar.headed(outline), tail, "" if closed else grammar.forced]
-        return _Joined(outline, thread, pieces, returned.found)
+        return await self.session.follow(begun, work, (lambda r: r.found) if self.plan.join == "first" else None)
