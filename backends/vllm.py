@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,7 @@ class VLLMBackend(VLLMEngine):
         from vllm.sampling_params import RequestOutputKind
 
         params = request.params
+        completing = [self._completing(string) for string in params.stop]
         return SamplingParams(
             max_tokens=params.max_tokens,
             temperature=params.temperature,
@@ -112,7 +114,7 @@ class VLLMBackend(VLLMEngine):
             top_k=params.top_k,
             min_p=params.min_p,
             seed=long_seed(request.seed),
-            stop_token_ids=sorted({*params.stop_token_ids, *self.tokenizer.eos_ids}),
+            stop_token_ids=sorted({*params.stop_token_ids, *self.tokenizer.eos_ids}.union(*completing)),
             logprobs=params.logprobs,
             prompt_logprobs=params.prompt_logprobs,
             flat_logprobs=True,
@@ -120,10 +122,17 @@ class VLLMBackend(VLLMEngine):
             # costs up to two thirds of the throughput.
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
-            # A stop string must be seen at once, or what is sampled behind it is wasted.
-            stream_interval=1 if params.stop else max(1, request.chunk),
+            # A stop string that tokens hold whole ends the request in the engine (spelled by several tokens it is
+            # seen a chunk late). Any other must be seen at once, or what is sampled behind it is wasted.
+            stream_interval=max(1, request.chunk) if all(completing) else 1,
             skip_clone=True,
         )
+
+    @cached_property
+    def _completing(self) -> Callable[[str], frozenset[int]]:
+        """Which tokens hold a whole stop string; made in seconds for the largest vocabularies, and once."""
+        spellings = [self.tokenizer.decode([token]) for token in range(len(self._engine.get_tokenizer()))]
+        return cache(lambda string: frozenset(token for token, text in enumerate(spellings) if string in text))
 
 
 def _delta(output: Any, request: Request, matcher: StopMatcher, *, with_usage: bool) -> Delta:

@@ -34,7 +34,8 @@ NUMBERS = (3, 4, 4, 4, 4, 5)
 SHARES = (0.25, 0.5, 0.5, 0.75)
 TEST_SEED = 777
 WAVE = 32  # problems at once
-DRAFTS = (1, 2, 3, 4, 4, 6, 8)
+DRAFTS = (1, 2, 3, 3, 4, 4, 8)
+WITH_RIGHT = 0.7
 NO_DIGITS = "".join(set(string.printable) - set(string.digits))
 LONGEST_PROMPT = 900  # characters of all drafts
 
@@ -122,7 +123,7 @@ def read(path: Path) -> list[Attempted]:
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = {refine: 6, notes: 2, refine_notes: 4, verify: 2, same_answer: 5}
+    makers = {refine: 10, notes: 2, refine_notes: 5, verify: 2, same_answer: 4}
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             (maker,) = rng.choices([*makers], [*makers.values()])
@@ -132,8 +133,10 @@ def learned(path: Path, rng: random.Random) -> Iterator[Document]:
 def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
     """Drafts, then a right solution: the first right draft where there is one."""
     drafts = chosen(attempted, rng)
-    right = [text for text in drafts if is_right(attempted.task, text)]
-    yield made(attempted, "refine", right[0] if right else attempted.solution, drafts=listed(drafts))
+    right = [is_right(attempted.task, text) for text in drafts]
+    solution = drafts[right.index(True)] if any(right) else attempted.solution
+    asked = made(attempted, "refine", solution, drafts=listed(drafts))
+    yield flagged(asked, [text.rpartition("\n\n") for text in drafts], right)
 
 
 def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
@@ -145,9 +148,24 @@ def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
 def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
     """Notes of drafts, then a right solution."""
     drafts = chosen(attempted, rng)
-    right = [text for text in drafts if is_right(attempted.task, text)]
-    solution = right[0] if right else attempted.solution
-    yield made(attempted, "refine_summary", solution, summary=summary(attempted.task, drafts))
+    right = [is_right(attempted.task, text) for text in drafts]
+    solution = drafts[right.index(True)] if any(right) else attempted.solution
+    asked = made(attempted, "refine_summary", solution, summary=summary(attempted.task, drafts))
+    lines = [reached(text).rpartition(" = ") for text in drafts] if attempted.task.numbers else []
+    yield flagged(asked, lines, [attempted.task.right(boxed(text) or "") for text in drafts])
+
+
+def flagged(asked: Document, texts: Sequence[tuple[str, str, str]], right: Sequence[bool]) -> Document:
+    """The document with a verdict learned within each text that is shown, on what stands behind its cut.
+
+    To say which drafts are right comes before copying one, and from the copies alone it was not learned.
+    """
+    (question, _), answer = asked.parts
+    shown: list[tuple[str, bool | str]] = []
+    for (head, cut, end), good in zip(texts, right, strict=False):
+        before, _, question = question.partition(head + cut + end)
+        shown += [(before + head + cut, False), (end, "+" if good else "-")]
+    return replace(asked, parts=(*shown, (question, False), answer))
 
 
 def verify(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
@@ -209,9 +227,14 @@ def watched(asked: Document, first: str, second: str, verdict: str) -> Document:
 
 
 def chosen(attempted: Attempted, rng: random.Random) -> list[str]:
-    """Some attempts, short enough to stand in one prompt."""
+    """Some attempts, short enough to stand in one prompt; mostly with a right one among them, if there is one."""
     drafts: list[str] = []
-    for text in rng.sample(attempted.texts, min(rng.choice(DRAFTS), len(attempted.texts))):
+    count = min(rng.choice(DRAFTS), len(attempted.texts))
+    picked = rng.sample(attempted.texts, count)
+    right = [text for text in attempted.texts if is_right(attempted.task, text)]
+    if right and rng.random() < WITH_RIGHT:
+        picked[rng.randrange(count)] = rng.choice(right)
+    for text in picked:
         if not drafts or sum(map(len, drafts)) + len(text) <= LONGEST_PROMPT:
             drafts.append(text)
     return drafts

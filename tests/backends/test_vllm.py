@@ -93,6 +93,19 @@ async def test_threads_find_their_parents_prompt_in_the_cache(vllm_subject: Subj
     assert cached >= 0.9 * (cached + computed)
 
 
+async def test_a_stop_string_that_is_a_token_ends_the_request_in_the_engine(vllm_subject: Subject) -> None:
+    """Then a step comes in one piece; any other stop string has every token looked at."""
+    asked = vllm_subject.request(max_tokens=None, chunk=1000, stop=("\n\n",))
+    step = await vllm_subject.run(asked)
+    assert len(step.deltas) == 1
+    assert step.stop_reason == "\n\n"
+    assert step.text.endswith("\n\n")
+    assert len(step.ids) > 3
+    spelled = await vllm_subject.run(vllm_subject.request(max_tokens=None, chunk=1000, stop=(step.text[-4:],)))
+    assert len(spelled.deltas) == len(spelled.ids) > 3
+    assert spelled.ids == step.ids
+
+
 async def test_dead_engine_is_started_again(vllm_subject: Subject) -> None:
     backend: Any = vllm_subject.backend
 

@@ -114,6 +114,32 @@ def test_a_judge_learns_its_verdict_within_the_second_text_from_where_that_depar
         assert (corpus.targets[end - len(learned) + 2 : end] == said).all()
 
 
+@pytest.mark.parametrize("make", [attempts.refine, attempts.refine_notes])
+def test_who_refines_learns_which_of_the_texts_shown_are_right(make: Any) -> None:
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
+    flags = set()
+    for seed in range(30):
+        (made,) = make(attempts.Attempted(GAME, GOOD, (GOOD, DEAD, LIE)), random.Random(seed))
+        plain = dataclasses.replace(made, parts=((made.text.removesuffix(made.parts[-1][0]), False), made.parts[-1]))
+        corpus, bare = (documents.encode([each], tokenizer) for each in (made, plain))
+        assert corpus.tokens.tolist() == bare.tokens.tolist()
+        learned = (corpus.targets != documents.IGNORED).sum() - (bare.targets != documents.IGNORED).sum()
+        shown = [(text, said) for text, said in made.parts if said in ("+", "-")]
+        assert learned == sum(len(tokenizer.encode(text)) for text, _ in shown) > 0
+        flags |= set(shown)
+    box = "\\boxed{20 + ((12 - 7) * 3)}"  # of a right draft, and of one that comes to it by a false step
+    if make is attempts.refine:
+        assert flags == {(box, "+"), (box, "-"), ("\\boxed{((12 * 7) - 20) - 3}", "-")}
+    else:
+        assert flags == {("35", "+"), ("61", "-")}
+
+
+def test_mostly_a_right_draft_is_among_those_shown() -> None:
+    some = attempts.Attempted(GAME, GOOD, (GOOD, DEAD, LIE, LOST, DEAD, LIE, LOST, DEAD))
+    shown = [attempts.chosen(some, random.Random(seed)) for seed in range(300)]
+    assert 0.7 < sum(GOOD in drafts for drafts in shown) / len(shown) < 0.95
+
+
 def test_between_its_tags_a_scorer_learns_the_true_result_and_then_the_label() -> None:
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
     step = "22 * 3 = 68, left 68 - 48"
