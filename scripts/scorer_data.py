@@ -69,11 +69,39 @@ def between(step: str, piece: Sequence[int], label: int, tokenizer: Tokenizer) -
 
 
 def slips(rng: random.Random) -> Iterator[Attempted]:
-    """Endless arithmetic solutions with slips, which go on from a wrong result as a model does, and the right ones."""
+    """Endless arithmetic solutions with slips, which go on from a wrong result as a model does, and the right ones.
+
+    Slips are far more frequent than a model's: of its own sums hardly one is wrong, and from so few a scorer did not
+    learn to check them.
+    """
     for problem in expressions(rng, range(2, 11)):
         task = Task(problem.key, problem.question, arithmetic.value(problem.tree))
-        wrong = arithmetic_solution(problem.tree, partial(slipped, rng, hard=0.3, easy=0.03))
-        yield Attempted(task, arithmetic_solution(problem.tree), (wrong,))
+        yield Attempted(task, arithmetic_solution(problem.tree), (wrong(rng, problem.tree),))
+
+
+def wrong(rng: random.Random, tree: arithmetic.Tree) -> str:
+    """A solution with slips; one in four copies what is left wrongly, too."""
+    result_of = partial(slipped, rng, hard=0.2, easy=0.12)
+    steps = arithmetic.steps(tree, result_of)
+    if rng.random() < 0.75:
+        return arithmetic_solution(tree, result_of)
+    last, (step, left) = rng.choice([*enumerate(steps[:-1])])
+    before = [f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps[:last]]
+    left = miscopied(rng, left)
+    return "\n\n".join([*before, f"{step}, left {arithmetic.expression(left)}", arithmetic_solution(left, result_of)])
+
+
+def miscopied(rng: random.Random, tree: arithmetic.Tree) -> arithmetic.Tree:
+    """An expression with one number or sign changed, or a term lost."""
+    if isinstance(tree, int):
+        return max(1, rng.choice((tree + rng.choice((-10, -1, 1, 10)), int(str(tree)[::-1]), int(str(tree)[1:] or 1))))
+    op, left, right = tree
+    chance = rng.random()
+    if chance < 0.1:
+        return rng.choice((left, right))
+    if chance < 0.2:
+        return (rng.choice("+-*"), left, right)
+    return (op, miscopied(rng, left), right) if rng.random() < 0.5 else (op, left, miscopied(rng, right))
 
 
 def main() -> None:
