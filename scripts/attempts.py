@@ -280,8 +280,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--test", type=int, help="draw at so many held-out problems of each task instead")
     options = parser.parse_args()
-    drawn = tests(options.test, TEST_SEED) if options.test else None
-    drawn = drawn or list(islice(problems(options.seed, options.boards), options.problems))
+    training = islice(problems(options.seed, options.boards), options.problems)
+    drawn = tests(options.test, TEST_SEED) if options.test else list(training)
     asyncio.run(collect(f"embedded:{options.model}", options.out, drawn, options.samples))
 
 

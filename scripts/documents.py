@@ -22,8 +22,8 @@ class Document:
     """One text of a skill, in parts: those marked True are learned, those marked False are only read.
 
     A part marked with a piece is read too, and at every one of its tokens the model learns to say that piece: a
-    verdict at the end only is one bit of a long text. `key` is the canonical key of the
-    document's problem, for the held-out split.
+    verdict at the end only is one bit of a long text. `key` is the canonical key of the document's problem, for the
+    held-out split.
     """
 
     key: str
