@@ -26,7 +26,7 @@ from widthwise.evals.suites import load_suite
 from widthwise.opening import bundled_models
 
 STRATEGIES = {
-    "decided": BestOfN(16, width=5) | StopWhenDecided() | MajorityVote(),
+    "decided": BestOfN(16, width=5, temperature=1.5) | StopWhenDecided() | MajorityVote(),
     "tokens": BestOfN(8, width=3) | Budget(tokens=500) | MajorityVote(),
     "judged": BestOfN(8) | DeepPrune(at=32, keep=2) | MajorityVote(),
     "probed": BestOfN(8, width=5) | DeepPrune(at=32, keep=2, judge=AnswerProbe()) | MajorityVote(),

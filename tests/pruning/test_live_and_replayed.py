@@ -44,7 +44,7 @@ RULES = {
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of every trace to its end, with what the rules look at."""
     path = tmp_path_factory.mktemp("recorded") / "full.db"
-    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.5) | majority_vote()", PARTS)
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2) | majority_vote()", PARTS)
     evaluate("reasoner", strategy, path, logprobs=20)
     return path
 
@@ -67,7 +67,7 @@ def evaluate(
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_path: Path) -> None:
     width = f", {RULES[rule]}" if RULES[rule] else ""
-    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.5{width}) | {rule} | majority_vote()", PARTS)
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2{width}) | {rule} | majority_vote()", PARTS)
     live = evaluate("reasoner", strategy, tmp_path / "live.db")
     replayed = evaluate(f"replay:{recorded}", strategy, tmp_path / "replayed.db", behind="reasoner")
     for a, b in zip(live, replayed, strict=True):
