@@ -23,7 +23,7 @@ import sentencepiece
 from attempts import Attempted, read
 from documents import IGNORED, Corpus, encode_text, turn
 from labels import Task, step_labels, steps_of, true_result
-from solutions import arithmetic_solution, expressions, slipped
+from solutions import arithmetic_solution, arithmetic_step, expressions, slipped
 
 from widthwise.evals import arithmetic
 
@@ -81,13 +81,14 @@ def slips(rng: random.Random) -> Iterator[Attempted]:
 def wrong(rng: random.Random, tree: arithmetic.Tree) -> str:
     """A solution with slips; one in four copies what is left wrongly, too."""
     result_of = partial(slipped, rng, hard=0.2, easy=0.12)
-    steps = arithmetic.steps(tree, result_of)
     if rng.random() < 0.75:
         return arithmetic_solution(tree, result_of)
-    last, (step, left) = rng.choice([*enumerate(steps[:-1])])
-    before = [f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps[:last]]
+    steps = arithmetic.steps(tree, result_of)
+    last = rng.randrange(len(steps) - 1)
+    step, left = steps[last]
     left = miscopied(rng, left)
-    return "\n\n".join([*before, f"{step}, left {arithmetic.expression(left)}", arithmetic_solution(left, result_of)])
+    before = [arithmetic_step(*each) for each in (*steps[:last], (step, left))]
+    return "\n\n".join([*before, arithmetic_solution(left, result_of)])
 
 
 def miscopied(rng: random.Random, tree: arithmetic.Tree) -> arithmetic.Tree:

@@ -78,8 +78,13 @@ def arithmetic_solution(tree: arithmetic.Tree, result_of: arithmetic.ResultOf | 
     if isinstance(tree, int):
         return f"\\boxed{{{tree}}}"
     *steps, (last, value) = arithmetic.steps(tree, result_of)
-    written = [f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps]
+    written = [arithmetic_step(*each) for each in steps]
     return "\n\n".join([*written, str(last), f"\\boxed{{{value}}}"])
+
+
+def arithmetic_step(step: arithmetic.Step, rest: arithmetic.Tree) -> str:
+    """An operation that is not the last, with the expression left after it."""
+    return f"{step}, left {arithmetic.expression(rest)}"
 
 
 def slipped(rng: random.Random, op: str, a: int, b: int, *, hard: float, easy: float) -> int:

@@ -174,6 +174,16 @@ def test_slips_go_on_from_the_wrong_result() -> None:
     assert not any(held_out(a.task.key) for a in some)
 
 
+def test_some_slips_are_in_what_is_copied_and_not_in_a_result() -> None:
+    miscopied = 0
+    for each in islice(scoring.slips(random.Random(4)), 200):
+        steps = labels.steps_of(each.texts[0])
+        first = next((s for s, good in zip(steps, labels.step_labels(each.task, steps), strict=True) if not good), "")
+        found = labels.true_result(first)
+        miscopied += found is not None and found[1]
+    assert 10 < miscopied < 60
+
+
 def test_attempts_are_made_into_documents_of_every_kind(tmp_path: Path) -> None:
     turned = GOOD.replace("20 + ((12 - 7) * 3)", "((12 - 7) * 3) + 20")
     lines = [
