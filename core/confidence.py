@@ -5,43 +5,68 @@ The measures of DeepConf (Fu et al., arXiv 2508.15260). Windows overlap, stride 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-from widthwise.core.backend import TokenStats
+from widthwise.core.backend import FloatArray, IntArray, TokenStats
 from widthwise.core.errors import UsageError
 
 Confidence = NDArray[np.float64]
 """One number per token (or per window), ``float64 [t]``."""
 
+Surety = Literal["top", "top_and_sampled", "top_but_sampled", "sampled"]
+"""What the confidence of a token is taken from.
 
-def token_confidence(stats: TokenStats | None, top: int | None = None) -> Confidence:
-    """Minus the mean log-probability of the ``top`` most likely tokens (None: all) at each token, ``float64 [t]``.
+"top": its most likely candidates, whichever was drawn (the paper's definition). "top_and_sampled": these and the drawn
+token where it is not among them (the authors' release, afterwards). "top_but_sampled": these without it (the paper's
+recipe for a server). "sampled": the probability of the drawn token alone, which sees a slip that the candidates do not.
+"""
 
-    A peaked distribution leaves its other candidates next to no probability, so that the number is large. The
-    sampled token plays no part unless it is among them. Tokens that a filter ruled out (minus infinity) are left out.
-    Raises ``UsageError`` where the statistics do not hold so many.
+
+def token_confidence(stats: TokenStats | None, top: int | None = None, of: Surety = "top") -> Confidence:
+    """How sure the model was at each token, ``float64 [t]``.
+
+    Minus the mean log-probability of the ``top`` most likely tokens (None: all): a peaked distribution leaves its
+    other candidates next to no probability, so that the number is large. ``of`` says what becomes of the sampled
+    token; with "sampled" it is that one's probability instead. Tokens that a filter ruled out (minus infinity) are
+    left out. Raises ``UsageError`` where the statistics do not hold so many.
     """
+    if of == "sampled":
+        if stats is None:
+            raise UsageError("confidence needs the log-probabilities of the sampled tokens: sample with logprobs=0")
+        return np.exp(stats.logprobs, dtype=np.float64)
     logprobs = None if stats is None else stats.top_logprobs
     known = 0 if logprobs is None else logprobs.shape[1]
-    if logprobs is None or known < (top or 1):
+    if stats is None or logprobs is None or known < (top or 1):
         raise UsageError(
             f"confidence needs the log-probabilities of the {top or ''} most likely tokens, and these traces came with "
             f"{known}: sample (or record) them with logprobs={top or 20}"
         )
     logprobs = logprobs[:, :top]
+    total, counts = _summed(logprobs)
+    among = stats.logprobs >= logprobs[:, -1]
+    if of == "top_and_sampled":
+        total, counts = total - np.where(among, 0.0, stats.logprobs), counts + ~among
+    elif of == "top_but_sampled":
+        total, counts = total + np.where(among, stats.logprobs, 0.0), np.maximum(counts - among, 1)
+    confidence: Confidence = total / counts
+    return confidence
+
+
+def _summed(logprobs: FloatArray) -> tuple[Confidence, IntArray]:
+    """Minus the sum of each row's finite log-probabilities ``[t, k]``, and how many they are, at least 1."""
     # Column by column: rows of twenty are too short for a fast reduction, and each token's sum is its own,
     # whatever part of the trace it was computed with.
     total: Confidence = np.zeros(len(logprobs))
     for column in logprobs.T:
         total -= column
-    counts = np.full(len(logprobs), logprobs.shape[1])
-    if not np.isfinite(total).all():
-        possible = np.isfinite(logprobs)
-        total = -np.where(possible, logprobs, 0.0).sum(axis=1, dtype=np.float64)
-        counts = np.maximum(possible.sum(axis=1), 1)
-    confidence: Confidence = total / counts
-    return confidence
+    if np.isfinite(total).all():
+        return total, np.full(len(logprobs), logprobs.shape[1])
+    possible = np.isfinite(logprobs)
+    total = -np.where(possible, logprobs, 0.0).sum(axis=1, dtype=np.float64)
+    return total, np.maximum(possible.sum(axis=1), 1)
 
 
 def group_confidence(confidence: Confidence, window: int) -> Confidence:

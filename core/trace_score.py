@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from widthwise.core import confidence
-from widthwise.core.backend import TokenStats
+from widthwise.core.backend import FloatArray, TokenStats
 from widthwise.core.confidence import Confidence, token_confidence
 from widthwise.core.errors import UsageError
 from widthwise.core.reward import REDUCTIONS
@@ -17,9 +17,14 @@ from widthwise.core.trace import Trace
 if TYPE_CHECKING:
     from widthwise.core.session import Session
 
-MEAN_LOGPROB = "mean_logprob"
 REWARD_MODEL = "reward_model"
 SELF_CERTAINTY = "self_certainty"
+
+LOGPROBS: Mapping[str, Callable[[FloatArray], float]] = {
+    "mean_logprob": lambda logprobs: float(logprobs.mean()) if len(logprobs) else float("nan"),
+    "sum_logprob": lambda logprobs: float(logprobs.sum(dtype=np.float64)) if len(logprobs) else float("nan"),
+}
+"""What the log-probabilities of a trace's sampled tokens, ``float32 [t]``, come to; NaN for no tokens."""
 
 _CONFIDENCES: Mapping[str, Callable[[Confidence], float]] = {
     "mean_confidence": confidence.mean,
@@ -37,18 +42,19 @@ def logprobs_for(source: str) -> int | None:
 async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -> list[float | None]:
     """A score per trace, higher is better; None where a trace has none (unscored is not zero).
 
-    ``source``: "mean_logprob" of the sampled tokens; "reward_model", its score after the last step, or
-    "reward_model:min" and so on for the other reductions; "self_certainty" and DeepConf's "mean_confidence",
-    "tail_confidence", "lowest_group_confidence" and "bottom_confidence", of traces sampled with the
-    log-probabilities of the most likely tokens; any other word is a number recorded with the trace, such as "reward".
+    ``source``: "mean_logprob" of the sampled tokens, or "sum_logprob", the whole trace's log-likelihood;
+    "reward_model", its score after the last step, or "reward_model:min" and so on for the other reductions;
+    "self_certainty" and DeepConf's "mean_confidence", "tail_confidence", "lowest_group_confidence" and
+    "bottom_confidence", of traces sampled with the log-probabilities of the most likely tokens; any other word is a
+    number recorded with the trace, such as "reward".
     A minus before a recorded word ("-mean_ppl") turns its sign, for numbers that are better when lower. Raises
     ``UsageError`` if no trace has the number, or for a reduction that is none.
     """
     name, _, reduction = source.partition(":")
     if name == REWARD_MODEL:
         return await rewards(session, traces, reduction or "last")
-    if source == MEAN_LOGPROB:
-        scores = [float(t.logprobs.mean()) if len(t.logprobs) else None for t in traces]
+    if source in LOGPROBS:
+        scores = [LOGPROBS[source](t.logprobs) if len(t.logprobs) else None for t in traces]
     elif source == SELF_CERTAINTY:
         scores = [_self_certainty(t) for t in traces]
     elif source in _CONFIDENCES:
@@ -80,7 +86,7 @@ def _unknown(session: Session, traces: Sequence[Trace], source: str) -> str:
             f"{session.problem.id} came without: sample them with logprobs=20"
         )
     known = sorted({key for t in traces for key, value in t.metadata.items() if isinstance(value, int | float)})
-    shown = ", ".join([MEAN_LOGPROB, REWARD_MODEL, SELF_CERTAINTY, *_CONFIDENCES, *known])
+    shown = ", ".join([*LOGPROBS, REWARD_MODEL, SELF_CERTAINTY, *_CONFIDENCES, *known])
     return f"no trace of problem {session.problem.id} has a score {source!r}; known here: {shown}"
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.core.seeds import derive
+from widthwise.core.trace_score import LOGPROBS
 from widthwise.evals.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
 from widthwise.evals.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.majority import maj_at_k
-from widthwise.evals.pools import MEAN_LOGPROB, Grouping, Pool, Source, load
+from widthwise.evals.pools import Grouping, Pool, Source, load
 from widthwise.evals.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
 
 Axis = Literal["samples", "tokens", "sequential", "seconds"]
@@ -91,8 +92,8 @@ def curve(
     """Accuracy at every k of a run file or a file of recorded generations; needs no model.
 
     ``methods``: "pass", "maj", "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; a SCORE is
-    "mean_logprob" or a number recorded with the samples (a minus turns its sign). Raises ``UsageError`` where there
-    is nothing to measure.
+    "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign). Raises
+    ``UsageError`` where there is nothing to measure.
     """
     scores = sorted({score for name in methods if (score := method(name).score)})
     source = load(run, scores=scores, grouping=grouping)
@@ -159,8 +160,8 @@ def _best(pool: Pool, score: str) -> Estimate:
 
 def _weighted(pool: Pool, score: str, inverse: bool, seed: int) -> Estimate:
     weights = pool.scores[score]
-    if score == MEAN_LOGPROB:
-        weights = np.exp(weights)
+    if score in LOGPROBS:
+        weights = np.exp(weights - np.nanmax(weights))  # only ratios matter, and a sum may be far below zero
     elif inverse:
         weights = 1 / weights
     try:

@@ -15,6 +15,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.recording import Recording, Sample
 from widthwise.core.trace import Trace
+from widthwise.core.trace_score import LOGPROBS
 from widthwise.evals.estimators import NO_VOTE
 from widthwise.evals.foreign import read_generations
 from widthwise.evals.outcome import Leaf, Outcome
@@ -31,8 +32,6 @@ INDEPENDENT = ("single", "best_of_n")
 
 RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
 """Endings of files that hold recorded generations, ours or another tool's; anything else is a run file."""
-
-MEAN_LOGPROB = "mean_logprob"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +89,8 @@ class Source:
 def load(path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "meaning") -> Source:
     """The samples of a run file (``.db``), or of recorded generations, other tools' logs among them; needs no model.
 
-    ``scores`` are those to read with them: "mean_logprob", or a number recorded with the samples ("reward"; a minus
-    before it turns its sign). Raises ``UsageError`` where there is nothing to measure.
+    ``scores`` are those to read with them: "mean_logprob", "sum_logprob", or a number recorded with the samples
+    ("reward"; a minus before it turns its sign). Raises ``UsageError`` where there is nothing to measure.
     """
     file = Path(path)
     source = _recorded(file, scores, grouping) if file.suffix in RECORDINGS else _stored(file, scores, grouping)
@@ -157,8 +156,8 @@ def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool
 
 
 def _trace_score(trace: Trace, name: str) -> float:
-    if name == MEAN_LOGPROB:
-        return float(trace.logprobs.mean()) if len(trace.logprobs) else np.nan
+    if name in LOGPROBS:
+        return LOGPROBS[name](trace.logprobs)
     return _number(trace.metadata, name)
 
 
@@ -254,8 +253,9 @@ def _tokens(sample: Sample) -> float:
 
 
 def _sample_score(sample: Sample, name: str) -> float:
-    if name == MEAN_LOGPROB:
-        return float(np.nanmean(sample.stats.logprobs)) if sample.stats is not None else np.nan
+    if name in LOGPROBS:
+        known = np.empty(0, np.float32) if sample.stats is None else sample.stats.logprobs
+        return LOGPROBS[name](known[~np.isnan(known)])
     return _number(sample.metadata, name)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
-from widthwise.core.confidence import SlidingConfidence, token_confidence
+from widthwise.core.confidence import SlidingConfidence, Surety, token_confidence
 from widthwise.core.part import Part
 from widthwise.core.pruner import GO_ON, Verdict
 from widthwise.core.session import Session
@@ -26,24 +27,34 @@ class DeepConf(Part):
     ends when one answer has at least the share ``consensus`` of the weight (None: never).
 
     The window of 2048 tokens is for long reasoning: traces that are shorter can never be stopped. Confidence is the
-    mean over the ``logprobs`` most likely tokens, raw; the draw asks for them. ``every`` is how many tokens lie between
-    two looks; the votes do not depend on it.
+    mean over the ``k`` most likely tokens, raw; the draw asks for them. ``confidence`` says what becomes of the
+    sampled token (see ``Surety``): "sampled" looks at its probability alone and needs no others, for models whose
+    errors are slips, unlikely tokens where the distribution itself is as peaked as ever. ``every`` is how many tokens
+    lie between two looks; the votes do not depend on it.
     """
 
     warmup: int = 16
     eta: float = 10.0
     window: int = 2048
     consensus: float | None = 0.95
-    logprobs: int = 20
+    k: int = 20
+    confidence: Surety = "top"
     every: int = 16
 
     def __post_init__(self) -> None:
-        if min(self.warmup, self.window, self.logprobs, self.every) < 1:
-            raise ValueError("warmup, window, logprobs and every must be at least 1")
+        if min(self.warmup, self.window, self.k, self.every) < 1:
+            raise ValueError("warmup, window, k and every must be at least 1")
         if not 0 < self.eta < 100:
             raise ValueError(f"eta must be between 0 and 100, not {self.eta}")
         if self.consensus is not None and not 0 < self.consensus <= 1:
             raise ValueError(f"consensus must be in (0, 1], not {self.consensus}")
+        if self.confidence not in get_args(Surety):
+            raise ValueError(f"confidence must be one of {', '.join(get_args(Surety))}, not {self.confidence!r}")
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the most likely tokens the traces must come with."""
+        return None if self.confidence == "sampled" else self.k
 
     def begin(self) -> _Online:
         """The pruner of one draw."""
@@ -81,7 +92,7 @@ class _Online:
         stats = trace.segment.stats
         if len(trace.segment) > sliding.tokens:
             new = None if stats is None else stats.part(slice(sliding.tokens, None))
-            sliding.take(token_confidence(new, self._settings.logprobs))
+            sliding.take(token_confidence(new, self._settings.k, self._settings.confidence))
 
     def _warmed_up(self, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> bool:
         """Whether the warm-up is over; the threshold follows from it."""

@@ -117,6 +117,16 @@ class Llama(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         return functional.linear(hidden, self.embed_tokens.weight)
 
+    def begin(self, weights: dict[str, Tensor]) -> None:
+        """Take the weights of a trained model; layers that it lacks, on top, change nothing until they have learned."""
+        missing, unexpected = self.load_state_dict(weights, strict=False)
+        added = {name for name in missing if name.startswith("layers.")}
+        if unexpected or added != set(missing):
+            raise ValueError(f"these are not the weights of a model of this shape: {[*missing, *unexpected][:3]}")
+        for name, weight in self.named_parameters():
+            if name in added and name.endswith(("o_proj.weight", "down_proj.weight")):
+                nn.init.zeros_(weight)
+
 
 def rotation(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines (length, head) of the rotary positions."""

@@ -203,13 +203,14 @@ def train(run: Run, corpus: Corpus, schedule: Schedule, seed: int, parent: int, 
 # --- Export -----------------------------------------------------------------------------------------------------
 
 
-def export(model: Llama, folder: Path) -> None:
+def export(model: Llama, folder: Path, dtype: str = "float32") -> None:
     """Write the model as a Hugging Face folder; the weights are replaced in one move."""
-    weights = {f"model.{name}": weight.detach().float().contiguous() for name, weight in model.named_parameters()}
+    kind = getattr(torch, dtype)
+    weights = {f"model.{name}": weight.detach().to(kind).contiguous() for name, weight in model.named_parameters()}
     fresh = folder / "model.safetensors.new"
     fresh.write_bytes(save(weights, metadata={"format": "pt"}))
     os.replace(fresh, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config(model.shape), indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config(model.shape, dtype), indent=2) + "\n")
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "do_sample": True, "temperature": 1.0}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
@@ -220,7 +221,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return {name.removeprefix("model."): weight.float() for name, weight in weights.items()}
 
 
-def config(shape: Shape) -> dict[str, Any]:
+def config(shape: Shape, dtype: str) -> dict[str, Any]:
     """The Hugging Face description of the architecture."""
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -242,7 +243,7 @@ def config(shape: Shape) -> dict[str, Any]:
         "bos_token_id": 1,
         "eos_token_id": 2,
         "pad_token_id": 3,
-        "torch_dtype": "float32",
+        "torch_dtype": dtype,
     }
 
 
@@ -254,9 +255,9 @@ def work(worker: int, options: argparse.Namespace) -> None:
     parent = os.getppid()
     meeting = f"file://{options.folder.resolve()}/meeting-{parent}"
     dist.init_process_group("gloo", init_method=meeting, rank=worker, world_size=options.workers)
-    run = Run(options.folder, Shape(options.vocabulary), options.seed)
+    run = Run(options.folder, Shape(options.vocabulary, options.layers), options.seed)
     if options.begin and not run.step:
-        run.model.load_state_dict(read_weights(options.begin))
+        run.model.begin(read_weights(options.begin))
     if worker == 0:
         print(json.dumps(asdict(run.model.shape) | {"parameters": sum(p.numel() for p in run.model.parameters())}))
     run.model.compile(dynamic=True)  # twice as fast; one compilation serves all batch shapes
@@ -273,12 +274,15 @@ def main() -> None:
     parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; less where trained weights go on")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--vocabulary", type=int, default=448)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--begin", type=Path, help="folder of exported weights to begin with instead of random ones")
+    parser.add_argument("--begin", type=Path, help="folder of exported weights to begin with; layers may be added")
     parser.add_argument("--export", type=Path, help="write the weights to this folder instead of training")
+    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of the exported weights")
     options = parser.parse_args()
     if options.export:
-        export(Run(options.folder, Shape(options.vocabulary), options.seed).model, options.export)
+        shape = Shape(options.vocabulary, options.layers)
+        export(Run(options.folder, shape, options.seed).model, options.export, options.dtype)
         return
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.multiprocessing.spawn(work, (options,), options.workers)

@@ -79,6 +79,14 @@ async def test_log_probabilities_weigh_by_their_exponential(s: Session) -> None:
     assert (await WeightedVote(temperature=100)(s, traces)).text == "2"
 
 
+async def test_a_whole_traces_likelihood_counts_every_token(s: Session) -> None:
+    long, short = trace(0, "a long way = 1", logprob=-0.1), trace(1, "= 2", logprob=-0.3)
+    assert (await BestBy("mean_logprob")(s, [long, short])).text == "1"
+    assert (await BestBy("sum_logprob")(s, [long, short])).text == "2"
+    answer = await WeightedVote("sum_logprob")(s, [long, short])
+    assert [c.weight for c in answer.classes] == pytest.approx([1, math.exp(-1.4 + 0.9)])
+
+
 async def test_huge_scores_do_not_overflow(s: Session) -> None:
     traces = [trace(0, "= 1", reward=5e3), trace(1, "= 2", reward=5.001e3)]
     assert (await WeightedVote("reward")(s, traces)).text == "2"
@@ -104,7 +112,7 @@ async def test_best_by_takes_the_highest_that_states_an_answer(s: Session) -> No
 
 
 async def test_an_unknown_score_names_the_known_ones(s: Session) -> None:
-    with pytest.raises(UsageError, match=r"mean_logprob, reward_model, .*, reward$"):
+    with pytest.raises(UsageError, match=r"mean_logprob, sum_logprob, reward_model, .*, reward$"):
         await BestBy("rewrad")(s, [trace(0, "= 1", reward=1.0)])
     with pytest.raises(UsageError, match="no reward model"):
         await BestBy("reward_model")(s, [trace(0, "= 1")])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from widthwise.core.backend import TokenStats
 from widthwise.core.confidence import (
     SlidingConfidence,
+    Surety,
     bottom_percent,
     group_confidence,
     lowest_group,
@@ -30,6 +31,26 @@ def stats(*rows: list[float]) -> TokenStats:
 def test_a_token_is_as_sure_as_its_other_candidates_are_unlikely() -> None:
     peaked, flat = token_confidence(stats([-0.25, -7.75, -10.0], [-1.0, -1.25, -1.5]))
     assert (peaked, flat) == (6.0, 1.25)
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        ("top", [3.0, 3.0]),  # (1 + 3 + 5) / 3
+        ("top_and_sampled", [3.0, 4.0]),  # the second drew a token outside, of -7: (1 + 3 + 5 + 7) / 4
+        ("top_but_sampled", [3.0, 3.0]),  # the first drew the one of -3: (1 + 5) / 2
+        ("sampled", [np.exp(-3.0), np.exp(-7.0)]),
+    ],
+)
+def test_what_becomes_of_the_sampled_token(of: Surety, expected: list[float]) -> None:
+    drawn = TokenStats(np.array([-3.0, -7.0], np.float32), None, np.array([[-1.0, -3.0, -5.0]] * 2, np.float32))
+    assert token_confidence(drawn, of=of) == pytest.approx(expected)
+
+
+def test_the_sampled_token_needs_no_others() -> None:
+    assert token_confidence(TokenStats(np.zeros(2, np.float32)), of="sampled").tolist() == [1.0, 1.0]
+    with pytest.raises(UsageError, match="logprobs=0"):
+        token_confidence(None, of="sampled")
 
 
 def test_candidates_that_a_filter_ruled_out_are_left_out() -> None:

@@ -79,12 +79,12 @@ def test_answers_vote_by_meaning_unless_told_otherwise(tmp_path: Path) -> None:
 
 
 def test_recorded_scores_choose_and_weigh(tmp_path: Path) -> None:
-    found = curve(
-        made_run(tmp_path / "a.db", MIXED), methods=["best:reward", "best:-reward", "weighted:mean_logprob", "short:1"]
-    )
+    likelihoods = ["weighted:mean_logprob", "weighted:sum_logprob"]
+    found = curve(made_run(tmp_path / "a.db", MIXED), methods=["best:reward", "best:-reward", *likelihoods])
     assert found.lines["best:reward"].accuracy[-1] == pytest.approx(1 / 4)
     assert found.lines["best:-reward"].accuracy[-1] == pytest.approx(3 / 4)
     assert found.lines["weighted:mean_logprob"].accuracy[-1] == pytest.approx(0.5)
+    assert found.lines["weighted:sum_logprob"].accuracy[-1] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

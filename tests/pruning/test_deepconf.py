@@ -106,7 +106,26 @@ async def test_a_backend_without_the_log_probabilities_is_refused() -> None:
         await (BestOfN(4) | MajorityVote()).run(s)
 
 
-@pytest.mark.parametrize("wrong", [{"warmup": 0}, {"eta": 100.0}, {"eta": 0.0}, {"consensus": 1.5}, {"every": 0}])
-def test_impossible_arguments_are_refused(wrong: dict[str, float]) -> None:
+class Slips(Scripted):
+    """A minus is a token of probability 1/8, anything else a sure one."""
+
+    def stats(self, ids: Sequence[int], k: int) -> TokenStats:
+        return TokenStats(np.log([0.125 if i == ord("-") else 1.0 for i in ids]).astype(np.float32))
+
+
+async def test_a_slip_stops_a_trace_where_nothing_but_the_drawn_token_shows_it() -> None:
+    texts = ["so = 1", "so = 1", "s-o = 2", "so -" + "o" * 50 + " = 2", "so = 1"]
+    s = session(Slips(texts), pruners=[rule(warmup=3, confidence="sampled")])
+    result = await (BestOfN(len(texts)) | MajorityVote()).run(s)
+    assert [t.finish for t in result.traces] == ["stop"] * 3 + ["pruned", "stop"]
+    assert result.traces[3].completion == "so -"
+    assert [(c.answer, c.weight) for c in result.election.classes] == [("1", 3.0)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"warmup": 0}, {"eta": 100.0}, {"eta": 0.0}, {"consensus": 1.5}, {"every": 0}, {"k": 0}, {"confidence": "all"}],
+)
+def test_impossible_arguments_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
         rule(**wrong)

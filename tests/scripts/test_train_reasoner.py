@@ -1,5 +1,6 @@
 """The recipe on a toy model: it learns, resumes and exports. Only torch is needed."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -113,6 +114,26 @@ def test_both_forms_of_attention_are_causal_and_the_same(length: int, monkeypatc
     monkeypatch.setattr(llama, "SHORT", 0 if length <= llama.SHORT else 10_000)
     assert torch.allclose(found, llama.attend(q, k, v), atol=1e-5)
     assert torch.allclose(found[:, :, 0], v[:, :, 0], atol=1e-5)
+
+
+def test_layers_that_are_added_change_nothing_at_first_and_can_learn(corpus: Any, tmp_path: Path) -> None:
+    small, tokens = llama.Llama(TOY), torch.arange(12).reshape(1, 12)
+    tall = llama.Llama(dataclasses.replace(TOY, layers=3))
+    tall.begin(small.state_dict())
+    assert torch.equal(tall(tokens), small(tokens))
+    recipe.loss_of(tall, *recipe.collate(corpus, [0, 1])).backward()
+    assert tall.layers[2].mlp.down_proj.weight.grad.abs().max() > 0
+    with pytest.raises(ValueError, match="not the weights"):
+        small.begin(tall.state_dict())
+
+
+def test_half_an_export_is_nearly_the_model(tmp_path: Path) -> None:
+    model = recipe.Run(tmp_path / "run", TOY, seed=1).model
+    recipe.export(model, tmp_path, "float16")
+    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "float16"
+    tokens = torch.arange(12).reshape(1, 12)
+    assert torch.allclose(labels.load(tmp_path)(tokens), model(tokens), atol=1e-2)
+    assert (tmp_path / "model.safetensors").stat().st_size < 2.2 * sum(p.numel() for p in model.parameters())
 
 
 def test_the_export_is_the_model(tmp_path: Path) -> None:
