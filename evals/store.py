@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,12 +18,10 @@ from widthwise.core.recording import token_ends
 from widthwise.core.reward import StepScores
 from widthwise.core.trace import Segment, Trace, TraceId, name
 from widthwise.evals.arrays import unpack
+from widthwise.evals.configuration import Configuration, difference, digest
 from widthwise.evals.database import Database
 from widthwise.evals.outcome import Leaf, Outcome
 from widthwise.evals.segment_rows import COLUMNS, parse, rebuilt, segment_of, segment_row, to_json
-
-Configuration = Mapping[str, Any]
-"""The settings that decide a run's results, as JSON values."""
 
 Ends = Mapping[TraceId, IntArray | None]
 """Characters of a segment's text up to each token's end, ``int64 [t]``, by the segment's trace id."""
@@ -250,7 +247,7 @@ class Store:
         known = self.manifest.get("configuration")
         if known is not None and known != plain:
             raise UsageError(
-                f"{self.path} holds a run with other settings ({_difference(known, plain)}): name another file "
+                f"{self.path} holds a run with other settings ({difference(known, plain)}): name another file "
                 "with --run, or use the old settings"
             )
         if known is not None:
@@ -350,12 +347,6 @@ class Store:
         return next(iter(self._db.rows(query, *values)), None)
 
 
-def digest(configuration: Configuration) -> str:
-    """Names a configuration: equal settings, equal digest, whatever their order."""
-    text = json.dumps(json.loads(to_json(configuration)), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def compare(a: Store, b: Store) -> list[str]:
     """Where two runs differ, one line each, ``-`` for what only ``a`` says; empty for equal runs."""
     ours, theirs = list(a.dump()), list(b.dump())
@@ -363,18 +354,8 @@ def compare(a: Store, b: Store) -> list[str]:
     return [f"- {line}" for line in ours if line in only_ours] + [f"+ {line}" for line in theirs if line in only_theirs]
 
 
-def _difference(old: Configuration, new: Configuration) -> str:
-    """``seed: 0 -> 1; limit: none -> 5`` for the settings that differ."""
-    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
-    return "; ".join(f"{k}: {_said(old.get(k))} -> {_said(new.get(k))}" for k in keys)
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _said(value: Any) -> str:
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _agree(node: Trace, row: sqlite3.Row) -> bool:

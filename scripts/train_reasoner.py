@@ -203,14 +203,17 @@ def train(run: Run, corpus: Corpus, schedule: Schedule, seed: int, parent: int, 
 # --- Export -----------------------------------------------------------------------------------------------------
 
 
-def export(model: Llama, folder: Path, dtype: str = "float32") -> None:
-    """Write the model as a Hugging Face folder; the weights are replaced in one move."""
-    kind = getattr(torch, dtype)
-    weights = {f"model.{name}": weight.detach().to(kind).contiguous() for name, weight in model.named_parameters()}
+def export(model: Llama, folder: Path, *, half: bool = False) -> None:
+    """Write the model as a Hugging Face folder; the weights are replaced in one move.
+
+    `half` stores them in float16; what loads them computes in float32 all the same, as the configuration says.
+    """
+    dtype = torch.float16 if half else torch.float32
+    weights = {f"model.{name}": weight.detach().to(dtype).contiguous() for name, weight in model.named_parameters()}
     fresh = folder / "model.safetensors.new"
     fresh.write_bytes(save(weights, metadata={"format": "pt"}))
     os.replace(fresh, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config(model.shape, dtype), indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config(model.shape), indent=2) + "\n")
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "do_sample": True, "temperature": 1.0}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
@@ -221,7 +224,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return {name.removeprefix("model."): weight.float() for name, weight in weights.items()}
 
 
-def config(shape: Shape, dtype: str) -> dict[str, Any]:
+def config(shape: Shape) -> dict[str, Any]:
     """The Hugging Face description of the architecture."""
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -243,7 +246,7 @@ def config(shape: Shape, dtype: str) -> dict[str, Any]:
         "bos_token_id": 1,
         "eos_token_id": 2,
         "pad_token_id": 3,
-        "torch_dtype": dtype,
+        "torch_dtype": "float32",
     }
 
 
@@ -278,11 +281,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--begin", type=Path, help="folder of exported weights to begin with; layers may be added")
     parser.add_argument("--export", type=Path, help="write the weights to this folder instead of training")
-    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of the exported weights")
+    parser.add_argument("--half", action="store_true", help="export the weights in float16")
     options = parser.parse_args()
     if options.export:
         shape = Shape(options.vocabulary, options.layers)
-        export(Run(options.folder, shape, options.seed).model, options.export, options.dtype)
+        export(Run(options.folder, shape, options.seed).model, options.export, half=options.half)
         return
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.multiprocessing.spawn(work, (options,), options.workers)

@@ -124,7 +124,7 @@ class Evaluation:
     @property
     def default_path(self) -> Path:
         """The same settings give the same file, so that the same command finds its run again."""
-        from widthwise.evals.store import digest
+        from widthwise.evals.configuration import digest
 
         model = self.model if self.model.startswith("http") else self.model.rpartition("/")[2]
         names = [self.suite.name, model, str(self.strategy)]

@@ -18,9 +18,10 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.trace import Segment, Trace
 from widthwise.evals.arrays import pack, unpack
+from widthwise.evals.configuration import digest
 from widthwise.evals.database import SCHEMA_VERSION, StoreError
 from widthwise.evals.outcome import Leaf, Outcome
-from widthwise.evals.store import Store, compare, digest
+from widthwise.evals.store import Store, compare
 
 CONFIGURATION = {"suite": "s", "model": "m", "strategy": "x", "seed": 0}
 PROBLEMS = [Problem("p0", "one?", "1", {"level": 2}), Problem("p1", "two?", "2")]

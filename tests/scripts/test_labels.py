@@ -184,6 +184,16 @@ def test_some_slips_are_in_what_is_copied_and_not_in_a_result() -> None:
     assert 10 < miscopied < 60
 
 
+def test_three_sums_in_ten_are_wrong_and_every_value_is_in_bounds() -> None:
+    some = list(islice(scoring.sums(random.Random(4)), 300))
+    found = [labels.true_result(step) for each in some for step in labels.steps_of(each.texts[0])]
+    right = [one[1] for one in found if one is not None]
+    assert 0.6 < sum(right) / len(right) < 0.8
+    assert {sign for each in some for sign in each.task.question if sign in "+-*/"} == {"+", "-"}
+    assert all(0 <= each.task.target <= 999 for each in some)
+    assert not any(held_out(each.task.key) for each in some)
+
+
 def test_attempts_are_made_into_documents_of_every_kind(tmp_path: Path) -> None:
     turned = GOOD.replace("20 + ((12 - 7) * 3)", "((12 - 7) * 3) + 20")
     lines = [

@@ -129,8 +129,8 @@ def test_layers_that_are_added_change_nothing_at_first_and_can_learn(corpus: Any
 
 def test_half_an_export_is_nearly_the_model(tmp_path: Path) -> None:
     model = recipe.Run(tmp_path / "run", TOY, seed=1).model
-    recipe.export(model, tmp_path, "float16")
-    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "float16"
+    recipe.export(model, tmp_path, half=True)
+    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "float32"
     tokens = torch.arange(12).reshape(1, 12)
     assert torch.allclose(labels.load(tmp_path)(tokens), model(tokens), atol=1e-2)
     assert (tmp_path / "model.safetensors").stat().st_size < 2.2 * sum(p.numel() for p in model.parameters())
