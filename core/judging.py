@@ -123,7 +123,7 @@ class Judging(Drawing):
     def errors(self) -> tuple[str, ...]:
         """The sentences of requests that failed for good: the policy's, judges', the reward model's."""
         failed = [str(t.segment.reason) for _, t in sorted(self.traces.items()) if t.finish == "error"]
-        return (*failed, *(scores.error for scores in self.scores.values() if scores.error))
+        return (*failed, *(s.error for s in self.scores.values() if s.error and not s.too_long))
 
     def _begin_scoring(self) -> Scoring:
         model = self._setting.reward_model

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import IntArray
-from widthwise.core.errors import BackendError, WidthwiseError
+from widthwise.core.errors import BackendError, PromptTooLong, WidthwiseError
 from widthwise.core.problem import Problem
 from widthwise.core.reading import Read, Reader, Reading
 from widthwise.core.reward import Kind, Solution, StepScores
@@ -67,7 +67,7 @@ class LanguageRewardModel:
                 )
             return StepScores((*known, *self.format.scores(read.values)), cost)
         except WidthwiseError as error:
-            return StepScores(None, error=str(error))
+            return StepScores(None, error=str(error), too_long=isinstance(error, PromptTooLong))
 
     async def _read(self, reading: Reading) -> Read:
         """Read, again and again while that may help."""

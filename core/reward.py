@@ -76,12 +76,14 @@ class StepScores:
     """Scores of one solution in [0, 1], first step first; an outcome reward model gives a single one.
 
     ``steps`` is None where it could not be scored, and then ``error`` says why: unscored is not zero. ``tokens``
-    were read by the reward model: what was scored before, or what a prefix cache held, is not counted.
+    were read by the reward model: what was scored before, or what a prefix cache held, is not counted. ``too_long``
+    says that the solution does not fit the model's context: no failure, for it would not fit the next time either.
     """
 
     steps: tuple[float, ...] | None
     tokens: int = 0
     error: str | None = None
+    too_long: bool = False
 
     def reduced(self, kind: Reduction) -> float | None:
         """One number; None where unscored."""
