@@ -161,7 +161,8 @@ def _best(pool: Pool, score: str) -> Estimate:
 def _weighted(pool: Pool, score: str, inverse: bool, seed: int) -> Estimate:
     weights = pool.scores[score]
     if score in LOGPROBS:
-        weights = np.exp(weights - np.nanmax(weights))  # only ratios matter, and a sum may be far below zero
+        # Only ratios matter, and a sum may lie so far below zero that its exponential is none.
+        weights = np.exp(weights - np.nanmax(weights, initial=-np.inf))
     elif inverse:
         weights = 1 / weights
     try:
