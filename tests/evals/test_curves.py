@@ -78,6 +78,13 @@ def test_answers_vote_by_meaning_unless_told_otherwise(tmp_path: Path) -> None:
     assert curve(path, grouping="spelling").lines["maj"].accuracy[-1] == pytest.approx(0.0)
 
 
+def test_likelihoods_of_long_traces_weigh_by_their_ratio() -> None:
+    likelihoods = {"sum_logprob": np.array([-2000.0, -1990.0, -2003.0])}
+    pool = Pool("p", np.array([0, 1, 0]), np.array([0.0, 1.0, 0.0]), np.ones(3), np.ones(3, bool), likelihoods)
+    found = lines([pool], ["weighted:sum_logprob"], replicates=10)
+    assert found["weighted:sum_logprob"].accuracy[-1] == pytest.approx(1.0)
+
+
 def test_recorded_scores_choose_and_weigh(tmp_path: Path) -> None:
     likelihoods = ["weighted:mean_logprob", "weighted:sum_logprob"]
     found = curve(made_run(tmp_path / "a.db", MIXED), methods=["best:reward", "best:-reward", *likelihoods])
