@@ -46,11 +46,12 @@ def token_confidence(stats: TokenStats | None, top: int | None = None, of: Suret
         )
     logprobs = logprobs[:, :top]
     total, counts = _summed(logprobs)
-    among = stats.logprobs >= logprobs[:, -1]
-    if of == "top_and_sampled":
-        total, counts = total - np.where(among, 0.0, stats.logprobs), counts + ~among
-    elif of == "top_but_sampled":
-        total, counts = total + np.where(among, stats.logprobs, 0.0), np.maximum(counts - among, 1)
+    if of != "top":
+        among = stats.logprobs >= logprobs[:, -1]
+        if of == "top_and_sampled":
+            total, counts = total - np.where(among, 0.0, stats.logprobs), counts + ~among
+        else:
+            total, counts = total + np.where(among, stats.logprobs, 0.0), np.maximum(counts - among, 1)
     confidence: Confidence = total / counts
     return confidence
 

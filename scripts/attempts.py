@@ -22,7 +22,7 @@ import numpy as np
 from documents import Document, document, turn
 from labels import Task, beginnings, boxed, parts, right_operations, step_labels, steps_of
 from rich.progress import track
-from solutions import arithmetic_solution, countdown_solution, expressions, games, solving_moves
+from solutions import Expression, arithmetic_solution, countdown_solution, expressions, games, solving_moves
 
 from widthwise.core.backend import Backend, Request, SamplingParams
 from widthwise.evals import arithmetic, countdown
@@ -63,7 +63,11 @@ def problems(seed: int, boards: int) -> Iterator[tuple[Task, str]]:
 
 def sums(rng: random.Random) -> Iterator[tuple[Task, str]]:
     for problem in expressions(rng, LEVELS):
-        yield Task(problem.key, problem.question, arithmetic.value(problem.tree)), arithmetic_solution(problem.tree)
+        yield task_of(problem), arithmetic_solution(problem.tree)
+
+
+def task_of(problem: Expression) -> Task:
+    return Task(problem.key, problem.question, arithmetic.value(problem.tree))
 
 
 def countdowns(rng: random.Random) -> Iterator[tuple[Task, str]]:

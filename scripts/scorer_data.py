@@ -15,18 +15,17 @@ import argparse
 import random
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain, islice, takewhile
+from itertools import chain, count, islice, takewhile
 from operator import eq
 from pathlib import Path
 
 import sentencepiece
-from attempts import Attempted, read
+from attempts import Attempted, read, task_of
 from documents import IGNORED, Corpus, encode_text, turn
-from labels import Task, step_labels, steps_of, true_result
-from solutions import Expression, arithmetic_solution, arithmetic_step, expressions, slipped
+from labels import step_labels, steps_of, true_result
+from solutions import arithmetic_solution, arithmetic_step, expressions, slipped, trainable
 
 from widthwise.evals import arithmetic
-from widthwise.evals.holdout import held_out
 
 TAG = "<step>"
 LABELS = ("+", "-")
@@ -84,12 +83,9 @@ def sums(rng: random.Random) -> Iterator[Attempted]:
     To compare a result with the true one, which a model knows only in its last layers, was not learned from whole
     solutions, where few sums are wrong; from these it is learned in minutes, and found in whole solutions then.
     """
-    while True:
-        tree = sum_of(rng, rng.choice((1, 1, 2, 3)))
-        text = arithmetic.expression(tree)
-        if not held_out(arithmetic.key(text)):
-            task = task_of(Expression(tree, arithmetic.key(text), arithmetic.question(text)))
-            yield Attempted(task, "", (arithmetic_solution(tree, partial(slipped, rng, hard=0.3, easy=0.3)),))
+    for problem in trainable(sum_of(rng, rng.choice((1, 1, 2, 3))) for _ in count()):
+        text = arithmetic_solution(problem.tree, partial(slipped, rng, hard=0.3, easy=0.3))
+        yield Attempted(task_of(problem), "", (text,))
 
 
 def sum_of(rng: random.Random, operations: int) -> arithmetic.Tree:
@@ -102,10 +98,6 @@ def sum_of(rng: random.Random, operations: int) -> arithmetic.Tree:
         else:
             tree = ("-", tree, other) if total >= other else ("-", other, tree)
     return tree
-
-
-def task_of(problem: Expression) -> Task:
-    return Task(problem.key, problem.question, arithmetic.value(problem.tree))
 
 
 def wrong(rng: random.Random, tree: arithmetic.Tree) -> str:

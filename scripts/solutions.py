@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import NamedTuple
 
 from widthwise.evals import arithmetic, countdown
@@ -32,8 +33,12 @@ class Game(NamedTuple):
 
 def expressions(rng: random.Random, levels: Sequence[int]) -> Iterator[Expression]:
     """Endless arithmetic problems that are not held out, all levels equally often."""
-    while True:
-        tree = arithmetic.random_tree(rng, rng.choice(levels))
+    yield from trainable(arithmetic.random_tree(rng, rng.choice(levels)) for _ in count())
+
+
+def trainable(trees: Iterable[arithmetic.Tree]) -> Iterator[Expression]:
+    """The problems that ask for the values of these expressions, without those held out."""
+    for tree in trees:
         text = arithmetic.expression(tree)
         if not held_out(arithmetic.key(text)):
             yield Expression(tree, arithmetic.key(text), arithmetic.question(text))
