@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -37,6 +37,21 @@ def _text(words: str, metavar: str) -> Any:
 
 
 _STRATEGY = "How to answer; see `widthwise strategies`. my_module:my_strategy names one of your own."
+_RUN = "The run file; by default under runs/, named by the settings."
+
+# Options that `sweep` has as well.
+RewardModel = Annotated[str | None, _text("What scores steps; named like a model.", "MODEL")]
+EmbeddingModel = Annotated[str | None, _text("What compares texts; named like a model.", "MODEL")]
+BackendArgs = Annotated[list[str] | None, _text("An argument of the backend; may be repeated.", "NAME=VALUE")]
+RewardArgs = Annotated[
+    list[str] | None, _text("An argument of the reward model (format=...); may be repeated.", "NAME=VALUE")
+]
+OwnPrompts = Annotated[
+    list[str] | None, _text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
+]
+ShowPrompts = Annotated[
+    bool, typer.Option("--show-prompts", help="Show what strategies ask on a few problems, and stop.")
+]
 
 
 def evaluate_suite(
@@ -44,8 +59,8 @@ def evaluate_suite(
     data: Annotated[Path | None, _text("Take the problems from a JSONL, Parquet or run file.", "FILE")] = None,
     model: Annotated[str, _text("What samples; see `widthwise models`.", "MODEL")] = "reasoner",
     strategy: Annotated[str, _text(_STRATEGY, "STRATEGY")] = "best_of_n(n=16) | majority_vote()",
-    reward_model: Annotated[str | None, _text("What scores steps; named like a model.", "MODEL")] = None,
-    embedding_model: Annotated[str | None, _text("What compares texts; named like a model.", "MODEL")] = None,
+    reward_model: RewardModel = None,
+    embedding_model: EmbeddingModel = None,
     limit: Annotated[int | None, _count("Only the first N problems.", 1)] = None,
     budget_tokens: Annotated[int | None, _count("At most N sampled tokens a problem.")] = None,
     budget_sequential: Annotated[int | None, _count("At most N tokens one after the other a problem.")] = None,
@@ -59,21 +74,11 @@ def evaluate_suite(
     logprobs: Annotated[int | None, _count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
     seed: Annotated[int, _count("All randomness of the run comes from it.")] = 0,
     concurrency: Annotated[int, _count("Problems worked on at once.", 1)] = 32,
-    run: Annotated[
-        Path | None, _text("The run file; by default under runs/, named by the settings.", "FILE.db")
-    ] = None,
-    backend_arg: Annotated[
-        list[str] | None, _text("An argument of the backend; may be repeated.", "NAME=VALUE")
-    ] = None,
-    reward_arg: Annotated[
-        list[str] | None, _text("An argument of the reward model (format=...); may be repeated.", "NAME=VALUE")
-    ] = None,
-    prompt: Annotated[
-        list[str] | None, _text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
-    ] = None,
-    show_prompts: Annotated[
-        bool, typer.Option("--show-prompts", help="Show what the strategy asks on a few problems, and stop.")
-    ] = False,
+    run: Annotated[Path | None, _text(_RUN, "FILE.db")] = None,
+    backend_arg: BackendArgs = None,
+    reward_arg: RewardArgs = None,
+    prompt: OwnPrompts = None,
+    show_prompts: ShowPrompts = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Measure a strategy on a suite.
@@ -88,12 +93,7 @@ def evaluate_suite(
         limit=limit,
         budget=_budget(budget_tokens, budget_sequential, budget_samples, budget_seconds),
         params=SamplingParams().changed(
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            max_tokens=max_tokens,
-            logprobs=logprobs,
+            temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens, logprobs=logprobs
         ),
         seed=seed,
         backend_args=dict(map(backend_argument, backend_arg or [])),
@@ -108,12 +108,16 @@ def evaluate_suite(
         summary = asyncio.run(evaluation.run(concurrency=concurrency, listener=meter))
     _print(summary, as_json)
     if summary.errors:
-        typer.echo(
-            f"widthwise: {summary.errors} of {summary.problems} problems failed (first: {meter.first_failure}); "
-            f"`widthwise traces {summary.run}` lists them, and the same command tries them again",
-            err=True,
-        )
-        raise typer.Exit(1)
+        _fail(summary, meter.first_failure)
+
+
+def _fail(summary: Summary, first: str) -> NoReturn:
+    typer.echo(
+        f"widthwise: {summary.errors} of {summary.problems} problems failed (first: {first}); "
+        f"`widthwise traces {summary.run}` lists them, and the same command tries them again",
+        err=True,
+    )
+    raise typer.Exit(1)
 
 
 def _print(summary: Summary, as_json: bool) -> None:

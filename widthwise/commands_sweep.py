@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widthwise.commands_eval import backend_argument, print_prompts
+from widthwise.commands_eval import (
+    BackendArgs,
+    EmbeddingModel,
+    OwnPrompts,
+    RewardArgs,
+    RewardModel,
+    ShowPrompts,
+    backend_argument,
+    print_prompts,
+)
 from widthwise.commands_measure import print_comparison
 from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError, WidthwiseError
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
 _EVERY = 5.0
 """Seconds between two lines of progress."""
+_DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 
 
 def run_sweep(
@@ -40,29 +50,14 @@ def run_sweep(
     top_p: Annotated[float | None, typer.Option()] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens of one sample.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Problems worked on at once.")] = 32,
-    backend_arg: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the backend; may be repeated.")
-    ] = None,
-    reward_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="What scores steps; named like a model.")
-    ] = None,
-    reward_arg: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the reward model; may be repeated.")
-    ] = None,
-    embedding_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="What compares texts; named like a model.")
-    ] = None,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="A prompt of your own in place of the model's; may be repeated."),
-    ] = None,
-    show_prompts: Annotated[
-        bool, typer.Option("--show-prompts", help="Show what the strategies ask on a few problems, and stop.")
-    ] = False,
+    backend_arg: BackendArgs = None,
+    reward_model: RewardModel = None,
+    reward_arg: RewardArgs = None,
+    embedding_model: EmbeddingModel = None,
+    prompt: OwnPrompts = None,
+    show_prompts: ShowPrompts = False,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and its cost, predicted from a few samples, and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY_RUN)] = False,
 ) -> None:
     """Measure strategies at several budgets, drawing samples only once where that is valid.
 
