@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from widthwise.core import verification
-from widthwise.core.answer import AnswerClass
 from widthwise.core.errors import BudgetReached
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.prompting import verification
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.answer import AnswerClass
+from widthwise.core.trace.trace import Trace
 
 NEUTRAL = 0.5
 """The score of a candidate that no judge has said anything of: unjudged is not wrong."""

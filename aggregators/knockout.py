@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from widthwise.aggregators.judging import Match, candidates, check_comparisons, compared
-from widthwise.core.answer import Answer, AnswerClass, Tie, elect
-from widthwise.core.part import Part
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.answer import Answer, AnswerClass, Tie, elect
+from widthwise.core.strategy.part import Part
+from widthwise.core.trace.trace import Trace
 
 
 @dataclass(frozen=True)

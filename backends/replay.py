@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.backends.pieces import PieceTokenizer
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.backend import (
     Backend,
     Capabilities,
@@ -24,8 +24,8 @@ from widthwise.core.backend import (
     Usage,
 )
 from widthwise.core.errors import BackendError
-from widthwise.core.recording import Recording, Sample, token_ends
-from widthwise.core.stopping import StopMatcher
+from widthwise.core.trace.recording import Recording, Sample, token_ends
+from widthwise.core.trace.stopping import StopMatcher
 
 _PROMPT_END = 2**62
 """Ends the prompts that ``chat`` makes, and spells nothing. No tokenizer and no hash of pieces gives this id out."""

@@ -17,7 +17,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from widthwise.core.backend import TokenStats
-from widthwise.core.confidence import SlidingConfidence, bottom_percent, lowest_group, mean, tail, token_confidence
+from widthwise.core.scores.confidence import (
+    SlidingConfidence,
+    bottom_percent,
+    lowest_group,
+    mean,
+    tail,
+    token_confidence,
+)
 
 
 def made(tokens: int, top: int) -> TokenStats:

@@ -18,8 +18,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from widthwise.evals.curves import lines
-from widthwise.evals.pools import Pool
+from widthwise.evals.measure.curves import lines
+from widthwise.evals.measure.pools import Pool
 
 
 def made(problems: int, samples: int, seed: int = 0) -> list[Pool]:

@@ -34,7 +34,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VL
 
 def embedded_engine(model: Path, tokens: int) -> Callable[[Prompts], int]:
     """A function that samples from prompts with the embedded engine and counts the tokens."""
-    from widthwise.backends.embedded import EmbeddedBackend
+    from widthwise.backends.embedded.backend import EmbeddedBackend
     from widthwise.core.backend import Request, SamplingParams
 
     backend = EmbeddedBackend(model)

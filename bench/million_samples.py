@@ -39,11 +39,11 @@ def step(name: str, recording: str, run: str) -> None:
     """One step, and what it took."""
     began = time.perf_counter()
     if name == "import":
-        from widthwise.evals.exchange import import_recordings
+        from widthwise.evals.store.exchange import import_recordings
 
         import_recordings(recording, run)
     else:
-        from widthwise.evals.curves import curve
+        from widthwise.evals.measure.curves import curve
 
         curve(run)
     cpu = resource.getrusage(resource.RUSAGE_SELF)

@@ -13,11 +13,11 @@ import asyncio
 import time
 from pathlib import Path
 
-from widthwise.backends.embedded import EmbeddedBackend
-from widthwise.core.language_reward import LanguageRewardModel
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.problem import Problem
-from widthwise.core.reward import Solution
-from widthwise.core.reward_format import RewardFormat
+from widthwise.core.rewards.language_reward import LanguageRewardModel
+from widthwise.core.rewards.reward import Solution
+from widthwise.core.rewards.reward_format import RewardFormat
 
 MODEL = Path(__file__).parents[1] / "models" / "reasoner"
 LINES = RewardFormat("lines", tag="\n\n")

@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from widthwise import ESC, AdaptiveConsistency, Anytime, UsageError
-from widthwise.evals.intervals import bootstrap
-from widthwise.evals.pools import load
-from widthwise.evals.recordings import read_recordings
+from widthwise.evals.measure.intervals import bootstrap
+from widthwise.evals.measure.pools import load
+from widthwise.evals.store.recordings import read_recordings
 from widthwise.pruning.stopping_rule import StoppingRule, Votes
 
 

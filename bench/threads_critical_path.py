@@ -27,10 +27,10 @@ from conclusion import closing, status
 
 from widthwise import Problem, Session, Trace
 from widthwise.core.backend import Backend
-from widthwise.core.grammar import Outline
-from widthwise.core.scheduler import Scheduler
-from widthwise.core.setting import Setting
-from widthwise.evals.suites import load_suite
+from widthwise.core.prompting.grammar import Outline
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.setting import Setting
+from widthwise.evals.suites.suites import load_suite
 from widthwise.models.formats import format_for
 from widthwise.opening import open_backend
 

@@ -28,9 +28,9 @@ from typing import Any
 from conclusion import closing, status
 
 from widthwise import BeamSearch, Problem, Result, solve_async
-from widthwise.backends.vllm import VLLMBackend
-from widthwise.evals.search_tree import SearchTree
-from widthwise.evals.suites import load_suite
+from widthwise.backends.vllm.backend import VLLMBackend
+from widthwise.evals.suites.suites import load_suite
+from widthwise.evals.views.search_tree import SearchTree
 
 MODEL = Path(__file__).parents[1] / "models" / "reasoner"
 GOAL_HITS, GOAL_SPEEDUP = 0.90, 2.0

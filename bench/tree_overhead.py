@@ -28,11 +28,11 @@ import numpy as np
 
 from widthwise import ETS, REBASE, BeamSearch, Problem, SamplingParams, Session
 from widthwise.core.backend import Capabilities, Delta, Request, TokenStats, Usage
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.reward import Solution, StepScores
-from widthwise.core.scheduler import Scheduler
-from widthwise.core.setting import Setting
-from widthwise.core.trace import Trace
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.rewards.reward import Solution, StepScores
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.setting import Setting
+from widthwise.core.trace.trace import Trace
 from widthwise.samplers.tree_search import TreeSampler
 
 SIZES = (100, 1_000, 10_000)

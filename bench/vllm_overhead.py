@@ -29,9 +29,9 @@ from typing import Any
 from conclusion import closing, status
 
 from widthwise import Answer, BestOfN, MajorityVote, Problem, Session, Trace, solve_async
-from widthwise.backends.vllm import VLLMBackend
+from widthwise.backends.vllm.backend import VLLMBackend
 from widthwise.core.backend import Delta, Request
-from widthwise.evals.suites import load_suite
+from widthwise.evals.suites.suites import load_suite
 
 MODEL = Path(__file__).parents[1] / "models" / "reasoner"
 GOAL = 0.95

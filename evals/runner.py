@@ -9,22 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from widthwise.core.backend import Backend, SamplingParams
-from widthwise.core.budget import Budget
 from widthwise.core.errors import WidthwiseError
 from widthwise.core.problem import Grader, Problem
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.reading import Embedder
-from widthwise.core.reward import RewardModel
-from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Session
-from widthwise.core.setting import Setting
-from widthwise.core.strategy import Result, Strategy
-from widthwise.core.trace import Note, Trace, name
-from widthwise.evals.database import StoreError
-from widthwise.evals.outcome import UNFINISHED, Leaf, Outcome
-from widthwise.evals.store import Store
-from widthwise.evals.suites import Suite
-from widthwise.evals.summary import Summary, summarise
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.rewards.reading import Embedder
+from widthwise.core.rewards.reward import RewardModel
+from widthwise.core.session.budget import Budget
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.strategy import Result, Strategy
+from widthwise.core.trace.trace import Note, Trace, name
+from widthwise.evals.measure.summary import Summary, summarise
+from widthwise.evals.store.database import StoreError
+from widthwise.evals.store.outcome import UNFINISHED, Leaf, Outcome
+from widthwise.evals.store.store import Store
+from widthwise.evals.suites.suites import Suite
 from widthwise.models.formats import format_for
 
 _log = logging.getLogger(__name__)

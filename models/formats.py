@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from widthwise.core.prompt import PromptFormat
+from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.models.thread_grammars import GRAMMARS
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from widthwise.core.errors import UsageError
-from widthwise.core.reward_format import RewardFormat
+from widthwise.core.rewards.reward_format import RewardFormat
 from widthwise.models.formats import BOXED
 
 SCORER = RewardFormat("scorer", tag="<step>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from widthwise.core.grammar import Outline, Returned, ThreadGrammar
+from widthwise.core.prompting.grammar import Outline, Returned, ThreadGrammar
 
 # Model output is hostile: every repetition in a pattern is bounded.
 _NUMBERED = r"<Outline>\s{0,8}(?P<number>\d{1,4}(?:\.\d{1,4}){0,8})\s{0,8}:(?P<text>.{0,2000}?)</Outline>"

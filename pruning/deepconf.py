@@ -8,11 +8,11 @@ from typing import get_args
 
 import numpy as np
 
-from widthwise.core.confidence import SlidingConfidence, Surety, token_confidence
-from widthwise.core.part import Part
-from widthwise.core.pruner import GO_ON, Verdict
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace, TraceId
+from widthwise.core.scores.confidence import SlidingConfidence, Surety, token_confidence
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import GO_ON, Verdict
+from widthwise.core.trace.trace import Trace, TraceId
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from widthwise.core.part import Part
-from widthwise.core.pruner import Verdict
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace, TraceId
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import Verdict
+from widthwise.core.trace.trace import Trace, TraceId
 from widthwise.pruning.judge import Judge
 from widthwise.pruning.same_answer import SameAnswer
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from widthwise.core.frontier import Frontier, Selection, Selector, spread
-from widthwise.core.trace import name
-from widthwise.core.tree import Node
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector, spread
+from widthwise.core.strategy.tree import Node
+from widthwise.core.trace.trace import name
 
 if TYPE_CHECKING:
-    from widthwise.core.session import Session
+    from widthwise.core.session.session import Session
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Trace
 
 
 class Judge(Protocol):

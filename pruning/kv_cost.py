@@ -10,13 +10,13 @@ import numpy as np
 
 from widthwise.core.backend import FloatArray
 from widthwise.core.errors import BackendError
-from widthwise.core.frontier import Frontier, Selection, Selector, shown, spread
-from widthwise.core.tree import Node
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector, shown, spread
+from widthwise.core.strategy.tree import Node
 from widthwise.pruning.kv_program import KvProgram
 from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 
 if TYPE_CHECKING:
-    from widthwise.core.session import Session
+    from widthwise.core.session.session import Session
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from widthwise.core.frontier import Frontier, Selection, Selector, ranked, shown, spread
-from widthwise.core.tree import Node
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector, ranked, shown, spread
+from widthwise.core.strategy.tree import Node
 
 if TYPE_CHECKING:
-    from widthwise.core.session import Session
+    from widthwise.core.session.session import Session
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from widthwise.core.frontier import Frontier, Selection, Selector, ranked, shown
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector, ranked, shown
 
 if TYPE_CHECKING:
-    from widthwise.core.session import Session
+    from widthwise.core.session.session import Session
 
 _ROUNDING = 1e-9
 

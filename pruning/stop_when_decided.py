@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from widthwise.core.part import Part
-from widthwise.core.pruner import GO_ON, Verdict
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import GO_ON, Verdict
+from widthwise.core.trace.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from widthwise.core.part import Part
-from widthwise.core.pruner import GO_ON, Verdict
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import GO_ON, Verdict
+from widthwise.core.trace.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from widthwise.core.frontier import Frontier, Selection, Selector, ranked, shown, spread
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector, ranked, shown, spread
 
 if TYPE_CHECKING:
-    from widthwise.core.session import Session
+    from widthwise.core.session.session import Session
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from widthwise.core.frontier import Selector
+from widthwise.core.strategy.frontier import Selector
 from widthwise.pruning.top_k import TopK
 from widthwise.samplers.tree_search import TreeSampler
 

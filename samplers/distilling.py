@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Trace
 from widthwise.samplers.preference import SELF, VERIFY, best, opinions
 from widthwise.samplers.workspace import readable, refining, texts
 

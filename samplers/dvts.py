@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from widthwise.core.frontier import Selector
-from widthwise.core.trace import Trace
-from widthwise.core.tree import Tree
+from widthwise.core.strategy.frontier import Selector
+from widthwise.core.strategy.tree import Tree
+from widthwise.core.trace.trace import Trace
 from widthwise.pruning.top_k import TopK
 from widthwise.samplers.tree_search import TreeSampler
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from widthwise.core.frontier import Selector
+from widthwise.core.strategy.frontier import Selector
 from widthwise.pruning.kv_cost import KvCost
 from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 from widthwise.samplers.tree_search import TreeSampler

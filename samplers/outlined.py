@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from widthwise.core.part import Part
-from widthwise.core.reply import outlines
-from widthwise.core.session import Session
-from widthwise.core.strategy import as_worker, delegate
-from widthwise.core.trace import Trace
+from widthwise.core.prompting.reply import outlines
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.strategy import as_worker, delegate
+from widthwise.core.trace.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from widthwise.core.reply import numbers
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
-from widthwise.core.trace_score import trace_scores
-from widthwise.core.verification import verified
+from widthwise.core.prompting.reply import numbers
+from widthwise.core.prompting.verification import verified
+from widthwise.core.scores.trace_score import trace_scores
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Trace
 
 SELF = "self"
 VERIFY = "verify"

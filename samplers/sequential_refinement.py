@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from widthwise.core.part import Part
-from widthwise.core.session import Session
-from widthwise.core.strategy import as_worker, delegate
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.strategy import as_worker, delegate
+from widthwise.core.trace.trace import Trace
 from widthwise.samplers.workspace import readable, refining
 
 

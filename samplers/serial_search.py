@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from widthwise.core.errors import BudgetReached, UsageError
-from widthwise.core.part import Part
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.trace.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from widthwise.core.excerpt import Excerpt
-from widthwise.core.grammar import Outline, ThreadGrammar
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.prompting.grammar import Outline, ThreadGrammar
+from widthwise.core.session.session import Session
+from widthwise.core.trace.excerpt import Excerpt
+from widthwise.core.trace.trace import Trace
 
 
 @dataclass(frozen=True)

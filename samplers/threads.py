@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from widthwise.core.errors import BudgetReached
-from widthwise.core.grammar import ThreadGrammar
-from widthwise.core.part import Part
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.trace.trace import Trace
 from widthwise.samplers.thread_block import Returned, ThreadBlock
 
 

@@ -9,13 +9,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 from widthwise.core.errors import BudgetReached
-from widthwise.core.frontier import Frontier, Selector
-from widthwise.core.part import Part
-from widthwise.core.reward import REDUCTIONS, Reduction
-from widthwise.core.session import Session
-from widthwise.core.trace import Finish, Trace, TraceId
-from widthwise.core.trace_score import REWARD_MODEL, trace_scores
-from widthwise.core.tree import Node, Tree
+from widthwise.core.rewards.reward import REDUCTIONS, Reduction
+from widthwise.core.scores.trace_score import REWARD_MODEL, trace_scores
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.frontier import Frontier, Selector
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.tree import Node, Tree
+from widthwise.core.trace.trace import Finish, Trace, TraceId
 from widthwise.pruning.top_k import TopK
 
 

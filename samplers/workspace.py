@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Trace
 
 
 def readable(session: Session, traces: Sequence[Trace | None]) -> list[Trace]:

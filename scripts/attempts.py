@@ -25,7 +25,7 @@ from rich.progress import track
 from solutions import Expression, arithmetic_solution, countdown_solution, expressions, games, solving_moves
 
 from widthwise.core.backend import Backend, Request, SamplingParams
-from widthwise.evals import arithmetic, countdown
+from widthwise.evals.suites import arithmetic, countdown
 from widthwise.models.formats import REASONER, REASONER_PROMPTS
 from widthwise.opening import open_backend
 

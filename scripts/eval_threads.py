@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from widthwise.core.trace import Trace
-from widthwise.evals.intervals import wilson
-from widthwise.evals.store import Store
+from widthwise.core.trace.trace import Trace
+from widthwise.evals.measure.intervals import wilson
+from widthwise.evals.store.store import Store
 
 MOVE = r"\d{1,6} [-+*/] \d{1,6} = \d{1,6}"
 LINE = rf"{MOVE}(?:, left \d{{1,6}}(?: \d{{1,6}}){{1,5}}:?(?: \d{{1,6}}){{0,5}})?"

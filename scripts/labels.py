@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from widthwise.evals import countdown
+from widthwise.evals.suites import countdown
 
 _OPERATION = re.compile(r"(\d{1,6}) ([-+*/]) (\d{1,6}) = (\d{1,6})(?:, left (.+))?")
 _BOX = re.compile(r"\\boxed\{([^{}]*)\}")

@@ -9,7 +9,7 @@ from documents import Document, document
 from searches import line
 from solutions import Expression, Game, arithmetic_solution, countdown_solution, solving_moves
 
-from widthwise.evals import arithmetic, countdown
+from widthwise.evals.suites import arithmetic, countdown
 
 MOST = 6  # outlines asked for
 

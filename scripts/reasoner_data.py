@@ -25,7 +25,7 @@ from searches import breadth_first, depth_first, expansion, written
 from solutions import arithmetic_solution, countdown_solution, expressions, games, slipped, solving_moves
 from threads import WIDTHS, arithmetic_threads, countdown_threads
 
-from widthwise.evals import countdown
+from widthwise.evals.suites import countdown
 
 LEVELS = range(1, 11)
 NUMBERS = (3, 4, 4, 4, 4, 4, 4, 5)

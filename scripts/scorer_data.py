@@ -25,7 +25,7 @@ from documents import IGNORED, Corpus, encode_text, turn
 from labels import step_labels, steps_of, true_result
 from solutions import arithmetic_solution, arithmetic_step, expressions, slipped, trainable
 
-from widthwise.evals import arithmetic
+from widthwise.evals.suites import arithmetic
 
 TAG = "<step>"
 LABELS = ("+", "-")

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from solutions import distance
 
-from widthwise.evals.countdown import Move, moves
+from widthwise.evals.suites.countdown import Move, moves
 
 
 def branches(numbers: Sequence[int], target: int, kept: int) -> list[Move]:

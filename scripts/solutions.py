@@ -8,8 +8,8 @@ from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
 
-from widthwise.evals import arithmetic, countdown
-from widthwise.evals.holdout import held_out
+from widthwise.evals.suites import arithmetic, countdown
+from widthwise.evals.suites.holdout import held_out
 
 TARGETS_PER_DRAW = 8  # enumerating what numbers reach serves several targets
 

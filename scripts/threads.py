@@ -29,7 +29,7 @@ from documents import END, Document, turn
 from searches import branches, depth_first, line, written
 from solutions import Expression, Game, arithmetic_solution, countdown_solution, solving_moves
 
-from widthwise.evals import arithmetic, countdown
+from widthwise.evals.suites import arithmetic, countdown
 
 WIDTHS = (2, 4, 6, 8, 8, 8, 12, 12)
 NONE = "none"

@@ -1,4 +1,4 @@
-"""Write the shipped test sets: `python scripts/write_suites.py evals/data`. The same bytes every time."""
+"""Write the shipped test sets: `python scripts/write_suites.py evals/suites/data`. The same bytes every time."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from widthwise.core.problem import Problem
-from widthwise.evals import arithmetic, countdown
+from widthwise.evals.suites import arithmetic, countdown
 
 SIZE = 200
 SEED = 2026
@@ -20,7 +20,7 @@ SUITES: dict[str, Callable[[int, int], list[Problem]]] = {
 def line(suite: str, problem: Problem) -> str:
     """A problem as one line of JSON; `source` is the call that draws it again."""
     record = {"id": problem.id, "problem": problem.text, "answer": problem.answer, **problem.metadata}
-    return json.dumps(record | {"source": f"widthwise.evals.{suite}.generate({SIZE}, {SEED})"}) + "\n"
+    return json.dumps(record | {"source": f"widthwise.evals.suites.{suite}.generate({SIZE}, {SEED})"}) + "\n"
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from widthwise.cli import app
+from widthwise.cli.app import app
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -229,8 +229,8 @@ def test_a_missing_folder_of_a_model_ends_with_code_1() -> None:
 
 def test_the_command_starts_without_the_heavy_libraries() -> None:
     script = (
-        "import sys; from widthwise.cli import app; heavy = {'datasets', 'scipy', 'matplotlib', 'pyarrow', 'torch', "
-        "'vllm', 'transformers', 'sympy', 'aiohttp'} & set(sys.modules); print(sorted(heavy))"
+        "import sys; from widthwise.cli.app import app; heavy = {'datasets', 'scipy', 'matplotlib', 'pyarrow', "
+        "'torch', 'vllm', 'transformers', 'sympy', 'aiohttp'} & set(sys.modules); print(sorted(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,15 +9,15 @@ import pytest
 
 from tests.aggregators.judges import Judge
 from widthwise import BestOfN, BordaVote, GenerativeVerification, MajorityVote, Strategy, WeightedVote
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.problem import Problem
-from widthwise.evals.exchange import StoredRecordings
-from widthwise.evals.grading import MathGrader
+from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.runner import run
-from widthwise.evals.store import Store, compare
-from widthwise.evals.suites import Suite, load_suite
+from widthwise.evals.store.exchange import StoredRecordings
+from widthwise.evals.store.store import Store, compare
+from widthwise.evals.suites.suites import Suite, load_suite
 from widthwise.opening import bundled_models
 
 SUITE = load_suite("countdown", limit=2)

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import widthwise as ww
-from widthwise.cli import app
+from widthwise.cli.app import app
 
 QUESTION = "Compute (17 + 5) * 3 - 48."
 

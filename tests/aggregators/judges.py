@@ -13,11 +13,11 @@ from tests.core.scripted import PlainGrader, Scripted
 from widthwise.core.backend import Capabilities, Delta, Request, TokenStats, Usage
 from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.scheduler import Retry, Scheduler
-from widthwise.core.session import Session
-from widthwise.core.setting import Setting
-from widthwise.core.trace import Segment, Trace
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.session.scheduler import Retry, Scheduler
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
+from widthwise.core.trace.trace import Segment, Trace
 from widthwise.models.formats import GENERIC
 
 SURE = 0.95

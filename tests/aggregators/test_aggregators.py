@@ -12,9 +12,9 @@ from tests.core.scripted import Scripted, session
 from widthwise import BestBy, FirstValid, MajorityVote, UsageError, WeightedVote
 from widthwise.core.backend import TokenStats
 from widthwise.core.problem import Problem
-from widthwise.core.reward import StepScores
-from widthwise.core.session import Session
-from widthwise.core.trace import Segment, Trace
+from widthwise.core.rewards.reward import StepScores
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Segment, Trace
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.aggregators.judges import certain, trace
 from tests.core.scripted import Scripted, session
 from widthwise import BordaVote, MajorityVote, UsageError, WeightedVote
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
-from widthwise.core.trace_score import trace_scores
+from widthwise.core.scores.trace_score import trace_scores
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Trace
 
 
 @pytest.fixture

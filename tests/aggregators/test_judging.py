@@ -26,8 +26,8 @@ from widthwise import (
     UniversalSelfConsistency,
     UsageError,
 )
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Trace
 from widthwise.models.formats import GENERIC, REASONER
 
 JUDGES: list[Part] = [

@@ -12,11 +12,11 @@ import pytest
 
 from tests.backends.conformance import MESSAGES, PROBLEM, Sampled, Subject
 from tests.backends.servers import CPU_ENVIRONMENT, MODEL, need_vllm, own_server, vllm_server
-from widthwise.backends.http import HTTPBackend
+from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Backend
 from widthwise.core.problem import Problem
-from widthwise.core.recording import Recording, Sample, token_ends
+from widthwise.core.trace.recording import Recording, Sample, token_ends
 
 BACKENDS = ["embedded", "vllm", "http", "http_text", "replay"]
 
@@ -30,7 +30,9 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture(scope="session")
 def embedded_subject() -> Iterator[Subject]:
-    embedded = pytest.importorskip("widthwise.backends.embedded", reason="the embedded backend is not there yet")
+    embedded = pytest.importorskip(
+        "widthwise.backends.embedded.backend", reason="the embedded backend is not there yet"
+    )
     backend = embedded.EmbeddedBackend(MODEL)
     yield Subject(backend, lambda: int(backend._engine.busy))
     asyncio.run(backend.close())
@@ -48,7 +50,7 @@ def start_vllm() -> Backend:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CPU_ENVIRONMENT.items():
             patch.setenv(name, value)
-        from widthwise.backends.vllm import VLLMBackend
+        from widthwise.backends.vllm.backend import VLLMBackend
 
         return VLLMBackend(str(MODEL), kv_cache_memory_bytes=1 << 28, max_num_seqs=128)
 

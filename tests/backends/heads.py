@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from tests.backends.servers import MODEL
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import FloatArray, IntArray
 
 WIDTH, CLASSES = 128, 2

@@ -13,9 +13,9 @@ from widthwise import BestOfN, MajorityVote, Session, StopWhenDecided
 from widthwise.core.backend import Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.problem import Problem
-from widthwise.core.scheduler import Scheduler
-from widthwise.core.setting import Setting
-from widthwise.evals.grading import MathGrader
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.setting import Setting
+from widthwise.evals.grading.graders import MathGrader
 from widthwise.models.formats import format_for
 
 TEXTS = ["", "3 + 4 = 7", "  two  spaces ", "\n\nStep 2: \\boxed{12}\n", "naïve café ½ → 東京 🙂", "x" * 300]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.backends.llama_checkpoint import Shape, reference_logits, write_checkpoint
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import Delta, IntArray, Request, SamplingParams, Usage
 from widthwise.core.errors import BackendError, PromptTooLong
 

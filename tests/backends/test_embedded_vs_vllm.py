@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL, need_vllm
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import FloatArray, Request, SamplingParams
 
 PROBLEMS = ["Compute 37 * 4 - 58", "Compute 12 + 9 * 7 - 30 / 5", "Use the numbers 3, 7, 19, 25 to reach 54"]

@@ -14,14 +14,14 @@ import pytest
 from tests.backends.conformance import Subject
 from tests.backends.servers import own_server
 from tests.core.scripted import PlainGrader
-from widthwise.backends.http import HTTPBackend
+from widthwise.backends.http.backend import HTTPBackend
 from widthwise.core.backend import Request
-from widthwise.core.budget import Ledger
 from widthwise.core.problem import Problem
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.scheduler import Retry, Scheduler
-from widthwise.core.session import Session
-from widthwise.core.setting import Setting
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.session.budget import Ledger
+from widthwise.core.session.scheduler import Retry, Scheduler
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
 
 SHARE = 0.3
 RETRY = Retry(attempts=20, first_delay=0.01, longest_delay=0.1)

@@ -12,12 +12,12 @@ import pytest
 
 from tests.backends.conformance import Subject
 from tests.backends.servers import own_server
-from widthwise.backends.http import HTTPBackend
-from widthwise.backends.http_client import status_error
-from widthwise.backends.http_dialect import TextDialect
-from widthwise.backends.http_pool import Pool
-from widthwise.backends.pieces import PieceTokenizer
-from widthwise.backends.remote_tokenizer import RemoteTokenizer
+from widthwise.backends.http.backend import HTTPBackend
+from widthwise.backends.http.client import status_error
+from widthwise.backends.http.dialect import TextDialect
+from widthwise.backends.http.pool import Pool
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong, UsageError
 

@@ -16,19 +16,19 @@ from aiohttp.test_utils import TestServer
 from tests.backends.conformance import Subject
 from tests.backends.heads import expected_outputs, write_qwen_prm
 from tests.backends.servers import MODEL, need_vllm, vllm_server
-from widthwise.backends.embedded import EmbeddedBackend
-from widthwise.backends.http_json import JSONClient, open_session
-from widthwise.backends.http_labels import read_labels
-from widthwise.backends.http_pool import Pool
-from widthwise.backends.http_pooling import HTTPPooling
+from widthwise.backends.embedded.backend import EmbeddedBackend
+from widthwise.backends.http.labels import read_labels
+from widthwise.backends.http.pool import Pool
+from widthwise.backends.http.pooling import HTTPPooling
+from widthwise.backends.http.questions import JSONClient, open_session
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError, UsageError
-from widthwise.core.language_reward import LanguageRewardModel
 from widthwise.core.problem import Problem
-from widthwise.core.reading import Reading
-from widthwise.core.reward import Solution
-from widthwise.core.reward_format import RewardFormat
-from widthwise.core.scheduler import Retry
+from widthwise.core.rewards.language_reward import LanguageRewardModel
+from widthwise.core.rewards.reading import Reading
+from widthwise.core.rewards.reward import Solution
+from widthwise.core.rewards.reward_format import RewardFormat
+from widthwise.core.session.scheduler import Retry
 
 IDS = np.random.default_rng(2).integers(5, 440, 200)
 PROBLEM = Problem("p", "Compute 17 + 5.")

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise.backends.kv_cache import PrefixCache, shared_length
-from widthwise.backends.kv_pool import Pool
+from widthwise.backends.embedded.kv_cache import PrefixCache, shared_length
+from widthwise.backends.embedded.kv_pool import Pool
 from widthwise.core.backend import FloatArray, IntArray
 
 TOKEN_BYTES = 1 * 2 * 1 * 1 * 4

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.backends.llama_checkpoint import Shape, reference_logits, write_checkpoint
-from widthwise.backends import blas
-from widthwise.backends.checkpoint import Checkpoint
-from widthwise.backends.llama import AttentionGroup, Llama, bucket
-from widthwise.backends.llama_config import LlamaConfig
+from widthwise.backends.embedded import blas
+from widthwise.backends.embedded.checkpoint import Checkpoint
+from widthwise.backends.embedded.llama import AttentionGroup, Llama, bucket
+from widthwise.backends.embedded.llama_config import LlamaConfig
 from widthwise.core.backend import FloatArray, IntArray
 from widthwise.core.errors import BackendError
 

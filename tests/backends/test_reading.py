@@ -11,14 +11,14 @@ import pytest
 
 from tests.backends.llama_checkpoint import Shape, reference_logits, write_checkpoint
 from tests.backends.servers import MODEL
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import IntArray, Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
-from widthwise.core.language_reward import LanguageRewardModel
 from widthwise.core.problem import Problem
-from widthwise.core.reading import Read, Reading
-from widthwise.core.reward import Solution
-from widthwise.core.reward_format import RewardFormat
+from widthwise.core.rewards.language_reward import LanguageRewardModel
+from widthwise.core.rewards.reading import Read, Reading
+from widthwise.core.rewards.reward import Solution
+from widthwise.core.rewards.reward_format import RewardFormat
 
 PROBLEM = Problem("p", "Compute (17 + 5) * 3 - 48.", "18")
 LINES = RewardFormat("lines", tag="\n\n")

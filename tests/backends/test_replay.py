@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from tests.core.scripted import Scripted
-from widthwise.backends.pieces import PieceTokenizer
 from widthwise.backends.replay import ReplayBackend
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.backend import Delta, Request, SamplingParams, TokenStats
-from widthwise.core.budget import Budget
 from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.recording import Recording, Sample
-from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Session
-from widthwise.core.setting import Setting
-from widthwise.evals.grading import MathGrader
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.session.budget import Budget
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
+from widthwise.core.trace.recording import Recording, Sample
+from widthwise.evals.grading.graders import MathGrader
 
 PROBLEM = Problem("p0", "What is 6 times 7?", "42")
 TEXTS = ["First, think.\n\nThen 42.", "First, guess.\n\nSo \\boxed{41}.", "Done: \\boxed{42}"]
@@ -212,8 +212,8 @@ async def test_prompt_logprobs_are_refused() -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".db"])
 async def test_every_kind_of_file_is_served(tmp_path: Path, suffix: str) -> None:
-    from widthwise.evals.exchange import export_run, import_recordings
-    from widthwise.evals.store import Store
+    from widthwise.evals.store.exchange import export_run, import_recordings
+    from widthwise.evals.store.store import Store
     from widthwise.opening import open_backend
 
     (tmp_path / "a.jsonl").write_text('{"problem_id": "p0", "problem": "What is 6 times 7?", "answer": "42", '

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from widthwise.backends.sampling import RUN, Knobs, choose, log_softmax, most_likely, uniforms
+from widthwise.backends.embedded.sampling import RUN, Knobs, choose, log_softmax, most_likely, uniforms
 from widthwise.core.backend import FloatArray, SamplingParams
 
 LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.07, 0.03], np.float32))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.backends.llama_checkpoint import write_tokenizer
-from widthwise.backends.sentencepiece_tokenizer import SentencePieceTokenizer
+from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
 from widthwise.core.errors import BackendError
 
 TEXTS = ["2 + 3 = 5", " lead", "trail ", "a  b", "\n\n", "é, 漢字 and 🙂", "\u2581", "<user>hi</s><s>", "\\boxed{"]

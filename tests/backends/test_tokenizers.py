@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.backends.servers import MODEL
-from widthwise.backends.chat_template import ChatTemplate, plain_chat
-from widthwise.backends.hf_tokenizer import HFTokenizer
-from widthwise.backends.pieces import PieceTokenizer
-from widthwise.backends.tokenizer_files import tokenizer_from
+from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat
+from widthwise.backends.tokenizers.files import tokenizer_from
+from widthwise.backends.tokenizers.huggingface import HFTokenizer
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.errors import UsageError
 
 USER = {"role": "user", "content": "Hi there"}

@@ -22,8 +22,8 @@ import pytest
 from tests.backends.conformance import Subject
 from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL, need_vllm
 from tests.core.scripted import session as scripted_session
-from widthwise.backends.vllm_options import engine_args, require_vllm
-from widthwise.backends.vllm_stats import token_stats
+from widthwise.backends.vllm.options import engine_args, require_vllm
+from widthwise.backends.vllm.stats import token_stats
 from widthwise.backends.watchdog import Watchdog
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.models.formats import REASONER

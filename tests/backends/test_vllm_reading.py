@@ -12,13 +12,13 @@ import pytest
 from tests.backends.conformance import Subject
 from tests.backends.heads import expected_outputs, write_qwen_prm
 from tests.backends.servers import CPU_ENVIRONMENT, MODEL, need_vllm
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.errors import BackendError, PromptTooLong
-from widthwise.core.language_reward import LanguageRewardModel
 from widthwise.core.problem import Problem
-from widthwise.core.reading import Reading
-from widthwise.core.reward import Solution
-from widthwise.core.reward_format import RewardFormat
+from widthwise.core.rewards.language_reward import LanguageRewardModel
+from widthwise.core.rewards.reading import Reading
+from widthwise.core.rewards.reward import Solution
+from widthwise.core.rewards.reward_format import RewardFormat
 
 ENGINE = {"kv_cache_memory_bytes": 1 << 28, "max_num_seqs": 32, "dtype": "float32"}
 IDS = np.random.default_rng(2).integers(5, 440, 200)
@@ -36,7 +36,7 @@ def started(make: Any, *arguments: Any, **options: Any) -> Any:
 @pytest.fixture(scope="module")
 def prm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     need_vllm()
-    from widthwise.backends.vllm_pooling import VLLMPooling
+    from widthwise.backends.vllm.pooling import VLLMPooling
 
     folder = write_qwen_prm(tmp_path_factory.mktemp("models") / "prm")
     engine = started(VLLMPooling, str(folder), task="token_classify")
@@ -47,7 +47,7 @@ def prm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def embedder() -> Iterator[Any]:
     need_vllm()
-    from widthwise.backends.vllm_pooling import VLLMPooling
+    from widthwise.backends.vllm.pooling import VLLMPooling
 
     engine = started(VLLMPooling, str(MODEL), task="embed")
     yield engine

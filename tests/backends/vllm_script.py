@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.backends.servers import MODEL
-from widthwise.backends.vllm import VLLMBackend
+from widthwise.backends.vllm.backend import VLLMBackend
 from widthwise.core.backend import Request, SamplingParams
 
 

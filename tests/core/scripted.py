@@ -11,11 +11,11 @@ import numpy as np
 
 from widthwise.core.backend import Capabilities, Delta, Request, SamplingParams, TokenStats, Usage
 from widthwise.core.problem import Problem
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.scheduler import Retry, Scheduler
-from widthwise.core.session import Session
-from widthwise.core.setting import Setting
-from widthwise.core.stopping import StopMatcher
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.session.scheduler import Retry, Scheduler
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
+from widthwise.core.trace.stopping import StopMatcher
 
 
 class Characters:

@@ -5,9 +5,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widthwise.core.answer import group
 from widthwise.core.problem import Problem
-from widthwise.evals.grading import CountdownGrader, MathGrader
+from widthwise.core.strategy.answer import group
+from widthwise.evals.grading.graders import CountdownGrader, MathGrader
 
 
 async def test_classes_stand_in_order_of_first_appearance() -> None:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from widthwise import BestOfN, Budget, MajorityVote, Single, StopWhenDecided, Strategy, UsageError
-from widthwise.core.composition import parse_strategy
+from widthwise.core.strategy.composition import parse_strategy
 from widthwise.parts import PARTS
 
 

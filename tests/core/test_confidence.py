@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from widthwise.core.backend import TokenStats
-from widthwise.core.confidence import (
+from widthwise.core.errors import UsageError
+from widthwise.core.scores.confidence import (
     SlidingConfidence,
     Surety,
     bottom_percent,
@@ -18,7 +19,6 @@ from widthwise.core.confidence import (
     tail,
     token_confidence,
 )
-from widthwise.core.errors import UsageError
 
 SIX = np.array([1.0, 2.0, 6.0, 4.0, 0.0, 8.0])
 

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widthwise.core.excerpt import Excerpt, joined_ids, kept_before
-from widthwise.core.trace import Segment, Trace
+from widthwise.core.trace.excerpt import Excerpt, joined_ids, kept_before
+from widthwise.core.trace.trace import Segment, Trace
 
 
 class Pairs:

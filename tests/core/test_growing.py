@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise.backends.sentencepiece_tokenizer import SentencePieceTokenizer
+from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
 from widthwise.core.backend import TokenStats
-from widthwise.core.growing import Rows, Spelling, Stats
+from widthwise.core.trace.growing import Rows, Spelling, Stats
 from widthwise.opening import bundled_models
 
 REASONER = SentencePieceTokenizer.from_folder(bundled_models()["reasoner"])

@@ -4,7 +4,7 @@ import pytest
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.prompt import PromptFormat, filled
+from widthwise.core.prompting.prompt import PromptFormat, filled
 
 PROBLEM = Problem("p", "What is {draft} in {1, 2}?", "3")
 FORMAT = PromptFormat(

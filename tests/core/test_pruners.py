@@ -22,12 +22,12 @@ from widthwise import (
     UsageError,
     WeightedVote,
 )
-from widthwise.core.part import Part
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.pruner import GO_ON, Verdict
-from widthwise.core.session import Session
-from widthwise.core.strategy import Strategy
-from widthwise.core.trace import Trace, TraceId
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import GO_ON, Verdict
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.core.trace.trace import Trace, TraceId
 
 BOTH = pytest.mark.parametrize("deterministic", [True, False])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise.core.reply import numbers, outlines
+from widthwise.core.prompting.reply import numbers, outlines
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise.core.reward import REDUCTIONS, Reduction, StepScores, reduce, steps_of
+from widthwise.core.rewards.reward import REDUCTIONS, Reduction, StepScores, reduce, steps_of
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from widthwise.core import confinement
-from widthwise.core.sandbox import Execution, Limits, execute
+from widthwise.core.sandbox import confinement
+from widthwise.core.sandbox.sandbox import Execution, Limits, execute
 
 LIMITS = Limits(cpu_seconds=1.0, wall_seconds=60.0, memory_bytes=256 << 20, output_chars=2_000)
 

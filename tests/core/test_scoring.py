@@ -14,12 +14,12 @@ from tests.core.scripted import Scripted, session
 from widthwise.aggregators.best_by import BestBy
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.reward import Kind, Solution, StepScores
-from widthwise.core.scoring import Scoring
-from widthwise.core.session import Session
-from widthwise.core.strategy import Strategy
-from widthwise.core.trace import TraceId
-from widthwise.core.trace_score import trace_scores
+from widthwise.core.rewards.reward import Kind, Solution, StepScores
+from widthwise.core.rewards.scoring import Scoring
+from widthwise.core.scores.trace_score import trace_scores
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.core.trace.trace import TraceId
 from widthwise.samplers.best_of_n import BestOfN
 
 Answer = Callable[[Solution], StepScores]

@@ -14,11 +14,11 @@ import pytest
 from tests.core.scripted import Scripted, session
 from widthwise import BackendError, BestOfN, Budget, BudgetReached, MajorityVote, StopWhenDecided, UsageError
 from widthwise.core.backend import Usage
-from widthwise.core.part import Part
-from widthwise.core.pruner import GO_ON, Verdict
-from widthwise.core.session import Session
-from widthwise.core.strategy import Strategy
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import GO_ON, Verdict
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.core.trace.trace import Trace
 
 TEXTS = ["so = 2", "I think it is = 3", "hm = 2.0", "no idea at all"]
 BOTH = pytest.mark.parametrize("deterministic", [True, False])

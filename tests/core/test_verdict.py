@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.core.scripted import Characters
 from widthwise.core.backend import TokenStats
-from widthwise.core.trace import Segment
-from widthwise.core.verdict import choice, concluded, printed, program, verdict
+from widthwise.core.prompting.verdict import choice, concluded, printed, program, verdict
+from widthwise.core.trace.trace import Segment
 
 WORDS = ("yes", "no")
 

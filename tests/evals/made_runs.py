@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from widthwise.core.backend import TokenStats
-from widthwise.core.budget import Ledger
 from widthwise.core.problem import Problem
-from widthwise.core.trace import Finish, Segment, Trace
-from widthwise.evals.outcome import Leaf, Outcome
-from widthwise.evals.store import Store
+from widthwise.core.session.budget import Ledger
+from widthwise.core.trace.trace import Finish, Segment, Trace
+from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.store import Store
 
 STRATEGY = "best_of_n(n=4) | majority_vote()"
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from widthwise.evals import arithmetic, countdown
-from widthwise.evals.holdout import held_out
+from widthwise.evals.suites import arithmetic, countdown
+from widthwise.evals.suites.holdout import held_out
 
 
 def test_problems_are_held_out_repeatable_and_right() -> None:

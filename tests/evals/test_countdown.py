@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import pytest
 
-from widthwise.evals import countdown
-from widthwise.evals.holdout import held_out
+from widthwise.evals.suites import countdown
+from widthwise.evals.suites.holdout import held_out
 
 
 @pytest.mark.parametrize(

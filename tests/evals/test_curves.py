@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from tests.evals.made_runs import STRATEGY, made_run
 from widthwise.core.errors import UsageError, WidthwiseError
-from widthwise.evals.curves import curve, lines
-from widthwise.evals.estimators import largest_at_k
-from widthwise.evals.matching import against_best, at_budget, pareto, points
-from widthwise.evals.plots import draw, save
-from widthwise.evals.pools import Pool
+from widthwise.evals.measure.curves import curve, lines
+from widthwise.evals.measure.equal_budgets import against_best, at_budget, pareto, points
+from widthwise.evals.measure.estimators import largest_at_k
+from widthwise.evals.measure.pools import Pool
+from widthwise.evals.views.plots import draw, save
 
 MIXED = [["1", "1", "2", None], ["1", "2", "2", "2"], ["1", "1", "1", "1"], ["3", None, None, "4"]]
 
@@ -202,7 +202,7 @@ def test_a_figure_needs_an_axis_that_was_measured(tmp_path: Path) -> None:
 def test_the_command_prints_a_table_json_and_a_figure(tmp_path: Path) -> None:
     import typer
 
-    from widthwise.commands_measure import draw_curve
+    from widthwise.cli.measure import draw_curve
 
     app = typer.Typer()
     app.command()(draw_curve)
@@ -225,7 +225,7 @@ def test_the_facade_measures_too(tmp_path: Path) -> None:
 def test_laws_are_fitted_and_checked_on_the_last_point(tmp_path: Path) -> None:
     import typer
 
-    from widthwise.commands_measure import draw_curve
+    from widthwise.cli.measure import draw_curve
 
     app = typer.Typer()
     app.command()(draw_curve)

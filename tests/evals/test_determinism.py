@@ -19,10 +19,10 @@ from widthwise import (
     StopWhenDecided,
     Strategy,
 )
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.evals.runner import run
-from widthwise.evals.store import Store, compare
-from widthwise.evals.suites import load_suite
+from widthwise.evals.store.store import Store, compare
+from widthwise.evals.suites.suites import load_suite
 from widthwise.opening import bundled_models
 
 STRATEGIES = {

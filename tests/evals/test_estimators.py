@@ -7,9 +7,16 @@ from math import comb
 import numpy as np
 import pytest
 
-from widthwise.evals.estimators import NO_VOTE, best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
-from widthwise.evals.majority import maj_at_k, wins
-from widthwise.evals.subsets import Floats, Ints, first_rank_mean, first_rank_weights, mth_rank_weights
+from widthwise.evals.measure.estimators import (
+    NO_VOTE,
+    best_at_k,
+    largest_at_k,
+    pass_at_k,
+    short_at_k,
+    weighted_vote_at_k,
+)
+from widthwise.evals.measure.majority import maj_at_k, wins
+from widthwise.evals.measure.subsets import Floats, Ints, first_rank_mean, first_rank_weights, mth_rank_weights
 
 
 def over_subsets(n: int, method: Callable[[Ints], float]) -> Floats:

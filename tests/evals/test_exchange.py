@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from widthwise.core.backend import TokenStats, Usage
-from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.trace import Segment, Trace
-from widthwise.evals.exchange import StoredRecordings, export_run, import_recordings
-from widthwise.evals.outcome import Leaf, Outcome
-from widthwise.evals.store import Store
+from widthwise.core.session.budget import Ledger
+from widthwise.core.trace.trace import Segment, Trace
+from widthwise.evals.store.exchange import StoredRecordings, export_run, import_recordings
+from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.store import Store
 
 PROBLEM = Problem("p0", "Say “hi”", "hi", {"level": 2})
 ROOT = Trace((0,), Segment("prompt", np.array([1, 2]), "Q: say hi\n"))

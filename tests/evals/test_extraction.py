@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise.evals.extraction import COUNTDOWN, INTEGER, MATH, WORD_PROBLEM, Policy, extract
+from widthwise.evals.grading.extraction import COUNTDOWN, INTEGER, MATH, WORD_PROBLEM, Policy, extract
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from widthwise.core.errors import UsageError
-from widthwise.evals.curves import curve
-from widthwise.evals.foreign import read_generations
+from widthwise.evals.measure.curves import curve
+from widthwise.evals.store.foreign import read_generations
 
 
 def jsonl(path: Path, *rows: dict[str, Any]) -> Path:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
-from widthwise.evals import comparison
-from widthwise.evals.comparison import settled
-from widthwise.evals.grading import CountdownGrader, equivalent
-from widthwise.evals.hub import INTEGER, MATH, SCIENCE
-from widthwise.evals.workers import Limits, Workers
+from widthwise.evals.grading import comparison
+from widthwise.evals.grading.comparison import settled
+from widthwise.evals.grading.graders import CountdownGrader, equivalent
+from widthwise.evals.grading.workers import Limits, Workers
+from widthwise.evals.suites.hub import INTEGER, MATH, SCIENCE
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from widthwise.evals import intervals
+from widthwise.evals.measure import intervals
 
 
 def near(interval: intervals.Interval, low: float, high: float) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise.evals.normalisation import normalise
-from widthwise.evals.numerals import read_numeral, same_number
-from widthwise.evals.structure import read_collection, read_time, same_time
+from widthwise.evals.grading.normalisation import normalise
+from widthwise.evals.grading.numerals import read_numeral, same_number
+from widthwise.evals.grading.structure import read_collection, read_time, same_time
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from widthwise.evals.estimators import NO_VOTE, best_at_k, pass_at_k, weighted_vote_at_k
-from widthwise.evals.majority import maj_at_k
-from widthwise.evals.subsets import Floats, Ints
+from widthwise.evals.measure.estimators import NO_VOTE, best_at_k, pass_at_k, weighted_vote_at_k
+from widthwise.evals.measure.majority import maj_at_k
+from widthwise.evals.measure.subsets import Floats, Ints
 
 SHARED = Path(os.environ.get("WIDTHWISE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 TRACES = SHARED / "data" / "traces"

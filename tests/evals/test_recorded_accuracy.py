@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from widthwise.evals.recordings import read_recordings
-from widthwise.evals.suites import load_suite
+from widthwise.evals.store.recordings import read_recordings
+from widthwise.evals.suites.suites import load_suite
 
 # file -> mean accuracy and pass@n in per cent, samples that may be judged differently
 REFERENCE = {

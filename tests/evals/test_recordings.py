@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from widthwise.core.errors import UsageError
-from widthwise.core.recording import Sample
-from widthwise.evals.recordings import from_row, read_recordings, to_row
+from widthwise.core.trace.recording import Sample
+from widthwise.evals.store.recordings import from_row, read_recordings, to_row
 
 ROW: dict[str, Any] = {
     "problem_id": "p1",

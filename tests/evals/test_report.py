@@ -15,10 +15,10 @@ from tests.evals import browser
 from tests.evals.made_runs import made_run
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.trace import Segment, Trace
-from widthwise.evals.outcome import Leaf, Outcome
-from widthwise.evals.report import write_report
-from widthwise.evals.store import Store
+from widthwise.core.trace.trace import Segment, Trace
+from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.store import Store
+from widthwise.evals.views.report import write_report
 
 MIXED = [["1", "1", "2", None], ["1", "2", "2", "2"], ["1", "1", "1", "1"], ["3", None, None, "4"]]
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \\boxed{1}"

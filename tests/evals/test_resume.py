@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from widthwise.evals.store import Store, compare
+from widthwise.evals.store.store import Store, compare
 
 KILLS = 20
 

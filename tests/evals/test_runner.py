@@ -11,20 +11,20 @@ import pytest
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Delta, Request
-from widthwise.core.budget import Budget
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.recording import Recording, Sample
-from widthwise.core.session import Session
-from widthwise.core.strategy import Strategy, as_strategy
-from widthwise.core.trace import Trace
-from widthwise.evals.database import StoreError
-from widthwise.evals.grading import MathGrader
-from widthwise.evals.outcome import Outcome
+from widthwise.core.session.budget import Budget
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.strategy import Strategy, as_strategy
+from widthwise.core.trace.recording import Recording, Sample
+from widthwise.core.trace.trace import Trace
+from widthwise.evals.grading.graders import MathGrader
+from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.runner import regraded, run
-from widthwise.evals.store import Store, compare
-from widthwise.evals.suites import Suite
-from widthwise.evals.summary import Summary, summarise
+from widthwise.evals.store.database import StoreError
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.store import Store, compare
+from widthwise.evals.suites.suites import Suite
 from widthwise.samplers.best_of_n import BestOfN
 
 N = 6

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from widthwise.evals.scaling import (
+from widthwise.evals.measure.scaling import (
     BetaLaw,
     CeilingLaw,
     Law,
@@ -87,7 +87,7 @@ def test_the_beta_fit_finds_its_parameters_and_the_unsolvable_share() -> None:
 
 
 def test_a_fitted_curve_has_intervals_over_problems() -> None:
-    from widthwise.evals.estimators import pass_at_k
+    from widthwise.evals.measure.estimators import pass_at_k
 
     rng = np.random.default_rng(3)
     right = rng.random((120, 64)) < rng.beta(0.5, 1.0, 120)[:, None]

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 import widthwise as ww
 from tests.evals.made_runs import made_run
-from widthwise.cli import app
-from widthwise.core.composition import parse_strategy
+from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
-from widthwise.evals.standings import standings
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.evals.measure.standings import standings
 from widthwise.parts import PARTS
 
 RIGHT, WRONG = ["1", "1", "1", "2"], ["2", "2", "2", "1"]

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from widthwise.core.backend import TokenStats, Usage
-from widthwise.core.budget import Ledger
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.trace import Segment, Trace
-from widthwise.evals.arrays import pack, unpack
-from widthwise.evals.configuration import digest
-from widthwise.evals.database import SCHEMA_VERSION, StoreError
-from widthwise.evals.outcome import Leaf, Outcome
-from widthwise.evals.store import Store, compare
+from widthwise.core.session.budget import Ledger
+from widthwise.core.trace.trace import Segment, Trace
+from widthwise.evals.store.arrays import pack, unpack
+from widthwise.evals.store.configuration import digest
+from widthwise.evals.store.database import SCHEMA_VERSION, StoreError
+from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.store import Store, compare
 
 CONFIGURATION = {"suite": "s", "model": "m", "strategy": "x", "seed": 0}
 PROBLEMS = [Problem("p0", "one?", "1", {"level": 2}), Problem("p1", "two?", "2")]
@@ -194,7 +194,7 @@ def test_a_truncated_file_is_said_to_be_damaged(tmp_path: Path) -> None:
 
 def test_two_runners_do_not_share_a_file(tmp_path: Path) -> None:
     holder = (
-        "import sys, time; from pathlib import Path; from widthwise.evals.store import Store; "
+        "import sys, time; from pathlib import Path; from widthwise.evals.store.store import Store; "
         f"s = Store.edit(Path({str(tmp_path / 'a.db')!r})); print('held', flush=True); time.sleep(60)"
     )
     begin(tmp_path / "a.db").close()

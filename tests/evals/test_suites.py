@@ -11,8 +11,8 @@ import pytest
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.evals import hub
-from widthwise.evals.suites import Suite, digest, grader_for, list_suites, load_suite
+from widthwise.evals.suites import hub
+from widthwise.evals.suites.suites import Suite, digest, grader_for, list_suites, load_suite
 
 Write = Callable[..., Path]
 

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 import widthwise as ww
 from widthwise.core.errors import UsageError
-from widthwise.evals.majority import maj_at_k
-from widthwise.evals.store import Store
-from widthwise.evals.sweep import plan
+from widthwise.evals.measure.majority import maj_at_k
+from widthwise.evals.measure.sweep import plan
+from widthwise.evals.store.store import Store
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.solving import as_any_strategy
 from widthwise.sweeping import Sweeping, sweep
@@ -159,7 +159,7 @@ def test_seeds_are_averaged(tmp_path: Path, recorded: Path) -> None:
 
 
 def test_the_command_plans_runs_and_compares(tmp_path: Path, recorded: Path) -> None:
-    from widthwise.commands_sweep import run_sweep
+    from widthwise.cli.sweep import run_sweep
 
     app = typer.Typer()
     app.command()(run_sweep)

@@ -9,15 +9,15 @@ from typer.testing import CliRunner
 
 from tests.core.scripted import PlainGrader, Replying
 from widthwise import MajorityVote, Problem, Session, Threads
-from widthwise.cli import app
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.strategy import as_strategy
-from widthwise.core.trace import Note, Trace
-from widthwise.evals.exchange import export_run
+from widthwise.cli.app import app
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.strategy.strategy import as_strategy
+from widthwise.core.trace.trace import Note, Trace
 from widthwise.evals.runner import run
-from widthwise.evals.store import Store, compare
-from widthwise.evals.suites import Suite
-from widthwise.evals.timeline import timeline
+from widthwise.evals.store.exchange import export_run
+from widthwise.evals.store.store import Store, compare
+from widthwise.evals.suites.suites import Suite
+from widthwise.evals.views.timeline import timeline
 from widthwise.models.thread_grammars import GRAMMARS
 
 SUITE = Suite("sums", (Problem("p1", "1+1?", "2"),), PlainGrader(), "test")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from widthwise.evals.workers import Check, Limits, Workers
+from widthwise.evals.grading.workers import Check, Limits, Workers
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_bad_limits() -> None:
 
 _SCRIPT = """
 import asyncio, sys
-from widthwise.evals.workers import Check, Workers
+from widthwise.evals.grading.workers import Check, Workers
 pool = Workers()
 async def main():
     await pool.check_async(Check("equal", "a+b", "b+a"))

@@ -13,7 +13,7 @@ import pytest
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.reward_format import RewardFormat
+from widthwise.core.rewards.reward_format import RewardFormat
 from widthwise.models.reward_formats import (
     LLAMA_ORM,
     MATH_SHEPHERD,

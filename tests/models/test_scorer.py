@@ -11,10 +11,10 @@ import pytest
 import sentencepiece
 
 from widthwise.core.problem import Problem
-from widthwise.core.reward import Solution
+from widthwise.core.rewards.reward import Solution
 from widthwise.engines import open_reward_model
-from widthwise.evals import arithmetic, countdown
-from widthwise.evals.holdout import held_out
+from widthwise.evals.suites import arithmetic, countdown
+from widthwise.evals.suites.holdout import held_out
 from widthwise.opening import open_backend
 
 ROOT = Path(__file__).parents[2]

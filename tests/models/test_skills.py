@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from widthwise.core.backend import Request, SamplingParams
-from widthwise.evals import arithmetic, countdown
+from widthwise.evals.suites import arithmetic, countdown
 from widthwise.opening import open_backend
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.core.scripted import Scripted, session
-from widthwise.core.frontier import Frontier, Selection, Selector
-from widthwise.core.trace import Segment, Trace
-from widthwise.core.tree import Node, Tree
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector
+from widthwise.core.strategy.tree import Node, Tree
+from widthwise.core.trace.trace import Segment, Trace
 
 
 def tree_of(*paths: str, scores: Sequence[float | None] = ()) -> list[Node]:

@@ -10,8 +10,8 @@ import pytest
 from tests.core.scripted import Scripted, session
 from widthwise import AnswerProbe, BestOfN, Budget, DeepPrune, MajorityVote, SameAnswer
 from widthwise.core.backend import Delta, Request, TokenStats
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.strategy import Result
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.strategy.strategy import Result
 
 FORMAT = PromptFormat(
     "plain",

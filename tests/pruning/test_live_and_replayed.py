@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from widthwise.core.backend import Backend, SamplingParams
-from widthwise.core.composition import parse_strategy
-from widthwise.core.strategy import Strategy
-from widthwise.evals.outcome import Outcome
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.runner import run
-from widthwise.evals.store import Store
-from widthwise.evals.suites import load_suite
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.store import Store
+from widthwise.evals.suites.suites import load_suite
 from widthwise.models.formats import REASONER
 from widthwise.opening import open_backend
 from widthwise.parts import PARTS

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.core.scripted import Scripted, session
 from tests.pruning.frontiers import selected, tree_of
 from widthwise import DistinctSteps, KvCost, PerSubtree, SoftmaxBalanced, TopK, TreeSearch, UsageError
-from widthwise.core.composition import parse_strategy
 from widthwise.core.errors import BackendError
-from widthwise.core.frontier import Frontier
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.frontier import Frontier
 from widthwise.parts import PARTS
 from widthwise.pruning.kv_cost import clusters
 from widthwise.pruning.kv_program import KvProgram

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from widthwise.core.problem import Problem
-from widthwise.core.reward import Solution, StepScores
-from widthwise.evals import countdown
+from widthwise.core.rewards.reward import Solution, StepScores
+from widthwise.evals.suites import countdown
 
 _LEFT = re.compile(r"left ([\d ]+)")
 

@@ -11,9 +11,9 @@ import numpy as np
 from tests.core.scripted import Scripted, session
 from widthwise.core.backend import Delta, Request, TokenStats, Usage
 from widthwise.core.problem import Problem
-from widthwise.core.reward import Solution, StepScores
-from widthwise.core.session import Session
-from widthwise.core.stopping import StopMatcher
+from widthwise.core.rewards.reward import Solution, StepScores
+from widthwise.core.session.session import Session
+from widthwise.core.trace.stopping import StopMatcher
 
 
 class Steps(Scripted):

@@ -10,10 +10,10 @@ from typing import Any
 from tests.core.scripted import PlainGrader, Scripted
 from widthwise.core.backend import Delta, Request, SamplingParams
 from widthwise.core.problem import Problem
-from widthwise.core.prompt import PromptFormat
-from widthwise.core.scheduler import Scheduler
-from widthwise.core.session import Session
-from widthwise.core.setting import Setting
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
 
 FORMAT = PromptFormat(
     "talk",

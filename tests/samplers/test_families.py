@@ -6,7 +6,7 @@ import pytest
 
 import widthwise as ww
 from tests.samplers.talker import Talker, talk
-from widthwise.core.composition import parse_strategy
+from widthwise.core.strategy.composition import parse_strategy
 from widthwise.models.formats import GENERIC, REASONER
 from widthwise.parts import PARTS
 

@@ -11,10 +11,10 @@ import pytest
 from tests.samplers.talker import Talker, talk
 from widthwise import BestOfN, Budget, MajorityVote, ParallelDistillRefine, Strategy, UsageError
 from widthwise.core.errors import BackendError
-from widthwise.core.part import Part
-from widthwise.core.pruner import Verdict
-from widthwise.core.session import Session
-from widthwise.core.trace import Trace
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import Verdict
+from widthwise.core.trace.trace import Trace
 from widthwise.samplers.preference import best
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from widthwise.backends.embedded import EmbeddedBackend
+from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import Delta, Request
-from widthwise.core.composition import parse_strategy
-from widthwise.evals.exchange import export_run, import_recordings
+from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.runner import run
-from widthwise.evals.store import Store, compare
-from widthwise.evals.suites import load_suite
+from widthwise.evals.store.exchange import export_run, import_recordings
+from widthwise.evals.store.store import Store, compare
+from widthwise.evals.suites.suites import load_suite
 from widthwise.models.formats import REASONER
 from widthwise.opening import bundled_models
 from widthwise.parts import PARTS

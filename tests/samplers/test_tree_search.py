@@ -24,13 +24,13 @@ from widthwise import (
     UsageError,
     WeightedVote,
 )
-from widthwise.core.session import Session
-from widthwise.core.strategy import Strategy
-from widthwise.core.trace import name
-from widthwise.evals.outcome import Leaf
-from widthwise.evals.search_tree import SearchTree
+from widthwise.cli.tree_view import draw_tree
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.core.trace.trace import name
+from widthwise.evals.store.outcome import Leaf
+from widthwise.evals.views.search_tree import SearchTree
 from widthwise.samplers.tree_search import expand
-from widthwise.tree_view import draw_tree
 
 BOTH = pytest.mark.parametrize("deterministic", [True, False])
 VALUE = {"good": 0.9, "fair": 0.6, "poor": 0.2, "= 1": 0.8, "= 2": 0.3}

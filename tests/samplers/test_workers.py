@@ -23,8 +23,8 @@ from widthwise import (
     Trace,
     UsageError,
 )
-from widthwise.core.composition import parse_strategy
-from widthwise.core.strategy import delegate
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.strategy import delegate
 from widthwise.parts import PARTS
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sentencepiece
 
-from widthwise.evals.holdout import held_out
+from widthwise.evals.suites.holdout import held_out
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import sentencepiece
 
-from widthwise.evals import arithmetic, countdown
-from widthwise.evals.holdout import held_out
+from widthwise.evals.suites import arithmetic, countdown
+from widthwise.evals.suites.holdout import held_out
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -51,7 +51,7 @@ def tokenizer() -> Any:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_document_is_held_out(name: str) -> None:
-    shipped = {json.loads(line)["problem"] for path in ROOT.glob("evals/data/*.jsonl") for line in path.open()}
+    shipped = {json.loads(line)["problem"] for path in ROOT.glob("evals/suites/data/*.jsonl") for line in path.open()}
     for document in texts(name, 600):
         assert not held_out(document.key)
         asked = document.text.partition("<assistant>")[0]

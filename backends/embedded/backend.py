@@ -1,0 +1,193 @@
+"""The ``embedded:`` backend: a small numpy engine for Llama checkpoints, for any machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from widthwise.backends.embedded import blas
+from widthwise.backends.embedded.checkpoint import Checkpoint
+from widthwise.backends.embedded.engine import Engine
+from widthwise.backends.embedded.llama import Llama
+from widthwise.backends.embedded.llama_config import LlamaConfig
+from widthwise.backends.embedded.probe import LabelProbe, MeanProbe, Probe
+from widthwise.backends.embedded.sequence import Sequence
+from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
+from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
+from widthwise.core.errors import BackendError
+from widthwise.core.rewards.reading import Read, Reading
+
+# How often consumers get a turn after a step that served some: a delta may pass through a few tasks and queues
+# before its consumer asks for the next one, and who asks in time is batched with the others.
+_TURNS = 8
+
+
+class EmbeddedBackend:
+    """Samples from a Llama checkpoint in a Hugging Face folder, on one core, inside the caller's event loop.
+
+    A request advances only while its next delta is awaited, by ``request.chunk`` tokens at a time. Tokens and
+    log-probabilities are a function of the request alone, bit for bit: not of concurrency, batch neighbours,
+    cache hits, ``max_num_seqs`` or ``chunk``.
+
+    ``max_num_seqs`` sequences are decoded at once, the others wait. ``kv_cache_bytes`` bounds keys and values,
+    working and cached. ``max_model_len`` may shorten the model's own context. Raises BackendError for a folder
+    that does not hold such a checkpoint.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        max_num_seqs: int = 256,
+        kv_cache_bytes: int = 256 * 2**20,
+        max_model_len: int | None = None,
+    ) -> None:
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise BackendError(f"there is no folder {folder}; name the folder of a Hugging Face checkpoint")
+        if max_num_seqs < 1:
+            raise BackendError(f"max_num_seqs must be at least 1, not {max_num_seqs}")
+        pinned = blas.pin_to_one_thread()
+        config = LlamaConfig.from_folder(folder)
+        checkpoint = Checkpoint(folder)
+        self.name = f"embedded:{path}"
+        self.max_model_len = _context(config, max_model_len)
+        self.tokenizer = SentencePieceTokenizer.from_folder(folder)
+        self.capabilities = Capabilities(deterministic=True, max_logprobs=config.vocab_size, prompt_logprobs=True)
+        self._opening = self.tokenizer.chat([{"role": "user", "content": ""}])[:1]  # so that no text is empty
+        self._digest, self._parameters = checkpoint.digest, checkpoint.parameters
+        model = Llama(config, checkpoint, self.max_model_len)
+        self._notes = [] if pinned else ["numpy's matrix library is not OpenBLAS and was not held to one thread"]
+        self._reproducible = model.rows_are_independent()
+        if not self._reproducible:
+            self._notes.append("numpy's matrix library gives other last bits in other batches on this machine")
+        self._engine = Engine(model, self.tokenizer, max_num_seqs=max_num_seqs, kv_bytes=kv_cache_bytes)
+        self._awaited: dict[Sequence, asyncio.Future[Delta]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        sequence = self._engine.submit(request)
+        try:
+            while True:
+                delta = await self._next(sequence)
+                yield delta
+                if delta.finish:
+                    return
+        finally:
+            self._awaited.pop(sequence, None)
+            self._engine.abort(sequence)
+
+    reuses_prefixes = True
+
+    async def read(self, reading: Reading) -> Read:
+        """Log-probabilities of ``reading.labels``, bit for bit a function of the reading alone."""
+        if not reading.labels:
+            raise BackendError(f"{self.name} has no head but the vocabulary's; run it with vllm: instead")
+        probe = LabelProbe(self._engine.model, reading.positions, reading.labels)
+        usage = await self._probed(reading.ids, probe)
+        return Read(probe.values, usage)
+
+    async def embed(self, texts: Iterable[str]) -> tuple[FloatArray, int]:
+        """Mean-pooled hidden states of unit length, ``float32 [texts, width]``, and how many tokens were read.
+
+        A text that does not fit the context is cut off at its end.
+        """
+        sequences = [(self._opening + self.tokenizer.encode(text))[: self.max_model_len - 2] for text in texts]
+        probes = [(np.array(ids, np.int64), MeanProbe()) for ids in sequences]
+        usages = await asyncio.gather(*(self._probed(*each) for each in probes))
+        return np.stack([probe.value for _, probe in probes]), sum(usage.prompt_computed for usage in usages)
+
+    async def _probed(self, ids: IntArray, probe: Probe) -> Usage:
+        """Compute all of ``ids`` in the engine's batch, and let ``probe`` see it."""
+        sequence = self._engine.read(ids, probe)
+        try:
+            delta = await self._next(sequence)
+        finally:
+            self._awaited.pop(sequence, None)
+            self._engine.abort(sequence)
+        assert delta.usage is not None
+        return delta.usage
+
+    def describe(self) -> Mapping[str, Any]:
+        return {
+            "backend": "embedded",
+            "model": self.name.removeprefix("embedded:"),
+            "model_digest": self._digest,
+            "parameters": self._parameters,
+            "max_model_len": self.max_model_len,
+            "engine": "widthwise numpy",
+            "numpy": np.__version__,
+            "blas": blas.version(),
+            "bit_reproducible": self._reproducible,
+            "notes": list(self._notes),
+        }
+
+    async def close(self) -> None:
+        """Abort all requests; those who await one get a BackendError. Closing twice is fine."""
+        self._closed = True
+        self._fail(f"{self.name} was closed")
+        task, self._task = self._task, None
+        if task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _next(self, sequence: Sequence) -> Delta:
+        if self._closed:
+            raise BackendError(f"{self.name} was closed; open it again")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Delta] = loop.create_future()
+        self._awaited[sequence] = future
+        self._engine.ask(sequence)
+        # A task of an earlier event loop ended with it; a new one goes on where it stood.
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._task = loop.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        """Step while anybody awaits tokens."""
+        served: list[Sequence] = []
+        while True:
+            await self._let_consumers_run(served)
+            if not self._engine.busy:
+                return
+            try:
+                served = [sequence for sequence, delta in self._engine.step() if self._serve(sequence, delta)]
+            except Exception as error:  # whatever it was, nobody may be left waiting
+                self._fail(f"the embedded engine failed with {type(error).__name__}: {error}", error)
+                return
+
+    async def _let_consumers_run(self, served: list[Sequence]) -> None:
+        await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            if all(sequence in self._awaited for sequence in served):
+                return
+            await asyncio.sleep(0)
+
+    def _serve(self, sequence: Sequence, delta: Delta) -> bool:
+        """Hand a delta to its consumer; whether more may be asked of the sequence."""
+        future = self._awaited.pop(sequence)
+        if not future.done():
+            future.set_result(delta)
+        return delta.finish is None
+
+    def _fail(self, reason: str, cause: Exception | None = None) -> None:
+        awaited, self._awaited = self._awaited, {}
+        self._engine.reset()
+        for future in awaited.values():
+            if not future.done():
+                error = BackendError(reason)
+                error.__cause__ = cause
+                future.set_exception(error)
+
+
+def _context(config: LlamaConfig, asked: int | None) -> int:
+    if asked is None:
+        return config.max_len
+    if not 2 <= asked <= config.max_len:
+        raise BackendError(f"max_model_len must be 2 to {config.max_len}, the model's own context, not {asked}")
+    return asked

@@ -1,0 +1,366 @@
+"""The embedded engine's scheduler: which rows a step computes, and where their keys and values live."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widthwise.backends.embedded.decode_batch import DecodeBatch
+from widthwise.backends.embedded.kv_cache import PrefixCache, shared_length
+from widthwise.backends.embedded.kv_pool import Pool
+from widthwise.backends.embedded.llama import BUCKET, AttentionGroup, Llama, bucket
+from widthwise.backends.embedded.probe import Probe
+from widthwise.backends.embedded.sampling import log_softmax, most_likely
+from widthwise.backends.embedded.sequence import Sequence
+from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
+from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, SamplingParams
+from widthwise.core.errors import BackendError, PromptTooLong
+
+# Prompt tokens computed in one step: enough to spread its fixed cost, few enough not to stall those who decode.
+_PREFILL_ROWS = 256
+
+
+@dataclass(slots=True, eq=False)
+class _Prefill:
+    """A sequence whose tokens but the last are being computed, ``done`` of them so far."""
+
+    sequence: Sequence
+    kv: FloatArray  # [layers, 2, kv_heads, T, head_dim]
+    done: int
+
+    @property
+    def tokens(self) -> IntArray:
+        return self.sequence.tokens[:-1]
+
+
+class Engine:
+    """Runs sequences step by step; synchronous, and none advances unless asked for.
+
+    A sequence waits, is prefilled (all of its tokens but the last that the prefix cache does not have), then
+    decodes in a pool of sequences of its bucket. One that nobody asks for leaves its pool for the prefix cache.
+    The last token of a prompt is always computed; it is what the first sampled token's scores come from.
+
+    Keys and values, working and cached, hold at most ``kv_bytes`` between steps: cached prefixes are evicted
+    first, then the youngest sequences go back to waiting and are computed again.
+    """
+
+    def __init__(self, model: Llama, tokenizer: SentencePieceTokenizer, *, max_num_seqs: int, kv_bytes: int) -> None:
+        self.model = model
+        self._tokenizer = tokenizer
+        self._seats = max_num_seqs
+        self._kv_bytes = kv_bytes
+        self._arrivals = 0
+        self._ends_of = lru_cache(maxsize=256)(self._ends)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all sequences and all cached prefixes."""
+        self._asking: set[Sequence] = set()
+        self._waiting: list[Sequence] = []
+        self._prefills: list[_Prefill] = []
+        self._row_of: dict[Sequence, int] = {}
+        self._pools: dict[int, Pool] = {}
+        self._cache = PrefixCache()
+        self._batch = DecodeBatch(self._seats, self.model.config.vocab_size)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody awaits a token."""
+        return bool(self._asking)
+
+    @property
+    def working_bytes(self) -> int:
+        """Keys and values of the sequences being computed."""
+        return sum(pool.nbytes for pool in self._pools.values()) + sum(p.kv.nbytes for p in self._prefills)
+
+    @property
+    def cached_bytes(self) -> int:
+        """Keys and values of cached prefixes."""
+        return self._cache.nbytes
+
+    def submit(self, request: Request) -> Sequence:
+        """A sequence for this request; raises PromptTooLong or BackendError where it cannot be served."""
+        self._check(request)
+        params = request.params
+        room = self.model.max_len - len(request.prompt)
+        limit = len(request.prompt) + min(room, room if params.max_tokens is None else params.max_tokens)
+        needed = self._kv_size(limit)
+        if needed > self._kv_bytes:
+            raise BackendError(
+                f"a sequence of up to {limit} tokens needs {needed / 2**20:.1f} MiB for its keys and values and "
+                f"kv_cache_bytes allows {self._kv_bytes / 2**20:.1f} MiB; raise it or ask for fewer tokens"
+            )
+        self._arrivals += 1
+        return Sequence(request, limit, (request.priority, self._arrivals), self._tokenizer)
+
+    def read(self, tokens: IntArray, probe: Probe) -> Sequence:
+        """A sequence that ends when ``probe`` has been given all of these tokens; raises as ``submit`` does."""
+        sequence = self.submit(Request(np.append(tokens, 0), SamplingParams(max_tokens=1), seed=0))
+        sequence.probe = probe
+        return sequence
+
+    def ask(self, sequence: Sequence) -> None:
+        """Let a sequence advance by one chunk."""
+        self._asking.add(sequence)
+        row = self._row_of.get(sequence)
+        if row is None:
+            heapq.heappush(self._waiting, sequence)
+        else:
+            self._batch.await_chunk(row)
+
+    def abort(self, sequence: Sequence) -> None:
+        """End a sequence, if it still lives; nothing of it remains but what the prefix cache had already."""
+        self._asking.discard(sequence)
+        self._end(sequence)
+
+    def step(self) -> list[tuple[Sequence, Delta]]:
+        """One pass through the model; the sequences that have something for their consumer."""
+        self._park()
+        self._grow()
+        self._admit()
+        rows = np.concatenate([np.empty(0, np.int64), *(pool.rows for pool in self._pools.values())])
+        chunks = self._chunks()
+        if not len(rows) and not chunks:
+            return []
+        hidden = self._forward(rows, chunks)
+        read = [
+            self._end_reading(prefill)
+            for prefill, end, first in chunks
+            if self._advance(prefill, end, hidden[first : first + end - prefill.done])
+        ]
+        ended = self._batch.sample(rows, self.model.logits(hidden[: len(rows)])) if len(rows) else rows
+        return read + [given for row in ended if (given := self._give(int(row))) is not None]
+
+    # Into the engine
+
+    def _check(self, request: Request) -> None:
+        prompt, params, vocab = request.prompt, request.params, self.model.config.vocab_size
+        if not len(prompt):
+            raise BackendError("the prompt is empty; send at least one token")
+        if len(prompt) >= self.model.max_len:
+            raise PromptTooLong(
+                f"the prompt has {len(prompt)} tokens and the model's context {self.model.max_len}; shorten the prompt"
+            )
+        if int(prompt.min()) < 0 or int(prompt.max()) >= vocab:
+            raise BackendError(f"the prompt holds token ids outside 0..{vocab - 1}; use this model's own tokenizer")
+        if request.seed < 0:
+            raise BackendError(f"the seed {request.seed} is negative; use 0 or more")
+        if max(params.logprobs or 0, params.prompt_logprobs or 0) > vocab:
+            raise BackendError(f"the vocabulary has {vocab} tokens; ask for at most as many log-probabilities")
+
+    def _ends(self, strings: tuple[str, ...], ids: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which tokens may end a sequence. A stop string is completed by a token that holds its last byte."""
+        ends = np.zeros(self.model.config.vocab_size, np.bool_)
+        ends[[i for i in (*self._tokenizer.eos_ids, *ids) if 0 <= i < len(ends)]] = True
+        last = {string.encode()[-1:] for string in strings}
+        for token, piece in enumerate(self._tokenizer.bytes_of[: len(ends)]):
+            ends[token] |= any(byte in piece for byte in last)
+        return ends
+
+    def _admit(self) -> None:
+        """Start waiting sequences while there are seats and memory."""
+        postponed = []
+        for _ in range(self._seats):
+            if not self._waiting or len(self._batch) + len(self._prefills) >= self._seats:
+                break
+            sequence = heapq.heappop(self._waiting)
+            if sequence not in self._asking:  # aborted
+                continue
+            self._cache.match(sequence.tokens[:-1])  # marks it as used, so that making room spares it
+            if not self._make_room(self._kv_size(len(sequence))):
+                postponed.append(sequence)
+                break
+            if not self._start(sequence):
+                postponed.append(sequence)
+        for sequence in postponed:
+            heapq.heappush(self._waiting, sequence)
+
+    def _start(self, sequence: Sequence) -> bool:
+        """Load what is cached and compute the rest; False where it pays to wait for a sequence under way."""
+        known = sequence.tokens[:-1]
+        cached = min(sequence.reusable, self._cache.match(known))
+        if cached < sequence.reusable and self._under_way(known[: sequence.reusable], cached):
+            return False
+        sequence.count_prompt(cached)
+        if cached == len(known):
+            kv = self._seat(sequence)
+        else:
+            kv = np.zeros(self.model.kv_shape(len(sequence)), np.float32)
+            self._prefills.append(_Prefill(sequence, kv, cached))
+        self._cache.load(known[:cached], kv)
+        return True
+
+    def _under_way(self, known: IntArray, cached: int) -> bool:
+        """Whether at least half of what is missing is being computed for another sequence."""
+        best = max((shared_length(known, p.tokens) for p in self._prefills), default=0)
+        return 2 * (best - cached) >= len(known) - cached
+
+    def _seat(self, sequence: Sequence) -> FloatArray:
+        """Put a sequence among those that decode; where its keys and values go."""
+        params = sequence.request.params
+        row = self._batch.seat(sequence, self._ends_of(params.stop, params.stop_token_ids))
+        self._row_of[sequence] = row
+        return self._place(row, bucket(len(sequence)))
+
+    def _place(self, row: int, length: int) -> FloatArray:
+        pool = self._pools.get(length)
+        if pool is None:
+            pool = self._pools[length] = Pool(self.model.kv_shape(length))
+        slot = pool.add(row, min(len(self._asking), self._seats))
+        self._batch.slot[row], self._batch.length[row] = slot, length
+        kv: FloatArray = pool.kv[slot]
+        return kv
+
+    # Within a step
+
+    def _chunks(self) -> list[tuple[_Prefill, int, int]]:
+        """What to compute of prompts: the prefill, up to which token, and its first row in the step."""
+        chunks, row, budget = [], len(self._batch), _PREFILL_ROWS
+        for prefill in self._prefills:
+            end = min(len(prefill.tokens), prefill.done + budget)
+            chunks.append((prefill, end, row))
+            row, budget = row + end - prefill.done, budget - (end - prefill.done)
+            if not budget:
+                break
+        return chunks
+
+    def _forward(self, rows: IntArray, chunks: list[tuple[_Prefill, int, int]]) -> FloatArray:
+        groups, first = [], 0
+        for pool in self._pools.values():
+            n = len(pool)
+            if n:
+                group = AttentionGroup(slice(first, first + n), pool.kv, np.arange(n), self._batch.position[pool.rows])
+                groups.append(group)
+                first += n
+        for prefill, end, first in chunks:
+            groups += _prompt_groups(prefill, end, first)
+        tokens = np.concatenate([self._batch.token[rows], *(p.tokens[p.done : end] for p, end, _ in chunks)])
+        positions = np.concatenate([group.positions for group in groups])
+        return self.model.forward(tokens, positions, groups)
+
+    def _advance(self, prefill: _Prefill, end: int, hidden: FloatArray) -> bool:
+        """Take what was computed of a prefill; whether that was the last of a sequence that is only read."""
+        sequence = prefill.sequence
+        if sequence.probe is not None:
+            sequence.probe.take(prefill.done, hidden)
+        elif sequence.scores_prompt:
+            prompt = sequence.request.prompt  # one that was preempted has sampled tokens behind it
+            self._score(sequence, hidden, prompt[prefill.done + 1 : end + 1])
+        prefill.done = end
+        if end < len(prefill.tokens):
+            return False
+        self._prefills.remove(prefill)
+        if sequence.probe is None:
+            self._seat(sequence)[...] = prefill.kv
+        self._remember(prefill.tokens, prefill.kv)
+        return sequence.probe is not None
+
+    def _end_reading(self, prefill: _Prefill) -> tuple[Sequence, Delta]:
+        self._asking.discard(prefill.sequence)
+        return prefill.sequence, prefill.sequence.give("stop", None)
+
+    def _score(self, sequence: Sequence, hidden: FloatArray, targets: IntArray) -> None:
+        if not len(targets):
+            return
+        logprobs = log_softmax(self.model.logits(hidden[: len(targets)]))
+        sequence.prompt_logprobs.append(logprobs[np.arange(len(targets)), targets])
+        if k := sequence.request.params.prompt_logprobs:
+            sequence.prompt_top.append(most_likely(logprobs, k))
+
+    def _give(self, row: int) -> tuple[Sequence, Delta] | None:
+        """What a sequence has for its consumer after a token that may have ended it or filled its chunk."""
+        sequence = self._batch.harvest(row)
+        stop = sequence.stop() if self._batch.may_have_ended(row) else None
+        finish: FinishReason | None = "stop" if stop else "length" if len(sequence) == sequence.limit else None
+        if finish is None and self._batch.left[row]:
+            return None
+        self._asking.discard(sequence)
+        if finish:
+            self._retire(sequence)
+        return sequence, sequence.give(finish, stop)
+
+    # Out of the engine, and memory
+
+    def _park(self) -> None:
+        """Move sequences that nobody awaits into the prefix cache."""
+        for sequence in self._row_of.keys() - self._asking:
+            self._retire(sequence)
+
+    def _retire(self, sequence: Sequence) -> None:
+        """Take a sequence out of its pool and keep what it computed as a cached prefix."""
+        row = self._row_of[sequence]
+        kv = self._pools[int(self._batch.length[row])].kv[self._batch.slot[row]]
+        self._remember(sequence.tokens[:-1], kv)
+        self._end(sequence)
+
+    def _end(self, sequence: Sequence) -> None:
+        """Free what a sequence holds: its prefill, or its seat and slot."""
+        self._prefills = [p for p in self._prefills if p.sequence is not sequence]
+        row = self._row_of.pop(sequence, None)
+        if row is not None:
+            self._vacate(int(self._batch.length[row]), int(self._batch.slot[row]))
+            self._batch.leave(row)
+
+    def _vacate(self, length: int, slot: int) -> None:
+        moved = self._pools[length].remove(slot)
+        if moved is not None:
+            self._batch.slot[moved] = slot
+
+    def _remember(self, tokens: IntArray, kv: FloatArray) -> None:
+        self._cache.insert(tokens, kv)
+        self._cache.evict(max(self._kv_bytes - self.working_bytes, 0))
+
+    def _grow(self) -> None:
+        """Move sequences that filled their bucket into the next one, longest first so that none moves twice."""
+        for length in sorted(self._pools, reverse=True):
+            rows = self._pools[length].rows
+            full = [self._batch.sequence(row) for row in rows[self._batch.position[rows] == length]]
+            for sequence in full:
+                self._move(sequence, length)
+
+    def _move(self, sequence: Sequence, length: int) -> None:
+        """Move a sequence into the next pool; it goes back to waiting where that needs its own memory."""
+        while sequence in self._row_of and not self._make_room(self._kv_size(length + 1) - self._kv_size(length)):
+            self._preempt(max(self._row_of.keys() | {p.sequence for p in self._prefills}))
+        if sequence not in self._row_of:
+            return
+        row = self._row_of[sequence]
+        slot = int(self._batch.slot[row])
+        old = self._pools[length].kv[slot]
+        self._place(row, length + BUCKET)[:, :, :, :length] = old
+        self._vacate(length, slot)
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Send a sequence back to waiting; what it sampled is kept, its keys and values are computed again."""
+        row = self._row_of.get(sequence)
+        if row is not None:
+            self._batch.harvest(row)
+        sequence.forget_prompt()
+        self._end(sequence)
+        heapq.heappush(self._waiting, sequence)
+
+    def _make_room(self, nbytes: int) -> bool:
+        """Evict cached prefixes until this much more fits; False where it does not fit even without any."""
+        left = self._kv_bytes - self.working_bytes - nbytes
+        self._cache.evict(max(left, 0))
+        return left >= 0
+
+    def _kv_size(self, length: int) -> int:
+        return 4 * math.prod(self.model.kv_shape(length))
+
+
+def _prompt_groups(prefill: _Prefill, end: int, row: int) -> list[AttentionGroup]:
+    """Tokens ``done`` … ``end`` - 1 of a prefill as rows from ``row`` on, a group per bucket."""
+    groups, start = [], prefill.done
+    while start < end:
+        length = bucket(start + 1)
+        positions = np.arange(start, min(length, end))
+        rows = slice(row + start - prefill.done, row + start - prefill.done + len(positions))
+        groups.append(AttentionGroup(rows, prefill.kv[None, ..., :length, :], np.zeros_like(positions), positions))
+        start = length
+    return groups

@@ -1,0 +1,107 @@
+"""The shape of a Llama checkpoint, read from its ``config.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widthwise.backends.embedded.checkpoint import read_json
+from widthwise.core.errors import BackendError
+
+_ARCHITECTURE = "LlamaForCausalLM"
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaConfig:
+    """Sizes in the field's terms: ``width`` is the residual stream's, ``hidden`` the feed-forward layer's.
+
+    ``frequencies`` ``float32 [head_dim / 2]`` are the rotary embedding's, after scaling, in radians per position.
+    """
+
+    vocab_size: int
+    width: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    norm_eps: float
+    max_len: int
+    tied: bool
+    attention_bias: bool
+    mlp_bias: bool
+    frequencies: NDArray[np.float32]
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> LlamaConfig:
+        """Raises BackendError for a missing file or field, another architecture or an unknown variant."""
+        raw = read_json(folder / "config.json")
+        _check_architecture(folder, raw)
+        try:
+            return _parse(raw)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BackendError(f"{folder / 'config.json'} has no usable field {error}; it is not complete") from error
+
+
+def _check_architecture(folder: Path, raw: Mapping[str, Any]) -> None:
+    architectures = raw.get("architectures") or ["none named"]
+    if _ARCHITECTURE not in architectures:
+        raise BackendError(
+            f"{folder} is a {architectures[0]} checkpoint and the embedded engine runs {_ARCHITECTURE} only; "
+            "run it with vllm: instead"
+        )
+    if raw.get("hidden_act", "silu") != "silu":
+        raise BackendError(f"{folder} uses the activation {raw['hidden_act']}, not silu; run it with vllm: instead")
+
+
+def _parse(raw: Mapping[str, Any]) -> LlamaConfig:
+    heads, width = int(raw["num_attention_heads"]), int(raw["hidden_size"])
+    head_dim = int(raw.get("head_dim") or width // heads)
+    kv_heads = int(raw.get("num_key_value_heads") or heads)
+    if heads % kv_heads or head_dim % 2:
+        raise BackendError(f"{heads} heads of {head_dim} cannot share {kv_heads} key-value heads; check config.json")
+    return LlamaConfig(
+        vocab_size=int(raw["vocab_size"]),
+        width=width,
+        hidden=int(raw["intermediate_size"]),
+        layers=int(raw["num_hidden_layers"]),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
+        max_len=int(raw["max_position_embeddings"]),
+        tied=bool(raw.get("tie_word_embeddings", False)),
+        attention_bias=bool(raw.get("attention_bias", False)),
+        mlp_bias=bool(raw.get("mlp_bias", False)),
+        frequencies=_frequencies(raw, head_dim),
+    )
+
+
+def _frequencies(raw: Mapping[str, Any], head_dim: int) -> NDArray[np.float32]:
+    # Newer files keep everything rotary under rope_parameters, older ones split it in two.
+    rope = raw.get("rope_parameters") or {"rope_theta": raw.get("rope_theta"), **(raw.get("rope_scaling") or {})}
+    theta = float(rope.get("rope_theta") or 10000.0)
+    plain = 1.0 / theta ** (np.arange(0, head_dim, 2) / head_dim)
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if kind == "default":
+        scaled = plain
+    elif kind == "linear":
+        scaled = plain / float(rope["factor"])
+    elif kind == "llama3":
+        scaled = _llama3(plain, rope)
+    else:
+        raise BackendError(f"the embedded engine has no rope scaling {kind!r}; run this checkpoint with vllm: instead")
+    return scaled.astype(np.float32)
+
+
+def _llama3(plain: NDArray[np.float64], rope: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Long wavelengths are stretched by ``factor``, short ones kept, those between interpolated."""
+    low, high = float(rope["low_freq_factor"]), float(rope["high_freq_factor"])
+    turns = float(rope["original_max_position_embeddings"]) * plain / (2 * np.pi)
+    keep = np.clip((turns - low) / (high - low), 0.0, 1.0)
+    return keep * plain + (1 - keep) * plain / float(rope["factor"])

@@ -1,0 +1,288 @@
+"""OpenAI-compatible completions servers: `vllm serve` on one node or many, SGLang, llama.cpp, Ollama."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import numpy as np
+
+from widthwise.backends.http.client import unreachable
+from widthwise.backends.http.dialect import Dialect, Reader, TextDialect, TokenDialect
+from widthwise.backends.http.labels import read_labels
+from widthwise.backends.http.pool import Pool, Server, listed
+from widthwise.backends.http.probe import ServerInfo, probe
+from widthwise.backends.http.questions import JSONClient, open_session
+from widthwise.backends.http.stream import checked, drained, events
+from widthwise.backends.loop_thread import LoopThread
+from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.backends.tokenizers.remote import RemoteTokenizer
+from widthwise.core.backend import Capabilities, Delta, Request, Tokenizer, Usage
+from widthwise.core.errors import BackendError, PromptTooLong, UsageError, WidthwiseError
+from widthwise.core.rewards.reading import Read, Reading
+
+_SAMPLE = "Let $x = 12$.\n\nThen 3*x + 4 = 40."
+
+
+class HTTPBackend:
+    """``/v1/completions`` with streaming, on one server or a pool of servers with the same model.
+
+    ``urls`` is one URL, several, or several joined by commas. ``model`` is needed where a server serves more
+    than one. ``tokenizer`` is a local folder or file, for a server that takes token ids but does not say where
+    its tokenizer is. The key for the server is read from WIDTHWISE_API_KEY or OPENAI_API_KEY.
+
+    Limits in seconds: ``connect_timeout``; ``first_timeout`` for the first token (a busy server queues);
+    ``stall_timeout`` between two pieces of a stream. The constructor asks the servers what they can do and
+    raises ``BackendError`` where none answers, ``UsageError`` where they serve another model.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        model: str | None = None,
+        tokenizer: str | None = None,
+        *,
+        connect_timeout: float = 10.0,
+        first_timeout: float = 600.0,
+        stall_timeout: float = 120.0,
+    ) -> None:
+        self._pool = Pool(listed(urls))
+        self._connect, self._first, self._stall = connect_timeout, first_timeout, stall_timeout
+        self._info, self._notes = self._ask_servers(model)
+        self._closed = False
+        self.name = f"http:{self._info.model}"
+        self.max_model_len = self._info.max_model_len
+        self.tokenizer, self._dialect = self._language(tokenizer)
+        self.capabilities = _capabilities(self._info)
+        self._thread = LoopThread("widthwise-http")
+        self._session = self._thread.call(open_session(self._connect))
+        self._client = JSONClient(self._thread, self._session, self._pool, limit=first_timeout)
+
+    def generate(self, request: Request) -> AsyncIterator[Delta]:
+        return self._thread.stream(self._deltas(request))
+
+    @property
+    def reuses_prefixes(self) -> bool:
+        """Whether a prefix is computed once: all servers that take token ids have a prefix cache."""
+        return self._info.token_ids
+
+    async def read(self, reading: Reading) -> Read:
+        """Log-probabilities of ``reading.labels`` by completions of one token."""
+        if not reading.labels or not self._info.token_ids:
+            raise BackendError(f"{self.name} is served for completions in text: it cannot score steps")
+        return await read_labels(self._client, self._info.model, reading)
+
+    async def _deltas(self, request: Request) -> AsyncGenerator[Delta, None]:
+        """Streams from the server that the problem belongs to; one that fails at once hands on to the next."""
+        self._check(request)
+        servers = self._pool.candidates(request.problem)
+        for server in servers:
+            started = False
+            try:
+                async with aclosing(self._from(server, request)) as deltas:
+                    async for delta in deltas:
+                        started = True
+                        yield delta
+                return
+            except BackendError as error:
+                if not error.retryable:
+                    raise
+                server.failed()
+                if started or server is servers[-1]:
+                    raise
+
+    def describe(self) -> Mapping[str, Any]:
+        return {
+            "backend": "http",
+            "servers": [server.url for server in self._pool.servers],
+            "model": self._info.model,
+            "engine": self._info.version,
+            "max_model_len": self.max_model_len,
+            "token_ids": self._info.token_ids,
+            "notes": self._notes,
+        }
+
+    async def close(self) -> None:
+        """Abort what runs and close the connections."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._shut_down)
+
+    def _shut_down(self) -> None:
+        self._thread.end_streams()
+        self._thread.call(self._session.close(), timeout=5)
+        self._thread.stop()
+
+    def _ask_servers(self, model: str | None) -> tuple[ServerInfo, list[str]]:
+        """What the first server that answers can do; the others must serve the same model."""
+        infos: list[ServerInfo] = []
+        notes: list[str] = []
+        failure: BackendError | None = None
+        for server in self._pool.servers:
+            try:
+                infos.append(probe(server.url, infos[0].model if infos else model, self._connect))
+            except BackendError as error:
+                failure = error
+                server.failed()
+                notes.append(f"{server.url} was not to be had at the start")
+        if not infos:
+            raise BackendError(str(failure)) from failure
+        return _common(infos), notes
+
+    def _language(self, tokenizer: str | None) -> tuple[Tokenizer, Dialect]:
+        if not self._info.token_ids:
+            self._notes.append("text only: tokens are counted in pieces of text (an approximation)")
+            pieces = PieceTokenizer()
+            return pieces, TextDialect(pieces, logprobs=self._info.logprobs)
+        self._notes.append("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
+        ours = tokenizer_from(tokenizer) if tokenizer else self._servers_tokenizer()
+        return ours, TokenDialect(ours, priorities=self._info.priorities, max_model_len=self.max_model_len)
+
+    def _servers_tokenizer(self) -> Tokenizer:
+        """From the model's folder or hub id as the server reports it; else the server itself is asked."""
+        remote = RemoteTokenizer(self._root, self._info.model, self._connect)
+        folder = folder_of(self._info.root or self._info.model)
+        if folder is not None:
+            try:
+                local = tokenizer_from(folder)
+                if local.encode(_SAMPLE) == remote.encode(_SAMPLE):
+                    return local
+            except WidthwiseError:  # no usable files, or a server without /tokenize
+                pass
+        try:
+            remote.encode(_SAMPLE)
+        except BackendError as error:
+            raise UsageError(
+                f"{self._pool.servers[0].url} takes token ids but does not tokenize: name a local tokenizer "
+                "(tokenizer=FOLDER)"
+            ) from error
+        self._notes.append("texts are tokenized by the server, one request for each")
+        return remote
+
+    @property
+    def _root(self) -> str:
+        first = next((s for s in self._pool.servers if s.healthy), self._pool.servers[0])
+        return first.url.removesuffix("/v1")
+
+    def _check(self, request: Request) -> None:
+        length = len(request.prompt)
+        if length == 0:
+            raise BackendError("the prompt is empty")
+        if self._info.token_ids and self.max_model_len is not None and length >= self.max_model_len:
+            raise PromptTooLong(
+                f"a prompt of {length} tokens leaves no room in the model's context of {self.max_model_len}"
+            )
+
+    async def _from(self, server: Server, request: Request) -> AsyncGenerator[Delta, None]:
+        """One server's deltas; the last comes when the server has also said what the prompt cost."""
+        answer = _Answer(self._dialect.reader(request), len(request.prompt), counts_alike=self._info.token_ids)
+        server.in_flight += 1
+        try:
+            async with aclosing(self._events(server, request)) as events:
+                async for event in events:
+                    for delta in answer.take(event):
+                        yield delta
+                    if answer.stopped_here:
+                        break
+            if answer.last is None:
+                raise BackendError(f"{server.url} ended the stream before the end of the answer", retryable=True)
+        except BackendError:
+            if answer.last is None:
+                if answer.started:  # what the prompt cost is owed whether or not the answer came to its end
+                    yield Delta(np.empty(0, np.int64), usage=answer.usage)
+                raise
+        finally:
+            server.in_flight -= 1
+        server.succeeded()
+        yield replace(answer.last, usage=answer.usage)
+
+    async def _events(self, server: Server, request: Request) -> AsyncGenerator[dict[str, Any], None]:
+        """The server's answer, event by event, or as one where it does not stream."""
+        url, body = f"{server.url}/completions", {"model": self._info.model, **self._dialect.body(request)}
+        response = await self._post(url, body)
+        try:
+            await checked(response)
+            if body["stream"]:
+                async for event in events(response, first=self._first, stall=self._stall):
+                    yield event
+                await drained(response)
+            else:
+                async with asyncio.timeout(self._first):
+                    yield await response.json()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise unreachable(url, f"the connection broke off ({error})") from error
+        finally:
+            response.close()
+
+    async def _post(self, url: str, body: dict[str, Any]) -> aiohttp.ClientResponse:
+        try:
+            async with asyncio.timeout(self._first):
+                return await self._session.post(url, json=body)
+        except TimeoutError as error:
+            raise BackendError(f"{url} sent nothing for {self._first:g} seconds", retryable=True) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise unreachable(url, error) from error
+
+
+class _Answer:
+    """One request's answer while it comes in.
+
+    ``last`` is the delta that ends it, held back since the usage comes behind it. ``stopped_here`` says that
+    the end was found on this side and the server would go on.
+    """
+
+    def __init__(self, reader: Reader, prompt_length: int, *, counts_alike: bool) -> None:
+        self._reader = reader
+        self._prompt_length = prompt_length
+        self._counts_alike = counts_alike
+        self.usage = Usage(0, prompt_length)
+        self.last: Delta | None = None
+        self.started = False
+        self.stopped_here = False
+
+    def take(self, event: Mapping[str, Any]) -> Iterator[Delta]:
+        """The deltas in one event, but for the last."""
+        self._note_usage(event.get("usage") or {})
+        for choice in event.get("choices") or ():
+            delta = self._reader.read(choice)
+            if delta.finish is not None:
+                self.last = delta
+                self.stopped_here = not choice.get("finish_reason")
+            elif len(delta.token_ids):
+                self.started = True
+                yield delta
+
+    def _note_usage(self, reported: Mapping[str, Any]) -> None:
+        cached = (reported.get("prompt_tokens_details") or {}).get("cached_tokens")
+        if cached and self._counts_alike:  # otherwise here everything is counted in pieces
+            self.usage = Usage(cached, self._prompt_length - cached)
+
+
+def _common(infos: Sequence[ServerInfo]) -> ServerInfo:
+    """What all servers of a pool can do."""
+    lengths = [info.max_model_len for info in infos if info.max_model_len is not None]
+    return replace(
+        infos[0],
+        max_model_len=min(lengths, default=None),
+        token_ids=all(info.token_ids for info in infos),
+        cached_tokens=all(info.cached_tokens for info in infos),
+        logprobs=all(info.logprobs for info in infos),
+        priorities=all(info.priorities for info in infos),
+    )
+
+
+def _capabilities(info: ServerInfo) -> Capabilities:
+    # 20 and 5 are the usual limits of vLLM's and of other servers.
+    most = 20 if info.token_ids else 5
+    return Capabilities(
+        token_ids=info.token_ids,
+        max_logprobs=most if info.logprobs else 0,
+        prompt_logprobs=info.token_ids,
+        cached_tokens=info.token_ids and info.cached_tokens,
+        stop_token_ids=info.token_ids,
+    )

@@ -1,0 +1,129 @@
+"""Servers with a pooling model: reward models' heads (vLLM's ``/pooling``) and embeddings (``/v1/embeddings``)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from widthwise.backends.embedded.probe import unit
+from widthwise.backends.http.pool import Pool, listed
+from widthwise.backends.http.probe import model_card
+from widthwise.backends.http.questions import JSONClient, open_session
+from widthwise.backends.loop_thread import LoopThread
+from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
+from widthwise.backends.tokenizers.remote import RemoteTokenizer
+from widthwise.core.backend import FloatArray, Tokenizer, Usage
+from widthwise.core.errors import BackendError, WidthwiseError
+from widthwise.core.rewards.reading import Read, Reading
+
+_BATCH = 64
+"""Texts in one request for embeddings."""
+
+
+class HTTPPooling:
+    """One server or a pool of servers with the same pooling model; asked when it is made whether it is there.
+
+    ``urls``, ``model`` and ``tokenizer`` are as for ``HTTPBackend``; a tokenizer is needed for reading only.
+    ``timeout`` is for one answer, in seconds. Raises ``BackendError`` where no server answers.
+    """
+
+    # `/pooling` computes every token of every request anew: its outputs cannot come from a cache.
+    reuses_prefixes = False
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        model: str | None = None,
+        tokenizer: str | None = None,
+        *,
+        connect_timeout: float = 10.0,
+        timeout: float = 600.0,
+    ) -> None:
+        pool = Pool(listed(urls))
+        self._urls = [server.url for server in pool.servers]
+        card = model_card(self._urls[0], model, connect_timeout)
+        self._model = str(card["id"])
+        self._root = card.get("root")
+        self._named_tokenizer = tokenizer
+        self._connect = connect_timeout
+        self._tokenizer: Tokenizer | None = None
+        self.name = f"http:{self._model}"
+        self._closed = False
+        self._thread = LoopThread("widthwise-pooling")
+        self._session = self._thread.call(open_session(connect_timeout))
+        self._client = JSONClient(self._thread, self._session, pool, limit=timeout)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Of the named folder, of the model's files, or the server's own."""
+        if self._tokenizer is None:
+            self._tokenizer = self._found_tokenizer()
+        return self._tokenizer
+
+    async def read(self, reading: Reading) -> Read:
+        """The head's outputs at each position, before its softmax or sigmoid."""
+        body = {"model": self._model, "input": reading.ids.tolist(), "task": "token_classify", "use_activation": False}
+        answer = await self._client.post("/../pooling", body, reading.problem)
+        rows = _matrix(answer, self.name)
+        first = len(reading.ids) - len(rows)
+        if reading.positions[0] < first or not rows.size:
+            raise BackendError(
+                f"{self.name} gave {len(rows)} outputs for {len(reading.ids)} tokens: serve it with "
+                '--pooler-config \'{"task": "token_classify", "tok_pooling_type": "ALL"}\' and '
+                "--no-enable-prefix-caching"
+            )
+        return Read(rows[np.array(reading.positions) - first], Usage(0, len(reading.ids)))
+
+    async def embed(self, texts: Sequence[str]) -> tuple[FloatArray, int]:
+        """Vectors of unit length ``float32 [texts, dimensions]``, and how many tokens the server counted."""
+        parts = [texts[i : i + _BATCH] for i in range(0, len(texts), _BATCH)]
+        done = await asyncio.gather(*map(self._embedded, parts))
+        return unit(np.concatenate([rows for rows, _ in done])), sum(tokens for _, tokens in done)
+
+    async def _embedded(self, texts: Sequence[str]) -> tuple[FloatArray, int]:
+        body = {"model": self._model, "input": list(texts), "encoding_format": "float"}
+        answer = await self._client.post("/embeddings", body)
+        try:
+            entries = sorted(answer["data"], key=lambda entry: entry["index"])
+            rows = np.array([entry["embedding"] for entry in entries], np.float32)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BackendError(f"{self.name} answered a request for embeddings with something else") from error
+        if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
+            raise BackendError(f"{self.name} gave no vector for each of {len(texts)} texts")
+        return rows, int((answer.get("usage") or {}).get("prompt_tokens") or 0)
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"backend": "http", "servers": self._urls, "model": self._model, "notes": []}
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._shut_down)
+
+    def _shut_down(self) -> None:
+        self._thread.end_streams()
+        self._thread.call(self._session.close(), timeout=5)
+        self._thread.stop()
+
+    def _found_tokenizer(self) -> Tokenizer:
+        if self._named_tokenizer is not None:
+            return tokenizer_from(Path(self._named_tokenizer))
+        folder = folder_of(str(self._root or self._model))
+        if folder is not None:
+            try:
+                return tokenizer_from(folder)
+            except WidthwiseError:  # no usable files
+                pass
+        return RemoteTokenizer(self._urls[0].removesuffix("/v1"), self._model, self._connect)
+
+
+def _matrix(answer: Mapping[str, Any], name: str) -> FloatArray:
+    try:
+        rows = np.array(answer["data"][0]["data"], np.float32)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise BackendError(f"{name} answered a request for step scores with something else") from error
+    return rows.reshape(len(rows), -1) if rows.size else np.empty((0, 1), np.float32)

@@ -1,0 +1,110 @@
+"""What a server can do, found out by asking it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.backends.http.client import get, post
+from widthwise.core.errors import BackendError, UsageError
+
+# A token id that every vocabulary has.
+_ANY_ID = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """``root`` is where the server has the model from; ``token_ids`` whether it takes and gives token ids."""
+
+    model: str
+    root: str | None
+    max_model_len: int | None
+    version: str | None
+    token_ids: bool
+    cached_tokens: bool
+    logprobs: bool
+    priorities: bool
+
+
+def probe(url: str, model: str | None, timeout: float) -> ServerInfo:
+    """Ask the server at ``url`` (ending in ``/v1``).
+
+    Raises BackendError where it does not answer, UsageError for a model that it does not serve.
+    """
+    card = model_card(url, model, timeout)
+    name = str(card["id"])
+    ids = _try(url, timeout, _token_request(name))
+    answer = ids or _text_answer(url, name, timeout)
+    return ServerInfo(
+        model=name,
+        root=card.get("root"),
+        max_model_len=card.get("max_model_len"),
+        version=_version(url, timeout),
+        token_ids=ids is not None,
+        cached_tokens=(answer.get("usage") or {}).get("prompt_tokens_details") is not None,
+        logprobs=bool((answer["choices"][0].get("logprobs") or {}).get("token_logprobs")),
+        priorities=ids is not None and _try(url, timeout, _token_request(name) | {"priority": 1}) is not None,
+    )
+
+
+def model_card(url: str, model: str | None, timeout: float) -> dict[str, Any]:
+    """The entry of ``/models`` for the model asked for, or the only (first) one."""
+    try:
+        cards: list[dict[str, Any]] = get(f"{url}/models", timeout)["data"]
+    except BackendError as error:
+        if error.retryable or model is None:
+            raise
+        return {"id": model}  # a server without a list of models
+    except (KeyError, TypeError) as error:
+        raise BackendError(f"{url} is not an OpenAI-compatible server: it has no list of models") from error
+    if not cards:
+        raise BackendError(f"{url} serves no model")
+    if model is None:
+        return cards[0]
+    named = [card for card in cards if card["id"] == model]
+    if not named:
+        raise UsageError(f"{url} does not serve {model!r}; it serves {', '.join(str(c['id']) for c in cards)}")
+    return named[0]
+
+
+def _token_request(model: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "prompt": [_ANY_ID, _ANY_ID],
+        "max_tokens": 1,
+        "logprobs": 0,
+        "return_token_ids": True,
+        "return_tokens_as_token_ids": True,
+    }
+
+
+def _try(url: str, timeout: float, body: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer if it has token ids and counted the prompt as it was sent, else None."""
+    try:
+        answer: dict[str, Any] = post(f"{url}/completions", body, timeout)
+        choice = answer["choices"][0]
+    except (BackendError, KeyError, IndexError, TypeError):
+        return None
+    return answer if choice.get("token_ids") and choice.get("prompt_token_ids") == body["prompt"] else None
+
+
+def _text_answer(url: str, model: str, timeout: float) -> dict[str, Any]:
+    """One token of text, with log-probabilities if the server has them."""
+    body = {"model": model, "prompt": "1", "max_tokens": 1}
+    try:
+        return dict(post(f"{url}/completions", body | {"logprobs": 0}, timeout))
+    except BackendError as error:
+        if error.retryable:
+            raise
+        return dict(post(f"{url}/completions", body, timeout))
+
+
+def _version(url: str, timeout: float) -> str | None:
+    """vLLM and Ollama name theirs, at different places; others do not."""
+    root = url.removesuffix("/v1")
+    for path in ("/version", "/api/version"):
+        try:
+            return str(get(root + path, timeout)["version"])
+        except (BackendError, KeyError, TypeError):
+            continue
+    return None

@@ -1,0 +1,39 @@
+"""The tokenizer of a checkpoint: a local folder, a file in it, or a hub id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from widthwise.backends.tokenizers.huggingface import HFTokenizer
+from widthwise.core.backend import Tokenizer
+from widthwise.core.errors import UsageError
+
+_FILES = ["tokenizer*", "*chat_template*", "special_tokens_map.json", "config.json", "generation_config.json"]
+
+
+def tokenizer_from(path: str | Path) -> Tokenizer:
+    """The tokenizer in a checkpoint folder, given by the folder or by its ``tokenizer.json`` / ``tokenizer.model``.
+
+    Raises UsageError where there is none.
+    """
+    place = Path(path)
+    folder = place.parent if place.is_file() else place
+    if (folder / "tokenizer.json").is_file() and place.name != "tokenizer.model":
+        return HFTokenizer.from_folder(folder)
+    if (folder / "tokenizer.model").is_file():
+        from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
+
+        return SentencePieceTokenizer.from_folder(folder)
+    raise UsageError(f"{place} holds no tokenizer.json and no tokenizer.model")
+
+
+def folder_of(model: str) -> Path | None:
+    """Where a model's tokenizer files are: its local folder, or a download by hub id; None where neither is."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=_FILES))
+    except Exception:  # no network, no such model, no access: each means that there are no files
+        return None

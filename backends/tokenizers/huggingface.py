@@ -1,0 +1,129 @@
+"""Hugging Face tokenizers: from a checkpoint's files, or as an engine has already loaded them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat, special_tokens
+from widthwise.core.backend import IntArray
+from widthwise.core.errors import UsageError
+
+# What goes before a text so that a tokenizer treats it as mid-text.
+_ANCHOR = "\n"
+
+
+class HFTokenizer:
+    """A tokenizer given by its two directions, both literal: control tokens parsed and spelled out, none added.
+
+    ``template`` is None for a model without a chat format; its conversations are plain text behind the
+    ``opening`` ids (a begin-of-sequence token).
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[str], list[int]],
+        decode: Callable[[list[int]], str],
+        *,
+        eos_ids: Iterable[int],
+        template: ChatTemplate | None,
+        opening: Sequence[int] = (),
+    ) -> None:
+        self._encode, self._decode = encode, decode
+        self.eos_ids = frozenset(eos_ids)
+        self.template = template
+        self._opening = list(opening)
+        self._anchor, self._anchor_ids = self._find_anchor()
+
+    @classmethod
+    def from_folder(cls, path: str | Path) -> HFTokenizer:
+        """The tokenizer of a checkpoint folder (``tokenizer.json``), without the transformers library."""
+        from tokenizers import Tokenizer
+
+        folder = Path(path)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        eos = special_tokens(_json(folder / "tokenizer_config.json")).get("eos_token")
+        own = None if eos is None else tokenizer.token_to_id(eos)
+        return cls(
+            lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
+            lambda ids: str(tokenizer.decode(ids, skip_special_tokens=False)),
+            eos_ids=as_ids(own) + eos_ids_of(folder),
+            template=ChatTemplate.from_folder(folder),
+            opening=tokenizer.encode("", add_special_tokens=True).ids[:1],
+        )
+
+    @classmethod
+    def wrapping(cls, tokenizer: Any, eos_ids: Iterable[int]) -> HFTokenizer:
+        """A tokenizer of the transformers library; ``eos_ids`` are added to its own end-of-sequence token."""
+        return cls(
+            lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+            lambda ids: str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)),
+            eos_ids=[*as_ids(tokenizer.eos_token_id), *eos_ids],
+            template=_transformers_template(tokenizer),
+            opening=tokenizer.encode("")[:1],
+        )
+
+    def encode(self, text: str) -> list[int]:
+        if not text:
+            return []
+        ids = self._encode(self._anchor + text)
+        if ids[: len(self._anchor_ids)] != self._anchor_ids:  # the text's beginning merged with the anchor
+            return self._encode(text)
+        return ids[len(self._anchor_ids) :]
+
+    def decode(self, ids: Sequence[int] | IntArray) -> str:
+        return self._decode([*self._anchor_ids, *map(int, ids)])[len(self._anchor) :]
+
+    def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
+        return [self.decode([i]) for i in ids]
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        if self.template is not None:
+            return self.encode(self.template.prompt(messages))
+        opening = [i for i in self._opening if i not in self.eos_ids]
+        return opening + self.encode(plain_chat(messages))
+
+    def _find_anchor(self) -> tuple[str, list[int]]:
+        """The anchor, or nothing for a tokenizer that treats every text as mid-text.
+
+        A SentencePiece tokenizer adds a space at the beginning of a text and takes one away there; a trace is
+        continued in the middle.
+        """
+        adds_space = self._encode(_ANCHOR + "a") != self._encode(_ANCHOR) + self._encode("a")
+        drops_space = self._decode(self._encode(" a")) != " a"
+        return (_ANCHOR, self._encode(_ANCHOR)) if adds_space or drops_space else ("", [])
+
+
+def eos_ids_of(folder: Path) -> list[int]:
+    """What a checkpoint's ``generation_config.json`` and ``config.json`` name as ends of sequence."""
+    files = (folder / "generation_config.json", folder / "config.json")
+    return [i for file in files for i in as_ids(_json(file).get("eos_token_id"))]
+
+
+def as_ids(entry: int | list[int] | None) -> list[int]:
+    """The configuration files give one id, several, or none."""
+    if entry is None:
+        return []
+    return [entry] if isinstance(entry, int) else list(entry)
+
+
+def _transformers_template(tokenizer: Any) -> ChatTemplate | None:
+    try:
+        source = tokenizer.get_chat_template()
+    except ValueError:  # none is set
+        return None
+    return ChatTemplate(source, special_tokens(tokenizer.special_tokens_map))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid JSON: {error}") from error
+    return content if isinstance(content, dict) else {}

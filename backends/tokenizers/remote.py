@@ -1,0 +1,51 @@
+"""The tokenizer of a vLLM server, asked over the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from widthwise.backends.http.client import post
+from widthwise.core.backend import IntArray
+
+_CACHED = 65_536
+
+
+class RemoteTokenizer:
+    """Encodes and decodes with the server's ``/tokenize`` and ``/detokenize``; answers are remembered.
+
+    Every new text is one blocking request, so a local copy of the tokenizer is much to be preferred. The
+    end-of-sequence id is not known here: the server ends the requests itself.
+    """
+
+    eos_ids: frozenset[int] = frozenset()
+
+    def __init__(self, root: str, model: str, timeout: float) -> None:
+        self._root, self._model, self._timeout = root, model, timeout
+        self._encode = lru_cache(_CACHED)(self._ask_encode)
+        self._decode = lru_cache(_CACHED)(self._ask_decode)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._encode(text)) if text else []
+
+    def decode(self, ids: Sequence[int] | IntArray) -> str:
+        return self._decode(tuple(map(int, ids))) if len(ids) else ""
+
+    def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
+        return [self.decode([i]) for i in ids]
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        is_open = bool(messages) and messages[-1]["role"] == "assistant"
+        turns = {"add_generation_prompt": not is_open, "continue_final_message": is_open}
+        return self._tokens({"messages": [dict(m) for m in messages], "add_special_tokens": False, **turns})
+
+    def _ask_encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokens({"prompt": text, "add_special_tokens": False}))
+
+    def _ask_decode(self, ids: tuple[int, ...]) -> str:
+        body = {"model": self._model, "tokens": list(ids)}
+        return str(post(f"{self._root}/detokenize", body, self._timeout)["prompt"])
+
+    def _tokens(self, body: dict[str, object]) -> list[int]:
+        answer = post(f"{self._root}/tokenize", {"model": self._model, **body}, self._timeout)
+        return [int(i) for i in answer["tokens"]]

@@ -1,0 +1,124 @@
+"""How a model family is asked: for a solution, and for everything else strategies want of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+
+if TYPE_CHECKING:
+    from widthwise.core.prompting.grammar import ThreadGrammar
+
+Messages = list[dict[str, str]]
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    """All model-specific text of a family in one place.
+
+    ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``).
+    ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
+    outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``; ``{task}`` is
+    the problem, or the question about it that a strategy's worker was given (see ``Session.at``). Names that begin
+    with "each_" are not questions but the form of one item in a list of them (see ``listed``).
+    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
+    ``thinking_end`` stands between a trace's thinking and what it says to the reader. ``answer_now`` is put
+    behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
+    ``grammars`` in which it spawns threads. A judge of beginnings is shown the last ``recent_steps`` whole steps of
+    each and what follows them; None: all of it.
+    """
+
+    name: str
+    system: str | None = None
+    template: str = "{problem}\n\n{instruction}"
+    step_separator: str = "\n\n"
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    verdicts: tuple[str, str] = ("yes", "no")
+    thinking_end: str = "</think>"
+    answer_now: str = "\n\nThe final answer is \\boxed{"
+    grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)
+    threads: str = ""
+    recent_steps: int | None = None
+
+    def messages(self, problem: Problem, instruction: str = "") -> Messages:
+        """The conversation that asks for a solution of ``problem``."""
+        return self._conversation(filled(self.template, problem=problem.text, instruction=instruction))
+
+    def question(self, name: str, problem: Problem, instruction: str, fields: Mapping[str, str]) -> Messages:
+        """The conversation that asks the question ``name``.
+
+        Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
+        """
+        known = {"problem": problem.text, "task": problem.text, "instruction": instruction, **fields}
+        return self._conversation(filled(self._prompt(name), **known))
+
+    def listed(self, name: str, texts: Sequence[str]) -> str:
+        """Several texts for one place of a question, each in the form ``each_<name>`` (``{n}`` counts from 1)."""
+        form = self._prompt(f"each_{name}")
+        return "".join(filled(form, n=str(n), text=text.strip()) for n, text in enumerate(texts, 1))
+
+    def recent(self, text: str) -> str:
+        """What a judge of beginnings is shown of one."""
+        if self.recent_steps is None:
+            return text
+        return self.step_separator.join(text.split(self.step_separator)[-self.recent_steps - 1 :])
+
+    def grammar(self, name: str | None = None) -> ThreadGrammar:
+        """How the family writes threads, or, by ``name``, how another one does; ``UsageError`` where none is known."""
+        chosen = name or self.threads
+        if chosen not in self.grammars:
+            known = ", ".join(sorted(self.grammars)) or "none"
+            said = f"no grammar {chosen!r}" if chosen else "no grammar of its own; name one"
+            raise UsageError(f"the prompt format {self.name!r} has {said} for threads; it has: {known}")
+        return self.grammars[chosen]
+
+    def prompt(self, name: str) -> str:
+        """The prompt ``name`` as it is written, its places open; "solve" is the template."""
+        return self.template if name == "solve" else self._prompt(name)
+
+    def changed(self, prompts: Mapping[str, str]) -> PromptFormat:
+        """This format with some prompts of the user's own; the name "solve" stands for ``template``.
+
+        Raises ``UsageError`` for an unknown name, and for a place that the family's own prompt does not have: nobody
+        would fill it.
+        """
+        for name, text in prompts.items():
+            known = {"problem", "instruction", *_PLACE.findall(self.prompt(name))}
+            if unknown := [place for place in _PLACE.findall(text) if place not in known]:
+                raise UsageError(
+                    f"the prompt {name!r} has the place {{{unknown[0]}}}, which nothing fills; it may have: "
+                    + ", ".join(f"{{{place}}}" for place in sorted(known))
+                )
+        template = prompts.get("solve", self.template)
+        others = {name: text for name, text in prompts.items() if name != "solve"}
+        return replace(self, template=template, prompts={**self.prompts, **others})
+
+    def _conversation(self, text: str) -> Messages:
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": text.strip()}]
+
+    def _prompt(self, name: str) -> str:
+        if name not in self.prompts:
+            known = ", ".join(sorted(self.prompts)) or "none"
+            raise UsageError(f"the prompt format {self.name!r} has no prompt {name!r}; it has: {known}")
+        return self.prompts[name]
+
+
+def filled(template: str, **fields: str) -> str:
+    """``template`` with its places filled, in one pass: braces of a problem or a draft stay as they are.
+
+    Raises ``UsageError`` for a place that no field fills.
+    """
+
+    def fill(place: re.Match[str]) -> str:
+        if place[1] not in fields:
+            raise UsageError(f"a prompt has the place {place[0]}, but only these are filled: {', '.join(fields)}")
+        return fields[place[1]]
+
+    return _PLACE.sub(fill, template)

@@ -1,0 +1,30 @@
+"""Asking the model whether solutions are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from widthwise.core.session.session import Session
+from widthwise.core.trace.trace import Trace
+
+LOGPROBS = 20
+"""How many of the most likely tokens are looked at for the words that mean right and wrong."""
+
+Verdicts = list[tuple[float | None, Trace]]
+"""Replies with the P(right) that each states; None for an abstention."""
+
+
+async def verified(
+    session: Session, solutions: Sequence[str], after: Sequence[Sequence[Trace]], k: int
+) -> list[Verdicts]:
+    """``k`` verdicts on each of ``solutions``, which were known once the traces ``after`` had ended; all drawn at once.
+
+    The replies keep their verdicts in their metadata. Raises ``BudgetReached`` if nothing may be spent any more.
+    """
+    asked = [session.ask("verify", draft=text, after=waited) for text, waited in zip(solutions, after, strict=True)]
+    drawn = await session.sample(asked, k, judging=True, logprobs=min(LOGPROBS, session.max_logprobs))
+    found: dict[Trace | None, Verdicts] = {question: [] for question in asked}
+    for reply in drawn:
+        verdict = session.verdict(reply)
+        found[reply.parent].append((verdict, session.annotate(reply, verdict=verdict)))
+    return [found[question] for question in asked]

@@ -1,0 +1,102 @@
+"""A language model as a reward model: a reader of token sequences and the format of its family."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import IntArray
+from widthwise.core.errors import BackendError, PromptTooLong, WidthwiseError
+from widthwise.core.problem import Problem
+from widthwise.core.rewards.reading import Read, Reader, Reading
+from widthwise.core.rewards.reward import Kind, Solution, StepScores
+from widthwise.core.rewards.reward_format import Laid, RewardFormat
+from widthwise.core.session.scheduler import Retry
+
+
+class LanguageRewardModel:
+    """Scores with ``reader`` in the layout of ``format``.
+
+    All solutions of all problems are handed to the engine at once, which batches them; ``max_requests`` bounds what
+    is in flight. A request that fails in passing is sent again. ``StepScores.tokens`` is what a prefix cache that
+    forgets nothing within a call, and no scored step between calls, would compute (all tokens on an engine without
+    one): it does not depend on what else the engine does. Raises ``UsageError`` where the model's vocabulary lacks
+    the format's tokens.
+    """
+
+    def __init__(
+        self, reader: Reader, format: RewardFormat, *, max_requests: int = 512, retry: Retry | None = None
+    ) -> None:
+        format.check(reader.tokenizer)
+        self.name = reader.name
+        self.format = format
+        self._reader = reader
+        self._labels = format.label_ids(reader.tokenizer)
+        self._slots = asyncio.Semaphore(max_requests)
+        self._retry = retry or Retry()
+
+    @property
+    def kind(self) -> Kind:
+        return self.format.kind
+
+    async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]:
+        """Scores per solution; one that cannot be read is unscored with the reason."""
+        laid = [self.format.laid_out(self._reader.tokenizer, problem, s.steps) for s in solutions]
+        costs = self._costs(laid, solutions)
+        work = [self._scores(problem, *each) for each in zip(laid, solutions, costs, strict=True)]
+        return list(await asyncio.gather(*work))
+
+    def describe(self) -> Mapping[str, Any]:
+        """For the run's manifest: the engine's description and the format's name."""
+        return {**self._reader.describe(), "format": self.format.name, "kind": self.kind}
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+    async def _scores(self, problem: Problem, laid: Laid, solution: Solution, cost: int) -> StepScores:
+        known = solution.known
+        reading = Reading(laid.ids, laid.positions[len(known) :], self._labels, problem.id)
+        try:
+            read = await self._read(reading)
+            if len(read.values) != len(reading.positions):
+                raise BackendError(
+                    f"{self.name} gave {len(read.values)} scores where {len(reading.positions)} were due"
+                )
+            return StepScores((*known, *self.format.scores(read.values)), cost)
+        except WidthwiseError as error:
+            return StepScores(None, error=str(error), too_long=isinstance(error, PromptTooLong))
+
+    async def _read(self, reading: Reading) -> Read:
+        """Read, again and again while that may help."""
+        failures = 0
+        while True:
+            try:
+                async with self._slots:
+                    return await self._reader.read(reading)
+            except BackendError as error:
+                failures += 1
+                if not error.retryable or failures >= self._retry.attempts:
+                    raise
+            await asyncio.sleep(self._retry.delay(failures))
+
+    def _costs(self, laid: Sequence[Laid], solutions: Sequence[Solution]) -> list[int]:
+        """Tokens of each solution that nothing before it, scored earlier or sorted before it here, has computed."""
+        costs = [len(each.ids) for each in laid]
+        if not self._reader.reuses_prefixes:
+            return costs
+        order = sorted(range(len(laid)), key=lambda i: laid[i].ids.tolist())
+        for place, i in enumerate(order):
+            known = laid[i].positions[len(solutions[i].known) - 1] + 1 if solutions[i].known else 0
+            shared = _shared(laid[order[place - 1]].ids, laid[i].ids) if place else 0
+            costs[i] -= max(known, shared)
+        return costs
+
+
+def _shared(a: IntArray, b: IntArray) -> int:
+    """How many leading tokens two sequences share."""
+    n = min(len(a), len(b))
+    differs = np.flatnonzero(a[:n] != b[:n])
+    return int(differs[0]) if len(differs) else n

@@ -1,0 +1,145 @@
+"""How a reward model's family reads a problem and its solution, and where its scores stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widthwise.core.backend import FloatArray, IntArray, Tokenizer
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.prompting.prompt import filled
+from widthwise.core.rewards.reward import Kind
+
+Reads = Literal["labels", "classes", "value"]
+
+_NUMBERED = re.compile(r"^step \d+[:.]\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A solution as token ids ``int64 [length]``, and the position of each step's score in it."""
+
+    ids: IntArray
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RewardFormat:
+    """All model-specific text of a family of reward models.
+
+    ``opening`` is what stands before the first step: with ``chat``, the user's turn of a conversation (behind
+    ``system``); without, plain text. Every step follows in the form ``step`` (places ``{n}``, ``{step}``; a line
+    break at its beginning is a space before the first), then the token ``tag``, where its score stands. With
+    ``turns``, each step is a turn of the user's instead, and the score stands where the assistant's turn begins. An
+    outcome format has its one score at the end, behind ``ending``.
+
+    ``reads`` says what a score is: "labels", the probability of the first of the two tokens ``labels`` against the
+    second; "classes", the softmax probability of the class ``good_class``; "value", the sigmoid of the only output.
+    """
+
+    name: str
+    kind: Kind = "process"
+    chat: bool = True
+    system: str | None = None
+    opening: str = "{problem}"
+    step: str = "{step}"
+    tag: str = ""
+    turns: bool = False
+    ending: str = ""
+    reads: Reads = "labels"
+    labels: tuple[str, str] = ("+", "-")
+    good_class: int = 1
+
+    def laid_out(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> Laid:
+        """The solution as the model wants it.
+
+        The tokens of a solution's first steps do not depend on those that follow, so prefixes are shared.
+        """
+        clean = [self._clean(step) for step in steps]
+        if self.kind == "outcome":
+            clean = ["\n\n".join(clean)]
+        ids, positions = (
+            self._as_turns(tokenizer, problem, clean) if self.turns else self._in_line(tokenizer, problem, clean)
+        )
+        return Laid(np.array(ids, np.int64), tuple(positions))
+
+    def label_ids(self, tokenizer: Tokenizer) -> tuple[int, ...]:
+        """The ids of the two labels, none for a family without; raises ``UsageError`` for a vocabulary without them."""
+        if self.reads != "labels":
+            return ()
+        return tuple(self._single(tokenizer, label) for label in self.labels)
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise ``UsageError`` where the vocabulary lacks the family's tag or labels."""
+        self.label_ids(tokenizer)
+        if self.tag:
+            self._single(tokenizer, self.tag)
+
+    def scores(self, values: FloatArray) -> list[float]:
+        """The scores in the values read at each position, ``[positions, labels or classes]``."""
+        rows = values.astype(np.float64)
+        if self.reads == "labels":
+            return [float(p) for p in _sigmoid(rows[:, 0] - rows[:, 1])]
+        if self.reads == "value":
+            return [float(p) for p in _sigmoid(rows[:, 0])]
+        if rows.shape[1] <= self.good_class:
+            raise UsageError(f"the reward model has {rows.shape[1]} classes, and {self.name} reads another one")
+        weights = np.exp(rows - rows.max(axis=1, keepdims=True))
+        return [float(p) for p in weights[:, self.good_class] / weights.sum(axis=1)]
+
+    def _clean(self, step: str) -> str:
+        """A step without what has a meaning to the family: its tag, and a number it would get a second time."""
+        plain = step.replace(self.tag, " ").strip() if self.tag else step
+        return _NUMBERED.sub("", plain) if "{n}" in self.step else plain
+
+    def _in_line(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> tuple[list[int], list[int]]:
+        ids = self._begin(tokenizer, problem)
+        positions = []
+        for n, step in enumerate(steps, 1):
+            text = filled(self.step, n=str(n), step=step)
+            if n == 1 and text.startswith("\n"):
+                text = " " + text[1:]
+            # One by one, for a tag is a token of its own: a line break would merge with the full stop before it.
+            ids += [*tokenizer.encode(text), *tokenizer.encode(self.tag or self.ending)]
+            positions.append(len(ids) - 1)
+        return ids, positions
+
+    def _begin(self, tokenizer: Tokenizer, problem: Problem) -> list[int]:
+        asked = filled(self.opening, problem=problem.text)
+        if not self.chat:
+            return tokenizer.encode(asked)
+        return tokenizer.chat([*self._system(), {"role": "user", "content": asked}])
+
+    def _as_turns(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> tuple[list[int], list[int]]:
+        """A conversation in which every step so far was found good."""
+        asked = filled(self.opening, problem=problem.text)
+        messages, ids, positions = self._system(), [], []
+        for n, step in enumerate(steps):
+            messages.append({"role": "user", "content": asked + step if n == 0 else step})
+            ids = tokenizer.chat(messages)
+            positions.append(len(ids) - 1)
+            messages.append({"role": "assistant", "content": self.labels[0]})
+        return ids, positions
+
+    def _system(self) -> list[dict[str, str]]:
+        return [{"role": "system", "content": self.system}] if self.system else []
+
+    def _single(self, tokenizer: Tokenizer, text: str) -> int:
+        ids = tokenizer.encode(text)
+        if len(ids) != 1:
+            raise UsageError(
+                f"the reward format {self.name!r} needs the token {text!r}, which this model's vocabulary does not "
+                "have; name another format, or the model it belongs to"
+            )
+        return ids[0]
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    out: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -x))
+    return out

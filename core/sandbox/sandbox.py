@@ -1,0 +1,139 @@
+"""Running programs that a model wrote, each in a process of its own that can do nothing but compute and print."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from widthwise.core.sandbox import confinement
+
+_REPLY_BYTES = 1 << 20
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one program may take: processor seconds, wall seconds, bytes, characters.
+
+    What computes is ended by the processor's clock, however loaded the machine is; the one on the wall is for what
+    should not be able to wait. ``program_chars`` limits the program itself, ``output_chars`` what it prints.
+    """
+
+    cpu_seconds: float = 10.0
+    wall_seconds: float = 90.0
+    memory_bytes: int = 1 << 30
+    output_chars: int = 10_000
+    program_chars: int = 20_000
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) <= 0:
+            raise ValueError("the limits of a program must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a program printed; ``refusal`` says why it was not run to its end, if it was not."""
+
+    output: str
+    refusal: str | None = None
+
+
+async def execute_all(programs: Sequence[str], limits: Limits | None = None) -> list[Execution]:
+    """Run several programs, equal ones once; in order."""
+    distinct = list(dict.fromkeys(programs))
+    async with asyncio.TaskGroup() as group:
+        tasks = {program: group.create_task(execute(program, limits)) for program in distinct}
+    return [tasks[program].result() for program in programs]
+
+
+async def execute(program: str, limits: Limits | None = None) -> Execution:
+    """Run a Python program within ``limits``; whatever it tries ends in an ``Execution``, never in an error.
+
+    It may use the builtins and modules that ``confinement`` lists; there are no files, no network, no processes. As
+    many run at once as there are processors; a cancelled caller's program is killed.
+    """
+    limits = limits or Limits()
+    if len(program) > limits.program_chars:
+        return Execution("", f"it is longer than {limits.program_chars} characters")
+    if not _is_text(program):
+        return Execution("", "it is no text")
+    slots = _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
+    async with slots:
+        try:
+            process = await _started()
+        except OSError as error:
+            return Execution("", f"its process could not be started: {error.strerror}")
+        try:
+            async with asyncio.timeout(limits.wall_seconds):
+                reply = await _exchange(process, json.dumps({"program": program} | asdict(limits)).encode())
+        except TimeoutError:
+            return Execution("", f"it ran for more than {limits.wall_seconds:g} seconds")
+        finally:
+            await _end(process)
+        return _read(reply) or Execution("", _death(process.returncode or 0, limits))
+
+
+async def _started() -> Process:
+    """A process that waits for its request; of the environment it sees only where the interpreter's libraries are."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", confinement.__file__),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        cwd=Path(confinement.__file__).anchor,
+        env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
+        start_new_session=True,
+    )
+
+
+def _is_text(program: str) -> bool:
+    try:
+        return b"\0" not in program.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+async def _exchange(process: Process, request: bytes) -> bytes:
+    """The reply to ``request``, as much of it as a reply may have."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(OSError):  # a process that died early says why by its reply or its end
+        process.stdin.write(request)
+        await process.stdin.drain()
+        process.stdin.close()
+    reply = b""
+    while len(reply) <= _REPLY_BYTES and (part := await process.stdout.read(1 << 16)):
+        reply += part
+    return reply
+
+
+async def _end(process: Process) -> None:
+    """Kill the process with all it may have started, and wait for its end."""
+    with contextlib.suppress(OSError):  # it has ended already
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _read(reply: bytes) -> Execution | None:
+    """The reply as a value; None where it is none."""
+    with contextlib.suppress(ValueError, RecursionError):
+        match json.loads(reply):
+            case {"output": str(output), "refusal": str() | None as refusal}:
+                return Execution(output, refusal)
+    return None
+
+
+def _death(status: int, limits: Limits) -> str:
+    """Why a process ended without a reply."""
+    if -status in (getattr(signal, "SIGPROF", None), getattr(signal, "SIGXCPU", None)):
+        return f"it ran for more than {limits.cpu_seconds:g} seconds of processor time"
+    return f"its process died ({signal.Signals(-status).name})" if status < 0 else "its process ended without a reply"

@@ -1,0 +1,125 @@
+"""One number for a trace, from a source named by a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from widthwise.core.backend import FloatArray, TokenStats
+from widthwise.core.errors import UsageError
+from widthwise.core.rewards.reward import REDUCTIONS
+from widthwise.core.scores import confidence
+from widthwise.core.scores.confidence import Confidence, token_confidence
+from widthwise.core.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from widthwise.core.session.session import Session
+
+REWARD_MODEL = "reward_model"
+SELF_CERTAINTY = "self_certainty"
+
+LOGPROBS: Mapping[str, Callable[[FloatArray], float]] = {
+    "mean_logprob": lambda logprobs: float(logprobs.mean()) if len(logprobs) else float("nan"),
+    "sum_logprob": lambda logprobs: float(logprobs.sum(dtype=np.float64)) if len(logprobs) else float("nan"),
+}
+"""What the log-probabilities of a trace's sampled tokens, ``float32 [t]``, come to; NaN for no tokens."""
+
+_CONFIDENCES: Mapping[str, Callable[[Confidence], float]] = {
+    "mean_confidence": confidence.mean,
+    "tail_confidence": confidence.tail,
+    "lowest_group_confidence": confidence.lowest_group,
+    "bottom_confidence": confidence.bottom_percent,
+}
+
+
+def logprobs_for(source: str) -> int | None:
+    """How many of the most likely tokens' log-probabilities traces must come with to have this score."""
+    return 20 if source == SELF_CERTAINTY or source in _CONFIDENCES else None
+
+
+async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -> list[float | None]:
+    """A score per trace, higher is better; None where a trace has none (unscored is not zero).
+
+    ``source``: "mean_logprob" of the sampled tokens, or "sum_logprob", the whole trace's log-likelihood;
+    "reward_model", its score after the last step, or "reward_model:min" and so on for the other reductions;
+    "self_certainty" and DeepConf's "mean_confidence", "tail_confidence", "lowest_group_confidence" and
+    "bottom_confidence", of traces sampled with the log-probabilities of the most likely tokens; any other word is a
+    number recorded with the trace, such as "reward".
+    A minus before a recorded word ("-mean_ppl") turns its sign, for numbers that are better when lower. Raises
+    ``UsageError`` if no trace has the number, or for a reduction that is none.
+    """
+    name, _, reduction = source.partition(":")
+    if name == REWARD_MODEL:
+        return await rewards(session, traces, reduction or "last")
+    if source in LOGPROBS:
+        scores = [LOGPROBS[source](t.logprobs) if len(t.logprobs) else None for t in traces]
+    elif source == SELF_CERTAINTY:
+        scores = [_self_certainty(t) for t in traces]
+    elif source in _CONFIDENCES:
+        scores = [_confidence(t, _CONFIDENCES[source]) for t in traces]
+    else:
+        scores = [_recorded(t, source) for t in traces]
+    if traces and all(s is None for s in scores) and any(t.tokens for t in traces):
+        raise UsageError(_unknown(session, traces, source))
+    return scores
+
+
+async def rewards(session: Session, traces: Sequence[Trace], reduction: str = "last") -> list[float | None]:
+    """The reward model's scores reduced to one number a trace; None where it could not score one.
+
+    Raises ``UsageError`` for a run without a reward model and for a reduction that is none.
+    """
+    for known in REDUCTIONS:
+        if known == reduction:
+            scores = await session.score(traces, whole=known == "model")
+            return [s.reduced(known) for s in scores]
+    raise UsageError(f"there is no reduction {reduction!r}; there are {', '.join(REDUCTIONS)}")
+
+
+def _unknown(session: Session, traces: Sequence[Trace], source: str) -> str:
+    """Why no trace has a score, and the way out."""
+    if logprobs_for(source):
+        return (
+            f"{source!r} needs the log-probabilities of the most likely tokens, and the traces of problem "
+            f"{session.problem.id} came without: sample them with logprobs=20"
+        )
+    known = sorted({key for t in traces for key, value in t.metadata.items() if isinstance(value, int | float)})
+    shown = ", ".join([*LOGPROBS, REWARD_MODEL, SELF_CERTAINTY, *_CONFIDENCES, *known])
+    return f"no trace of problem {session.problem.id} has a score {source!r}; known here: {shown}"
+
+
+def _self_certainty(trace: Trace) -> float | None:
+    """Mean divergence of the token distributions from certainty's opposite: ``KL(uniform || p)`` (arXiv 2502.18581).
+
+    Over the k most likely tokens, ``-mean log(k p)``: exact where k is the whole vocabulary, at least 0 always.
+    With few it ranks traces as DeepConf's mean confidence does.
+    """
+    stats = _tops(trace)
+    if stats is None or stats.top_logprobs is None:
+        return None
+    return confidence.mean(token_confidence(stats)) - float(np.log(stats.top_logprobs.shape[1]))
+
+
+def _confidence(trace: Trace, measure: Callable[[Confidence], float]) -> float | None:
+    stats = _tops(trace)
+    return None if stats is None else measure(token_confidence(stats))
+
+
+def _tops(trace: Trace) -> TokenStats | None:
+    """The statistics of a trace's sampled tokens whose most likely alternatives were recorded, end to end."""
+    known = [s.stats for s in trace.path if s.stats is not None and len(s)]
+    tops = [s.top_logprobs for s in known if s.top_logprobs is not None and s.top_logprobs.shape[1]]
+    if not tops or len(tops) < len(known) or len({t.shape[1] for t in tops}) > 1:
+        return None
+    joined = np.concatenate(tops)
+    joined = joined[np.isfinite(joined).any(axis=1)]  # a recording has no numbers for what a strategy inserted
+    return TokenStats(joined[:, 0], top_logprobs=joined) if len(joined) else None
+
+
+def _recorded(trace: Trace, source: str) -> float | None:
+    value = trace.metadata.get(source.removeprefix("-"))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return -float(value) if source.startswith("-") else float(value)

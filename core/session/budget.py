@@ -1,0 +1,72 @@
+"""What may be spent, and what was spent."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from widthwise.core.strategy.part import Part
+
+
+@dataclass(frozen=True)
+class Budget(Part):
+    """Hard limits for one problem; None leaves an axis free.
+
+    ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of
+    tokens sampled one after the other. ``samples``: sampled continuations, judges' left out. ``seconds``: wall-clock.
+    A strategy that reaches a limit is stopped and its traces so far are aggregated; the overshoot is at most
+    what one decoding step has in flight.
+    """
+
+    tokens: int | None = None
+    sequential: int | None = None
+    samples: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and value <= 0:
+                raise ValueError(f"a budget of {value} {field.name} allows nothing; leave it out for no limit")
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything that was spent on a problem (or, summed, on a run).
+
+    Tokens: ``prompt_computed`` and ``prompt_cached`` of the prompts served; ``sampled``, every token the policy
+    generated; ``discarded``, those of them in traces that were pruned, aborted or failed; ``judging``, generated for
+    what is no solution itself (verdicts, summaries, outlines); ``scoring`` and ``embedding``, read by reward and
+    embedding models.
+    ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same requests.
+    ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations, ``retries``
+    requests that had to be sent again, ``seconds`` wall-clock. ``kv_peak`` and ``kv_mean`` are the unique tokens
+    that an ideal prefix cache held for the tree, at most and on average while tokens were sampled (``Residency``).
+    """
+
+    prompt_computed: int = 0
+    prompt_cached: int = 0
+    prompt_ideal: int = 0
+    sampled: int = 0
+    discarded: int = 0
+    judging: int = 0
+    scoring: int = 0
+    embedding: int = 0
+    sequential: int = 0
+    samples: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    kv_peak: int = 0
+    kv_mean: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """Generated tokens, the judges' included: what a token budget limits."""
+        return self.sampled + self.judging
+
+    def add(self, other: Ledger) -> None:
+        """Count ``other``'s spending too (of another problem: sequential tokens add up like all the rest)."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+    def asdict(self) -> dict[str, int | float]:
+        return asdict(self)

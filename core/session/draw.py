@@ -1,0 +1,206 @@
+"""One draw: n continuations of one trace growing side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import Delta, IntArray, Request, Usage
+from widthwise.core.strategy.pruner import Pruner
+from widthwise.core.trace.growing import Rows, Spelling, Stats
+from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId
+
+
+class Branch:
+    """One continuation while it grows; ``trace`` is a snapshot of it as a value."""
+
+    def __init__(
+        self, id: TraceId, parent: Trace, request: Request, params: str, decode: Callable[[IntArray], str]
+    ) -> None:
+        self.id = id
+        self.parent = parent
+        self.request = request
+        self.params = params
+        self.tokens = 0
+        self.finish: Finish | None = None
+        self.reason: str | int | None = None
+        self._decode = decode
+        self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(decode)
+        self._usage: Usage | None = None
+        self._metadata: dict[str, Any] = {}
+
+    def take(self, delta: Delta) -> None:
+        """Add what the backend delivered."""
+        if len(delta.token_ids):
+            self._ids.extend(delta.token_ids)
+            self._stats.extend(delta.stats)
+            self.tokens += len(delta.token_ids)
+        self._usage = _sum(self._usage, delta.usage)
+        self._metadata.update(delta.metadata)
+        if delta.finish is not None:
+            self.finish, self.reason = delta.finish, delta.stop_reason
+
+    def end(self, finish: Finish, reason: str | int | None = None) -> None:
+        """Note why the branch stopped growing, unless it had already finished by itself."""
+        if self.finish is None:
+            self.finish, self.reason = finish, reason
+
+    @property
+    def trace(self) -> Trace:
+        """The continuation so far; a snapshot costs no more late in a long trace than early on."""
+        ids = self._ids.view if self.tokens else np.empty(0, np.int64)
+        segment = Segment(
+            origin="sampled",
+            token_ids=ids,
+            text=self._spelling.of(ids) if self.finish is None else self._decode(ids),
+            stats=self._stats.view,
+            finish=self.finish,
+            reason=self.reason,
+            seed=self.request.seed,
+            usage=self._usage,
+            params=self.params,
+            metadata=dict(self._metadata),
+        )
+        return Trace(self.id, segment, self.parent, self.parent.sequential + self.tokens)
+
+
+Source = Callable[[Branch], AsyncIterator[Delta]]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a branch: a delta came, or its request failed with ``error``."""
+
+    branch: Branch
+    delta: Delta | None = None
+    error: Exception | None = None
+
+
+class Draw:
+    """Runs branches against a backend and hands out their events.
+
+    At most ``width`` branches are in flight; the next begins when one has ended, but none beyond the first
+    ``warmup`` before all of these have ended. In ``lockstep`` (deterministic backends) the branches advance by one
+    delta each per round and a round's events come in branch order, so that what a strategy sees does not depend on
+    timing. Otherwise events come as they happen. ``deadline`` is a time of the event loop's clock at which a batch is
+    handed out though it may be empty. ``judging`` is the account its tokens go to. ``pruners`` look after it;
+    ``milestone`` is how long its longest branch was when they were last asked.
+    """
+
+    def __init__(
+        self,
+        branches: list[Branch],
+        source: Source,
+        *,
+        lockstep: bool,
+        width: int,
+        warmup: int = 0,
+        judging: bool = False,
+        pruners: Sequence[Pruner] = (),
+        deadline: float | None = None,
+    ) -> None:
+        self.branches = branches
+        self.judging = judging
+        self.pruners = pruners
+        self.milestone = 0
+        self.held: list[Trace] = []
+        self._waiting = list(reversed(branches))
+        self._source = source
+        self._lockstep = lockstep
+        self._width = width
+        self._warmup = branches[:warmup]
+        self._deadline = deadline
+        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._pumps: dict[Branch, asyncio.Task[None]] = {}
+        self._gates: dict[Branch, asyncio.Event] = {}
+
+    @property
+    def live(self) -> list[Branch]:
+        """Branches in flight, in order."""
+        return sorted(self._pumps, key=lambda branch: branch.id)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest branch in flight."""
+        return max((branch.tokens for branch in self._pumps), default=0)
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """Batches of events until every branch has ended or was stopped."""
+        self._refill()
+        while self._pumps:
+            events = await self._batch()
+            for event in events:
+                if event.error is not None or (event.delta is not None and event.delta.finish is not None):
+                    self._pumps.pop(event.branch, None)
+            yield sorted(events, key=lambda event: event.branch.id)
+            self._refill()
+            for gate in self._gates.values():
+                gate.set()
+
+    async def _batch(self) -> list[Event]:
+        """One event of every live branch in lockstep, else whatever is there; empty at the deadline."""
+        events: list[Event] = []
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                events.append(await self._queue.get())
+                missing = len(self._pumps) - 1 if self._lockstep else self._queue.qsize()
+                for _ in range(missing):
+                    events.append(await self._queue.get())
+        except TimeoutError:
+            self._deadline = None
+        return events
+
+    def drop_waiting(self) -> int:
+        """Begin no further branch; how many had not begun."""
+        dropped = len(self._waiting)
+        self._waiting.clear()
+        return dropped
+
+    async def stop(self, branches: Collection[Branch]) -> list[Event]:
+        """Abort these branches; the events that came from them in the meantime."""
+        tasks = [self._pumps.pop(branch) for branch in branches if branch in self._pumps]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        queued = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for event in queued:
+            if event.branch not in branches:
+                self._queue.put_nowait(event)
+        return [event for event in queued if event.branch in branches]
+
+    def _refill(self) -> None:
+        while self._waiting and len(self._pumps) < self._width:
+            warming_up = any(branch in self._pumps for branch in self._warmup)
+            if warming_up and self._waiting[-1] not in self._warmup:
+                return
+            branch = self._waiting.pop()
+            self._pumps[branch] = asyncio.create_task(self._pump(branch))
+
+    async def _pump(self, branch: Branch) -> None:
+        gate = self._gates[branch] = asyncio.Event()
+        try:
+            async with aclosing(self._source(branch)) as deltas:  # type: ignore[type-var]
+                async for delta in deltas:
+                    gate.clear()
+                    self._queue.put_nowait(Event(branch, delta))
+                    if delta.finish is not None:
+                        return
+                    if self._lockstep:
+                        await gate.wait()
+            raise RuntimeError("the backend's stream ended without saying why")
+        except Exception as error:
+            self._queue.put_nowait(Event(branch, error=error))
+        finally:
+            del self._gates[branch]
+
+
+def _sum(a: Usage | None, b: Usage | None) -> Usage | None:
+    """Usages add up: a request that was retried had its prompt served more than once."""
+    if a is None or b is None:
+        return a or b
+    return Usage(a.prompt_cached + b.prompt_cached, a.prompt_computed + b.prompt_computed)

@@ -1,0 +1,52 @@
+"""What a session tells a run store while it works, so that a killed run loses no finished generation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from widthwise.core.backend import Delta, IntArray, SamplingParams
+from widthwise.core.rewards.reward import StepScores
+from widthwise.core.trace.trace import Segment, Trace, TraceId
+
+
+class Journal(Protocol):
+    """Keeps finished generations, and gives them back to a resumed run in place of sampling them again."""
+
+    def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
+        """The generation finished earlier at this place of the tree, by this very request; else None."""
+        ...
+
+    def record(self, problem_id: str, trace: Trace) -> None:
+        """Keep ``trace``'s last segment, which the backend finished."""
+        ...
+
+    def recorded_scores(self, problem_id: str, key: str) -> StepScores | None:
+        """What the reward model said earlier of the solution that ``key`` names; None if that was an error."""
+        ...
+
+    def record_scores(self, problem_id: str, scores: Sequence[tuple[TraceId, str, StepScores]]) -> None:
+        """Keep what the reward model said in one call of traces and their solutions' keys, errors too."""
+        ...
+
+
+async def replayed(segment: Segment, chunk: int) -> AsyncIterator[Delta]:
+    """A generation that was finished before, delivered as if it came from the backend now."""
+    ids, stats = segment.token_ids, segment.stats
+    for start in range(0, max(len(ids), 1), chunk):
+        part = slice(start, start + chunk)
+        over = start + chunk >= len(ids)
+        yield Delta(
+            ids[part],
+            stats=None if stats is None else stats.part(part),
+            finish=segment.finish if over and segment.finish in ("stop", "length") else None,
+            stop_reason=segment.reason if over else None,
+            usage=segment.usage if start == 0 else None,
+            metadata=segment.metadata if over else {},
+        )
+
+
+def request_digest(prompt: IntArray, params: SamplingParams) -> str:
+    """Names a request but for its seed: what a journal compares before it serves a recorded generation."""
+    return hashlib.blake2b(prompt.tobytes() + repr(params).encode(), digest_size=12).hexdigest()

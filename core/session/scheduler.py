@@ -1,0 +1,104 @@
+"""Between sessions and the backend: bounded concurrency, order of service, retries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from widthwise.core.backend import Backend, Delta, Request
+from widthwise.core.errors import BackendError
+from widthwise.core.session.budget import Ledger
+from widthwise.core.trace.stopping import Stop, StopMatcher
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how patiently a failed request is sent again; delays in seconds, doubling."""
+
+    attempts: int = 8
+    first_delay: float = 0.25
+    longest_delay: float = 20.0
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after the given number of failures in a row."""
+        return min(self.first_delay * 2.0 ** (failures - 1), self.longest_delay)
+
+
+class Scheduler:
+    """Hands every ready request to the backend at once; the engine's continuous batching does the rest.
+
+    There are no rounds and no barriers between problems. ``max_requests`` bounds what is in flight;
+    waiting requests are served in the order of their calls, so that the branches of one prefix go together. A
+    deterministic backend gets no such bound, because it advances requests only on demand.
+    """
+
+    def __init__(self, backend: Backend, *, max_requests: int = 1024, retry: Retry | None = None) -> None:
+        self.backend = backend
+        self.retry = retry or Retry()
+        self._slots = None if backend.capabilities.deterministic else asyncio.Semaphore(max_requests)
+
+    async def generate(self, request: Request, ledger: Ledger) -> AsyncIterator[Delta]:
+        """Stream ``request``; a failure that may pass is retried from the last token received.
+
+        Tokens received before a failure were really generated: they are kept, and the next attempt continues
+        behind them. Raises ``BackendError`` when the attempts are used up without progress.
+        """
+        failures = 0
+        resumed: StopMatcher | None = None
+        while True:
+            received: list[int] = []
+            try:
+                async with (
+                    self._slots or nullcontext(),
+                    aclosing(self.backend.generate(request)) as deltas,  # type: ignore[type-var]
+                ):
+                    async for delta in deltas:
+                        received.extend(delta.token_ids.tolist())
+                        if resumed is not None and (stop := resumed.feed(delta.token_ids.tolist())) is not None:
+                            yield _stopped(delta, stop)
+                            return
+                        yield delta
+                return
+            except BackendError as error:
+                failures = 1 if received else failures + 1
+                if not error.retryable or failures >= self.retry.attempts:
+                    raise
+            ledger.retries += 1
+            if (end := self._end(request, received)) is not None:
+                yield end
+                return
+            if received and request.params.stop and resumed is None:
+                # A stop string may begin before the failure and end behind it: the backend sees its second half only.
+                resumed = StopMatcher(self.backend.tokenizer, request.params)
+                resumed.feed(received)
+            request = _rest(request, received)
+            await asyncio.sleep(self.retry.delay(failures))
+
+    def _end(self, request: Request, received: list[int]) -> Delta | None:
+        """The last delta, if every token had come and only the word that it was over was lost."""
+        stop = StopMatcher(self.backend.tokenizer, request.params).feed(received)
+        if stop is not None:
+            return Delta(np.empty(0, np.int64), finish="stop", stop_reason=stop.reason)
+        if request.params.max_tokens is not None and len(received) >= request.params.max_tokens:
+            return Delta(np.empty(0, np.int64), finish="length")
+        return None
+
+
+def _rest(request: Request, received: list[int]) -> Request:
+    """The request for what is still missing behind the ``received`` tokens."""
+    if not received:
+        return request
+    limit = request.params.max_tokens
+    params = replace(request.params, max_tokens=None if limit is None else limit - len(received), prompt_logprobs=None)
+    prompt = np.concatenate([request.prompt, np.array(received, np.int64)])
+    return replace(request, prompt=prompt, params=params)
+
+
+def _stopped(delta: Delta, stop: Stop) -> Delta:
+    """``delta`` up to its stop."""
+    stats = None if delta.stats is None else delta.stats.part(slice(stop.keep))
+    return replace(delta, token_ids=delta.token_ids[: stop.keep], stats=stats, finish="stop", stop_reason=stop.reason)

@@ -1,0 +1,32 @@
+"""What all sessions of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from widthwise.core.backend import SamplingParams
+from widthwise.core.problem import Grader
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.rewards.reading import Embedder
+from widthwise.core.rewards.reward import RewardModel
+from widthwise.core.session.scheduler import Scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all sessions of a run share.
+
+    ``params`` are the defaults of every draw, ``width`` is the largest number of branches of one draw in flight.
+    ``patience`` is how many seconds the reward model may take for one call.
+    """
+
+    scheduler: Scheduler
+    grader: Grader
+    format: PromptFormat
+    params: SamplingParams = field(default_factory=SamplingParams)
+    instruction: str = ""
+    seed: int = 0
+    width: int = 256
+    reward_model: RewardModel | None = None
+    embedder: Embedder | None = None
+    patience: float = 600.0

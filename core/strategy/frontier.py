@@ -1,0 +1,90 @@
+"""The contract of frontier selectors: which open nodes of a search tree are expanded, and how far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.tree import Node
+
+if TYPE_CHECKING:
+    from widthwise.core.session.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """What a selector chooses from: ``nodes``, and how many children they may have in all (``width``)."""
+
+    nodes: tuple[Node, ...]
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a selector chose: how many children each kept node gets, and why the others are given up.
+
+    A kept node may get none: it stays open.
+    """
+
+    widths: Mapping[Node, int]
+    reasons: Mapping[Node, str] = field(default_factory=dict)
+
+
+class Selector(Part):
+    """Chooses among the open nodes of a tree. ``a | b`` lets ``b`` choose among what ``a`` kept.
+
+    A selector that only sorts out spreads the width evenly over the rest; the widths are the last one's. One of your
+    own is a frozen dataclass that derives from this and has ``select``.
+    """
+
+    __slots__ = ()
+
+    async def select(self, session: Session, frontier: Frontier) -> Selection:
+        """Which nodes to keep; every node of the frontier stands in exactly one of the two mappings."""
+        raise NotImplementedError
+
+    def __or__(self, other: Any) -> Any:
+        return Chain((*_links(self), *_links(other))) if isinstance(other, Selector) else super().__or__(other)
+
+
+@dataclass(frozen=True)
+class Chain(Selector):
+    """Selectors one behind the other."""
+
+    links: tuple[Selector, ...]
+
+    async def select(self, session: Session, frontier: Frontier) -> Selection:
+        reasons: dict[Node, str] = {}
+        selection = spread(frontier.nodes, frontier.width)
+        for link in self.links:
+            selection = await link.select(session, Frontier(tuple(selection.widths), frontier.width))
+            reasons |= selection.reasons
+        return Selection(selection.widths, reasons)
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.links))
+
+    def brief(self) -> str:
+        return " | ".join(link.brief() for link in self.links)
+
+
+def _links(selector: Selector) -> tuple[Selector, ...]:
+    return selector.links if isinstance(selector, Chain) else (selector,)
+
+
+def spread(kept: Sequence[Node], width: int, reasons: Mapping[Node, str] | None = None) -> Selection:
+    """The width shared out evenly, the first nodes getting one more where it does not divide."""
+    each, more = divmod(width, max(len(kept), 1))
+    return Selection({node: each + (i < more) for i, node in enumerate(kept)}, reasons or {})
+
+
+def ranked(nodes: Sequence[Node]) -> list[Node]:
+    """Best score first, equal ones in their order; those without a score come last, for unscored is not zero."""
+    return sorted(nodes, key=lambda node: (node.score is None, -(node.score or 0.0)))
+
+
+def shown(score: float | None) -> str:
+    """A score in a reason for people."""
+    return "unscored" if score is None else f"score {score:.3f}"

@@ -1,0 +1,92 @@
+"""A search tree: steps of traces as nodes, and what is to be expanded next; a value that can be pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from widthwise.core.trace.trace import Trace
+
+State = Literal["open", "expanded", "finished", "cut", "dead", "pruned"]
+"""Where a node stands. "open": its step ended at the step separator, and it waits in the frontier. "expanded": it
+has children. "finished": the model ended the trace by itself. "cut": a limit of tokens ended it; it grows no more,
+and states an answer only if it came to that. "dead": nothing can come of it (an empty step, a failed request, an
+online pruner stopped it). "pruned": a frontier selector gave it up."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One step; ``trace`` is the path that ends with it.
+
+    ``index`` is its place in ``Tree.nodes``, ``depth`` counts steps behind the prompt, ``tokens`` those sampled along
+    the path, ``round`` is the expansion it came from. ``score`` is None where there is none, and ``reason`` says why
+    a node is cut, dead, pruned or unscored.
+    """
+
+    trace: Trace
+    parent: Node | None = None
+    index: int = 0
+    depth: int = 0
+    tokens: int = 0
+    round: int = 0
+    state: State = "open"
+    score: float | None = None
+    reason: str = ""
+
+    @property
+    def step(self) -> str:
+        """The text of this step alone."""
+        return self.trace.segment.text
+
+    @property
+    def ancestors(self) -> Iterator[Node]:
+        """The nodes above, the nearest first, the root last."""
+        node = self.parent
+        while node is not None:
+            yield node
+            node = node.parent
+
+
+@dataclass(slots=True, eq=False)
+class Tree:
+    """A search in progress.
+
+    ``nodes`` are in order of their making, the root first. ``width`` is how many children the first round makes,
+    ``plan`` says which nodes get how many of them next; an empty plan ends the search. ``waiting`` are the open nodes
+    that are not in the plan, ``solved`` counts those that are finished or cut, ``round`` the expansions.
+    """
+
+    nodes: list[Node]
+    width: int
+    plan: list[tuple[Node, int]]
+    waiting: list[Node] = field(default_factory=list)
+    solved: int = 0
+    round: int = 0
+
+    @classmethod
+    def of(cls, root: Trace, width: int) -> Tree:
+        """A search about to draw ``width`` first steps."""
+        node = Node(root)
+        return cls([node], width, [(node, width)])
+
+    def add(self, parent: Node, trace: Trace) -> Node:
+        """A new node below ``parent``."""
+        node = Node(trace, parent, len(self.nodes), parent.depth + 1, parent.tokens + len(trace.segment), self.round)
+        self.nodes.append(node)
+        return node
+
+    def having(self, *states: State) -> list[Node]:
+        """The nodes in these states, in order of their making."""
+        return [node for node in self.nodes if node.state in states]
+
+    def wasted(self) -> int:
+        """Sampled tokens of inner nodes below which everything was given up."""
+        useful = [node.state in ("open", "finished", "cut") for node in self.nodes]
+        tokens = 0
+        for node in reversed(self.nodes):
+            if useful[node.index] and node.parent is not None:
+                useful[node.parent.index] = True
+            elif node.state == "expanded" and node.parent is not None and not useful[node.index]:
+                tokens += len(node.trace.segment)
+        return tokens

@@ -1,0 +1,84 @@
+"""A piece of a trace that is to stand in another one, by its exact tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from widthwise.core.backend import IntArray, Tokenizer
+from widthwise.core.trace.recording import token_ends
+from widthwise.core.trace.trace import Segment, Trace, name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Excerpt:
+    """What a trace has grown behind some point: ``token_ids`` ``int64 [t]``, and ``text``, which they spell."""
+
+    token_ids: IntArray
+    text: str
+
+    @classmethod
+    def of(cls, trace: Trace, since: Trace, tokenizer: Tokenizer) -> Excerpt:
+        """Everything behind ``since``, a closing end-of-sequence token left out."""
+        segments: list[Segment] = []
+        node: Trace | None = trace
+        while node is not None and node is not since:
+            segments.append(node.segment)
+            node = node.parent
+        ids = np.concatenate([np.empty(0, np.int64), *(s.token_ids for s in reversed(segments))])
+        text = "".join(s.text for s in reversed(segments))
+        if len(ids) and int(ids[-1]) in tokenizer.eos_ids:
+            text = text.removesuffix(tokenizer.decode(ids[-1:]))
+            ids = ids[:-1]
+        return cls(ids, text)
+
+    def behind(self, start: int, tokenizer: Tokenizer) -> Excerpt:
+        """The excerpt from character ``start`` on; its own tokens where one begins there, else tokens of the text."""
+        if start == 0:
+            return self
+        text, tokens = self.text[start:], tokens_until(self.token_ids, self.text, start, tokenizer)
+        if tokens is None:
+            return Excerpt(np.array(tokenizer.encode(text), np.int64), text)
+        return replace(self, token_ids=self.token_ids[tokens:], text=text)
+
+
+def tokens_until(ids: IntArray, text: str, end: int, tokenizer: Tokenizer) -> int | None:
+    """How many of the tokens ``ids`` spell the first ``end`` characters of ``text``; None where none ends there."""
+    if end == 0:
+        return 0
+    ends = token_ends(tokenizer, ids, text)
+    if ends is None:
+        return None
+    tokens = int(np.searchsorted(ends, end, side="left"))
+    return tokens + 1 if tokens < len(ends) and ends[tokens] == end else None
+
+
+def joined_ids(pieces: Iterable[str | Excerpt], tokenizer: Tokenizer) -> tuple[IntArray, str]:
+    """The pieces end to end, ``int64 [t]``, and their text; neighbouring texts are encoded as one."""
+    runs: list[str | Excerpt] = []
+    for piece in pieces:
+        if isinstance(piece, str) and runs and isinstance(runs[-1], str):
+            runs[-1] += piece
+        else:
+            runs.append(piece)
+    parts = [np.array(tokenizer.encode(r), np.int64) if isinstance(r, str) else r.token_ids for r in runs]
+    text = "".join(r if isinstance(r, str) else r.text for r in runs)
+    return np.concatenate([np.empty(0, np.int64), *parts]), text
+
+
+def kept_before(trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[Trace | None, Segment] | None:
+    """What of ``trace`` stands before the last ``text`` in one of its segments: whole segments, and part of one.
+
+    None where ``text`` does not occur.
+    """
+    node: Trace | None = trace
+    while node is not None and text not in node.segment.text:
+        node = node.parent
+    if node is None:
+        return None
+    segment, end = node.segment, node.segment.text.rindex(text)
+    tokens = tokens_until(segment.token_ids, segment.text, end, tokenizer)
+    ids = segment.token_ids[:tokens] if tokens is not None else np.array(tokenizer.encode(segment.text[:end]), np.int64)
+    return node.parent, Segment("inserted", ids, segment.text[:end], metadata={"cut": name(trace.id)})

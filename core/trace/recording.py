@@ -1,0 +1,88 @@
+"""Recorded generations of one problem, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import IntArray, Tokenizer, TokenStats
+from widthwise.core.problem import Problem
+from widthwise.core.trace.trace import Finish
+
+_INCOMPLETE = "\ufffd"
+"""What a tokenizer decodes the first bytes of a character to."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One recorded generation.
+
+    ``text`` is everything behind the prompt. ``answer`` and ``correct`` are the recording's labels (None: not
+    said). ``token_ends`` and ``token_ids`` are ``int64 [t]``; ``stats`` is aligned with them, NaN where a token
+    was inserted. ``path`` is the export's account of the segments, one mapping each.
+    """
+
+    text: str
+    answer: str | None = None
+    correct: bool | None = None
+    finish: Finish | None = None
+    trace: str | None = None
+    token_ids: IntArray | None = None
+    token_ends: IntArray | None = None
+    stats: TokenStats | None = None
+    path: tuple[Mapping[str, Any], ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {len(a) for a in (self.token_ids, self.token_ends) if a is not None}
+        if self.stats is not None:
+            lengths.add(len(self.stats.logprobs))
+        if len(lengths) > 1:
+            raise ValueError(f"per-token fields of different lengths ({', '.join(map(str, sorted(lengths)))})")
+        ends = self.token_ends
+        if ends is not None and not _covers(ends, len(self.text)):
+            raise ValueError('"token_ends" must rise from 0 to the length of "text"')
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """The recorded generations of one problem.
+
+    ``prompt`` and ``prompt_ids`` (``int64 [t]``) are what the model was given, where that is known.
+    ``fields`` are the row's further fields (``model``, ``source`` ...); those that say something about the
+    problem are in ``problem.metadata`` too.
+    """
+
+    problem: Problem
+    samples: tuple[Sample, ...]
+    prompt: str | None = None
+    prompt_ids: IntArray | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _covers(ends: IntArray, length: int) -> bool:
+    """Whether the ends rise from at least 0 and reach exactly ``length``."""
+    steps = np.diff(ends, prepend=0)
+    return bool((steps >= 0).all()) and (int(ends[-1]) if len(ends) else 0) == length
+
+
+def token_ends(tokenizer: Tokenizer, ids: IntArray, text: str) -> IntArray | None:
+    """Characters of ``text`` up to the end of each of the tokens ``ids`` that spell it, ``int64 [t]``.
+
+    Tokens of a character that spans several end before it, but for the last. None where the tokens, one by one,
+    do not spell the text.
+    """
+    distinct, places = np.unique(ids, return_inverse=True)
+    spellings = [tokenizer.decode([token]) for token in distinct.tolist()]
+    ends, spelled, begin = [], 0, 0
+    for i, place in enumerate(places.tolist()):
+        piece = spellings[place] if begin == i else tokenizer.decode(ids[begin : i + 1])
+        if not piece.endswith(_INCOMPLETE) or i + 1 == len(ids):
+            if not text.startswith(piece, spelled):
+                return None
+            spelled, begin = spelled + len(piece), i + 1
+        ends.append(spelled)
+    return np.array(ends, np.int64) if spelled == len(text) else None

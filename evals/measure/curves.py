@@ -1,0 +1,277 @@
+"""Budget curves: accuracy against compute, as plain arrays with intervals over problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from widthwise.core.errors import UsageError
+from widthwise.core.scores.trace_score import LOGPROBS
+from widthwise.core.session.seeds import derive
+from widthwise.evals.measure.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
+from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
+from widthwise.evals.measure.majority import maj_at_k
+from widthwise.evals.measure.pools import Grouping, Pool, Source, load
+from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
+
+Axis = Literal["samples", "tokens", "sequential", "seconds"]
+AXES: dict[Axis, str] = {
+    "samples": "samples per problem",
+    "tokens": "sampled tokens per problem",
+    "sequential": "sequential tokens per problem",
+    "seconds": "wall-clock seconds per problem",
+}
+
+METHODS = ("pass", "maj")
+"""What a curve shows unless told otherwise."""
+
+REPLICATES = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One method's accuracy at rising budgets; every array has one element a point.
+
+    ``k`` are samples, ``budgets`` what they cost by axis, averaged over problems (an axis that was not measured is
+    absent). ``low`` and ``high`` bound the accuracy on other problems of this kind (NaN for a single problem),
+    ``sampling_error`` is the Monte-Carlo standard error of the estimate itself, 0 where it is exact. ``scores``
+    ``[problems, points]`` are what all of it is made of.
+    """
+
+    method: str
+    k: Ints
+    budgets: Mapping[Axis, Floats]
+    accuracy: Floats
+    low: Floats
+    high: Floats
+    sampling_error: Floats
+    scores: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """What a run or a recording shows about accuracy and budget.
+
+    ``lines`` by method; the strategy's own results, where there are any, are the line "run" of a single point.
+    ``notes`` are sentences that belong beside the figure.
+    """
+
+    path: str
+    label: str
+    suite: str
+    model: str
+    problems: tuple[str, ...]
+    lines: Mapping[str, Line]
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> dict[str, list[Any]]:
+        """The curve as columns of equal length, one row a point: ready for any data frame."""
+        columns: dict[str, list[Any]] = {}
+        for line in self.lines.values():
+            columns.setdefault("method", []).extend([line.method] * len(line.k))
+            for axis in AXES:
+                columns.setdefault(axis, []).extend(line.budgets.get(axis, np.full(len(line.k), np.nan)).tolist())
+            for name in ("k", "accuracy", "low", "high", "sampling_error"):
+                columns.setdefault(name, []).extend(getattr(line, name).tolist())
+        return columns
+
+
+def curve(
+    run: str | Path,
+    *,
+    methods: Sequence[str] = METHODS,
+    grouping: Grouping = "meaning",
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Curve:
+    """Accuracy at every k of a run file or a file of recorded generations; needs no model.
+
+    ``methods``: "pass", "maj", "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; a SCORE is
+    "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign). Raises
+    ``UsageError`` where there is nothing to measure.
+    """
+    scores = sorted({score for name in methods if (score := method(name).score)})
+    source = load(run, scores=scores, grouping=grouping)
+    drawn: dict[str, Line] = {}
+    if source.answered:
+        drawn["run"] = _measured(source, level)
+    if not source.dependent:
+        drawn |= lines(source.pools, methods, replicates=replicates, level=level, seed=seed)
+    if not drawn:
+        raise UsageError(f"{run}: {source.dependent}: accuracy at smaller budgets cannot be told from them")
+    return Curve(str(run), source.label, source.suite, source.model, source.problems, drawn, tuple(_notes(source)))
+
+
+def lines(
+    pools: Sequence[Pool],
+    methods: Sequence[str | Method] = METHODS,
+    *,
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Line]:
+    """One line per method over pools of independent samples, with bands from ``replicates`` sets of problems."""
+    chosen = [method(m) if isinstance(m, str) else m for m in methods]
+    return {m.name: _line(m, pools, replicates, level, seed) for m in chosen}
+
+
+# -- methods ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to choose an answer among k samples; ``waits_for`` is the number of traces after which it stops."""
+
+    name: str
+    estimate: Callable[[Pool, int], Estimate]
+    score: str | None = None
+    waits_for: int | None = None
+
+
+def method(name: str) -> Method:
+    """The method that a word names; raises ``UsageError`` with the valid ones."""
+    kind, _, argument = name.partition(":")
+    if name == "pass":
+        return Method(name, lambda pool, seed: certain(pass_at_k(pool.values)))
+    if name == "maj":
+        return Method(name, lambda pool, seed: maj_at_k(pool.votes, pool.values, seed=seed))
+    if kind == "best" and argument:
+        return Method(name, lambda pool, seed: _best(pool, argument), argument)
+    if kind == "weighted" and argument:
+        score = argument.removeprefix("1/")
+        return Method(name, lambda pool, seed: _weighted(pool, score, argument != score, seed), score)
+    if kind == "short" and argument.isdigit() and int(argument):
+        m = int(argument)
+        return Method(name, lambda pool, seed: _short(pool, m, seed), waits_for=m)
+    raise UsageError(
+        f"unknown method {name!r}: write pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M"
+    )
+
+
+def _best(pool: Pool, score: str) -> Estimate:
+    # A trace without an answer cannot be picked.
+    return certain(best_at_k(pool.values, np.where(pool.votes < 0, np.nan, pool.scores[score])))
+
+
+def _weighted(pool: Pool, score: str, inverse: bool, seed: int) -> Estimate:
+    weights = pool.scores[score]
+    if score in LOGPROBS:
+        # Only ratios matter, and a sum may lie so far below zero that its exponential is none.
+        weights = np.exp(weights - np.nanmax(weights, initial=-np.inf))
+    elif inverse:
+        weights = 1 / weights
+    try:
+        return weighted_vote_at_k(pool.votes, pool.values, weights, seed=seed)
+    except ValueError:
+        raise UsageError(f"the score {score!r} is negative for some samples: it cannot weigh votes") from None
+
+
+def _short(pool: Pool, m: int, seed: int) -> Estimate:
+    if np.isnan(pool.tokens).any():
+        raise UsageError(f"short:{m} needs the samples' token counts, which problem {pool.problem} lacks")
+    try:
+        return short_at_k(pool.votes, pool.values, np.where(pool.finished, pool.tokens, np.nan), m, seed=seed)
+    except ValueError as error:
+        raise UsageError(f"problem {pool.problem}: {error}") from None
+
+
+# -- lines -----------------------------------------------------------------------------------------------------
+
+
+def _line(chosen: Method, pools: Sequence[Pool], replicates: int, level: float, seed: int) -> Line:
+    points = min((len(pool) for pool in pools if len(pool)), default=1)
+    # Each problem has draws of its own, so that their Monte-Carlo errors are independent.
+    estimates = [chosen.estimate(pool, derive(seed, pool.problem, ["curve"])) for pool in pools]
+    scores = np.array([_cut(e.value, points) for e in estimates])
+    errors = np.array([_cut(e.error, points) for e in estimates])
+    low, high = band(scores, replicates, level, seed)
+    return Line(
+        chosen.name,
+        np.arange(1, points + 1),
+        _budgets(pools, points, chosen.waits_for),
+        scores.mean(axis=0),
+        low,
+        high,
+        np.sqrt((errors**2).sum(axis=0)) / len(pools),
+        scores,
+    )
+
+
+def _cut(values: Floats, points: int) -> Floats:
+    """The first points; a problem whose every request failed has no samples and scores 0."""
+    return values[:points] if len(values) else np.zeros(points)
+
+
+def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floats, Floats]:
+    """Bounds over problems of each point of ``scores`` ``[problems, points]``; NaN for a single problem."""
+    if len(scores) < 2:
+        unknown = np.full(scores.shape[1], np.nan)
+        return unknown, unknown
+    found = bayesian_bootstrap(scores, replicates=replicates, level=level, seed=seed)
+    return found.low, found.high
+
+
+def _budgets(pools: Sequence[Pool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
+    """Mean cost of k samples by axis; token axes only where every sample's tokens are known."""
+    k = np.arange(1, points + 1, dtype=np.float64)
+    if any(np.isnan(pool.tokens).any() for pool in pools):
+        return {"samples": k}
+    costs = [_token_costs(pool.tokens, points, waits_for) for pool in pools if len(pool)]
+    tokens, sequential = (np.mean([c[i] for c in costs], axis=0) for i in (0, 1))
+    return {"samples": k, "tokens": tokens, "sequential": sequential}
+
+
+def _token_costs(tokens: Floats, points: int, waits_for: int | None) -> tuple[Floats, Floats]:
+    """Expected total and sequential tokens of k traces side by side, all awaited or only the m shortest.
+
+    When the m-th shortest trace ends, after t tokens, the m - 1 before it have ended and all others have t tokens.
+    """
+    n, k = len(tokens), np.arange(1, points + 1)
+    total, longest = k * tokens.mean(), largest_at_k(tokens)[:points]
+    if waits_for is None or waits_for > n:
+        return total, longest
+    m, rising = waits_for, np.sort(tokens)
+    ended = (m - 1) * (np.cumsum(rising) - rising) / np.maximum(np.arange(n), 1)
+    weights = mth_rank_weights(n, m)[:, :points]
+    stopped = ended @ weights + (k - m + 1) * (rising @ weights)
+    return np.where(k < m, total, stopped), np.where(k < m, longest, rising @ weights)
+
+
+def _measured(source: Source, level: float) -> Line:
+    """The strategy's own answers: one point, with Wilson's interval."""
+    scores = np.array([[float(a.right)] for a in source.answered])
+    interval = wilson(int(scores.sum()), len(scores), level)
+    spent = [a.spent for a in source.answered]
+    budgets: dict[Axis, Floats] = {
+        "samples": np.array([np.mean([s.samples for s in spent])]),
+        "tokens": np.array([np.mean([s.total for s in spent])]),
+        "sequential": np.array([np.mean([s.sequential for s in spent])]),
+        "seconds": np.array([np.mean([s.seconds for s in spent])]),
+    }
+    k = np.array([round(float(budgets["samples"][0]))])
+    low, high = np.array([interval.low]), np.array([interval.high])
+    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(1), scores)
+
+
+def _notes(source: Source) -> list[str]:
+    notes = []
+    if source.dependent:
+        notes.append(f"{source.dependent}: only the run's own result is shown, smaller budgets need runs of their own")
+    if source.open:
+        notes.append(f"{source.open} of {source.open + len(source.pools)} problems have not been worked on yet")
+    if len(source.pools) == 1:
+        notes.append("one problem: no interval over problems can be given")
+    else:
+        points = 100 * minimum_detectable(len(source.pools))
+        notes.append(f"{len(source.pools)} problems show a difference of two methods from about {points:.0f} points on")
+    sizes = {len(pool) for pool in source.pools}
+    if len(sizes) > 1:
+        notes.append(f"problems have {min(sizes)} to {max(sizes)} samples: curves end at the smallest number above 0")
+    if all((pool.votes < 0).all() for pool in source.pools):
+        notes.append("no sample states an answer that could be read: every vote is empty")
+    return notes

@@ -1,0 +1,142 @@
+"""Comparing methods at equal budgets: the Pareto set, and paired differences on the same problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from widthwise.core.errors import UsageError
+from widthwise.evals.measure.curves import AXES, Axis, Curve, Line
+from widthwise.evals.measure.intervals import Difference, adjusted, paired
+from widthwise.evals.measure.subsets import Floats
+
+OVERSHOOT = 0.05
+"""By how much a run that was cut at its budget may have overshot it and still count as within."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """One method at one budget; ``scores`` ``[problems]`` in the order of the comparison's problems."""
+
+    label: str
+    method: str
+    k: int
+    budget: float
+    accuracy: float
+    low: float
+    high: float
+    scores: Floats
+
+    @property
+    def name(self) -> str:
+        return self.label if self.method == "run" else f"{self.label} {self.method}@{self.k}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Versus:
+    """A paired comparison; its ``difference.p`` is adjusted for all comparisons made together (Holm)."""
+
+    better: Point
+    other: Point
+    difference: Difference
+
+
+def points(curves: Sequence[Curve], axis: Axis) -> list[Point]:
+    """Every point of every line of ``curves`` that knows ``axis``, but for coverage (pass@k).
+
+    Coverage needs an oracle to pick the right sample: it bounds the methods and is none of them.
+
+    Raises ``UsageError`` where the curves measure different problems, or none knows the axis.
+    """
+    shared = common_problems(curves)
+    found = [point for curve in curves for line in curve.lines.values() for point in _points(curve, line, axis, shared)]
+    found = [point for point in found if point.method != "pass"]
+    if not found:
+        raise UsageError(f"no run here has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
+    return found
+
+
+def common_problems(curves: Sequence[Curve]) -> tuple[str, ...]:
+    """The problems that all ``curves`` measure; raises ``UsageError`` where they are not the same ones."""
+    first = curves[0]
+    for other in curves[1:]:
+        if set(other.problems) != set(first.problems):
+            both = len(set(other.problems) & set(first.problems))
+            raise UsageError(
+                f"{first.path} ({first.suite}, {len(first.problems)} problems) and {other.path} ({other.suite}, "
+                f"{len(other.problems)} problems) have {both} problems in common: compare runs on the same problems"
+            )
+    return first.problems
+
+
+def shared_axis(curves: Sequence[Curve]) -> Axis:
+    """Total tokens where every run has counted them, else samples."""
+    counted = all(any("tokens" in line.budgets for line in curve.lines.values()) for curve in curves)
+    return "tokens" if counted else "samples"
+
+
+def matched_budgets(curves: Sequence[Curve], axis: Axis) -> list[float]:
+    """Budgets at which runs are compared: what each run spent in full, in rising order."""
+    ends = [max(float(line.budgets[axis][-1]) for line in c.lines.values() if axis in line.budgets) for c in curves]
+    return sorted(set(ends))
+
+
+def at_budget(found: Sequence[Point], budget: float, *, slack: float = 1e-9) -> list[Point]:
+    """For each method the most it does within ``budget``; methods that start above it are left out.
+
+    ``slack`` is the share by which a budget may be overshot: runs that were cut at it had a step in flight.
+    """
+    largest: dict[tuple[str, str], Point] = {}
+    for point in found:
+        key = (point.label, point.method)
+        if point.budget <= budget * (1 + slack) and (key not in largest or point.budget > largest[key].budget):
+            largest[key] = point
+    return sorted(largest.values(), key=lambda p: (-p.accuracy, p.budget))
+
+
+def pareto(found: Sequence[Point]) -> list[Point]:
+    """The points that no other one beats: nothing is at least as accurate for less, or more accurate for the same.
+
+    Of a method's points those at doubled k and the last compete; the steps between them say little.
+    """
+    best, kept = -np.inf, []
+    for point in sorted(_doublings(found), key=lambda p: (p.budget, -p.accuracy)):
+        if point.accuracy > best + 1e-12:
+            best = point.accuracy
+            kept.append(point)
+    return kept
+
+
+def _doublings(found: Sequence[Point]) -> list[Point]:
+    """Points measured by runs, and of lines with a point for every k those at powers of two and the last."""
+    last = {(p.label, p.method): p.k for p in sorted(found, key=lambda p: p.k)}
+    return [p for p in found if p.method == "run" or p.k & (p.k - 1) == 0 or p.k == last[p.label, p.method]]
+
+
+def against_best(found: Sequence[Point], *, replicates: int = 2000, seed: int = 0) -> list[Versus]:
+    """The most accurate point against each other one, paired by problem."""
+    if len(found) < 2 or len(found[0].scores) < 2:
+        return []
+    best, *others = sorted(found, key=lambda p: (-p.accuracy, p.budget))
+    gaps = adjusted([paired(best.scores, other.scores, replicates=replicates, seed=seed) for other in others])
+    return [Versus(best, other, gap) for other, gap in zip(others, gaps, strict=True)]
+
+
+def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> Iterator[Point]:
+    if axis not in line.budgets:
+        return
+    place = {problem: i for i, problem in enumerate(curve.problems)}
+    rows = line.scores[[place[problem] for problem in problems]]
+    for i, k in enumerate(line.k):
+        yield Point(
+            label=curve.label,
+            method=line.method,
+            k=int(k),
+            budget=float(line.budgets[axis][i]),
+            accuracy=float(line.accuracy[i]),
+            low=float(line.low[i]),
+            high=float(line.high[i]),
+            scores=rows[:, i],
+        )

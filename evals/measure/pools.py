@@ -1,0 +1,290 @@
+"""Pools: the independent samples of each problem, read from a run file or a recorded-trace file for measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Grader, Problem
+from widthwise.core.scores.trace_score import LOGPROBS
+from widthwise.core.session.budget import Ledger
+from widthwise.core.strategy.answer import group
+from widthwise.core.trace.recording import Recording, Sample
+from widthwise.core.trace.trace import Trace
+from widthwise.evals.measure.estimators import NO_VOTE
+from widthwise.evals.measure.subsets import Floats, Ints
+from widthwise.evals.store.foreign import read_generations
+from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.store import Store
+from widthwise.evals.suites.suites import grader_for
+from widthwise.solving import run_sync
+
+Grouping = Literal["meaning", "spelling"]
+"""Which answers vote together: those that mean the same to the suite's grader, or those spelled alike."""
+
+INDEPENDENT = ("single", "best_of_n")
+"""Samplers whose traces are independent samples, so that a part of them is a smaller run of the same kind."""
+
+RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
+"""Endings of files that hold recorded generations, ours or another tool's; anything else is a run file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """One problem's samples, one element each.
+
+    ``votes`` are answer classes (-1: no answer), ``values`` 1 for right and 0 for wrong or no answer, ``tokens`` the
+    sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end. ``scores`` by name, NaN where
+    a sample has none.
+    """
+
+    problem: str
+    votes: Ints
+    values: Floats
+    tokens: Floats
+    finished: Any
+    scores: Mapping[str, Floats] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.votes)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a strategy made of one problem: whether its answer was right, and what that cost."""
+
+    problem: str
+    right: bool
+    spent: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What curves are drawn from.
+
+    ``answered`` holds the strategy's own results (empty for recorded generations). ``dependent`` says why the
+    samples must not be sub-sampled; empty where they may. ``open`` problems have not been worked on yet.
+    """
+
+    path: str
+    label: str
+    suite: str
+    model: str
+    strategy: str
+    pools: tuple[Pool, ...]
+    answered: tuple[Answered, ...] = ()
+    dependent: str = ""
+    open: int = 0
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return tuple(pool.problem for pool in self.pools)
+
+
+def load(path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "meaning") -> Source:
+    """The samples of a run file (``.db``), or of recorded generations, other tools' logs among them; needs no model.
+
+    ``scores`` are those to read with them: "mean_logprob", "sum_logprob", or a number recorded with the samples
+    ("reward"; a minus before it turns its sign). Raises ``UsageError`` where there is nothing to measure.
+    """
+    file = Path(path)
+    source = _recorded(file, scores, grouping) if file.suffix in RECORDINGS else _stored(file, scores, grouping)
+    for name in scores:
+        if all(np.isnan(pool.scores[name]).all() for pool in source.pools):
+            raise UsageError(f"no sample of {path} has a score {name!r}")
+    return source
+
+
+# -- run files -------------------------------------------------------------------------------------------------
+
+
+def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
+    with Store.read(path) as store:
+        said = store.manifest.get("configuration", {})
+        outcomes = list(store.outcomes())
+        done = [o for o in outcomes if o.state != "open"]
+        if not done:
+            raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
+        _check_graded(path, [leaf for o in done for leaf in o.leaves])
+        grader = grader_for([o.problem for o in outcomes], said.get("suite"))
+        counted = any(leaf.tokens for o in done for leaf in o.leaves)
+        pools = run_sync(_pools((_of_run(store, o, scores, counted) for o in done), grader, grouping))
+    strategy = said.get("strategy") or ""
+    return Source(
+        path=str(path),
+        label=strategy or path.stem,
+        suite=said.get("suite") or "",
+        model=said.get("model") or "",
+        strategy=strategy,
+        pools=pools,
+        answered=tuple(Answered(o.problem.id, o.correct is True, o.ledger) for o in done) if strategy else (),
+        dependent=_dependence(strategy, done),
+        open=len(outcomes) - len(done),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One problem's samples before their answers are grouped."""
+
+    problem: str
+    answers: Sequence[str | None]
+    correct: Sequence[bool | None]
+    tokens: Sequence[float]
+    finished: Sequence[bool]
+    scores: Mapping[str, Floats]
+
+
+def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool) -> _Row:
+    leaves = [leaf for leaf in outcome.leaves if leaf.finish != "joined"]
+    # Texts and token statistics are large: they are read only for scores.
+    whole = {leaf.id for leaf in leaves}
+    traces = [t for t in store.traces(outcome.problem.id) if t.id in whole] if scores else []
+    return _Row(
+        outcome.problem.id,
+        [leaf.answer for leaf in leaves],
+        [leaf.correct for leaf in leaves],
+        [leaf.tokens if counted else np.nan for leaf in leaves],
+        [leaf.finish in ("stop", None) for leaf in leaves],
+        {name: np.array([_trace_score(t, name) for t in traces]) for name in scores},
+    )
+
+
+def _trace_score(trace: Trace, name: str) -> float:
+    if name in LOGPROBS:
+        return LOGPROBS[name](trace.logprobs)
+    return _number(trace.metadata, name)
+
+
+def _number(metadata: Mapping[str, Any], name: str) -> float:
+    value = metadata.get(name.removeprefix("-"))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return np.nan
+    return -float(value) if name.startswith("-") else float(value)
+
+
+def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
+    stated = [leaf for leaf in leaves if leaf.answer is not None]
+    if stated and all(leaf.correct is None for leaf in stated):
+        raise UsageError(f"no answer in {path} has been graded yet: `widthwise grade {path}` does it")
+
+
+def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
+    """Why parts of these samples are no smaller runs; empty where they are."""
+    sampler = strategy.partition("|")[0].strip().partition("(")[0]
+    if strategy and sampler not in INDEPENDENT:
+        return f"the traces of {sampler} depend on one another"
+    if (recorded := _dependent_samplers(o.fields for o in outcomes)) and not strategy:
+        return recorded
+    finishes = {leaf.finish for o in outcomes for leaf in o.leaves}
+    if finishes & {"pruned", "aborted"}:
+        return "traces were stopped online, so the rest is no fair sample"
+    if "budget" in finishes:
+        return "the budget cut traces short, so the rest is no fair sample"
+    return ""
+
+
+def _dependent_samplers(fields: Iterable[Mapping[str, Any]]) -> str:
+    """What recordings say of the sampler that made them, where its traces are no independent samples."""
+    names = sorted({str(f["sampler"]) for f in fields if f.get("sampler")} - set(INDEPENDENT))
+    return f"the traces of {', '.join(names)} depend on one another" if names else ""
+
+
+# -- recorded generations --------------------------------------------------------------------------------------
+
+
+def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
+    recordings = read_generations(path)
+    grader = grader_for([r.problem for r in recordings])
+    if not any(r.samples for r in recordings):
+        raise UsageError(f"{path} has no samples: nothing to measure")
+    pools = run_sync(_graded_pools(path, recordings, grader, scores, grouping))
+    models = {str(r.fields.get("model") or "") for r in recordings}
+    return Source(
+        path=str(path),
+        label=path.stem,
+        suite=path.stem,
+        model=models.pop() if len(models) == 1 else "several",
+        strategy="",
+        pools=pools,
+        dependent=_dependent_samplers(r.fields for r in recordings),
+    )
+
+
+async def _graded_pools(
+    path: Path, recordings: Sequence[Recording], grader: Grader, scores: Sequence[str], grouping: Grouping
+) -> tuple[Pool, ...]:
+    rows = [await _of_recording(path, r, grader, scores) for r in recordings]
+    return await _pools(rows, grader, grouping)
+
+
+async def _of_recording(path: Path, recording: Recording, grader: Grader, scores: Sequence[str]) -> _Row:
+    said = [await _labelled(path, recording.problem, sample, grader) for sample in recording.samples]
+    return _Row(
+        recording.problem.id,
+        [answer for answer, _ in said],
+        [correct for _, correct in said],
+        [_tokens(sample) for sample in recording.samples],
+        [sample.finish in ("stop", None) for sample in recording.samples],
+        {name: np.array([_sample_score(s, name) for s in recording.samples]) for name in scores},
+    )
+
+
+async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader) -> tuple[str | None, bool | None]:
+    """The recording's own answer and label; where it has no label, the grader's."""
+    if sample.correct is not None:
+        return sample.answer, sample.correct
+    answer = sample.answer if sample.answer is not None else grader.extract(sample.text)
+    if answer is None:
+        return None, False
+    if problem.answer is None:
+        raise UsageError(f"{path}: problem {problem.id} has neither labels nor a reference answer to grade by")
+    return answer, await grader.correct(problem, answer)
+
+
+def _tokens(sample: Sample) -> float:
+    known = sample.token_ids if sample.token_ids is not None else sample.token_ends
+    return _number(sample.metadata, "tokens") if known is None else float(len(known))
+
+
+def _sample_score(sample: Sample, name: str) -> float:
+    if name in LOGPROBS:
+        known = np.empty(0, np.float32) if sample.stats is None else sample.stats.logprobs
+        return LOGPROBS[name](known[~np.isnan(known)])
+    return _number(sample.metadata, name)
+
+
+# -- grouping --------------------------------------------------------------------------------------------------
+
+
+async def _pools(rows: Iterable[_Row], grader: Grader, grouping: Grouping) -> tuple[Pool, ...]:
+    return tuple([await _pool(row, grader, grouping) for row in rows])
+
+
+async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> Pool:
+    votes = np.full(len(row.answers), NO_VOTE, np.int64)
+    for number, members in enumerate(await _groups(row.answers, grader, grouping)):
+        votes[members] = number
+    return Pool(
+        row.problem,
+        votes,
+        np.array([correct is True for correct in row.correct], np.float64),
+        np.array(row.tokens, np.float64),
+        np.array(row.finished, bool),
+        row.scores,
+    )
+
+
+async def _groups(answers: Sequence[str | None], grader: Grader, grouping: Grouping) -> list[list[int]]:
+    if grouping == "meaning":
+        return await group(grader, answers)
+    spelled: dict[str, list[int]] = {}
+    for i, answer in enumerate(answers):
+        if answer is not None:
+            spelled.setdefault(answer, []).append(i)
+    return list(spelled.values())

@@ -1,0 +1,285 @@
+"""Laws that accuracy follows as samples are added, fitted to a measured curve, and where more of them stops paying.
+
+A fit describes the range that was measured; beyond four times its largest k nothing here is supported. The points of
+one curve share their problems and samples: resample problems (``intervals.resampled_means``) and fit each, never
+treat the points as independent.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.integrate import trapezoid
+from scipy.optimize import curve_fit, minimize
+from scipy.special import betaln
+
+from widthwise.evals.measure.intervals import LEVEL, resampled_means
+from widthwise.evals.measure.subsets import Floats
+
+
+class Law(Protocol):
+    """Accuracy as a function of the number of samples."""
+
+    def at(self, k: ArrayLike) -> Floats: ...
+
+
+L = TypeVar("L", bound=Law)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLaw:
+    """Coverage ``exp(a k^b)`` with a, b < 0 (Brown et al., arXiv 2407.21787); tends to 1, also where some problems
+    are never solved."""
+
+    a: float
+    b: float
+
+    def at(self, k: ArrayLike) -> Floats:
+        return np.asarray(np.exp(self.a * np.asarray(k, np.float64) ** self.b))
+
+
+@dataclass(frozen=True, slots=True)
+class BetaLaw:
+    """Coverage where problems have success rates ``Beta(alpha, beta)`` and a share ``never`` has rate 0.
+
+    ``1 - c(k)`` falls like ``k^-alpha``: the power law of a set whose every problem is exponential (Schaeffer et al.,
+    arXiv 2502.17578).
+    """
+
+    alpha: float
+    beta: float
+    never: float = 0.0
+
+    def at(self, k: ArrayLike) -> Floats:
+        misses = np.exp(betaln(self.alpha, self.beta + np.asarray(k, np.float64)) - betaln(self.alpha, self.beta))
+        return np.asarray((1 - self.never) * (1 - misses))
+
+    def gain(self, k: ArrayLike) -> Floats:
+        """What sample k + 1 adds."""
+        rest = betaln(self.alpha + 1, self.beta + np.asarray(k, np.float64)) - betaln(self.alpha, self.beta)
+        return np.asarray((1 - self.never) * np.exp(rest))
+
+    def saturation(self, gain: float = 0.01) -> int:
+        """The first k whose next sample adds no more than ``gain``."""
+        k = 1
+        while self.gain(2 * k) > gain:
+            k *= 2
+        return int(np.flatnonzero(self.gain(np.arange(2 * k + 1)) <= gain)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class SaturatingLaw:
+    """``ceiling (1 - (1 - p)^k)``, the test-time scaling performance model (Wang et al., arXiv 2505.20522).
+
+    One p for all problems saturates far too early on sets of mixed difficulty: compare with ``BetaLaw``. Votes need
+    not follow it at all; they can fall.
+    """
+
+    ceiling: float
+    p: float
+
+    def at(self, k: ArrayLike) -> Floats:
+        return np.asarray(self.ceiling * (1 - (1 - self.p) ** np.asarray(k, np.float64)))
+
+    def gain(self, k: ArrayLike) -> Floats:
+        """What sample k + 1 adds."""
+        return np.asarray(self.ceiling * self.p * (1 - self.p) ** np.asarray(k, np.float64))
+
+    def saturation(self, gain: float = 0.01) -> int:
+        """The first k whose next sample adds no more than ``gain``."""
+        first = self.ceiling * self.p
+        return int(np.ceil(np.log(gain / first) / np.log1p(-self.p))) if first > gain else 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLaw:
+    """``a + b ln k``: accuracy against the number of parallel samples or threads."""
+
+    a: float
+    b: float
+
+    def at(self, k: ArrayLike) -> Floats:
+        return np.asarray(self.a + self.b * np.log(np.asarray(k, np.float64)))
+
+
+@dataclass(frozen=True, slots=True)
+class LogCapacityLaw:
+    """``logistic(u + v ln(1 + w ln k))``: parallel streams act like parameters multiplied by ``1 + w ln k`` (ParScale,
+    Chen et al., arXiv 2505.10475; there of pretraining loss, here only a shape)."""
+
+    u: float
+    v: float
+    w: float
+
+    def at(self, k: ArrayLike) -> Floats:
+        grown = np.log1p(self.w * np.log(np.asarray(k, np.float64)))
+        return np.asarray(1 / (1 + np.exp(-self.u - self.v * grown)))
+
+
+@dataclass(frozen=True, slots=True)
+class CeilingLaw:
+    """``ceiling - c k^-b``: a vote that levels off."""
+
+    ceiling: float
+    c: float
+    b: float
+
+    def at(self, k: ArrayLike) -> Floats:
+        return np.asarray(self.ceiling - self.c * np.asarray(k, np.float64) ** -self.b)
+
+
+def grid(n: int, points: int = 40) -> Floats:
+    """Log-spaced k from 1 to n / 2: beyond half of the pool estimates vary too much to fit."""
+    return np.unique(np.round(np.geomspace(1, max(n // 2, 1), points)))
+
+
+_FITS: dict[type[Law], tuple[tuple[float, ...], tuple[tuple[float, ...], tuple[float, ...]]]] = {
+    PowerLaw: ((-1.0, -0.3), ((-np.inf, -np.inf), (0.0, 0.0))),
+    SaturatingLaw: ((0.8, 0.3), ((0.0, 1e-9), (1.0, 1 - 1e-9))),
+    LogLaw: ((0.5, 0.1), ((-np.inf, -np.inf), (np.inf, np.inf))),
+    LogCapacityLaw: ((0.0, 1.0, 0.5), ((-np.inf, -np.inf, 0.0), (np.inf, np.inf, np.inf))),
+    CeilingLaw: ((0.8, 0.5, 0.5), ((0.0, -np.inf, 0.0), (1.0, np.inf, np.inf))),
+}
+
+
+def fit(law: type[L], k: ArrayLike, accuracy: ArrayLike, errors: ArrayLike | None = None) -> L:
+    """The ``law`` nearest to the points ``(k, accuracy)`` by least squares, weighted by ``errors`` where given.
+
+    Raises ValueError with fewer points than parameters, or where no fit is found.
+    """
+    x, y = np.asarray(k, np.float64), np.asarray(accuracy, np.float64)
+    begin, bounds = _FITS[law]
+    if len(x) < len(begin):
+        raise ValueError(f"{law.__name__} has {len(begin)} parameters: {len(x)} points are too few")
+    model: Callable[..., Floats] = lambda at, *parameters: law(*parameters).at(at)  # noqa: E731
+    try:
+        best, _ = curve_fit(model, x, y, p0=begin, bounds=bounds, sigma=_positive(errors), maxfev=20_000)
+    except RuntimeError as error:
+        raise ValueError(f"no {law.__name__} fits these points") from error
+    return law(*map(float, best))
+
+
+def _positive(errors: ArrayLike | None) -> Floats | None:
+    """Errors usable as weights: a point without spread must not rule all others out."""
+    if errors is None:
+        return None
+    sigma = np.asarray(errors, np.float64)
+    return np.maximum(sigma, max(float(sigma.max()) * 1e-3, 1e-9))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A law fitted to a curve, and how far that may be off on other problems of this kind.
+
+    ``low`` and ``high`` bound each parameter, by name. ``predicted`` is what a fit to all points but the last says
+    of the last, ``observed`` what was measured there: a law that misses it should not be extrapolated.
+    """
+
+    law: Law
+    low: dict[str, float]
+    high: dict[str, float]
+    predicted: float
+    observed: float
+
+
+def fit_curve(
+    law: type[Law], scores: ArrayLike, *, replicates: int = 200, level: float = LEVEL, seed: int = 0
+) -> Fitted:
+    """Fit ``law`` to the mean of ``scores`` ``[problems, k = 1..n]`` on a log grid; problems are resampled as a whole.
+
+    Raises ValueError where no fit is found, or the curve is too short.
+    """
+    rows = np.asarray(scores, np.float64)
+    k = grid(2 * rows.shape[1], points=20)
+    rows = rows[:, k.astype(int) - 1]
+    means = resampled_means(rows, replicates=replicates, seed=seed)
+    errors = means.std(axis=0)
+    found = fit(law, k, rows.mean(axis=0), errors)
+    names = list(inspect.signature(law).parameters)
+    drawn = [f for f in (_fit_or_none(law, k, mean, errors) for mean in means) if f is not None]
+    if not drawn:
+        raise ValueError(f"no {law.__name__} fits the resampled curves")
+    values = np.array([[getattr(f, name) for name in names] for f in drawn])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    predicted, observed = held_out(law, k, rows.mean(axis=0))
+    return Fitted(
+        found,
+        dict(zip(names, low.tolist(), strict=True)),
+        dict(zip(names, high.tolist(), strict=True)),
+        predicted,
+        observed,
+    )
+
+
+def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats) -> Law | None:
+    """A resampled curve may be flat or fall, where no law fits: it is left out."""
+    try:
+        return fit(law, k, accuracy, errors)
+    except ValueError:
+        return None
+
+
+def fit_beta(right: ArrayLike, samples: ArrayLike, *, never: bool = False) -> BetaLaw:
+    """The most likely Beta law of problems solved in ``right[i]`` of ``samples[i]`` samples.
+
+    ``never`` adds a share of problems that no number of samples solves.
+    """
+    hits, n = np.asarray(right, np.float64), np.asarray(samples, np.float64)
+
+    def loss(point: Floats) -> float:
+        a, b = np.exp(np.clip(point[:2], -20, 20))
+        share = 1 / (1 + np.exp(-point[2])) if never else 0.0
+        chance = (1 - share) * np.exp(betaln(a + hits, b + n - hits) - betaln(a, b)) + share * (hits == 0)
+        return -float(np.log(np.maximum(chance, 1e-300)).sum())
+
+    begins = [(0.0, 0.0, -2.0), (-1.0, 0.5, -1.0), (1.0, 1.0, 0.0)]
+    found = [
+        minimize(loss, begin[: 3 if never else 2], method="Nelder-Mead", options={"maxiter": 4000}) for begin in begins
+    ]
+    best = min(found, key=lambda f: float(f.fun)).x
+    share = float(1 / (1 + np.exp(-best[2]))) if never else 0.0
+    return BetaLaw(float(np.exp(best[0])), float(np.exp(best[1])), share)
+
+
+def akaike(law: Law, parameters: int, k: ArrayLike, accuracy: ArrayLike) -> float:
+    """Corrected Akaike criterion of a fit, lower is better; infinite with too few points to tell."""
+    residuals = np.asarray(accuracy, np.float64) - law.at(k)
+    n = len(residuals)
+    if n <= parameters + 2:
+        return float("inf")
+    squares = max(float(residuals @ residuals), 1e-30)
+    p = parameters + 1  # the spread is fitted too
+    return float(n * np.log(squares / n) + 2 * p + 2 * p * (p + 1) / (n - p - 1))
+
+
+def held_out(law: type[Law], k: ArrayLike, accuracy: ArrayLike) -> tuple[float, float]:
+    """Predicted and observed accuracy at the largest k, by a fit to all the others."""
+    x, y = np.asarray(k, np.float64), np.asarray(accuracy, np.float64)
+    return float(fit(law, x[:-1], y[:-1]).at(x[-1])), float(y[-1])
+
+
+def effective_samples(p: ArrayLike, correlation: float) -> Floats:
+    """How many independent samples ``p`` samples are worth whose errors have this ``correlation``."""
+    count = np.asarray(p, np.float64)
+    return np.asarray(count / (1 + (count - 1) * correlation))
+
+
+def regret(tokens: ArrayLike, accuracy: ArrayLike, budget: float, comparator: float = 1.0) -> float:
+    """Mean shortfall against ``comparator`` while ``budget`` tokens are spent (Qu et al., arXiv 2503.07572).
+
+    ``accuracy[i]`` is what an answer forced after ``tokens[i]`` tokens scores: 0 before the first point, a straight
+    line between points, constant behind the last. ``(1/B) integral_0^B (comparator - accuracy) dt``. State the
+    comparator with the figure.
+    """
+    t, y = np.asarray(tokens, np.float64), np.asarray(accuracy, np.float64)
+    if budget <= 0 or (np.diff(t) <= 0).any():
+        raise ValueError("regret needs a positive budget and token counts that rise")
+    inside = t < budget
+    last = float(np.interp(budget, t, y, left=0.0))
+    t, y = np.append(t[inside], budget), np.append(y[inside], last)
+    return float(comparator - trapezoid(y, t) / budget)

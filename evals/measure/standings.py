@@ -1,0 +1,82 @@
+"""Finished runs side by side: what each got right and what it spent, and how far it is from the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from widthwise.core.errors import UsageError
+from widthwise.evals.measure.intervals import Difference, adjusted, paired
+from widthwise.evals.measure.wilson import wilson
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.store import Store
+
+COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", "kv_mean", "kv_peak", "seconds")
+"""What is compared of the ledgers; see ``Ledger``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One run on the problems that all of the compared runs have finished.
+
+    ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems. ``difference``
+    is its accuracy minus the first run's, paired by problem, its p adjusted for the number of runs (Holm); None for the
+    first run itself.
+    """
+
+    run: str
+    suite: str
+    model: str
+    strategy: str
+    problems: int
+    accuracy: float
+    interval: tuple[float, float]
+    costs: Mapping[str, float]
+    difference: Difference | None = None
+
+
+def standings(paths: Sequence[str | Path]) -> list[Standing]:
+    """The runs in the given order, each against the first.
+
+    Raises ``UsageError`` for fewer than one run, a recording that no strategy has answered, or runs without a finished
+    problem in common. Problems are the same where their text and reference are.
+    """
+    if not paths:
+        raise UsageError("there is nothing to compare: name run files, the one to compare with first")
+    runs = [_finished(Path(path)) for path in paths]
+    shared = [name for name in runs[0][1] if all(name in done for _, done in runs)]
+    if not shared:
+        raise UsageError("these runs have no finished problem in common, so they cannot be compared")
+    right = [np.array([done[name].correct is True for name in shared], float) for _, done in runs]
+    differences = adjusted([paired(row, right[0]) for row in right[1:]])
+    found = [_standing(said, [done[name] for name in shared]) for said, done in runs]
+    return [replace(each, difference=gap) for each, gap in zip(found, (None, *differences), strict=True)]
+
+
+def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome]]:
+    """A run's configuration and its finished problems."""
+    with Store.read(path) as store:
+        said = {"run": str(path)} | {
+            name: store.manifest["configuration"].get(name) or "" for name in ("suite", "model", "strategy")
+        }
+        done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
+    if not said["strategy"]:
+        raise UsageError(f"{path} holds recorded traces that no strategy has answered: evaluate one on replay:{path}")
+    return said, done
+
+
+def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome]) -> Standing:
+    right = sum(outcome.correct is True for outcome in outcomes)
+    return Standing(
+        run=said["run"],
+        suite=said["suite"],
+        model=said["model"],
+        strategy=said["strategy"],
+        problems=len(outcomes),
+        accuracy=right / len(outcomes),
+        interval=wilson(right, len(outcomes)),
+        costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in COSTS},
+    )

@@ -1,0 +1,104 @@
+"""The result of a run in figures, computed from its store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from widthwise.core.session.budget import Ledger
+from widthwise.evals.measure.wilson import wilson
+from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Where tokens went, summed over the run; see ``Ledger``."""
+
+    prompt_computed: int
+    prompt_cached: int
+    prompt_ideal: int
+    sampled: int
+    discarded: int
+    judging: int
+    scoring: int
+    embedding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in figures; accuracies are fractions of 1.
+
+    ``problems`` are those worked on, ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
+    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single
+    samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the
+    fraction of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths,
+    ``wall_seconds`` the attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that an ideal prefix cache held
+    for a problem's tree, at most and on average, averaged over problems.
+    """
+
+    suite: str
+    model: str
+    strategy: str
+    problems: int
+    errors: int
+    accuracy: float | None
+    accuracy_ci95: tuple[float, float] | None
+    mean_accuracy: float | None
+    pass_at_n: float | None
+    samples: int
+    tokens: Tokens
+    sequential_tokens: int
+    wall_seconds: float
+    kv_peak: float
+    kv_mean: float
+    run: str
+
+    def asdict(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        return asdict(self)
+
+
+def summarise(store: Store) -> Summary:
+    """The run's figures so far."""
+    ledger = Ledger()
+    outcomes = []
+    for outcome in store.outcomes():
+        if outcome.state != "open":
+            outcomes.append(outcome)
+            ledger.add(outcome.ledger)
+    said = store.manifest["configuration"]
+    right = sum(outcome.correct is True for outcome in outcomes)
+    # An imported recording has traces, but no strategy has answered by them.
+    answered = bool(outcomes) and said.get("strategy") is not None
+    return Summary(
+        suite=said.get("suite") or "",
+        model=said.get("model") or "",
+        strategy=said.get("strategy") or "",
+        problems=len(outcomes),
+        errors=sum(outcome.state == "error" for outcome in outcomes),
+        accuracy=right / len(outcomes) if answered else None,
+        accuracy_ci95=wilson(right, len(outcomes)) if answered else None,
+        mean_accuracy=_mean([_share_right(outcome.samples) for outcome in outcomes]),
+        pass_at_n=_mean([float(_any_right(outcome)) for outcome in outcomes]),
+        samples=ledger.samples,
+        tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
+        sequential_tokens=ledger.sequential,
+        wall_seconds=store.seconds,
+        kv_peak=ledger.kv_peak / max(len(outcomes), 1),
+        kv_mean=ledger.kv_mean / max(len(outcomes), 1),
+        run=str(store.path),
+    )
+
+
+def _share_right(leaves: Sequence[Leaf]) -> float:
+    return sum(leaf.correct is True for leaf in leaves) / len(leaves) if leaves else 0.0
+
+
+def _any_right(outcome: Outcome) -> bool:
+    return any(leaf.correct for leaf in outcome.leaves)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,270 @@
+"""Sweeps: a grid of strategies, budgets, seeds and suites, planned so that samples are drawn only once.
+
+Independent samples serve every smaller budget and every way to choose among them: best-of-64 contains best-of-16, and
+a vote and a choice by score can look at the same traces. What depends on the budget while it runs (tree search,
+online stopping, a hard limit on tokens or time) needs a run of its own per budget; the plan says which and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from widthwise.aggregators.best_by import BestBy
+from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.errors import UsageError
+from widthwise.core.scores.trace_score import REWARD_MODEL
+from widthwise.core.session.budget import Budget
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines, method
+from widthwise.evals.measure.estimators import weighted_vote_at_k
+from widthwise.evals.measure.intervals import LEVEL
+from widthwise.evals.measure.pools import Answered, Pool, Source, load
+from widthwise.evals.measure.subsets import Estimate, Floats
+from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.single import Single
+from widthwise.samplers.tree_search import TreeSampler
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run that has to be done: a strategy on a suite, with one seed and one budget (None: no limit)."""
+
+    suite: str
+    strategy: Strategy
+    budget: Budget | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One strategy at one budget on one suite, and the runs (one a seed) that its accuracy is read from.
+
+    ``shared`` is how the answer is chosen among a part of their samples; None where the runs are the cell's own.
+    """
+
+    strategy: Strategy
+    suite: str
+    limit: float
+    tasks: tuple[Task, ...]
+    shared: Method | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All cells of a sweep; ``notes`` say what is shared, what is not, and why."""
+
+    axis: Axis
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The runs to do, each once, in order."""
+        return list(dict.fromkeys(task for cell in self.cells for task in cell.tasks))
+
+
+# -- planning --------------------------------------------------------------------------------------------------
+
+
+def plan(
+    strategies: Sequence[Strategy],
+    suites: Sequence[str],
+    budgets: Sequence[float],
+    *,
+    axis: Axis = "samples",
+    seeds: Sequence[int] = (0,),
+) -> Plan:
+    """Which runs a grid needs; raises ``UsageError`` for an empty or impossible one.
+
+    ``budgets`` are limits for each problem on ``axis``. On the axis of samples, the n of ``best_of_n`` and
+    of tree searches follows them.
+    """
+    if not (strategies and suites and budgets and seeds):
+        raise UsageError("a sweep needs at least one strategy, one suite, one budget and one seed")
+    limits = sorted(set(budgets))
+    if limits[0] <= 0 or (axis != "seconds" and any(limit != int(limit) for limit in limits)):
+        raise UsageError(f"budgets must be positive{'' if axis == 'seconds' else ' whole numbers'}, not {budgets}")
+    cells = [
+        cell
+        for suite in suites
+        for strategy in dict.fromkeys(strategies)
+        for cell in _cells(strategy, suite, limits, axis, seeds)
+    ]
+    reasons = {label(s, axis): why_not_shared(s, axis) for s in strategies}
+    shared = [name for name, reason in reasons.items() if not reason]
+    notes = [f"{name}: a run for each budget, because {reason}" for name, reason in reasons.items() if reason]
+    if shared:
+        notes.append(f"read from shared samples, as means over all subsets of each size: {'; '.join(shared)}")
+        if axis == "tokens":
+            notes.append("shared samples meet a token budget on average, with whole samples; own runs are cut at it")
+    return Plan(axis, tuple(cells), tuple(notes))
+
+
+def why_not_shared(strategy: Strategy, axis: Axis) -> str:
+    """Why samples of a large budget do not answer for smaller ones; empty where they do."""
+    if axis in ("sequential", "seconds"):
+        return f"a limit on {axis} changes the traces themselves"
+    if not isinstance(strategy.sampler, BestOfN | Single):
+        return "its traces depend on one another"
+    if strategy.pruners:
+        return "its pruners stop traces online"
+    if strategy.budget is not None:
+        return "it has a budget of its own"
+    if choice(strategy) is None:
+        return "its aggregator needs more than stored answers and scores"
+    return ""
+
+
+def choice(strategy: Strategy) -> Method | None:
+    """How the strategy's aggregator chooses among stored samples; None where that cannot be told from a store."""
+    match strategy.aggregator:
+        case _ if isinstance(strategy.sampler, Single):
+            # One sample has nothing to choose among: the mean over samples, whatever k.
+            return Method("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
+        case None | MajorityVote(tie="first" | "random"):
+            return method("maj")
+        case BestBy(score=score) if not score.startswith(REWARD_MODEL):
+            return method(f"best:{score}")
+        case WeightedVote(by=score) as vote if not score.startswith(REWARD_MODEL):
+            return Method(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
+    return None
+
+
+def _constant(value: float, n: int) -> Estimate:
+    return Estimate(np.full(n, value), np.zeros(n))
+
+
+def _weighted(vote: WeightedVote, pool: Pool, seed: int) -> Estimate:
+    score = pool.scores[vote.by]
+    if vote.weight == "exp":
+        weights = np.exp((score - np.nanmax(score, initial=-np.inf)) / vote.temperature)
+    else:
+        weights = score if vote.weight == "identity" else 1 / score
+    return weighted_vote_at_k(pool.votes, pool.values, weights, seed=seed)
+
+
+def _cells(strategy: Strategy, suite: str, limits: Sequence[float], axis: Axis, seeds: Sequence[int]) -> list[Cell]:
+    shared = None if why_not_shared(strategy, axis) else choice(strategy)
+    if shared is not None:
+        pool = _pool_of(strategy, int(limits[-1]) if axis == "samples" else None)
+        tasks = tuple(Task(suite, pool, None, seed) for seed in seeds)
+        chosen = limits[:1] if isinstance(strategy.sampler, Single) else limits
+        return [Cell(strategy, suite, limit, tasks, shared) for limit in chosen]
+    return [
+        Cell(strategy, suite, limit, tuple(_own(strategy, suite, limit, axis, seed) for seed in seeds))
+        for limit in limits
+    ]
+
+
+def _pool_of(strategy: Strategy, n: int | None) -> Strategy:
+    """The run whose samples the strategy is read from: ``n`` independent ones (its own number by default)."""
+    sampler = strategy.sampler
+    assert isinstance(sampler, BestOfN | Single)
+    own = sampler.n if isinstance(sampler, BestOfN) else BestOfN().n
+    drawn = BestOfN(n or own, temperature=sampler.temperature, top_p=sampler.top_p, max_tokens=sampler.max_tokens)
+    return Strategy(drawn, aggregator=MajorityVote())
+
+
+def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:
+    own: dict[str, Any] = {axis: limit if axis == "seconds" else int(limit)}
+    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
+        strategy = replace(strategy, sampler=_as_wide(strategy.sampler, int(limit)))
+    if axis == "samples" and isinstance(strategy.sampler, TreeSampler):
+        # What a search samples are steps; as the papers do, its budget counts whole solutions.
+        return Task(suite, strategy, strategy.budget, seed)
+    return Task(suite, strategy, replace(strategy.budget or Budget(), **own), seed)
+
+
+def _as_wide(sampler: BestOfN | TreeSampler, n: int) -> BestOfN | TreeSampler:
+    try:
+        return replace(sampler, n=n)
+    except ValueError as error:
+        raise UsageError(f"{sampler} cannot have a budget of {n} samples: {error}") from None
+
+
+def label(strategy: Strategy, axis: Axis) -> str:
+    """What to call a strategy whose n may follow the budget."""
+    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
+        return str(strategy).replace(f"n={strategy.sampler.n}", "n=budget", 1)
+    return str(strategy)
+
+
+def predicted_samples(task: Task) -> int | None:
+    """Samples that a run draws for each problem, at most; None where only running tells."""
+    limits = [task.budget.samples] if task.budget is not None and task.budget.samples is not None else []
+    if isinstance(task.strategy.sampler, BestOfN):
+        limits.append(task.strategy.sampler.n)
+    elif isinstance(task.strategy.sampler, Single):
+        limits.append(1)
+    return min(limits, default=None)
+
+
+# -- results ---------------------------------------------------------------------------------------------------
+
+
+def collect(made: Plan, path_of: Callable[[Task], Path], *, replicates: int = 1000, seed: int = 0) -> list[Curve]:
+    """One curve per suite and strategy, read from finished runs: a single line "run" with a point a budget."""
+    groups: dict[tuple[str, Strategy], list[Cell]] = {}
+    for cell in made.cells:
+        groups.setdefault((cell.suite, cell.strategy), []).append(cell)
+    return [_curve(cells, made.axis, path_of, replicates, seed) for cells in groups.values()]
+
+
+def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], replicates: int, seed: int) -> Curve:
+    score = cells[0].shared.score if cells[0].shared else None
+    sources = {t: load(path_of(t), scores=[score] if score else []) for cell in cells for t in cell.tasks}
+    if cells[0].shared is not None:
+        line = _shared_line(cells, [sources[t] for t in cells[0].tasks], axis, replicates, seed)
+    else:
+        line = _own_line(cells, sources, replicates, seed)
+    first = next(iter(sources.values()))
+    lost = len(cells) - len(line.k)
+    left_out = f"{lost} of {len(cells)} budgets are left out: they buy less than one sample, or no more than another"
+    notes = (left_out,) if lost else ()
+    return Curve(
+        first.path, label(cells[0].strategy, axis), cells[0].suite, first.model, first.problems, {"run": line}, notes
+    )
+
+
+def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:
+    chosen = cells[0].shared
+    assert chosen is not None
+    per_seed = [lines(s.pools, [chosen], replicates=1, seed=seed)[chosen.name] for s in sources]
+    if axis not in per_seed[0].budgets:
+        raise UsageError(f"{sources[0].path} has no token counts: sweep over samples instead")
+    spent = np.mean([line.budgets[axis] for line in per_seed], axis=0)
+    fitting = [int(np.searchsorted(spent, cell.limit * (1 + 1e-9), "right")) for cell in cells]
+    if chosen.name == "single":
+        fitting = [1]
+    k = np.unique([n for n in fitting if n])
+    at = k - 1
+    budgets: dict[Axis, Floats] = {
+        name: np.mean([line.budgets[name][at] for line in per_seed], axis=0) for name in per_seed[0].budgets
+    }
+    scores = np.mean([line.scores[:, at] for line in per_seed], axis=0)
+    errors = np.sqrt(np.sum([line.sampling_error[at] ** 2 for line in per_seed], axis=0)) / len(per_seed)
+    low, high = band(scores, replicates, LEVEL, seed)
+    return Line("run", k, budgets, scores.mean(axis=0), low, high, errors, scores)
+
+
+def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], replicates: int, seed: int) -> Line:
+    results = [[sources[t].answered for t in cell.tasks] for cell in cells]
+    scores = np.array([np.mean([[a.right for a in run] for run in of_cell], axis=0) for of_cell in results]).T
+    names: tuple[Axis, ...] = ("samples", "tokens", "sequential", "seconds")
+    budgets: dict[Axis, Floats] = {
+        name: np.array([np.mean([_spent(a, name) for run in of_cell for a in run]) for of_cell in results])
+        for name in names
+    }
+    low, high = band(scores, replicates, LEVEL, seed)
+    k = np.maximum(np.round(budgets["samples"]).astype(np.int64), 1)
+    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores)
+
+
+def _spent(answered: Answered, axis: Axis) -> float:
+    return float(answered.spent.total if axis == "tokens" else getattr(answered.spent, axis))

@@ -1,0 +1,29 @@
+"""A run's configuration: what decides its results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from widthwise.evals.store.segment_rows import to_json
+
+Configuration = Mapping[str, Any]
+"""The settings that decide a run's results, as JSON values."""
+
+
+def digest(configuration: Configuration) -> str:
+    """Names a configuration: equal settings, equal digest, whatever their order."""
+    text = json.dumps(json.loads(to_json(configuration)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def difference(old: Configuration, new: Configuration) -> str:
+    """``seed: 0 -> 1; limit: none -> 5`` for the settings that differ."""
+    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+    return "; ".join(f"{k}: {_said(old.get(k))} -> {_said(new.get(k))}" for k in keys)
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)

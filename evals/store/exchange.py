@@ -1,0 +1,301 @@
+"""Exchange between run stores and recorded-trace files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
+from widthwise.core.errors import UsageError
+from widthwise.core.trace.recording import Recording, Sample
+from widthwise.core.trace.trace import Segment, Trace, TraceId, name
+from widthwise.evals.store.foreign import read_generations
+from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.recordings import to_row
+from widthwise.evals.store.segment_rows import parse
+from widthwise.evals.store.store import Ends, Store
+
+
+def export_run(store: Store, path: str | Path) -> int:
+    """Write a run as ``.jsonl`` or ``.parquet`` in the recorded-trace schema; the number of problems written."""
+    target = Path(path)
+    writers = {".jsonl": _write_json, ".parquet": _write_parquet}
+    if target.suffix not in writers:
+        raise UsageError(f"cannot export to {target}: its name must end in .jsonl or .parquet")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return writers[target.suffix](target, map(to_row, stored_recordings(store)))
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def import_recordings(path: str | Path, run: str | Path) -> int:
+    """Make a new run file of a recorded-trace file, its labels as grades; the number of problems read."""
+    recordings = read_generations(path)
+    if Path(run).exists():
+        raise UsageError(f"{run} exists already: import into a new file")
+    model = recordings[0].fields.get("model")
+    configuration = {"imported": Path(path).name, "model": model, "strategy": None, "suite": Path(path).stem}
+    with Store.begin(run, configuration, [r.problem for r in recordings]) as store:
+        for recording in recordings:
+            _store(store, recording)
+    return len(recordings)
+
+
+def _store(store: Store, recording: Recording) -> None:
+    traces = _traces(recording)
+    pairs = list(zip(traces, recording.samples, strict=True))
+    leaves = tuple(Leaf(t.id, s.finish, t.tokens, s.answer, s.correct) for t, s in pairs)
+    ends = {node: part for trace, sample in pairs for node, part in _split_ends(trace, sample)}
+    store.finish(Outcome(recording.problem, "done", leaves=leaves, fields=recording.fields), traces, ends=ends)
+
+
+class StoredRecordings(Mapping[str, Recording]):
+    """A run's recordings by problem id, each read when it is asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ids = dict.fromkeys(p.id for p in store.problems())
+        self._fields = _run_fields(store)
+
+    def __getitem__(self, problem_id: str) -> Recording:
+        if problem_id not in self._ids:
+            raise KeyError(problem_id)
+        return _recording(self._store, self._store.outcome(problem_id), self._fields)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+def stored_recordings(store: Store) -> Iterator[Recording]:
+    """What a run recorded, problem by problem; problems not worked on yet are left out."""
+    recordings = StoredRecordings(store)
+    return (recordings[o.problem.id] for o in store.outcomes() if o.state != "open")
+
+
+def _run_fields(store: Store) -> dict[str, Any]:
+    """What a row says of the run it comes from; an imported run says it in its own words."""
+    configuration = store.manifest["configuration"]
+    if "imported" in configuration:
+        return {}
+    return {"model": configuration.get("model"), "source": f"widthwise run {store.path.name}"}
+
+
+def _recording(store: Store, outcome: Outcome, run_fields: Mapping[str, Any]) -> Recording:
+    problem = outcome.problem
+    traces = store.traces(problem.id)
+    # Threads are parts of other traces: nobody could vote over them.
+    whole = [(t, leaf) for t, leaf in zip(traces, outcome.leaves, strict=True) if leaf.finish != "joined"]
+    ends = store.token_ends(problem.id)
+    root = next((t.path[0] for t in traces if t.id[0] == 0), None)
+    known = root is not None and len(root.token_ids) > 0
+    return Recording(
+        problem,
+        tuple(_sample(t, leaf, ends) for t, leaf in whole),
+        prompt=root.text if root is not None and (known or root.text != problem.text) else None,
+        prompt_ids=root.token_ids if root is not None and known else None,
+        fields={**problem.metadata, **run_fields, **outcome.fields},
+    )
+
+
+# -- a trace as a sample ---------------------------------------------------------------------------------------
+
+
+def _sample(trace: Trace, leaf: Leaf, ends: Ends) -> Sample:
+    nodes = _behind_prompt(trace)
+    tokens_known = all(len(n.segment.token_ids) or not n.segment.text for n in nodes)
+    # A trace that this toolkit sampled names the request; an imported one has nothing to add to its text.
+    is_ours = any(n.segment.params or n.segment.seed is not None for n in nodes)
+    return Sample(
+        text=trace.completion,
+        answer=leaf.answer,
+        correct=leaf.correct,
+        finish=leaf.finish,
+        trace=name(trace.id) if is_ours else None,
+        token_ids=np.concatenate([n.segment.token_ids for n in nodes]) if tokens_known and nodes else None,
+        token_ends=_joined_ends(nodes, ends),
+        stats=_joined_stats([n.segment for n in nodes]) if tokens_known else None,
+        path=(*_foreign_prompt(trace, trace.id[: -len(nodes)]), *map(_path_entry, nodes)) if is_ours else (),
+        metadata=trace.metadata,
+    )
+
+
+def _behind_prompt(trace: Trace) -> list[Trace]:
+    nodes: list[Trace] = []
+    node: Trace | None = trace
+    while node is not None and node.segment.origin != "prompt":
+        nodes.append(node)
+        node = node.parent
+    return nodes[::-1]
+
+
+def _foreign_prompt(trace: Trace, root: TraceId) -> Iterator[dict[str, Any]]:
+    """The prompt ``root`` of a trace, if it is another one than the problem's own, which the row has."""
+    prompt = trace.path[0]
+    if root != (0,):
+        yield {"trace": name(root), "origin": "prompt", "text": prompt.text, "token_ids": prompt.token_ids.tolist()}
+
+
+def _path_entry(node: Trace) -> dict[str, Any]:
+    segment = node.segment
+    reason = segment.reason
+    return {
+        "trace": name(node.id),
+        "origin": segment.origin,
+        "tokens": len(segment),
+        "characters": len(segment.text),
+        "finish": segment.finish,
+        "reason": reason if isinstance(reason, str) else None,
+        "stop_token": reason if isinstance(reason, int) else None,
+        "seed": segment.seed,
+        "params": segment.params,
+        "sequential": node.sequential,
+        "prompt_cached": segment.usage.prompt_cached if segment.usage else None,
+        "prompt_computed": segment.usage.prompt_computed if segment.usage else None,
+    }
+
+
+def _joined_ends(nodes: Sequence[Trace], ends: Ends) -> IntArray | None:
+    joined, offset = [np.empty(0, np.int64)], 0
+    for node in nodes:
+        own = ends.get(node.id)
+        if own is None:
+            return None
+        joined.append(own + offset)
+        offset += len(node.segment.text)
+    return np.concatenate(joined) if nodes else None
+
+
+def _joined_stats(segments: Sequence[Segment]) -> TokenStats | None:
+    """The segments' statistics end to end; None where no segment has any."""
+    known = [s.stats for s in segments if s.stats is not None]
+    if not known:
+        return None
+    width = min(0 if stats.top_ids is None else stats.top_ids.shape[1] for stats in known)
+    parts = [_filled(segment, width) for segment in segments]
+    logprobs = np.concatenate([part[0] for part in parts])
+    if not width:
+        return TokenStats(logprobs)
+    return TokenStats(
+        logprobs, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+    )
+
+
+def _filled(segment: Segment, width: int) -> tuple[FloatArray, IntArray, FloatArray]:
+    """Log-probabilities, and ids and log-probabilities of the ``width`` likeliest; NaN (ids: -1) where unknown."""
+    stats, tokens = segment.stats, len(segment)
+    no_ids, nothing = np.full((tokens, width), -1), np.full((tokens, width), np.nan, np.float32)
+    if stats is None:
+        return np.full(tokens, np.nan, np.float32), no_ids, nothing
+    if stats.top_ids is None or stats.top_logprobs is None:
+        return stats.logprobs, no_ids, nothing
+    return stats.logprobs, stats.top_ids[:, :width], stats.top_logprobs[:, :width]
+
+
+# -- a sample as a trace ---------------------------------------------------------------------------------------
+
+
+def _traces(recording: Recording) -> list[Trace]:
+    """The recording's samples as traces: the tree of our own exports, else siblings under one prompt."""
+    ids = np.empty(0, np.int64) if recording.prompt_ids is None else recording.prompt_ids
+    root = Trace((0,), Segment("prompt", ids, recording.prompt or recording.problem.text))
+    tree: dict[TraceId, Trace] = {root.id: root}
+    return [_planted(tree, sample, (0, i)) for i, sample in enumerate(recording.samples)]
+
+
+def _planted(tree: dict[TraceId, Trace], sample: Sample, place: TraceId) -> Trace:
+    """The sample as a leaf of ``tree``, to which the nodes on its path are added."""
+    if not sample.path:
+        return Trace(place, _segment(sample), tree[0,], _length(sample))
+    text_at = token_at = 0
+    for number, entry in enumerate(sample.path, 1):
+        place = parse(entry["trace"])
+        if entry["origin"] == "prompt":
+            ids = np.array(entry["token_ids"], np.int64)
+            tree.setdefault(place, Trace(place, Segment("prompt", ids, entry["text"])))
+            continue
+        texts, tokens = slice(text_at, text_at + entry["characters"]), slice(token_at, token_at + entry["tokens"])
+        text_at, token_at = texts.stop, tokens.stop
+        if place not in tree:
+            metadata = sample.metadata if number == len(sample.path) else {}
+            segment = _part(sample, entry, texts, tokens, metadata)
+            tree[place] = Trace(place, segment, tree.get(place[:-1]), entry["sequential"])
+    return tree[place]
+
+
+def _segment(sample: Sample) -> Segment:
+    ids = np.empty(0, np.int64) if sample.token_ids is None else sample.token_ids
+    stats = sample.stats if sample.token_ids is not None else None
+    return Segment("sampled", ids, sample.text, stats, sample.finish, metadata=sample.metadata)
+
+
+def _part(
+    sample: Sample, entry: Mapping[str, Any], texts: slice, tokens: slice, metadata: Mapping[str, Any]
+) -> Segment:
+    """The segment that an entry of a sample's path describes."""
+    ids = np.empty(0, np.int64) if sample.token_ids is None else sample.token_ids[tokens]
+    computed = entry.get("prompt_computed")
+    return Segment(
+        entry["origin"],
+        ids,
+        sample.text[texts],
+        _stats_part(sample.stats, tokens) if entry["origin"] == "sampled" and sample.token_ids is not None else None,
+        entry.get("finish"),
+        entry.get("stop_token", entry.get("reason")),
+        entry.get("seed"),
+        None if computed is None else Usage(entry["prompt_cached"], computed),
+        entry.get("params", ""),
+        metadata,
+    )
+
+
+def _stats_part(stats: TokenStats | None, tokens: slice) -> TokenStats | None:
+    if stats is None or np.isnan(stats.logprobs[tokens]).all():
+        return None
+    return stats.part(tokens)
+
+
+def _split_ends(trace: Trace, sample: Sample) -> Iterator[tuple[TraceId, IntArray | None]]:
+    """The sample's token ends, segment by segment."""
+    text_at = token_at = 0
+    for node in _behind_prompt(trace):
+        size = len(node.segment) if len(sample.path) > 1 else _length(sample)
+        ends = None if sample.token_ends is None else sample.token_ends[token_at : token_at + size] - text_at
+        yield node.id, ends
+        token_at, text_at = token_at + size, text_at + len(node.segment.text)
+
+
+def _length(sample: Sample) -> int:
+    known = sample.token_ids if sample.token_ids is not None else sample.token_ends
+    return 0 if known is None else len(known)
+
+
+# -- files -----------------------------------------------------------------------------------------------------
+
+
+def _write_json(path: Path, rows: Iterator[dict[str, Any]]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> int:
+    import pyarrow
+    import pyarrow.parquet
+
+    listed = list(rows)
+    try:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(listed), path)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError) as error:
+        raise UsageError(f"these recordings do not fit a Parquet table ({error}): export to .jsonl") from error
+    return len(listed)

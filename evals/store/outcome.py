@@ -1,0 +1,59 @@
+"""What a run knows about one problem when it is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from widthwise.core.problem import Problem
+from widthwise.core.session.budget import Ledger
+from widthwise.core.trace.trace import Finish, TraceId
+
+State = Literal["open", "done", "error"]
+
+UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error", "joined"})
+"""Finishes of traces that were not left to say their answer: they are no samples of the model's accuracy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One trace as it was graded.
+
+    ``finish`` is "joined" for a thread, which is a part of another trace. ``tokens`` were sampled along it.
+    ``answer`` is None where none could be read; ``correct`` is None where there was no answer or nobody graded it.
+    ``vote`` numbers the class of equal answers it voted with.
+    """
+
+    id: TraceId
+    finish: Finish | None
+    tokens: int
+    answer: str | None = None
+    correct: bool | None = None
+    vote: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A problem, the answer a strategy settled on, and what that cost.
+
+    ``state`` is "open" for a problem not worked on yet and "error" for one where something failed for good
+    (``errors`` says what); it is tried again when the run is resumed. ``trace`` represents the winners of the
+    vote, ``tied`` says that the winner was drawn among equals.
+    """
+
+    problem: Problem
+    state: State = "open"
+    answer: str | None = None
+    correct: bool | None = None
+    tied: bool = False
+    trace: TraceId | None = None
+    leaves: tuple[Leaf, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+    errors: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> list[Leaf]:
+        """The traces that were left to say their answer."""
+        return [leaf for leaf in self.leaves if leaf.finish not in UNFINISHED]

@@ -1,0 +1,200 @@
+"""Recorded generations: what models once wrote for each problem, in the recorded-trace schema.
+
+One row a problem, as JSON Lines or Parquet::
+
+    {"problem_id", "problem", "answer", "samples": [...], "model"?, "source"?, "prompt"?, "prompt_ids"?}
+
+A sample is ``{"text", "answer"?, "correct"?, ...}``; fields that the schema does not name (``reward``,
+``mean_ppl``, ``segments`` ...) are kept as its metadata. This project's own exports add, per sample, ``finish``,
+``trace`` (its id), ``token_ids``, ``token_ends`` (characters of ``text`` up to each token's end, so that a replay
+is token-exact without the model's tokenizer), ``logprobs``, ``top_ids`` and ``top_logprobs`` (per token; null, or -1
+for ids, where a token was inserted), and ``path`` (one entry a segment behind the prompt). A null is the
+same as an absent field.
+
+A sample without ``text`` but with an ``answer`` stands for the text ``\\boxed{answer}``; an ``answer`` of null
+for the empty text. Rows that share a ``problem_id`` are one problem: their samples follow one another, and what
+the rows say differently (``model`` ...) becomes metadata of their samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from widthwise.core.backend import FloatArray, IntArray, TokenStats
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.trace.recording import Recording, Sample
+from widthwise.core.trace.trace import Finish
+from widthwise.evals.suites.rows import read_rows
+
+_ROW_FIELDS = frozenset({"problem_id", "problem", "answer", "samples", "prompt", "prompt_ids"})
+_SAMPLE_FIELDS = frozenset(
+    {"text", "answer", "correct", "finish", "trace", "token_ids", "token_ends", "logprobs"}
+    | {"top_ids", "top_logprobs", "path"}
+)
+
+
+def read_recordings(path: str | Path) -> list[Recording]:
+    """The recordings of a JSON Lines or Parquet (``.parquet``) file, in order of first appearance.
+
+    Raises UsageError, naming the file and the line, for a file that does not follow the schema.
+    """
+    recordings: dict[str, list[Recording]] = {}
+    for line, row in read_rows(Path(path)):
+        try:
+            recording = from_row(row)
+        except ValueError as error:
+            raise UsageError(f"{path}, line {line}: {error}") from error
+        same = recordings.setdefault(recording.problem.id, [])
+        if same and same[0].problem.answer != recording.problem.answer:
+            raise UsageError(f"{path}, line {line}: problem {recording.problem.id} has another answer than before")
+        same.append(recording)
+    if not recordings:
+        raise UsageError(f"{path} is empty: no recorded generations in it")
+    return [_merged(rows) for rows in recordings.values()]
+
+
+def from_row(row: Mapping[str, Any]) -> Recording:
+    """A row of the schema as a value; raises ValueError with one sentence on what is wrong."""
+    row = _without_nulls(row)
+    problem_id = _text(row, "problem_id")
+    samples = row.get("samples")
+    if not isinstance(samples, list):
+        raise ValueError('the field "samples" (a list) is missing')
+    read = tuple(_numbered(i, s) for i, s in enumerate(samples, 1))
+    answers_only = bool(samples) and all(s.get("text") is None for s in samples)
+    statement = f"(problem {problem_id}: only answers were recorded)" if answers_only else None
+    fields = {k: v for k, v in row.items() if k not in _ROW_FIELDS}
+    problem = Problem(
+        id=problem_id,
+        text=_text(row, "problem", statement),
+        answer=None if (answer := row.get("answer")) is None else str(answer),
+        metadata={k: v for k, v in fields.items() if k not in ("model", "source")},
+    )
+    return Recording(problem, read, row.get("prompt"), _array(row.get("prompt_ids"), np.int64), fields)
+
+
+def to_row(recording: Recording) -> dict[str, Any]:
+    """The value as a row of the schema, ready for JSON; ``from_row`` gives an equal value back."""
+    row = {
+        "problem_id": recording.problem.id,
+        "problem": recording.problem.text,
+        **recording.fields,
+        "answer": recording.problem.answer,
+        "prompt": recording.prompt,
+        "prompt_ids": _listed(recording.prompt_ids),
+        "samples": [_sample_row(s) for s in recording.samples],
+    }
+    return _without_nulls(row)
+
+
+def _numbered(number: int, sample: Any) -> Sample:
+    """The sample, or a ValueError that says which one of the row is wrong."""
+    if not isinstance(sample, dict):
+        raise ValueError(f"sample {number} is not an object")
+    try:
+        return _sample(sample)
+    except ValueError as error:
+        raise ValueError(f"sample {number}: {error}") from error
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    text, answer, correct = row.get("text"), row.get("answer"), row.get("correct")
+    if text is None and "answer" not in row:
+        raise ValueError('neither "text" nor "answer" is there')
+    if text is not None and not isinstance(text, str):
+        raise ValueError('"text" is not a string')
+    if correct is not None and not isinstance(correct, bool):
+        raise ValueError('"correct" is neither true nor false')
+    if (finish := row.get("finish")) is not None and finish not in get_args(Finish):
+        raise ValueError(f'"finish" is {finish!r}, not one of {", ".join(get_args(Finish))}')
+    spoken = "" if answer is None else f"\\boxed{{{answer}}}"
+    return Sample(
+        text=spoken if text is None else text,
+        answer=None if answer is None else str(answer),
+        correct=correct,
+        finish=finish,
+        trace=row.get("trace"),
+        token_ids=_array(row.get("token_ids"), np.int64),
+        token_ends=_array(row.get("token_ends"), np.int64),
+        stats=_stats(row),
+        path=tuple(_without_nulls(entry) for entry in row.get("path") or ()),
+        metadata={k: v for k, v in row.items() if k not in _SAMPLE_FIELDS and v is not None},
+    )
+
+
+def _sample_row(sample: Sample) -> dict[str, Any]:
+    stats = sample.stats
+    row = {
+        "text": sample.text,
+        **sample.metadata,
+        "correct": sample.correct,
+        "finish": sample.finish,
+        "trace": sample.trace,
+        "token_ids": _listed(sample.token_ids),
+        "token_ends": _listed(sample.token_ends),
+        "logprobs": _listed(stats.logprobs if stats else None),
+        "top_ids": _listed(stats.top_ids if stats else None),
+        "top_logprobs": _listed(stats.top_logprobs if stats else None),
+        "path": [dict(entry) for entry in sample.path] or None,
+    }
+    # An answer of null says that none could be read: it is the one null with a meaning of its own.
+    return {**_without_nulls(row), "answer": sample.answer}
+
+
+def _stats(row: Mapping[str, Any]) -> TokenStats | None:
+    if row.get("logprobs") is None:
+        return None
+    return TokenStats(
+        logprobs=_array(row["logprobs"], np.float32),
+        top_ids=_array(row.get("top_ids"), np.int64),
+        top_logprobs=_array(row.get("top_logprobs"), np.float32),
+    )
+
+
+def _merged(rows: list[Recording]) -> Recording:
+    """Rows of one problem as one; where they differ, their samples say so."""
+    if len(rows) == 1:
+        return rows[0]
+    first = rows[0]
+    common = {k: v for k, v in first.fields.items() if all(r.fields.get(k) == v for r in rows)}
+    samples = [
+        replace(sample, metadata={**{k: v for k, v in r.fields.items() if k not in common}, **sample.metadata})
+        for r in rows
+        for sample in r.samples
+    ]
+    about = {k: v for k, v in first.problem.metadata.items() if k in common}
+    return replace(first, problem=replace(first.problem, metadata=about), samples=tuple(samples), fields=common)
+
+
+def _text(row: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    value = row.get(name, default)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f'the field "{name}" (a text) is missing')
+    return value
+
+
+def _array(values: Any, dtype: type) -> Any:
+    """Numbers as an array (null becomes NaN); None stays None."""
+    try:
+        return None if values is None else np.array(values, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"a per-token field does not hold numbers: {error}") from error
+
+
+def _listed(values: IntArray | FloatArray | None) -> list[Any] | None:
+    """An array as JSON holds it: what is not a finite number becomes null."""
+    if values is None:
+        return None
+    listed = values.astype(object)
+    listed[~np.isfinite(values)] = None
+    return list(listed.tolist())
+
+
+def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if v is not None}

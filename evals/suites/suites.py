@@ -1,0 +1,212 @@
+"""Suites: named sets of problems with their grader, bundled, from the hub, or from a file."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Grader, Problem
+from widthwise.evals.grading.numerals import read_numeral
+from widthwise.evals.store.recordings import read_recordings
+from widthwise.evals.store.store import Store
+from widthwise.evals.suites import arithmetic, countdown
+from widthwise.evals.suites.hub import BENCHMARKS, BOXED, COUNTDOWN, INTEGER, MATH, Benchmark, hub_rows
+from widthwise.evals.suites.rows import read_problems, read_rows
+
+DATA = Path(__file__).parent / "data"
+_FILE_SUFFIXES = (".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Problems and their judge.
+
+    ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
+    ``digest`` is the SHA-256 of the problems' content in their order.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    grader: Grader
+    source: str
+    instruction: str = ""
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.problems:
+            raise ValueError(f"the suite {self.name} has no problems")
+        object.__setattr__(self, "digest", digest(self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteInfo:
+    """One line of the list of suites."""
+
+    name: str
+    size: int
+    source: str
+    licence: str
+    description: str
+
+
+def list_suites() -> list[SuiteInfo]:
+    """The suites that have a name."""
+    return [SuiteInfo(b.name, b.size, b.source, b.licence, b.description) for b in BENCHMARKS.values()]
+
+
+def digest(problems: Sequence[Problem]) -> str:
+    """The SHA-256 (hexadecimal) of the problems' ids, texts, answers and metadata, in order."""
+    content = hashlib.sha256()
+    for problem in problems:
+        fields = [problem.id, problem.text, problem.answer, dict(problem.metadata)]
+        content.update(json.dumps(fields, sort_keys=True, default=str).encode() + b"\n")
+    return content.hexdigest()
+
+
+def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit: int | None = None) -> Suite:
+    """A suite by name, from a file, or both: the file's problems judged as the named suite judges.
+
+    ``name_or_spec`` is a suite's name, a generated suite with its arguments (``countdown(numbers=4, seed=7,
+    n=1000)``, ``arithmetic(level=3, seed=7, n=100)``), or the path of a data file. ``data`` is a JSON Lines or
+    Parquet file of problems or of recorded generations; without a name, its grader is told from its problems.
+    ``limit`` keeps the first so many problems. Raises UsageError for whatever is wrong with the request or the file.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"the limit must be at least 1, not {limit}")
+    if data is None and name_or_spec is not None and name_or_spec.endswith(_FILE_SUFFIXES):
+        data = Path(name_or_spec)
+        name_or_spec = None
+    if data is not None:
+        suite = _from_file(data, None if name_or_spec is None else _benchmark(name_or_spec))
+    elif name_or_spec is not None:
+        suite = _by_name(name_or_spec)
+    else:
+        raise UsageError(f"name a suite ({', '.join(BENCHMARKS)}) or give a file with --data FILE")
+    if limit is None or limit >= len(suite.problems):
+        return suite
+    return Suite(suite.name, suite.problems[:limit], suite.grader, suite.source, suite.instruction)
+
+
+def grader_for(problems: Sequence[Problem], suite: str | None = None) -> Grader:
+    """The judge of a run's problems: that of the suite they came from, else told from the problems."""
+    return (BENCHMARKS.get((suite or "").partition("(")[0].strip()) or _told_from(problems)).grader
+
+
+# --- By name ------------------------------------------------------------------------------------------------------
+
+
+def _by_name(spec: str) -> Suite:
+    name, arguments = _parsed(spec)
+    benchmark = _benchmark(name)
+    if "(" in spec:
+        problems, source = _generated(name, arguments)
+        return _suite(spec.strip(), benchmark, problems, source)
+    path = DATA / f"{name}.jsonl"
+    rows = read_rows(path) if benchmark.path is None else hub_rows(benchmark)
+    return _suite(name, benchmark, read_problems(rows, benchmark.path or str(path), name), benchmark.source)
+
+
+def _benchmark(name: str) -> Benchmark:
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]
+    near = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), BENCHMARKS, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"unknown suite {name!r}: the suites are {', '.join(BENCHMARKS)}{hint}")
+
+
+def _parsed(spec: str) -> tuple[str, dict[str, Any]]:
+    """The name and the literal keyword arguments of ``name`` or ``name(key=value, ...)``; nothing is evaluated."""
+    name, bracket, _ = spec.partition("(")
+    if not bracket:
+        return spec.strip(), {}
+    try:
+        call = ast.parse(spec.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("arguments are given as name=value")
+        return name.strip(), {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UsageError(f"cannot read the suite {spec!r}: write it as countdown(numbers=4, seed=7, n=100)") from error
+
+
+def _arithmetic(n: int = 200, seed: int = 0, level: int | None = None) -> list[Problem]:
+    return arithmetic.generate(n, seed) if level is None else arithmetic.generate(n, seed, levels=(level,))
+
+
+_GENERATORS: Mapping[str, tuple[Callable[..., list[Problem]], Mapping[str, range]]] = {
+    "arithmetic": (_arithmetic, {"n": range(1, 10_001), "seed": range(2**63), "level": range(2, 13)}),
+    "countdown": (countdown.generate, {"n": range(1, 10_001), "seed": range(2**63), "numbers": range(3, 7)}),
+}
+"""Each generated suite: how it is made, and what its arguments may be."""
+
+
+def _generated(name: str, arguments: Mapping[str, Any]) -> tuple[list[Problem], str]:
+    if name not in _GENERATORS:
+        raise UsageError(f"the suite {name} takes no arguments; those that do are {', '.join(_GENERATORS)}")
+    generate, allowed = _GENERATORS[name]
+    for key, value in arguments.items():
+        if key not in allowed:
+            raise UsageError(f"{name} has no argument {key!r}: its arguments are {', '.join(allowed)}")
+        if type(value) is not int or value not in allowed[key]:
+            span = f"{allowed[key].start} to {allowed[key].stop - 1}"
+            raise UsageError(f"{name}: {key} must be a whole number from {span}, not {value!r}")
+    complete = {"n": 200, "seed": 0, **arguments}
+    said = f"{name}({', '.join(f'{key}={value}' for key, value in complete.items())})"
+    try:
+        return generate(**complete), f"generated by {said}"
+    except ValueError as error:  # the space of problems is too small
+        raise UsageError(f"{said}: {error}") from error
+
+
+# --- From a file --------------------------------------------------------------------------------------------------
+
+
+def _from_file(path: Path, benchmark: Benchmark | None) -> Suite:
+    if path.suffix == ".db":
+        return _from_run(path, benchmark)
+    first = next(iter(read_rows(path)), None)
+    if first is None:
+        raise UsageError(f"{path} is empty: a suite needs at least one problem")
+    if "samples" in first[1]:
+        problems = [recording.problem for recording in read_recordings(path)]
+    else:
+        problems = read_problems(read_rows(path), str(path), path.stem)
+    about = benchmark or _told_from(problems)
+    return _suite(benchmark.name if benchmark else path.stem, about, problems, f"file: {path.name}")
+
+
+def _from_run(path: Path, benchmark: Benchmark | None) -> Suite:
+    """The problems of a run file, judged as they were."""
+    with Store.read(path) as store:
+        problems = list(store.problems())
+        name = benchmark.name if benchmark else store.manifest["configuration"].get("suite") or path.stem
+    about = benchmark or BENCHMARKS.get(name.partition("(")[0]) or _told_from(problems)
+    return _suite(name, about, problems, f"run: {path.name}")
+
+
+def _told_from(problems: Sequence[Problem]) -> Benchmark:
+    """How to judge problems of an unnamed file: as the suite their ids name, else by the look of their answers."""
+    named = {problem.id.split("-")[0] for problem in problems}
+    if len(named) == 1 and (name := named.pop()) in BENCHMARKS:
+        return BENCHMARKS[name]
+    if all("numbers" in problem.metadata for problem in problems):
+        return Benchmark("file", len(problems), COUNTDOWN, "", "", instruction="")
+    integers = all(_is_integer(problem.answer) for problem in problems)
+    return Benchmark("file", len(problems), INTEGER if integers else MATH, "", "", instruction=BOXED)
+
+
+def _is_integer(answer: str | None) -> bool:
+    numeral = read_numeral(answer or "")
+    return numeral is not None and numeral.value.denominator == 1 and not numeral.percent
+
+
+def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source: str) -> Suite:
+    if not problems:
+        raise UsageError(f"the suite {name} is empty: a suite needs at least one problem ({source})")
+    return Suite(name, tuple(problems), benchmark.grader, source, benchmark.instruction)

@@ -1,0 +1,145 @@
+"""Parallel test-time reasoning: spend an inference budget in width and measure what it buys.
+
+>>> import widthwise as ww
+>>> result = ww.solve("Compute (17 + 5) * 3 - 48.", ww.BestOfN(16) | ww.MajorityVote())
+>>> result.answer, result.ledger.sampled  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from widthwise.aggregators.best_by import BestBy
+from widthwise.aggregators.borda_vote import BordaVote
+from widthwise.aggregators.first_valid import FirstValid
+from widthwise.aggregators.generative_verification import GenerativeVerification
+from widthwise.aggregators.knockout import Knockout
+from widthwise.aggregators.league import League
+from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.program_check import ProgramCheck
+from widthwise.aggregators.self_verification import SelfVerification
+from widthwise.aggregators.universal_self_consistency import UniversalSelfConsistency
+from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
+from widthwise.core.problem import Grader, Problem
+from widthwise.core.rewards.reward import RewardModel, Solution, StepScores
+from widthwise.core.session.budget import Budget, Ledger
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.answer import Answer, AnswerClass, elect
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.pruner import Verdict
+from widthwise.core.strategy.strategy import Result, Strategy
+from widthwise.core.strategy.tree import Node, Tree
+from widthwise.core.trace.trace import Segment, Trace
+from widthwise.measuring import compare, curve
+from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
+from widthwise.pruning.answer_probe import AnswerProbe
+from widthwise.pruning.anytime import Anytime
+from widthwise.pruning.deepconf import DeepConf
+from widthwise.pruning.deepprune import DeepPrune
+from widthwise.pruning.distinct_steps import DistinctSteps
+from widthwise.pruning.esc import ESC
+from widthwise.pruning.kv_cost import KvCost
+from widthwise.pruning.per_subtree import PerSubtree
+from widthwise.pruning.repetition import Repetition
+from widthwise.pruning.same_answer import SameAnswer
+from widthwise.pruning.short import Short
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced
+from widthwise.pruning.stop_when_decided import StopWhenDecided
+from widthwise.pruning.too_long import TooLong
+from widthwise.pruning.top_k import TopK
+from widthwise.samplers.beam_search import BeamSearch
+from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.dvts import DVTS
+from widthwise.samplers.ets import ETS
+from widthwise.samplers.outlined import Outlined
+from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
+from widthwise.samplers.rebase import REBASE
+from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
+from widthwise.samplers.sequential_refinement import SequentialRefinement
+from widthwise.samplers.serial_search import SerialSearch
+from widthwise.samplers.single import Single
+from widthwise.samplers.threads import Threads
+from widthwise.samplers.tree_search import TreeSearch
+from widthwise.solving import solve, solve_async
+from widthwise.sweeping import Sweep, sweep
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DVTS",
+    "ESC",
+    "ETS",
+    "REBASE",
+    "AdaptiveConsistency",
+    "Answer",
+    "AnswerClass",
+    "AnswerProbe",
+    "Anytime",
+    "Backend",
+    "BackendError",
+    "BeamSearch",
+    "BestBy",
+    "BestOfN",
+    "BordaVote",
+    "Budget",
+    "BudgetReached",
+    "DeepConf",
+    "DeepPrune",
+    "DistinctSteps",
+    "FirstValid",
+    "Frontier",
+    "GenerativeVerification",
+    "Grader",
+    "Knockout",
+    "KvCost",
+    "League",
+    "Ledger",
+    "MajorityVote",
+    "Node",
+    "Outlined",
+    "ParallelDistillRefine",
+    "Part",
+    "PerSubtree",
+    "Problem",
+    "ProgramCheck",
+    "PromptTooLong",
+    "RecursiveSelfAggregation",
+    "Repetition",
+    "Result",
+    "RewardModel",
+    "SameAnswer",
+    "SamplingParams",
+    "Segment",
+    "Selection",
+    "Selector",
+    "SelfVerification",
+    "SequentialRefinement",
+    "SerialSearch",
+    "Session",
+    "Short",
+    "Single",
+    "SoftmaxBalanced",
+    "Solution",
+    "StepScores",
+    "StopWhenDecided",
+    "Strategy",
+    "Sweep",
+    "Threads",
+    "TooLong",
+    "TopK",
+    "Trace",
+    "Tree",
+    "TreeSearch",
+    "UniversalSelfConsistency",
+    "UsageError",
+    "Verdict",
+    "WeightedVote",
+    "WidthwiseError",
+    "compare",
+    "curve",
+    "elect",
+    "solve",
+    "solve_async",
+    "sweep",
+]

@@ -1,0 +1,72 @@
+"""The command ``compare``: finished runs side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widthwise.cli.display import rows_table
+from widthwise.cli.measure import span
+
+if TYPE_CHECKING:
+    from widthwise.evals.measure.standings import Standing
+
+
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(help="Run files; the first is what the others are compared with.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """What runs answered right and what they spent, and how far each is from the first.
+
+    Only problems that all of them have finished count. Token counts are means over problems; differences are paired
+    by problem, with bootstrapped 95 % intervals and McNemar's p adjusted by Holm. `curve` and `report` look at what
+    single samples do at other budgets; this looks at the strategies' own answers.
+    """
+    from widthwise.evals.measure.standings import standings
+
+    found = standings(runs)
+    if as_json:
+        typer.echo(json.dumps({"runs": [asdict(each) for each in found]}, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{found[0].suite}: {found[0].problems} problems that every run has finished; tokens are means over them"
+    )
+    columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
+    rows_table([*columns, *_COSTS.values()], [[*_said(each), *_spent(each)] for each in found])
+
+
+_COSTS = {
+    "sampled": "sampled",
+    "judging": "judging",
+    "scoring": "scoring",
+    "sequential": "sequential",
+    "kv_mean": "held",
+    "seconds": "s",
+}
+
+
+def _said(standing: Standing) -> list[str]:
+    gap = standing.difference
+    said = [Path(standing.run).stem, _brief(standing.strategy), f"{100 * standing.accuracy:.2f}"]
+    gained = ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), f"{gap.p:.3f}"]
+    return [*said, span(*standing.interval), *gained]
+
+
+def _spent(standing: Standing) -> list[str]:
+    return [f"{standing.costs[name]:,.{2 if name == 'seconds' else 0}f}" for name in _COSTS]
+
+
+def _brief(strategy: str) -> str:
+    """A strategy without its defaults; as it stands where parts are not built in: a run file may be anybody's."""
+    from widthwise.core.errors import WidthwiseError
+    from widthwise.core.strategy.composition import parse_strategy
+    from widthwise.parts import PARTS
+
+    try:
+        return parse_strategy(strategy, PARTS, trusted=False).brief()
+    except WidthwiseError:
+        return strategy

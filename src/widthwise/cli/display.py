@@ -1,0 +1,75 @@
+"""Results as tables on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from widthwise.evals.measure.summary import Summary
+
+
+_LONGEST_CELL = 120
+
+
+def summary_table(summary: Summary) -> None:
+    """Print a run's figures."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    for name, value in _lines(summary):
+        table.add_row(name, Text(value))
+    _show(table)
+
+
+def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows on stdout under the names of their columns, long cells cut."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        # Text, not markup: an answer such as [1, 2] is no style.
+        table.add_row(*(Text(" ".join(cell.split())[:_LONGEST_CELL]) for cell in row))
+    _show(table)
+
+
+def _show(table: Table) -> None:
+    from rich.console import Console
+
+    # A file or a pipe has no width: nothing is folded there.
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
+
+
+def percent(share: float | None) -> str:
+    """A fraction of 1 in per cent; a dash for None."""
+    return "–" if share is None else f"{100 * share:.2f} %"
+
+
+def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
+    tokens = summary.tokens
+    yield "suite", f"{summary.suite}, {summary.problems} problems" + _failed(summary.errors)
+    yield "model", summary.model
+    yield "strategy", summary.strategy
+    if summary.accuracy_ci95 is not None:
+        low, high = summary.accuracy_ci95
+        yield "accuracy", f"{percent(summary.accuracy)}  (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    yield "one sample", f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
+    yield "sampled", f"{tokens.sampled:,} tokens in {summary.samples:,} samples, {tokens.discarded:,} discarded"
+    cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
+    yield "prompt", f"{cached}"
+    yield "tree", f"{summary.kv_mean:,.0f} unique tokens held on average, {summary.kv_peak:,.0f} at most, per problem"
+    yield "critical path", f"{summary.sequential_tokens:,} tokens one after the other"
+    yield "wall-clock", f"{summary.wall_seconds:,.1f} s"
+    yield "run", summary.run
+
+
+def _failed(errors: int) -> str:
+    return f", {errors} failed" if errors else ""

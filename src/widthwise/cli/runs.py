@@ -1,0 +1,278 @@
+"""Commands on run files: ``traces``, ``import``, ``export``, ``grade``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from widthwise.cli.display import percent, rows_table
+from widthwise.cli.timeline_view import as_json as lane_row
+from widthwise.cli.timeline_view import lanes_of, print_timeline
+from widthwise.core.errors import UsageError
+from widthwise.core.trace.trace import Trace, name
+
+if TYPE_CHECKING:
+    from widthwise.core.problem import Grader
+    from widthwise.evals.store.outcome import Leaf, Outcome
+    from widthwise.evals.store.store import Store
+
+_Run = Annotated[Path, typer.Argument(help="A run file.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+_MARKS = {True: "right", False: "wrong", None: "–"}
+
+
+def show_traces(
+    run: _Run,
+    problem: Annotated[str | None, typer.Argument(help="A problem's id.")] = None,
+    trace: Annotated[str | None, typer.Option(help="Show this trace's text, for example 0.3.")] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Show a problem's threads and rounds against sequential tokens.")
+    ] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the problem's tree: scores, tokens, prunings.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """List a run's problems; one problem's traces as a list, a tree or a timeline; one trace's text."""
+    from widthwise.evals.store.store import Store
+
+    if tree and problem is None:
+        raise UsageError("--tree needs the problem: widthwise traces RUN.db PROBLEM --tree")
+    if trace is not None and problem is None:
+        raise UsageError("--trace needs the problem: widthwise traces RUN.db PROBLEM --trace ID")
+    if timeline and (problem is None or trace is not None):
+        raise UsageError("--timeline shows one problem: widthwise traces RUN.db PROBLEM --timeline")
+    with Store.read(run) as store:
+        if timeline and problem is not None:
+            _show_timeline(store, problem, as_json)
+        elif problem is None:
+            _list_problems(store, as_json)
+        elif tree:
+            _draw_tree(store, problem, as_json)
+        elif trace is None:
+            _list_traces(store, problem, as_json)
+        else:
+            _print_trace(store, problem, trace, as_json)
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="Recorded generations, JSONL or Parquet.")],
+    run: Annotated[Path, typer.Argument(help="The run file to make.")],
+) -> None:
+    """Make a run file of recorded generations."""
+    from widthwise.evals.store.exchange import import_recordings
+
+    typer.echo(f"{import_recordings(file, run)} problems imported into {run}", err=True)
+
+
+def export_file(
+    run: _Run,
+    out: Annotated[Path, typer.Argument(help="The file to write; .jsonl or .parquet.")],
+) -> None:
+    """Write a run as recorded generations, which `datasets`, --data and replay: read."""
+    from widthwise.evals.store.exchange import export_run
+    from widthwise.evals.store.store import Store
+
+    with Store.read(run) as store:
+        count = export_run(store, out)
+    typer.echo(f"{count} problems exported to {out}", err=True)
+
+
+def grade(
+    run: Annotated[Path | None, typer.Argument(help="A run file whose answers to grade again.")] = None,
+    gold: Annotated[str | None, typer.Option(help="A reference answer to grade --prediction by.")] = None,
+    prediction: Annotated[str | None, typer.Option(help="An answer, or a text that states one.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Grade a run's answers again and show what changed, or grade one answer by another."""
+    if run is not None and gold is None and prediction is None:
+        _grade_run(run, as_json)
+    elif run is None and gold is not None and prediction is not None:
+        _grade_pair(gold, prediction, as_json)
+    else:
+        raise UsageError("grade a run (widthwise grade RUN.db) or a pair (--gold ANSWER --prediction ANSWER)")
+
+
+def _list_problems(store: Store, as_json: bool) -> None:
+    if as_json:
+        _print_json({"run": str(store.path), **store.manifest, "problems": list(map(_problem_row, store.outcomes()))})
+        return
+    rows = []
+    for outcome in store.outcomes():
+        right = sum(leaf.correct is True for leaf in outcome.leaves)
+        verdict = outcome.errors[0] if outcome.errors else _MARKS[outcome.correct]
+        answers = [outcome.answer or "–", outcome.problem.answer or "–"]
+        tokens = f"{sum(leaf.tokens for leaf in outcome.leaves):,}"
+        rows.append([outcome.problem.id, outcome.state, *answers, verdict, f"{right}/{_whole(outcome)}", tokens])
+    rows_table(["problem", "state", "answer", "reference", "verdict", "right traces", "tokens"], rows)
+
+
+def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
+    outcome = store.outcome(problem_id)
+    if as_json:
+        traces = zip(store.traces(problem_id), outcome.leaves, strict=True)
+        _print_json({**_problem_row(outcome), "traces": [_trace_row(t, leaf) for t, leaf in traces]})
+        return
+    rows = [
+        [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", _MARKS[leaf.correct], _vote(leaf)]
+        for leaf in outcome.leaves
+    ]
+    _print_head(outcome)
+    rows_table(["trace", "finish", "tokens", "answer", "verdict", "class"], rows)
+    for reason in outcome.errors:
+        typer.echo(f"failed: {reason}")
+
+
+def _print_head(outcome: Outcome) -> None:
+    typer.echo(f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n")
+
+
+def _show_timeline(store: Store, problem_id: str, as_json: bool) -> None:
+    outcome, lanes = store.outcome(problem_id), lanes_of(store, problem_id)
+    if as_json:
+        _print_json({**_problem_row(outcome), "lanes": list(map(lane_row, lanes))})
+        return
+    _print_head(outcome)
+    print_timeline(lanes)
+
+
+def _draw_tree(store: Store, problem_id: str, as_json: bool) -> None:
+    from widthwise.cli.tree_view import draw_tree
+    from widthwise.evals.views.search_tree import SearchTree
+
+    outcome, tree = store.outcome(problem_id), SearchTree(store.traces(problem_id))
+    if as_json:
+        rounds = [asdict(r) for r in tree.rounds()]
+        _print_json({**_problem_row(outcome), "nodes": tree.rows(), "rounds": rounds})
+    else:
+        _print_head(outcome)
+        draw_tree(tree, {leaf.id: leaf for leaf in outcome.leaves}, outcome.ledger)
+
+
+def _print_trace(store: Store, problem_id: str, trace_id: str, as_json: bool) -> None:
+    outcome = store.outcome(problem_id)
+    for trace, leaf in zip(store.traces(problem_id), outcome.leaves, strict=True):
+        if name(trace.id) == trace_id:
+            if as_json:
+                _print_json(_trace_row(trace, leaf))
+            else:
+                typer.echo("".join(segment.text for segment in trace.path))
+            return
+    known = ", ".join(name(leaf.id) for leaf in outcome.leaves)
+    raise UsageError(f"problem {problem_id} has no trace {trace_id!r}; it has {known or 'none'}")
+
+
+def _grade_run(run: Path, as_json: bool) -> None:
+    from widthwise.evals.measure.summary import summarise
+    from widthwise.evals.store.store import Store
+    from widthwise.evals.suites.suites import grader_for
+
+    with Store.edit(run) as store:
+        before = summarise(store)
+        grader = grader_for(store.problems(), store.manifest["configuration"].get("suite"))
+        changes = asyncio.run(_regrade(store, grader))
+        after = summarise(store)
+    if as_json:
+        _print_json({"run": str(run), "changes": changes, "before": before.asdict(), "after": after.asdict()})
+        return
+    rows = [[c["problem"], c["trace"] or "answer", *_change(c)] for c in changes]
+    if rows:
+        rows_table(["problem", "trace", "read before", "read now", "verdict before", "verdict now"], rows)
+    for what in ("accuracy", "mean_accuracy", "pass_at_n"):
+        old, new = getattr(before, what), getattr(after, what)
+        typer.echo(f"{what.replace('_', ' ')}: {percent(new)}" + ("" if old == new else f" (was {percent(old)})"))
+
+
+async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:
+    """Grade every problem again and store it; what changed, one entry an answer."""
+    from widthwise.evals.runner import regraded
+
+    changes: list[dict[str, Any]] = []
+    for old in store.outcomes():
+        if old.state == "open":
+            continue
+        new = await regraded(grader, old, store.traces(old.problem.id))
+        found = [_changed(old, "", (old.answer, old.correct), (new.answer, new.correct))]
+        for a, b in zip(old.leaves, new.leaves, strict=True):
+            found.append(_changed(old, name(a.id), (a.answer, a.correct), (b.answer, b.correct)))
+        if any(found):
+            store.regrade(new)
+            changes += filter(None, found)
+    return changes
+
+
+def _changed(outcome: Outcome, trace: str, before: tuple[Any, Any], after: tuple[Any, Any]) -> dict[str, Any]:
+    if before == after:
+        return {}
+    return {
+        "problem": outcome.problem.id,
+        "trace": trace,
+        "answer_before": before[0],
+        "answer": after[0],
+        "correct_before": before[1],
+        "correct": after[1],
+    }
+
+
+def _change(change: dict[str, Any]) -> list[str]:
+    answers = [change["answer_before"] or "–", change["answer"] or "–"]
+    return [*answers, _MARKS[change["correct_before"]], _MARKS[change["correct"]]]
+
+
+def _grade_pair(gold: str, prediction: str, as_json: bool) -> None:
+    from widthwise.evals.grading.graders import equivalent
+
+    equal = equivalent(gold, prediction)
+    if as_json:
+        _print_json({"gold": gold, "prediction": prediction, "equal": equal})
+    else:
+        typer.echo("equal" if equal else "different")
+
+
+def _problem_row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "problem": outcome.problem.id,
+        "text": outcome.problem.text,
+        "state": outcome.state,
+        "answer": outcome.answer,
+        "reference": outcome.problem.answer,
+        "correct": outcome.correct,
+        "tied": outcome.tied,
+        "traces": _whole(outcome),
+        "right": sum(leaf.correct is True for leaf in outcome.leaves),
+        "errors": list(outcome.errors),
+        "ledger": outcome.ledger.asdict(),
+    }
+
+
+def _whole(outcome: Outcome) -> int:
+    """How many traces there are, threads not counted."""
+    return sum(leaf.finish != "joined" for leaf in outcome.leaves)
+
+
+def _trace_row(trace: Trace, leaf: Leaf) -> dict[str, Any]:
+    return {
+        "trace": name(leaf.id),
+        "finish": leaf.finish,
+        "reason": trace.segment.reason,
+        "tokens": leaf.tokens,
+        "answer": leaf.answer,
+        "correct": leaf.correct,
+        "class": leaf.vote,
+        "sequential": trace.sequential,
+        "metadata": trace.metadata,
+        "prompt": trace.path[0].text,
+        "text": trace.completion,
+    }
+
+
+def _vote(leaf: Leaf) -> str:
+    return "–" if leaf.vote is None else str(leaf.vote)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))

@@ -1,0 +1,178 @@
+"""The command ``sweep``: strategies and budgets side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widthwise.cli.display import rows_table
+from widthwise.cli.eval import (
+    BackendArgs,
+    EmbeddingModel,
+    OwnPrompts,
+    RewardArgs,
+    RewardModel,
+    ShowPrompts,
+    backend_argument,
+    print_prompts,
+)
+from widthwise.cli.measure import print_comparison
+from widthwise.cli.prompt_files import own_prompts, sent
+from widthwise.core.backend import SamplingParams
+from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.engines import Scorers
+from widthwise.evaluation import Interrupted
+from widthwise.sweeping import Progress, Sweep, Sweeping
+
+if TYPE_CHECKING:
+    from widthwise.evals.measure.curves import Axis
+
+_EVERY = 5.0
+"""Seconds between two lines of progress."""
+_DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
+
+
+def run_sweep(
+    strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
+    suite: Annotated[list[str], typer.Option(help="A suite; may be repeated. See `widthwise suites`.")],
+    budgets: Annotated[str, typer.Option(help="Budgets for each problem, with commas between.")] = "1,2,4,8,16,32",
+    axis: Annotated[str, typer.Option(help="Of the budgets: samples, tokens, sequential or seconds.")] = "samples",
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas between; results are averaged over them.")] = "0",
+    model: Annotated[str, typer.Option(help="What samples; see `widthwise models`.")] = "reasoner",
+    folder: Annotated[Path, typer.Option(help="Where the runs, figures and reports go.")] = Path("sweep"),
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems of each suite.")] = None,
+    temperature: Annotated[float | None, typer.Option()] = None,
+    top_p: Annotated[float | None, typer.Option()] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens of one sample.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Problems worked on at once.")] = 32,
+    backend_arg: BackendArgs = None,
+    reward_model: RewardModel = None,
+    reward_arg: RewardArgs = None,
+    embedding_model: EmbeddingModel = None,
+    prompt: OwnPrompts = None,
+    show_prompts: ShowPrompts = False,
+    report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY_RUN)] = False,
+) -> None:
+    """Measure strategies at several budgets, drawing samples only once where that is valid.
+
+    The same command goes on where it was stopped, and a larger grid uses what is there.
+    """
+    sweeping = Sweeping(
+        strategy,
+        suite,
+        _numbers(budgets, "--budgets"),
+        axis=_axis(axis),
+        seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
+        model=model,
+        folder=folder,
+        limit=limit,
+        params=SamplingParams().changed(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+        backend_args=dict(map(backend_argument, backend_arg or [])),
+        scorers=Scorers(reward_model, dict(map(backend_argument, reward_arg or [])), embedding_model),
+        prompts=own_prompts(prompt or []),
+    )
+    if show_prompts:
+        _show_prompts(sweeping)
+        return
+    if dry_run:
+        asyncio.run(sweeping.pilot())
+    _print_plan(sweeping)
+    if dry_run:
+        return
+    try:
+        done = asyncio.run(sweeping.run(concurrency=concurrency, on_progress=_progress()))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; what is finished is in {folder}, and the same command goes on from there"
+        ) from None
+    for name in dict.fromkeys(suite):
+        _print_suite(done, name, sweeping, report=report)
+    if done.failures:
+        raise WidthwiseError(f"{done.failures} problems failed for good; the same command tries them again")
+
+
+def _show_prompts(sweeping: Sweeping) -> None:
+    """What each strategy asks, on each suite."""
+    first = {(task.suite, str(task.strategy)): task for task in reversed(sweeping.plan.tasks)}
+    for (suite, strategy), task in reversed(first.items()):
+        typer.echo(f"{strategy} on {suite}\n")
+        print_prompts(asyncio.run(sent(sweeping.evaluations[task])))
+
+
+def _print_plan(sweeping: Sweeping) -> None:
+    rows, forecast = [], sweeping.forecast()
+    for f in forecast:
+        name = f"{f.task.strategy}" + (f" | {f.task.budget}" if f.task.budget else "")
+        costs = ["at running time" if f.samples is None else f"{f.samples:,}"]
+        costs.append("?" if f.tokens is None else f"{f.tokens:,.0f}")
+        costs.append("?" if f.seconds is None else _duration(f.seconds))
+        rows.append([f.task.suite, name, str(f.task.seed), f"{f.problems}", *costs])
+    cells = len(sweeping.plan.cells) * len(sweeping.plan.cells[0].tasks)
+    typer.echo(f"{cells} cells, {len(rows)} runs in {sweeping.folder}")
+    rows_table(["suite", "run", "seed", "problems to do", "samples", "tokens", "time"], rows)
+    if all(f.samples is not None and f.tokens is not None and f.seconds is not None for f in forecast):
+        samples, tokens, seconds = (sum(getattr(f, of) for f in forecast) for of in ("samples", "tokens", "seconds"))
+        typer.echo(f"in all {samples:,} samples, {tokens:,.0f} tokens, {_duration(seconds)}")
+    else:
+        typer.echo("? is told as soon as a problem of the suite is finished; --dry-run predicts it from a few samples")
+    for note in sweeping.plan.notes:
+        typer.echo(f"note: {note}")
+
+
+def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -> None:
+    from widthwise.evals.measure.equal_budgets import OVERSHOOT
+    from widthwise.evals.views.plots import draw, save
+    from widthwise.evals.views.report import write_report
+
+    curves, axis = done.on(suite), sweeping.plan.axis
+    typer.echo(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
+    limits = sorted({cell.limit for cell in sweeping.plan.cells})
+    print_comparison(curves, axis, limits, OVERSHOOT)
+    for note in dict.fromkeys(note for curve in curves for note in curve.notes):
+        typer.echo(f"note: {note}")
+    stem = sweeping.folder / Path(suite.partition("(")[0]).stem
+    save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
+    written = [stem.with_suffix(".svg")]
+    if report:
+        write_report(done.files(suite), stem.with_suffix(".html"), curves=curves, axis=axis, budgets=limits)
+        written.append(stem.with_suffix(".html"))
+    typer.echo(f"written: {', '.join(map(str, written))}", err=True)
+
+
+def _progress() -> Callable[[Progress], None]:
+    """Says on stderr, now and then, how far it is."""
+    said = time.monotonic()
+
+    def listen(progress: Progress) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _EVERY:
+            said = time.monotonic()
+            typer.echo(str(progress), err=True)
+
+    return listen
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a list of numbers such as 1,2,4") from None
+
+
+def _axis(name: str) -> Axis:
+    from widthwise.evals.measure.curves import AXES
+
+    for axis in AXES:
+        if axis == name:
+            return axis
+    raise UsageError(f"--axis is one of {', '.join(AXES)}, not {name!r}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"

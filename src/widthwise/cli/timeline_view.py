@@ -1,0 +1,92 @@
+"""A problem's timeline on a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from widthwise.core.trace.trace import Note, name
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from widthwise.evals.store.store import Store
+    from widthwise.evals.views.timeline import Bar, Lane
+
+_COLOURS = {"stop": "green", "length": "yellow", "budget": "yellow", "pruned": "magenta", "aborted": "magenta"}
+_OUTLINE = 24
+_AXIS = (20, 100)
+"""Characters of the axis, at least and at most."""
+
+
+def lanes_of(store: Store, problem_id: str) -> list[Lane]:
+    """The lanes of one problem, from the run alone."""
+    from widthwise.evals.store.segment_rows import parse
+    from widthwise.evals.views.timeline import timeline
+
+    noted = store.outcome(problem_id).fields.get("notes", [])
+    return timeline(store.tree(problem_id), [Note(parse(trace), text) for trace, text in noted])
+
+
+def as_json(lane: Lane) -> dict[str, Any]:
+    """A lane as plain values, its ids as the store writes them."""
+    bars = [{**asdict(bar), "trace": name(bar.trace)} for bar in lane.bars]
+    return {
+        **asdict(lane),
+        "id": name(lane.id),
+        "after": [name(trace) for trace in lane.after],
+        "tokens": lane.tokens,
+        "bars": bars,
+    }
+
+
+def print_timeline(lanes: Sequence[Lane]) -> None:
+    """One line a lane: what it is, its bars against sequential tokens, its tokens, and why it ended."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    whole = max((lane.end for lane in lanes), default=0)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+    width = max(_AXIS[0], min(_AXIS[1], columns - 80))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("trace", no_wrap=True)
+    table.add_column("round", justify="right")
+    table.add_column(f"0{f'{whole:,} tokens':>{width - 1}}", no_wrap=True)
+    table.add_column("tokens", justify="right")
+    table.add_column("ended", overflow="fold")
+    for lane in lanes:
+        label = Text("  " * lane.depth + _label(lane))
+        ended = Text("; ".join([_ended(lane.bars[-1]), *lane.notes]))
+        table.add_row(label, str(lane.round), _drawn(lane, whole, width), f"{lane.tokens:,}", ended)
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
+
+
+def _label(lane: Lane) -> str:
+    if lane.thread is None:
+        return f"{name(lane.id)} {lane.question or ''}"
+    told = lane.outline if len(lane.outline) <= _OUTLINE else f"{lane.outline[: _OUTLINE - 1]}…"
+    return " ".join(f"thread {lane.thread} {told}".split())
+
+
+def _drawn(lane: Lane, whole: int, width: int) -> Text:
+    """The lane's bars, coloured by why they ended, dots where it waited for others."""
+    from rich.text import Text
+
+    line, at = Text(), 0
+    for number, bar in enumerate(lane.bars):
+        begin = max(at, min(bar.start * width // max(whole, 1), width - 1))
+        end = max(begin + 1, bar.end * width // max(whole, 1))
+        line.append(("·" if number else " ") * (begin - at))
+        line.append("█" * (end - begin), style=_COLOURS.get(str(bar.finish), "red"))
+        at = end
+    return line
+
+
+def _ended(bar: Bar) -> str:
+    if bar.finish == "stop":
+        return "stop" if bar.reason is None else f"stop at {bar.reason}"
+    return f"{bar.finish}" + ("" if bar.reason is None else f": {bar.reason}")

@@ -1,0 +1,78 @@
+"""A problem's tree of traces drawn on a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from widthwise.cli.display import percent, rows_table
+from widthwise.core.session.budget import Ledger
+from widthwise.core.trace.trace import Trace, TraceId, name
+
+if TYPE_CHECKING:
+    from widthwise.evals.store.outcome import Leaf
+    from widthwise.evals.views.search_tree import SearchTree
+
+_UNBOUNDED = 400
+_MARKS = {True: "right", False: "wrong", None: "not graded"}
+
+
+def draw_tree(tree: SearchTree, leaves: Mapping[TraceId, Leaf], ledger: Ledger) -> None:
+    """Print the tree with scores and tokens, what was pruned when and why, and what its cache held."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
+    for line in _lines(tree, leaves):
+        print(line if len(line) <= width else f"{line[: width - 1]}…")
+    rounds = tree.rounds()
+    if rounds:
+        print()
+        columns = ["round", "drawn", "expanded", "pruned", "finished", "cut or failed", "tokens held", "without prompt"]
+        rows_table(columns, [[f"{value:,}" for value in asdict(r).values()] for r in rounds])
+    print()
+    for line in _account(ledger):
+        print(line)
+
+
+def _lines(tree: SearchTree, leaves: Mapping[TraceId, Leaf]) -> Iterator[str]:
+    """The nodes in depth-first order, with the lines that lead to them."""
+    stack = [("", "", "", root) for root in reversed(tree.roots)]
+    while stack:
+        lead, branch, below, node = stack.pop()
+        yield f"{lead}{branch}{_label(node, leaves.get(node.id))}"
+        children = tree.children.get(node.id, [])
+        for child in reversed(children):
+            last = child is children[-1]
+            stack.append((lead + below, "└─ " if last else "├─ ", "   " if last else "│  ", child))
+
+
+def _label(node: Trace, leaf: Leaf | None) -> str:
+    segment = node.segment
+    facts = [f"{len(segment):,} tokens"]
+    if (score := segment.metadata.get("score")) is not None:
+        facts.insert(0, f"score {score:.3f}")
+    if unscored := segment.metadata.get("unscored"):
+        facts.append(f"unscored: {unscored}")
+    text = "prompt" if segment.origin == "prompt" else " ".join(segment.text.split())
+    return "  ".join([name(node.id), *facts, *_end(node, leaf), text])
+
+
+def _end(node: Trace, leaf: Leaf | None) -> list[str]:
+    """How a leaf ended; nothing for inner nodes."""
+    if leaf is None:
+        return []
+    if node.finish == "stop":
+        return [f"[{leaf.answer} {_MARKS[leaf.correct]}]" if leaf.answer is not None else "[no answer]"]
+    reason = node.segment.reason
+    return [f"[{node.finish}{f', {reason}' if isinstance(reason, str) else ''}]"]
+
+
+def _account(ledger: Ledger) -> Iterator[str]:
+    served = ledger.prompt_cached + ledger.prompt_computed
+    shareable = served - ledger.prompt_ideal
+    yield f"unique tokens held: {ledger.kv_mean:,.0f} on average, {ledger.kv_peak:,} at most"
+    yield (
+        f"prompt tokens: {served:,} served, {ledger.prompt_cached:,} of them from the engine's cache; an ideal one had "
+        f"{shareable:,}" + (f" ({percent(ledger.prompt_cached / shareable)} of it)" if shareable > 0 else "")
+    )

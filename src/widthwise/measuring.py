@@ -1,0 +1,34 @@
+"""Measuring what is stored, from Python. Numerical libraries are imported only when something is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from widthwise.evals.measure.curves import Curve
+    from widthwise.evals.measure.pools import Grouping
+    from widthwise.evals.measure.standings import Standing
+
+
+def curve(
+    run: str | Path,
+    *,
+    methods: Sequence[str] = ("pass", "maj"),
+    grouping: Grouping = "meaning",
+    replicates: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Curve:
+    """Accuracy at every budget of a run file or of recorded generations; see ``evals.measure.curves.curve``."""
+    from widthwise.evals.measure import curves
+
+    return curves.curve(run, methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed)
+
+
+def compare(*runs: str | Path) -> list[Standing]:
+    """Finished runs side by side, each against the first one; see ``widthwise.evals.measure.standings.standings``."""
+    from widthwise.evals.measure.standings import standings
+
+    return standings(runs)

@@ -1,0 +1,342 @@
+"""Doing a sweep: the runs of a plan, one file each in one folder, with one open backend."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from widthwise.core.backend import SamplingParams
+from widthwise.core.errors import UsageError
+from widthwise.core.rewards.reward import RewardModel
+from widthwise.core.session.budget import Ledger
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.engines import Scorers, open_engines
+from widthwise.evaluation import Evaluation
+from widthwise.opening import canonical
+from widthwise.samplers.single import Single
+from widthwise.solving import as_any_strategy, run_sync
+
+if TYPE_CHECKING:
+    from widthwise.evals.measure.curves import Axis, Curve
+    from widthwise.evals.measure.sweep import Plan, Task
+    from widthwise.evals.store.outcome import Outcome
+
+_UNKNOWN_SAMPLES = 16
+"""What a strategy of unknown width counts for when time is shared out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweep:
+    """A finished sweep: ``curves`` have one point a budget, one curve per suite and strategy.
+
+    ``runs`` are the files they were read from. ``failures`` counts problems that failed for good.
+    """
+
+    plan: Plan
+    curves: tuple[Curve, ...]
+    runs: tuple[Path, ...]
+    failures: int = 0
+
+    def on(self, suite: str) -> list[Curve]:
+        """The curves of one suite, ready to be compared."""
+        return [curve for curve in self.curves if curve.suite == suite]
+
+    def files(self, suite: str) -> list[Path]:
+        """The run files of one suite."""
+        named = [task.suite for task in self.plan.tasks]
+        return [run for run, of in zip(self.runs, named, strict=True) if of == suite]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run still has to do; ``tokens`` and ``seconds`` are None until finished problems or a pilot tell."""
+
+    task: Task
+    problems: int
+    samples: int | None
+    tokens: float | None
+    seconds: float | None
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a sweep has come, and how long it will take at this pace."""
+
+    shares: Mapping[Task, float]
+    runs: int = 0
+    share: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+    _before: float = 0.0
+
+    def add(self, task: Task, *, stored: bool = False) -> None:
+        """One more problem of ``task`` is done; ``stored`` if an earlier attempt did it."""
+        self.share += self.shares[task]
+        self._before += self.shares[task] if stored else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None until something was done in this attempt."""
+        done = self.share - self._before
+        return (time.monotonic() - self._began) * (1 - self.share) / done if done > 1e-9 else None
+
+    def __str__(self) -> str:
+        left = self.seconds_left
+        said = (
+            "" if left is None else f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
+        )
+        return f"run {self.runs} of {len(self.shares)}, {100 * self.share:.0f} % of all samples{said}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """Hears of the problems of one run on behalf of the whole sweep."""
+
+    task: Task
+    progress: Progress
+    on_progress: Callable[[Progress], None]
+
+    def stored(self, outcome: Outcome) -> None:
+        """Counted already, when the sweep looked what there is to do."""
+
+    def finished(self, outcome: Outcome) -> None:
+        self.progress.add(self.task)
+        self.on_progress(self.progress)
+
+
+class _Deaf:
+    """Hears of a pilot's problems."""
+
+    def stored(self, outcome: Outcome) -> None: ...
+
+    def finished(self, outcome: Outcome) -> None: ...
+
+
+class Sweeping:
+    """A sweep to be done: its plan, and an ``Evaluation`` for each run in it.
+
+    Everything that is finished stays in ``folder``; the same sweep, or a larger one, goes on from there.
+    """
+
+    def __init__(
+        self,
+        strategies: Sequence[Any],
+        suites: Sequence[str],
+        budgets: Sequence[float],
+        *,
+        axis: Axis = "samples",
+        seeds: Sequence[int] = (0,),
+        model: str = "reasoner",
+        folder: str | Path = "sweep",
+        limit: int | None = None,
+        params: SamplingParams | None = None,
+        backend_args: Mapping[str, Any] | None = None,
+        scorers: Scorers | None = None,
+        prompts: Mapping[str, str] | None = None,
+    ) -> None:
+        from widthwise.evals.measure.sweep import plan
+        from widthwise.evals.suites.suites import load_suite
+
+        self.plan = plan([as_any_strategy(s) for s in strategies], suites, budgets, axis=axis, seeds=seeds)
+        self.folder = Path(folder)
+        self._model = canonical(model)
+        self._limit = limit
+        self._params = params or SamplingParams()
+        self._backend_args = dict(backend_args or {})
+        self._scorers = scorers or Scorers()
+        self._prompts = dict(prompts or {})
+        self._suites = {name: load_suite(name, limit=limit) for name in suites}
+        self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
+        self.pilots: dict[str, tuple[list[Ledger], float]] = {}
+
+    def _evaluation(self, task: Task) -> Evaluation:
+        evaluation = Evaluation(
+            suite=self._suites[task.suite],
+            data=None,
+            model=self._model,
+            backend_args=self._backend_args,
+            strategy=task.strategy,
+            budget=task.budget,
+            params=self._params,
+            seed=task.seed,
+            limit=self._limit,
+            path=Path(),
+            scorers=self._scorers,
+            prompts=self._prompts,
+        )
+        return replace(evaluation, path=self.folder / evaluation.default_path.name)
+
+    async def pilot(self, problems: int = 16) -> None:
+        """Learn what a sample costs on suites that no finished problem tells about.
+
+        Draws one trace of a few problems of each and throws them away: the sweep draws its own.
+        """
+        from widthwise.evals.measure.sweep import Task
+
+        unknown = [name for name in self._suites if name not in _Pace.of(self).tokens_per_sample]
+        if not unknown:
+            return
+        engines = await open_engines(self._model, self._backend_args, Scorers())
+        try:
+            for name in unknown:
+                suite = replace(self._suites[name], problems=self._suites[name].problems[:problems])
+                single = self._evaluation(Task(name, Strategy(Single()), None, 0))
+                with TemporaryDirectory() as folder:
+                    evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
+                    with evaluation.store() as store:
+                        await evaluation.work(store, engines, concurrency=problems, listener=_Deaf())
+                    self.pilots[name] = _finished(evaluation.path)
+        finally:
+            await engines.close()
+
+    def forecast(self) -> list[Forecast]:
+        """What each run still has to do, as far as finished problems in the folder tell."""
+        pace = _Pace.of(self)
+        return [self._forecast(task, pace) for task in self.plan.tasks]
+
+    def _forecast(self, task: Task, pace: _Pace) -> Forecast:
+        from widthwise.evals.measure.sweep import predicted_samples
+
+        problems = len(self._suites[task.suite].problems) - pace.done.get(task, 0)
+        each = predicted_samples(task)
+        tokens = None
+        if task.budget is not None and task.budget.tokens is not None:
+            tokens = float(problems * task.budget.tokens)
+        elif each is not None and task.suite in pace.tokens_per_sample:
+            tokens = problems * each * pace.tokens_per_sample[task.suite]
+        seconds = tokens / pace.tokens_per_second if tokens is not None and pace.tokens_per_second else None
+        return Forecast(task, problems, None if each is None else problems * each, tokens, seconds)
+
+    async def run(
+        self, *, concurrency: int = 32, on_progress: Callable[[Progress], None] = lambda progress: None
+    ) -> Sweep:
+        """Do what is still to be done, then read the curves from the runs."""
+        progress = Progress(self._shares())
+        open_tasks = [task for task in self.plan.tasks if not self._is_done(task, progress)]
+        if open_tasks:
+            engines = await open_engines(self._model, self._backend_args, self._scorers)
+            try:
+                for task in open_tasks:
+                    progress.runs = self.plan.tasks.index(task) + 1
+                    listener = _Listener(task, progress, on_progress)
+                    evaluation = self.evaluations[task]
+                    evaluation.format(engines.backend)
+                    with evaluation.store() as store:
+                        await evaluation.work(store, engines, concurrency=concurrency, listener=listener)
+            finally:
+                await engines.close()
+        return await asyncio.to_thread(self.collect)
+
+    def _is_done(self, task: Task, progress: Progress) -> bool:
+        if not self.evaluations[task].path.exists():
+            return False
+        with self.evaluations[task].store() as store:
+            done = [outcome.state == "done" for outcome in store.outcomes()]
+        for _ in range(sum(done)):
+            progress.add(task, stored=True)
+        return bool(done) and all(done)
+
+    def collect(self) -> Sweep:
+        """The curves of a sweep whose runs are finished."""
+        from widthwise.evals.measure.sweep import collect
+        from widthwise.evals.store.store import Store
+
+        runs = tuple(self.evaluations[task].path for task in self.plan.tasks)
+        failures = 0
+        for path in runs:
+            with Store.read(path) as store:
+                failures += sum(outcome.state == "error" for outcome in store.outcomes())
+        return Sweep(self.plan, tuple(collect(self.plan, lambda t: self.evaluations[t].path)), runs, failures)
+
+    def _shares(self) -> dict[Task, float]:
+        """What share of all samples one problem of each run stands for."""
+        from widthwise.evals.measure.sweep import predicted_samples
+
+        each = {task: predicted_samples(task) or _UNKNOWN_SAMPLES for task in self.plan.tasks}
+        total = sum(samples * len(self._suites[task.suite].problems) for task, samples in each.items())
+        return {task: samples / total for task, samples in each.items()}
+
+
+@dataclass(slots=True)
+class _Pace:
+    """What finished problems say of those to come."""
+
+    done: dict[Task, int] = field(default_factory=dict)
+    tokens_per_sample: dict[str, float] = field(default_factory=dict)
+    tokens_per_second: float | None = None
+
+    @classmethod
+    def of(cls, sweeping: Sweeping) -> _Pace:
+        pace, seconds, total = cls(), 0.0, 0
+        spent: dict[str, list[int]] = {}
+        for task, evaluation in sweeping.evaluations.items():
+            done, took = _finished(evaluation.path)
+            pace.done[task] = len(done)
+            tokens, samples = sum(ledger.total for ledger in done), sum(ledger.samples for ledger in done)
+            of_suite = spent.setdefault(task.suite, [0, 0])
+            of_suite[0], of_suite[1] = of_suite[0] + tokens, of_suite[1] + samples
+            seconds, total = seconds + took, total + tokens
+        for suite, (done, took) in sweeping.pilots.items():
+            tokens = sum(ledger.total for ledger in done)
+            spent[suite] = [tokens, len(done)]
+            seconds, total = seconds + took, total + tokens
+        pace.tokens_per_sample = {suite: tokens / samples for suite, (tokens, samples) in spent.items() if samples}
+        pace.tokens_per_second = total / seconds if seconds else None
+        return pace
+
+
+def _finished(path: Path) -> tuple[list[Ledger], float]:
+    """What the finished problems of a run have spent, and its wall-clock so far; a plan writes no file."""
+    from widthwise.evals.store.store import Store
+
+    try:
+        with Store.read(path) as store:
+            return [outcome.ledger for outcome in store.outcomes() if outcome.state == "done"], store.seconds
+    except UsageError:  # not begun, or killed while it began
+        return [], 0.0
+
+
+def sweep(
+    strategies: Sequence[Any],
+    suites: Sequence[str],
+    budgets: Sequence[float],
+    *,
+    axis: Axis = "samples",
+    seeds: Sequence[int] = (0,),
+    model: str = "reasoner",
+    folder: str | Path = "sweep",
+    limit: int | None = None,
+    concurrency: int = 32,
+    backend_args: Mapping[str, Any] | None = None,
+    reward_model: str | RewardModel | None = None,
+    reward_args: Mapping[str, Any] | None = None,
+    embedding_model: str | None = None,
+    prompts: Mapping[str, str] | None = None,
+    **params: Any,
+) -> Sweep:
+    """Measure ``strategies`` on ``suites`` at each of ``budgets`` per problem, and wait for it.
+
+    Strategies are what ``solve`` takes. Samples are shared between budgets and strategies wherever that is valid (see
+    ``Sweep.plan.notes``). The models that judge are named as for ``solve``. Runs are kept in ``folder``; the same call
+    goes on where it was stopped. ``params`` are fields of ``SamplingParams``. Raises ``UsageError`` for a grid that
+    cannot be, ``BackendError`` where the model cannot be had.
+    """
+    sweeping = Sweeping(
+        strategies,
+        suites,
+        budgets,
+        axis=axis,
+        seeds=seeds,
+        model=model,
+        folder=folder,
+        limit=limit,
+        params=SamplingParams().changed(**params),
+        backend_args=backend_args,
+        scorers=Scorers(reward_model, reward_args or {}, embedding_model),
+        prompts=prompts,
+    )
+    return run_sync(sweeping.run(concurrency=concurrency))

@@ -1,6 +1,0 @@
-"""``python -m widthwise``: the command line."""
-
-from widthwise.cli import main
-
-if __name__ == "__main__":
-    main()
