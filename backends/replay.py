@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.backends.tokenizers.pieces import PieceTokenizer, pieces_of
 from widthwise.core.backend import (
     Backend,
     Capabilities,
     Delta,
     FinishReason,
     IntArray,
+    LearningTokenizer,
     Request,
     Tokenizer,
     TokenStats,
@@ -206,7 +207,7 @@ class ReplayBackend:
         inner = self._cutter.inner
         stats, ends = sample.stats, sample.token_ends
         if ends is not None and isinstance(inner, PieceTokenizer):
-            ids = inner.intern(_pieces(sample.text, ends))
+            ids = inner.intern(pieces_of(sample.text, ends))
         elif ends is not None and sample.token_ids is not None and inner.decode(sample.token_ids) == sample.text:
             ids = sample.token_ids.tolist()
         else:
@@ -250,6 +251,10 @@ class ReplayTokenizer:
         self.eos_ids = inner.eos_ids
         self.conversations: dict[str, None] = {}
 
+    def learn(self, text: str, ends: IntArray) -> None:
+        if isinstance(self.inner, LearningTokenizer):
+            self.inner.learn(text, ends)
+
     def encode(self, text: str) -> list[int]:
         return self.inner.encode(text)
 
@@ -267,11 +272,6 @@ class ReplayTokenizer:
         ids = self.inner.chat(asked)
         self.conversations[self.inner.decode(ids)] = None
         return [*ids, _PROMPT_END, *(self.encode(messages[-1]["content"]) if is_open else ())]
-
-
-def _pieces(text: str, ends: IntArray) -> list[str]:
-    begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-    return [text[a:b] for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]
 
 
 def _cut(stats: TokenStats | None, part: slice, k: int | None) -> TokenStats | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,6 +173,15 @@ class Tokenizer(Protocol):
         ``messages`` are ``{"role": "system" | "user" | "assistant", "content": text}``. If the last one is
         the assistant's, it is left open, to be continued.
         """
+        ...
+
+
+@runtime_checkable
+class LearningTokenizer(Protocol):
+    """A tokenizer without a vocabulary: it spells only pieces that it was shown."""
+
+    def learn(self, text: str, ends: IntArray) -> None:
+        """Know the pieces that an earlier process cut ``text`` into; they end at the characters ``ends``."""
         ...
 
 

@@ -29,6 +29,9 @@ from widthwise.models.formats import format_for
 
 _log = logging.getLogger(__name__)
 
+_LONGEST_REASON = 2000
+"""Characters of a failure that are stored and shown."""
+
 Listener = Callable[[Outcome], None]
 
 
@@ -110,8 +113,21 @@ class _Work:
         """Answer one problem and store what came of it."""
         async with self.slots:
             outcome, traces = await self._attempt(problem, place)
+            self.on_outcome(self._stored(outcome, traces))
+
+    def _stored(self, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
+        """The outcome as it was stored: what cannot be stored is an error of its problem, and ends nothing else."""
+        try:
             self.store.finish(outcome, traces, seconds=time.monotonic() - self.began)
-            self.on_outcome(outcome)
+        except StoreError:
+            raise
+        except Exception as error:
+            _log.warning("problem %s could not be stored", outcome.problem.id, exc_info=True)
+            reason = _shortened(f"it could not be stored ({type(error).__name__}: {error})")
+            failed = Outcome(outcome.problem, "error", ledger=outcome.ledger, errors=(*outcome.errors, reason))
+            self.store.finish(failed, (), seconds=time.monotonic() - self.began)
+            return failed
+        return outcome
 
     async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace]]:
         session: Session | None = None
@@ -224,5 +240,10 @@ def _failure(problem: Problem, session: Session | None, error: Exception) -> tup
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, WidthwiseError):
-        return str(error)
-    return f"the strategy failed with {type(error).__name__}: {error}"
+        return _shortened(str(error))
+    return _shortened(f"the strategy failed with {type(error).__name__}: {error}")
+
+
+def _shortened(sentence: str) -> str:
+    """Errors of others may quote a whole generation."""
+    return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[: _LONGEST_REASON - 4]} ..."

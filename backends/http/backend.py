@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -24,6 +25,7 @@ from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Capabilities, Delta, Request, Tokenizer, Usage
 from widthwise.core.errors import BackendError, PromptTooLong, UsageError, WidthwiseError
+from widthwise.core.plain_json import parse
 from widthwise.core.rewards.reading import Read, Reading
 
 _SAMPLE = "Let $x = 12$.\n\nThen 3*x + 4 = 40."
@@ -213,7 +215,9 @@ class HTTPBackend:
                 await drained(response)
             else:
                 async with asyncio.timeout(self._first):
-                    yield await response.json()
+                    yield await response.json(loads=partial(parse, finite=False))
+        except ValueError as error:
+            raise BackendError(f"{url} sent an answer that is not JSON", retryable=True) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise unreachable(url, f"the connection broke off ({error})") from error
         finally:

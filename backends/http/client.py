@@ -11,6 +11,7 @@ import urllib.request
 from typing import Any
 
 from widthwise.core.errors import BackendError, PromptTooLong
+from widthwise.core.plain_json import parse
 
 # What servers write when a prompt does not fit; none of them has a code for it.
 _TOO_LONG = ("maximum context length", "maximum model length", "context length", "context size", "context window")
@@ -67,7 +68,7 @@ def _ask_once(request: urllib.request.Request, timeout: float) -> Any:
     url = request.full_url
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
-            return json.load(response)
+            return parse(response.read(), finite=False)
     except urllib.error.HTTPError as error:
         raise status_error(url, error.code, error.read().decode(errors="replace")) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -77,7 +78,7 @@ def _ask_once(request: urllib.request.Request, timeout: float) -> Any:
 def _message(body: str) -> str:
     """The message inside an error body: OpenAI's, vLLM's and Ollama's forms, or the text itself."""
     try:
-        content: Any = json.loads(body)
+        content: Any = parse(body, finite=False)
     except ValueError:
         return body.strip()[:300] or "no reason given"
     for key in ("error", "message", "detail"):

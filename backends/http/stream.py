@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import aiohttp
 
 from widthwise.backends.http.client import status_error, unreachable
 from widthwise.core.errors import BackendError
+from widthwise.core.plain_json import parse
 
 DONE = b"[DONE]"
 
@@ -62,7 +62,7 @@ async def _read(response: aiohttp.ClientResponse, limit: float) -> bytes:
 
 def _parsed(url: str, event: bytes) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(event)
+        content: dict[str, Any] = parse(event, finite=False)
     except ValueError as error:
         raise BackendError(f"{url} sent an event that is not JSON", retryable=True) from error
     if content.get("error"):

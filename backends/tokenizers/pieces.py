@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from widthwise.backends.tokenizers.chat_template import plain_chat
 from widthwise.core.backend import IntArray
@@ -22,6 +23,11 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+def pieces_of(text: str, ends: IntArray) -> list[str]:
+    """``text`` cut at the characters ``ends``."""
+    return [text[a:b] for a, b in pairwise([0, *ends.tolist()])]
 
 
 class PieceTokenizer:
@@ -43,6 +49,10 @@ class PieceTokenizer:
     def intern(self, pieces: Iterable[str]) -> list[int]:
         """Ids of pieces that are known as such, for example the tokens of a recording."""
         return [self._id(piece) for piece in pieces]
+
+    def learn(self, text: str, ends: IntArray) -> None:
+        """Know the pieces of ``text`` that end at ``ends``: what an earlier process stored may be spelled again."""
+        self.intern(pieces_of(text, ends))
 
     def encode(self, text: str) -> list[int]:
         return self.intern(_PIECE.findall(text))

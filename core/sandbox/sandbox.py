@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from widthwise.core.plain_json import parse
 from widthwise.core.sandbox import confinement
 
 _REPLY_BYTES = 1 << 20
@@ -125,8 +126,8 @@ async def _end(process: Process) -> None:
 
 def _read(reply: bytes) -> Execution | None:
     """The reply as a value; None where it is none."""
-    with contextlib.suppress(ValueError, RecursionError):
-        match json.loads(reply):
+    with contextlib.suppress(ValueError):
+        match parse(reply):
             case {"output": str(output), "refusal": str() | None as refusal}:
                 return Execution(output, refusal)
     return None

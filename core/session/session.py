@@ -12,6 +12,7 @@ from typing import Any, TypeVar, Unpack
 
 import numpy as np
 
+from widthwise.core.plain_json import well_formed
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
 from widthwise.core.session import seeds
@@ -105,7 +106,8 @@ class Session(Judging):
         facts: Mapping[str, str] = NO_FACTS,
     ) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own one is ``root``); see ``append``."""
-        ids = np.array(self._tokenizer.chat(messages), np.int64)
+        said = [{key: well_formed(text) for key, text in message.items()} for message in messages]
+        ids = np.array(self._tokenizer.chat(said), np.int64)
         sequential = max((t.sequential for t in after), default=0)
         segment = Segment("prompt", ids, self._tokenizer.decode(ids), metadata=_linked(facts, after))
         return self._begin(Trace(self._next_id(self._place), segment, None, sequential))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from widthwise.core.backend import IntArray, Tokenizer
+from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.recording import token_ends
 from widthwise.core.trace.trace import Segment, Trace, name
 
@@ -60,9 +61,9 @@ def joined_ids(pieces: Iterable[str | Excerpt], tokenizer: Tokenizer) -> tuple[I
     runs: list[str | Excerpt] = []
     for piece in pieces:
         if isinstance(piece, str) and runs and isinstance(runs[-1], str):
-            runs[-1] += piece
+            runs[-1] += well_formed(piece)
         else:
-            runs.append(piece)
+            runs.append(well_formed(piece) if isinstance(piece, str) else piece)
     parts = [np.array(tokenizer.encode(r), np.int64) if isinstance(r, str) else r.token_ids for r in runs]
     text = "".join(r if isinstance(r, str) else r.text for r in runs)
     return np.concatenate([np.empty(0, np.int64), *parts]), text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import IntArray, TokenStats, Usage
+from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.store.arrays import pack, unpack
+
+_log = logging.getLogger(__name__)
 
 COLUMNS = (
     *("problem", "trace", "parent", "origin", "text", "token_ids", "token_ends", "logprobs", "top_ids"),
@@ -30,14 +34,14 @@ def segment_row(problem_id: str, trace: Trace, ends: IntArray | None = None) -> 
         name(trace.id),
         name(trace.id[:-1]) or None,
         segment.origin,
-        segment.text,
+        well_formed(segment.text),
         pack(ids),
         pack(ends),
         pack(stats.logprobs if stats else None),
         pack(stats.top_ids if stats else None),
         pack(stats.top_logprobs if stats else None),
         segment.finish,
-        None if segment.reason is None else json.dumps(segment.reason),
+        None if segment.reason is None else to_json(segment.reason),
         segment.seed,
         usage.prompt_cached if usage else None,
         usage.prompt_computed if usage else None,
@@ -80,8 +84,14 @@ def parse(trace: str) -> TraceId:
 
 
 def to_json(value: Any) -> str:
-    """JSON of metadata, numpy's numbers among it included."""
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+    """JSON of metadata, numpy's numbers among it included; what is no finite number becomes null, and is logged."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except ValueError:
+        finite = json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
+        text = json.dumps(finite, ensure_ascii=False)
+        _log.warning("NaN or an infinity is stored as null: %.200s", text)
+    return well_formed(text)
 
 
 def _plain(value: Any) -> Any:

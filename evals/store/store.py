@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from widthwise.core.backend import Backend, IntArray, Tokenizer
+from widthwise.core.backend import Backend, IntArray, LearningTokenizer, Tokenizer
 from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import well_formed
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import StepScores
 from widthwise.core.session.budget import Ledger
@@ -117,7 +118,12 @@ class Store:
         """The generation finished earlier at this place of the tree, by this very request; else None."""
         query = "SELECT * FROM segments WHERE problem = ? AND trace = ? AND params = ? AND seed = ?"
         rows = self._db.rows(query, problem_id, name(trace_id), params, seed)
-        return segment_of(rows[0]) if rows and rows[0]["finish"] in ("stop", "length") else None
+        if not rows or rows[0]["finish"] not in ("stop", "length"):
+            return None
+        segment, ends = segment_of(rows[0]), unpack(rows[0]["token_ends"])
+        if isinstance(self._tokenizer, LearningTokenizer) and ends is not None:
+            self._tokenizer.learn(segment.text, ends)
+        return segment
 
     def record(self, problem_id: str, trace: Trace) -> None:
         """Keep ``trace``'s last segment; it is stored when this returns."""
@@ -156,7 +162,7 @@ class Store:
             db.execute("UPDATE problems SET state = ?, fields = ? WHERE id = ?", fields)
             spent = json.dumps(outcome.ledger.asdict())
             db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (problem_id, spent))
-            failures = [(problem_id, self._attempt, reason) for reason in outcome.errors]
+            failures = [(problem_id, self._attempt, well_formed(reason)) for reason in outcome.errors]
             db.executemany("INSERT INTO errors VALUES (?, ?, ?)", failures)
             if seconds is not None:
                 db.execute("UPDATE attempts SET seconds = ? WHERE id = ?", (seconds, self._attempt))
@@ -257,7 +263,7 @@ class Store:
                 self._note(key, value)
             db.executemany(
                 "INSERT INTO problems (id, position, text, answer, metadata) VALUES (?, ?, ?, ?, ?)",
-                [(p.id, i, p.text, p.answer, to_json(p.metadata)) for i, p in enumerate(problems)],
+                [(*map(_clean, (p.id, i, p.text, p.answer)), to_json(p.metadata)) for i, p in enumerate(problems)],
             )
 
     def _check_weights(self, key: str, about: Mapping[str, Any]) -> None:
@@ -306,10 +312,10 @@ class Store:
         db.execute("DELETE FROM traces WHERE problem = ?", (problem_id,))
         db.executemany(
             "INSERT INTO traces (problem, trace, finish, tokens, answer, correct, class) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(problem_id, name(t.id), t.finish, t.tokens, t.answer, t.correct, t.vote) for t in outcome.leaves],
+            [(problem_id, name(t.id), t.finish, t.tokens, _clean(t.answer), t.correct, t.vote) for t in outcome.leaves],
         )
         winner = None if outcome.trace is None else name(outcome.trace)
-        answer = (problem_id, outcome.answer, outcome.correct, outcome.tied, winner)
+        answer = (problem_id, _clean(outcome.answer), outcome.correct, outcome.tied, winner)
         db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", answer)
 
     def _outcome(self, row: sqlite3.Row) -> Outcome:
@@ -352,6 +358,11 @@ def compare(a: Store, b: Store) -> list[str]:
     ours, theirs = list(a.dump()), list(b.dump())
     only_ours, only_theirs = set(ours) - set(theirs), set(theirs) - set(ours)
     return [f"- {line}" for line in ours if line in only_ours] + [f"+ {line}" for line in theirs if line in only_theirs]
+
+
+def _clean(value: Any) -> Any:
+    """A column's value that SQLite can store."""
+    return well_formed(value) if isinstance(value, str) else value
 
 
 def _now() -> str:

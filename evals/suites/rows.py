@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import parse
 from widthwise.core.problem import Problem
 from widthwise.evals.grading.extraction import Policy, boxes, extract, hashes
 
@@ -46,8 +46,8 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                row = parse(line)
+            except ValueError as error:
                 raise UsageError(f"{path}, line {number}: not valid JSON ({error})") from error
             if not isinstance(row, dict):
                 raise UsageError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")

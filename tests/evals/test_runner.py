@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.runner import regraded, run
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.recordings import read_recordings
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import Suite
 from widthwise.samplers.best_of_n import BestOfN
@@ -213,3 +216,76 @@ def test_grading_again_uses_the_grader_of_today(tmp_path: Path) -> None:
         for outcome in store.outcomes():
             store.regrade(asyncio.run(regraded(Contrary(), outcome, store.traces(outcome.problem.id))))
         assert summarise(store).accuracy == pytest.approx(2 / 6)
+
+
+HALF = "half a character \ud800 said"
+
+
+async def _says_half(session: Session) -> Any:
+    traces = await session.sample(session.root, 1)
+    inserted = session.append(traces[0], HALF)
+    session.note(inserted, HALF)
+    if session.problem.id == "p1":
+        raise RuntimeError(HALF)
+    return HALF
+
+
+def test_half_characters_are_replaced_and_end_nothing(tmp_path: Path) -> None:
+    """A lone surrogate cannot be stored: SQLite refused it, and the whole run with it."""
+    strategy = as_strategy(_says_half)
+    for _ in range(2):
+        summary = ran(tmp_path / "a.db", Faulty(), strategy)
+        assert (summary.problems, summary.errors) == (N, 1)
+    with Store.read(tmp_path / "a.db") as store:
+        assert store.outcome("p0").answer == "half a character \ufffd said"
+        assert store.outcome("p1").errors == ("the strategy failed with RuntimeError: half a character \ufffd said",)
+
+
+def test_a_recording_with_half_characters_runs(tmp_path: Path) -> None:
+    rows = [{"problem_id": f"p{i}", "problem": "w\ud800?", "answer": "1", "samples": [{"text": HALF, "x": HALF}] * 3}
+            for i in range(N)]  # fmt: skip
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    backend = ReplayBackend({r.problem.id: r for r in read_recordings(tmp_path / "r.jsonl")})
+    assert ran(tmp_path / "a.db", backend).errors == 0
+
+
+def test_what_cannot_be_stored_is_an_error_of_its_problem_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Store.finish
+
+    def picky(store: Store, outcome: Outcome, traces: Sequence[Trace], **options: Any) -> None:
+        if outcome.problem.id == "p2" and traces:
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        finish(store, outcome, traces, **options)
+
+    monkeypatch.setattr(Store, "finish", picky)
+    summary = ran(tmp_path / "a.db", Faulty())
+    assert (summary.problems, summary.errors, summary.samples) == (N, 1, 3 * N)
+    with Store.read(tmp_path / "a.db") as store:
+        assert "could not be stored (OverflowError" in store.outcome("p2").errors[0]
+
+
+def test_a_run_whose_generations_are_all_stored_goes_on_where_tokens_are_pieces(tmp_path: Path) -> None:
+    """Another process knows no piece that the first one cut: it learns them from the run file."""
+
+    async def breaks(session: Session) -> list[Trace]:
+        await session.sample(session.root, 3)
+        raise ZeroDivisionError("after sampling")
+
+    ran(tmp_path / "a.db", Faulty(), as_strategy(breaks) | MajorityVote())
+    backend = Faulty()
+    assert ran(tmp_path / "a.db", backend, VOTE).errors == 0
+    assert backend.asked == []
+    ran(tmp_path / "b.db", Faulty())
+    with Store.read(tmp_path / "a.db") as a, Store.read(tmp_path / "b.db") as b:
+        assert compare(a, b) == []
+
+
+def test_a_failure_is_kept_in_few_words(tmp_path: Path) -> None:
+    async def verbose(session: Session) -> list[Trace]:
+        raise ValueError("x" * 1_000_000)
+
+    ran(tmp_path / "a.db", Faulty(), as_strategy(verbose) | MajorityVote())
+    with Store.read(tmp_path / "a.db") as store:
+        assert all(len(outcome.errors[0]) < 3000 for outcome in store.outcomes())

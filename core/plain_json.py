@@ -1,0 +1,62 @@
+"""JSON from outside, read as plain values: well-formed Unicode, and numbers that are numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+_LONE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_HUGE_NUMBER = re.compile(r"[eE]\+?0*[1-9]\d\d|\d{309}")
+
+
+def parse(text: str | bytes, *, finite: bool = True) -> Any:
+    """The value that ``text`` (UTF-8) spells, without lone surrogates; ValueError, in few words, for what is no JSON.
+
+    ``finite`` refuses NaN, infinities and numbers too large for a float, which are no JSON either though Python reads
+    and writes them.
+    """
+    spelled = text if isinstance(text, str) else text.decode("utf-8")
+    hooks: dict[str, Any] = {"parse_constant": _refuse} if finite else {}
+    if finite and _HUGE_NUMBER.search(spelled):
+        hooks["parse_float"] = _finite_float
+    try:
+        value = json.loads(spelled, **hooks)
+        return well_formed_values(value) if _ESCAPED_SURROGATE.search(spelled) else value
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def well_formed(text: str) -> str:
+    """``text`` with U+FFFD for each lone surrogate: half a character, which can be neither stored nor sent.
+
+    Programs print them, servers send them as ``\\ud800``, and the command line makes them of bytes that are no UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _LONE.sub("\ufffd", text)
+    return text
+
+
+def well_formed_values(value: Any) -> Any:
+    """A JSON value with every text in it well formed."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list):
+        return [well_formed_values(item) for item in value]
+    if isinstance(value, dict):
+        return {well_formed(key): well_formed_values(item) for key, item in value.items()}
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite_float(spelled: str) -> float:
+    number = float(spelled)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {spelled[:20]} is too large")
+    return number
