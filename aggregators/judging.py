@@ -1,13 +1,12 @@
 """What the judging aggregators share: candidates, questions about them, and what the replies say.
 
-A judge is asked about classes of equivalent answers, by the first trace of each. A failed request, a reply that names
-no verdict and a budget that is used up are abstentions: they are recorded, and the strategy goes on.
+A candidate is shown by its first trace. A failed request, a reply that names no verdict and a budget that is used up are
+abstentions: they are recorded and noted, and the strategy goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from widthwise.core.errors import BudgetReached
@@ -20,28 +19,29 @@ NEUTRAL = 0.5
 """The score of a candidate that no judge has said anything of: unjudged is not wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Comparisons of two candidates: how many each has won, and the replies that said so."""
-
-    wins: tuple[int, int]
-    replies: tuple[Trace, ...]
-
-
 async def candidates(session: Session, traces: Sequence[Trace]) -> list[AnswerClass]:
     """The classes of equivalent answers, those with most votes first."""
     return sorted(await session.classes(traces), key=lambda c: -c.weight)
 
 
-async def replies(session: Session, asked: Sequence[Trace], n: int, **params: Any) -> list[list[Trace]]:
-    """``n`` replies to each question, all drawn at once; fewer where the budget ends before."""
+async def replies(
+    session: Session, asked: Sequence[Trace], times: int | Sequence[int] = 1, **params: Any
+) -> list[list[Trace]]:
+    """So many replies to each question (a number for all, or one for each), all drawn at once.
+
+    Fewer where the budget ends before.
+    """
+    counts = [times] * len(asked) if isinstance(times, int) else times
+    questions = [question for question, count in zip(asked, counts, strict=True) for _ in range(count)]
+    logprobs = min(verification.LOGPROBS, session.max_logprobs)
     try:
-        drawn = await session.sample(
-            asked, n, judging=True, logprobs=min(verification.LOGPROBS, session.max_logprobs), **params
-        )
+        drawn = await session.sample(questions, judging=True, logprobs=logprobs, **params) if questions else []
     except BudgetReached:
         drawn = []
-    return [[reply for reply in drawn if reply.parent is question] for question in asked]
+    found: dict[Trace | None, list[Trace]] = {question: [] for question in asked}
+    for reply in drawn:
+        found[reply.parent].append(reply)
+    return [found[question] for question in asked]
 
 
 async def verified(
@@ -49,11 +49,11 @@ async def verified(
 ) -> list[tuple[float, list[Trace]]]:
     """For each candidate the mean P(right) of ``k`` verifications, and their replies; abstentions do not count."""
     try:
-        verdicts = await verification.verified(
-            session, [_solution(session, c) for c in classes], [after] * len(classes), k
-        )
+        verdicts = await verification.verified(session, [shown(session, c) for c in classes], [after] * len(classes), k)
     except BudgetReached:
         verdicts = [[] for _ in classes]
+    said = [v for each in verdicts for v, _ in each]
+    note_silence(session, len(said) - said.count(None), len(said))
     found = []
     for each in verdicts:
         known = [v for v, _ in each if v is not None]
@@ -61,33 +61,12 @@ async def verified(
     return found
 
 
-async def compared(
-    session: Session, pairs: Sequence[tuple[AnswerClass, AnswerClass]], k: int, after: Sequence[Trace]
-) -> list[Match]:
-    """``k`` comparisons of each pair, half of them in either order, so that a liking for a place cancels out."""
-    ordered = [order for a, b in pairs for order in ((a, b), (b, a))]
-    asked = [
-        session.ask("compare", first=_solution(session, a), second=_solution(session, b), after=after)
-        for a, b in ordered
-    ]
-    answered = [[_chosen(session, r) for r in each] for each in await replies(session, asked, k // 2)]
-    matches = []
-    for there, back in zip(answered[::2], answered[1::2], strict=True):
-        chosen = [place for place, _ in there] + [None if place is None else 3 - place for place, _ in back]
-        matches.append(Match((chosen.count(1), chosen.count(2)), tuple(reply for _, reply in there + back)))
-    return matches
+def note_silence(session: Session, said: int, asked: int) -> None:
+    """Note how many of the replies that were ``asked`` for said nothing, where some did not."""
+    if said < asked:
+        session.note(session.root, f"{asked - said} of {asked} judges' replies named no verdict")
 
 
-def check_comparisons(k: int) -> None:
-    """Raises ``ValueError`` where ``k`` comparisons cannot show each order equally often."""
-    if k < 2 or k % 2:
-        raise ValueError(f"k must be even, so that either order is compared equally often, not {k}")
-
-
-def _solution(session: Session, candidate: AnswerClass) -> str:
+def shown(session: Session, candidate: AnswerClass) -> str:
+    """What a judge is shown of a candidate."""
     return session.solution(candidate.traces[0])
-
-
-def _chosen(session: Session, reply: Trace) -> tuple[int | None, Trace]:
-    choice = session.choice(reply, 2)
-    return choice, session.annotate(reply, choice=choice)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from widthwise.aggregators.judging import Match, candidates, check_comparisons, compared
+from widthwise.aggregators.contest import Contest, Entry, Match, check_contest
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, AnswerClass, Tie, elect
+from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
@@ -18,40 +18,57 @@ from widthwise.core.trace.trace import Trace
 class Knockout(Part):
     """Pair the candidates at random, compare each pair ``k`` times, go on with the winners (arXiv 2411.19477).
 
-    A candidate is a class of equivalent answers, shown by its first trace; half of a pair's comparisons show it in
-    either order. A match without a winner goes to the answer with more votes, and among equal ones as ``tie`` says;
-    an odd candidate passes a round without a match. The rounds that a candidate has passed are its weight.
+    Chen et al. All traces that state an answer are candidates; a match goes to the one that more comparisons prefer, a
+    drawn one as ``tie`` says, by lot in the paper. ``k (N - 1)`` comparisons of ``N`` candidates, in ``log2 N`` rounds.
+    The rounds that a candidate has passed are its weight.
+
+    Differs from the paper: traces without an answer do not take part; half of a pair's comparisons show it in either
+    order; an odd candidate passes a round without a match; traces that all agree are not compared, and where no
+    comparison names a winner the plain vote decides. Two variants are cheaper. With ``skip_equal`` a pair that states
+    one answer is not compared, and the first goes on: the answer is as likely to win, for ``k`` comparisons fewer per such
+    pair. With ``entry="answers"`` every answer enters once, ``k (A - 1)`` comparisons of ``A`` answers; a drawn match
+    then goes to the answer with more votes. But how often an answer was given no longer helps it.
     """
 
     k: int = 2
+    entry: Entry = "traces"
+    skip_equal: bool = False
     tie: Tie = "random"
 
     def __post_init__(self) -> None:
-        check_comparisons(self.k)
+        check_contest(self.entry, self.k)
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
-        field = await candidates(session, traces)
-        passed, lucky, after = [0] * len(field), [False] * len(field), list(traces)
-        alive = list(range(len(field)))
+        contest = await Contest.of(session, traces, self.entry, skip_equal=self.skip_equal)
+        if len(contest.classes) < 2:
+            return elect(contest.classes)
+        passed, lucky = [0] * len(contest.candidates), [False] * len(contest.candidates)
+        played: list[Match] = []
+        alive = list(range(len(contest.candidates)))
         while len(alive) > 1:
-            rounds = max(passed) + 1
-            alive = np.random.default_rng(session.seed("bracket", rounds)).permutation(alive).tolist()
+            number = max(passed) + 1
+            alive = np.random.default_rng(session.seed("bracket", number)).permutation(alive).tolist()
             pairs = list(zip(alive[::2], alive[1::2], strict=False))
-            matches = await compared(session, [(field[i], field[j]) for i, j in pairs], self.k, after)
-            after += [reply for match in matches for reply in match.replies]
+            after = [*traces, *(reply for match in played for reply in match.replies)]
+            matches = await contest.matches(pairs, self.k, after)
+            played += matches
             alive = alive[2 * len(pairs) :]
             for (i, j), match in zip(pairs, matches, strict=True):
-                winner, drawn = self._winner(field[i], field[j], match, session.seed("match", rounds, i))
-                alive.append((i, j)[winner])
-                lucky[alive[-1]] |= drawn
+                winner, drawn = self._winner(contest, (i, j), match, session.seed("match", number, i))
+                lucky[winner] |= drawn
+                alive.append(winner)
             for i in alive:
-                passed[i] = rounds
-        ranked = [replace(c, weight=float(rounds)) for c, rounds in zip(field, passed, strict=True)]
-        return replace(elect(ranked), tied=any(lucky[i] for i in alive))
+                passed[i] = number
+        answer = contest.settle([float(rounds) for rounds in passed], played, self.tie)
+        return replace(answer, tied=answer.tied or any(lucky[i] for i in alive))
 
-    def _winner(self, a: AnswerClass, b: AnswerClass, match: Match, seed: int) -> tuple[int, bool]:
-        """Which of the two (0 or 1) goes on, and whether it is no better than the other."""
-        if match.wins[0] != match.wins[1]:
-            return int(match.wins[0] < match.wins[1]), False
-        by_votes = elect((a, b), self.tie, seed)
-        return int(by_votes.trace is b.traces[0]), by_votes.tied
+    def _winner(self, contest: Contest, pair: tuple[int, int], match: Match, seed: int) -> tuple[int, bool]:
+        """Which candidate of the pair goes on, and whether a lot decided between two answers."""
+        (i, j), (won, lost) = pair, match.wins
+        if won != lost:
+            return (i if won > lost else j), False
+        if contest.answers[i] == contest.answers[j] and not match.replies:
+            return i, False
+        a, b = contest.candidates[i], contest.candidates[j]
+        chosen = elect((a, b), self.tie, seed)
+        return (i if chosen.trace is a.traces[0] else j), chosen.tied and contest.answers[i] != contest.answers[j]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from widthwise.aggregators.judging import candidates, check_comparisons, compared
+from widthwise.aggregators.contest import Contest, Entry, check_contest
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
@@ -18,27 +18,37 @@ from widthwise.core.trace.trace import Trace
 class League(Part):
     """Every candidate meets ``opponents`` others, drawn at random; the best mean score wins (arXiv 2411.19477).
 
-    A candidate is a class of equivalent answers, shown by its first trace. A meeting is compared ``k`` times, half of
-    them in either order, and scores 1 for the one that more comparisons prefer, 0.5 for both where it is drawn. All
-    comparisons are asked for at once: one round, where a knockout needs several.
+    Chen et al. All traces that state an answer are candidates, the opponents are drawn with replacement, and a meeting is
+    compared ``k`` times: it scores 1 for the candidate whose it is if more comparisons prefer it, 0.5 if it is drawn.
+    Equal means go as ``tie`` says, by lot in the paper. ``k opponents N`` comparisons of ``N`` candidates, all asked for
+    at once: one round, where a knockout needs several.
+
+    Differs from the paper: traces without an answer do not take part, traces that all agree are not compared, and where
+    no comparison names a winner the plain vote decides. A candidate stands first in the one comparison of its meetings;
+    from ``k`` 2 on half of them show either order. With ``skip_equal`` meetings of one answer are drawn without asking:
+    fewer comparisons, the more so the more traces agree. With ``entry="answers"`` every answer enters once,
+    ``k opponents A`` comparisons of ``A`` answers, and how often it was given no longer helps it.
     """
 
     opponents: int = 4
-    k: int = 2
-    tie: Tie = "first"
+    k: int = 1
+    entry: Entry = "traces"
+    skip_equal: bool = False
+    tie: Tie = "random"
 
     def __post_init__(self) -> None:
-        check_comparisons(self.k)
+        check_contest(self.entry, self.k)
         if self.opponents < 1:
             raise ValueError(f"opponents must be at least 1, not {self.opponents}")
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
-        field = await candidates(session, traces)
-        if len(field) < 2:
-            return elect(field)
-        offsets = np.random.default_rng(session.seed("opponents")).integers(1, len(field), (len(field), self.opponents))
-        pairs = [(i, (i + o) % len(field)) for i, row in enumerate(offsets.tolist()) for o in row]
-        matches = await compared(session, [(field[i], field[j]) for i, j in pairs], self.k, traces)
+        contest = await Contest.of(session, traces, self.entry, skip_equal=self.skip_equal)
+        if len(contest.classes) < 2:
+            return elect(contest.classes)
+        size = len(contest.candidates)
+        offsets = np.random.default_rng(session.seed("opponents")).integers(1, size, (size, self.opponents))
+        pairs = [(i, (i + o) % size) for i, row in enumerate(offsets.tolist()) for o in row]
+        matches = await contest.matches(pairs, self.k, traces)
         scores = [0.5 + 0.5 * float(np.sign(m.wins[0] - m.wins[1])) for m in matches]
-        means = np.reshape(scores, (len(field), self.opponents)).mean(axis=1).tolist()
-        return elect([replace(c, weight=m) for c, m in zip(field, means, strict=True)], self.tie, session.seed("tie"))
+        means = np.reshape(scores, (size, self.opponents)).mean(axis=1).tolist()
+        return contest.settle(means, matches, self.tie)

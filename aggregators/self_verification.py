@@ -2,62 +2,65 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from widthwise.aggregators.judging import candidates, check_comparisons, compared, verified
+from widthwise.aggregators.contest import Contest, Entry, check_contest
+from widthwise.aggregators.judging import note_silence, verified
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, AnswerClass, Tie, elect
+from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
-
-_CLOSEST = 3
 
 
 @dataclass(frozen=True)
 class SelfVerification(Part):
     """The candidate with the best verifications, near ties decided by comparisons (Zhao et al., arXiv 2502.01839).
 
-    Each class of equivalent answers is verified ``k`` times. The best three at most that are within ``band`` of the
-    highest score are compared in pairs, ``comparisons`` times each, half of them in either order; most pairs won
-    wins, then the higher score. The paper's own figures: k=50, comparisons=100.
+    Each trace that states an answer is verified ``k`` times; those within ``band`` of the best mean are close. Each pair
+    of close ones with different answers is compared ``comparisons`` times, and the one that wins most pairs wins; then
+    the higher mean, and among equals as ``tie`` says ("first": the answer with more votes). The paper's own figures: k=50, comparisons=100. That is ``k N``
+    verifications of ``N`` traces, and at most ``comparisons closest (closest - 1) / 2`` comparisons.
+
+    Differs from the paper: only the best ``closest`` of the band are compared (the paper's text speaks of three, its
+    pseudo-code of all: a large ``closest``); the paper has the solution rewritten as lemmas before it is judged, where
+    this asks the model's own question "verify"; traces that all agree are not verified. With ``entry="answers"`` every
+    answer is verified once, by its first trace: ``k A`` verifications of ``A`` answers, of which a wrong verdict may lose
+    the most frequent.
     """
 
     k: int = 8
     comparisons: int = 8
     band: float = 0.05
+    closest: int = 3
+    entry: Entry = "traces"
     tie: Tie = "first"
 
     def __post_init__(self) -> None:
-        check_comparisons(self.comparisons)
-        if self.k < 1 or self.band < 0:
-            raise ValueError(f"k must be at least 1 and band at least 0, not {self.k} and {self.band}")
+        check_contest(self.entry, self.comparisons)
+        if self.k < 1 or self.band < 0 or self.closest < 1:
+            raise ValueError("k and closest must be at least 1, and band at least 0")
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
-        classes = await candidates(session, traces)
-        if len(classes) < 2:
-            return elect(classes)
-        scored = await verified(session, classes, self.k, after=traces)
-        ranked = sorted(
-            (replace(c, weight=score) for c, (score, _) in zip(classes, scored, strict=True)), key=lambda c: -c.weight
-        )
-        close = [c for c in ranked[:_CLOSEST] if c.weight >= ranked[0].weight - self.band]
-        won = await self._won(session, close, [*traces, *(reply for _, said in scored for reply in said)])
+        contest = await Contest.of(session, traces, self.entry, skip_equal=True)
+        if len(contest.classes) < 2:
+            return elect(contest.classes)
+        scored = await verified(session, contest.candidates, self.k, after=traces)
+        scores = [score for score, _ in scored]
+        votes = [contest.classes[answer].weight for answer in contest.answers]
+        ranked = sorted(range(len(scores)), key=lambda i: (-scores[i], -votes[i]))
+        close = [i for i in ranked[: self.closest] if scores[i] >= scores[ranked[0]] - self.band]
+        won = await self._won(contest, close, [*traces, *(reply for _, said in scored for reply in said)])
         # A pair won outweighs every score, which is a probability.
-        wins = won + [0.0] * (len(ranked) - len(close))
-        return elect(
-            [replace(c, weight=c.weight + 2 * w) for c, w in zip(ranked, wins, strict=True)],
-            self.tie,
-            session.seed("tie"),
-        )
+        weighed = [replace(contest.candidates[i], weight=scores[i] + 2 * won[i]) for i in ranked]
+        return elect(weighed, self.tie, session.seed("tie"))
 
-    async def _won(self, session: Session, close: Sequence[AnswerClass], after: Sequence[Trace]) -> list[float]:
-        """How many pairs each of the ``close`` has won; a drawn pair is half won by both."""
-        pairs = [(i, j) for i in range(len(close)) for j in range(i + 1, len(close))]
-        matches = await compared(session, [(close[i], close[j]) for i, j in pairs], self.comparisons, after)
-        won = [0.0] * len(close)
-        for (i, j), match in zip(pairs, matches, strict=True):
-            share = 0.5 if match.wins[0] == match.wins[1] else float(match.wins[0] > match.wins[1])
-            won[i] += share
-            won[j] += 1 - share
-        return won
+    async def _won(self, contest: Contest, close: Sequence[int], after: Sequence[Trace]) -> Counter[int]:
+        """How many pairs each of the ``close`` has won; a drawn pair is won by neither."""
+        pairs = [(i, j) for place, i in enumerate(close) for j in close[place + 1 :]]
+        unequal = [(i, j) for i, j in pairs if contest.answers[i] != contest.answers[j]]
+        matches = await contest.matches(unequal, self.comparisons, after)
+        note_silence(contest.session, sum(sum(m.wins) for m in matches), sum(len(m.replies) for m in matches))
+        decided = [(pair, match.wins) for pair, match in zip(unequal, matches, strict=True) if len(set(match.wins)) > 1]
+        return Counter(i if first > second else j for (i, j), (first, second) in decided)

@@ -231,11 +231,19 @@ def thought_of(like: Trace, text: str) -> Trace:
 # -- comparisons ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("aggregator", [Knockout(k=4, tie="first"), League(k=4), SelfVerification(k=1)], ids=str)
+@pytest.mark.parametrize("aggregator", [League(k=4, tie="first"), SelfVerification(k=1)], ids=str)
 @pytest.mark.parametrize("place", ["1", "2"])
 async def test_a_judge_that_likes_a_place_decides_nothing(aggregator: Any, place: str) -> None:
     answer = await aggregator(asked(Judge(lambda prompt, index: place)), TRACES)
     assert answer.text == "5"
+
+
+@pytest.mark.parametrize("place", ["1", "2"])
+async def test_of_a_judge_that_likes_a_place_a_knockout_is_a_lot_among_the_traces(place: str) -> None:
+    judge, runs = Judge(lambda prompt, index: place), 300
+    answers = [(await Knockout()(asked(judge, seed=seed), TRACES)).text for seed in range(runs)]
+    for text, share in (("5", 0.5), ("2", 0.25), ("7", 0.25)):
+        assert answers.count(text) / runs == pytest.approx(share, abs=3 * (share * (1 - share) / runs) ** 0.5)
 
 
 async def test_every_pair_is_compared_in_both_orders() -> None:
@@ -256,13 +264,15 @@ async def test_a_knockout_takes_n_minus_one_matches_in_log_n_rounds() -> None:
         assert session.ledger.sequential == rounds * len("1\0")
 
 
-async def test_a_drawn_match_goes_to_the_answer_with_more_votes_and_lots_are_reported() -> None:
+async def test_drawn_matches_go_by_lot_and_lots_are_reported() -> None:
     undecided = Judge(lambda prompt, index: "1")
-    more = await Knockout()(asked(undecided), [trace(0, "= 3"), trace(1, "= 2"), trace(2, "= 2")])
-    assert (more.text, more.tied) == ("2", False)
-    drawn = [await Knockout()(asked(undecided, seed=s), [trace(0, "= 3"), trace(1, "= 2")]) for s in range(20)]
-    assert {a.text for a in drawn} == {"2", "3"}
-    assert all(a.tied for a in drawn)
+    answers = Knockout(entry="answers")
+    more = await answers(asked(undecided), [trace(0, "= 3"), trace(1, "= 2"), trace(2, "= 2")])
+    assert (more.text, more.tied) == ("2", False), "of answers, the one with more votes"
+    for knockout in (Knockout(), answers):
+        drawn = [await knockout(asked(undecided, seed=s), [trace(0, "= 3"), trace(1, "= 2")]) for s in range(20)]
+        assert {a.text for a in drawn} == {"2", "3"}
+        assert all(a.tied for a in drawn)
 
 
 async def test_the_recursion_of_the_knockout() -> None:
@@ -294,14 +304,17 @@ async def test_near_ties_of_verification_are_compared() -> None:
     judge = Judge(says)
     answer = await SelfVerification(k=2, comparisons=4)(asked(judge), TRACES)
     assert answer.text == "2"
-    assert len(judge.requests) == 3 * 2 + 4
+    assert len(judge.requests) == 4 * 2 + 2 * 4, "5 stands there twice: both of its traces are close"
     assert answer.classes[-1].answer == "7"
+    judge = Judge(says)
+    assert (await SelfVerification(k=2, comparisons=4, entry="answers")(asked(judge), TRACES)).text == "2"
+    assert len(judge.requests) == 3 * 2 + 4
 
 
 async def test_no_comparisons_where_one_candidate_stands_out() -> None:
     judge = Judge(likes("2"))
     assert (await SelfVerification(k=2)(asked(judge), TRACES)).text == "2"
-    assert len(judge.requests) == 3 * 2
+    assert len(judge.requests) == 4 * 2
 
 
 async def test_a_league_asks_everybody_about_as_many_opponents() -> None:
@@ -314,11 +327,44 @@ async def test_a_league_asks_everybody_about_as_many_opponents() -> None:
     assert not any("They differ." in judge.tokenizer.decode(r.prompt) for r in judge.requests), "all at once"
 
 
+async def test_an_odd_comparison_shows_the_pair_in_its_order() -> None:
+    for k, orders in ((1, (1, 0)), (3, (2, 1))):
+        judge = Judge(likes("2"))
+        await Knockout(k=k)(asked(judge), [trace(0, "= 2"), trace(1, "= 3")])
+        shown = [tuple(re.findall(r"= (\d)", judge.tokenizer.decode(r.prompt))) for r in judge.requests]
+        assert sorted(shown.count(order) for order in (("2", "3"), ("3", "2"))) == sorted(orders)
+
+
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"entry": "everybody"}])
 @pytest.mark.parametrize("make", [Knockout, League])
-@pytest.mark.parametrize("k", [0, 1, 3])
-def test_orders_must_balance(make: Any, k: int) -> None:
-    with pytest.raises(ValueError, match="k must be even"):
-        make(k=k)
+def test_impossible_contests_are_refused(make: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        make(**wrong)
+
+
+async def test_equal_answers_advance_free_where_they_are_told_to() -> None:
+    """Five traces of 2 and three of 3: a match of two equal answers is asked about only without ``skip_equal``."""
+    traces = [trace(i, f"= {a}") for i, a in enumerate("22222333")]
+    for make in (Knockout, League):
+        asked_about = {}
+        for skip in (False, True):
+            judge = Judge(likes("2"))
+            answer = await make(skip_equal=skip)(asked(judge), traces)
+            assert answer.text == "2"
+            pairs = [tuple(re.findall(r"= (\d)", judge.tokenizer.decode(r.prompt))) for r in judge.requests]
+            asked_about[skip] = len(pairs)
+            assert (("2", "2") in pairs) == (not skip)
+        assert asked_about[True] < asked_about[False]
+
+
+async def test_where_some_replies_say_nothing_it_is_noted() -> None:
+    judge = Judge(lambda prompt, index: "no idea" if prompt.index("= 2") < prompt.find("= 3") else "1")
+    session = asked(judge)
+    await Knockout()(session, [trace(0, "= 2"), trace(1, "= 3")])
+    assert [note.text for note in session.notes] == ["1 of 2 judges' replies named no verdict"]
+    silent = asked(Judge(lambda prompt, index: "?"))
+    assert (await Knockout()(silent, TRACES)).text == "5"
+    assert [note.text for note in silent.notes][-1] == "no comparison named a winner: the plain vote decided"
 
 
 # -- universal self-consistency ------------------------------------------------------------------------------------

@@ -1,0 +1,106 @@
+"""Contests: candidates that a judge compares in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from widthwise.aggregators.judging import candidates, note_silence, replies, shown
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.answer import Answer, AnswerClass, Tie, elect
+from widthwise.core.trace.trace import Trace
+
+Entry = Literal["traces", "answers"]
+"""Who takes part: every trace that states an answer, or every answer once, shown by the first trace that states it.
+
+Of traces, a frequent answer has many: its frequency counts, and a wrong verdict costs it one of them. Answers are fewer,
+and so are the comparisons; but one wrong verdict is enough to lose the most frequent of them.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Comparisons of two candidates: how many each has won, and the replies that were to say so."""
+
+    wins: tuple[int, int] = (0, 0)
+    replies: tuple[Trace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Candidates, and for each the number of its answer among ``classes``.
+
+    With ``skip_equal`` two candidates with one answer are not compared: their match is drawn.
+    """
+
+    session: Session
+    classes: list[AnswerClass]
+    candidates: list[AnswerClass]
+    answers: list[int]
+    skip_equal: bool
+
+    @classmethod
+    async def of(cls, session: Session, traces: Sequence[Trace], entry: Entry, *, skip_equal: bool) -> Contest:
+        """Traces enter in their order, answers with those of most votes first."""
+        classes = await candidates(session, traces)
+        if entry == "answers":
+            return cls(session, classes, classes, list(range(len(classes))), skip_equal)
+        answer = {t.id: number for number, c in enumerate(classes) for t in c.traces}
+        entered = [t for t in traces if t.id in answer]
+        singles = [AnswerClass(session.answer(t) or "", (t,), 1.0) for t in entered]
+        return cls(session, classes, singles, [answer[t.id] for t in entered], skip_equal)
+
+    async def matches(self, pairs: Sequence[tuple[int, int]], k: int, after: Sequence[Trace]) -> list[Match]:
+        """The matches of ``pairs`` of candidates, in their order: ``k`` comparisons each, all asked for at once.
+
+        Half of them show the pair in either order, so that a judge's liking for a place cancels out; of an odd ``k``
+        one more shows the first of the pair first.
+        """
+        asked = [
+            (self._asked(*order, after), times)
+            for i, j in pairs
+            if not self._skipped(i, j)
+            for order, times in (((i, j), k - k // 2), ((j, i), k // 2))
+            if times
+        ]
+        answered = await replies(self.session, [q for q, _ in asked], [times for _, times in asked])
+        orders = min(k, 2)
+        found = iter([self._match(answered[n : n + orders]) for n in range(0, len(answered), orders)])
+        return [Match() if self._skipped(i, j) else next(found) for i, j in pairs]
+
+    def settle(self, weights: Sequence[float], matches: Sequence[Match], tie: Tie) -> Answer:
+        """The candidate with the largest weight; the plain vote where none of ``matches`` named a winner."""
+        session, asked = self.session, sum(len(match.replies) for match in matches)
+        said = sum(sum(match.wins) for match in matches)
+        note_silence(session, said, asked)
+        if len(self.classes) > 1 and not said:
+            session.note(session.root, "no comparison named a winner: the plain vote decided")
+            return elect(self.classes, "first" if tie == "random" else tie)
+        weighed = [replace(c, weight=weight) for c, weight in zip(self.candidates, weights, strict=True)]
+        return elect(weighed, tie, session.seed("tie"))
+
+    def _skipped(self, i: int, j: int) -> bool:
+        return self.skip_equal and self.answers[i] == self.answers[j]
+
+    def _asked(self, first: int, second: int, after: Sequence[Trace]) -> Trace:
+        one, two = (shown(self.session, self.candidates[place]) for place in (first, second))
+        return self.session.ask("compare", first=one, second=two, after=after)
+
+    def _match(self, orders: Sequence[Sequence[Trace]]) -> Match:
+        """What the replies say that showed a pair in its order and, behind these, those in the other one."""
+        chosen: list[int | None] = []
+        for turned, order in enumerate(orders):
+            places = [self.session.choice(reply, 2) for reply in order]
+            for reply, place in zip(order, places, strict=True):
+                self.session.annotate(reply, choice=place)
+            chosen += [None if place is None else 3 - place if turned else place for place in places]
+        return Match((chosen.count(1), chosen.count(2)), tuple(reply for order in orders for reply in order))
+
+
+def check_contest(entry: str, comparisons: int) -> None:
+    """Raises ``ValueError`` for an entry that there is not, and for fewer than one comparison."""
+    if entry not in get_args(Entry):
+        raise ValueError(f"entry must be one of {', '.join(get_args(Entry))}, not {entry!r}")
+    if comparisons < 1:
+        raise ValueError(f"there must be at least 1 comparison, not {comparisons}")
