@@ -14,8 +14,8 @@ from widthwise.core.trace.trace import Trace
 Entry = Literal["traces", "answers"]
 """Who takes part: every trace that states an answer, or every answer once, shown by the first trace that states it.
 
-Of traces, a frequent answer has many: its frequency counts, and a wrong verdict costs it one of them. Answers are fewer,
-and so are the comparisons; but one wrong verdict is enough to lose the most frequent of them.
+Of traces, a frequent answer has many: its frequency counts, and a wrong verdict costs it one of them. Answers are
+fewer, and so are the comparisons; but one wrong verdict is enough to lose the most frequent of them.
 """
 
 

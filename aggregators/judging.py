@@ -1,7 +1,7 @@
 """What the judging aggregators share: candidates, questions about them, and what the replies say.
 
-A candidate is shown by its first trace. A failed request, a reply that names no verdict and a budget that is used up are
-abstentions: they are recorded and noted, and the strategy goes on.
+A candidate is shown by its first trace. A failed request, a reply that names no verdict and a budget that is used up
+are abstentions: they are recorded and noted, and the strategy goes on.
 """
 
 from __future__ import annotations

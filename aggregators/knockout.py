@@ -25,9 +25,9 @@ class Knockout(Part):
     Differs from the paper: traces without an answer do not take part; half of a pair's comparisons show it in either
     order; an odd candidate passes a round without a match; traces that all agree are not compared, and where no
     comparison names a winner the plain vote decides. Two variants are cheaper. With ``skip_equal`` a pair that states
-    one answer is not compared, and the first goes on: the answer is as likely to win, for ``k`` comparisons fewer per such
-    pair. With ``entry="answers"`` every answer enters once, ``k (A - 1)`` comparisons of ``A`` answers; a drawn match
-    then goes to the answer with more votes. But how often an answer was given no longer helps it.
+    one answer is not compared, and the first goes on: the answer is as likely to win, for ``k`` comparisons fewer per
+    such pair. With ``entry="answers"`` every answer enters once, ``k (A - 1)`` comparisons of ``A`` answers; a drawn
+    match then goes to the answer with more votes. But how often an answer was given no longer helps it.
     """
 
     k: int = 2

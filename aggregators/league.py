@@ -18,10 +18,10 @@ from widthwise.core.trace.trace import Trace
 class League(Part):
     """Every candidate meets ``opponents`` others, drawn at random; the best mean score wins (arXiv 2411.19477).
 
-    Chen et al. All traces that state an answer are candidates, the opponents are drawn with replacement, and a meeting is
-    compared ``k`` times: it scores 1 for the candidate whose it is if more comparisons prefer it, 0.5 if it is drawn.
-    Equal means go as ``tie`` says, by lot in the paper. ``k opponents N`` comparisons of ``N`` candidates, all asked for
-    at once: one round, where a knockout needs several.
+    Chen et al. All traces that state an answer are candidates, the opponents are drawn with replacement, and a meeting
+    is compared ``k`` times: it scores 1 for the candidate whose it is if more comparisons prefer it, 0.5 if it is
+    drawn. Equal means go as ``tie`` says, by lot in the paper. ``k opponents N`` comparisons of ``N`` candidates, all
+    asked for at once: one round, where a knockout needs several.
 
     Differs from the paper: traces without an answer do not take part, traces that all agree are not compared, and where
     no comparison names a winner the plain vote decides. A candidate stands first in the one comparison of its meetings;

@@ -18,16 +18,17 @@ from widthwise.core.trace.trace import Trace
 class SelfVerification(Part):
     """The candidate with the best verifications, near ties decided by comparisons (Zhao et al., arXiv 2502.01839).
 
-    Each trace that states an answer is verified ``k`` times; those within ``band`` of the best mean are close. Each pair
-    of close ones with different answers is compared ``comparisons`` times, and the one that wins most pairs wins; then
-    the higher mean, and among equals as ``tie`` says ("first": the answer with more votes). The paper's own figures: k=50, comparisons=100. That is ``k N``
-    verifications of ``N`` traces, and at most ``comparisons closest (closest - 1) / 2`` comparisons.
+    Each trace that states an answer is verified ``k`` times; those within ``band`` of the best mean are close. Each
+    pair of close ones with different answers is compared ``comparisons`` times, and the one that wins most pairs wins;
+    then the higher mean, and among equals as ``tie`` says ("first": the answer with more votes). The paper's own
+    figures: k=50, comparisons=100. That is ``k N`` verifications of ``N`` traces, and at most ``comparisons closest
+    (closest - 1) / 2`` comparisons.
 
     Differs from the paper: only the best ``closest`` of the band are compared (the paper's text speaks of three, its
     pseudo-code of all: a large ``closest``); the paper has the solution rewritten as lemmas before it is judged, where
     this asks the model's own question "verify"; traces that all agree are not verified. With ``entry="answers"`` every
-    answer is verified once, by its first trace: ``k A`` verifications of ``A`` answers, of which a wrong verdict may lose
-    the most frequent.
+    answer is verified once, by its first trace: ``k A`` verifications of ``A`` answers, of which a wrong verdict may
+    lose the most frequent.
     """
 
     k: int = 8

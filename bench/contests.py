@@ -1,4 +1,4 @@
-"""Knockout, league and their variants with a judge that is right with probability p: how often they are, and their cost.
+"""Knockout, league and their variants with a judge that is right with probability p: how often right, at what cost.
 
 64 samples, 53 % of them right, the others one of 16 wrong answers. "paper" is the algorithm written anew in
 tests/aggregators/test_contests_as_published.py.
