@@ -25,6 +25,7 @@ from widthwise.core.backend import (
     Usage,
 )
 from widthwise.core.errors import BackendError
+from widthwise.core.prompting.profile import ModelFacts, facts_of
 from widthwise.core.trace.recording import Recording, Sample, token_ends
 from widthwise.core.trace.stopping import StopMatcher
 
@@ -55,7 +56,7 @@ class ReplayBackend:
 
     ``model`` is asked whatever was not recorded: the recording answers the problem's own prompt from its beginning,
     the model all other prompts (of judges, of refinements) and everything behind inserted text. Tokens are those of
-    its tokenizer.
+    its tokenizer. ``facts`` are those of the model that was recorded.
     """
 
     max_model_len: int | None = None
@@ -67,6 +68,7 @@ class ReplayBackend:
         name: str = "replay",
         tokenizer: Tokenizer | None = None,
         model: Backend | None = None,
+        facts: ModelFacts | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         tokenizer = tokenizer if model is None else model.tokenizer
@@ -76,6 +78,7 @@ class ReplayBackend:
             deterministic=model is None or model.capabilities.deterministic,
             max_logprobs=20 if model is None else min(20, model.capabilities.max_logprobs),
         )
+        self.facts = facts_of(model) if model is not None else facts or ModelFacts(name)
         self._model = model
         self._cutter = ReplayTokenizer(tokenizer or PieceTokenizer())
         self.tokenizer: Tokenizer = self._cutter

@@ -28,10 +28,11 @@ from conclusion import closing, status
 from widthwise import Problem, Session, Trace
 from widthwise.core.backend import Backend
 from widthwise.core.prompting.grammar import Outline
+from widthwise.core.prompting.profile import facts_of
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.setting import Setting
 from widthwise.evals.suites.suites import load_suite
-from widthwise.models.formats import format_for
+from widthwise.models.profiles import profile_of
 from widthwise.opening import open_backend
 
 GOAL = 0.9
@@ -65,7 +66,9 @@ def origins(session: Session, number: int) -> tuple[Trace, list[Trace]]:
 
 
 async def drawn(backend: Backend, problem: Problem, number: int, seed: int, *, together: bool) -> Drawn:
-    setting = Setting(Scheduler(backend), load_suite("countdown").grader, format_for(backend.name), seed=seed)
+    setting = Setting(
+        Scheduler(backend), load_suite("countdown").grader, profile_of(facts_of(backend)).format, seed=seed
+    )
     session = Session(problem, setting)
     spawner, prompts = origins(session, number)
     await session.sample(spawner, max_tokens=1)  # the parent was decoded just now: its cache is there

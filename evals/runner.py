@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import WidthwiseError
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
@@ -25,7 +26,7 @@ from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import UNFINISHED, Leaf, Outcome
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suites import Suite
-from widthwise.models.formats import format_for
+from widthwise.models.profiles import profile_of
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def setting_for(
     return Setting(
         Scheduler(backend),
         suite.grader,
-        format or format_for(backend.name),
+        format or profile_of(facts_of(backend)).format,
         params=params or SamplingParams(),
         instruction=suite.instruction,
         seed=seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from widthwise.core.prompting.prompt import PromptFormat
@@ -116,20 +115,3 @@ PARALLEL_R1 = replace(GENERIC, name="parallel-r1", threads="parallel-r1")
 
 APR = replace(GENERIC, name="apr", template="{problem}", threads="apr")
 """The countdown models of Adaptive Parallel Reasoning: the problem is the search's first state."""
-
-_FAMILIES = (
-    (r"(^|[/:])reasoner", REASONER),
-    (r"qwen2(\.5)?-math", QWEN_MATH),
-    (r"thread-?weaver", THREADWEAVER),
-    (r"multiverse", MULTIVERSE),
-    (r"parallel-r1", PARALLEL_R1),
-    (r"(^|[/:_-])apr([/_-]|$)", APR),
-)
-
-
-def format_for(model: str) -> PromptFormat:
-    """The prompt format of the family that ``model`` (a name or a path) belongs to."""
-    for pattern, prompt_format in _FAMILIES:
-        if re.search(pattern, model, re.IGNORECASE):
-            return prompt_format
-    return GENERIC

@@ -213,9 +213,16 @@ def export(model: Llama, folder: Path, *, half: bool = False) -> None:
     fresh = folder / "model.safetensors.new"
     fresh.write_bytes(save(weights, metadata={"format": "pt"}))
     os.replace(fresh, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config(model.shape), indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config(model.shape) | _profile(folder), indent=2) + "\n")
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "do_sample": True, "temperature": 1.0}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+
+
+def _profile(folder: Path) -> dict[str, str]:
+    """How the model in this folder is asked, which its configuration says; that is not learned anew."""
+    file = folder / "config.json"
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    return {key: value for key, value in known.items() if key.startswith("widthwise_")}
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

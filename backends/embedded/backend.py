@@ -16,6 +16,7 @@ from widthwise.backends.embedded.llama import Llama
 from widthwise.backends.embedded.llama_config import LlamaConfig
 from widthwise.backends.embedded.probe import LabelProbe, MeanProbe, Probe
 from widthwise.backends.embedded.sequence import Sequence
+from widthwise.backends.model_facts import facts_in
 from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
 from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
 from widthwise.core.errors import BackendError
@@ -56,6 +57,7 @@ class EmbeddedBackend:
         checkpoint = Checkpoint(folder)
         self.name = f"embedded:{path}"
         self.max_model_len = _context(config, max_model_len)
+        self.facts = facts_in(folder, str(path))
         self.tokenizer = SentencePieceTokenizer.from_folder(folder)
         self.capabilities = Capabilities(deterministic=True, max_logprobs=config.vocab_size, prompt_logprobs=True)
         self._opening = self.tokenizer.chat([{"role": "user", "content": ""}])[:1]  # so that no text is empty

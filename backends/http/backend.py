@@ -20,12 +20,14 @@ from widthwise.backends.http.probe import ServerInfo, probe
 from widthwise.backends.http.questions import JSONClient, open_session
 from widthwise.backends.http.stream import checked, drained, events
 from widthwise.backends.loop_thread import LoopThread
-from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
+from widthwise.backends.model_facts import facts_in
+from widthwise.backends.tokenizers.files import folder_of, holding, tokenizer_from
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Capabilities, Delta, Request, Tokenizer, Usage
 from widthwise.core.errors import BackendError, PromptTooLong, UsageError, WidthwiseError
 from widthwise.core.plain_json import parse
+from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.rewards.reading import Read, Reading
 
 _SAMPLE = "Let $x = 12$.\n\nThen 3*x + 4 = 40."
@@ -59,6 +61,7 @@ class HTTPBackend:
         self._closed = False
         self.name = f"http:{self._info.model}"
         self.max_model_len = self._info.max_model_len
+        self.facts = self._facts(tokenizer)
         self.tokenizer, self._dialect = self._language(tokenizer)
         self.capabilities = _capabilities(self._info)
         self._thread = LoopThread("widthwise-http")
@@ -144,6 +147,13 @@ class HTTPBackend:
         self._notes.append("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
         ours = tokenizer_from(tokenizer) if tokenizer else self._servers_tokenizer()
         return ours, TokenDialect(ours, priorities=self._info.priorities, max_model_len=self.max_model_len)
+
+    def _facts(self, tokenizer: str | None) -> ModelFacts:
+        """From the model's files: where the user has them, or where the server says that it has them from."""
+        name = self._info.root or self._info.model
+        if tokenizer is not None:
+            return facts_in(holding(tokenizer), name)
+        return facts_in(folder_of(name) if self._info.token_ids else None, name)
 
     def _servers_tokenizer(self) -> Tokenizer:
         """From the model's folder or hub id as the server reports it; else the server itself is asked."""

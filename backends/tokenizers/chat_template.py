@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, meta, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -18,6 +18,7 @@ from widthwise.core.errors import UsageError
 Messages = Sequence[Mapping[str, str]]
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+_GIVEN = frozenset({"messages", "add_generation_prompt", "tools", "documents", *_SPECIAL_TOKENS})
 # Put behind an open assistant turn and cut at: whatever a template writes after the content goes with it.
 _CUT = "\ue000widthwise-open-turn\ue000"
 
@@ -50,6 +51,13 @@ class ChatTemplate:
         if source is None:
             return None
         return cls(source, special_tokens({**named, **config}))
+
+    @property
+    def arguments(self) -> frozenset[str]:
+        """The names that the template asks its caller for, beyond a conversation (``enable_thinking`` ...)."""
+        environment = _environment()
+        asked = meta.find_undeclared_variables(environment.parse(self.source))
+        return frozenset(asked - _GIVEN - environment.globals.keys())
 
     def render(
         self, messages: Messages, *, add_generation_prompt: bool = False, continue_final_message: bool = False

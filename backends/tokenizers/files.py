@@ -16,8 +16,7 @@ def tokenizer_from(path: str | Path) -> Tokenizer:
 
     Raises UsageError where there is none.
     """
-    place = Path(path)
-    folder = place.parent if place.is_file() else place
+    place, folder = Path(path), holding(path)
     if (folder / "tokenizer.json").is_file() and place.name != "tokenizer.model":
         return HFTokenizer.from_folder(folder)
     if (folder / "tokenizer.model").is_file():
@@ -25,6 +24,11 @@ def tokenizer_from(path: str | Path) -> Tokenizer:
 
         return SentencePieceTokenizer.from_folder(folder)
     raise UsageError(f"{place} holds no tokenizer.json and no tokenizer.model")
+
+
+def holding(path: str | Path) -> Path:
+    """The folder that ``path`` is, or that the file lies in."""
+    return Path(path).parent if Path(path).is_file() else Path(path)
 
 
 def folder_of(model: str) -> Path | None:

@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from widthwise.backends.loop_thread import LoopThread
+from widthwise.backends.model_facts import facts_in
+from widthwise.backends.tokenizers.files import folder_of
 from widthwise.backends.tokenizers.huggingface import HFTokenizer, as_ids
 from widthwise.backends.vllm.options import engine_args
 from widthwise.backends.watchdog import Watchdog
@@ -54,6 +56,7 @@ class VLLMEngine:
         self.max_model_len: int | None = int(config.max_model_len)
         tokenizer = HFTokenizer.wrapping(self._engine.get_tokenizer(), _eos_ids(config))
         self.tokenizer: Tokenizer = tokenizer
+        self.facts = facts_in(folder_of(self._model), self._model)
         self._has_template = tokenizer.template is not None
 
     def describe(self) -> Mapping[str, Any]:

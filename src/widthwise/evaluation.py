@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.session.budget import Budget
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, Scorers, open_engines
-from widthwise.models.formats import format_for
+from widthwise.models.profiles import profile_of
 from widthwise.opening import canonical
 from widthwise.parts import PARTS
 
@@ -152,7 +153,7 @@ class Evaluation:
 
     def format(self, backend: Backend) -> PromptFormat:
         """How the model is asked; raises ``UsageError`` for prompts that its family does not have."""
-        return format_for(backend.name).changed(self.prompts)
+        return profile_of(facts_of(backend)).format.changed(self.prompts)
 
     def store(self) -> Store:
         """The run's file, begun or continued."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
+from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.strategy.composition import nearest
 
 if TYPE_CHECKING:
@@ -100,10 +101,22 @@ def _replay_of(file: str, *, tokenizer: str | None = None, model: Backend | None
         from widthwise.evals.store.store import Store
 
         store = Store.read(file)
-        return ReplayBackend(StoredRecordings(store), name=name, tokenizer=cutter, model=model, on_close=store.close)
+        facts = _recorded_facts(store.manifest)
+        records = StoredRecordings(store)
+        return ReplayBackend(records, name=name, tokenizer=cutter, model=model, facts=facts, on_close=store.close)
     from widthwise.evals.store.foreign import read_generations
 
-    return ReplayBackend({r.problem.id: r for r in read_generations(file)}, name=name, tokenizer=cutter, model=model)
+    recordings = {r.problem.id: r for r in read_generations(file)}
+    facts = ModelFacts(str(next((r.fields.get("model") for r in recordings.values()), None) or name))
+    return ReplayBackend(recordings, name=name, tokenizer=cutter, model=model, facts=facts)
+
+
+def _recorded_facts(manifest: Mapping[str, Any]) -> ModelFacts:
+    """What a run's file says of the model that it recorded: its profile, and its name."""
+    from widthwise.models.families import OWN_PROFILE
+
+    profile = manifest.get("asking", {}).get("profile")
+    return ModelFacts(str(manifest["configuration"].get("model")), config={OWN_PROFILE: profile} if profile else {})
 
 
 def _made(make: Callable[..., B], prefix: str, given: Mapping[str, Any], *first: Any) -> B:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.prompting.profile import facts_of
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.session.budget import Budget
 from widthwise.core.session.scheduler import Scheduler
@@ -17,7 +18,8 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Result, Strategy, as_strategy
 from widthwise.engines import Scorers, open_engines
-from widthwise.models.formats import BOXED, format_for
+from widthwise.models.formats import BOXED
+from widthwise.models.profiles import profile_of
 from widthwise.parts import PARTS
 
 T = TypeVar("T")
@@ -89,7 +91,7 @@ async def solve_async(
         setting = Setting(
             Scheduler(engines.backend),
             grader or MathGrader(),
-            format_for(engines.backend.name).changed(prompts or {}),
+            profile_of(facts_of(engines.backend)).format.changed(prompts or {}),
             params=SamplingParams().changed(**params),
             instruction=BOXED,
             seed=seed,

@@ -16,7 +16,7 @@ from widthwise.core.problem import Problem
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.setting import Setting
 from widthwise.evals.grading.graders import MathGrader
-from widthwise.models.formats import format_for
+from widthwise.models.formats import REASONER
 
 TEXTS = ["", "3 + 4 = 7", "  two  spaces ", "\n\nStep 2: \\boxed{12}\n", "naïve café ½ → 東京 🙂", "x" * 300]
 
@@ -316,7 +316,7 @@ async def test_requests_of_many_problems(subject: Subject) -> None:
 
 
 async def test_the_same_strategy_answers_on_every_backend(subject: Subject) -> None:
-    setting = Setting(Scheduler(subject.backend), MathGrader(), format_for("reasoner"), SamplingParams(max_tokens=400))
+    setting = Setting(Scheduler(subject.backend), MathGrader(), REASONER, SamplingParams(max_tokens=400))
     problem = Problem(PROBLEM, MESSAGES[0]["content"])
     strategy = BestOfN(3) | StopWhenDecided() | MajorityVote()
     result = await strategy.run(Session(problem, setting, pruners=strategy.pruners))

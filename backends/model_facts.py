@@ -1,0 +1,38 @@
+"""What a checkpoint's files say of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from widthwise.backends.tokenizers.chat_template import ChatTemplate
+from widthwise.core.errors import UsageError
+from widthwise.core.prompting.profile import ModelFacts
+
+
+def facts_in(folder: Path | None, name: str) -> ModelFacts:
+    """The facts in a checkpoint folder; of a model whose files cannot be had, only its name is known.
+
+    Raises ``UsageError`` for files that are damaged.
+    """
+    if folder is None:
+        return ModelFacts(name)
+    template = ChatTemplate.from_folder(folder)
+    return ModelFacts(
+        name,
+        config=_read(folder / "config.json"),
+        generation=_read(folder / "generation_config.json"),
+        template=None if template is None else template.source,
+        arguments=frozenset() if template is None else template.arguments,
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read as JSON: {error}") from error
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,77 @@
+"""Everything a model family needs, in one value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.thinking import Thinking
+
+if TYPE_CHECKING:
+    from widthwise.core.backend import Backend
+
+
+_PREFIX = re.compile(r"^(embedded|vllm|https?|replay):")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model says of itself, as far as its files can be had.
+
+    ``name`` is its folder, hub id or a server's root for it; only the last component ever counts. ``config`` and
+    ``generation`` are its ``config.json`` and ``generation_config.json``, ``template`` the text of its chat template;
+    empty or None where unknown. ``arguments`` are the names that the template asks its caller for.
+    """
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    template: str | None = None
+    arguments: frozenset[str] = frozenset()
+
+    @property
+    def last_name(self) -> str:
+        """The last component of the name."""
+        plain = _PREFIX.sub("", self.name).replace("\\", "/").rstrip("/")
+        return plain.rpartition("/")[2].rpartition("#")[2]
+
+
+def facts_of(backend: Backend) -> ModelFacts:
+    """What is known of the model behind ``backend``: its ``facts`` where it has some, else its name."""
+    facts = getattr(backend, "facts", None)
+    return facts if isinstance(facts, ModelFacts) else ModelFacts(backend.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """What a run knows of its model's family, and ``why`` it is thought to be that family.
+
+    ``sampling`` are the recommended fields of ``SamplingParams``, ``quiet_sampling`` those without thinking where they
+    differ, ``sampling_from`` says who recommends them. ``thinking`` is None for a family that does not think apart
+    from its answer. ``notes`` are warnings for whoever runs such a model.
+    """
+
+    name: str
+    format: PromptFormat
+    thinking: Thinking | None = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    quiet_sampling: Mapping[str, float] = field(default_factory=dict)
+    sampling_from: str = ""
+    notes: tuple[str, ...] = ()
+    why: str = ""
+
+    def thinks(self, template_args: Mapping[str, Any]) -> bool:
+        """Whether a model that is asked with these arguments of its chat template thinks before it speaks."""
+        thinking = self.thinking
+        if thinking is None:
+            return False
+        switched_off = bool(thinking.off) and all(template_args.get(k) == v for k, v in thinking.off.items())
+        return not switched_off
+
+    def recommended(self, template_args: Mapping[str, Any]) -> Mapping[str, float]:
+        """The recommended sampling of a model that is asked with these arguments of its chat template."""
+        quiet = self.thinking is not None and not self.thinks(template_args)
+        return self.quiet_sampling if quiet and self.quiet_sampling else self.sampling

@@ -1,0 +1,52 @@
+"""How a model family marks what it thinks, apart from what it says to the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """The marks around a family's thinking, and how it is ended or left out.
+
+    ``marks`` are pairs of texts: one that opens the thinking and one that closes it; whichever stands last in a trace
+    decides. ``close`` is inserted behind thinking that is cut short, so that the model speaks to the reader next.
+    ``empty`` is inserted where the model's turn begins, to have no thinking at all (NoThinking, Ma et al., arXiv
+    2504.09858); ``off`` are arguments of the chat template that do the same, where it has such a switch. ``again``
+    stands in place of a closing mark where the model is to think on (s1, Muennighoff et al., arXiv 2501.19393).
+    """
+
+    marks: tuple[tuple[str, str], ...]
+    close: str
+    empty: str
+    off: Mapping[str, Any] = field(default_factory=dict)
+    again: str = "Wait"
+
+    @property
+    def closing(self) -> tuple[str, ...]:
+        """The texts that close the thinking."""
+        return tuple(dict.fromkeys(close for _, close in self.marks))
+
+    def begun(self, prompt: str) -> bool:
+        """Whether a prompt leaves its reader inside the thinking: its last word opens it."""
+        return prompt.rstrip().endswith(tuple(opening.rstrip() for opening, _ in self.marks))
+
+    def is_open(self, text: str, begun: bool = False) -> bool:
+        """Whether ``text`` ends inside the thinking; ``begun``: the prompt before it opened the thinking."""
+        opened = max(text.rfind(opening) for opening, _ in self.marks)
+        closed = max(text.rfind(close) for close in self.closing)
+        return opened > closed or (begun and closed < 0)
+
+    def thought(self, text: str, begun: bool = False) -> str:
+        """The thinking of ``text`` up to the last mark that closes it, all of ``text`` where it is open."""
+        return text if self.is_open(text, begun) else text[: self._end(text)]
+
+    def said(self, text: str, begun: bool = False) -> str:
+        """What ``text`` says behind its thinking; nothing where that is still open, all of it where there is none."""
+        return "" if self.is_open(text, begun) else text[self._end(text) :]
+
+    def _end(self, text: str) -> int:
+        """Where the last closing mark ends; 0 where there is none."""
+        return max((text.rfind(close) + len(close) for close in self.closing if close in text), default=0)

@@ -1,0 +1,163 @@
+"""Model families: how each is recognised, how it is asked, and the sampling it recommends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from widthwise.core.prompting.profile import ModelFacts
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.thinking import Thinking
+from widthwise.models.formats import APR, GENERIC, MULTIVERSE, PARALLEL_R1, QWEN_MATH, REASONER, THREADWEAVER
+from widthwise.models.thinking_marks import HARMONY, THINK, tagged
+
+OWN_PROFILE = "widthwise_profile"
+"""A checkpoint's ``config.json`` may name its profile under this key, as the bundled models' do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family and how it is recognised.
+
+    ``template``: texts that all stand in the chat template; ``types``: what ``config.json`` gives as ``model_type``;
+    ``named``: a pattern in the last component of the name. ``thinking`` holds where no template is known; else the
+    template tells. ``sampling`` is what the family's model card recommends, for models without thinking in
+    ``quiet_sampling`` where that differs.
+    """
+
+    name: str
+    format: PromptFormat = GENERIC
+    template: tuple[str, ...] = ()
+    types: frozenset[str] = frozenset()
+    named: str | None = None
+    thinking: Thinking | None = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    quiet_sampling: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def seen_in_template(self, facts: ModelFacts) -> str | None:
+        """What of the chat template shows this family; None for nothing."""
+        if not self.template or not all(text in (facts.template or "") for text in self.template):
+            return None
+        return f"its chat template writes {' and '.join(map(repr, self.template))}"
+
+    def seen_in_config(self, facts: ModelFacts) -> str | None:
+        """What of ``config.json`` shows this family."""
+        kind = facts.config.get("model_type")
+        return f"its config.json has model_type {kind!r}" if kind in self.types else None
+
+    def seen_in_name(self, facts: ModelFacts) -> str | None:
+        """What of the name shows this family."""
+        if self.named is None or re.search(self.named, facts.last_name, re.IGNORECASE) is None:
+            return None
+        return f"its name is {facts.last_name!r}"
+
+
+_NOT_GREEDY = "its model card warns against greedy decoding"
+
+FAMILIES = (
+    Family("reasoner", REASONER, named=r"^reasoner$"),
+    Family(
+        "gpt-oss",
+        template=("<|channel|>",),
+        types=frozenset({"gpt_oss"}),
+        named=r"gpt-?oss",
+        thinking=HARMONY,
+        sampling={"temperature": 1.0, "top_p": 1.0},
+    ),
+    Family(
+        "deepseek-r1",
+        template=("<\uff5cAssistant\uff5c>", "think>"),
+        named=r"(^|[-_])r1([-_]|$)",
+        thinking=THINK,
+        sampling={"temperature": 0.6, "top_p": 0.95},
+        notes=("its model card advises against a system prompt",),
+    ),
+    Family("deepseek", template=("<\uff5cAssistant\uff5c>",), types=frozenset({"deepseek_v3", "deepseek_v2"})),
+    Family(
+        "qwen2.5-math",
+        QWEN_MATH,
+        template=("final answer within \\\\boxed",),
+        named=r"qwen-?2(\.5)?-math",
+        sampling={"temperature": 0.7, "top_p": 0.8},
+    ),
+    Family(
+        "qwq",
+        named=r"^qwq",
+        thinking=THINK,
+        sampling={"temperature": 0.6, "top_p": 0.95, "top_k": 20},
+        notes=(_NOT_GREEDY,),
+    ),
+    Family(
+        "phi-4-reasoning",
+        template=("You are Phi", "<think>"),
+        named=r"phi-?4.*reasoning",
+        thinking=THINK,
+        sampling={"temperature": 0.8, "top_p": 0.95, "top_k": 50},
+    ),
+    Family(
+        "qwen3",
+        types=frozenset({"qwen3", "qwen3_moe", "qwen3_next"}),
+        named=r"qwen-?3",
+        thinking=tagged(switch="enable_thinking"),
+        sampling={"temperature": 0.6, "top_p": 0.95, "top_k": 20},
+        quiet_sampling={"temperature": 0.7, "top_p": 0.8, "top_k": 20},
+        notes=(_NOT_GREEDY,),
+    ),
+    Family(
+        "smollm3",
+        types=frozenset({"smollm3"}),
+        named=r"smollm-?3",
+        thinking=tagged(switch="enable_thinking"),
+        sampling={"temperature": 0.6, "top_p": 0.95},
+    ),
+    Family("smollm2", template=("named SmolLM",), named=r"smollm-?2", sampling={"temperature": 0.2, "top_p": 0.9}),
+    Family(
+        "magistral",
+        template=("[THINK]",),
+        named=r"magistral",
+        thinking=tagged("THINK", "[]"),
+        sampling={"temperature": 0.7, "top_p": 0.95},
+    ),
+    Family("mistral", template=("[INST]",), types=frozenset({"mistral", "mixtral", "mistral3"}), named=r"mi[sx]tral"),
+    Family("glm", template=("[gMASK]",), types=frozenset({"glm4", "glm4_moe"}), named=r"glm-?4", thinking=THINK),
+    Family(
+        "gemma3",
+        types=frozenset({"gemma3", "gemma3_text"}),
+        named=r"gemma-?3",
+        sampling={"temperature": 1.0, "top_p": 0.95, "top_k": 64},
+    ),
+    Family("gemma", template=("<start_of_turn>",), named=r"gemma"),
+    Family(
+        "nemotron",
+        named=r"nemotron",
+        thinking=THINK,
+        sampling={"temperature": 0.6, "top_p": 0.95},
+    ),
+    Family(
+        "llama3",
+        template=("<|start_header_id|>",),
+        named=r"llama-?3",
+        sampling={"temperature": 0.6, "top_p": 0.9},
+    ),
+    Family(
+        "qwen2.5",
+        template=("You are Qwen, created by Alibaba Cloud",),
+        types=frozenset({"qwen2", "qwen2_moe"}),
+        named=r"qwen-?2\.5",
+        sampling={"temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05},
+    ),
+)
+"""In the order in which they are looked for: a template or a name that shows two families shows the first."""
+
+GENERIC_FAMILY = Family("generic")
+"""Any chat model: nothing is known of it but its template."""
+
+TRAINED = (
+    Family("threadweaver", THREADWEAVER, named=r"thread-?weaver"),
+    Family("multiverse", MULTIVERSE, named=r"multiverse"),
+    Family("parallel-r1", PARALLEL_R1, named=r"parallel-?r1"),
+    Family("apr", APR, named=r"^apr([-_]|$)"),
+)
+"""What models of any family were trained for besides; no file of theirs tells but the name."""

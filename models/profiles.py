@@ -1,0 +1,96 @@
+"""Which family a model belongs to, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from widthwise.core.backend import SamplingParams
+from widthwise.core.errors import UsageError
+from widthwise.core.prompting.profile import ModelFacts, ModelProfile
+from widthwise.models.families import FAMILIES, GENERIC_FAMILY, OWN_PROFILE, TRAINED, Family
+from widthwise.models.thinking_marks import thinking_in
+
+_BY_NAME = {family.name: family for family in (*FAMILIES, *TRAINED, GENERIC_FAMILY)}
+_NOT_RECOMMENDED = {"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt_logprobs"}
+_SAMPLING = {f.name for f in fields(SamplingParams)} - _NOT_RECOMMENDED
+
+Seen = Callable[[Family, ModelFacts], str | None]
+
+
+def profile_names() -> list[str]:
+    """The names that ``--format`` takes."""
+    return list(_BY_NAME)
+
+
+def profile_of(facts: ModelFacts, named: str | None = None) -> ModelProfile:
+    """The profile called ``named``, else that of the family which the model's facts, or its name, show.
+
+    A model of a known family whose name says what it was trained for besides is asked in that way. Raises
+    ``UsageError`` for a name that is none.
+    """
+    family, why = _base(facts, named)
+    trained, because = _trained(facts, named)
+    sampling, source = _sampling(family, facts)
+    return ModelProfile(
+        name=(trained or family).name,
+        format=(trained or family).format,
+        thinking=family.thinking if facts.template is None else thinking_in(facts.template, facts.arguments),
+        sampling=sampling,
+        quiet_sampling=family.quiet_sampling,
+        sampling_from=source,
+        notes=family.notes,
+        why="; ".join(filter(None, (why, because))),
+    )
+
+
+def _base(facts: ModelFacts, named: str | None) -> tuple[Family, str]:
+    """The family whose template, thinking and sampling the model has, and why."""
+    if named is not None and _named(named) not in TRAINED:
+        return _named(named), "its format was named"
+    if isinstance(own := facts.config.get(OWN_PROFILE), str) and _named(own) not in TRAINED:
+        return _named(own), "its config.json names its profile"
+    return _recognised(facts)
+
+
+def _trained(facts: ModelFacts, named: str | None) -> tuple[Family | None, str | None]:
+    """What the model was trained for besides, and why."""
+    for name, why in ((named, "its format was named"), (facts.config.get(OWN_PROFILE), "its config.json names it")):
+        if isinstance(name, str):
+            return (_named(name), why) if _named(name) in TRAINED else (None, None)
+    return _first(TRAINED, Family.seen_in_name, facts)
+
+
+def _named(name: str) -> Family:
+    if name not in _BY_NAME:
+        raise UsageError(f"there is no model format {name!r}; there are {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
+
+
+def _recognised(facts: ModelFacts) -> tuple[Family, str]:
+    """The chat template says most, then the configuration; a name is believed where neither says anything."""
+    for seen in (Family.seen_in_template, Family.seen_in_config, Family.seen_in_name):
+        family, why = _first(FAMILIES, seen, facts)
+        if family is not None and why is not None:
+            return family, why
+    return GENERIC_FAMILY, "nothing about it is known"
+
+
+def _first(families: tuple[Family, ...], seen: Seen, facts: ModelFacts) -> tuple[Family | None, str | None]:
+    for family in families:
+        if (why := seen(family, facts)) is not None:
+            return family, why
+    return None, None
+
+
+def _sampling(family: Family, facts: ModelFacts) -> tuple[Mapping[str, float], str]:
+    """What ``generation_config.json`` says of sampling, if it does, else what the family's model card does."""
+    stated = {name: value for name, value in facts.generation.items() if name in _SAMPLING and _is_number(value)}
+    if stated:
+        return stated, "the model's generation_config.json"
+    return family.sampling, f"the recommendation for {family.name}" if family.sampling else ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
