@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from widthwise.aggregators.judging import candidates, note_silence, replies, shown
+from widthwise.core.answer import Answer, AnswerClass, Tie, elect
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, AnswerClass, Tie, elect
 from widthwise.core.trace.trace import Trace
 
 Entry = Literal["traces", "answers"]

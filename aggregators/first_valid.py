@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from widthwise.core.answer import Answer, AnswerClass
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, AnswerClass
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 

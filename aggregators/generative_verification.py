@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from widthwise.aggregators.judging import candidates, verified
+from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from widthwise.core.answer import AnswerClass
 from widthwise.core.errors import BudgetReached
-from widthwise.core.prompting import verification
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import AnswerClass
+from widthwise.core.strategy import verification
 from widthwise.core.trace.trace import Trace
 
 NEUTRAL = 0.5

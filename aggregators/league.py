@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from widthwise.aggregators.contest import Contest, Entry, check_contest
+from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from widthwise.aggregators.judging import candidates, replies
+from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.prompting.verdict import printed, program
 from widthwise.core.sandbox.confinement import MODULES
 from widthwise.core.sandbox.sandbox import Execution, Limits, execute_all
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from widthwise.aggregators.contest import Contest, Entry, check_contest
 from widthwise.aggregators.judging import note_silence, verified
+from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 

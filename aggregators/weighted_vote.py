@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trace_score import logprobs_for, trace_scores
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, Tie, elect
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 

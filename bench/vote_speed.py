@@ -17,7 +17,7 @@ from types import ModuleType
 
 import numpy as np
 
-from widthwise.core.strategy.answer import AnswerClass, elect, group
+from widthwise.core.answer import AnswerClass, elect, group
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.evals.grading import comparison, normalisation, numerals, structure
 from widthwise.evals.grading import graders as grading

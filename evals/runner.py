@@ -15,11 +15,12 @@ from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.session.budget import Budget
+from widthwise.core.session.limits import Limits
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
-from widthwise.core.strategy.strategy import Result, Strategy
+from widthwise.core.strategy.result import Result
+from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Note, Trace, name
 from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.store.database import StoreError
@@ -45,7 +46,7 @@ async def run(
     seed: int = 0,
     concurrency: int = 32,
     params: SamplingParams | None = None,
-    budget: Budget | None = None,
+    budget: Limits | None = None,
     format: PromptFormat | None = None,
     reward_model: RewardModel | None = None,
     embedder: Embedder | None = None,
@@ -63,7 +64,7 @@ async def run(
     )
     store.start_attempt(backend)
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
-    work = _Work(setting, strategy, store, budget or strategy.budget, asyncio.Semaphore(concurrency), on_outcome)
+    work = _Work(setting, strategy.within(budget), store, asyncio.Semaphore(concurrency), on_outcome)
     try:
         async with asyncio.TaskGroup() as group:
             for place, problem in enumerate(todo):
@@ -105,7 +106,6 @@ class _Work:
     setting: Setting
     strategy: Strategy
     store: Store
-    budget: Budget | None
     slots: asyncio.Semaphore
     on_outcome: Listener
     began: float = field(default_factory=time.monotonic)
@@ -133,14 +133,7 @@ class _Work:
     async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace]]:
         session: Session | None = None
         try:
-            session = Session(
-                problem,
-                self.setting,
-                budget=self.budget,
-                pruners=self.strategy.pruners,
-                journal=self.store,
-                priority=place,
-            )
+            session = self.strategy.open(problem, self.setting, journal=self.store, priority=place)
             result = await self.strategy.run(session)
             outcome = await graded(self.setting.grader, problem, result)
             return outcome, (*result.traces, *result.parts, *result.judgements)

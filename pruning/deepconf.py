@@ -8,10 +8,10 @@ from typing import get_args
 
 import numpy as np
 
+from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.scores.confidence import SlidingConfidence, Surety, token_confidence
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import GO_ON, Verdict
 from widthwise.core.trace.trace import Trace, TraceId
 
 
@@ -60,7 +60,9 @@ class DeepConf(Part):
         """The pruner of one draw."""
         return _Online(self)
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         return await self.begin()(session, live, finished, total)
 
 
@@ -74,7 +76,9 @@ class _Online:
         self._warmup: frozenset[TraceId] = frozenset()
         self._threshold: float | None = None
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         for trace in (*live, *finished):
             self._look(trace)
         if self._threshold is None and not self._warmed_up(live, finished, total):
@@ -83,8 +87,8 @@ class _Online:
         below = frozenset(t.id for t in live if self._seen[t.id].lowest < (self._threshold or 0.0))
         share = await self._agreement(session, finished, votes)
         if self._settings.consensus is not None and share >= self._settings.consensus:
-            return Verdict(decided=True, reason=f"decided: one answer has {share:.1%} of the confidence", votes=votes)
-        return Verdict(stop=below, reason=f"confidence below {self._threshold:.3f}", votes=votes)
+            return Decision(decided=True, reason=f"decided: one answer has {share:.1%} of the confidence", votes=votes)
+        return Decision(stop=below, reason=f"confidence below {self._threshold:.3f}", votes=votes)
 
     def _look(self, trace: Trace) -> None:
         """Take the tokens that are new since the last look."""

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from widthwise.core.pruner import Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import Verdict
 from widthwise.core.trace.trace import Trace, TraceId
 from widthwise.pruning.judge import Judge
 from widthwise.pruning.same_answer import SameAnswer
@@ -60,7 +60,9 @@ class DeepPrune(Part):
         """The pruner of one draw."""
         return _Clustering(self)
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         return await self.begin()(session, live, finished, total)
 
 
@@ -78,7 +80,9 @@ class _Clustering:
         self._voters: frozenset[TraceId] = frozenset()
         self._random: np.random.Generator | None = None
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         if self._random is None:
             first = min(t.id for t in (*live, *finished))
             self._random = np.random.default_rng(session.seed("deepprune", *first))
@@ -88,8 +92,10 @@ class _Clustering:
         if len(self._placed) + len(self._lost) == total and self._kept is None:
             self._kept, self._voters = self._chosen()
         if self._kept is None:
-            return Verdict(stop=self._redundant(live, finished), reason="redundant: others are heading for this answer")
-        return Verdict(
+            return Decision(
+                stop=self._redundant(live, finished), reason="redundant: others are heading for this answer"
+            )
+        return Decision(
             stop=frozenset(t.id for t in live if t.id not in self._kept),
             reason=f"redundant: of {total} traces in {len(self._clusters)} clusters {len(self._kept)} go on",
             votes=self._votes(session, finished),

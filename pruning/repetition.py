@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from widthwise.core.backend import IntArray
+from widthwise.core.pruner import Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import Verdict
 from widthwise.core.trace.trace import Trace
 
 
@@ -31,11 +31,13 @@ class Repetition(Part):
         if self.times < 2 or min(self.tokens, self.longest, self.every) < 1:
             raise ValueError("times must be at least 2, and tokens, longest and every at least 1")
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         periods = {t.id: self.period(t.segment.token_ids) for t in live}
         looping = {trace_id: p for trace_id, p in periods.items() if p is not None}
         shown = ", ".join(str(p) for p in sorted(set(looping.values())))
-        return Verdict(stop=frozenset(looping), reason=f"repeats itself every {shown} tokens")
+        return Decision(stop=frozenset(looping), reason=f"repeats itself every {shown} tokens")
 
     def period(self, ids: IntArray) -> int | None:
         """The length of the circle in which ``ids`` (``int64 [t]``) end; None if they do not."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import GO_ON, Verdict
 from widthwise.core.trace.trace import Trace
 
 
@@ -28,13 +28,15 @@ class Short(Part):
         if self.m < 1 or self.every < 1:
             raise ValueError(f"m and every must be at least 1, not {self.m} and {self.every}")
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         done = sorted((t for t in finished if t.finish == "stop"), key=lambda t: (t.tokens, t.id))
         if len(done) < self.m:
             return GO_ON
         bound = done[self.m - 1].tokens
         voters = {t.id for t in done[: self.m]}
-        return Verdict(
+        return Decision(
             stop=frozenset(t.id for t in live if t.tokens >= bound),
             reason=f"longer than the {self.m} shortest, of up to {bound} tokens",
             votes={t.id: float(t.id in voters) for t in finished},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import GO_ON, Verdict
 from widthwise.core.trace.trace import Trace
 
 
@@ -23,7 +23,9 @@ class StopWhenDecided(Part):
     def every(self) -> int | None:
         return None
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         votes = sorted((len(c.traces) for c in await session.classes(finished)), reverse=True)
         if not votes:
             return GO_ON
@@ -31,4 +33,4 @@ class StopWhenDecided(Part):
         lead = votes[0] - (votes[1] if len(votes) > 1 else 0)
         if lead <= outstanding:
             return GO_ON
-        return Verdict(decided=True, reason=f"decided: {lead} votes ahead, {outstanding} to come")
+        return Decision(decided=True, reason=f"decided: {lead} votes ahead, {outstanding} to come")

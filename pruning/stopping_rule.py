@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import GO_ON, Verdict
 from widthwise.core.trace.trace import Trace
 
 Order = Literal["launch", "completion"]
@@ -66,7 +66,9 @@ class StoppingRule(Part):
                 return votes, reason
         return None
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         observed = in_order(live, finished, self.order)
         found = self.first_stop(await labelled(session, observed), total)
         if found is None:
@@ -74,7 +76,7 @@ class StoppingRule(Part):
         votes, reason = found
         end = len(votes.labels)
         chosen = {t.id for t in observed[end - self.voters(votes) : end]}
-        return Verdict(decided=True, reason=reason, votes={t.id: 0.0 for t in finished if t.id not in chosen})
+        return Decision(decided=True, reason=reason, votes={t.id: 0.0 for t in finished if t.id not in chosen})
 
 
 def in_order(live: Sequence[Trace], finished: Sequence[Trace], order: Order) -> list[Trace]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import GO_ON, Verdict
 from widthwise.core.trace.trace import Trace
 
 
@@ -30,7 +30,9 @@ class TooLong(Part):
         if self.factor <= 0 or min(self.least, self.every, self.tokens or 1) < 1:
             raise ValueError("factor must be above 0, and least, tokens and every at least 1")
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         lengths = [t.tokens for t in finished if t.finish == "stop"]
         limits = [] if self.tokens is None else [self.tokens]
         if len(lengths) >= self.least:
@@ -38,4 +40,4 @@ class TooLong(Part):
         if not limits:
             return GO_ON
         stop = frozenset(t.id for t in live if t.tokens >= min(limits))
-        return Verdict(stop=stop, reason=f"longer than {min(limits)} tokens")
+        return Decision(stop=stop, reason=f"longer than {min(limits)} tokens")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from widthwise.core.prompting.reply import numbers
-from widthwise.core.prompting.verification import verified
 from widthwise.core.scores.trace_score import trace_scores
 from widthwise.core.session.session import Session
+from widthwise.core.strategy.verification import verified
 from widthwise.core.trace.trace import Trace
 
 SELF = "self"

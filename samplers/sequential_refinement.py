@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.strategy import as_worker, delegate
+from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.workspace import readable, refining
 

@@ -20,9 +20,9 @@ from tests.backends.llama_checkpoint import Shape, write_checkpoint, write_token
 from widthwise.cli.app import app
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import Solution, StepScores
+from widthwise.core.run_sync import run_sync
 from widthwise.engines import Scorers, open_embedder, open_engines, open_reward_model
 from widthwise.evals.store.store import Store, compare
-from widthwise.solving import run_sync
 
 BEST = "best_of_n(n=4) | best_by(score='reward_model:min')"
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from widthwise.core.prompting.prompt import filled
+from widthwise.core.prompting.template import filled
 
 
 @dataclass(frozen=True, slots=True)

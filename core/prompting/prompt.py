@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-
-if TYPE_CHECKING:
-    from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.prompting.template import filled, places
 
 Messages = list[dict[str, str]]
-
-_PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +84,8 @@ class PromptFormat:
         would fill it.
         """
         for name, text in prompts.items():
-            known = {"problem", "instruction", *_PLACE.findall(self.prompt(name))}
-            if unknown := [place for place in _PLACE.findall(text) if place not in known]:
+            known = {"problem", "instruction", *places(self.prompt(name))}
+            if unknown := [place for place in places(text) if place not in known]:
                 raise UsageError(
                     f"the prompt {name!r} has the place {{{unknown[0]}}}, which nothing fills; it may have: "
                     + ", ".join(f"{{{place}}}" for place in sorted(known))
@@ -108,17 +103,3 @@ class PromptFormat:
             known = ", ".join(sorted(self.prompts)) or "none"
             raise UsageError(f"the prompt format {self.name!r} has no prompt {name!r}; it has: {known}")
         return self.prompts[name]
-
-
-def filled(template: str, **fields: str) -> str:
-    """``template`` with its places filled, in one pass: braces of a problem or a draft stay as they are.
-
-    Raises ``UsageError`` for a place that no field fills.
-    """
-
-    def fill(place: re.Match[str]) -> str:
-        if place[1] not in fields:
-            raise UsageError(f"a prompt has the place {place[0]}, but only these are filled: {', '.join(fields)}")
-        return fields[place[1]]
-
-    return _PLACE.sub(fill, template)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.prompting.prompt import filled
+from widthwise.core.prompting.template import filled
 from widthwise.core.rewards.reward import Kind
 
 Reads = Literal["labels", "classes", "value"]

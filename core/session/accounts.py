@@ -7,7 +7,8 @@ import time
 from itertools import takewhile
 
 from widthwise.core.backend import Delta
-from widthwise.core.session.budget import Budget, Ledger
+from widthwise.core.session.ledger import Ledger
+from widthwise.core.session.limits import Limits
 from widthwise.core.session.residency import Residency
 from widthwise.core.trace.trace import Trace, TraceId
 
@@ -15,7 +16,7 @@ from widthwise.core.trace.trace import Trace, TraceId
 class Accounts:
     """Charges to ``ledger`` and says when ``budget`` is used up. The clock runs from the beginning on."""
 
-    def __init__(self, budget: Budget, ledger: Ledger) -> None:
+    def __init__(self, budget: Limits, ledger: Ledger) -> None:
         self.budget = budget
         self.ledger = ledger
         self.residency = Residency()

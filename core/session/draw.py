@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import Delta, IntArray, Request, Usage
-from widthwise.core.strategy.pruner import Pruner
+from widthwise.core.pruner import Pruner
 from widthwise.core.trace.growing import Rows, Spelling, Stats
 from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId
 
@@ -101,7 +101,7 @@ class Draw:
         width: int,
         warmup: int = 0,
         judging: bool = False,
-        pruners: Sequence[Pruner] = (),
+        pruners: Sequence[Pruner[Any]] = (),
         deadline: float | None = None,
     ) -> None:
         self.branches = branches

@@ -5,43 +5,41 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
+from typing import Any, Unpack
 
 from widthwise.core.backend import Delta, IntArray, Request, SamplingParams
 from widthwise.core.errors import BackendError, BudgetReached, UsageError
 from widthwise.core.problem import Problem
+from widthwise.core.pruner import GO_ON, Decision, Pruner, begun
 from widthwise.core.session import seeds
 from widthwise.core.session.accounts import Accounts
-from widthwise.core.session.budget import Budget, Ledger
 from widthwise.core.session.draw import Branch, Draw, Event
-from widthwise.core.session.journal import Journal, replayed, request_digest
+from widthwise.core.session.journal import replayed, request_digest
+from widthwise.core.session.ledger import Ledger
+from widthwise.core.session.limits import Limits
 from widthwise.core.session.setting import Setting
-from widthwise.core.strategy.pruner import GO_ON, Pruner, Verdict, begun
+from widthwise.core.session.terms import Terms
 from widthwise.core.trace.trace import Finish, Trace, TraceId
-
-if TYPE_CHECKING:
-    from widthwise.core.session.session import Session
 
 CHUNK = 16
 """Tokens a delta may hold where nothing needs to look at every single one."""
 
 
-class Terms(TypedDict, total=False):
-    """What a session may be given besides its problem and its setting."""
-
-    budget: Budget | None
-    pruners: Sequence[Pruner]
-    journal: Journal | None
-    priority: int
-
-
 class Drawing:
     """The half of a session that has tokens sampled: draws, their pruners, the accounts, the tree that grows."""
 
-    def __init__(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        setting: Setting,
+        *,
+        budget: Limits | None = None,
+        pruners: Sequence[Pruner[Any]] = (),
+        **terms: Unpack[Terms],
+    ) -> None:
         self.problem = problem
-        self.budget = terms.get("budget") or Budget()
-        self.pruners = tuple(terms.get("pruners", ()))
+        self.budget = budget or Limits()
+        self.pruners = tuple(pruners)
         self.ledger = Ledger()
         self.traces: dict[TraceId, Trace] = {}
         self._accounts = Accounts(self.budget, self.ledger)
@@ -269,27 +267,27 @@ class Drawing:
             due = pruner.every is not None and draw.milestone // pruner.every < longest // pruner.every
             if any_ended or due:
                 live = [branch.trace for branch in draw.live]
-                verdict = await self._verdict_of(pruner, live, [*finished, *stopped], len(draw.branches))
-                self._weigh(place, verdict)
-                targets = [b for b in draw.live if verdict.decided or b.id in verdict.stop]
-                if targets or verdict.decided:
-                    reason = verdict.reason or str(pruner)
-                    stopped += await self._stop(draw, targets, "pruned", reason, last=verdict.decided)
+                decision = await self._decision_of(pruner, live, [*finished, *stopped], len(draw.branches))
+                self._weigh(place, decision)
+                targets = [b for b in draw.live if decision.decided or b.id in decision.stop]
+                if targets or decision.decided:
+                    reason = decision.reason or str(pruner)
+                    stopped += await self._stop(draw, targets, "pruned", reason, last=decision.decided)
         draw.milestone = draw.longest
         if any(t.finish in ("stop", "length") for t in stopped):  # some came to their end while being stopped
             stopped += await self._prune(draw, [*finished, *stopped], any_ended=True)
         return stopped
 
-    async def _verdict_of(
-        self, pruner: Pruner, live: Sequence[Trace], finished: Sequence[Trace], total: int
-    ) -> Verdict:
+    async def _decision_of(
+        self, pruner: Pruner[Any], live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         try:
-            return await pruner(cast("Session", self), live, finished, total)
+            return await pruner(self, live, finished, total)
         except BudgetReached:  # a pruner that samples (a judge) has nothing left to do it with
             return GO_ON
 
-    def _weigh(self, place: int, verdict: Verdict) -> None:
-        for trace_id, weight in verdict.votes.items():
+    def _weigh(self, place: int, decision: Decision) -> None:
+        for trace_id, weight in decision.votes.items():
             self._votes.setdefault(trace_id, {})[place] = weight
 
     def _keep_branch(self, branch: Branch, draw: Draw) -> Trace:

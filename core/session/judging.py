@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 
+from widthwise.core.answer import AnswerClass, group
 from widthwise.core.backend import FloatArray
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.verdict import bare, choice, concluded, verdict
 from widthwise.core.rewards.reward import StepScores, steps_of, without_end
-from widthwise.core.rewards.scoring import Scoring
-from widthwise.core.session.drawing import Drawing, Terms
+from widthwise.core.session.drawing import Drawing
+from widthwise.core.session.score_memory import Scoring
 from widthwise.core.session.setting import Setting
-from widthwise.core.strategy.answer import AnswerClass, group
 from widthwise.core.trace.trace import Trace, TraceId
 
 
 class Judging(Drawing):
     """The half of a session that looks at traces; nothing here makes the tree grow."""
 
-    def __init__(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> None:
+    def __init__(self, problem: Problem, setting: Setting, **terms: Any) -> None:
         super().__init__(problem, setting, **terms)
         self.step_separator = self._setting.format.step_separator
         self._scoring: Scoring | None = None

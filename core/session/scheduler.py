@@ -11,7 +11,7 @@ import numpy as np
 
 from widthwise.core.backend import Backend, Delta, Request
 from widthwise.core.errors import BackendError
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.stopping import Stop, StopMatcher
 
 

@@ -8,18 +8,17 @@ from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import numpy as np
 
 from widthwise.core.plain_json import well_formed
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.pruner import Pruner
 from widthwise.core.session import seeds
-from widthwise.core.session.drawing import Terms
 from widthwise.core.session.judging import Judging
 from widthwise.core.session.setting import Setting
-from widthwise.core.strategy.pruner import Pruner
 from widthwise.core.trace.excerpt import Excerpt, joined_ids, kept_before
 from widthwise.core.trace.trace import Finish, Note, Segment, Trace, TraceId, name
 
@@ -36,7 +35,7 @@ class Session(Judging):
     in flight end with finish "budget" and the next one raises ``BudgetReached``.
     """
 
-    def __init__(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> None:
+    def __init__(self, problem: Problem, setting: Setting, **terms: Any) -> None:
         super().__init__(problem, setting, **terms)
         self.notes: list[Note] = []
         self._questions: dict[TraceId, tuple[str, Mapping[str, str]]] = {}
@@ -173,7 +172,7 @@ class Session(Judging):
         """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
         return self._setting.format.listed(name, texts)
 
-    def at(self, trace: Trace, *, pruners: Sequence[Pruner] = ()) -> Session:
+    def at(self, trace: Trace, *, pruners: Sequence[Pruner[Session]] = ()) -> Session:
         """A view of this session with ``trace`` as its root: what one sampler hands to another that works for it.
 
         Problem, budget and ledger are shared. The view has a part of the tree to itself (its ``leaves``, its seeds),

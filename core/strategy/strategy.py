@@ -5,15 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Unpack
 
+from widthwise.core.answer import Answer, elect
 from widthwise.core.errors import BudgetReached, UsageError
-from widthwise.core.session.budget import Budget, Ledger
+from widthwise.core.problem import Problem
+from widthwise.core.pruner import Pruner
+from widthwise.core.session.limits import Limits
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, elect
-from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import Pruner
-from widthwise.core.trace.trace import Note, Trace, TraceId
+from widthwise.core.session.setting import Setting
+from widthwise.core.session.terms import Terms
+from widthwise.core.strategy.result import Result
+from widthwise.core.strategy.spelling import Spelled, spelled
+from widthwise.core.trace.trace import Trace
 
 Outcome = Answer | Sequence[Trace] | str | None
 """What a sampler may return: traces to aggregate, or already an answer (or its text)."""
@@ -31,63 +35,61 @@ class Aggregator(Protocol):
     def __call__(self, session: Session, traces: Sequence[Trace], /) -> Awaitable[Answer]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a strategy made of one problem.
-
-    ``traces`` are the leaves of the tree, pruned and cut ones included; ``judgements`` are the replies of judges,
-    ``parts`` the traces that grew for another one only, such as threads. ``errors`` are the sentences of requests that
-    failed for good, those of judges and to the reward model among them: a strategy goes on without what they were to
-    say. ``notes`` are what else was out of the ordinary.
-    """
-
-    answer: str | None
-    traces: tuple[Trace, ...]
-    ledger: Ledger
-    election: Answer
-    errors: tuple[str, ...] = ()
-    judgements: tuple[Trace, ...] = ()
-    parts: tuple[Trace, ...] = ()
-    notes: tuple[Note, ...] = ()
-
-
 @dataclass(frozen=True)
-class Strategy(Part):
+class Strategy(Spelled):
     """A way to spend a budget on a problem; the same value runs on every backend.
 
     ``sampler`` may settle on an answer by itself, and then needs no ``aggregator``.
     """
 
     sampler: Sampler
-    pruners: tuple[Pruner, ...] = ()
+    pruners: tuple[Pruner[Session], ...] = ()
     aggregator: Aggregator | None = None
-    budget: Budget | None = None
+    budget: Limits | None = None
+
+    async def solve(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Result:
+        """Work on ``problem`` in a session of its own, under the strategy's pruners and its budget."""
+        return await self.run(self.open(problem, setting, **terms))
+
+    def open(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Session:
+        """A session for this strategy to ``run`` in."""
+        return Session(problem, setting, budget=self.budget, pruners=self.pruners, **terms)
+
+    def within(self, budget: Limits | None) -> Strategy:
+        """This strategy under another budget; as it is where ``budget`` is None."""
+        return self if budget is None else replace(self, budget=budget)
 
     async def run(self, session: Session) -> Result:
-        """Work on the session's problem; a budget that runs out ends the sampling, not the strategy."""
+        """Work on the session's problem; a budget that runs out ends the sampling, not the strategy.
+
+        Raises ``UsageError`` for a session that was not opened under the strategy's pruners and its budget.
+        """
         try:
             election = await self.answer(session)
         finally:
             await session.settle()
-        return Result(
-            election.text,
-            tuple(session.leaves),
-            session.ledger,
-            election,
-            errors=session.errors,
-            judgements=tuple(session.judgements),
-            parts=tuple(session.parts),
-            notes=tuple(session.notes),
-        )
+        return Result.of(session, election)
 
     async def answer(self, session: Session) -> Answer:
-        """Sample and settle on an answer, in a session (or a view of one) that goes on afterwards."""
+        """Sample and settle on an answer, in a session (or a view of one) that goes on afterwards.
+
+        Raises ``UsageError`` as ``run`` does.
+        """
+        self._check(session)
         session.heed(self.sampler, *self.pruners, self.aggregator)
         try:
             outcome = await self.sampler(session)
         except BudgetReached:
             outcome = session.leaves
         return await self._settle(session, outcome)
+
+    def _check(self, session: Session) -> None:
+        """A pruner or a budget that a session does not know would be ignored."""
+        way_out = f"open it with Strategy.open, or let Strategy.solve do both: {self}"
+        if absent := [pruner for pruner in self.pruners if not any(pruner == known for known in session.pruners)]:
+            raise UsageError(f"the session was opened without the strategy's pruner {spelled(absent[0])}; {way_out}")
+        if self.budget is not None and self.budget != session.budget:
+            raise UsageError(f"the session was opened without the strategy's budget {spelled(self.budget)}; {way_out}")
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:
         if isinstance(outcome, Answer):
@@ -108,37 +110,13 @@ class Strategy(Part):
     def brief(self) -> str:
         """The strategy without the arguments that are the defaults."""
         parts = [self.sampler, *self.pruners, self.budget, self.aggregator]
-        return " | ".join(p.brief() if isinstance(p, Part) else spelled(p) for p in parts if p is not None)
+        return " | ".join(spelled(part, brief=True) for part in parts if part is not None)
 
+    def __or__(self, other: Any) -> Strategy:
+        return compose(self, other)
 
-async def delegate(session: Session, worker: Any, roots: Sequence[Trace]) -> list[Trace | None]:
-    """One trace for each of ``roots`` (one root may stand there several times), in their order.
-
-    ``worker`` is a sampler or a strategy without a budget, which works at each root by itself and settles on the
-    trace that represents its answer, on the last one where none states an answer. None draws a plain sample of each
-    root, all in one draw. A root has None where nothing was written before the budget was used up. Raises
-    ``BudgetReached`` where that holds for all.
-    """
-    if worker is None:
-        drawn: dict[TraceId, list[Trace]] = {}
-        for trace in await session.sample(roots):
-            drawn.setdefault(trace.id[:-1], []).append(trace)
-        return [drawn[root.id].pop(0) if drawn.get(root.id) else None for root in roots]
-    strategy = as_worker(worker)
-    views = [session.at(root, pruners=strategy.pruners) for root in roots]
-    answers = await session.together([strategy.answer(view) for view in views])
-    traces = [a.trace or next(reversed(view.leaves), None) for a, view in zip(answers, views, strict=True)]
-    if not any(traces):
-        raise BudgetReached("the budget is used up")
-    return traces
-
-
-def as_worker(part: Any) -> Strategy:
-    """What may work for another sampler; raises ``UsageError`` for anything else."""
-    strategy = as_strategy(part)
-    if strategy.budget is not None:
-        raise UsageError(f"the worker {strategy} has a budget of its own; limits stand behind the whole strategy")
-    return strategy
+    def __ror__(self, other: Any) -> Strategy:
+        return compose(other, self)
 
 
 def compose(left: Any, right: Any) -> Strategy:
@@ -174,7 +152,7 @@ def _role(part: Any) -> Literal["sampler", "pruner", "budget", "aggregator", "st
     """What a part is by its shape: pruners have ``every``, a sampler takes a session, an aggregator traces besides."""
     if isinstance(part, Strategy):
         return "strategy"
-    if isinstance(part, Budget):
+    if isinstance(part, Limits):
         return "budget"
     if hasattr(part, "every"):
         return "pruner"
@@ -184,10 +162,3 @@ def _role(part: Any) -> Literal["sampler", "pruner", "budget", "aggregator", "st
         raise UsageError(f"{spelled(part)} must be an `async def` function")
     required = [p for p in inspect.signature(part).parameters.values() if p.default is p.empty]
     return {1: "sampler", 2: "aggregator"}.get(len(required), "none")  # type: ignore[return-value]
-
-
-def spelled(part: Any) -> str:
-    """A part as the command line writes it."""
-    if inspect.isfunction(part):
-        return f"{part.__module__}:{part.__qualname__}"
-    return str(part)

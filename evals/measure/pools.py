@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from widthwise.core.answer import group
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.run_sync import run_sync
 from widthwise.core.scores.trace_score import LOGPROBS
-from widthwise.core.session.budget import Ledger
-from widthwise.core.strategy.answer import group
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.measure.estimators import NO_VOTE
@@ -22,7 +23,6 @@ from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suites import grader_for
-from widthwise.solving import run_sync
 
 Grouping = Literal["meaning", "spelling"]
 """Which answers vote together: those that mean the same to the suite's grader, or those spelled alike."""

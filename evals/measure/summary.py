@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store

@@ -19,7 +19,8 @@ from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trace_score import REWARD_MODEL
-from widthwise.core.session.budget import Budget
+from widthwise.core.session.limits import Limits
+from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
@@ -37,7 +38,7 @@ class Task:
 
     suite: str
     strategy: Strategy
-    budget: Budget | None
+    budget: Limits | None
     seed: int
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from widthwise.core.problem import Problem
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish, TraceId
 
 State = Literal["open", "done", "error"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
-from widthwise.core.rewards.scoring import digests
+from widthwise.core.session.score_memory import digests
 from widthwise.evals.store.store import Store
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.errors import UsageError
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Segment, Trace, name
 from widthwise.evals.measure.curves import AXES, METHODS, Axis, Curve, Line, curve
 from widthwise.evals.measure.equal_budgets import (

@@ -18,17 +18,19 @@ from widthwise.aggregators.program_check import ProgramCheck
 from widthwise.aggregators.self_verification import SelfVerification
 from widthwise.aggregators.universal_self_consistency import UniversalSelfConsistency
 from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.pruner import Decision
 from widthwise.core.rewards.reward import RewardModel, Solution, StepScores
-from widthwise.core.session.budget import Budget, Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.answer import Answer, AnswerClass, elect
+from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import Verdict
-from widthwise.core.strategy.strategy import Result, Strategy
+from widthwise.core.strategy.result import Result
+from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.measuring import compare, curve
@@ -84,6 +86,7 @@ __all__ = [
     "BordaVote",
     "Budget",
     "BudgetReached",
+    "Decision",
     "DeepConf",
     "DeepPrune",
     "DistinctSteps",
@@ -133,7 +136,6 @@ __all__ = [
     "TreeSearch",
     "UniversalSelfConsistency",
     "UsageError",
-    "Verdict",
     "WeightedVote",
     "WidthwiseError",
     "compare",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
-from widthwise.core.session.budget import Budget
+from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, Scorers, open_engines
@@ -56,7 +56,7 @@ class Evaluation:
     model: str
     backend_args: Mapping[str, Any]
     strategy: Strategy
-    budget: Budget | None
+    budget: Limits | None
     params: SamplingParams
     seed: int
     limit: int | None
@@ -73,7 +73,7 @@ class Evaluation:
         model: str,
         strategy: str,
         limit: int | None,
-        budget: Budget,
+        budget: Limits,
         params: SamplingParams,
         seed: int,
         backend_args: Mapping[str, Any],
@@ -199,9 +199,9 @@ def _suite(name: str | None, data: Path | None, limit: int | None) -> Suite:
     return load_suite(name, data=data, limit=limit)
 
 
-def _both(given: Budget, own: Budget | None) -> Budget | None:
+def _both(given: Limits, own: Limits | None) -> Limits | None:
     """The strategy's own budget, with what the command line says in its place."""
-    merged = replace(own or Budget(), **_set(asdict(given)))
+    merged = replace(own or Limits(), **_set(asdict(given)))
     return merged if _set(asdict(merged)) else None
 
 

@@ -13,9 +13,10 @@ from widthwise.aggregators.program_check import ProgramCheck
 from widthwise.aggregators.self_verification import SelfVerification
 from widthwise.aggregators.universal_self_consistency import UniversalSelfConsistency
 from widthwise.aggregators.weighted_vote import WeightedVote
-from widthwise.core.session.budget import Budget
+from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.frontier import Selector
-from widthwise.core.strategy.part import Part, spelling
+from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.spelling import spelling
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
 from widthwise.pruning.anytime import Anytime

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.session.budget import Budget
+from widthwise.core.run_sync import run_sync
 from widthwise.core.session.scheduler import Scheduler
-from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.composition import parse_strategy
-from widthwise.core.strategy.strategy import Result, Strategy, as_strategy
+from widthwise.core.strategy.result import Result
+from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.engines import Scorers, open_engines
 from widthwise.models.formats import BOXED
 from widthwise.models.profiles import profile_of
 from widthwise.parts import PARTS
-
-T = TypeVar("T")
 
 
 def solve(
@@ -98,8 +95,7 @@ async def solve_async(
             reward_model=engines.reward_model,
             embedder=engines.embedder,
         )
-        session = Session(asked, setting, budget=budget or chosen.budget, pruners=chosen.pruners)
-        return await chosen.run(session)
+        return await chosen.within(budget).solve(asked, setting)
     finally:
         await engines.close()
 
@@ -107,25 +103,3 @@ async def solve_async(
 def as_any_strategy(strategy: Any) -> Strategy:
     """A strategy from a value or from the command line's text."""
     return parse_strategy(strategy, PARTS) if isinstance(strategy, str) else as_strategy(strategy)
-
-
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also where an event loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    done: list[T | BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(asyncio.run(work))
-        except BaseException as error:
-            done.append(error)
-
-    thread = threading.Thread(target=run, name="widthwise")
-    thread.start()
-    thread.join()
-    if isinstance(done[0], BaseException):
-        raise done[0]
-    return done[0]

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.session.budget import Ledger
+from widthwise.core.run_sync import run_sync
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Scorers, open_engines
 from widthwise.evaluation import Evaluation
 from widthwise.opening import canonical
 from widthwise.samplers.single import Single
-from widthwise.solving import as_any_strategy, run_sync
+from widthwise.solving import as_any_strategy
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Axis, Curve

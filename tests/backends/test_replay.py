@@ -17,10 +17,10 @@ from widthwise.core.backend import Delta, Request, SamplingParams, TokenStats
 from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
-from widthwise.core.session.budget import Budget
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.budget import Budget
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.evals.grading.graders import MathGrader
 

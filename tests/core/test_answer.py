@@ -5,8 +5,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from widthwise.core.answer import group
 from widthwise.core.problem import Problem
-from widthwise.core.strategy.answer import group
 from widthwise.evals.grading.graders import CountdownGrader, MathGrader
 
 

@@ -23,9 +23,9 @@ from widthwise import (
     WeightedVote,
 )
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import GO_ON, Verdict
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Trace, TraceId
 
@@ -39,8 +39,10 @@ class Weighing(Part):
     weights: dict[TraceId, float]
     every: int | None = None
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
-        return Verdict(votes={t.id: self.weights[t.id] for t in finished if t.id in self.weights})
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
+        return Decision(votes={t.id: self.weights[t.id] for t in finished if t.id in self.weights})
 
 
 async def test_votes_count_as_much_as_pruners_say() -> None:
@@ -73,7 +75,9 @@ class Asking(Part):
     every: int | None = 4
     asked: list[int] = field(default_factory=list)
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         self.asked.append(len(live) + len(finished))
         replies = await session.sample([session.conclude(t) for t in live], judging=True, max_tokens=3)
         assert len(replies) == len(live)
@@ -116,7 +120,9 @@ class Warming(Part):
     def every(self) -> int | None:
         return None
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         assert len(live) + len(finished) <= 3 or len(finished) >= 3
         return GO_ON
 
@@ -145,7 +151,9 @@ class Counting(Part):
         self.begun.append(Counting())
         return self.begun[-1]
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         self.calls += 1
         return GO_ON
 

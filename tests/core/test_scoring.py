@@ -15,8 +15,8 @@ from widthwise.aggregators.best_by import BestBy
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
-from widthwise.core.rewards.scoring import Scoring
 from widthwise.core.scores.trace_score import trace_scores
+from widthwise.core.session.score_memory import Scoring
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import TraceId

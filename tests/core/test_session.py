@@ -14,9 +14,9 @@ import pytest
 from tests.core.scripted import Scripted, session
 from widthwise import BackendError, BestOfN, Budget, BudgetReached, MajorityVote, StopWhenDecided, UsageError
 from widthwise.core.backend import Usage
+from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import GO_ON, Verdict
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Trace
 
@@ -271,10 +271,12 @@ class CutAt(Part):
 
     every: int = 3
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
         if not any(t.id == (0, 1) for t in live):
             return GO_ON
-        return Verdict(stop=frozenset({(0, 1)}), reason="enough of it")
+        return Decision(stop=frozenset({(0, 1)}), reason="enough of it")
 
 
 async def test_a_pruned_trace_keeps_its_text_and_its_reason_but_not_its_vote() -> None:

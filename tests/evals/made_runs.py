@@ -7,7 +7,7 @@ import numpy as np
 
 from widthwise.core.backend import TokenStats
 from widthwise.core.problem import Problem
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish, Segment, Trace
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store

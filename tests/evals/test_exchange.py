@@ -11,7 +11,7 @@ import pytest
 from widthwise.core.backend import TokenStats, Usage
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.evals.store.exchange import StoredRecordings, export_run, import_recordings
 from widthwise.evals.store.outcome import Leaf, Outcome

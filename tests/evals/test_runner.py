@@ -15,8 +15,8 @@ from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Delta, Request
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.session.budget import Budget
 from widthwise.core.session.session import Session
+from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace

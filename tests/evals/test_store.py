@@ -15,7 +15,7 @@ import pytest
 from widthwise.core.backend import TokenStats, Usage
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.evals.store.arrays import pack, unpack
 from widthwise.evals.store.configuration import digest

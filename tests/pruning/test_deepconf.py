@@ -10,7 +10,7 @@ import pytest
 from tests.core.scripted import Scripted, session
 from widthwise import BestOfN, Budget, DeepConf, MajorityVote, UsageError
 from widthwise.core.backend import TokenStats
-from widthwise.core.strategy.strategy import Result
+from widthwise.core.strategy.result import Result
 
 
 class Sure(Scripted):

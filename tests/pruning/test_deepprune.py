@@ -11,7 +11,7 @@ from tests.core.scripted import Scripted, session
 from widthwise import AnswerProbe, BestOfN, Budget, DeepPrune, MajorityVote, SameAnswer
 from widthwise.core.backend import Delta, Request, TokenStats
 from widthwise.core.prompting.prompt import PromptFormat
-from widthwise.core.strategy.strategy import Result
+from widthwise.core.strategy.result import Result
 
 FORMAT = PromptFormat(
     "plain",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.core.scripted import Scripted, session
 from widthwise import BestOfN, MajorityVote, Repetition, Short, TooLong
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.strategy import Result
+from widthwise.core.strategy.result import Result
 
 
 async def drawn(texts: Sequence[str], *pruners: Part, tie: str = "first", **of_n: int) -> Result:

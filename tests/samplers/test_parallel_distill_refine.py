@@ -11,9 +11,9 @@ import pytest
 from tests.samplers.talker import Talker, talk
 from widthwise import BestOfN, Budget, MajorityVote, ParallelDistillRefine, Strategy, UsageError
 from widthwise.core.errors import BackendError
+from widthwise.core.pruner import Decision
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.pruner import Verdict
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.preference import best
 
@@ -170,8 +170,10 @@ class CutLong(Part):
 
     every: int = 2
 
-    async def __call__(self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Verdict:
-        return Verdict(stop=frozenset(t.id for t in live if t.tokens >= 10))
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
+        return Decision(stop=frozenset(t.id for t in live if t.tokens >= 10))
 
 
 async def test_pruned_and_empty_drafts_are_not_shown() -> None:

@@ -15,7 +15,8 @@ from tests.core.scripted import Replying, Scripted, session
 from widthwise import BackendError, BestOfN, Budget, MajorityVote, SerialSearch, Threads, UsageError
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.strategy import Result, as_strategy
+from widthwise.core.strategy.result import Result
+from widthwise.core.strategy.strategy import as_strategy
 from widthwise.models.thread_grammars import GRAMMARS
 
 TEXTS = ["so = 2", "I think it is = 3", "hm = 2.0", "no idea at all"]

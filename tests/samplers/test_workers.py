@@ -24,7 +24,7 @@ from widthwise import (
     UsageError,
 )
 from widthwise.core.strategy.composition import parse_strategy
-from widthwise.core.strategy.strategy import delegate
+from widthwise.core.strategy.worker import delegate
 from widthwise.parts import PARTS
 
 

@@ -16,7 +16,7 @@ from widthwise.cli.progress import progress
 from widthwise.cli.prompt_files import Sent, own_prompts, sent
 from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError
-from widthwise.core.session.budget import Budget
+from widthwise.core.strategy.budget import Budget
 from widthwise.engines import Scorers
 from widthwise.evaluation import Evaluation
 

@@ -9,7 +9,7 @@ import typer
 
 from widthwise.cli.display import rows_table
 from widthwise.core.rewards.reward_format import RewardFormat
-from widthwise.core.strategy.part import literal
+from widthwise.core.strategy.spelling import literal
 from widthwise.models.reward_formats import REWARD_FORMATS
 from widthwise.opening import BACKENDS, bundled_models
 

@@ -64,9 +64,9 @@ async def sent(evaluation: Evaluation) -> list[Sent]:
         )
         found: dict[str, Sent] = {}
         for problem in evaluation.suite.problems[:PROBLEMS]:
-            budget, pruners = evaluation.budget, evaluation.strategy.pruners
-            session = Session(problem, setting, budget=budget, pruners=pruners)
-            await evaluation.strategy.run(session)
+            strategy = evaluation.strategy.within(evaluation.budget)
+            session = strategy.open(problem, setting)
+            await strategy.run(session)
             for prompt in used(session):
                 one = Sent.of(prompt, format)
                 found.setdefault(one.name or one.example, one)

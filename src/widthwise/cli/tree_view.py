@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from widthwise.cli.display import percent, rows_table
-from widthwise.core.session.budget import Ledger
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Trace, TraceId, name
 
 if TYPE_CHECKING:

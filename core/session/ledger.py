@@ -1,32 +1,8 @@
-"""What may be spent, and what was spent."""
+"""What was spent."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-
-from widthwise.core.strategy.part import Part
-
-
-@dataclass(frozen=True)
-class Budget(Part):
-    """Hard limits for one problem; None leaves an axis free.
-
-    ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of
-    tokens sampled one after the other. ``samples``: sampled continuations, judges' left out. ``seconds``: wall-clock.
-    A strategy that reaches a limit is stopped and its traces so far are aggregated; the overshoot is at most
-    what one decoding step has in flight.
-    """
-
-    tokens: int | None = None
-    sequential: int | None = None
-    samples: int | None = None
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and value <= 0:
-                raise ValueError(f"a budget of {value} {field.name} allows nothing; leave it out for no limit")
 
 
 @dataclass(slots=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 from widthwise.core.trace.trace import Trace, TraceId
 
-if TYPE_CHECKING:
-    from widthwise.core.session.session import Session
+SessionT = TypeVar("SessionT")
+SessionIn = TypeVar("SessionIn", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """What a pruner says at a checkpoint.
 
     ``stop`` names live traces to abort; ``decided`` ends the whole draw, finished traces standing. ``reason`` is
@@ -27,11 +27,11 @@ class Verdict:
     votes: Mapping[TraceId, float] = field(default_factory=dict)
 
 
-GO_ON = Verdict()
+GO_ON = Decision()
 
 
-class Pruner(Protocol):
-    """Looks at the traces of one draw and names those to stop.
+class Pruner(Protocol[SessionIn]):
+    """Looks at the traces of one draw, through the session that drew them, and names those to stop.
 
     It is asked whenever a trace finishes, the last one included, and, if ``every`` is not None, each time the longest
     live trace has grown by ``every`` tokens. ``finished`` holds all that grow no more, pruned ones included, in the
@@ -47,11 +47,11 @@ class Pruner(Protocol):
     def every(self) -> int | None: ...
 
     async def __call__(
-        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
-    ) -> Verdict: ...
+        self, session: SessionIn, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision: ...
 
 
-def begun(pruner: Pruner) -> Pruner:
+def begun(pruner: Pruner[SessionT]) -> Pruner[SessionT]:
     """The pruner that looks after one draw."""
     begin = getattr(pruner, "begin", None)
     return pruner if begin is None else begin()

@@ -1,0 +1,31 @@
+"""What may be spent on one problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hard limits for one problem; None leaves an axis free.
+
+    ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of
+    tokens sampled one after the other. ``samples``: sampled continuations, judges' left out. ``seconds``: wall-clock.
+    The overshoot is at most what one decoding step has in flight.
+    """
+
+    tokens: int | None = None
+    sequential: int | None = None
+    samples: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and value <= 0:
+                raise ValueError(f"a budget of {value} {field.name} allows nothing; leave it out for no limit")
+
+    @property
+    def shared(self) -> bool:
+        """Whether the works of a session share what is limited, so that one of them can use up another's."""
+        return self.tokens is not None or self.samples is not None

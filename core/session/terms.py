@@ -1,0 +1,14 @@
+"""How one problem is to be worked on, besides its setting."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from widthwise.core.session.journal import Journal
+
+
+class Terms(TypedDict, total=False):
+    """``journal`` keeps what is finished, for a resumed run; requests of a lower ``priority`` are served first."""
+
+    journal: Journal | None
+    priority: int

@@ -1,0 +1,54 @@
+"""How the command line spells what strategies are made of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, Field, fields, is_dataclass
+from inspect import isfunction
+from typing import Any
+
+
+class Spelled:
+    """A value whose fields are its arguments; ``str`` of it is the command line's spelling."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"{spelling(type(self).__name__)}({', '.join(_arguments(self))})"
+
+    def brief(self) -> str:
+        """The same without the arguments that are the defaults: for people, who read tables."""
+        return f"{spelling(type(self).__name__)}({', '.join(_arguments(self, changed=True))})"
+
+
+def spelling(class_name: str) -> str:
+    """``BestOfN`` as the command line spells it: ``best_of_n``. (``DeepConf`` is one word: ``deepconf``.)"""
+    return re.sub(r"(?<=[a-z0-9])(?<!Deep)(?=[A-Z])", "_", class_name).lower()
+
+
+def spelled(part: Any, *, brief: bool = False) -> str:
+    """A part as the command line writes it, a function by its import path."""
+    if isfunction(part):
+        return f"{part.__module__}:{part.__qualname__}"
+    return part.brief() if brief and isinstance(part, Spelled) else str(part)
+
+
+def literal(value: Any, *, brief: bool = False) -> str:
+    """An argument as the command line writes it: a part or a function as ``spelled``, anything else as a literal."""
+    return spelled(value, brief=brief) if isinstance(value, Spelled) or isfunction(value) else repr(value)
+
+
+def _arguments(part: Spelled, *, changed: bool = False) -> list[str]:
+    """Every argument that says something, defaults too: what a manifest records must not change with a default.
+
+    ``changed`` leaves the defaults out.
+    """
+    if not is_dataclass(part):
+        return []
+    values = {field: getattr(part, field.name) for field in fields(part)}
+    said = {f: value for f, value in values.items() if not (changed and value == _default(f))}
+    return [f"{f.name}={literal(value, brief=changed)}" for f, value in said.items() if value is not None]
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()

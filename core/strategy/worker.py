@@ -1,0 +1,41 @@
+"""Samplers that work for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from widthwise.core.errors import BudgetReached, UsageError
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.strategy import Strategy, as_strategy
+from widthwise.core.trace.trace import Trace, TraceId
+
+
+async def delegate(session: Session, worker: Any, roots: Sequence[Trace]) -> list[Trace | None]:
+    """One trace for each of ``roots`` (one root may stand there several times), in their order.
+
+    ``worker`` is a sampler or a strategy without a budget, which works at each root by itself and settles on the
+    trace that represents its answer, on the last one where none states an answer. None draws a plain sample of each
+    root, all in one draw. A root has None where nothing was written before the budget was used up. Raises
+    ``BudgetReached`` where that holds for all.
+    """
+    if worker is None:
+        drawn: dict[TraceId, list[Trace]] = {}
+        for trace in await session.sample(roots):
+            drawn.setdefault(trace.id[:-1], []).append(trace)
+        return [drawn[root.id].pop(0) if drawn.get(root.id) else None for root in roots]
+    strategy = as_worker(worker)
+    views = [session.at(root, pruners=strategy.pruners) for root in roots]
+    answers = await session.together([strategy.answer(view) for view in views])
+    traces = [a.trace or next(reversed(view.leaves), None) for a, view in zip(answers, views, strict=True)]
+    if not any(traces):
+        raise BudgetReached("the budget is used up")
+    return traces
+
+
+def as_worker(part: Any) -> Strategy:
+    """What may work for another sampler; raises ``UsageError`` for anything else."""
+    strategy = as_strategy(part)
+    if strategy.budget is not None:
+        raise UsageError(f"the worker {strategy} has a budget of its own; limits stand behind the whole strategy")
+    return strategy
