@@ -11,10 +11,10 @@ import numpy as np
 from widthwise.core.backend import IntArray
 from widthwise.core.errors import BackendError, PromptTooLong, WidthwiseError
 from widthwise.core.problem import Problem
+from widthwise.core.retry import Retry
 from widthwise.core.rewards.reading import Read, Reader, Reading
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
 from widthwise.core.rewards.reward_format import Laid, RewardFormat
-from widthwise.core.session.scheduler import Retry
 
 
 class LanguageRewardModel:

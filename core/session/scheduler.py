@@ -5,27 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from widthwise.core.backend import Backend, Delta, Request
 from widthwise.core.errors import BackendError
+from widthwise.core.retry import Retry
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.stopping import Stop, StopMatcher
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How often and how patiently a failed request is sent again; delays in seconds, doubling."""
-
-    attempts: int = 8
-    first_delay: float = 0.25
-    longest_delay: float = 20.0
-
-    def delay(self, failures: int) -> float:
-        """Seconds to wait after the given number of failures in a row."""
-        return min(self.first_delay * 2.0 ** (failures - 1), self.longest_delay)
 
 
 class Scheduler:

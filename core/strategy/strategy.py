@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol, Unpack
 
 from widthwise.core.answer import Answer, elect
@@ -88,7 +88,7 @@ class Strategy(Spelled):
         way_out = f"open it with Strategy.open, or let Strategy.solve do both: {self}"
         if absent := [pruner for pruner in self.pruners if not any(pruner == known for known in session.pruners)]:
             raise UsageError(f"the session was opened without the strategy's pruner {spelled(absent[0])}; {way_out}")
-        if self.budget is not None and self.budget != session.budget:
+        if self.budget is not None and asdict(self.budget) != asdict(session.budget):
             raise UsageError(f"the session was opened without the strategy's budget {spelled(self.budget)}; {way_out}")
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:

@@ -14,7 +14,8 @@ from widthwise.core.backend import Capabilities, Delta, Request, TokenStats, Usa
 from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
-from widthwise.core.session.scheduler import Retry, Scheduler
+from widthwise.core.retry import Retry
+from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.trace.trace import Segment, Trace

@@ -18,8 +18,9 @@ from widthwise.backends.http.backend import HTTPBackend
 from widthwise.core.backend import Request
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.retry import Retry
 from widthwise.core.session.ledger import Ledger
-from widthwise.core.session.scheduler import Retry, Scheduler
+from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 

@@ -24,11 +24,11 @@ from widthwise.backends.http.questions import JSONClient, open_session
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
+from widthwise.core.retry import Retry
 from widthwise.core.rewards.language_reward import LanguageRewardModel
 from widthwise.core.rewards.reading import Reading
 from widthwise.core.rewards.reward import Solution
 from widthwise.core.rewards.reward_format import RewardFormat
-from widthwise.core.session.scheduler import Retry
 
 IDS = np.random.default_rng(2).integers(5, 440, 200)
 PROBLEM = Problem("p", "Compute 17 + 5.")

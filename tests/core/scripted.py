@@ -12,7 +12,8 @@ import numpy as np
 from widthwise.core.backend import Capabilities, Delta, Request, SamplingParams, TokenStats, Usage
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
-from widthwise.core.session.scheduler import Retry, Scheduler
+from widthwise.core.retry import Retry
+from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.trace.stopping import StopMatcher
