@@ -16,6 +16,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from widthwise.cli.app import app
+from widthwise.evals.store.database import Database, StoreError
+from widthwise.evals.store.store import Store
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -74,6 +76,31 @@ def test_the_same_command_finds_its_run_and_another_one_makes_its_own() -> None:
     other = json.loads(evaluated("--json", "--seed", "1").stdout)
     assert other["run"] != first["run"]
     assert len(list(Path("runs").iterdir())) == 2
+
+
+def test_a_finished_run_is_shown_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluated("--run", "a.db", "--json").stdout
+
+    def refuse(*_: object) -> None:
+        raise StoreError("a.db cannot be written: its folder does not allow it")
+
+    monkeypatch.setattr(Database, "_take_lock", refuse)
+    assert evaluated("--run", "a.db", "--json").stdout == first
+    assert "with other settings" in evaluated("--run", "a.db", "--seed", "9").output
+
+
+def test_a_run_file_that_was_removed_ends_the_run_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended with code 0, and there was no file."""
+    finish = Store.finish
+
+    def removed(store: Store, *arguments: Any, **options: Any) -> None:
+        finish(store, *arguments, **options)
+        Path("a.db").unlink(missing_ok=True)
+
+    monkeypatch.setattr(Store, "finish", removed)
+    result = evaluated("--run", "a.db")
+    assert result.exit_code == 1
+    assert "a.db was removed, renamed or replaced while this run was writing it" in result.output
 
 
 def test_the_table_holds_the_figures() -> None:

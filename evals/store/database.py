@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,10 +11,15 @@ from pathlib import Path
 
 from widthwise.core.errors import UsageError, WidthwiseError
 
+_log = logging.getLogger(__name__)
+
 APPLICATION_ID = 0x77777274
 """Marks a SQLite file as a run of widthwise ("wwrt")."""
 
 SCHEMA_VERSION = 1
+
+PRIVATE = 0o600
+"""Permissions of a new run file: it holds the user's own problems, and whatever models said of them."""
 
 _SCHEMA = """
 CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -75,7 +82,10 @@ class Database:
             self._take_lock()
         try:
             with self._explained():
+                if create:
+                    _create(path)
                 self.connection = _connect(path, write=write)
+                self._identity = _identity(path)
         except BaseException:
             self._release_lock()
             raise
@@ -89,6 +99,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All statements inside are stored together, or none."""
+        self._check_place()
         with self._explained():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -102,6 +113,7 @@ class Database:
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         """The query's rows."""
+        self._check_place()
         with self._explained():
             return self.connection.execute(query, values).fetchall()
 
@@ -139,6 +151,14 @@ class Database:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(_SCORES)
 
+    def _check_place(self) -> None:
+        """A writer's file must still be the one of its name: what is written to a removed one is lost."""
+        if self._lock is not None and _identity(self.path) != self._identity:
+            raise StoreError(
+                f"{self.path} was removed, renamed or replaced while this run was writing it: nothing more is stored; "
+                "put it back and run the same command again"
+            )
+
     def _take_lock(self) -> None:
         """Lock out other writers, by an exclusive transaction on a file beside: released when the process dies."""
         lock = None
@@ -173,8 +193,16 @@ class Database:
 
 
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    mode = "rwc" if write else "ro"
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, isolation_level=None)
+    mode = "mode=rw" if write else "mode=ro"
+    if _lacks_log(path):
+        _log.warning(
+            "%s is incomplete: it was copied from a run in progress without %s-wal, which holds what was written last",
+            path,
+            path.name,
+        )
+        # Nobody writes it: without a log beside it, reading needs no other file and leaves none.
+        mode = mode if write else "immutable=1"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30, isolation_level=None)
     db.row_factory = sqlite3.Row
     try:
         if write:
@@ -186,6 +214,31 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _lacks_log(path: Path) -> bool:
+    """Whether a file's header promises a write-ahead log that is not there."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return False
+    return header[18:20] == b"\x02\x02" and not path.with_name(path.name + "-wal").exists()
+
+
+def _create(path: Path) -> None:
+    """An empty file for its owner alone, unless there is one."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path names now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
 from widthwise.core.errors import UsageError
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
+from widthwise.evals.replacement import replacement
+from widthwise.evals.store.database import PRIVATE, StoreError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recordings import to_row
-from widthwise.evals.store.segment_rows import parse
+from widthwise.evals.store.segment_rows import parse, to_json
 from widthwise.evals.store.store import Ends, Store
 
 
@@ -26,23 +27,27 @@ def export_run(store: Store, path: str | Path) -> int:
     writers = {".jsonl": _write_json, ".parquet": _write_parquet}
     if target.suffix not in writers:
         raise UsageError(f"cannot export to {target}: its name must end in .jsonl or .parquet")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return writers[target.suffix](target, map(to_row, stored_recordings(store)))
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+    with replacement(target) as file:
+        return writers[target.suffix](file, map(to_row, stored_recordings(store)))
 
 
 def import_recordings(path: str | Path, run: str | Path) -> int:
-    """Make a new run file of a recorded-trace file, its labels as grades; the number of problems read."""
+    """Make a new run file of a recorded-trace file, its labels as grades; the number of problems read.
+
+    The file is there when all of it is.
+    """
     recordings = read_generations(path)
     if Path(run).exists():
         raise UsageError(f"{run} exists already: import into a new file")
     model = recordings[0].fields.get("model")
     configuration = {"imported": Path(path).name, "model": model, "strategy": None, "suite": Path(path).stem}
-    with Store.begin(run, configuration, [r.problem for r in recordings]) as store:
-        for recording in recordings:
-            _store(store, recording)
+    with replacement(run, PRIVATE) as beside:
+        try:
+            with Store.begin(beside, configuration, [r.problem for r in recordings]) as store:
+                for recording in recordings:
+                    _store(store, recording)
+        except StoreError as error:
+            raise StoreError(f"{run} was not made: {error}") from error
     return len(recordings)
 
 
@@ -284,7 +289,7 @@ def _write_json(path: Path, rows: Iterator[dict[str, Any]]) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(to_json(row) + "\n")
             count += 1
     return count
 

@@ -196,6 +196,11 @@ class Store:
         rows = self._db.rows("SELECT * FROM scores WHERE problem = ? ORDER BY rowid", problem_id)
         return sorted(((parse(row["trace"]), _scores(row)) for row in rows), key=lambda entry: entry[0])
 
+    def is_finished(self, configuration: Configuration) -> bool:
+        """Whether nothing is left to do of the run of ``configuration``; ``UsageError`` where this is another run."""
+        states = [row["state"] for row in self._db.rows("SELECT state FROM problems")]
+        return self._is_begun(configuration) and all(state == "done" for state in states)
+
     def problems(self) -> list[Problem]:
         """The run's problems in the suite's order."""
         return [_problem(row) for row in self._db.rows("SELECT * FROM problems ORDER BY position")]
@@ -249,15 +254,9 @@ class Store:
     # -- inside --------------------------------------------------------------------------------------------
 
     def _begin(self, configuration: Configuration, problems: list[Problem], about: Mapping[str, Any]) -> None:
-        plain = json.loads(to_json(configuration))
-        known = self.manifest.get("configuration")
-        if known is not None and known != plain:
-            raise UsageError(
-                f"{self.path} holds a run with other settings ({difference(known, plain)}): name another file "
-                "with --run, or use the old settings"
-            )
-        if known is not None:
+        if self._is_begun(configuration):
             return
+        plain = json.loads(to_json(configuration))
         with self._db.transaction() as db:
             for key, value in {"configuration": plain, "digest": digest(plain), "created": _now(), **about}.items():
                 self._note(key, value)
@@ -265,6 +264,16 @@ class Store:
                 "INSERT INTO problems (id, position, text, answer, metadata) VALUES (?, ?, ?, ?, ?)",
                 [(*map(_clean, (p.id, i, p.text, p.answer)), to_json(p.metadata)) for i, p in enumerate(problems)],
             )
+
+    def _is_begun(self, configuration: Configuration) -> bool:
+        """Whether the file holds this run; ``UsageError`` where it holds another."""
+        known, plain = self.manifest.get("configuration"), json.loads(to_json(configuration))
+        if known is not None and known != plain:
+            raise UsageError(
+                f"{self.path} holds a run with other settings ({difference(known, plain)}): name another file "
+                "with --run, or use the old settings"
+            )
+        return known is not None
 
     def _check_weights(self, key: str, about: Mapping[str, Any]) -> None:
         before, now = self.manifest.get(key, {}).get("model_digest"), about.get("model_digest")

@@ -10,6 +10,7 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.curves import AXES, Axis, Curve
+from widthwise.evals.replacement import replacement
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -62,9 +63,5 @@ def save(figure: Any, path: str | Path) -> None:
 
     # Dates and random ids would make every SVG of the same curve another file.
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix, {})
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({"svg.hashsalt": "widthwise"}):
-            figure.savefig(target, dpi=150, metadata=undated)
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+    with replacement(target) as file, matplotlib.rc_context({"svg.hashsalt": "widthwise"}):
+        figure.savefig(file, format=target.suffix[1:], dpi=150, metadata=undated)

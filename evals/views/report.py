@@ -39,6 +39,7 @@ from widthwise.evals.measure.equal_budgets import (
 )
 from widthwise.evals.measure.pools import RECORDINGS
 from widthwise.evals.measure.summary import summarise
+from widthwise.evals.replacement import replacement
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Ends, Store
 
@@ -95,11 +96,8 @@ def _sections(
 
 
 def _written(target: Path, page: bytes) -> int:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return target.write_bytes(page)
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+    with replacement(target) as file:
+        return file.write_bytes(page)
 
 
 def _title(drawn: Sequence[Curve]) -> str:

@@ -137,11 +137,13 @@ class Evaluation:
         Raises ``Interrupted`` on SIGINT and SIGTERM, when everything finished is stored.
         """
         from widthwise.evals.measure.summary import summarise
+        from widthwise.evals.store.store import Store
 
-        if self.path.exists():
-            with self.store() as store:
-                if all(outcome.state == "done" for outcome in store.outcomes()):
+        if self.path.exists() and self.path.stat().st_size:
+            with Store.read(self.path) as store:  # a finished run may lie where nothing can be written
+                if store.is_finished(self.configuration):
                     return summarise(store)
+            self.store().close()  # other settings, or a file in use, are said before a model is loaded
         # A model that cannot be had leaves no run file behind, and neither do prompts that it cannot be asked.
         engines = await open_engines(self.model, self.backend_args, self.scorers)
         try:

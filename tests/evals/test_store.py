@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -276,3 +278,58 @@ def test_a_run_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
             assert store.problems() == PROBLEMS
     finally:
         (tmp_path / "frozen").chmod(0o700)
+
+
+# -- the file that is named --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["removed", "renamed", "replaced"])
+def test_a_file_that_goes_away_is_noticed(tmp_path: Path, what: str) -> None:
+    """It was written on without a word, into a file that nobody would find again."""
+    path = tmp_path / "a.db"
+    store = begin(path)
+    store.record("p0", sampled(0))
+    if what == "removed":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "elsewhere.db")
+    if what == "replaced":
+        shutil.copy(tmp_path / "elsewhere.db", path)
+    for write in (lambda: store.record("p0", sampled(1)), store.problems, lambda: store.end_attempt(1.0)):
+        with pytest.raises(StoreError, match=r"a\.db was removed, renamed or replaced"):
+            write()
+    store.close()
+    if what == "renamed":
+        with Store.read(tmp_path / "elsewhere.db") as found:
+            assert found.recorded("p0", (0, 0), "digest", 0) is not None
+
+
+def test_a_new_run_file_is_its_owners_alone(tmp_path: Path) -> None:
+    begin(tmp_path / "a.db").close()
+    assert stat.S_IMODE((tmp_path / "a.db").stat().st_mode) == 0o600
+    (tmp_path / "a.db").chmod(0o644)
+    begin(tmp_path / "a.db").close()
+    assert stat.S_IMODE((tmp_path / "a.db").stat().st_mode) == 0o644
+
+
+def test_a_copy_without_its_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "copy").mkdir()
+    with begin(tmp_path / "a.db") as store:
+        store.record("p0", sampled(0))
+        shutil.copy(tmp_path / "a.db", tmp_path / "copy" / "a.db")
+    for way in (Store.read, begin):
+        caplog.clear()
+        with way(tmp_path / "copy" / "a.db") as copy:
+            assert copy.problems() in (PROBLEMS, [])
+        assert "incomplete: it was copied from a run in progress without a.db-wal" in caplog.text
+        assert os.listdir(tmp_path / "copy") == ["a.db"]
+    caplog.clear()
+    Store.read(tmp_path / "copy" / "a.db").close()
+    assert caplog.text == ""
+
+
+def test_a_run_that_began_in_no_more_than_name_can_begin_again(tmp_path: Path) -> None:
+    (tmp_path / "a.db").touch()
+    with begin(tmp_path / "a.db") as store:
+        assert store.problems() == PROBLEMS
+        assert not store.is_finished(CONFIGURATION)
