@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from widthwise.core.errors import BackendError
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -57,13 +60,13 @@ class LoopThread:
     def end_streams(self, timeout: float = 5.0) -> None:
         """Close every stream that runs and begin no other; returns when they are closed."""
         self._closing = True
-        with suppress(TimeoutError):
+        with _hurried("its streams"):
             self.call(self._end_streams(), timeout)
 
     def stop(self) -> None:
         """End everything that still runs, the loop and its thread."""
         self.end_streams()
-        with suppress(TimeoutError):
+        with _hurried("its tasks"):
             self.call(self._end_tasks(), timeout=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
@@ -94,6 +97,15 @@ class LoopThread:
             self._streams.discard(task)
             with suppress(RuntimeError):  # the caller's loop is gone: nobody waits
                 target.call_soon_threadsafe(items.put_nowait, end)
+
+
+@contextmanager
+def _hurried(what: str) -> Iterator[None]:
+    """Go on where closing takes too long: the thread is a daemon and ends with the process."""
+    try:
+        yield
+    except TimeoutError:
+        _log.warning("a backend was closed before %s had ended", what)
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[Any] | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
 from widthwise.core.trace.recording import Recording, Sample, token_ends
 from widthwise.core.trace.stopping import StopMatcher
+
+_log = logging.getLogger(__name__)
 
 _PROMPT_END = 2**62
 """Ends the prompts that ``chat`` makes, and spells nothing. No tokenizer and no hash of pieces gives this id out."""
@@ -204,7 +207,10 @@ class ReplayBackend:
         samples = self._recording(problem).samples
         # In an export of a run, samples of other prompts than the problem's own have a root of their own.
         own = [s for s in samples if s.trace is None or s.trace.startswith("0.")]
-        return [self._reel(sample) for sample in own if sample.finish != "error"]
+        whole = [sample for sample in own if sample.finish != "error"]
+        if len(whole) < len(samples):
+            _log.info("problem %s: %d of %d recorded samples can be replayed", problem, len(whole), len(samples))
+        return [self._reel(sample) for sample in whole]
 
     def _reel(self, sample: Sample) -> _Reel:
         inner = self._cutter.inner
@@ -214,6 +220,8 @@ class ReplayBackend:
         elif ends is not None and sample.token_ids is not None and inner.decode(sample.token_ids) == sample.text:
             ids = sample.token_ids.tolist()
         else:
+            if stats is not None:
+                _log.warning("a sample is cut into other tokens than recorded: its log-probabilities are left out")
             ids, stats, ends = inner.encode(sample.text), None, None
         finish: FinishReason = "stop" if sample.finish in (None, "stop") else "length"
         metadata = {k: v for k, v in sample.metadata.items() if k not in _LABELS}

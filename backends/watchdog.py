@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Sequence
+
+_log = logging.getLogger(__name__)
 
 # Waits on a pipe that only our process holds open. A line means that all was shut down in order; the end of
 # the pipe means that we are gone: the processes are asked to stop, and after a grace period made to.
@@ -28,6 +31,8 @@ class Watchdog:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for us, not for the watchdog
             )
+        elif pids:
+            _log.warning("this system has no POSIX shell: if this process is killed, end %s by hand", list(pids))
 
     def dismiss(self) -> None:
         """The processes are gone, or are no longer to be watched."""

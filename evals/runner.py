@@ -140,6 +140,7 @@ class _Work:
         except StoreError:
             raise
         except Exception as error:
+            _log.warning("problem %s failed: %s", problem.id, _sentence(error))
             _log.debug("problem %s failed", problem.id, exc_info=True)
             return _failure(problem, session, error)
 
@@ -148,7 +149,7 @@ class _Work:
         try:
             self.store.end_attempt(time.monotonic() - self.began)
         except StoreError:
-            _log.debug("the attempt's time was not stored", exc_info=True)
+            _log.warning("the time that this attempt took could not be stored", exc_info=True)
 
 
 async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:

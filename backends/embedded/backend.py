@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from widthwise.backends.embedded.llama import Llama
 from widthwise.backends.embedded.llama_config import LlamaConfig
 from widthwise.backends.embedded.probe import LabelProbe, MeanProbe, Probe
 from widthwise.backends.embedded.sequence import Sequence
+from widthwise.backends.embedding import cut_to
 from widthwise.backends.model_facts import facts_in
+from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
 from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
 from widthwise.core.errors import BackendError
 from widthwise.core.rewards.reading import Read, Reading
+
+_log = logging.getLogger(__name__)
 
 # How often consumers get a turn after a step that served some: a delta may pass through a few tasks and queues
 # before its consumer asks for the next one, and who asks in time is batched with the others.
@@ -63,10 +68,12 @@ class EmbeddedBackend:
         self._opening = self.tokenizer.chat([{"role": "user", "content": ""}])[:1]  # so that no text is empty
         self._digest, self._parameters = checkpoint.digest, checkpoint.parameters
         model = Llama(config, checkpoint, self.max_model_len)
-        self._notes = [] if pinned else ["numpy's matrix library is not OpenBLAS and was not held to one thread"]
+        self._notes = Notes()
+        if not pinned:
+            self._notes.warn("numpy's matrix library is not OpenBLAS and was not held to one thread")
         self._reproducible = model.rows_are_independent()
         if not self._reproducible:
-            self._notes.append("numpy's matrix library gives other last bits in other batches on this machine")
+            self._notes.warn("numpy's matrix library gives other last bits in other batches on this machine")
         self._engine = Engine(model, self.tokenizer, max_num_seqs=max_num_seqs, kv_bytes=kv_cache_bytes)
         self._awaited: dict[Sequence, asyncio.Future[Delta]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -99,7 +106,8 @@ class EmbeddedBackend:
 
         A text that does not fit the context is cut off at its end.
         """
-        sequences = [(self._opening + self.tokenizer.encode(text))[: self.max_model_len - 2] for text in texts]
+        encoded = [self._opening + self.tokenizer.encode(text) for text in texts]
+        sequences = cut_to(self.max_model_len - 2, encoded, self.name)
         probes = [(np.array(ids, np.int64), MeanProbe()) for ids in sequences]
         usages = await asyncio.gather(*(self._probed(*each) for each in probes))
         return np.stack([probe.value for _, probe in probes]), sum(usage.prompt_computed for usage in usages)
@@ -160,6 +168,7 @@ class EmbeddedBackend:
             try:
                 served = [sequence for sequence, delta in self._engine.step() if self._serve(sequence, delta)]
             except Exception as error:  # whatever it was, nobody may be left waiting
+                _log.debug("the embedded engine failed", exc_info=True)
                 self._fail(f"the embedded engine failed with {type(error).__name__}: {error}", error)
                 return
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from widthwise.backends.embedded.llama import Llama
 from widthwise.backends.embedded.sampling import log_softmax
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.backends.embedding import unit
+from widthwise.core.backend import FloatArray
 
 
 class Probe(Protocol):
@@ -69,10 +70,3 @@ class MeanProbe:
         """``float32 [width]``, of unit length; the same bytes however the sequence was cut into pieces."""
         vector: FloatArray = unit(np.concatenate(self._taken).mean(axis=0, keepdims=True))[0]
         return vector
-
-
-def unit(rows: FloatArray | IntArray) -> FloatArray:
-    """Each row divided by its length; a row of zeros stays."""
-    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    scaled: FloatArray = (rows / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
-    return scaled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -13,7 +14,7 @@ import aiohttp
 import numpy as np
 
 from widthwise.backends.http.client import unreachable
-from widthwise.backends.http.dialect import Dialect, Reader, TextDialect, TokenDialect
+from widthwise.backends.http.dialect import AnswerReader, Dialect, TextDialect, TokenDialect
 from widthwise.backends.http.labels import read_labels
 from widthwise.backends.http.pool import Pool, Server, listed
 from widthwise.backends.http.probe import ServerInfo, probe
@@ -21,6 +22,7 @@ from widthwise.backends.http.questions import JSONClient, open_session
 from widthwise.backends.http.stream import checked, drained, events
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.model_facts import facts_in
+from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import folder_of, holding, tokenizer_from
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
@@ -29,6 +31,8 @@ from widthwise.core.errors import BackendError, PromptTooLong, UsageError, Width
 from widthwise.core.plain_json import parse
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.rewards.reading import Read, Reading
+
+_log = logging.getLogger(__name__)
 
 _SAMPLE = "Let $x = 12$.\n\nThen 3*x + 4 = 40."
 
@@ -97,9 +101,10 @@ class HTTPBackend:
             except BackendError as error:
                 if not error.retryable:
                     raise
-                server.failed()
+                server.failed(error)
                 if started or server is servers[-1]:
                     raise
+                _log.info("problem %s moves to the next server of the pool", request.problem)
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -109,7 +114,7 @@ class HTTPBackend:
             "engine": self._info.version,
             "max_model_len": self.max_model_len,
             "token_ids": self._info.token_ids,
-            "notes": self._notes,
+            "notes": list(self._notes),
         }
 
     async def close(self) -> None:
@@ -123,28 +128,30 @@ class HTTPBackend:
         self._thread.call(self._session.close(), timeout=5)
         self._thread.stop()
 
-    def _ask_servers(self, model: str | None) -> tuple[ServerInfo, list[str]]:
+    def _ask_servers(self, model: str | None) -> tuple[ServerInfo, Notes]:
         """What the first server that answers can do; the others must serve the same model."""
         infos: list[ServerInfo] = []
-        notes: list[str] = []
+        notes = Notes()
         failure: BackendError | None = None
         for server in self._pool.servers:
             try:
                 infos.append(probe(server.url, infos[0].model if infos else model, self._connect))
             except BackendError as error:
                 failure = error
-                server.failed()
-                notes.append(f"{server.url} was not to be had at the start")
+                server.failed(error)
+                notes.warn(f"{server.url} did not answer at the start")
         if not infos:
             raise BackendError(str(failure)) from failure
-        return _common(infos), notes
+        common = _common(infos)
+        _compare(common, infos, notes)
+        return common, notes
 
     def _language(self, tokenizer: str | None) -> tuple[Tokenizer, Dialect]:
         if not self._info.token_ids:
-            self._notes.append("text only: tokens are counted in pieces of text (an approximation)")
+            self._notes.warn("text only: tokens are counted in pieces of text (an approximation)")
             pieces = PieceTokenizer()
             return pieces, TextDialect(pieces, logprobs=self._info.logprobs)
-        self._notes.append("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
+        self._notes.tell("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
         ours = tokenizer_from(tokenizer) if tokenizer else self._servers_tokenizer()
         return ours, TokenDialect(ours, priorities=self._info.priorities, max_model_len=self.max_model_len)
 
@@ -164,8 +171,9 @@ class HTTPBackend:
                 local = tokenizer_from(folder)
                 if local.encode(_SAMPLE) == remote.encode(_SAMPLE):
                     return local
-            except WidthwiseError:  # no usable files, or a server without /tokenize
-                pass
+                _log.warning("the tokenizer in %s is not the server's: it is not used", folder)
+            except WidthwiseError as error:  # no usable files, or a server without /tokenize
+                _log.info("the tokenizer in %s could not be compared with the server's: %s", folder, error)
         try:
             remote.encode(_SAMPLE)
         except BackendError as error:
@@ -173,7 +181,7 @@ class HTTPBackend:
                 f"{self._pool.servers[0].url} takes token ids but does not tokenize: name a local tokenizer "
                 "(tokenizer=FOLDER)"
             ) from error
-        self._notes.append("texts are tokenized by the server, one request for each")
+        self._notes.warn("texts are tokenized by the server, one request for each")
         return remote
 
     @property
@@ -250,7 +258,7 @@ class _Answer:
     the end was found on this side and the server would go on.
     """
 
-    def __init__(self, reader: Reader, prompt_length: int, *, counts_alike: bool) -> None:
+    def __init__(self, reader: AnswerReader, prompt_length: int, *, counts_alike: bool) -> None:
         self._reader = reader
         self._prompt_length = prompt_length
         self._counts_alike = counts_alike
@@ -288,6 +296,15 @@ def _common(infos: Sequence[ServerInfo]) -> ServerInfo:
         logprobs=all(info.logprobs for info in infos),
         priorities=all(info.priorities for info in infos),
     )
+
+
+def _compare(common: ServerInfo, infos: Sequence[ServerInfo], notes: Notes) -> None:
+    """Note what some server of a pool could do and all together cannot."""
+    for name in ("max_model_len", "token_ids", "cached_tokens", "logprobs", "priorities"):
+        if any(getattr(info, name) != getattr(common, name) for info in infos):
+            notes.warn(f"the servers differ in {name}: {getattr(common, name)} is taken for all")
+    if common.token_ids and not common.cached_tokens:
+        notes.warn("cached prompt tokens are not reported and count as computed (--enable-prompt-tokens-details)")
 
 
 def _capabilities(info: ServerInfo) -> Capabilities:

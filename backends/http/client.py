@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import time
 import urllib.error
@@ -12,6 +13,8 @@ from typing import Any
 
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.plain_json import parse
+
+_log = logging.getLogger(__name__)
 
 # What servers write when a prompt does not fit; none of them has a code for it.
 _TOO_LONG = ("maximum context length", "maximum model length", "context length", "context size", "context window")
@@ -60,6 +63,7 @@ def _ask(request: urllib.request.Request, timeout: float) -> Any:
         except BackendError as error:
             if not error.retryable:
                 raise
+            _log.info("asked again in %g seconds: %s", delay, error)
         time.sleep(delay)
     return _ask_once(request, timeout)
 

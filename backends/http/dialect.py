@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -12,16 +13,18 @@ from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.backend import Delta, FinishReason, Request, SamplingParams, Tokenizer, TokenStats
 from widthwise.core.trace.stopping import StopMatcher
 
+_log = logging.getLogger(__name__)
+
 
 class Dialect(Protocol):
     """How requests are written and answers are read. ``reader`` holds one request's state."""
 
     def body(self, request: Request) -> dict[str, Any]: ...
 
-    def reader(self, request: Request) -> Reader: ...
+    def reader(self, request: Request) -> AnswerReader: ...
 
 
-class Reader(Protocol):
+class AnswerReader(Protocol):
     def read(self, choice: Mapping[str, Any]) -> Delta:
         """The delta in one ``choices[0]``; its ``finish`` is set when the request has come to its end."""
         ...
@@ -67,7 +70,7 @@ class TokenDialect:
             body["priority"] = request.priority
         return body
 
-    def reader(self, request: Request) -> Reader:
+    def reader(self, request: Request) -> AnswerReader:
         return _TokenReader(request)
 
 
@@ -112,7 +115,7 @@ class TextDialect:
             body.pop("logprobs", None)
         return body
 
-    def reader(self, request: Request) -> Reader:
+    def reader(self, request: Request) -> AnswerReader:
         return _TextReader(self._tokenizer, request.params)
 
 
@@ -122,6 +125,7 @@ class _TextReader:
         self._matcher = StopMatcher(tokenizer, params)
         self._params = params
         self._left = params.max_tokens
+        self._told = False
 
     def read(self, choice: Mapping[str, Any]) -> Delta:
         text, logprobs = choice.get("text") or "", choice.get("logprobs")
@@ -129,6 +133,7 @@ class _TextReader:
         tokens = (logprobs or {}).get("tokens")
         exact = tokens is not None and "".join(tokens) == text
         ids = self._tokenizer.intern(tokens) if exact and tokens else self._tokenizer.encode(text)
+        self._tell_of_lost(logprobs, exact)
         stop = self._matcher.feed(ids)
         keep = len(ids) if stop is None else stop.keep
         finish = _finish(choice.get("finish_reason")) if stop is None else "stop"
@@ -142,6 +147,11 @@ class _TextReader:
             finish=finish,
             stop_reason=stop.reason if stop is not None and finish == "stop" else None,
         )
+
+    def _tell_of_lost(self, logprobs: Any, exact: bool) -> None:
+        if logprobs and not exact and not self._told:
+            self._told = True
+            _log.warning("the server lists tokens that are not its text: their log-probabilities are left out")
 
     def _stats(self, logprobs: Any, keep: int) -> TokenStats | None:
         if self._params.logprobs is None or not (logprobs or {}).get("token_logprobs"):
@@ -173,6 +183,8 @@ def _finish(reason: str | None) -> FinishReason | None:
     """What a server names, and "stop" for every other end than the length's."""
     if not reason:
         return None
+    if reason not in ("stop", "length"):
+        _log.warning("the server ended an answer with %r, which counts as its end by itself", reason)
     return "length" if reason == "length" else "stop"
 
 
@@ -190,7 +202,10 @@ def _token_id(token: str) -> int:
 def _with_tops(own: list[float | None], tops: list[dict[int, float]], k: int) -> TokenStats:
     """Statistics with the ``k`` best of each position's ``{id: logprob}``, where every position has as many."""
     logprobs = np.array([np.nan if p is None else p for p in own], np.float32)
-    if k == 0 or len(tops) < len(own) or any(len(top) < k for top in tops):
+    if k == 0:
+        return TokenStats(logprobs)
+    if len(tops) < len(own) or any(len(top) < k for top in tops):
+        _log.debug("the server gave fewer than %d most likely tokens somewhere: they are left out", k)
         return TokenStats(logprobs)
     best = [sorted(top.items(), key=lambda entry: -entry[1])[:k] for top in tops]
     ids = np.array([[token for token, _ in row] for row in best], np.int64).reshape(-1, k)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from widthwise.core.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 # A server keeps its problems until it has this many requests and twice its share of the pool's.
@@ -27,13 +30,17 @@ class Server:
     def healthy(self) -> bool:
         return time.monotonic() >= self.aside_until
 
-    def failed(self) -> None:
+    def failed(self, reason: object) -> None:
         """Put the server aside; failures of requests that were in flight together count once."""
         if self.healthy:
             self.failures += 1
-            self.aside_until = time.monotonic() + min(_FIRST_PAUSE * 2.0 ** (self.failures - 1), _LONGEST_PAUSE)
+            pause = min(_FIRST_PAUSE * 2.0 ** (self.failures - 1), _LONGEST_PAUSE)
+            self.aside_until = time.monotonic() + pause
+            _log.warning("%s failed and is put aside for %g seconds: %s", self.url, pause, reason)
 
     def succeeded(self) -> None:
+        if self.failures:
+            _log.info("%s answers again", self.url)
         self.failures, self.aside_until = 0, 0.0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from widthwise.backends.embedded.probe import unit
+from widthwise.backends.embedding import unit
 from widthwise.backends.http.pool import Pool, listed
 from widthwise.backends.http.probe import model_card
 from widthwise.backends.http.questions import JSONClient, open_session
@@ -19,6 +20,8 @@ from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import FloatArray, Tokenizer, Usage
 from widthwise.core.errors import BackendError, WidthwiseError
 from widthwise.core.rewards.reading import Read, Reading
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 64
 """Texts in one request for embeddings."""
@@ -116,8 +119,9 @@ class HTTPPooling:
         if folder is not None:
             try:
                 return tokenizer_from(folder)
-            except WidthwiseError:  # no usable files
-                pass
+            except WidthwiseError as error:
+                _log.info("no usable tokenizer in %s: %s", folder, error)
+        _log.warning("%s: texts are tokenized by the server, one request for each", self.name)
         return RemoteTokenizer(self._urls[0].removesuffix("/v1"), self._model, self._connect)
 
 

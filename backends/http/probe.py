@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 from widthwise.backends.http.client import get, post
 from widthwise.core.errors import BackendError, UsageError
+
+_log = logging.getLogger(__name__)
 
 # A token id that every vocabulary has.
 _ANY_ID = 1
@@ -54,12 +57,15 @@ def model_card(url: str, model: str | None, timeout: float) -> dict[str, Any]:
     except BackendError as error:
         if error.retryable or model is None:
             raise
-        return {"id": model}  # a server without a list of models
+        _log.warning("%s has no list of models (%s); it is taken to serve %s", url, error, model)
+        return {"id": model}
     except (KeyError, TypeError) as error:
         raise BackendError(f"{url} is not an OpenAI-compatible server: it has no list of models") from error
     if not cards:
         raise BackendError(f"{url} serves no model")
     if model is None:
+        if len(cards) > 1:
+            _log.warning("%s serves %d models; the first is taken: %s", url, len(cards), cards[0]["id"])
         return cards[0]
     named = [card for card in cards if card["id"] == model]
     if not named:
@@ -83,7 +89,8 @@ def _try(url: str, timeout: float, body: dict[str, Any]) -> dict[str, Any] | Non
     try:
         answer: dict[str, Any] = post(f"{url}/completions", body, timeout)
         choice = answer["choices"][0]
-    except (BackendError, KeyError, IndexError, TypeError):
+    except (BackendError, KeyError, IndexError, TypeError) as error:
+        _log.info("%s does not answer a request in token ids: %s", url, error)
         return None
     return answer if choice.get("token_ids") and choice.get("prompt_token_ids") == body["prompt"] else None
 
@@ -96,6 +103,7 @@ def _text_answer(url: str, model: str, timeout: float) -> dict[str, Any]:
     except BackendError as error:
         if error.retryable:
             raise
+        _log.info("%s does not give log-probabilities: %s", url, error)
         return dict(post(f"{url}/completions", body, timeout))
 
 
@@ -107,4 +115,5 @@ def _version(url: str, timeout: float) -> str | None:
             return str(get(root + path, timeout)["version"])
         except (BackendError, KeyError, TypeError):
             continue
+    _log.info("%s does not say which version it is", url)
     return None

@@ -38,7 +38,7 @@ class JSONClient:
             except BackendError as error:
                 if not error.retryable:
                     raise
-                server.failed()
+                server.failed(error)
                 if server is servers[-1]:
                     raise
 

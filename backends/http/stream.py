@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,8 @@ import aiohttp
 from widthwise.backends.http.client import status_error, unreachable
 from widthwise.core.errors import BackendError
 from widthwise.core.plain_json import parse
+
+_log = logging.getLogger(__name__)
 
 DONE = b"[DONE]"
 
@@ -46,6 +49,7 @@ async def drained(response: aiohttp.ClientResponse) -> None:
         async with asyncio.timeout(0.2):
             await response.content.read()
     except (TimeoutError, aiohttp.ClientError):
+        _log.debug("%s did not end its answer; the connection is closed", response.url)
         response.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from widthwise.core.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -109,6 +112,8 @@ def _default(entry: Any) -> str | None:
     """The template of a ``chat_template`` entry: one text, or a list of named ones with a "default"."""
     if isinstance(entry, list):
         named = {t["name"]: t["template"] for t in entry}
+        if "default" not in named:
+            _log.warning("of the chat templates %s none is named default: none is used", ", ".join(named))
         return named.get("default")
     return entry if isinstance(entry, str) else None
 

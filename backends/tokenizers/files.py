@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from widthwise.backends.tokenizers.huggingface import HFTokenizer
 from widthwise.core.backend import Tokenizer
 from widthwise.core.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 _FILES = ["tokenizer*", "*chat_template*", "special_tokens_map.json", "config.json", "generation_config.json"]
 
@@ -39,5 +42,6 @@ def folder_of(model: str) -> Path | None:
 
     try:
         return Path(snapshot_download(model, allow_patterns=_FILES))
-    except Exception:  # no network, no such model, no access: each means that there are no files
+    except Exception as error:  # no network, no such model, no access: each means that there are no files
+        _log.info("no tokenizer files of %s on the Hugging Face hub: %s", model, error)
         return None

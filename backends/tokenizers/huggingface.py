@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat, special_tokens
 from widthwise.core.backend import IntArray
 from widthwise.core.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 # What goes before a text so that a tokenizer treats it as mid-text.
 _ANCHOR = "\n"
@@ -34,6 +37,8 @@ class HFTokenizer:
         self._encode, self._decode = encode, decode
         self.eos_ids = frozenset(eos_ids)
         self.template = template
+        if template is None:
+            _log.info("the tokenizer has no chat template: conversations are plain text joined by blank lines")
         self._opening = list(opening)
         self._anchor, self._anchor_ids = self._find_anchor()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat
 from widthwise.backends.tokenizers.huggingface import eos_ids_of
 from widthwise.core.backend import IntArray
 from widthwise.core.errors import BackendError
+
+_log = logging.getLogger(__name__)
 
 # SentencePiece's stand-in for a space inside pieces.
 _SPACE = "\u2581"
@@ -35,6 +38,8 @@ class SentencePieceTokenizer:
         self._anchor: list[int] = self._model.encode(_ANCHOR)
         self._config = _optional_json(folder / "tokenizer_config.json")
         self._template = ChatTemplate.from_folder(folder)
+        if self._template is None:
+            _log.info("%s has no chat template: conversations are plain text joined by blank lines", folder)
         special = _special_tokens(self._model, self._config)
         self.bytes_of = _spellings(self._model, special)
         named = special.get(str(self._text_of("eos_token")), -1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.backends.engine_seeds import long_seed
+from widthwise.backends.notes import Notes
 from widthwise.backends.vllm.engine import VLLMEngine, explained
 from widthwise.backends.vllm.stats import prompt_stats, token_stats
 from widthwise.core.backend import Capabilities, Delta, Request, TokenStats, Usage
@@ -31,6 +32,10 @@ class VLLMBackend(VLLMEngine):
     def __init__(self, model: str, **engine_args_: Any) -> None:
         super().__init__(model, **engine_args_)
         config = self._engine.vllm_config.model_config
+        self._notes = Notes()
+        self._notes.tell("tokens of a seed may change with the batch it runs in, unless the engine is batch-invariant")
+        if not self._has_template:
+            self._notes.warn("the model has no chat template: conversations are plain text joined by blank lines")
         self.capabilities = Capabilities(
             max_logprobs=config.max_logprobs if config.max_logprobs >= 0 else config.get_vocab_size(),
             prompt_logprobs=True,
@@ -57,10 +62,7 @@ class VLLMBackend(VLLMEngine):
         raise BackendError("vLLM ended the request without an answer", retryable=True)
 
     def describe(self) -> Mapping[str, Any]:
-        notes = ["tokens of a seed may change with the batch it runs in, unless the engine is batch-invariant"]
-        if not self._has_template:
-            notes.append("the model has no chat template: conversations are plain text joined by blank lines")
-        return {**super().describe(), "notes": notes}
+        return {**super().describe(), "notes": list(self._notes)}
 
     # Everything below runs in the engine's thread.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import multiprocessing
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from widthwise.backends.loop_thread import LoopThread
@@ -21,6 +21,8 @@ from widthwise.backends.vllm.options import engine_args
 from widthwise.backends.watchdog import Watchdog
 from widthwise.core.backend import Tokenizer
 from widthwise.core.errors import BackendError, PromptTooLong
+
+_log = logging.getLogger(__name__)
 
 # A dead engine is started again this often before it finishes a request; one that kills it each time must not
 # do so for ever.
@@ -83,6 +85,7 @@ class VLLMEngine:
         try:
             self._thread.call(self._stop(), timeout=20)
         except TimeoutError:
+            _log.warning("the vLLM engine did not stop within 20 seconds; its processes are ended")
             self._end_processes()
         self._thread.stop()
         self._engine = None  # its finaliser fails when it runs as late as the interpreter's exit
@@ -104,14 +107,17 @@ class VLLMEngine:
         self._watchdog = Watchdog([p.pid for p in self._processes if p.pid is not None])
 
     async def _stop(self) -> None:
-        with suppress(Exception):
+        try:
             self._engine.shutdown()
+        except Exception:
+            _log.debug("the vLLM engine did not shut down in order", exc_info=True)
         self._end_processes()
 
     def _end_processes(self) -> None:
         for process in self._processes:
             process.join(timeout=10)
             if process.is_alive():
+                _log.warning("the vLLM process %s did not end and is killed", process.pid)
                 process.kill()
         self._watchdog.dismiss()
 
@@ -122,6 +128,7 @@ class VLLMEngine:
                 if self._restarts >= _MAX_RESTARTS:
                     raise BackendError(f"the vLLM engine died {self._restarts + 1} times; its log has the cause")
                 self._restarts += 1
+                _log.warning("the vLLM engine died and is started again (%d of %d)", self._restarts, _MAX_RESTARTS)
                 await self._stop()
                 await self._start()
             return self._engine

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import logging
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from widthwise.core.errors import BackendError, UsageError
+
+_log = logging.getLogger(__name__)
 
 # Names that this backend gives a meaning of its own.
 _FIXED = {"model"}
@@ -31,6 +34,7 @@ def engine_args(model: str, given: Mapping[str, Any]) -> Any:
     if on_cpu:
         _set_cpu_environment()
     defaults = _DEFAULTS | (_CPU_DEFAULTS if on_cpu else _GPU_DEFAULTS)
+    _log.info("vLLM is started with %s", defaults | dict(given))
     try:
         args = AsyncEngineArgs(**(defaults | dict(given) | {"model": model}))
         if on_cpu and args.max_num_batched_tokens is None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
 import numpy as np
 
-from widthwise.backends.embedded.probe import unit
+from widthwise.backends.embedding import cut_to, unit
 from widthwise.backends.vllm.engine import VLLMEngine, explained
 from widthwise.backends.vllm.options import require_vllm, set_environment
 from widthwise.core.backend import FloatArray, Usage
 from widthwise.core.errors import BackendError
 from widthwise.core.rewards.reading import Read, Reading
+
+_log = logging.getLogger(__name__)
 
 
 class VLLMPooling(VLLMEngine):
@@ -39,6 +42,7 @@ class VLLMPooling(VLLMEngine):
         rows, usage = await self._pooled(reading.ids.tolist(), fresh=False)
         first = len(reading.ids) - len(rows)
         if reading.positions[0] < first:
+            _log.debug("%s computes %d tokens again: a cached prefix has no outputs", self.name, len(reading.ids))
             rows, usage = await self._pooled(reading.ids.tolist(), fresh=True)
             first = len(reading.ids) - len(rows)
         if reading.positions[0] < first:
@@ -50,7 +54,7 @@ class VLLMPooling(VLLMEngine):
 
         A text that does not fit the context is cut off at its end.
         """
-        sequences = [self._ids(text)[: self.max_model_len] for text in texts]
+        sequences = cut_to(self.max_model_len, [self._ids(text) for text in texts], self.name)
         pooled = await asyncio.gather(*(self._pooled(ids, fresh=False) for ids in sequences))
         return unit(np.stack([row.reshape(-1) for row, _ in pooled])), sum(u.prompt_computed for _, u in pooled)
 

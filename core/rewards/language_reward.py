@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from widthwise.core.retry import Retry
 from widthwise.core.rewards.reading import Read, Reader, Reading
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
 from widthwise.core.rewards.reward_format import Laid, RewardFormat
+
+_log = logging.getLogger(__name__)
 
 
 class LanguageRewardModel:
@@ -80,6 +83,7 @@ class LanguageRewardModel:
                 failures += 1
                 if not error.retryable or failures >= self._retry.attempts:
                     raise
+                _log.warning("a reading of problem %s is asked for again: %s", reading.problem, error)
             await asyncio.sleep(self._retry.delay(failures))
 
     def _costs(self, laid: Sequence[Laid], solutions: Sequence[Solution]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing, nullcontext
 from dataclasses import replace
@@ -14,6 +15,8 @@ from widthwise.core.errors import BackendError
 from widthwise.core.retry import Retry
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.stopping import Stop, StopMatcher
+
+_log = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -55,6 +58,7 @@ class Scheduler:
                 failures = 1 if received else failures + 1
                 if not error.retryable or failures >= self.retry.attempts:
                     raise
+                _log.warning("a request of problem %s is sent again: %s", request.problem, error)
             ledger.retries += 1
             if (end := self._end(request, received)) is not None:
                 yield end

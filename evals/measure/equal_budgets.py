@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from widthwise.core.errors import UsageError
 from widthwise.evals.measure.curves import AXES, Axis, Curve, Line
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.subsets import Floats
+
+_log = logging.getLogger(__name__)
 
 OVERSHOOT = 0.05
 """By how much a run that was cut at its budget may have overshot it and still count as within."""
@@ -74,6 +77,8 @@ def common_problems(curves: Sequence[Curve]) -> tuple[str, ...]:
 def shared_axis(curves: Sequence[Curve]) -> Axis:
     """Total tokens where every run has counted them, else samples."""
     counted = all(any("tokens" in line.budgets for line in curve.lines.values()) for curve in curves)
+    if not counted:
+        _log.warning("not every run has counted its tokens: runs are compared by samples")
     return "tokens" if counted else "samples"
 
 

@@ -8,6 +8,7 @@ treat the points as independent.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -20,6 +21,8 @@ from scipy.special import betaln
 
 from widthwise.evals.measure.intervals import LEVEL, resampled_means
 from widthwise.evals.measure.subsets import Floats
+
+_log = logging.getLogger(__name__)
 
 
 class Law(Protocol):
@@ -202,6 +205,8 @@ def fit_curve(
     found = fit(law, k, rows.mean(axis=0), errors)
     names = list(inspect.signature(law).parameters)
     drawn = [f for f in (_fit_or_none(law, k, mean, errors) for mean in means) if f is not None]
+    if len(drawn) < len(means):
+        _log.info("%d of %d resampled curves have no %s: left out", len(means) - len(drawn), len(means), law.__name__)
     if not drawn:
         raise ValueError(f"no {law.__name__} fits the resampled curves")
     values = np.array([[getattr(f, name) for name in names] for f in drawn])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recordings import to_row
 from widthwise.evals.store.segment_rows import parse, to_json
 from widthwise.evals.store.store import Ends, Store
+
+_log = logging.getLogger(__name__)
 
 
 def export_run(store: Store, path: str | Path) -> int:
@@ -82,7 +85,11 @@ class StoredRecordings(Mapping[str, Recording]):
 def stored_recordings(store: Store) -> Iterator[Recording]:
     """What a run recorded, problem by problem; problems not worked on yet are left out."""
     recordings = StoredRecordings(store)
-    return (recordings[o.problem.id] for o in store.outcomes() if o.state != "open")
+    for outcome in store.outcomes():
+        if outcome.state == "open":
+            _log.warning("%s: problem %s is not done and is left out", store.path, outcome.problem.id)
+        else:
+            yield recordings[outcome.problem.id]
 
 
 def _run_fields(store: Store) -> dict[str, Any]:

@@ -8,6 +8,7 @@ logs of the UK AISI's inspect_ai (``.eval``, or ``.json``), and the completions 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,8 @@ from widthwise.core.trace.recording import Recording
 from widthwise.evals.grading.extraction import MATH, extract
 from widthwise.evals.store.recordings import from_row, read_recordings
 from widthwise.evals.suites.rows import read_rows
+
+_log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -59,8 +62,9 @@ def _recordings(path: Path, rows: Iterable[Row]) -> list[Recording]:
     found = []
     for number, row in enumerate(rows, 1):
         for sample in row["samples"]:
-            # Where their tool read no answer, ours does.
-            sample.setdefault("answer", extract(sample["text"], MATH))
+            if "answer" not in sample:  # where their tool read no answer, ours does
+                _log.debug("%s, problem %d: an answer is read by the math grader's rules", path, number)
+                sample["answer"] = extract(sample["text"], MATH)
         try:
             found.append(from_row(row))
         except ValueError as error:
@@ -89,7 +93,9 @@ def _harness_rows(path: Path) -> Iterator[Row]:
     task, chosen = named[1] if named else path.stem, None
     for number, line in read_rows(path):
         chosen = line.get("filter") if chosen is None else chosen
-        if line.get("filter") == chosen:
+        if line.get("filter") != chosen:
+            _log.info("%s, line %d: the filter %s is left out, %s is taken", path, number, line.get("filter"), chosen)
+        else:
             yield _harness_row(path, number, task, line)
 
 

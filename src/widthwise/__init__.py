@@ -65,8 +65,9 @@ from widthwise.samplers.threads import Threads
 from widthwise.samplers.tree_search import TreeSearch
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import Sweep, sweep
+from widthwise.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "DVTS",

@@ -22,6 +22,7 @@ from widthwise.engines import Engines, Scorers, open_engines
 from widthwise.models.profiles import profile_of
 from widthwise.opening import canonical
 from widthwise.parts import PARTS
+from widthwise.version import VERSION
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.summary import Summary
@@ -221,11 +222,9 @@ def _slug(text: str) -> str:
 
 
 def _about() -> dict[str, Any]:
-    from importlib.metadata import version
-
     import numpy as np
 
-    packages = {"widthwise": version("widthwise"), "python": platform.python_version(), "numpy": np.__version__}
+    packages = {"widthwise": VERSION, "python": platform.python_version(), "numpy": np.__version__}
     return {"versions": packages}
 
 

@@ -38,7 +38,7 @@ def test_problems_spread_over_the_servers_and_stay() -> None:
 def test_a_lost_server_moves_only_its_own_problems() -> None:
     pool = Pool(URLS)
     before = first_choices(pool)
-    pool.servers[2].failed()
+    pool.servers[2].failed("down")
     after = first_choices(pool)
     assert {a for a, b in zip(after, before, strict=True) if b == URLS[2]} == set(URLS) - {URLS[2]}
     assert all(a == b for a, b in zip(after, before, strict=True) if b != URLS[2])
@@ -48,8 +48,8 @@ def test_a_failing_server_is_put_aside_for_a_growing_while_and_comes_back() -> N
     (server,) = Pool(["http://a/v1"]).servers
     pauses = []
     for _ in range(3):
-        server.failed()
-        server.failed()  # of the same moment: counts once
+        server.failed("down")
+        server.failed("down")  # of the same moment: counts once
         pauses.append(server.aside_until - time.monotonic())
         assert not server.healthy
         server.aside_until = 0.0

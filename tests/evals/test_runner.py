@@ -147,9 +147,10 @@ async def _breaks(session: Session) -> list[Trace]:
     return traces
 
 
-def test_a_strategy_that_breaks_is_an_error_of_its_problem(tmp_path: Path) -> None:
+def test_a_strategy_that_breaks_is_an_error_of_its_problem(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     summary = ran(tmp_path / "a.db", Faulty(), as_strategy(_breaks) | MajorityVote())
     assert (summary.problems, summary.errors) == (6, 1)
+    assert "problem p1 failed: the strategy failed with ZeroDivisionError: oops" in caplog.text
     with Store.read(tmp_path / "a.db") as store:
         assert store.outcome("p1").errors == ("the strategy failed with ZeroDivisionError: oops",)
         assert len(store.traces("p1")) == 3

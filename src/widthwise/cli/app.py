@@ -12,11 +12,13 @@ from typer.core import TyperGroup
 from widthwise.cli.compare import compare_runs
 from widthwise.cli.eval import evaluate_suite
 from widthwise.cli.lists import list_models, list_strategies, list_suites
+from widthwise.cli.logs import show_logs, verbosity_of
 from widthwise.cli.measure import draw_curve, write_report
 from widthwise.cli.runs import export_file, grade, import_file, show_traces
 from widthwise.cli.sweep import run_sweep
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evaluation import Interrupted
+from widthwise.version import VERSION
 
 
 class _Commands(TyperGroup):
@@ -30,6 +32,12 @@ class _Commands(TyperGroup):
                 raise
             typer.echo(f"widthwise: {_sentence(error)}", err=True)
             raise typer.Exit(_code(error)) from error
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            verbosity_of(command, self)
+        return command
 
 
 app = typer.Typer(
@@ -56,9 +64,7 @@ app.command("models")(list_models)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(version("widthwise"))
+        typer.echo(VERSION)
         raise typer.Exit
 
 
@@ -73,11 +79,16 @@ def options(
         bool,
         typer.Option("--debug", callback=_show_errors, help="Show where an error comes from (WIDTHWISE_DEBUG=1)."),
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option("-v", "--verbose", count=True, help="Show notes of the run on stderr; -vv shows every detail."),
+    ] = 0,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Parallel test-time reasoning: spend an inference budget in width and measure what it buys."""
+    show_logs(verbose)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Axis, Curve
     from widthwise.evals.measure.equal_budgets import Point
     from widthwise.evals.measure.intervals import Difference
+
+_log = logging.getLogger(__name__)
 
 _METHODS = "pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M; may be repeated (default: pass, maj)."
 
@@ -145,7 +148,8 @@ def _print_laws(curve: Curve) -> None:
         for law in (PowerLaw, SaturatingLaw) if line.method == "pass" else (LogLaw, CeilingLaw, SaturatingLaw):
             try:
                 found = fit_curve(law, line.scores)
-            except ValueError:
+            except ValueError as error:
+                _log.warning("%s of %s is left out: %s", law.__name__, line.method, error)
                 continue
             spans = [f"{n} {getattr(found.law, n):.3g} [{found.low[n]:.3g}, {found.high[n]:.3g}]" for n in found.low]
             stops = f"k = {found.law.saturation()}" if isinstance(found.law, SaturatingLaw) else "–"

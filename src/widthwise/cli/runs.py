@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from widthwise.core.problem import Grader
     from widthwise.evals.store.outcome import Leaf, Outcome
     from widthwise.evals.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 _Run = Annotated[Path, typer.Argument(help="A run file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -194,6 +197,7 @@ async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:
     changes: list[dict[str, Any]] = []
     for old in store.outcomes():
         if old.state == "open":
+            _log.warning("problem %s is not done and is not graded", old.problem.id)
             continue
         new = await regraded(grader, old, store.traces(old.problem.id))
         found = [_changed(old, "", (old.answer, old.correct), (new.answer, new.correct))]
