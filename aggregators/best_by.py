@@ -23,6 +23,9 @@ class BestBy(Part):
 
     score: str = "mean_logprob"
 
+    def __post_init__(self) -> None:
+        logprobs_for(self.score)  # raises for a score that cannot be read
+
     @property
     def logprobs(self) -> int | None:
         """How many of the most likely tokens the traces must come with."""

@@ -30,6 +30,7 @@ class BordaVote(Part):
     tie: Tie = "first"
 
     def __post_init__(self) -> None:
+        logprobs_for(self.by)  # raises for a score that cannot be read
         if self.p < 0:
             raise ValueError(f"p must be at least 0, not {self.p}")
 

@@ -25,9 +25,9 @@ class League(Part):
 
     Differs from the paper: traces without an answer do not take part, traces that all agree are not compared, and where
     no comparison names a winner the plain vote decides. A candidate stands first in the one comparison of its meetings;
-    from ``k`` 2 on half of them show either order. With ``skip_equal`` meetings of one answer are drawn without asking:
-    fewer comparisons, the more so the more traces agree. With ``entry="answers"`` every answer enters once,
-    ``k opponents A`` comparisons of ``A`` answers, and how often it was given no longer helps it.
+    from ``k`` 2 on half of them show either order. With ``skip_equal`` opponents are drawn among the traces with
+    another answer: as many comparisons, and none of them about nothing. With ``entry="answers"`` every answer enters
+    once, ``k opponents A`` comparisons of ``A`` answers, and how often it was given no longer helps it.
     """
 
     opponents: int = 4
@@ -45,10 +45,17 @@ class League(Part):
         contest = await Contest.of(session, traces, self.entry, skip_equal=self.skip_equal)
         if len(contest.classes) < 2:
             return elect(contest.classes)
-        size = len(contest.candidates)
-        offsets = np.random.default_rng(session.seed("opponents")).integers(1, size, (size, self.opponents))
-        pairs = [(i, (i + o) % size) for i, row in enumerate(offsets.tolist()) for o in row]
+        pairs = self._meetings(contest, np.random.default_rng(session.seed("opponents")))
         matches = await contest.matches(pairs, self.k, traces)
         scores = [0.5 + 0.5 * float(np.sign(m.wins[0] - m.wins[1])) for m in matches]
-        means = np.reshape(scores, (size, self.opponents)).mean(axis=1).tolist()
+        means = np.reshape(scores, (len(contest.candidates), self.opponents)).mean(axis=1).tolist()
         return contest.settle(means, matches, self.tie)
+
+    def _meetings(self, contest: Contest, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Each candidate with every opponent drawn for it."""
+        answers = np.array(contest.answers)
+        pairs = []
+        for i, answer in enumerate(contest.answers):
+            others = answers != answer if self.skip_equal else np.arange(len(answers)) != i
+            pairs += [(i, j) for j in rng.choice(np.flatnonzero(others), self.opponents).tolist()]
+        return pairs

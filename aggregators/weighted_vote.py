@@ -22,12 +22,13 @@ _MAPS = ("identity", "exp", "inverse", "equal")
 class WeightedVote(Part):
     """The answer class with the largest sum of weights (Li et al., arXiv 2206.02336).
 
-    ``by`` names the score (see ``trace_scores``). ``weight`` turns it into a vote: "identity", "exp" of it divided
-    by ``temperature`` (for log-probabilities and logits), "inverse" (one over it, for perplexities) or "equal" (one
-    vote each); where a pruner weighs votes, its weight is a factor. ``top`` lets only that share of the traces vote,
-    those with the highest scores: DeepConf (Fu et al., arXiv 2508.15260) is ``by="lowest_group_confidence",
-    weight="identity", top=0.1`` (or 0.9). Unscored traces do not vote; a negative weight is an error, for it would
-    count against its own answer.
+    ``by`` names the score (see ``trace_scores``). ``weight`` turns it into a vote: "identity", "exp" of it divided by
+    ``temperature`` (for log-probabilities and logits), "inverse" (one over it, for perplexities) or "equal" (one vote
+    each); where a pruner weighs votes, its weight is a factor. ``top`` lets only that share of the traces vote, those
+    with the highest scores: DeepConf (Fu et al., arXiv 2508.15260) is ``by="lowest_group_confidence",
+    weight="identity", top=0.1`` (or 0.9), or another of its confidences, with a window of its own where traces are
+    short: ``by="lowest_group_confidence(window=64)"``. Unscored traces do not vote; a negative weight is an error, for
+    it would count against its own answer.
     """
 
     by: str = "mean_logprob"
@@ -37,6 +38,7 @@ class WeightedVote(Part):
     tie: Tie = "first"
 
     def __post_init__(self) -> None:
+        logprobs_for(self.by)  # raises for a score that cannot be read
         if self.weight not in _MAPS:
             raise ValueError(f"weight must be one of {', '.join(_MAPS)}, not {self.weight!r}")
         if self.temperature <= 0:

@@ -22,15 +22,17 @@ class DeepConf(Part):
     Fu et al., "Deep Think with Confidence". The first ``warmup`` traces of a draw come to their end before the others
     begin. Each has the confidence of its least sure ``window`` tokens; the threshold is the percentile 100 - ``eta``
     of these: ``eta`` 10 is strict (DeepConf-low), 90 lax (DeepConf-high, the safe choice). A later trace is stopped as
-    soon as a full window falls below the threshold; warm-up traces below it do not vote. Votes weigh as much as
-    their traces' least sure windows, so that ``majority_vote()`` behind it is the paper's weighted vote, and the draw
-    ends when one answer has at least the share ``consensus`` of the weight (None: never).
+    soon as a full window falls below the threshold; a trace whose confidence is below it does not vote. Votes weigh as
+    much as their traces' least sure windows, so that ``majority_vote()`` behind it is the paper's weighted vote. Each
+    time a trace has come to its end after the warm-up, the draw ends if one answer has at least the share ``consensus``
+    of the weight, that of the warm-up's voters included; None never ends it, as in the authors' release.
 
-    The window of 2048 tokens is for long reasoning: traces that are shorter can never be stopped. Confidence is the
-    mean over the ``k`` most likely tokens, raw; the draw asks for them. ``confidence`` says what becomes of the
-    sampled token (see ``Surety``): "sampled" looks at its probability alone and needs no others, for models whose
-    errors are slips, unlikely tokens where the distribution itself is as peaked as ever. ``every`` is how many tokens
-    lie between two looks; the votes do not depend on it.
+    The window of 2048 tokens is for long reasoning: traces that are shorter can never be stopped, and have the mean of
+    all their tokens. Differs from the release: confidences are not rounded to three decimals, and one definition
+    (``confidence``, over the ``k`` most likely tokens, raw) serves for stopping and voting, where the release stops by
+    "top" and votes by "top_and_sampled" (see ``Surety``). "sampled" looks at the drawn token's probability alone and
+    needs no others, for models whose errors are slips, unlikely tokens where the distribution itself is as peaked as
+    ever. ``every`` is how many tokens lie between two looks (the release: 1); the votes do not depend on it.
     """
 
     warmup: int = 16
@@ -75,6 +77,7 @@ class _Online:
         self._seen: dict[TraceId, SlidingConfidence] = {}
         self._warmup: frozenset[TraceId] = frozenset()
         self._threshold: float | None = None
+        self._looked = 0
 
     async def __call__(
         self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
@@ -84,11 +87,23 @@ class _Online:
         if self._threshold is None and not self._warmed_up(live, finished, total):
             return GO_ON
         votes = {t.id: self._vote(t.id) for t in finished}
-        below = frozenset(t.id for t in live if self._seen[t.id].lowest < (self._threshold or 0.0))
-        share = await self._agreement(session, finished, votes)
-        if self._settings.consensus is not None and share >= self._settings.consensus:
+        if (share := await self._consensus(session, finished, votes)) is not None:
             return Decision(decided=True, reason=f"decided: one answer has {share:.1%} of the confidence", votes=votes)
+        below = frozenset(t.id for t in live if self._seen[t.id].lowest < (self._threshold or 0.0))
         return Decision(stop=below, reason=f"confidence below {self._threshold:.3f}", votes=votes)
+
+    async def _consensus(
+        self, session: Session, finished: Sequence[Trace], votes: Mapping[TraceId, float]
+    ) -> float | None:
+        """The leading answer's share of all the weight, where a trace has ended since the last look and it will do."""
+        consensus = self._settings.consensus
+        ended = sum(t.finish in ("stop", "length") and t.id not in self._warmup for t in finished)
+        if consensus is None or ended == self._looked:
+            return None
+        self._looked = ended
+        weights = [sum(votes[t.id] for t in c.traces) for c in await session.classes(finished)]
+        share = max(weights) / sum(weights) if sum(weights) else 0.0
+        return share if share >= consensus else None
 
     def _look(self, trace: Trace) -> None:
         """Take the tokens that are new since the last look."""
@@ -110,12 +125,6 @@ class _Online:
         return True
 
     def _vote(self, trace: TraceId) -> float:
-        """The weight of a finished trace's vote: none for one that is, or at some time was, below the threshold."""
-        sliding = self._seen[trace]
-        measured = sliding.score if trace in self._warmup else sliding.lowest
-        return sliding.score if measured >= (self._threshold or 0.0) else 0.0
-
-    async def _agreement(self, session: Session, finished: Sequence[Trace], votes: Mapping[TraceId, float]) -> float:
-        """The leading answer's share of all the weight."""
-        weights = [sum(votes[t.id] for t in c.traces) for c in await session.classes(finished)]
-        return max(weights) / sum(weights) if sum(weights) else 0.0
+        """The weight of a finished trace's vote: none for one whose confidence is below the threshold."""
+        score = self._seen[trace].score
+        return score if score >= (self._threshold or 0.0) else 0.0

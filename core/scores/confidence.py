@@ -85,9 +85,9 @@ def mean(confidence: Confidence) -> float:
     return float(confidence.mean()) if len(confidence) else float("nan")
 
 
-def tail(confidence: Confidence, tokens: int = 2048) -> float:
-    """Mean of the last ``tokens``; NaN for no tokens."""
-    return mean(confidence[-tokens:])
+def tail(confidence: Confidence, window: int = 2048) -> float:
+    """Mean of the last ``window`` tokens; NaN for no tokens."""
+    return mean(confidence[-window:])
 
 
 def lowest_group(confidence: Confidence, window: int = 2048) -> float:

@@ -11,7 +11,8 @@ from widthwise.core.backend import FloatArray, TokenStats
 from widthwise.core.errors import UsageError
 from widthwise.core.rewards.reward import REDUCTIONS
 from widthwise.core.scores import confidence
-from widthwise.core.scores.confidence import Confidence, token_confidence
+from widthwise.core.scores.confidence import token_confidence
+from widthwise.core.scores.measured import MEASURES, TOP, ConfidenceScore, confidence_score
 from widthwise.core.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -26,17 +27,13 @@ LOGPROBS: Mapping[str, Callable[[FloatArray], float]] = {
 }
 """What the log-probabilities of a trace's sampled tokens, ``float32 [t]``, come to; NaN for no tokens."""
 
-_CONFIDENCES: Mapping[str, Callable[[Confidence], float]] = {
-    "mean_confidence": confidence.mean,
-    "tail_confidence": confidence.tail,
-    "lowest_group_confidence": confidence.lowest_group,
-    "bottom_confidence": confidence.bottom_percent,
-}
-
 
 def logprobs_for(source: str) -> int | None:
     """How many of the most likely tokens' log-probabilities traces must come with to have this score."""
-    return 20 if source == SELF_CERTAINTY or source in _CONFIDENCES else None
+    if source == SELF_CERTAINTY:
+        return TOP
+    score = confidence_score(source)
+    return None if score is None else score.logprobs
 
 
 async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -> list[float | None]:
@@ -45,8 +42,9 @@ async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -
     ``source``: "mean_logprob" of the sampled tokens, or "sum_logprob", the whole trace's log-likelihood;
     "reward_model", its score after the last step, or "reward_model:min" and so on for the other reductions;
     "self_certainty" and DeepConf's "mean_confidence", "tail_confidence", "lowest_group_confidence" and
-    "bottom_confidence", of traces sampled with the log-probabilities of the most likely tokens; any other word is a
-    number recorded with the trace, such as "reward".
+    "bottom_confidence" (with arguments: "lowest_group_confidence(window=64)", see ``confidence_score``), of traces
+    sampled with the log-probabilities of the most likely tokens; any other word is a number recorded with the trace,
+    such as "reward".
     A minus before a recorded word ("-mean_ppl") turns its sign, for numbers that are better when lower. Raises
     ``UsageError`` if no trace has the number, or for a reduction that is none.
     """
@@ -57,8 +55,8 @@ async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -
         scores = [LOGPROBS[source](t.logprobs) if len(t.logprobs) else None for t in traces]
     elif source == SELF_CERTAINTY:
         scores = [_self_certainty(t) for t in traces]
-    elif source in _CONFIDENCES:
-        scores = [_confidence(t, _CONFIDENCES[source]) for t in traces]
+    elif (score := confidence_score(source)) is not None:
+        scores = [_confidence(t, score) for t in traces]
     else:
         scores = [_recorded(t, source) for t in traces]
     if traces and all(s is None for s in scores) and any(t.tokens for t in traces):
@@ -86,7 +84,7 @@ def _unknown(session: Session, traces: Sequence[Trace], source: str) -> str:
             f"{session.problem.id} came without: sample them with logprobs=20"
         )
     known = sorted({key for t in traces for key, value in t.metadata.items() if isinstance(value, int | float)})
-    shown = ", ".join([*LOGPROBS, REWARD_MODEL, SELF_CERTAINTY, *_CONFIDENCES, *known])
+    shown = ", ".join([*LOGPROBS, REWARD_MODEL, SELF_CERTAINTY, *MEASURES, *known])
     return f"no trace of problem {session.problem.id} has a score {source!r}; known here: {shown}"
 
 
@@ -102,9 +100,14 @@ def _self_certainty(trace: Trace) -> float | None:
     return confidence.mean(token_confidence(stats)) - float(np.log(stats.top_logprobs.shape[1]))
 
 
-def _confidence(trace: Trace, measure: Callable[[Confidence], float]) -> float | None:
-    stats = _tops(trace)
-    return None if stats is None else measure(token_confidence(stats))
+def _confidence(trace: Trace, score: ConfidenceScore) -> float | None:
+    stats = _tops(trace) if score.logprobs else _drawn(trace)
+    return None if stats is None else score(stats)
+
+
+def _drawn(trace: Trace) -> TokenStats | None:
+    known = trace.logprobs[np.isfinite(trace.logprobs)]
+    return TokenStats(known) if len(known) else None
 
 
 def _tops(trace: Trace) -> TokenStats | None:
@@ -113,9 +116,9 @@ def _tops(trace: Trace) -> TokenStats | None:
     tops = [s.top_logprobs for s in known if s.top_logprobs is not None and s.top_logprobs.shape[1]]
     if not tops or len(tops) < len(known) or len({t.shape[1] for t in tops}) > 1:
         return None
-    joined = np.concatenate(tops)
-    joined = joined[np.isfinite(joined).any(axis=1)]  # a recording has no numbers for what a strategy inserted
-    return TokenStats(joined[:, 0], top_logprobs=joined) if len(joined) else None
+    joined, drawn = np.concatenate(tops), np.concatenate([s.logprobs for s in known])
+    told = np.isfinite(joined).any(axis=1)  # a recording has no numbers for what a strategy inserted
+    return TokenStats(drawn[told], top_logprobs=joined[told]) if told.any() else None
 
 
 def _recorded(trace: Trace, source: str) -> float | None:

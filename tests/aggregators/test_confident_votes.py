@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.aggregators.judges import certain, trace
 from tests.core.scripted import Scripted, session
-from widthwise import BordaVote, MajorityVote, UsageError, WeightedVote
+from widthwise import BestBy, BordaVote, MajorityVote, UsageError, WeightedVote
 from widthwise.core.scores.trace_score import trace_scores
 from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
@@ -137,6 +137,44 @@ async def test_the_lowest_window_decides(s: Session) -> None:
     assert await trace_scores(s, traces, "tail_confidence") == pytest.approx([3.0, 5.0])
     assert await trace_scores(s, traces, "mean_confidence") == pytest.approx([5.0, 5.0])
     assert await trace_scores(s, traces, "bottom_confidence") == pytest.approx([3.0, 5.0])
+
+
+async def test_windows_are_arguments_of_the_score(s: Session) -> None:
+    """Six tokens of confidence 1 2 6 4 0 8: windows of two have means 1.5 4 5 2 4."""
+    six = [trace(0, "= 1", tops=[[-c] * 20 for c in (1.0, 2.0, 6.0, 4.0, 0.0, 8.0)])]
+    for source, expected in {
+        "lowest_group_confidence(window=2)": 1.5,
+        "lowest_group_confidence": 3.5,
+        "tail_confidence(window=2)": 4.0,
+        "bottom_confidence(window=2, percent=40)": (1.5 + 2.0) / 2,
+        "mean_confidence(k=3)": 3.5,
+        "mean_confidence(confidence='sampled')": (np.exp([-1.0, -2, -6, -4, 0, -8])).mean(),
+    }.items():
+        assert await trace_scores(s, six, source) == pytest.approx([expected]), source
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("lowest_group_confidence(windw=2)", "no argument 'windw'"),
+        ("tail_confidence(window=0)", "above 0"),
+        ("tail_confidence(window=2.5)", "whole number"),
+        ("bottom_confidence(percent=101)", "at most 100"),
+        ("mean_confidence(confidence='most')", "must be one of top"),
+        ("mean_confidence(5)", "cannot read the argument '5'"),
+    ],
+)
+async def test_wrong_arguments_of_a_score_are_named_when_the_part_is_made(source: str, words: str) -> None:
+    for make in (WeightedVote, BordaVote, BestBy):
+        with pytest.raises(UsageError, match=words):
+            make(source)
+
+
+def test_a_score_says_how_many_log_probabilities_it_needs() -> None:
+    assert BestBy("lowest_group_confidence(window=64)").logprobs == 20
+    assert BestBy("lowest_group_confidence(window=64, k=5)").logprobs == 5
+    assert BestBy("lowest_group_confidence(confidence='sampled')").logprobs == 0
+    assert BestBy("mean_logprob").logprobs is None
 
 
 @settings(deadline=None)
