@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from widthwise.backends.tokenizers.chat_template import ChatTemplate
 from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import parse
 from widthwise.core.prompting.profile import ModelFacts
 
 
@@ -30,7 +30,7 @@ def facts_in(folder: Path | None, name: str) -> ModelFacts:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse(file.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -25,6 +25,7 @@ from widthwise.core.backend import (
     TokenStats,
     Usage,
 )
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
 from widthwise.core.trace.recording import Recording, Sample, token_ends
@@ -260,6 +261,7 @@ class ReplayTokenizer:
     def __init__(self, inner: Tokenizer) -> None:
         self.inner = inner
         self.eos_ids = inner.eos_ids
+        self.controls = inner.controls
         self.conversations: dict[str, None] = {}
 
     def learn(self, text: str, ends: IntArray) -> None:
@@ -276,11 +278,11 @@ class ReplayTokenizer:
         """The text of each id."""
         return [self.decode([i]) for i in ids]
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         """The conversation's tokens, and the mark; the text of an open assistant turn stands behind the mark."""
         is_open = bool(messages) and messages[-1]["role"] == "assistant"
         asked = messages[:-1] if is_open else messages
-        ids = self.inner.chat(asked)
+        ids = self.inner.chat(asked, options)
         self.conversations[self.inner.decode(ids)] = None
         return [*ids, _PROMPT_END, *(self.encode(messages[-1]["content"]) if is_open else ())]
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from widthwise import ETS, REBASE, BeamSearch, Problem, SamplingParams, Session
 from widthwise.core.backend import Capabilities, Delta, Request, TokenStats, Usage
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.rewards.reward import Solution, StepScores
 from widthwise.core.session.scheduler import Scheduler
@@ -53,7 +54,7 @@ class Words:
     def decode(self, ids: Any) -> str:
         return "".join("\n\n" if i == SEPARATOR else "" if i == END else "x" for i in ids)
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         return [2] * 32
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
 
 FloatArray = NDArray[np.float32]
@@ -158,16 +159,20 @@ class Tokenizer(Protocol):
     """Text to token ids and back. ``decode(encode(text)) == text``, control tokens spelled out.
 
     ``encode`` maps spelled-out control tokens (a tag of the model's vocabulary) to their ids and adds no
-    begin-of-sequence token.
+    begin-of-sequence token; what ``literal`` has guarded stays text. ``controls`` are the control tokens, which mark
+    turns and ends and are no part of what a model says, by their spelling; empty where they are not known.
     """
 
     eos_ids: frozenset[int]
+
+    @property
+    def controls(self) -> Mapping[str, int]: ...
 
     def encode(self, text: str) -> list[int]: ...
 
     def decode(self, ids: Sequence[int] | IntArray) -> str: ...
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         """Token ids of a conversation in the model's chat format, ready for the assistant's turn.
 
         ``messages`` are ``{"role": "system" | "user" | "assistant", "content": text}``. If the last one is

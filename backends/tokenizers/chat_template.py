@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError, meta, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import meta
 
+from widthwise.backends.tokenizers.renderer import RENDERER
+from widthwise.backends.tokenizers.template_worker import template_environment
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import parse
 
 _log = logging.getLogger(__name__)
 
@@ -29,16 +29,14 @@ _CUT = "\ue000widthwise-open-turn\ue000"
 class ChatTemplate:
     """One model's chat format: a Jinja template by the Hugging Face conventions.
 
-    ``special_tokens`` are the texts a template may name: ``{"bos_token": "<s>", ...}``.
+    ``special_tokens`` are the texts a template may name: ``{"bos_token": "<s>", ...}``. ``arguments`` are the names
+    that it asks its caller for besides (``enable_thinking`` ...). Raises ``UsageError`` for what is no template.
     """
 
     def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
         self.source = source
         self.special_tokens = dict(special_tokens or {})
-        try:
-            self._template = _environment().from_string(source)
-        except TemplateError as error:
-            raise UsageError(f"the model's chat template is not valid Jinja: {error}") from error
+        self.arguments = _arguments(source)
 
     @classmethod
     def from_folder(cls, path: str | Path) -> ChatTemplate | None:
@@ -55,45 +53,43 @@ class ChatTemplate:
             return None
         return cls(source, special_tokens({**named, **config}))
 
-    @property
-    def arguments(self) -> frozenset[str]:
-        """The names that the template asks its caller for, beyond a conversation (``enable_thinking`` ...)."""
-        environment = _environment()
-        asked = meta.find_undeclared_variables(environment.parse(self.source))
-        return frozenset(asked - _GIVEN - environment.globals.keys())
-
     def render(
-        self, messages: Messages, *, add_generation_prompt: bool = False, continue_final_message: bool = False
+        self,
+        messages: Messages,
+        *,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        options: ChatOptions = NO_OPTIONS,
     ) -> str:
         """The conversation as the model's text, control tokens spelled out.
 
         ``add_generation_prompt`` opens an assistant turn; ``continue_final_message`` leaves the last message
-        open, so that sampling continues it. Raises UsageError for a conversation that the template refuses.
+        open, so that sampling continues it. Raises ``UsageError`` for a conversation that the template refuses, and
+        for a template that takes too long or writes too much.
         """
         if not continue_final_message:
-            return self._render(messages, add_generation_prompt)
+            return self._render(messages, add_generation_prompt, options)
         *earlier, last = messages
-        text = self._render([*earlier, {**last, "content": last["content"] + _CUT}], False)
+        text = self._render([*earlier, {**last, "content": last["content"] + _CUT}], False, options)
         if _CUT not in text:
             raise UsageError("the model's chat template drops the last message, so it cannot be continued")
         return text[: text.rindex(_CUT)]
 
-    def prompt(self, messages: Messages) -> str:
+    def prompt(self, messages: Messages, options: ChatOptions = NO_OPTIONS) -> str:
         """The conversation ready for the assistant's turn; a last message of the assistant is left open."""
         is_open = bool(messages) and messages[-1]["role"] == "assistant"
-        return self.render(messages, add_generation_prompt=not is_open, continue_final_message=is_open)
+        return self.render(messages, add_generation_prompt=not is_open, continue_final_message=is_open, options=options)
 
-    def _render(self, messages: Messages, add_generation_prompt: bool) -> str:
-        try:
-            return self._template.render(
-                messages=[dict(m) for m in messages],
-                add_generation_prompt=add_generation_prompt,
-                tools=None,
-                documents=None,
-                **self.special_tokens,
-            )
-        except TemplateError as error:
-            raise UsageError(f"the model's chat template refuses the conversation: {error}") from error
+    def _render(self, messages: Messages, add_generation_prompt: bool, options: ChatOptions) -> str:
+        context = {
+            "messages": [dict(m) for m in messages],
+            "add_generation_prompt": add_generation_prompt,
+            "tools": None,
+            "documents": None,
+            **self.special_tokens,
+            **options.arguments,
+        }
+        return RENDERER.render(self.source, context, (options.today or date.today()).isoformat())
 
 
 def plain_chat(messages: Messages) -> str:
@@ -122,40 +118,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = parse(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not valid JSON: {error}") from error
     return content if isinstance(content, dict) else {}
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    """Jinja as the checkpoints expect it; sandboxed, since a template comes with downloaded weights."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, loopcontrols]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
-    return environment
-
-
-class _GenerationBlock(Extension):
-    """``{% generation %}`` marks assistant text for training masks; here it only passes its body through."""
-
-    tags = {"generation"}  # noqa: RUF012  (jinja2 declares it so)
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.CallBlock(self.call_method("_pass_through"), [], [], body).set_lineno(line)
-
-    def _pass_through(self, caller: Callable[[], str]) -> str:
-        return caller()
-
-
-def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, sort_keys: bool = False) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, sort_keys=sort_keys)
-
-
-def _raise_exception(message: str) -> None:
-    raise TemplateError(message)
+def _arguments(source: str) -> frozenset[str]:
+    """The names that a template asks its caller for; it is parsed here and compiled in the renderer's process only."""
+    environment = template_environment()
+    try:
+        asked = meta.find_undeclared_variables(environment.parse(source))
+    except Exception as error:  # whatever a downloaded text does to the parser
+        raise UsageError(f"the model's chat template is not valid Jinja: {error}") from error
+    return frozenset(asked - _GIVEN - environment.globals.keys())

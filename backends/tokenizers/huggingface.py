@@ -10,7 +10,9 @@ from typing import Any
 
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat, special_tokens
 from widthwise.core.backend import IntArray
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
+from widthwise.core.prompting.literal import GUARD
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +34,12 @@ class HFTokenizer:
         *,
         eos_ids: Iterable[int],
         template: ChatTemplate | None,
+        controls: Mapping[str, int],
         opening: Sequence[int] = (),
     ) -> None:
         self._encode, self._decode = encode, decode
         self.eos_ids = frozenset(eos_ids)
+        self.controls = controls
         self.template = template
         if template is None:
             _log.info("the tokenizer has no chat template: conversations are plain text joined by blank lines")
@@ -58,6 +62,7 @@ class HFTokenizer:
             lambda ids: str(tokenizer.decode(ids, skip_special_tokens=False)),
             eos_ids=as_ids(own) + eos_ids_of(folder),
             template=ChatTemplate.from_folder(folder),
+            controls={t.content: i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special},
             opening=tokenizer.encode("", add_special_tokens=True).ids[:1],
         )
 
@@ -69,12 +74,14 @@ class HFTokenizer:
             lambda ids: str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)),
             eos_ids=[*as_ids(tokenizer.eos_token_id), *eos_ids],
             template=_transformers_template(tokenizer),
+            controls={t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special},
             opening=tokenizer.encode("")[:1],
         )
 
     def encode(self, text: str) -> list[int]:
-        if not text:
-            return []
+        return [i for part in text.split(GUARD) if part for i in self._part(part)]
+
+    def _part(self, text: str) -> list[int]:
         ids = self._encode(self._anchor + text)
         if ids[: len(self._anchor_ids)] != self._anchor_ids:  # the text's beginning merged with the anchor
             return self._encode(text)
@@ -86,9 +93,9 @@ class HFTokenizer:
     def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
         return [self.decode([i]) for i in ids]
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         if self.template is not None:
-            return self.encode(self.template.prompt(messages))
+            return self.encode(self.template.prompt(messages, options))
         opening = [i for i in self._opening if i not in self.eos_ids]
         return opening + self.encode(plain_chat(messages))
 

@@ -6,9 +6,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 
 from widthwise.backends.tokenizers.chat_template import plain_chat
 from widthwise.core.backend import IntArray
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 
 # In the manner of the byte-pair vocabularies' own pre-tokenisation: a word of up to eight letters with the
 # space before it, up to three digits, a LaTeX command, a run of up to three punctuation marks, line ends, spaces.
@@ -41,6 +43,7 @@ class PieceTokenizer:
     """
 
     eos_ids: frozenset[int] = frozenset()
+    controls: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
@@ -64,7 +67,7 @@ class PieceTokenizer:
         """Raises KeyError for an id that this instance never gave out."""
         return [self._texts[int(i)] for i in ids]
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         return self.encode(plain_chat(messages))
 
     def _id(self, piece: str) -> int:

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from widthwise.backends.http.client import post
 from widthwise.core.backend import IntArray
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
+from widthwise.core.prompting.literal import GUARD
 
 _CACHED = 65_536
 
@@ -15,18 +17,20 @@ class RemoteTokenizer:
     """Encodes and decodes with the server's ``/tokenize`` and ``/detokenize``; answers are remembered.
 
     Every new text is one blocking request, so a local copy of the tokenizer is much to be preferred. The
-    end-of-sequence id is not known here: the server ends the requests itself.
+    end-of-sequence id is not known here: the server ends the requests itself. ``controls`` are known where the model's
+    files are.
     """
 
     eos_ids: frozenset[int] = frozenset()
 
     def __init__(self, root: str, model: str, timeout: float) -> None:
         self._root, self._model, self._timeout = root, model, timeout
+        self.controls: Mapping[str, int] = {}
         self._encode = lru_cache(_CACHED)(self._ask_encode)
         self._decode = lru_cache(_CACHED)(self._ask_decode)
 
     def encode(self, text: str) -> list[int]:
-        return list(self._encode(text)) if text else []
+        return [i for part in text.split(GUARD) if part for i in self._encode(part)]
 
     def decode(self, ids: Sequence[int] | IntArray) -> str:
         return self._decode(tuple(map(int, ids))) if len(ids) else ""
@@ -34,10 +38,11 @@ class RemoteTokenizer:
     def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
         return [self.decode([i]) for i in ids]
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         is_open = bool(messages) and messages[-1]["role"] == "assistant"
         turns = {"add_generation_prompt": not is_open, "continue_final_message": is_open}
-        return self._tokens({"messages": [dict(m) for m in messages], "add_special_tokens": False, **turns})
+        given = {"chat_template_kwargs": dict(options.arguments)} if options.arguments else {}
+        return self._tokens({"messages": [dict(m) for m in messages], "add_special_tokens": False, **turns, **given})
 
     def _ask_encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokens({"prompt": text, "add_special_tokens": False}))

@@ -14,7 +14,9 @@ from widthwise.backends.embedded.checkpoint import read_json
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat
 from widthwise.backends.tokenizers.huggingface import eos_ids_of
 from widthwise.core.backend import IntArray
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
+from widthwise.core.prompting.literal import GUARD
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class SentencePieceTokenizer:
         self.eos_ids = frozenset(i for i in (self._model.eos_id(), named, *eos_ids_of(folder)) if i >= 0)
         self._byte_ids = {piece: i for i, piece in enumerate(self.bytes_of) if self._is_byte(i)}
         self._special = special
+        self.controls = _controls(self._model, self._config)
         # The longest first, since one may begin like another. A literal stand-in is split out too, see _literal.
         names = sorted(special, key=len, reverse=True)
         self._split = re.compile("(" + "|".join(map(re.escape, [*names, _SPACE])) + ")")
@@ -56,6 +59,9 @@ class SentencePieceTokenizer:
         return cls(folder)
 
     def encode(self, text: str) -> list[int]:
+        return [i for part in text.split(GUARD) for i in self._part(part)]
+
+    def _part(self, text: str) -> list[int]:
         ids: list[int] = []
         for part in self._split.split(text):
             if part in self._special:
@@ -72,9 +78,9 @@ class SentencePieceTokenizer:
     def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
         return [self._spelling(i).decode("utf-8", "replace") for i in ids]
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         if self._template is not None:
-            return self.encode(self._template.prompt(messages))
+            return self.encode(self._template.prompt(messages, options))
         opened = self._model.bos_id() >= 0 and self._config.get("add_bos_token", True)
         return [self._model.bos_id()] * bool(opened) + self.encode(plain_chat(messages))
 
@@ -121,6 +127,13 @@ def _special_tokens(model: SentencePieceProcessor, config: Mapping[str, Any]) ->
     for token, entry in config.get("added_tokens_decoder", {}).items():
         special[entry["content"]] = int(token)
     return special
+
+
+def _controls(model: SentencePieceProcessor, config: Mapping[str, Any]) -> dict[str, int]:
+    """The special tokens that mark turns and ends; others (tags for a model's own use) are text that it writes."""
+    own = {model.id_to_piece(i): i for i in range(model.vocab_size()) if model.is_control(i) or model.is_unknown(i)}
+    added = config.get("added_tokens_decoder", {}).items()
+    return own | {entry["content"]: int(token) for token, entry in added if entry.get("special")}
 
 
 def _spellings(model: SentencePieceProcessor, special: Mapping[str, int]) -> list[bytes]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import Capabilities, Delta, Request, SamplingParams, TokenStats, Usage
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.retry import Retry
@@ -23,6 +24,7 @@ class Characters:
     """One token a character; the id is the code point."""
 
     eos_ids = frozenset({0})
+    controls: Mapping[str, int] = {}
 
     def encode(self, text: str) -> list[int]:
         return [ord(c) for c in text]
@@ -30,7 +32,7 @@ class Characters:
     def decode(self, ids: Any) -> str:
         return "".join(chr(i) for i in ids)
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         return self.encode("".join(m["content"] for m in messages) + "\n")
 
 

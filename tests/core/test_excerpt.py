@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.trace.excerpt import Excerpt, joined_ids, kept_before
 from widthwise.core.trace.trace import Segment, Trace
 
@@ -17,6 +18,7 @@ class Pairs:
     """Two characters a token where it can; encoding anew gives other tokens than sampling did."""
 
     eos_ids = frozenset({0})
+    controls: Mapping[str, int] = {}
 
     def encode(self, text: str) -> list[int]:
         return [int.from_bytes(text[i : i + 2].encode(), "big") for i in range(0, len(text), 2)]
@@ -24,7 +26,7 @@ class Pairs:
     def decode(self, ids: Any) -> str:
         return "".join("$" if i == 0 else int(i).to_bytes(2, "big").lstrip(b"\0").decode() for i in ids)
 
-    def chat(self, messages: Sequence[Any]) -> list[int]:
+    def chat(self, messages: Sequence[Any], options: ChatOptions = NO_OPTIONS) -> list[int]:
         return []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward_format import RewardFormat
@@ -34,6 +35,7 @@ class Pieces:
     """Some strings are tokens of their own; everything else is one token a character. Chat is Qwen's."""
 
     eos_ids = frozenset({0})
+    controls: Mapping[str, int] = {}
 
     def __init__(self, *tokens: str) -> None:
         chat = ("<|im_start|>", "<|im_end|>", "<|eot_id|>", "<s>", "</s>")
@@ -49,7 +51,7 @@ class Pieces:
     def decode(self, ids: Any) -> str:
         return "".join(self._tokens[i - 0x110000] if i >= 0x110000 else chr(i) for i in map(int, ids))
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         turns = [f"<|im_start|>{m['role']}\n{m['content']}" for m in messages]
         opened = [*turns, "<|im_start|>assistant\n"] if messages[-1]["role"] != "assistant" else turns
         return self.encode("<|im_end|>\n".join(opened))

@@ -1,0 +1,26 @@
+"""What a chat template is given besides the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """``arguments`` are the template's own (``enable_thinking``, ``reasoning_effort`` ...).
+
+    ``today`` is the date that templates print; None: the day on which they are asked.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    today: date | None = None
+
+    def changed(self, **arguments: Any) -> ChatOptions:
+        """These options with some of the template's arguments changed."""
+        return ChatOptions({**self.arguments, **arguments}, self.today)
+
+
+NO_OPTIONS = ChatOptions()

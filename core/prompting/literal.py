@@ -1,0 +1,25 @@
+"""Text that is data: it may spell a model's control tokens, and must not become them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+
+GUARD = "\ufdd0"
+"""Stands inside a spelled control token that is no control token; a noncharacter, which no text should hold."""
+
+
+def literal(text: str, controls: Collection[str]) -> str:
+    """``text`` with a guard inside everything that spells one of ``controls``; ``Tokenizer.encode`` takes it out.
+
+    A draft, a problem or an excerpt that is put into a prompt comes from outside: whatever it spells, it is read.
+    """
+    plain = text.replace(GUARD, "")
+    return _spelled(tuple(sorted(controls))).sub(lambda found: found[0][0] + GUARD + found[0][1:], plain)
+
+
+@lru_cache(maxsize=64)
+def _spelled(controls: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted((c for c in controls if len(c) > 1), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
