@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from widthwise.core.answer import Answer, AnswerClass
+from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import logprobs_for, trace_scores
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class BestBy(Part):
     """Best-of-N selection (Cobbe et al., arXiv 2110.14168): the highest-scored trace that states an answer.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import logprobs_for, trace_scores
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
@@ -14,6 +15,7 @@ from widthwise.core.trace.trace import Trace
 _UNFINISHED = ("pruned", "aborted", "error")
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class BordaVote(Part):
     """Traces are ranked by a score, and rank r of N gives ``(N - r + 1) ** p`` votes (Kang et al., arXiv 2502.18581).

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from widthwise.core.answer import Answer, AnswerClass
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class FirstValid(Part):
     """The first trace whose answer passes every check possible without the reference.

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from widthwise.aggregators.judging import candidates, verified
 from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class GenerativeVerification(Part):
     """Ask ``k`` times whether a candidate is right, and weigh the votes by it (GenRM: Zhang et al., arXiv 2408.15240).

@@ -9,11 +9,13 @@ import numpy as np
 
 from widthwise.aggregators.contest import Contest, Entry, check_contest
 from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class League(Part):
     """Every candidate meets ``opponents`` others, drawn at random; the best mean score wins (arXiv 2411.19477).

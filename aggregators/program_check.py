@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from widthwise.aggregators.judging import candidates, replies
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.prompting.verdict import printed, program
+from widthwise.core.registry import register
 from widthwise.core.sandbox.confinement import MODULES
 from widthwise.core.sandbox.sandbox import Execution, Limits, execute_all
 from widthwise.core.session.session import Session
@@ -16,6 +17,7 @@ from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class ProgramCheck(Part):
     """Have the model write ``k`` programs that check a candidate, run them in a sandbox, and weigh the votes by it.

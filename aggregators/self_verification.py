@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from widthwise.aggregators.contest import Contest, Entry, check_contest
 from widthwise.aggregators.judging import note_silence, verified
 from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class SelfVerification(Part):
     """The candidate with the best verifications, near ties decided by comparisons (Zhao et al., arXiv 2502.01839).

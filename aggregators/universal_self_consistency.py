@@ -9,11 +9,13 @@ import numpy as np
 
 from widthwise.aggregators.judging import candidates, replies
 from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class UniversalSelfConsistency(Part):
     """Show the model the responses and let it choose the most consistent one (USC: Chen et al., arXiv 2311.17311).

@@ -10,6 +10,7 @@ import numpy as np
 
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import logprobs_for, trace_scores
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
@@ -18,6 +19,7 @@ from widthwise.core.trace.trace import Trace
 _MAPS = ("identity", "exp", "inverse", "equal")
 
 
+@register("aggregator")
 @dataclass(frozen=True)
 class WeightedVote(Part):
     """The answer class with the largest sum of weights (Li et al., arXiv 2206.02336).

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from widthwise.core.registry import declares
 from widthwise.core.trace.trace import Trace, TraceId
 
 SessionT = TypeVar("SessionT")
@@ -30,6 +31,7 @@ class Decision:
 GO_ON = Decision()
 
 
+@declares("pruner")
 class Pruner(Protocol[SessionIn]):
     """Looks at the traces of one draw, through the session that drew them, and names those to stop.
 

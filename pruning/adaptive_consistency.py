@@ -10,12 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from widthwise.core.registry import register
 from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_order
 
 _ANSWERS = 5
 """The most frequent answers that a Dirichlet posterior is about, as in the authors' release."""
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class AdaptiveConsistency(StoppingRule):
     """Ends a draw when the leader is the model's most common answer with probability ``threshold``.

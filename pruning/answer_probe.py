@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace, TraceId
 from widthwise.pruning.stopping_rule import labelled
 
 
+@register("judge")
 @dataclass(frozen=True)
 class AnswerProbe(Part):
     """Has every trace state its answer early, greedily and in at most ``max_tokens``; equal answers agree.

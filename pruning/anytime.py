@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_order
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class Anytime(StoppingRule):
     """Ends a draw when the vote cannot change any more, or not with probability above ``epsilon``.

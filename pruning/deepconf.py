@@ -9,12 +9,14 @@ from typing import get_args
 import numpy as np
 
 from widthwise.core.pruner import GO_ON, Decision
+from widthwise.core.registry import register
 from widthwise.core.scores.confidence import SlidingConfidence, Surety, token_confidence
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace, TraceId
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class DeepConf(Part):
     """Stops a trace once its confidence falls below what the best of the first traces held (arXiv 2508.15260).

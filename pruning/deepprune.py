@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from widthwise.core.pruner import Decision
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace, TraceId
@@ -20,6 +21,7 @@ _STEP = 16
 """Tokens between two looks for traces that have become long enough."""
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class DeepPrune(Part):
     """Clusters unfinished traces by the answer they are heading for, and finishes a few (arXiv 2510.08483, ACL 2026).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, spread
 from widthwise.core.strategy.tree import Node
 from widthwise.core.trace.trace import name
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from widthwise.core.session.session import Session
 
 
+@register("selector")
 @dataclass(frozen=True)
 class DistinctSteps(Selector):
     """Of nodes with one and the same text from the prompt on, the first is kept; its width goes to all that are.

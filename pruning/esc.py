@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_order
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class ESC(StoppingRule):
     """Ends a draw when ``window`` answers in a row agree (Li et al., arXiv 2401.10480, ICLR 2024).

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from widthwise.core.registry import declares
 from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
 
 
+@declares("judge")
 class Judge(Protocol):
     """Compares unfinished traces of one problem. What it samples is sampled with ``judging=True``.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from widthwise.core.backend import FloatArray
 from widthwise.core.errors import BackendError
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, shown, spread
 from widthwise.core.strategy.tree import Node
 from widthwise.pruning.kv_program import KvProgram
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from widthwise.core.session.session import Session
 
 
+@register("selector")
 @dataclass(frozen=True)
 class KvCost(Selector):
     """ETS's pruning (Hooper et al., arXiv 2502.13575): kept nodes earn their REBASE share, and pay for the tree.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, ranked, shown, spread
 from widthwise.core.strategy.tree import Node
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from widthwise.core.session.session import Session
 
 
+@register("selector")
 @dataclass(frozen=True)
 class PerSubtree(Selector):
     """Keeps the ``k`` best nodes below each node of depth ``depth``: as diverse as DVTS, but with one frontier."""

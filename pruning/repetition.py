@@ -9,11 +9,13 @@ import numpy as np
 
 from widthwise.core.backend import IntArray
 from widthwise.core.pruner import Decision
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class Repetition(Part):
     """Stops a trace that ends in ``times`` repetitions of the same tokens, at least ``tokens`` of them in all.

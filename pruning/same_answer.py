@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("judge")
 @dataclass(frozen=True)
 class SameAnswer(Part):
     """Asks the model the question "same_answer" about both texts, and reads the probability of yes off one token.

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from widthwise.core.pruner import GO_ON, Decision
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class Short(Part):
     """Only the ``m`` shortest traces of a draw are finished, and vote (Hassid et al., arXiv 2505.17813).

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, ranked, shown
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-9
 
 
+@register("selector")
 @dataclass(frozen=True)
 class SoftmaxBalanced(Selector):
     """REBASE's allocation (Wu et al., arXiv 2408.00724): the better the score, the more children; few get none.

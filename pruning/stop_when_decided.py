@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from widthwise.core.pruner import GO_ON, Decision
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class StopWhenDecided(Part):
     """Ends a draw when the leading answer's lead is larger than the number of traces still to come.

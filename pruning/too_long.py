@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from widthwise.core.pruner import GO_ON, Decision
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("pruner")
 @dataclass(frozen=True)
 class TooLong(Part):
     """Stops a trace of more than ``factor`` times the median length of those that came to their own end.

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, ranked, shown, spread
 
 if TYPE_CHECKING:
     from widthwise.core.session.session import Session
 
 
+@register("selector")
 @dataclass(frozen=True)
 class TopK(Selector):
     """Keeps the ``k`` nodes with the highest scores, or as many as give each of them ``children`` children.

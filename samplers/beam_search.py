@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Selector
 from widthwise.pruning.top_k import TopK
 from widthwise.samplers.tree_search import TreeSampler
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class BeamSearch(TreeSampler):
     """Keeps the best open traces of a round and draws ``beam_width`` next steps from each.

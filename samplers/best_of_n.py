@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class BestOfN(Part):
     """``n`` independent traces, each with its own derived seed, sharing the prompt's cache.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Selector
 from widthwise.core.strategy.tree import Tree
 from widthwise.core.trace.trace import Trace
@@ -12,6 +13,7 @@ from widthwise.pruning.top_k import TopK
 from widthwise.samplers.tree_search import TreeSampler
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class DVTS(TreeSampler):
     """``n / beam_width`` subtrees, each of which draws ``beam_width`` steps and goes on from the best one alone.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Selector
 from widthwise.pruning.kv_cost import KvCost
 from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 from widthwise.samplers.tree_search import TreeSampler
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class ETS(TreeSampler):
     """``KvCost`` decides who stays, then REBASE shares the whole width out among them (arXiv 2502.13575).

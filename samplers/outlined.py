@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from widthwise.core.prompting.reply import outlines
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class Outlined(Part):
     """``n`` solutions, each under an outline of its own; the outlines are written in one pass, unlike each other.

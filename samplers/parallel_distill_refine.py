@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.worker import as_worker, delegate
@@ -14,6 +15,7 @@ from widthwise.samplers.distilling import Distilling, Operator
 from widthwise.samplers.workspace import readable
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class ParallelDistillRefine(Part):
     """Drafts in parallel, distilled into a small workspace, from which the next round is drafted anew.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Selector
 from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 from widthwise.samplers.tree_search import TreeSampler
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class REBASE(TreeSampler):
     """Shares the width out in proportion to the softmax of the scores (Wu et al., arXiv 2408.00724).

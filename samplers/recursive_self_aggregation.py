@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class RecursiveSelfAggregation(Part):
     """``population`` solutions; in each of ``loops`` loops every new member is written from a random ``group``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.worker import as_worker, delegate
@@ -12,6 +13,7 @@ from widthwise.core.trace.trace import Trace
 from widthwise.samplers.workspace import readable, refining
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class SequentialRefinement(Part):
     """``chains`` independent chains of ``rounds`` attempts, each with the last ``memory`` of its chain in view.

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from widthwise.core.errors import BudgetReached, UsageError
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class SerialSearch(Part):
     """``n`` traces that write their search down step by step, back-tracking included, before they answer.

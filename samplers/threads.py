@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from widthwise.core.errors import BudgetReached
 from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.thread_block import Returned, ThreadBlock
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class Threads(Part):
     """``n`` whole traces, each of which may spawn threads that grow side by side and are joined into it.

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 from widthwise.core.errors import BudgetReached
+from widthwise.core.registry import register
 from widthwise.core.rewards.reward import REDUCTIONS, Reduction
 from widthwise.core.scores.trace_score import REWARD_MODEL, trace_scores
 from widthwise.core.session.session import Session
@@ -222,6 +223,7 @@ def _give_up(session: Session, nodes: Sequence[Node], reason: str) -> None:
         _leave(session, node, "pruned", reason)
 
 
+@register("sampler")
 @dataclass(frozen=True)
 class TreeSearch(TreeSampler):
     """A search by rounds with any frontier selector, or several: ``select=distinct_steps() | top_k(k=4)``."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.registry import register
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.part import Part
 
 
+@register("limit")
 @dataclass(frozen=True)
 class Budget(Limits, Part):
     """Hard limits for one problem; None leaves an axis free.

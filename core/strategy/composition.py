@@ -3,137 +3,134 @@
 from __future__ import annotations
 
 import ast
-import difflib
-import importlib
 import inspect
-import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from functools import reduce
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import Entry, find, nearest, role_of
+from widthwise.core.roles import STRATEGY
+from widthwise.core.strategy.function_part import FunctionPart
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.strategy import Strategy, as_strategy, compose
 
-Parts = Mapping[str, Callable[..., Any]]
-
 _LONGEST = 10_000
-_PART = re.compile(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?)\s*(\(.*\))?\s*", re.DOTALL)
+_TOKEN = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.DOTALL)
+"""A quoted text, or an import path outside of quotes."""
 
 
-def parse_strategy(text: str, parts: Parts, *, trusted: bool = True) -> Strategy:
-    """The strategy that ``text`` spells, from the built-in ``parts`` and from import paths.
+def parse_strategy(text: str, *, trusted: bool = True) -> Strategy:
+    """The strategy that ``text`` spells, of parts by their names and of the user's own by import path.
 
     ``my_module:my_strategy`` names an ``async`` function or a part of the user's own, found on the import path or
-    in the current folder; with ``(...)`` behind it, it is called with these arguments to make the part.
-    Raises ``UsageError`` naming the valid names or arguments and the nearest match. A text that is not ``trusted``
-    (one from a file, say) is built-in parts only: nothing that it names is imported.
+    in the current folder, as an argument too (``worker=my_module:mine``); with ``(...)`` after it, it is called with
+    these arguments to make the part. Raises ``UsageError`` naming the valid names or arguments and the nearest match.
+    A text that is not ``trusted`` (one from a file, say) names built-in and installed parts only: nothing else that it
+    names is imported.
     """
     if len(text) > _LONGEST:
         raise UsageError(f"a strategy of {len(text)} characters is too long to be one")
-    made = [_part(piece, parts, trusted) for piece in _pieces(text)]
-    first, *rest = made
-    return reduce(compose, rest, as_strategy(first))
+    return as_strategy(_Reader(trusted).read(text))
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the valid name closest to ``name``, or nothing."""
-    close = difflib.get_close_matches(name, list(valid), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+class _Reader:
+    """Reads one text; import paths stand in it as names, for Python's grammar has no word for them."""
+
+    def __init__(self, trusted: bool) -> None:
+        self._trusted = trusted
+        self._paths: list[str] = []
+
+    def read(self, text: str) -> Any:
+        try:
+            tree = ast.parse(_TOKEN.sub(self._named, text).strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise UsageError(
+                f"{_short(text)!r} is no part of a strategy; write name(argument=value), joined by |"
+            ) from None
+        return self._part(tree)
+
+    def _named(self, token: re.Match[str]) -> str:
+        if token[0][0] in "'\"":
+            return token[0]
+        self._paths.append(token[0])
+        return f"_path_{len(self._paths) - 1}"
+
+    def _name(self, node: ast.expr) -> str | None:
+        """The name or import path that stands in the text; None for any other expression."""
+        if not isinstance(node, ast.Name):
+            return None
+        place = node.id.removeprefix("_path_")
+        is_path = place != node.id and place.isdigit() and int(place) < len(self._paths)
+        return self._paths[int(place)] if is_path else node.id
+
+    def _part(self, node: ast.expr) -> Any:
+        """A part, or several joined by ``|``."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            left, right = self._part(node.left), self._part(node.right)
+            return left | right if isinstance(left, Part) else compose(left, right)
+        call = node if isinstance(node, ast.Call) else None
+        name = self._name(call.func if call else node)
+        if name is None:
+            raise UsageError(f"{_short(ast.unparse(node))!r} is no part of a strategy; write name(argument=value)")
+        entry = find(STRATEGY, name, trusted=self._trusted)
+        return _called(entry, *self._arguments(name, call)) if call else _named(entry)
+
+    def _arguments(self, name: str, call: ast.Call) -> tuple[list[Any], dict[str, Any]]:
+        if any(keyword.arg is None for keyword in call.keywords):
+            raise UsageError(f"{name}: ** is not allowed; write the arguments out")
+        named = {str(k.arg): self._value(name, k.value) for k in call.keywords}
+        if len(named) < len(call.keywords):
+            raise UsageError(f"{name}: an argument is given twice")
+        return [self._value(name, each) for each in call.args], named
+
+    def _value(self, name: str, node: ast.expr) -> Any:
+        """A literal, or a nested part such as the worker of another sampler."""
+        is_call = isinstance(node, ast.Call) and self._name(node.func) is not None
+        if is_call or isinstance(node, ast.Name) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
+            return self._part(node)
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, RecursionError):
+            raise UsageError(f"{name}: {_short(ast.unparse(node))} is not a literal value") from None
 
 
-def _pieces(text: str) -> list[str]:
-    """``text`` split at the bars that stand outside brackets and quotes."""
-    pieces, depth, quote, begin = [], 0, "", 0
-    for i, char in enumerate(text):
-        if quote:
-            quote = "" if char == quote and text[i - 1] != "\\" else quote
-        elif char in "\"'":
-            quote = char
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-        elif char == "|" and depth == 0:
-            pieces.append(text[begin:i])
-            begin = i + 1
-    return [*pieces, text[begin:]]
+def _named(entry: Entry) -> Any:
+    """The part that stands without brackets: a class or a limit's function is called to make it."""
+    part = entry.load()
+    makes = inspect.isclass(part) or (role_of(part) == "limit" and inspect.isfunction(part))
+    return _called(entry, [], {}) if makes else part
 
 
-def _part(piece: str, parts: Parts, trusted: bool) -> Any:
-    match = _PART.fullmatch(piece)
-    if match is None:
-        raise UsageError(f"{piece.strip()!r} is no part of a strategy; write name(argument=value), joined by |")
-    name, arguments = match.groups()
-    if ":" in name and trusted:
-        found = _imported(name)
-        return found if arguments is None else _called(name, found, _call(f"f{arguments}", piece), parts)
-    return _called(name, _known(name, parts), _call(f"f{arguments or '()'}", piece), parts)
-
-
-def _known(name: str, parts: Parts) -> Callable[..., Any]:
-    if name not in parts:
-        raise UsageError(
-            f"unknown part {name!r}{nearest(name, parts)} Valid names: {', '.join(sorted(parts))}, "
-            "or the import path of your own, my_module:my_strategy."
-        )
-    return parts[name]
-
-
-def _call(source: str, piece: str) -> ast.Call:
+def _called(entry: Entry, positional: list[Any], named: dict[str, Any]) -> Any:
+    """What a class or a function makes of the arguments; an ``async`` function keeps them until it is called."""
+    name, make = entry.name, entry.load()
+    if not callable(make) or isinstance(make, Part):
+        raise UsageError(f"{name} is a value: it stands without brackets")
+    if inspect.iscoroutinefunction(make):
+        if positional:
+            raise UsageError(f"{name} is a function: its arguments are given by name, name=value")
+        return FunctionPart.of(make, named) if named else make
     try:
-        node = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        node = None
-    if not isinstance(node, ast.Call):
-        raise UsageError(f"cannot read the arguments of {piece.strip()!r}; write name(argument=value)")
-    return node
-
-
-def _called(name: str, make: Callable[..., Any], call: ast.Call, parts: Parts) -> Any:
-    if any(keyword.arg is None for keyword in call.keywords):
-        raise UsageError(f"{name}: ** is not allowed; write the arguments out")
-    positional = [_value(name, node, parts) for node in call.args]
-    named = {str(k.arg): _value(name, k.value, parts) for k in call.keywords}
-    if len(named) < len(call.keywords):
-        raise UsageError(f"{name}: an argument is given twice")
-    signature = inspect.signature(make)
-    unknown = [key for key in named if key not in signature.parameters]
-    if unknown:
-        valid = list(signature.parameters)
-        shown = f"its arguments are {', '.join(valid)}" if valid else "it takes none"
-        raise UsageError(f"{name} has no argument {unknown[0]!r}{nearest(unknown[0], valid)} ({shown})")
-    try:
+        signature = inspect.signature(make)
+        _check_names(name, signature, named)
         signature.bind(*positional, **named)
         return make(*positional, **named)
+    except UsageError:
+        raise
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name}: {error}") from None
+        raise UsageError(f"{name}: {error}") from error
+    except Exception as error:  # whatever a user's part makes of its arguments
+        raise UsageError(f"{name}: {type(error).__name__}: {error}") from error
 
 
-def _value(name: str, node: ast.expr, parts: Parts) -> Any:
-    """A literal, or a nested part such as the worker of another sampler."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return _called(node.func.id, _known(node.func.id, parts), node, parts)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        left, right = _value(name, node.left, parts), _value(name, node.right, parts)
-        return left | right if isinstance(left, Part) else compose(left, right)
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, RecursionError):
-        raise UsageError(f"{name}: {ast.unparse(node)} is not a literal value") from None
+def _check_names(name: str, signature: inspect.Signature, named: dict[str, Any]) -> None:
+    valid = list(signature.parameters)
+    unknown = [key for key in named if key not in valid]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        shown = f"its arguments are {', '.join(valid)}" if valid else "it takes none"
+        raise UsageError(f"{name} has no argument {unknown[0]!r}{nearest(unknown[0], valid)} ({shown})")
 
 
-def _imported(path: str) -> Any:
-    module_name, _, attribute = path.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UsageError(f"cannot import {module_name!r}: {error}") from None
-    if not hasattr(module, attribute):
-        names = [n for n in vars(module) if not n.startswith("_")]
-        raise UsageError(f"{module_name} has no {attribute!r}{nearest(attribute, names)}")
-    return getattr(module, attribute)
+def _short(text: str) -> str:
+    stripped = " ".join(text.split())
+    return stripped if len(stripped) <= 80 else f"{stripped[:79]}…"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from widthwise.core.registry import declares
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.tree import Node
 
@@ -32,6 +33,7 @@ class Selection:
     reasons: Mapping[Node, str] = field(default_factory=dict)
 
 
+@declares("selector")
 class Selector(Part):
     """Chooses among the open nodes of a tree. ``a | b`` lets ``b`` choose among what ``a`` kept.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import MISSING, Field, fields, is_dataclass
 from inspect import isfunction
 from typing import Any
+
+from widthwise.core.registry import path_of
 
 
 class Spelled:
@@ -14,22 +15,17 @@ class Spelled:
     __slots__ = ()
 
     def __str__(self) -> str:
-        return f"{spelling(type(self).__name__)}({', '.join(_arguments(self))})"
+        return f"{path_of(type(self))}({', '.join(_arguments(self))})"
 
     def brief(self) -> str:
         """The same without the arguments that are the defaults: for people, who read tables."""
-        return f"{spelling(type(self).__name__)}({', '.join(_arguments(self, changed=True))})"
-
-
-def spelling(class_name: str) -> str:
-    """``BestOfN`` as the command line spells it: ``best_of_n``. (``DeepConf`` is one word: ``deepconf``.)"""
-    return re.sub(r"(?<=[a-z0-9])(?<!Deep)(?=[A-Z])", "_", class_name).lower()
+        return f"{path_of(type(self))}({', '.join(_arguments(self, changed=True))})"
 
 
 def spelled(part: Any, *, brief: bool = False) -> str:
     """A part as the command line writes it, a function by its import path."""
     if isfunction(part):
-        return f"{part.__module__}:{part.__qualname__}"
+        return path_of(part)
     return part.brief() if brief and isinstance(part, Spelled) else str(part)
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol, Unpack
+from typing import Any, Protocol, TypeGuard, Unpack
 
 from widthwise.core.answer import Answer, elect
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.pruner import Pruner
+from widthwise.core.registry import declares, path_of, role_of
+from widthwise.core.roles import ROLES, required
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.terms import Terms
+from widthwise.core.strategy.function_part import FunctionPart
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.spelling import Spelled, spelled
 from widthwise.core.trace.trace import Trace
@@ -23,12 +26,14 @@ Outcome = Answer | Sequence[Trace] | str | None
 """What a sampler may return: traces to aggregate, or already an answer (or its text)."""
 
 
+@declares("sampler")
 class Sampler(Protocol):
     """Grows traces. Any ``async`` function of a session is one."""
 
     def __call__(self, session: Session, /) -> Awaitable[Outcome]: ...
 
 
+@declares("aggregator")
 class Aggregator(Protocol):
     """Turns traces into one answer. Any ``async`` function of a session and its traces is one."""
 
@@ -96,11 +101,17 @@ class Strategy(Spelled):
             return outcome
         if outcome is None or isinstance(outcome, str):
             return Answer(outcome)
+        if not _are_traces(outcome):
+            raise ROLES["sampler"].mismatch(spelled(self.sampler), outcome)
         if self.aggregator is not None:
             try:
-                return await self.aggregator(session, outcome)
+                answer = await self.aggregator(session, outcome)
             except BudgetReached:  # an aggregator that samples (a judge) falls back on the plain vote
                 pass
+            else:
+                if not isinstance(answer, Answer):
+                    raise ROLES["aggregator"].mismatch(spelled(self.aggregator), answer)
+                return answer
         return elect(await session.classes(outcome))
 
     def __str__(self) -> str:
@@ -127,38 +138,86 @@ def compose(left: Any, right: Any) -> Strategy:
     strategy = as_strategy(left)
     if strategy.aggregator is not None:
         raise UsageError(f"nothing can stand behind the aggregator {spelled(strategy.aggregator)}")
-    match _role(right):
-        case "budget" if strategy.budget is not None:
+    match _role_after(right):
+        case "limit" if strategy.budget is not None:
             raise UsageError("a strategy has one budget; put all its limits in one budget(...)")
-        case "budget":
+        case "limit":
             return replace(strategy, budget=right)
         case "pruner":
-            return replace(strategy, pruners=(*strategy.pruners, right))
+            pruner: Any = FunctionPart(right) if inspect.isfunction(right) else right
+            return replace(strategy, pruners=(*strategy.pruners, pruner))
         case "aggregator":
             return replace(strategy, aggregator=right)
     raise UsageError(f"{spelled(right)} is no pruner, budget or aggregator; a sampler stands at the beginning only")
 
 
 def as_strategy(part: Any) -> Strategy:
-    """A strategy from whatever can stand at its beginning: a strategy, a sampler, an ``async`` function."""
+    """A strategy from whatever can stand at its beginning: a strategy, a sampler, an ``async`` function of a session.
+
+    Raises ``UsageError`` for anything else.
+    """
     if isinstance(part, Strategy):
         return part
-    if _role(part) != "sampler":
+    role = _declared(part)
+    if role is None and len(names := _open_arguments(part)) != 1:
+        raise UsageError(f"{_taking(part, names)}, but at the beginning of a strategy stands a sampler: {_SAMPLER}")
+    if role not in (None, "sampler"):
         raise UsageError(f"{spelled(part)} cannot stand at the beginning of a strategy; begin with a sampler")
     return Strategy(part)
 
 
-def _role(part: Any) -> Literal["sampler", "pruner", "budget", "aggregator", "strategy", "none"]:
-    """What a part is by its shape: pruners have ``every``, a sampler takes a session, an aggregator traces besides."""
-    if isinstance(part, Strategy):
-        return "strategy"
-    if isinstance(part, Limits):
-        return "budget"
-    if hasattr(part, "every"):
-        return "pruner"
-    if not callable(part) or inspect.isclass(part):
-        return "none"
-    if inspect.isfunction(part) and not inspect.iscoroutinefunction(part):
-        raise UsageError(f"{spelled(part)} must be an `async def` function")
-    required = [p for p in inspect.signature(part).parameters.values() if p.default is p.empty]
-    return {1: "sampler", 2: "aggregator"}.get(len(required), "none")  # type: ignore[return-value]
+_SAMPLER = ROLES["sampler"].contract
+_AFTER = {
+    "aggregator": ["traces"],
+    "pruner": ["live", "finished", "total"],
+}
+"""What a plain function after ``|`` takes besides the session."""
+
+
+def _role_after(part: Any) -> str:
+    """The role of what stands after ``|``: the declared one, or that of a plain function by its parameters' names."""
+    role = _declared(part)
+    if role is not None:
+        if role == "limit" and not isinstance(part, Limits):
+            raise ROLES["limit"].mismatch(spelled(part), part)
+        return role
+    names = _open_arguments(part)
+    for name, rest in _AFTER.items():
+        if names[1:] == rest:
+            return name
+    raise UsageError(
+        f"{_taking(part, names)}, but after | a plain async function takes (session, traces), an aggregator, or "
+        "(session, live, finished, total), a pruner; any other part says its role with @ww.register"
+    )
+
+
+def _declared(part: Any) -> str | None:
+    """The role that a part was registered with or that its class declares; None for a plain function."""
+    if inspect.isclass(part):
+        raise UsageError(f"{path_of(part)} is a class: a part is made of it by {path_of(part)}(...)")
+    if isinstance(part, FunctionPart):
+        return part.declared
+    role = role_of(part)
+    if role is None and not inspect.isfunction(part):
+        raise UsageError(
+            f"{spelled(part)} is a {type(part).__name__}, which says no role: put @ww.register('sampler') (or another "
+            "role) before its class, or derive it from ww.Sampler, ww.Pruner, ww.Aggregator, ww.Selector or ww.Judge"
+        )
+    return role
+
+
+def _open_arguments(function: Any) -> list[str]:
+    """What a plain ``async`` function must be called with; ``UsageError`` for one that is not ``async``."""
+    if isinstance(function, FunctionPart):
+        return function.open
+    if not inspect.iscoroutinefunction(function):
+        raise UsageError(f"{spelled(function)} must be an `async def` function")
+    return required(function)
+
+
+def _taking(part: Any, names: Sequence[str]) -> str:
+    return f"{spelled(part)} takes ({', '.join(names)})"
+
+
+def _are_traces(outcome: Any) -> TypeGuard[Sequence[Trace]]:
+    return isinstance(outcome, Sequence) and all(isinstance(trace, Trace) for trace in outcome)

@@ -22,7 +22,8 @@ from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
-from widthwise.core.pruner import Decision
+from widthwise.core.pruner import Decision, Pruner
+from widthwise.core.registry import register
 from widthwise.core.rewards.reward import RewardModel, Solution, StepScores
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.session import Session
@@ -30,7 +31,7 @@ from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.result import Result
-from widthwise.core.strategy.strategy import Strategy
+from widthwise.core.strategy.strategy import Aggregator, Sampler, Strategy
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.measuring import compare, curve
@@ -41,6 +42,7 @@ from widthwise.pruning.deepconf import DeepConf
 from widthwise.pruning.deepprune import DeepPrune
 from widthwise.pruning.distinct_steps import DistinctSteps
 from widthwise.pruning.esc import ESC
+from widthwise.pruning.judge import Judge
 from widthwise.pruning.kv_cost import KvCost
 from widthwise.pruning.per_subtree import PerSubtree
 from widthwise.pruning.repetition import Repetition
@@ -75,6 +77,7 @@ __all__ = [
     "ETS",
     "REBASE",
     "AdaptiveConsistency",
+    "Aggregator",
     "Answer",
     "AnswerClass",
     "AnswerProbe",
@@ -95,6 +98,7 @@ __all__ = [
     "Frontier",
     "GenerativeVerification",
     "Grader",
+    "Judge",
     "Knockout",
     "KvCost",
     "League",
@@ -108,11 +112,13 @@ __all__ = [
     "Problem",
     "ProgramCheck",
     "PromptTooLong",
+    "Pruner",
     "RecursiveSelfAggregation",
     "Repetition",
     "Result",
     "RewardModel",
     "SameAnswer",
+    "Sampler",
     "SamplingParams",
     "Segment",
     "Selection",
@@ -142,6 +148,7 @@ __all__ = [
     "compare",
     "curve",
     "elect",
+    "register",
     "solve",
     "solve_async",
     "sweep",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import nearest
 from widthwise.core.rewards.reading import Embedder, Reader
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.rewards.reward_format import RewardFormat
-from widthwise.core.strategy.composition import nearest
 from widthwise.opening import bundled_models, canonical, embedded, open_backend
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, Scorers, open_engines
 from widthwise.models.profiles import profile_of
 from widthwise.opening import canonical
-from widthwise.parts import PARTS
 from widthwise.version import VERSION
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class Evaluation:
         ``run`` None puts the run under ``RUNS``, in a file named by the settings.
         """
         full_model = canonical(model)
-        chosen = parse_strategy(strategy, PARTS)
+        chosen = parse_strategy(strategy)
         evaluation = cls(
             suite=_suite(suite, data, limit),
             data=None if data is None else str(data),

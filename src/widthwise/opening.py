@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts
-from widthwise.core.strategy.composition import nearest
+from widthwise.core.registry import nearest
 
 if TYPE_CHECKING:
     from widthwise.backends.embedded.backend import EmbeddedBackend

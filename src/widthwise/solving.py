@@ -19,7 +19,6 @@ from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.engines import Scorers, open_engines
 from widthwise.models.formats import BOXED
 from widthwise.models.profiles import profile_of
-from widthwise.parts import PARTS
 
 
 def solve(
@@ -102,4 +101,4 @@ async def solve_async(
 
 def as_any_strategy(strategy: Any) -> Strategy:
     """A strategy from a value or from the command line's text."""
-    return parse_strategy(strategy, PARTS) if isinstance(strategy, str) else as_strategy(strategy)
+    return parse_strategy(strategy) if isinstance(strategy, str) else as_strategy(strategy)

@@ -1,16 +1,16 @@
 """Strategies as text."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from widthwise import BestOfN, Budget, MajorityVote, Single, StopWhenDecided, Strategy, UsageError
 from widthwise.core.strategy.composition import parse_strategy
-from widthwise.parts import PARTS
 
 
 def parse(text: str) -> Strategy:
-    return parse_strategy(text, PARTS)
+    return parse_strategy(text)
 
 
 def test_text_and_python_give_the_same_value() -> None:
@@ -58,16 +58,99 @@ def test_a_wrong_strategy_is_answered_with_the_way_out(text: str, words: list[st
     assert "\n" not in str(caught.value)
 
 
-def test_own_functions_are_found_in_the_current_folder(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "own_parts_for_this_test.py").write_text(
-        "async def grow(session):\n    return await session.sample(session.root, 2)\n"
-        "async def pick(session, traces):\n    ...\n"
-        "def not_async(session):\n    ...\n"
-    )
+OWN = """
+import dataclasses
+import widthwise as ww
+
+async def grow(session, n=2):
+    return await session.sample(session.root, n)
+
+async def pick(session, traces):
+    return ww.elect(await session.classes(traces))
+
+async def guard(session, live, finished, total):
+    return ww.Decision()
+
+def not_async(session): ...
+async def two(session, live): ...
+
+@dataclasses.dataclass(frozen=True)
+class Newest(ww.Selector):
+    keep: int = 4
+    async def select(self, session, frontier): ...
+
+@dataclasses.dataclass(frozen=True)
+class NoRole(ww.Part):
+    async def __call__(self, session): ...
+
+@dataclasses.dataclass(frozen=True)
+class Guard(ww.Part, ww.Pruner):
+    every: int = 8
+    async def __call__(self, session, live, finished, total):
+        return ww.Decision()
+
+def thrifty(tokens=10):
+    return ww.Budget(tokens=tokens)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of the user's own in the current folder."""
+    name = f"own_parts_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    strategy = parse("own_parts_for_this_test:grow | stop_when_decided() | own_parts_for_this_test:pick")
-    assert str(strategy) == "own_parts_for_this_test:grow | stop_when_decided() | own_parts_for_this_test:pick"
+    return name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{0}:grow | stop_when_decided() | {0}:pick",
+        "{0}:grow(n=3) | {0}:guard | {0}:Guard(every=4) | {0}:pick",
+        "parallel_distill_refine(drafts=(2, 1), worker={0}:grow(n=3), refiner={0}:grow)",
+        "tree_search(n=4, select=top_k(k=2) | {0}:Newest(keep=1))",
+        "tree_search(n=4, select={0}:Newest)",
+        "sequential_refinement(worker=single)",
+    ],
+)
+def test_own_parts_are_found_in_the_current_folder_nested_too(own: str, text: str) -> None:
+    strategy = parse(text.format(own))
     assert parse(str(strategy)) == strategy
-    with pytest.raises(UsageError, match="async def"):
-        parse("own_parts_for_this_test:not_async")
+    assert str(strategy).count(f"{own}:") == text.count("{0}:")
+
+
+def test_a_function_that_makes_the_part_is_called_with_the_arguments(own: str) -> None:
+    assert parse(f"best_of_n(4) | {own}:thrifty(tokens=7)") == BestOfN(4) | Budget(tokens=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{0}:not_async", ["async def"]),
+        ("{0}:two", ["takes (session, live)", "an async function of (session) that returns traces"]),
+        ("best_of_n(4) | {0}:two", ["takes (session, live)", "(session, traces)", "(session, live, finished, total)"]),
+        ("best_of_n(4) | {0}:grow", ["takes (session)", "@ww.register"]),
+        ("{0}:NoRole()", ["NoRole", "says no role", "ww.Sampler"]),
+        ("{0}:Newest()", ["cannot stand at the beginning"]),
+        ("{0}:grow(m=3)", ["no argument 'm'", "it takes session, n"]),
+        ("{0}:grow(3)", ["by name"]),
+        ("tree_search(select={0}:grow)", ["select must be a frontier selector"]),
+        ("{0}:grwo", ["has no 'grwo'; did you mean 'grow'"]),
+    ],
+)
+def test_what_is_wrong_with_an_own_part_is_one_sentence(own: str, text: str, words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text.format(own))
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_not_the_users_own_imports_nothing(own: str) -> None:
+    for text in (f"{own}:grow", f"sequential_refinement(worker={own}:grow)"):
+        with pytest.raises(UsageError, match="only your own command may name one"):
+            parse_strategy(text, trusted=False)
+    assert own not in sys.modules
+    assert parse_strategy("best_of_n(4) | majority_vote", trusted=False) == BestOfN(4) | MajorityVote()

@@ -13,6 +13,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.pruner import Decision
+from widthwise.core.registry import register
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
@@ -26,6 +27,7 @@ from widthwise.samplers.best_of_n import BestOfN
 PROBLEM = Problem("p1", "1+1?", "2")
 
 
+@register("pruner", "no_fours_of_this_test")
 @dataclass(frozen=True)
 class NoFours(Part):
     """Stops whoever has written a 4."""
@@ -57,7 +59,7 @@ async def test_another_budget_stands_in_for_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "said"),
-    [(BestOfN(2) | NoFours(), "pruner no_fours(every=1)"), (BestOfN(2) | Budget(samples=1), "budget(samples=1)")],
+    [(BestOfN(2) | NoFours(), "NoFours(every=1)"), (BestOfN(2) | Budget(samples=1), "budget(samples=1)")],
 )
 async def test_a_session_that_would_ignore_a_part_of_the_strategy_is_refused(strategy: Strategy, said: str) -> None:
     backend = Scripted(["= 1"])

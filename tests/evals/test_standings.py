@@ -12,7 +12,6 @@ from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.measure.standings import standings
-from widthwise.parts import PARTS
 
 RIGHT, WRONG = ["1", "1", "1", "2"], ["2", "2", "2", "1"]
 
@@ -79,8 +78,8 @@ def test_the_command_shows_strategies_without_their_defaults(tmp_path: Path) -> 
     ],
 )
 def test_a_brief_strategy_reads_back_as_itself(spelled: str, brief: str | None) -> None:
-    strategy = parse_strategy(spelled, PARTS)
-    assert parse_strategy(strategy.brief(), PARTS) == strategy
+    strategy = parse_strategy(spelled)
+    assert parse_strategy(strategy.brief()) == strategy
     assert brief is None or strategy.brief() == brief
 
 

@@ -16,7 +16,6 @@ from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suites import load_suite
 from widthwise.models.formats import REASONER
 from widthwise.opening import open_backend
-from widthwise.parts import PARTS
 
 PROBLEMS = 6
 N = 12
@@ -44,7 +43,7 @@ RULES = {
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of every trace to its end, with what the rules look at."""
     path = tmp_path_factory.mktemp("recorded") / "full.db"
-    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2) | majority_vote()", PARTS)
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2) | majority_vote()")
     evaluate("reasoner", strategy, path, logprobs=20)
     return path
 
@@ -67,7 +66,7 @@ def evaluate(
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_path: Path) -> None:
     width = f", {RULES[rule]}" if RULES[rule] else ""
-    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2{width}) | {rule} | majority_vote()", PARTS)
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2{width}) | {rule} | majority_vote()")
     live = evaluate("reasoner", strategy, tmp_path / "live.db")
     replayed = evaluate(f"replay:{recorded}", strategy, tmp_path / "replayed.db", behind="reasoner")
     for a, b in zip(live, replayed, strict=True):
@@ -80,15 +79,15 @@ def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_p
 
 def test_a_recording_without_the_likeliest_tokens_says_so(recorded: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.db"
-    evaluate("reasoner", parse_strategy("best_of_n(n=4) | majority_vote()", PARTS), bare)
-    strategy = parse_strategy("best_of_n(n=4) | deepconf(warmup=2, window=8) | majority_vote()", PARTS)
+    evaluate("reasoner", parse_strategy("best_of_n(n=4) | majority_vote()"), bare)
+    strategy = parse_strategy("best_of_n(n=4) | deepconf(warmup=2, window=8) | majority_vote()")
     outcomes = evaluate(f"replay:{bare}", strategy, tmp_path / "replayed.db")
     assert {o.state for o in outcomes} == {"error"}
     assert "logprobs=20" in outcomes[0].errors[0]
 
 
 def test_a_judge_that_cannot_be_asked_is_an_error_and_not_a_silent_guess(recorded: Path, tmp_path: Path) -> None:
-    strategy = parse_strategy(f"best_of_n(n={N}) | deepprune(at=32) | majority_vote()", PARTS)
+    strategy = parse_strategy(f"best_of_n(n={N}) | deepprune(at=32) | majority_vote()")
     outcomes = evaluate(f"replay:{recorded}", strategy, tmp_path / "replayed.db")
     failed = [o for o in outcomes if o.ledger.judging == 0 and o.errors]
     assert failed

@@ -16,7 +16,6 @@ from widthwise import DistinctSteps, KvCost, PerSubtree, SoftmaxBalanced, TopK, 
 from widthwise.core.errors import BackendError
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.frontier import Frontier
-from widthwise.parts import PARTS
 from widthwise.pruning.kv_cost import clusters
 from widthwise.pruning.kv_program import KvProgram
 from widthwise.pruning.softmax_balanced import balanced
@@ -69,15 +68,15 @@ async def test_a_chain_hands_on_what_is_kept_and_collects_the_reasons() -> None:
 
 def test_selectors_compose_as_text_too() -> None:
     text = "tree_search(n=8, select=distinct_steps() | kv_cost(coverage=0.0) | softmax_balanced())"
-    strategy = parse_strategy(text, PARTS)
+    strategy = parse_strategy(text)
     assert strategy.sampler == TreeSearch(8, select=DistinctSteps() | KvCost(coverage=0.0) | SoftmaxBalanced())
-    assert parse_strategy(str(strategy), PARTS) == strategy
+    assert parse_strategy(str(strategy)) == strategy
     with pytest.raises(UsageError, match="no pruner"):
-        parse_strategy("tree_search() | top_k(k=2)", PARTS)
+        parse_strategy("tree_search() | top_k(k=2)")
     with pytest.raises(UsageError, match="frontier selector"):
-        parse_strategy("tree_search(select=majority_vote())", PARTS)
+        parse_strategy("tree_search(select=majority_vote())")
     with pytest.raises(UsageError):
-        parse_strategy("tree_search(n=1 | 2)", PARTS)
+        parse_strategy("tree_search(n=1 | 2)")
 
 
 @pytest.mark.parametrize(

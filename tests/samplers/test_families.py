@@ -8,7 +8,6 @@ import widthwise as ww
 from tests.samplers.talker import Talker, talk
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.models.formats import GENERIC, REASONER
-from widthwise.parts import PARTS
 
 STRATEGIES = [
     "parallel_distill_refine(drafts=(3, 2, 1))",
@@ -39,7 +38,7 @@ async def test_the_bundled_model_is_asked_in_its_own_words(text: str) -> None:
 async def test_chat_models_are_asked_in_words(text: str) -> None:
     backend = Talker(lambda p, i: "[2, 1]" if "JSON" in p else "1. one way\n2. another" if "Propose" in p else "so = 2")
     session = talk(backend, format=GENERIC)
-    result = await parse_strategy(text, PARTS).run(session)
+    result = await parse_strategy(text).run(session)
     assert result.answer == "2"
     assert all(prompt.startswith("1+1?") for prompt in backend.asked)
     assert all("{" not in prompt.replace("\\boxed{}", "") for prompt in backend.asked)

@@ -17,7 +17,6 @@ from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import load_suite
 from widthwise.models.formats import REASONER
 from widthwise.opening import bundled_models
-from widthwise.parts import PARTS
 
 SUITE = load_suite("countdown", limit=3)
 STRATEGIES = [
@@ -44,7 +43,7 @@ class Interrupted(EmbeddedBackend):
 
 async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 32) -> None:
     backend = Interrupted(bundled_models()["reasoner"])
-    strategy = parse_strategy(text, PARTS)
+    strategy = parse_strategy(text)
     with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
         running = run(SUITE, strategy, backend, store, concurrency=concurrency, format=REASONER)
         task = asyncio.create_task(running)

@@ -25,7 +25,6 @@ from widthwise import (
 )
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.worker import delegate
-from widthwise.parts import PARTS
 
 
 def reply(prompt: str, index: int) -> str:
@@ -171,9 +170,9 @@ def test_composed_strategies_are_text_too() -> None:
         "worker=outlined(n=3, worker=best_of_n(n=2) | stop_when_decided() | majority_vote()), refiner=single()) "
         "| budget(tokens=900) | majority_vote()"
     )
-    strategy = parse_strategy(text, PARTS)
-    assert parse_strategy(str(strategy), PARTS) == strategy
+    strategy = parse_strategy(text)
+    assert parse_strategy(str(strategy)) == strategy
     assert str(strategy.sampler).count("best_of_n(n=2)") == 1
     assert "worker=tests.samplers.test_workers:with_helpers" in str(Outlined(worker=with_helpers))
     with pytest.raises(UsageError, match="cannot stand at the beginning"):
-        parse_strategy("outlined(worker=majority_vote())", PARTS)
+        parse_strategy("outlined(worker=majority_vote())")

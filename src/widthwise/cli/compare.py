@@ -64,9 +64,8 @@ def _brief(strategy: str) -> str:
     """A strategy without its defaults; as it stands where parts are not built in: a run file may be anybody's."""
     from widthwise.core.errors import WidthwiseError
     from widthwise.core.strategy.composition import parse_strategy
-    from widthwise.parts import PARTS
 
     try:
-        return parse_strategy(strategy, PARTS, trusted=False).brief()
+        return parse_strategy(strategy, trusted=False).brief()
     except WidthwiseError:
         return strategy

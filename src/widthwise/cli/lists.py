@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import typer
 
 from widthwise.cli.display import rows_table
+from widthwise.core.errors import UsageError
+from widthwise.core.registry import Entry, clash, entries
 from widthwise.core.rewards.reward_format import RewardFormat
+from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.strategy.spelling import literal
 from widthwise.models.reward_formats import REWARD_FORMATS
 from widthwise.opening import BACKENDS, bundled_models
@@ -26,24 +31,26 @@ def list_suites() -> None:
 
 
 def list_strategies() -> None:
-    """List the built-in parts of strategies with their arguments."""
-    from widthwise.parts import AGGREGATORS, JUDGES, PARTS, PRUNERS, SAMPLERS, SELECTORS
-
-    kinds = {
-        "samplers": SAMPLERS,
-        "selectors": SELECTORS,
-        "pruners": PRUNERS,
-        "judges": JUDGES,
-        "aggregators": AGGREGATORS,
-    }
-    named = {part for parts in kinds.values() for part in parts}
-    for title, parts in {**kinds, "limits": tuple(part for part in PARTS.values() if part not in named)}.items():
-        for name, part in PARTS.items():
-            if part in parts:
-                typer.echo(f"{title:<12}{name}{_arguments(part)}\n{'':<12}  {_first_line(part)}")
+    """List the parts of strategies with their arguments, built in and installed."""
+    for title in STRATEGY:
+        found = entries(ROLES[title])
+        for entry in found:
+            typer.echo(f"{title:<12}{_described(entry, found)}")
     typer.echo('\nWrite one sampler, then pruners, a budget and an aggregator: "best_of_n(n=64) | majority_vote()".')
     typer.echo('Selectors choose within a tree: "tree_search(n=16, select=distinct_steps() | top_k(k=4))".')
     typer.echo("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
+
+
+def _described(entry: Entry, others: Sequence[Entry]) -> str:
+    """A part's name with its arguments and its first line; the reason where it cannot be used."""
+    if len(same := [other for other in others if other.name == entry.name]) > 1:
+        return f"{entry.name}\n{'':<12}  {clash(same)}"
+    try:
+        part = entry.load()
+    except UsageError as error:
+        return f"{entry.name}\n{'':<12}  {error}"
+    origin = "" if entry.built_in else f"  (from {entry.origin})"
+    return f"{entry.name}{_arguments(part)}{origin}\n{'':<12}  {_first_line(part)}"
 
 
 def list_models() -> None:
@@ -64,11 +71,13 @@ def _reads(reward_format: RewardFormat) -> str:
     return f"{reward_format.kind} reward models, read from {head[reward_format.reads]}"
 
 
-def _arguments(part: type) -> str:
-    """The signature as the command line spells it, without types: ``(n=16, temperature=None)``."""
-    parameters = inspect.signature(part).parameters.values()
+def _arguments(part: Any) -> str:
+    """The arguments as the command line spells them, without types: ``(n=16, temperature=None)``."""
+    parameters = list(inspect.signature(part).parameters.values()) if callable(part) else []
+    if inspect.iscoroutinefunction(part):
+        parameters = [p for p in parameters if p.default is not p.empty]
     return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={literal(p.default)}' for p in parameters)})"
 
 
-def _first_line(part: type) -> str:
+def _first_line(part: Any) -> str:
     return (inspect.getdoc(part) or "").partition("\n")[0]

@@ -1,0 +1,224 @@
+"""The registry: every part that has a name, and the three ways in which a part is found.
+
+By name (``best_of_n``): what ``@register`` has seen, the built-in parts among it, and what installed packages offer
+through the entry-point group of the role. By import path (``module:name``): anything of the user's own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeGuard, TypeVar
+
+from widthwise.core.errors import UsageError
+from widthwise.core.roles import ROLES, Role, role_named
+
+T = TypeVar("T")
+
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One named part. ``source`` is its import path, ``origin`` who offers it: "built in", a module, a package."""
+
+    role: Role
+    name: str
+    source: str
+    origin: str
+    load: Callable[[], Any]
+
+    @property
+    def built_in(self) -> bool:
+        return self.source.startswith("widthwise.")
+
+
+_registered: dict[tuple[str, str], Entry] = {}
+
+
+def register(role: str, name: str | None = None) -> Callable[[T], T]:
+    """A decorator that makes a function, a class or a value a part of ``role`` which its name finds.
+
+    The name is ``name``, or the part's own: a value's ``name``, a function's, a class's with underscores (``BestOfN``:
+    ``best_of_n``). Raises ``UsageError`` for a part that does not fit the role and for a name that is taken.
+    """
+    kind = role_named(role)
+    caller = sys._getframe(1).f_globals.get("__name__", "__main__")
+
+    def add(part: T) -> T:
+        named = name or _own_name(part)
+        source = f"{part.__module__}:{part.__qualname__}" if _is_definition(part) else f"{caller}:{named}"
+        kind.check(part, source)
+        origin = "built in" if source.startswith("widthwise.") else source.partition(":")[0]
+        _enter(Entry(kind, named, source, origin, lambda: part))
+        mark(part, role, named if source.startswith("widthwise.") else None)
+        return part
+
+    return add
+
+
+def declares(role: str) -> Callable[[type[T]], type[T]]:
+    """A decorator of base classes: whatever derives from this one is a part of ``role``."""
+
+    def declare(base: type[T]) -> type[T]:
+        mark(base, role, None)
+        return base
+
+    return declare
+
+
+def find(roles: str | Sequence[str], text: str, *, trusted: bool = True) -> Entry:
+    """The part that ``text`` names, of one of ``roles`` (which share their names).
+
+    Raises ``UsageError`` for an unknown name, with the nearest one; for two parts of one name, with both sources; and
+    for what does not fit its role. Text that is not the user's own is not ``trusted``: it may name built-in and
+    installed parts, and no import path.
+    """
+    among = [ROLES[role] for role in ([roles] if isinstance(roles, str) else roles)]
+    if is_path(text):
+        if not trusted:
+            raise UsageError(
+                f"{text} is an import path, and only your own command may name one: a file or a request names "
+                "built-in and installed parts"
+            )
+        return Entry(among[0], text, text, text.partition(":")[0], lambda: imported(text))
+    found = [entry for entry in entries(*among) if entry.name == text]
+    if len(found) > 1:
+        raise UsageError(clash(found))
+    if not found:
+        names = sorted({entry.name for entry in entries(*among)})
+        what = among[0].name.replace("_", " ") if len(among) == 1 else "part"
+        raise UsageError(
+            f"unknown {what} {text!r}{nearest(text, names)} Valid names: {', '.join(names)}, "
+            f"or the import path of your own, my_module:my_{among[0].space or among[0].name}."
+        )
+    return found[0]
+
+
+def entries(*roles: Role) -> list[Entry]:
+    """All named parts of ``roles``, built-in ones first, nothing of installed packages imported.
+
+    Two of one name stand there both; ``find`` refuses them.
+    """
+    for role in roles:
+        importlib.import_module(role.home)
+    known = [entry for entry in _registered.values() if entry.role in roles]
+    sources = {(entry.name, entry.source) for entry in known}
+    offered = [_offered(role, point) for role in roles for point in entry_points(group=role.group)]
+    new = [entry for entry in offered if (entry.name, entry.source) not in sources]
+    return sorted([*known, *new], key=lambda entry: (not entry.built_in, entry.name))
+
+
+def clash(found: Sequence[Entry]) -> str:
+    """The sentence about parts of one name."""
+    sources = " and ".join(f"{entry.source} ({entry.origin})" for entry in found)
+    return f"{found[0].name!r} is the name of {len(found)} parts, {sources}; name the one you mean by its import path"
+
+
+def is_path(text: str) -> bool:
+    """Whether ``text`` is spelled as an import path, ``module:name``."""
+    return _PATH.fullmatch(text) is not None
+
+
+def imported(path: str) -> Any:
+    """What ``module:name`` is, the current folder searched too; ``UsageError`` where it cannot be imported."""
+    module_name, _, attribute = path.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module does when it is imported
+        raise UsageError(f"cannot import {module_name!r}: {_told(error)}") from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            names = [n for n in dir(found) if not n.startswith("_")]
+            raise UsageError(f"{module_name} has no {attribute!r}{nearest(name, names)}")
+        found = getattr(found, name)
+    return found
+
+
+def role_of(part: Any) -> str | None:
+    """The role that a part was registered with, or that its class declares; None for neither."""
+    role: str | None = getattr(part, "__role__", None)
+    return role
+
+
+def path_of(part: Any) -> str:
+    """How text names a function or a class: by its name if that is built in or installed, else by its import path."""
+    named: str | None = vars(part).get("__part_name__")
+    return named or f"{part.__module__}:{part.__qualname__}"
+
+
+def spelling(class_name: str) -> str:
+    """``BestOfN`` as the command line spells it: ``best_of_n``. (``DeepConf`` is one word: ``deepconf``.)"""
+    return re.sub(r"(?<=[a-z0-9])(?<!Deep)(?=[A-Z])", "_", class_name).lower()
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the valid name closest to ``name``, or nothing."""
+    close = difflib.get_close_matches(name, list(valid), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def mark(part: Any, role: str, name: str | None) -> None:
+    """Note on a function or class what it is; a value is known by its class."""
+    if _is_definition(part):
+        part.__role__ = role
+        if name is not None:
+            part.__part_name__ = name
+
+
+def _is_definition(part: Any) -> TypeGuard[Any]:
+    return inspect.isfunction(part) or inspect.isclass(part)
+
+
+def _enter(entry: Entry) -> None:
+    key = (entry.role.space or entry.role.name, entry.name)
+    there = _registered.get(key)
+    # The same source again is a module that was loaded anew.
+    if there is not None and there.source != entry.source:
+        raise UsageError(
+            f"{entry.name!r} is the name of {there.source} ({there.origin}) already; register {entry.source} under "
+            "another one"
+        )
+    _registered[key] = entry
+
+
+def _offered(role: Role, point: EntryPoint) -> Entry:
+    """An installed part, imported when it is used."""
+    origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an installed package"
+    source = point.value.partition("[")[0].strip()
+
+    def load() -> Any:
+        if not is_path(source):
+            raise UsageError(f"{point.name!r} of {origin} is {source!r}, which names no object in a module")
+        try:
+            part = point.load()
+        except Exception as error:  # whatever another package does when it is imported
+            raise UsageError(f"{point.name!r} of {origin} cannot be loaded: {_told(error)}") from error
+        role.check(part, source)
+        mark(part, role.name, point.name)
+        return part
+
+    return Entry(role, point.name, source, origin, load)
+
+
+def _own_name(part: Any) -> str:
+    if inspect.isclass(part):
+        return spelling(part.__name__)
+    named = getattr(part, "__name__", None) or getattr(part, "name", None)
+    if not named:
+        raise UsageError(f"{part!r} has no name to be registered under; give one: register(role, name)")
+    return str(named)
+
+
+def _told(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, ImportError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,171 @@
+"""The roles that a part can have: where its kind is found, and what it must accept and return."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One kind of part.
+
+    ``contract`` says in one sentence what a part of it accepts and returns. ``group`` is the entry-point group through
+    which installed packages add parts. Importing ``home`` registers the built-in ones (it is named, not imported here:
+    the core knows nobody above it). ``parameters`` are what an ``async`` part is called with, by ``method``; None for
+    parts of another shape, of which ``members`` are the attributes that are asked for. Parts of one ``space`` may not
+    share a name.
+    """
+
+    name: str
+    group: str
+    home: str
+    contract: str
+    parameters: tuple[str, ...] | None = None
+    method: str = "__call__"
+    members: tuple[str, ...] = ()
+    space: str = ""
+
+    def __str__(self) -> str:
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name.replace('_', ' ')} is {self.contract}"
+
+    def check(self, part: Any, source: str) -> None:
+        """Raises ``UsageError``, one sentence with the contract and what was found, for a part that does not fit."""
+        found = _misfit_call(self, part) if self.parameters is not None else _missing(self.members, part)
+        if found:
+            raise UsageError(f"{source} does not fit: {self}; found {found}")
+
+    def mismatch(self, source: str, value: Any) -> UsageError:
+        """The error of a part that returned ``value``, which is not what its role returns."""
+        return UsageError(f"{source} does not fit: {self}; it returned {_shown(value)}")
+
+
+def _strategy(name: str, contract: str, parameters: Sequence[str] | None = None, method: str = "__call__") -> Role:
+    given = None if parameters is None else tuple(parameters)
+    return Role(name, f"widthwise.{name}s", "widthwise", contract, given, method, space="strategy")
+
+
+_GRADER = ("name", "extract", "form", "bucket", "equivalent", "correct", "valid")
+_BACKEND = ("name", "capabilities", "tokenizer", "max_model_len", "generate", "describe", "close")
+
+ROLES = {
+    role.name: role
+    for role in (
+        _strategy(
+            "sampler", "an async function of (session) that returns traces, an Answer, a text or None", ["session"]
+        ),
+        _strategy(
+            "selector",
+            "a frozen dataclass derived from ww.Selector whose async method select(session, frontier) returns a "
+            "Selection",
+            ["session", "frontier"],
+            "select",
+        ),
+        _strategy(
+            "pruner",
+            "an async function of (session, live, finished, total) that returns a Decision",
+            ["session", "live", "finished", "total"],
+        ),
+        _strategy(
+            "judge",
+            "an async function of (session, trace, others) that returns for each of others the probability (or None) "
+            "that it ends in the answer of trace",
+            ["session", "trace", "others"],
+        ),
+        _strategy("limit", "a function of its own arguments that returns a Budget"),
+        _strategy("aggregator", "an async function of (session, traces) that returns an Answer", ["session", "traces"]),
+        Role(
+            "backend",
+            "widthwise.backends",
+            "widthwise.opening",
+            f"a class or function whose result has {', '.join(_BACKEND)}; what the model string has after the name is "
+            "its first argument, --backend-arg its others",
+            members=_BACKEND,
+        ),
+        Role(
+            "suite",
+            "widthwise.suites",
+            "widthwise.evals.suites.hub",
+            "a Suite, or a function of its own arguments that returns a Suite or a list of Problems",
+        ),
+        Role(
+            "grader",
+            "widthwise.graders",
+            "widthwise.evals.suites.hub",
+            "an object with name, extract(text), form(answer), bucket(answer) and the async methods equivalent(a, b), "
+            "correct(problem, answer) and valid(problem, answer), as ww.Grader describes them",
+            members=_GRADER,
+        ),
+        Role("prompt_format", "widthwise.prompt_formats", "widthwise.models.formats", "a PromptFormat"),
+        Role("reward_format", "widthwise.reward_formats", "widthwise.models.reward_formats", "a RewardFormat"),
+        Role(
+            "importer",
+            "widthwise.importers",
+            "widthwise.evals.store.foreign",
+            "an Importer, or a function of a file's Path that returns rows of the recorded-trace schema "
+            "({'problem_id', 'problem', 'answer', 'samples': [{'text'}]})",
+        ),
+        Role(
+            "command",
+            "widthwise.commands",
+            "widthwise.cli.app",
+            "a function whose parameters are the command's arguments and options, by their annotations",
+        ),
+    )
+}
+"""All roles, by name."""
+
+STRATEGY = tuple(role.name for role in ROLES.values() if role.space == "strategy")
+"""The roles that a strategy's text names; their parts share one set of names."""
+
+
+def role_named(name: str) -> Role:
+    """The role; raises ``UsageError`` for a name that is none."""
+    if name not in ROLES:
+        raise UsageError(f"there is no role {name!r}; a part is registered as one of {', '.join(ROLES)}")
+    return ROLES[name]
+
+
+def required(function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments that a call must give, without leading underscores."""
+    parameters = inspect.signature(function).parameters.values()
+    open_ = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return [p.name.lstrip("_") for p in open_]
+
+
+def _misfit_call(role: Role, part: Any) -> str:
+    """What is wrong with how a part of ``role`` is called; empty where nothing is."""
+    is_class = inspect.isclass(part)
+    if role.method != "__call__" and inspect.isfunction(part):
+        return "a function"
+    call = part if inspect.isfunction(part) else getattr(part, role.method, None)
+    # Every class can be called to make an instance: what counts is what its instances do.
+    if call is None or (is_class and not inspect.isfunction(call)):
+        return f"a {'class' if is_class else type(part).__name__} without {role.method}"
+    if not inspect.iscoroutinefunction(call):
+        return "a function that is not async (write async def)"
+    names = required(call)[1 if is_class else 0 :]
+    if len(names) == len(role.parameters or ()) or _takes_all(call):
+        return ""
+    return f"a function of ({', '.join(names)})"
+
+
+def _takes_all(call: Callable[..., Any]) -> bool:
+    return any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(call).parameters.values())
+
+
+def _missing(members: Sequence[str], part: Any) -> str:
+    """Which of ``members`` a value lacks; what makes the value (a class, a function) is checked when it has."""
+    if inspect.isclass(part) or inspect.isfunction(part):
+        return ""
+    lacking = [member for member in members if not hasattr(part, member)]
+    return f"a {type(part).__name__} without {', '.join(lacking)}" if lacking else ""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
