@@ -14,7 +14,6 @@ from tests.pruning.test_live_and_replayed import evaluate
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
-from widthwise.parts import PARTS
 
 N = 24
 WARMUP = 8
@@ -31,9 +30,7 @@ class Sampled:
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stored") / "full.db"
-    evaluate(
-        "reasoner", parse_strategy(f"best_of_n(n={N}, temperature=1.3) | majority_vote()", PARTS), path, logprobs=20
-    )
+    evaluate("reasoner", parse_strategy(f"best_of_n(n={N}, temperature=1.3) | majority_vote()"), path, logprobs=20)
     return path
 
 
@@ -73,7 +70,7 @@ def weighed(votes: Sequence[tuple[str, float]]) -> dict[str, float]:
 
 
 def replayed(stored: Path, strategy: str, to: Path) -> list[Outcome]:
-    return evaluate(f"replay:{stored}", parse_strategy(strategy, PARTS), to)
+    return evaluate(f"replay:{stored}", parse_strategy(strategy), to)
 
 
 def elected(outcome: Outcome) -> dict[str, list[int]]:
