@@ -11,13 +11,16 @@ import json
 import logging
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import parse
 from widthwise.core.trace.recording import Recording
 from widthwise.evals.grading.extraction import MATH, extract
+from widthwise.evals.input_file import LARGEST_VALUE, json_file, regular_file
 from widthwise.evals.store.recordings import from_row, read_recordings
 from widthwise.evals.suites.rows import read_rows
 
@@ -59,16 +62,16 @@ def _reader(first: Mapping[str, Any]) -> Callable[[Path], Iterable[Row]] | None:
 
 
 def _recordings(path: Path, rows: Iterable[Row]) -> list[Recording]:
-    found = []
-    for number, row in enumerate(rows, 1):
-        for sample in row["samples"]:
-            if "answer" not in sample:  # where their tool read no answer, ours does
-                _log.debug("%s, problem %d: an answer is read by the math grader's rules", path, number)
-                sample["answer"] = extract(sample["text"], MATH)
-        try:
+    found: list[Recording] = []
+    try:
+        for number, row in enumerate(rows, 1):
+            for sample in row["samples"]:
+                if "answer" not in sample:  # where their tool read no answer, ours does
+                    _log.debug("%s, problem %d: an answer is read by the math grader's rules", path, number)
+                    sample["answer"] = extract(sample["text"], MATH)
             found.append(from_row(row))
-        except ValueError as error:
-            raise UsageError(f"{path}, problem {number}: {error}") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise UsageError(f"{path}, problem {len(found) + 1}: {str(error)[:200]}") from error
     if not found:
         raise UsageError(f"{path} has no generations in it")
     return found
@@ -177,20 +180,25 @@ def _inspect_log(path: Path) -> tuple[Row, list[Any]]:
     """The log's header and its samples, from either format."""
     try:
         if path.suffix == ".json":
-            log = json.loads(path.read_text(encoding="utf-8"))
+            log = json_file(path)
             if not isinstance(log, dict) or not isinstance(log.get("samples"), list):
                 raise UsageError(f"{path} is no log of inspect_ai: it has no samples")
             return log, log["samples"]
-        with zipfile.ZipFile(path) as log_zip:
+        with zipfile.ZipFile(regular_file(path)) as log_zip:
             names = log_zip.namelist()
             head = next((n for n in ("header.json", "start.json", "_journal/start.json") if n in names), None)
-            header = json.loads(log_zip.read(head)) if head else {}
+            header = _member(log_zip, head) if head else {}
             parts = sorted(n for n in names if n.startswith("samples/") and n.endswith(".json"))
-            return header, [json.loads(log_zip.read(n)) for n in parts]
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} does not exist") from error
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            return header, [_member(log_zip, n) for n in parts]
+    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} is no readable log of inspect_ai, or is cut short: {error}") from error
+
+
+def _member(log_zip: zipfile.ZipFile, name: str) -> Any:
+    size = log_zip.getinfo(name).file_size
+    if size > LARGEST_VALUE:
+        raise ValueError(f"{name} would unpack to {size >> 20} MiB")
+    return parse(log_zip.read(name))
 
 
 def _inspect_sample(sample: Row) -> Row:

@@ -18,7 +18,7 @@ the rows say differently (``model`` ...) becomes metadata of their samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -30,6 +30,8 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Finish
+from widthwise.evals.store.path_entries import Entry, checked_path
+from widthwise.evals.store.segment_rows import parse
 from widthwise.evals.suites.rows import read_rows
 
 _ROW_FIELDS = frozenset({"problem_id", "problem", "answer", "samples", "prompt", "prompt_ids"})
@@ -76,7 +78,10 @@ def from_row(row: Mapping[str, Any]) -> Recording:
         answer=None if (answer := row.get("answer")) is None else str(answer),
         metadata={k: v for k, v in fields.items() if k not in ("model", "source")},
     )
-    return Recording(problem, read, row.get("prompt"), _array(row.get("prompt_ids"), np.int64), fields)
+    prompt = row.get("prompt")
+    if prompt is not None and not isinstance(prompt, str):
+        raise ValueError('"prompt" is not a string')
+    return Recording(problem, read, prompt, _array(row.get("prompt_ids"), np.int64), fields)
 
 
 def to_row(recording: Recording) -> dict[str, Any]:
@@ -112,18 +117,21 @@ def _sample(row: Mapping[str, Any]) -> Sample:
     if correct is not None and not isinstance(correct, bool):
         raise ValueError('"correct" is neither true nor false')
     if (finish := row.get("finish")) is not None and finish not in get_args(Finish):
-        raise ValueError(f'"finish" is {finish!r}, not one of {", ".join(get_args(Finish))}')
+        raise ValueError(f'"finish" is {str(finish)[:20]!r}, not one of {", ".join(get_args(Finish))}')
     spoken = "" if answer is None else f"\\boxed{{{answer}}}"
+    text = spoken if text is None else text
+    token_ids = _array(row.get("token_ids"), np.int64)
+    path = checked_path(row.get("path") or [], text, None if token_ids is None else len(token_ids))
     return Sample(
-        text=spoken if text is None else text,
+        text=text,
         answer=None if answer is None else str(answer),
         correct=correct,
         finish=finish,
-        trace=row.get("trace"),
-        token_ids=_array(row.get("token_ids"), np.int64),
+        trace=_trace(row.get("trace"), path),
+        token_ids=token_ids,
         token_ends=_array(row.get("token_ends"), np.int64),
         stats=_stats(row),
-        path=tuple(_without_nulls(entry) for entry in row.get("path") or ()),
+        path=path,
         metadata={k: v for k, v in row.items() if k not in _SAMPLE_FIELDS and v is not None},
     )
 
@@ -147,14 +155,25 @@ def _sample_row(sample: Sample) -> dict[str, Any]:
     return {**_without_nulls(row), "answer": sample.answer}
 
 
+def _trace(value: Any, path: Sequence[Entry]) -> str | None:
+    """The sample's id in its problem's tree, which its path must lead to."""
+    if value is None and not path:
+        return None
+    if not isinstance(value, str) or (path and path[-1]["trace"] != value):
+        raise ValueError('"trace" is not the id that "path" leads to')
+    parse(value)
+    return value
+
+
 def _stats(row: Mapping[str, Any]) -> TokenStats | None:
     if row.get("logprobs") is None:
         return None
-    return TokenStats(
-        logprobs=_array(row["logprobs"], np.float32),
-        top_ids=_array(row.get("top_ids"), np.int64),
-        top_logprobs=_array(row.get("top_logprobs"), np.float32),
-    )
+    logprobs = _array(row["logprobs"], np.float32)
+    top_ids, top_logprobs = _array(row.get("top_ids"), np.int64, 2), _array(row.get("top_logprobs"), np.float32, 2)
+    for top in (top_ids, top_logprobs):
+        if top is not None and (len(top) != len(logprobs) or top_ids is None or top.shape != top_ids.shape):
+            raise ValueError('"top_ids" and "top_logprobs" do not belong to "logprobs"')
+    return TokenStats(logprobs, top_ids, top_logprobs)
 
 
 def _merged(rows: list[Recording]) -> Recording:
@@ -169,6 +188,9 @@ def _merged(rows: list[Recording]) -> Recording:
         for sample in r.samples
     ]
     about = {k: v for k, v in first.problem.metadata.items() if k in common}
+    traces = [sample.trace for sample in samples if sample.trace is not None]
+    if len(set(traces)) < len(traces):  # exports of several runs: each has a tree of its own
+        samples = [replace(sample, trace=None, path=()) for sample in samples]
     return replace(first, problem=replace(first.problem, metadata=about), samples=tuple(samples), fields=common)
 
 
@@ -179,12 +201,17 @@ def _text(row: Mapping[str, Any], name: str, default: str | None = None) -> str:
     return value
 
 
-def _array(values: Any, dtype: type) -> Any:
+def _array(values: Any, dtype: type, dimensions: int = 1) -> Any:
     """Numbers as an array (null becomes NaN); None stays None."""
+    if values is None:
+        return None
     try:
-        return None if values is None else np.array(values, dtype)
+        array = np.array(values, dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"a per-token field does not hold numbers: {error}") from error
+        raise ValueError(f"a per-token field does not hold numbers: {str(error)[:100]}") from error
+    if array.ndim != dimensions and array.size:
+        raise ValueError("a per-token field is not a list with an entry per token")
+    return array
 
 
 def _listed(values: IntArray | FloatArray | None) -> list[Any] | None:

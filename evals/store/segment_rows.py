@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.store.arrays import pack, unpack
 
 _log = logging.getLogger(__name__)
+
+_TRACE_ID = re.compile(r"\d{1,18}(\.\d{1,18})*", re.ASCII)
 
 COLUMNS = (
     *("problem", "trace", "parent", "origin", "text", "token_ids", "token_ends", "logprobs", "top_ids"),
@@ -80,6 +83,8 @@ def rebuilt(rows: Sequence[sqlite3.Row]) -> dict[TraceId, Trace]:
 
 def parse(trace: str) -> TraceId:
     """``0.3.1`` as a trace id; raises ValueError for anything else."""
+    if not _TRACE_ID.fullmatch(trace):
+        raise ValueError(f"{trace[:40]!r} is no id of a trace")
     return tuple(int(n) for n in trace.split("."))
 
 

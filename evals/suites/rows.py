@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
-from widthwise.core.plain_json import parse
 from widthwise.core.problem import Problem
 from widthwise.evals.grading.extraction import Policy, boxes, extract, hashes
+from widthwise.evals.input_file import json_lines, regular_file
 
 Row = Mapping[str, Any]
 
@@ -31,27 +31,9 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
     Raises UsageError, naming the file and the line, for what cannot be read.
     """
     try:
-        yield from _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} does not exist") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a UTF-8 text file (a Parquet file must be called .parquet)") from error
+        yield from _parquet_rows(regular_file(path)) if path.suffix == ".parquet" else json_lines(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = parse(line)
-            except ValueError as error:
-                raise UsageError(f"{path}, line {number}: not valid JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise UsageError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
-            yield number, row
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
@@ -61,8 +43,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield from enumerate((row for batch in file.iter_batches() for row in batch.to_pylist()), 1)
-    except pyarrow.ArrowException as error:
-        raise UsageError(f"{path} is not a readable Parquet file; it may be cut short ({error})") from error
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
+        raise UsageError(f"{path} is not a readable Parquet file; it may be cut short ({str(error)[:200]})") from error
 
 
 def read_problems(rows: Iterable[tuple[int, Row]], origin: str, prefix: str) -> list[Problem]:

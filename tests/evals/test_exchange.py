@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,27 @@ def test_mixed_fields_do_not_fit_parquet_and_say_so(tmp_path: Path) -> None:
     make_run(tmp_path / "a.db", [sampled(ROOT, i, "hi", metadata={"note": note}) for i, note in enumerate(["a", 1])])
     with Store.read(tmp_path / "a.db") as store, pytest.raises(UsageError, match=r"export to \.jsonl"):
         export_run(store, tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_numbers_that_are_none_become_null_and_are_logged(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A strategy's NaN is stored as null; it made a file that could not be exported."""
+    metadata = {"margin": float("nan"), "all": [1.0, np.float32("inf")], "level": 0.5}
+    make_run(tmp_path / "a.db", [sampled(ROOT, 0, "hi", metadata=metadata)])
+    assert "NaN or an infinity is stored as null" in caplog.text
+    with Store.read(tmp_path / "a.db") as store:
+        assert dict(store.traces("p0")[0].metadata) == {"margin": None, "all": [1.0, None], "level": 0.5}
+        export_run(store, tmp_path / f"a{suffix}")
+    import_recordings(tmp_path / f"a{suffix}", tmp_path / "b.db")
+
+
+def test_a_run_file_of_before_with_such_numbers_is_exported_too(tmp_path: Path) -> None:
+    make_run(tmp_path / "a.db", [sampled(ROOT, 0, "hi", metadata={"margin": 0.5})])
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        db.execute("UPDATE segments SET metadata = '{\"margin\": NaN}' WHERE origin = 'sampled'")
+    db.close()
+    with Store.read(tmp_path / "a.db") as store:
+        export_run(store, tmp_path / "a.jsonl")
+    assert lines(tmp_path / "a.jsonl")[0]["samples"][0]["margin"] is None  # type: ignore[index]

@@ -131,7 +131,7 @@ def test_bad_files(write: Write, rows: tuple[Any, ...], message: str) -> None:
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         load_suite(None, tmp_path / "missing.jsonl")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="is a folder"):
         load_suite(None, tmp_path)
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="UTF-8"):

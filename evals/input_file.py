@@ -1,0 +1,75 @@
+"""Files that others made, read within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import parse
+
+LARGEST_VALUE = 1 << 29
+"""Bytes of one JSON value: a problem with thousands of long samples fits."""
+
+_BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+def regular_file(path: Path) -> Path:
+    """``path``, if it is a file that can be read to its end; raises ``UsageError`` that says what it is instead."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a file")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is a pipe or a device: save what it gives to a file first")
+        if not path.exists():
+            raise UsageError(f"{path} does not exist")
+    except (OSError, ValueError) as error:  # a name too long, one with a null byte
+        raise UsageError(f"{str(path)[:100]!r} names no file: {error}") from error
+    return path
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON Lines file with their lines, from 1; blank lines are left out.
+
+    Raises ``UsageError``, naming the file and the line, for what cannot be read.
+    """
+    with regular_file(path).open("rb") as file:
+        head = file.peek(1)
+        if head.startswith(_BYTE_ORDERS):
+            raise UsageError(f"{path} is UTF-16: save it as UTF-8")
+        if head.startswith(_UTF8_MARK):
+            file.read(len(_UTF8_MARK))
+        number = 0
+        while line := file.readline(1 << 16):
+            number += 1
+            if not line.strip():
+                continue
+            if not line.endswith(b"\n"):
+                if not line.lstrip().startswith(b"{"):
+                    raise UsageError(f"{path}, line {number}: not valid JSON (a JSON object is expected)")
+                line += file.readline(LARGEST_VALUE)
+            if len(line) > LARGEST_VALUE:
+                raise UsageError(f"{path}, line {number} is longer than {LARGEST_VALUE >> 20} MiB")
+            yield number, _object(path, number, line)
+
+
+def json_file(path: Path) -> Any:
+    """The value of a JSON file; raises ``ValueError`` for what is none and ``UsageError`` for one that is too large."""
+    size = regular_file(path).stat().st_size
+    if size > LARGEST_VALUE:
+        raise UsageError(f"{path} is larger than {LARGEST_VALUE >> 20} MiB, too large for one JSON value")
+    return parse(path.read_bytes().removeprefix(_UTF8_MARK))
+
+
+def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = parse(line)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a UTF-8 text file (a Parquet file must be called .parquet)") from error
+    except ValueError as error:
+        raise UsageError(f"{path}, line {number}: not valid JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise UsageError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
+    return row
