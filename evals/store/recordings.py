@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from widthwise.core.backend import FloatArray, IntArray, TokenStats
 from widthwise.core.errors import UsageError
@@ -206,7 +207,7 @@ def _array(values: Any, dtype: type, dimensions: int = 1) -> Any:
     if values is None:
         return None
     try:
-        array = np.array(values, dtype)
+        array: NDArray[Any] = np.array(values, dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"a per-token field does not hold numbers: {str(error)[:100]}") from error
     if array.ndim != dimensions and array.size:
