@@ -19,10 +19,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from widthwise.evals.measure.curves import lines
-from widthwise.evals.measure.pools import Pool
+from widthwise.evals.measure.pools import SamplePool
 
 
-def made(problems: int, samples: int, seed: int = 0) -> list[Pool]:
+def made(problems: int, samples: int, seed: int = 0) -> list[SamplePool]:
     """Pools as a reasoning model leaves them: accuracies all over, a few popular wrong answers and a long tail."""
     rng = np.random.default_rng(seed)
     pools = []
@@ -33,11 +33,11 @@ def made(problems: int, samples: int, seed: int = 0) -> list[Pool]:
         votes[rng.random(samples) < 0.05] = -1
         tokens = rng.lognormal(8, 0.5, samples)
         scores = {"reward": rng.random(samples)}
-        pools.append(Pool(f"p{i}", votes, (votes == 0) * 1.0, tokens, np.ones(samples, bool), scores))
+        pools.append(SamplePool(f"p{i}", votes, (votes == 0) * 1.0, tokens, np.ones(samples, bool), scores))
     return pools
 
 
-def timed(pools: list[Pool], methods: list[str], replicates: int) -> float:
+def timed(pools: list[SamplePool], methods: list[str], replicates: int) -> float:
     began = time.process_time()
     lines(pools, methods, replicates=replicates)
     return time.process_time() - began

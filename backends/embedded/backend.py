@@ -16,7 +16,7 @@ from widthwise.backends.embedded.engine import Engine
 from widthwise.backends.embedded.llama import Llama
 from widthwise.backends.embedded.llama_config import LlamaConfig
 from widthwise.backends.embedded.probe import LabelProbe, MeanProbe, Probe
-from widthwise.backends.embedded.sequence import Sequence
+from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.backends.embedding import cut_to
 from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
@@ -75,7 +75,7 @@ class EmbeddedBackend:
         if not self._reproducible:
             self._notes.warn("numpy's matrix library gives other last bits in other batches on this machine")
         self._engine = Engine(model, self.tokenizer, max_num_seqs=max_num_seqs, kv_bytes=kv_cache_bytes)
-        self._awaited: dict[Sequence, asyncio.Future[Delta]] = {}
+        self._awaited: dict[TokenSequence, asyncio.Future[Delta]] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -146,7 +146,7 @@ class EmbeddedBackend:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _next(self, sequence: Sequence) -> Delta:
+    async def _next(self, sequence: TokenSequence) -> Delta:
         if self._closed:
             raise BackendError(f"{self.name} was closed; open it again")
         loop = asyncio.get_running_loop()
@@ -160,7 +160,7 @@ class EmbeddedBackend:
 
     async def _run(self) -> None:
         """Step while anybody awaits tokens."""
-        served: list[Sequence] = []
+        served: list[TokenSequence] = []
         while True:
             await self._let_consumers_run(served)
             if not self._engine.busy:
@@ -172,14 +172,14 @@ class EmbeddedBackend:
                 self._fail(f"the embedded engine failed with {type(error).__name__}: {error}", error)
                 return
 
-    async def _let_consumers_run(self, served: list[Sequence]) -> None:
+    async def _let_consumers_run(self, served: list[TokenSequence]) -> None:
         await asyncio.sleep(0)
         for _ in range(_TURNS):
             if all(sequence in self._awaited for sequence in served):
                 return
             await asyncio.sleep(0)
 
-    def _serve(self, sequence: Sequence, delta: Delta) -> bool:
+    def _serve(self, sequence: TokenSequence, delta: Delta) -> bool:
         """Hand a delta to its consumer; whether more may be asked of the sequence."""
         future = self._awaited.pop(sequence)
         if not future.done():

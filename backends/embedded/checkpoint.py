@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 
 from widthwise.core.backend import FloatArray
 from widthwise.core.errors import BackendError
+from widthwise.core.plain_json import parse
 
+_deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
 _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises BackendError where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse(path.read_bytes())
     except FileNotFoundError as error:
         raise BackendError(f"{path} is missing; name the folder of a Hugging Face checkpoint") from error
     except (OSError, ValueError) as error:
@@ -28,13 +30,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BackendError(f"{path} holds no JSON object; fetch the checkpoint again")
     return content
-
-
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    dtype: str
-    shape: tuple[int, ...]
-    data: memoryview
 
 
 class Checkpoint:
@@ -46,7 +41,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tensors: dict[str, _Tensor] = {}
+        self._tensors: dict[str, dict[str, Any]] = {}
         digest = hashlib.sha256()
         for file in _weight_files(folder):
             content = _read(file)
@@ -57,19 +52,19 @@ class Checkpoint:
     @property
     def parameters(self) -> int:
         """How many numbers the weights are."""
-        return sum(math.prod(tensor.shape) for tensor in self._tensors.values())
+        return sum(math.prod(tensor["shape"]) for tensor in self._tensors.values())
 
     def tensor(self, name: str, *shape: int) -> FloatArray:
         """One tensor as float32; raises BackendError where it is missing or not of this shape."""
         tensor = self._tensors.get(name)
         if tensor is None:
             raise BackendError(f"{self._folder} has no tensor {name}; its weights do not belong to its config.json")
-        if tensor.shape != shape:
+        if tuple(tensor["shape"]) != shape:
             raise BackendError(
-                f"tensor {name} of {self._folder} has shape {tensor.shape} where config.json asks for {shape}; "
-                "its weights do not belong to its config.json"
+                f"tensor {name} of {self._folder} has shape {tuple(tensor['shape'])} where config.json asks for "
+                f"{shape}; its weights do not belong to its config.json"
             )
-        return _to_float32(tensor, name).reshape(shape)
+        return _to_float32(tensor["dtype"], tensor["data"], name).reshape(shape)
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -78,8 +73,16 @@ def _weight_files(folder: Path) -> list[Path]:
         return [single]
     if not index.is_file():
         raise BackendError(f"{folder} has no model.safetensors; convert the weights to safetensors first")
-    names = read_json(index).get("weight_map", {}).values()
-    return [folder / name for name in sorted(set(names))]
+    return [folder / name for name in sorted(set(_shards(index)))]
+
+
+def _shards(index: Path) -> Iterator[str]:
+    """The files that an index names. They lie beside it: an index is a download, and may name no other place."""
+    weight_map = read_json(index).get("weight_map")
+    for name in weight_map.values() if isinstance(weight_map, dict) else [None]:
+        if not (isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name):
+            raise BackendError(f"{index} names no files beside it; fetch the checkpoint again")
+        yield name
 
 
 def _read(file: Path) -> bytes:
@@ -89,34 +92,18 @@ def _read(file: Path) -> bytes:
         raise BackendError(f"{file} cannot be read ({error.strerror}); fetch the checkpoint again") from error
 
 
-def _tensors(file: Path, content: bytes) -> dict[str, _Tensor]:
-    """The safetensors format: eight bytes of header length, a JSON header, the numbers.
-
-    Read by hand since the library's numpy side knows no bf16.
-    """
+def _tensors(file: Path, content: bytes) -> dict[str, dict[str, Any]]:
+    """Each tensor's ``dtype``, ``shape`` and ``data``: raw bytes, since numpy has no bf16."""
     try:
-        start = 8 + int.from_bytes(content[:8], "little")
-        header = json.loads(content[8:start])
-        header.pop("__metadata__", None)
-        numbers = memoryview(content)[start:]
-        tensors = {name: _tensor(entry, numbers) for name, entry in header.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return dict(_deserialize(content))
+    except safetensors.SafetensorError as error:
         raise BackendError(f"{file} is damaged ({error}); fetch the checkpoint again") from error
-    return tensors
 
 
-def _tensor(entry: dict[str, Any], numbers: memoryview) -> _Tensor:
-    begin, end = entry["data_offsets"]
-    data = numbers[begin:end]
-    if len(data) != end - begin:
-        raise ValueError("it ends too early")
-    return _Tensor(entry["dtype"], tuple(entry["shape"]), data)
-
-
-def _to_float32(tensor: _Tensor, name: str) -> FloatArray:
-    if tensor.dtype == "BF16":  # the upper half of a float32
-        bits = np.frombuffer(tensor.data, np.uint16).astype(np.uint32) << 16
+def _to_float32(dtype: str, data: bytearray, name: str) -> FloatArray:
+    if dtype == "BF16":  # the upper half of a float32
+        bits = np.frombuffer(data, np.uint16).astype(np.uint32) << 16
         return bits.view(np.float32)
-    if tensor.dtype not in _DTYPES:
-        raise BackendError(f"tensor {name} is {tensor.dtype}; the embedded engine reads bf16, fp16, fp32 and fp64 only")
-    return np.frombuffer(tensor.data, _DTYPES[tensor.dtype]).astype(np.float32)
+    if dtype not in _DTYPES:
+        raise BackendError(f"tensor {name} is {dtype}; the embedded engine reads bf16, fp16, fp32 and fp64 only")
+    return np.frombuffer(data, _DTYPES[dtype]).astype(np.float32)

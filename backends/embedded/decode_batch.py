@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widthwise.backends.embedded.sampling import RUN, Knobs, choose, log_softmax, most_likely, uniforms
-from widthwise.backends.embedded.sequence import Sequence
+from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.core.backend import FloatArray, IntArray
 
 _CHUNK = 16
@@ -21,7 +21,7 @@ class DecodeBatch:
     """
 
     def __init__(self, seats: int, vocab_size: int) -> None:
-        self.sequences: list[Sequence | None] = [None] * seats
+        self.sequences: list[TokenSequence | None] = [None] * seats
         self.token, self.position, self.left, self.slot, self.length = np.zeros((5, seats), np.int64)
         self._free = list(range(seats))[::-1]
         self._knobs = Knobs.rows(seats)
@@ -36,12 +36,12 @@ class DecodeBatch:
     def __len__(self) -> int:
         return len(self.sequences) - len(self._free)
 
-    def sequence(self, row: int) -> Sequence:
+    def sequence(self, row: int) -> TokenSequence:
         sequence = self.sequences[row]
         assert sequence is not None, f"seat {row} is empty"
         return sequence
 
-    def seat(self, sequence: Sequence, ends: NDArray[np.bool_]) -> int:
+    def seat(self, sequence: TokenSequence, ends: NDArray[np.bool_]) -> int:
         """Give a sequence a seat; ``ends`` ``bool [vocab]`` marks the tokens after which to ask it for its stop."""
         row = self._free.pop()
         params = sequence.request.params
@@ -87,7 +87,7 @@ class DecodeBatch:
         """Whether its last token is one after which to ask the sequence for its stop."""
         return bool(self._ends[row, self.token[row]])
 
-    def harvest(self, row: int) -> Sequence:
+    def harvest(self, row: int) -> TokenSequence:
         """Hand the tokens sampled since the last harvest to the sequence."""
         sequence, count = self.sequence(row), int(self._count[row])
         if count:

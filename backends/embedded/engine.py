@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from widthwise.backends.embedded.decode_batch import DecodeBatch
 from widthwise.backends.embedded.kv_cache import PrefixCache, shared_length
-from widthwise.backends.embedded.kv_pool import Pool
+from widthwise.backends.embedded.kv_pool import KVPool
 from widthwise.backends.embedded.llama import BUCKET, AttentionGroup, Llama, bucket
 from widthwise.backends.embedded.probe import Probe
 from widthwise.backends.embedded.sampling import log_softmax, most_likely
-from widthwise.backends.embedded.sequence import Sequence
+from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
 from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
@@ -29,7 +29,7 @@ _PREFILL_ROWS = 256
 class _Prefill:
     """A sequence whose tokens but the last are being computed, ``done`` of them so far."""
 
-    sequence: Sequence
+    sequence: TokenSequence
     kv: FloatArray  # [layers, 2, kv_heads, T, head_dim]
     done: int
 
@@ -60,11 +60,11 @@ class Engine:
 
     def reset(self) -> None:
         """Forget all sequences and all cached prefixes."""
-        self._asking: set[Sequence] = set()
-        self._waiting: list[Sequence] = []
+        self._asking: set[TokenSequence] = set()
+        self._waiting: list[TokenSequence] = []
         self._prefills: list[_Prefill] = []
-        self._row_of: dict[Sequence, int] = {}
-        self._pools: dict[int, Pool] = {}
+        self._row_of: dict[TokenSequence, int] = {}
+        self._pools: dict[int, KVPool] = {}
         self._cache = PrefixCache()
         self._batch = DecodeBatch(self._seats, self.model.config.vocab_size)
 
@@ -83,7 +83,7 @@ class Engine:
         """Keys and values of cached prefixes."""
         return self._cache.nbytes
 
-    def submit(self, request: Request) -> Sequence:
+    def submit(self, request: Request) -> TokenSequence:
         """A sequence for this request; raises PromptTooLong or BackendError where it cannot be served."""
         self._check(request)
         params = request.params
@@ -96,15 +96,15 @@ class Engine:
                 f"kv_cache_bytes allows {self._kv_bytes / 2**20:.1f} MiB; raise it or ask for fewer tokens"
             )
         self._arrivals += 1
-        return Sequence(request, limit, (request.priority, self._arrivals), self._tokenizer)
+        return TokenSequence(request, limit, (request.priority, self._arrivals), self._tokenizer)
 
-    def read(self, tokens: IntArray, probe: Probe) -> Sequence:
+    def read(self, tokens: IntArray, probe: Probe) -> TokenSequence:
         """A sequence that ends when ``probe`` has been given all of these tokens; raises as ``submit`` does."""
         sequence = self.submit(Request(np.append(tokens, 0), SamplingParams(max_tokens=1), seed=0))
         sequence.probe = probe
         return sequence
 
-    def ask(self, sequence: Sequence) -> None:
+    def ask(self, sequence: TokenSequence) -> None:
         """Let a sequence advance by one chunk."""
         self._asking.add(sequence)
         row = self._row_of.get(sequence)
@@ -113,12 +113,12 @@ class Engine:
         else:
             self._batch.await_chunk(row)
 
-    def abort(self, sequence: Sequence) -> None:
+    def abort(self, sequence: TokenSequence) -> None:
         """End a sequence, if it still lives; nothing of it remains but what the prefix cache had already."""
         self._asking.discard(sequence)
         self._end(sequence)
 
-    def step(self) -> list[tuple[Sequence, Delta]]:
+    def step(self) -> list[tuple[TokenSequence, Delta]]:
         """One pass through the model; the sequences that have something for their consumer."""
         self._park()
         self._grow()
@@ -180,7 +180,7 @@ class Engine:
         for sequence in postponed:
             heapq.heappush(self._waiting, sequence)
 
-    def _start(self, sequence: Sequence) -> bool:
+    def _start(self, sequence: TokenSequence) -> bool:
         """Load what is cached and compute the rest; False where it pays to wait for a sequence under way."""
         known = sequence.tokens[:-1]
         cached = min(sequence.reusable, self._cache.match(known))
@@ -200,7 +200,7 @@ class Engine:
         best = max((shared_length(known, p.tokens) for p in self._prefills), default=0)
         return 2 * (best - cached) >= len(known) - cached
 
-    def _seat(self, sequence: Sequence) -> FloatArray:
+    def _seat(self, sequence: TokenSequence) -> FloatArray:
         """Put a sequence among those that decode; where its keys and values go."""
         params = sequence.request.params
         row = self._batch.seat(sequence, self._ends_of(params.stop, params.stop_token_ids))
@@ -210,7 +210,7 @@ class Engine:
     def _place(self, row: int, length: int) -> FloatArray:
         pool = self._pools.get(length)
         if pool is None:
-            pool = self._pools[length] = Pool(self.model.kv_shape(length))
+            pool = self._pools[length] = KVPool(self.model.kv_shape(length))
         slot = pool.add(row, min(len(self._asking), self._seats))
         self._batch.slot[row], self._batch.length[row] = slot, length
         kv: FloatArray = pool.kv[slot]
@@ -260,11 +260,11 @@ class Engine:
         self._remember(prefill.tokens, prefill.kv)
         return sequence.probe is not None
 
-    def _end_reading(self, prefill: _Prefill) -> tuple[Sequence, Delta]:
+    def _end_reading(self, prefill: _Prefill) -> tuple[TokenSequence, Delta]:
         self._asking.discard(prefill.sequence)
         return prefill.sequence, prefill.sequence.give("stop", None)
 
-    def _score(self, sequence: Sequence, hidden: FloatArray, targets: IntArray) -> None:
+    def _score(self, sequence: TokenSequence, hidden: FloatArray, targets: IntArray) -> None:
         if not len(targets):
             return
         logprobs = log_softmax(self.model.logits(hidden[: len(targets)]))
@@ -272,7 +272,7 @@ class Engine:
         if k := sequence.request.params.prompt_logprobs:
             sequence.prompt_top.append(most_likely(logprobs, k))
 
-    def _give(self, row: int) -> tuple[Sequence, Delta] | None:
+    def _give(self, row: int) -> tuple[TokenSequence, Delta] | None:
         """What a sequence has for its consumer after a token that may have ended it or filled its chunk."""
         sequence = self._batch.harvest(row)
         stop = sequence.stop() if self._batch.may_have_ended(row) else None
@@ -291,14 +291,14 @@ class Engine:
         for sequence in self._row_of.keys() - self._asking:
             self._retire(sequence)
 
-    def _retire(self, sequence: Sequence) -> None:
+    def _retire(self, sequence: TokenSequence) -> None:
         """Take a sequence out of its pool and keep what it computed as a cached prefix."""
         row = self._row_of[sequence]
         kv = self._pools[int(self._batch.length[row])].kv[self._batch.slot[row]]
         self._remember(sequence.tokens[:-1], kv)
         self._end(sequence)
 
-    def _end(self, sequence: Sequence) -> None:
+    def _end(self, sequence: TokenSequence) -> None:
         """Free what a sequence holds: its prefill, or its seat and slot."""
         self._prefills = [p for p in self._prefills if p.sequence is not sequence]
         row = self._row_of.pop(sequence, None)
@@ -323,7 +323,7 @@ class Engine:
             for sequence in full:
                 self._move(sequence, length)
 
-    def _move(self, sequence: Sequence, length: int) -> None:
+    def _move(self, sequence: TokenSequence, length: int) -> None:
         """Move a sequence into the next pool; it goes back to waiting where that needs its own memory."""
         while sequence in self._row_of and not self._make_room(self._kv_size(length + 1) - self._kv_size(length)):
             self._preempt(max(self._row_of.keys() | {p.sequence for p in self._prefills}))
@@ -335,7 +335,7 @@ class Engine:
         self._place(row, length + BUCKET)[:, :, :, :length] = old
         self._vacate(length, slot)
 
-    def _preempt(self, sequence: Sequence) -> None:
+    def _preempt(self, sequence: TokenSequence) -> None:
         """Send a sequence back to waiting; what it sampled is kept, its keys and values are computed again."""
         row = self._row_of.get(sequence)
         if row is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from widthwise.core.backend import FloatArray
 
 
-class Pool:
+class KVPool:
     """Slots for sequences of one bucket; used slots are the first ``len(self)`` ones, with no gaps.
 
     So a step reads all of them as one array, without gathering. ``kv`` is ``float32 [capacity, layers, 2,

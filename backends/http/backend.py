@@ -16,9 +16,9 @@ import numpy as np
 from widthwise.backends.http.client import unreachable
 from widthwise.backends.http.dialect import AnswerReader, Dialect, TextDialect, TokenDialect
 from widthwise.backends.http.labels import read_labels
-from widthwise.backends.http.pool import Pool, Server, listed
 from widthwise.backends.http.probe import ServerInfo, probe
 from widthwise.backends.http.questions import JSONClient, open_session
+from widthwise.backends.http.server_pool import Server, ServerPool, listed
 from widthwise.backends.http.stream import checked, drained, events
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.model_facts import facts_in
@@ -59,7 +59,7 @@ class HTTPBackend:
         first_timeout: float = 600.0,
         stall_timeout: float = 120.0,
     ) -> None:
-        self._pool = Pool(listed(urls))
+        self._pool = ServerPool(listed(urls))
         self._connect, self._first, self._stall = connect_timeout, first_timeout, stall_timeout
         self._info, self._notes = self._ask_servers(model)
         self._closed = False

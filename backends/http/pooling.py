@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from widthwise.backends.embedding import unit
-from widthwise.backends.http.pool import Pool, listed
 from widthwise.backends.http.probe import model_card
 from widthwise.backends.http.questions import JSONClient, open_session
+from widthwise.backends.http.server_pool import ServerPool, listed
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
@@ -46,7 +46,7 @@ class HTTPPooling:
         connect_timeout: float = 10.0,
         timeout: float = 600.0,
     ) -> None:
-        pool = Pool(listed(urls))
+        pool = ServerPool(listed(urls))
         self._urls = [server.url for server in pool.servers]
         card = model_card(self._urls[0], model, connect_timeout)
         self._model = str(card["id"])

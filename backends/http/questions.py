@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from widthwise.backends.http.client import headers, unreachable
-from widthwise.backends.http.pool import Pool, Server
+from widthwise.backends.http.server_pool import Server, ServerPool
 from widthwise.backends.http.stream import checked
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError
@@ -19,7 +19,7 @@ from widthwise.core.errors import BackendError
 class JSONClient:
     """Asks the server that a problem belongs to, and the next one where that fails."""
 
-    def __init__(self, thread: LoopThread, session: aiohttp.ClientSession, pool: Pool, *, limit: float) -> None:
+    def __init__(self, thread: LoopThread, session: aiohttp.ClientSession, pool: ServerPool, *, limit: float) -> None:
         self._thread, self._session, self._pool, self._limit = thread, session, pool, limit
 
     async def post(self, path: str, body: Mapping[str, Any], problem: str = "") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from widthwise.core.session.seeds import derive
 from widthwise.evals.measure.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
-from widthwise.evals.measure.pools import Grouping, Pool, Source, load
+from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
 
 Axis = Literal["samples", "tokens", "sequential", "seconds"]
@@ -108,7 +108,7 @@ def curve(
 
 
 def lines(
-    pools: Sequence[Pool],
+    pools: Sequence[SamplePool],
     methods: Sequence[str | Method] = METHODS,
     *,
     replicates: int = REPLICATES,
@@ -128,7 +128,7 @@ class Method:
     """A way to choose an answer among k samples; ``waits_for`` is the number of traces after which it stops."""
 
     name: str
-    estimate: Callable[[Pool, int], Estimate]
+    estimate: Callable[[SamplePool, int], Estimate]
     score: str | None = None
     waits_for: int | None = None
 
@@ -153,12 +153,12 @@ def method(name: str) -> Method:
     )
 
 
-def _best(pool: Pool, score: str) -> Estimate:
+def _best(pool: SamplePool, score: str) -> Estimate:
     # A trace without an answer cannot be picked.
     return certain(best_at_k(pool.values, np.where(pool.votes < 0, np.nan, pool.scores[score])))
 
 
-def _weighted(pool: Pool, score: str, inverse: bool, seed: int) -> Estimate:
+def _weighted(pool: SamplePool, score: str, inverse: bool, seed: int) -> Estimate:
     weights = pool.scores[score]
     if score in LOGPROBS:
         # Only ratios matter, and a sum may lie so far below zero that its exponential is none.
@@ -171,7 +171,7 @@ def _weighted(pool: Pool, score: str, inverse: bool, seed: int) -> Estimate:
         raise UsageError(f"the score {score!r} is negative for some samples: it cannot weigh votes") from None
 
 
-def _short(pool: Pool, m: int, seed: int) -> Estimate:
+def _short(pool: SamplePool, m: int, seed: int) -> Estimate:
     if np.isnan(pool.tokens).any():
         raise UsageError(f"short:{m} needs the samples' token counts, which problem {pool.problem} lacks")
     try:
@@ -183,7 +183,7 @@ def _short(pool: Pool, m: int, seed: int) -> Estimate:
 # -- lines -----------------------------------------------------------------------------------------------------
 
 
-def _line(chosen: Method, pools: Sequence[Pool], replicates: int, level: float, seed: int) -> Line:
+def _line(chosen: Method, pools: Sequence[SamplePool], replicates: int, level: float, seed: int) -> Line:
     points = min((len(pool) for pool in pools if len(pool)), default=1)
     # Each problem has draws of its own, so that their Monte-Carlo errors are independent.
     estimates = [chosen.estimate(pool, derive(seed, pool.problem, ["curve"])) for pool in pools]
@@ -216,7 +216,7 @@ def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floa
     return found.low, found.high
 
 
-def _budgets(pools: Sequence[Pool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
+def _budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
     """Mean cost of k samples by axis; token axes only where every sample's tokens are known."""
     k = np.arange(1, points + 1, dtype=np.float64)
     if any(np.isnan(pool.tokens).any() for pool in pools):

@@ -35,7 +35,7 @@ RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool:
+class SamplePool:
     """One problem's samples, one element each.
 
     ``votes`` are answer classes (-1: no answer), ``values`` 1 for right and 0 for wrong or no answer, ``tokens`` the
@@ -76,7 +76,7 @@ class Source:
     suite: str
     model: str
     strategy: str
-    pools: tuple[Pool, ...]
+    pools: tuple[SamplePool, ...]
     answered: tuple[Answered, ...] = ()
     dependent: str = ""
     open: int = 0
@@ -218,7 +218,7 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
 
 async def _graded_pools(
     path: Path, recordings: Sequence[Recording], grader: Grader, scores: Sequence[str], grouping: Grouping
-) -> tuple[Pool, ...]:
+) -> tuple[SamplePool, ...]:
     rows = [await _of_recording(path, r, grader, scores) for r in recordings]
     return await _pools(rows, grader, grouping)
 
@@ -262,15 +262,15 @@ def _sample_score(sample: Sample, name: str) -> float:
 # -- grouping --------------------------------------------------------------------------------------------------
 
 
-async def _pools(rows: Iterable[_Row], grader: Grader, grouping: Grouping) -> tuple[Pool, ...]:
+async def _pools(rows: Iterable[_Row], grader: Grader, grouping: Grouping) -> tuple[SamplePool, ...]:
     return tuple([await _pool(row, grader, grouping) for row in rows])
 
 
-async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> Pool:
+async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
     votes = np.full(len(row.answers), NO_VOTE, np.int64)
     for number, members in enumerate(await _groups(row.answers, grader, grouping)):
         votes[members] = number
-    return Pool(
+    return SamplePool(
         row.problem,
         votes,
         np.array([correct is True for correct in row.correct], np.float64),

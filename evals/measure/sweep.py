@@ -25,7 +25,7 @@ from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL
-from widthwise.evals.measure.pools import Answered, Pool, Source, load
+from widthwise.evals.measure.pools import Answered, SamplePool, Source, load
 from widthwise.evals.measure.subsets import Estimate, Floats
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
@@ -141,7 +141,7 @@ def _constant(value: float, n: int) -> Estimate:
     return Estimate(np.full(n, value), np.zeros(n))
 
 
-def _weighted(vote: WeightedVote, pool: Pool, seed: int) -> Estimate:
+def _weighted(vote: WeightedVote, pool: SamplePool, seed: int) -> Estimate:
     score = pool.scores[vote.by]
     if vote.weight == "exp":
         weights = np.exp((score - np.nanmax(score, initial=-np.inf)) / vote.temperature)

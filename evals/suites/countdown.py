@@ -183,7 +183,7 @@ def _parse(expr: str) -> Tree | None:
     if len(expr) > MAX_LENGTH:
         return None
     try:
-        reader = _Reader(_SPELLING.sub(lambda match: _SPELLINGS[match[0]], expr))
+        reader = _ExpressionParser(_SPELLING.sub(lambda match: _SPELLINGS[match[0]], expr))
         tree = reader.sum()
         if reader.take("="):
             claimed = _value(reader.sum())
@@ -194,7 +194,7 @@ def _parse(expr: str) -> Tree | None:
         return None
 
 
-class _Reader:
+class _ExpressionParser:
     """Recursive descent over + - * / ( ) \\frac and unsigned integers; ValueError for everything else."""
 
     def __init__(self, text: str) -> None:

@@ -15,7 +15,7 @@ from tests.backends.servers import own_server
 from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.http.client import status_error
 from widthwise.backends.http.dialect import TextDialect
-from widthwise.backends.http.pool import Pool
+from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Request, SamplingParams
@@ -24,19 +24,19 @@ from widthwise.core.errors import BackendError, PromptTooLong, UsageError
 URLS = [f"http://node{i}:8000/v1" for i in range(4)]
 
 
-def first_choices(pool: Pool, problems: int = 400) -> list[str]:
+def first_choices(pool: ServerPool, problems: int = 400) -> list[str]:
     return [pool.candidates(f"problem-{i}")[0].url for i in range(problems)]
 
 
 def test_problems_spread_over_the_servers_and_stay() -> None:
-    pool = Pool(URLS)
+    pool = ServerPool(URLS)
     chosen = first_choices(pool)
-    assert chosen == first_choices(Pool(URLS))
+    assert chosen == first_choices(ServerPool(URLS))
     assert min(Counter(chosen).values()) > 60
 
 
 def test_a_lost_server_moves_only_its_own_problems() -> None:
-    pool = Pool(URLS)
+    pool = ServerPool(URLS)
     before = first_choices(pool)
     pool.servers[2].failed("down")
     after = first_choices(pool)
@@ -45,7 +45,7 @@ def test_a_lost_server_moves_only_its_own_problems() -> None:
 
 
 def test_a_failing_server_is_put_aside_for_a_growing_while_and_comes_back() -> None:
-    (server,) = Pool(["http://a/v1"]).servers
+    (server,) = ServerPool(["http://a/v1"]).servers
     pauses = []
     for _ in range(3):
         server.failed("down")
@@ -61,7 +61,7 @@ def test_a_failing_server_is_put_aside_for_a_growing_while_and_comes_back() -> N
 
 
 def test_an_overloaded_server_hands_on() -> None:
-    pool = Pool(URLS)
+    pool = ServerPool(URLS)
     first, second = pool.candidates("p")[:2]
     first.in_flight = 100
     assert pool.candidates("p")[0] is second

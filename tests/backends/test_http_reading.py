@@ -18,9 +18,9 @@ from tests.backends.heads import expected_outputs, write_qwen_prm
 from tests.backends.servers import MODEL, need_vllm, vllm_server
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.backends.http.labels import read_labels
-from widthwise.backends.http.pool import Pool
 from widthwise.backends.http.pooling import HTTPPooling
 from widthwise.backends.http.questions import JSONClient, open_session
+from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
@@ -225,7 +225,7 @@ async def test_a_completions_server_that_cannot_score(answer: Any, complaint: st
     thread = LoopThread("test")
     async with answering(answer) as url:
         session = await asyncio.to_thread(thread.call, open_session(5.0))
-        client = JSONClient(thread, session, Pool([f"{url}/v1"]), limit=5.0)
+        client = JSONClient(thread, session, ServerPool([f"{url}/v1"]), limit=5.0)
         with pytest.raises(BackendError, match=complaint):
             await read_labels(client, "m", Reading(IDS, (5,), (359, 361)))
         await asyncio.to_thread(thread.call, session.close())

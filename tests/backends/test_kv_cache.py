@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from widthwise.backends.embedded.kv_cache import PrefixCache, shared_length
-from widthwise.backends.embedded.kv_pool import Pool
+from widthwise.backends.embedded.kv_pool import KVPool
 from widthwise.core.backend import FloatArray, IntArray
 
 TOKEN_BYTES = 1 * 2 * 1 * 1 * 4
@@ -74,7 +74,7 @@ def test_what_is_found_is_right_and_within_the_limit(steps: list[tuple[list[int]
 
 
 def test_a_pool_has_no_gaps() -> None:
-    pool = Pool((1, 2, 1, 64, 1))
+    pool = KVPool((1, 2, 1, 64, 1))
     for row in (7, 8, 9):
         slot = pool.add(row, expected=2)
         pool.kv[slot] = row

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from tests.backends.llama_checkpoint import Shape, reference_logits, write_checkpoint
 from widthwise.backends.embedded import blas
@@ -169,3 +170,50 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(BackendError, match=r"config\.json is missing"):
         load(folder)
+
+
+def indexed(folder: Path, weight_map: object) -> Path:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return folder
+
+
+@pytest.mark.parametrize("weight_map", [{"a": "../secret"}, {"a": "/etc/hostname"}, {"a": ".."}, {"a": 3}, [], None])
+def test_an_index_may_name_files_beside_it_only(weight_map: object, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"index\.json names no files beside it"):
+        Checkpoint(indexed(tmp_path, weight_map))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 400]}},
+        {"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "WIDE", "shape": [1], "data_offsets": [0, 4]}},
+        {"a": [1, 2]},
+        [],
+    ],
+)
+def test_a_header_that_lies_is_found_out(header: object, tmp_path: Path) -> None:
+    head = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"1234")
+    with pytest.raises(BackendError, match=r"model\.safetensors is damaged"):
+        Checkpoint(tmp_path)
+
+
+def test_a_header_longer_than_the_file_is_found_out(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes((2**62).to_bytes(8, "little") + b"{}")
+    with pytest.raises(BackendError, match=r"model\.safetensors is damaged"):
+        Checkpoint(tmp_path)
+
+
+def test_numbers_that_the_engine_does_not_compute_with_are_named(tmp_path: Path) -> None:
+    head = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"1234")
+    with pytest.raises(BackendError, match="tensor a is F8_E4M3"):
+        Checkpoint(tmp_path).tensor("a", 4)
+
+
+def test_matrix_products_stay_on_one_thread() -> None:
+    assert blas.pin_to_one_thread()
+    assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {1}

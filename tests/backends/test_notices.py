@@ -19,8 +19,8 @@ from widthwise.backends.embedding import cut_to
 from widthwise.backends.http import client, probe
 from widthwise.backends.http.backend import _common, _compare
 from widthwise.backends.http.dialect import TextDialect, TokenDialect
-from widthwise.backends.http.pool import Pool
 from widthwise.backends.http.probe import ServerInfo, model_card
+from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.notes import Notes
 from widthwise.backends.replay import ReplayBackend
@@ -50,7 +50,7 @@ def request(**params: Any) -> Request:
 
 
 def test_a_server_that_fails_is_named_once_and_so_is_its_return(said: pytest.LogCaptureFixture) -> None:
-    (server,) = Pool(["http://a/v1"]).servers
+    (server,) = ServerPool(["http://a/v1"]).servers
     server.failed("the connection broke off")
     server.failed("the connection broke off")
     server.succeeded()

@@ -12,7 +12,7 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evals.measure.curves import curve, lines
 from widthwise.evals.measure.equal_budgets import against_best, at_budget, pareto, points
 from widthwise.evals.measure.estimators import largest_at_k
-from widthwise.evals.measure.pools import Pool
+from widthwise.evals.measure.pools import SamplePool
 from widthwise.evals.views.plots import draw, save
 
 MIXED = [["1", "1", "2", None], ["1", "2", "2", "2"], ["1", "1", "1", "1"], ["3", None, None, "4"]]
@@ -51,7 +51,7 @@ def test_waiting_for_the_shortest_costs_what_all_subsets_say() -> None:
     from itertools import combinations
 
     tokens = np.array([3.0, 10.0, 4.0, 7.0, 1.0])
-    pool = Pool("p", np.arange(5), np.ones(5), tokens, np.ones(5, bool))
+    pool = SamplePool("p", np.arange(5), np.ones(5), tokens, np.ones(5, bool))
     budgets = lines([pool], ["short:2"], replicates=1)["short:2"].budgets
     for k in range(1, 6):
         ends = [np.sort(tokens[list(s)])[min(2, k) - 1] for s in combinations(range(5), k)]
@@ -80,7 +80,7 @@ def test_answers_vote_by_meaning_unless_told_otherwise(tmp_path: Path) -> None:
 
 def test_likelihoods_of_long_traces_weigh_by_their_ratio() -> None:
     likelihoods = {"sum_logprob": np.array([-2000.0, -1990.0, -2003.0])}
-    pool = Pool("p", np.array([0, 1, 0]), np.array([0.0, 1.0, 0.0]), np.ones(3), np.ones(3, bool), likelihoods)
+    pool = SamplePool("p", np.array([0, 1, 0]), np.array([0.0, 1.0, 0.0]), np.ones(3), np.ones(3, bool), likelihoods)
     found = lines([pool], ["weighted:sum_logprob"], replicates=10)
     assert found["weighted:sum_logprob"].accuracy[-1] == pytest.approx(1.0)
 

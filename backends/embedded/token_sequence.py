@@ -12,7 +12,7 @@ _EMPTY_IDS = np.empty(0, np.int64)
 _EMPTY_LOGPROBS = np.empty(0, np.float32)
 
 
-class Sequence:
+class TokenSequence:
     """A request's tokens so far, and what of them its consumer has not been given yet.
 
     ``limit`` is the length at which it ends. ``place`` orders sequences: by priority, then by arrival. With a
@@ -38,7 +38,7 @@ class Sequence:
         self._matched = self._length
         self._introduced = False
 
-    def __lt__(self, other: Sequence) -> bool:
+    def __lt__(self, other: TokenSequence) -> bool:
         return self.place < other.place
 
     def __len__(self) -> int:

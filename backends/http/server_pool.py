@@ -44,7 +44,7 @@ class Server:
         self.failures, self.aside_until = 0, 0.0
 
 
-class Pool:
+class ServerPool:
     """Rendezvous hashing: every problem ranks the servers in an order of its own.
 
     All requests of a problem go to the first of its order, so that the tree's prefixes meet in one KV cache;
