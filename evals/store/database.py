@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from widthwise.core.errors import UsageError, WidthwiseError
 
 _log = logging.getLogger(__name__)
@@ -20,6 +22,9 @@ SCHEMA_VERSION = 1
 
 PRIVATE = 0o600
 """Permissions of a new run file: it holds the user's own problems, and whatever models said of them."""
+
+_LOCK_SECONDS = 0.2
+"""How long a lock is waited for: as long as its last holder may take to let go of it."""
 
 _SCHEMA = """
 CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -73,7 +78,7 @@ class Database:
 
     def __init__(self, path: Path, *, write: bool, create: bool = False) -> None:
         self.path = path
-        self._lock: sqlite3.Connection | None = None
+        self._lock: BaseFileLock | None = None
         if path.is_dir():
             raise UsageError(f"{path} is a folder, not a run file")
         if not create and not path.exists():
@@ -160,24 +165,23 @@ class Database:
             )
 
     def _take_lock(self) -> None:
-        """Lock out other writers, by an exclusive transaction on a file beside: released when the process dies."""
-        lock = None
+        """Lock out other writers, by a lock on a file beside: the system releases it when the process dies."""
+        lock = FileLock(self._lock_path, timeout=_LOCK_SECONDS, mode=PRIVATE, thread_local=False)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = sqlite3.connect(self._lock_path, timeout=0, isolation_level=None)
-            lock.execute("BEGIN EXCLUSIVE")
-        except (OSError, sqlite3.Error) as error:
-            if lock is not None:
-                lock.close()
-            if "locked" in str(error):
-                raise StoreError(f"{self.path} is in use by another widthwise process: wait for it") from error
+            lock.acquire()
+        except Timeout as error:
+            raise StoreError(f"{self.path} is in use by another widthwise process: wait for it") from error
+        except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {self.path.parent} does not allow it") from error
         self._lock = lock
 
     def _release_lock(self) -> None:
+        """Only who holds the lock removes its file; who had opened that file meanwhile does not get it (filelock)."""
         if self._lock is not None:
-            self._lock_path.unlink(missing_ok=True)
-            self._lock.close()
+            with suppress(OSError):  # systems that do not remove open files leave it
+                self._lock_path.unlink(missing_ok=True)
+            self._lock.release()
             self._lock = None
 
     @property

@@ -19,6 +19,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Segment, Trace
+from widthwise.evals.store import database
 from widthwise.evals.store.arrays import pack, unpack
 from widthwise.evals.store.configuration import digest
 from widthwise.evals.store.database import SCHEMA_VERSION, StoreError
@@ -212,6 +213,24 @@ def test_two_runners_do_not_share_a_file(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
     begin(tmp_path / "a.db").close()  # the lock died with its holder
+
+
+def test_a_lock_that_is_let_go_between_opening_and_locking_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opened the lock's file just before it was removed must not hold a lock that nobody else sees."""
+    fcntl = pytest.importorskip("fcntl", reason="this system locks files otherwise")
+    first, lock = begin(tmp_path / "a.db"), fcntl.flock
+
+    def late(fd: int, operation: int) -> None:
+        monkeypatch.undo()
+        first.close()
+        lock(fd, operation)
+
+    monkeypatch.setattr(database, "_LOCK_SECONDS", 60)
+    monkeypatch.setattr(fcntl, "flock", late)
+    with begin(tmp_path / "a.db"), pytest.raises(StoreError, match="in use by another"):
+        begin(tmp_path / "a.db")
 
 
 def test_at_rest_a_run_is_one_file(tmp_path: Path) -> None:
