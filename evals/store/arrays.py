@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_HEAD = re.compile(rb"(?P<dtype>[|<>][iuf][1248]):(?P<shape>\d{1,18}(,\d{1,18})?)\n")
 
 
 def pack(array: NDArray[Any] | None) -> bytes | None:
@@ -18,12 +21,14 @@ def pack(array: NDArray[Any] | None) -> bytes | None:
 
 
 def unpack(blob: bytes | None) -> Any:
-    """The array again: integers as int64, others as they were."""
+    """The array again: integers as int64, others as they were; ``ValueError`` for bytes that are none."""
     if blob is None:
         return None
-    head, _, data = blob.partition(b"\n")
-    dtype, _, shape = head.decode().partition(":")
-    array = np.frombuffer(data, np.dtype(dtype)).reshape([int(n) for n in shape.split(",")])
+    head = _HEAD.match(blob)
+    if head is None:
+        raise ValueError("an array does not say what it is")
+    shape = [int(n) for n in head["shape"].split(b",")]
+    array = np.frombuffer(blob[head.end() :], np.dtype(head["dtype"].decode())).reshape(shape)
     return array.astype(np.int64 if array.dtype.kind in "iu" else array.dtype)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.evals.input_file import regular_file
+from widthwise.evals.store.row_types import check_rows, check_schema
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +66,27 @@ CREATE TABLE IF NOT EXISTS scores (
 """
 
 
+_DAMAGED = ("malformed", "decode to UTF-8", "too big", "interrupted", "no such table", "no such column", "corrupt")
+_LONGEST = 200
+"""Characters of SQLite's own words that are shown: it quotes what it cannot read."""
+
+_LARGEST_VALUE = 1 << 29
+"""Bytes of one value in a run file."""
+
+_STEPS = 100_000
+"""Steps of SQLite's machine between two looks at how many there were."""
+
+
 class StoreError(WidthwiseError):
     """A run file could not be read or written; what it holds already is safe."""
+
+
+class NotBegun(UsageError):
+    """A run file that holds no run yet."""
+
+
+def not_begun(path: Path) -> NotBegun:
+    return NotBegun(f"{path} holds no run yet: it was stopped as it began, and the same command begins it again")
 
 
 class Database:
@@ -79,10 +100,8 @@ class Database:
     def __init__(self, path: Path, *, write: bool, create: bool = False) -> None:
         self.path = path
         self._lock: BaseFileLock | None = None
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder, not a run file")
-        if not create and not path.exists():
-            raise UsageError(f"{path} does not exist")
+        if not create or os.path.lexists(path):
+            regular_file(path)
         if write:
             self._take_lock()
         try:
@@ -117,10 +136,24 @@ class Database:
                 raise
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """The query's rows."""
+        """The query's rows; their values are of the types of their columns."""
         self._check_place()
-        with self._explained():
-            return self.connection.execute(query, values).fetchall()
+        with self._explained(), self.decoding():
+            self.connection.set_progress_handler(_Patience(self.path), _STEPS)
+            try:
+                rows = self.connection.execute(query, values).fetchall()
+            finally:
+                self.connection.set_progress_handler(None, 0)
+            check_rows(query, rows, _SCHEMA + _SCORES)
+            return rows
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """What goes wrong inside is the file's fault: it holds what no run file does."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise damaged(self.path, f"{error}") from error
 
     @property
     def has_scores(self) -> bool:
@@ -144,6 +177,8 @@ class Database:
         if is_new and create:
             header = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
             db.executescript(f"BEGIN; {header} {_SCHEMA} COMMIT;")
+        if is_new and not create and not self.path.stat().st_size:
+            raise not_begun(self.path)
         if _pragma(db, "application_id") != APPLICATION_ID:
             raise UsageError(f"{self.path} is not a widthwise run file")
         version = _pragma(db, "user_version")
@@ -152,6 +187,8 @@ class Database:
                 f"{self.path} was written by a newer widthwise (file format {version}, this one knows "
                 f"{SCHEMA_VERSION}): upgrade to read it"
             )
+        with self.decoding():
+            check_schema(db, _SCHEMA)
         if self._lock is not None:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(_SCORES)
@@ -196,6 +233,19 @@ class Database:
             raise _explanation(self.path, error) from error
 
 
+class _Patience:
+    """Ends a query that takes more steps than a file of this size can ask for: a damaged file may lead in circles."""
+
+    def __init__(self, path: Path) -> None:
+        log = path.with_name(path.name + "-wal")
+        self._most = 10**7 + 16 * sum(file.stat().st_size for file in (path, log) if file.exists())
+        self._steps = 0
+
+    def __call__(self) -> bool:
+        self._steps += _STEPS
+        return self._steps > self._most
+
+
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
     mode = "mode=rw" if write else "mode=ro"
     if _lacks_log(path):
@@ -208,11 +258,13 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
         mode = mode if write else "immutable=1"
     db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30, isolation_level=None)
     db.row_factory = sqlite3.Row
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
     try:
         if write:
             # A killed process loses nothing, a power cut at most the last transactions.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA trusted_schema = OFF")
         db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.Error:
         db.close()
@@ -257,10 +309,15 @@ def _explanation(path: Path, error: sqlite3.Error) -> WidthwiseError:
         return StoreError(f"the disk is full: {path} keeps what it holds; make room and run the same command again")
     if "disk I/O" in said:
         return StoreError(f"the disk refuses to read or write {path}: it keeps what it holds; is there room left?")
-    if "malformed" in said:
-        return StoreError(f"{path} is damaged or cut short ({said}): restore a copy or choose another file")
+    if any(words in said for words in _DAMAGED):
+        return damaged(path, said)
     if "locked" in said:
         return StoreError(f"{path} is in use by another process: wait for it")
     if "readonly" in said or "unable to open" in said:
         return StoreError(f"{path} cannot be opened ({said}): does its folder allow it?")
-    return StoreError(f"{path} cannot be used: {said}")
+    return StoreError(f"{path} cannot be used: {said[:_LONGEST]}")
+
+
+def damaged(path: Path, what: str) -> StoreError:
+    """The error of a file that holds what no run file does."""
+    return StoreError(f"{path} is damaged or cut short ({what[:_LONGEST]}): restore a copy or choose another file")

@@ -6,14 +6,15 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import numpy as np
 
 from widthwise.core.backend import IntArray, TokenStats, Usage
+from widthwise.core.plain_json import parse as parse_json
 from widthwise.core.plain_json import well_formed
-from widthwise.core.trace.trace import Segment, Trace, TraceId, name
+from widthwise.core.trace.trace import Finish, Origin, Segment, Trace, TraceId, name
 from widthwise.evals.store.arrays import pack, unpack
 
 _log = logging.getLogger(__name__)
@@ -55,30 +56,83 @@ def segment_row(problem_id: str, trace: Trace, ends: IntArray | None = None) -> 
 
 
 def segment_of(row: sqlite3.Row) -> Segment:
-    """The segment that a row holds; no token ids where none were recorded."""
-    logprobs = unpack(row["logprobs"])
-    known = row["token_ids"] is not None
+    """The segment that a row holds; no token ids where none were recorded. ``ValueError`` for a row that is none."""
     cached, computed = row["prompt_cached"], row["prompt_computed"]
-    return Segment(
+    reason = None if row["reason"] is None else parse_json(row["reason"])
+    if row["origin"] not in get_args(Origin) or row["finish"] not in (None, *get_args(Finish)):
+        raise ValueError(f"segment {row['trace'][:40]!r} has an origin or an end that there is not")
+    if not isinstance(reason, str | int | None) or (cached is None) != (computed is None) or row["sequential"] < 0:
+        raise ValueError(f"segment {row['trace'][:40]!r} says what cannot be")
+    ids = np.empty(0, np.int64) if row["token_ids"] is None else _array(row["token_ids"], "iu", 1)
+    segment = Segment(
         origin=row["origin"],
-        token_ids=unpack(row["token_ids"]) if known else np.empty(0, np.int64),
+        token_ids=ids,
         text=row["text"],
-        stats=None if logprobs is None else TokenStats(logprobs, unpack(row["top_ids"]), unpack(row["top_logprobs"])),
+        stats=_stats_of(row, len(ids)),
         finish=row["finish"],
-        reason=None if row["reason"] is None else json.loads(row["reason"]),
+        reason=reason,
         seed=row["seed"],
         usage=None if computed is None else Usage(cached, computed),
         params=row["params"],
-        metadata=json.loads(row["metadata"]),
+        metadata=json_object(row["metadata"]),
     )
+    if segment.origin != "sampled":
+        _check_facts(segment.metadata)
+    return segment
+
+
+def ends_of(row: sqlite3.Row) -> IntArray | None:
+    """Where the segment's tokens end in its text, ``int64 [t]``; None where that is not known."""
+    return None if row["token_ends"] is None else _array(row["token_ends"], "iu", 1)
+
+
+def _stats_of(row: sqlite3.Row, tokens: int) -> TokenStats | None:
+    if row["logprobs"] is None:
+        return None
+    top_ids, top_logprobs = row["top_ids"], row["top_logprobs"]
+    stats = TokenStats(
+        _array(row["logprobs"], "f", 1),
+        None if top_ids is None else _array(top_ids, "iu", 2),
+        None if top_logprobs is None else _array(top_logprobs, "f", 2),
+    )
+    shapes = {top.shape for top in (stats.top_ids, stats.top_logprobs) if top is not None}
+    if len(stats.logprobs) != tokens or len(shapes) > 1 or any(len(stats.logprobs) != rows for rows, _ in shapes):
+        raise ValueError(f"segment {row['trace'][:40]!r} has not as many likelihoods as tokens")
+    return stats
+
+
+def _array(blob: bytes, kinds: str, dimensions: int) -> Any:
+    array = unpack(blob)
+    if array.dtype.kind not in kinds or array.ndim != dimensions:
+        raise ValueError("a list of tokens is of another type or shape")
+    return array
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    """What this toolkit notes of texts that it inserted is of the types that it writes."""
+    after = facts.get("after", [])
+    if not isinstance(after, list) or not all(isinstance(trace, str) for trace in (*after, facts.get("cut", "0"))):
+        raise ValueError("an insertion names traces that are none")
+    for trace in (*after, facts.get("cut", "0")):
+        parse(trace)
+    if not all(isinstance(facts.get(name), str | None) for name in ("thread", "outline", "question")):
+        raise ValueError("an insertion says what cannot be")
 
 
 def rebuilt(rows: Sequence[sqlite3.Row]) -> dict[TraceId, Trace]:
     """The traces of one problem from its rows, sharing their prefixes."""
     traces: dict[TraceId, Trace] = {}
-    for trace_id, row in sorted((parse(r["trace"]), r) for r in rows):
+    for trace_id, row in sorted(((parse(r["trace"]), r) for r in rows), key=lambda entry: entry[0]):
         traces[trace_id] = Trace(trace_id, segment_of(row), traces.get(trace_id[:-1]), row["sequential"])
     return traces
+
+
+def rooted(tree: Mapping[TraceId, Trace], leaf: TraceId) -> Trace:
+    """The trace ``leaf`` of a tree; ``ValueError`` where it is not there or grows from nothing."""
+    trace = tree.get(leaf)
+    if trace is None or trace.path[0].origin != "prompt":
+        raise ValueError(f"trace {name(leaf)[:40]} is missing, or a part of it is")
+    return trace
 
 
 def parse(trace: str) -> TraceId:
@@ -86,6 +140,14 @@ def parse(trace: str) -> TraceId:
     if not _TRACE_ID.fullmatch(trace):
         raise ValueError(f"{trace[:40]!r} is no id of a trace")
     return tuple(int(n) for n in trace.split("."))
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object that a column holds; ``ValueError`` for anything else."""
+    value = parse_json(text, finite=False)
+    if not isinstance(value, dict):
+        raise ValueError("a column holds no JSON object")
+    return value
 
 
 def to_json(value: Any) -> str:

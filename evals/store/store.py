@@ -15,14 +15,22 @@ from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import well_formed
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import StepScores
-from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.recording import token_ends
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
-from widthwise.evals.store.arrays import unpack
 from widthwise.evals.store.configuration import Configuration, difference, digest
-from widthwise.evals.store.database import Database
-from widthwise.evals.store.outcome import Leaf, Outcome
-from widthwise.evals.store.segment_rows import COLUMNS, parse, rebuilt, segment_of, segment_row, to_json
+from widthwise.evals.store.database import Database, not_begun
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.row_values import manifest_of, outcome_of, problem_of, scores_of
+from widthwise.evals.store.segment_rows import (
+    COLUMNS,
+    ends_of,
+    parse,
+    rebuilt,
+    rooted,
+    segment_of,
+    segment_row,
+    to_json,
+)
 
 Ends = Mapping[TraceId, IntArray | None]
 """Characters of a segment's text up to each token's end, ``int64 [t]``, by the segment's trace id."""
@@ -74,12 +82,12 @@ class Store:
     @classmethod
     def read(cls, path: str | Path) -> Store:
         """A run to look at, whether it is finished or still being written."""
-        return cls(Database(Path(path), write=False))
+        return cls(Database(Path(path), write=False))._begun()
 
     @classmethod
     def edit(cls, path: str | Path) -> Store:
         """A run whose grades are to be changed."""
-        return cls(Database(Path(path), write=True))
+        return cls(Database(Path(path), write=True))._begun()
 
     def close(self) -> None:
         self._db.close()
@@ -120,7 +128,8 @@ class Store:
         rows = self._db.rows(query, problem_id, name(trace_id), params, seed)
         if not rows or rows[0]["finish"] not in ("stop", "length"):
             return None
-        segment, ends = segment_of(rows[0]), unpack(rows[0]["token_ends"])
+        with self._db.decoding():
+            segment, ends = segment_of(rows[0]), ends_of(rows[0])
         if isinstance(self._tokenizer, LearningTokenizer) and ends is not None:
             self._tokenizer.learn(segment.text, ends)
         return segment
@@ -135,12 +144,20 @@ class Store:
         if not self._db.has_scores:
             return None
         row = self._one("SELECT * FROM scores WHERE problem = ? AND key = ? AND error IS NULL", problem_id, key)
-        return None if row is None else _scores(row)
+        with self._db.decoding():
+            return None if row is None else scores_of(row)
 
     def record_scores(self, problem_id: str, scores: Sequence[tuple[TraceId, str, StepScores]]) -> None:
         """Keep what the reward model said of traces, all in one transaction; it is stored when this returns."""
         rows = [
-            (problem_id, key, name(trace_id), None if s.steps is None else json.dumps(s.steps), s.tokens, s.error)
+            (
+                problem_id,
+                key,
+                name(trace_id),
+                None if s.steps is None else json.dumps(s.steps),
+                s.tokens,
+                _clean(s.error),
+            )
             for trace_id, key, s in scores
         ]
         with self._db.transaction() as db:
@@ -182,7 +199,8 @@ class Store:
     @property
     def manifest(self) -> dict[str, Any]:
         """What kind of run this is: ``configuration``, ``digest``, ``created``, versions and notes."""
-        return {row["key"]: json.loads(row["value"]) for row in self._db.rows("SELECT * FROM manifest")}
+        with self._db.decoding():
+            return manifest_of(self._db.rows("SELECT * FROM manifest"))
 
     @property
     def seconds(self) -> float:
@@ -194,7 +212,8 @@ class Store:
         if not self._db.has_scores:
             return []
         rows = self._db.rows("SELECT * FROM scores WHERE problem = ? ORDER BY rowid", problem_id)
-        return sorted(((parse(row["trace"]), _scores(row)) for row in rows), key=lambda entry: entry[0])
+        with self._db.decoding():
+            return sorted(((parse(row["trace"]), scores_of(row)) for row in rows), key=lambda entry: entry[0])
 
     def is_finished(self, configuration: Configuration) -> bool:
         """Whether nothing is left to do of the run of ``configuration``; ``UsageError`` where this is another run."""
@@ -203,7 +222,8 @@ class Store:
 
     def problems(self) -> list[Problem]:
         """The run's problems in the suite's order."""
-        return [_problem(row) for row in self._db.rows("SELECT * FROM problems ORDER BY position")]
+        with self._db.decoding():
+            return [problem_of(row) for row in self._db.rows("SELECT * FROM problems ORDER BY position")]
 
     def outcomes(self) -> Iterator[Outcome]:
         """What came out for each problem, in the suite's order, one at a time; no texts are loaded."""
@@ -220,17 +240,20 @@ class Store:
     def traces(self, problem_id: str) -> list[Trace]:
         """A problem's traces (the leaves of its tree), with all their tokens, in order of their ids."""
         tree = self.tree(problem_id)
-        leaves = self._db.rows("SELECT trace FROM traces WHERE problem = ?", problem_id)
-        return [tree[leaf] for leaf in sorted(parse(row["trace"]) for row in leaves)]
+        leaves = self._db.rows("SELECT * FROM traces WHERE problem = ?", problem_id)
+        with self._db.decoding():
+            return [rooted(tree, leaf) for leaf in sorted(parse(row["trace"]) for row in leaves)]
 
     def tree(self, problem_id: str) -> dict[TraceId, Trace]:
         """All of a problem's trace tree by ids, prompts and insertions included."""
-        return rebuilt(self._db.rows("SELECT * FROM segments WHERE problem = ?", problem_id))
+        with self._db.decoding():
+            return rebuilt(self._db.rows("SELECT * FROM segments WHERE problem = ?", problem_id))
 
     def token_ends(self, problem_id: str) -> Ends:
         """Where the tokens of each segment of a problem end in its text."""
         rows = self._db.rows("SELECT trace, token_ends FROM segments WHERE problem = ?", problem_id)
-        return {parse(row["trace"]): unpack(row["token_ends"]) for row in rows}
+        with self._db.decoding():
+            return {parse(row["trace"]): ends_of(row) for row in rows}
 
     def dump(self) -> Iterator[str]:
         """Everything that two equal runs have in common, as text, one line a row.
@@ -264,6 +287,16 @@ class Store:
                 "INSERT INTO problems (id, position, text, answer, metadata) VALUES (?, ?, ?, ?, ?)",
                 [(*map(_clean, (p.id, i, p.text, p.answer)), to_json(p.metadata)) for i, p in enumerate(problems)],
             )
+
+    def _begun(self) -> Store:
+        """This store; closed, with ``NotBegun``, where no run was noted in it."""
+        try:
+            if "configuration" not in self.manifest:
+                raise not_begun(self.path)
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def _is_begun(self, configuration: Configuration) -> bool:
         """Whether the file holds this run; ``UsageError`` where it holds another."""
@@ -328,27 +361,13 @@ class Store:
         db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", answer)
 
     def _outcome(self, row: sqlite3.Row) -> Outcome:
-        problem = _problem(row)
-        answer = self._one("SELECT * FROM answers WHERE problem = ?", problem.id)
-        traces = self._db.rows("SELECT * FROM traces WHERE problem = ?", problem.id)
-        spent = self._one("SELECT spent FROM ledgers WHERE problem = ?", problem.id)
-        outcome = Outcome(
-            problem,
-            state=row["state"],
-            leaves=tuple(sorted(map(_leaf, traces), key=lambda leaf: leaf.id)),
-            ledger=Ledger(**json.loads(spent["spent"])) if spent else Ledger(),
-            errors=self._errors(problem.id) if row["state"] == "error" else (),
-            fields=json.loads(row["fields"]),
-        )
-        if answer is None:
-            return outcome
-        return replace(
-            outcome,
-            answer=answer["answer"],
-            correct=_truth(answer["correct"]),
-            tied=bool(answer["tied"]),
-            trace=None if answer["trace"] is None else parse(answer["trace"]),
-        )
+        problem_id = row["id"]
+        traces = self._db.rows("SELECT * FROM traces WHERE problem = ?", problem_id)
+        answer = self._one("SELECT * FROM answers WHERE problem = ?", problem_id)
+        spent = self._one("SELECT * FROM ledgers WHERE problem = ?", problem_id)
+        errors = self._errors(problem_id) if row["state"] == "error" else ()
+        with self._db.decoding():
+            return outcome_of(row, traces, answer, spent, errors)
 
     def _errors(self, problem_id: str) -> tuple[str, ...]:
         """What failed in the last attempt at a problem."""
@@ -383,23 +402,6 @@ def _agree(node: Trace, row: sqlite3.Row) -> bool:
     segment = node.segment
     now = (segment.params, segment.seed, segment.finish, node.sequential, to_json(segment.metadata))
     return now == (row["params"], row["seed"], row["finish"], row["sequential"], row["metadata"])
-
-
-def _problem(row: sqlite3.Row) -> Problem:
-    return Problem(row["id"], row["text"], row["answer"], json.loads(row["metadata"]))
-
-
-def _leaf(row: sqlite3.Row) -> Leaf:
-    return Leaf(parse(row["trace"]), row["finish"], row["tokens"], row["answer"], _truth(row["correct"]), row["class"])
-
-
-def _scores(row: sqlite3.Row) -> StepScores:
-    steps = None if row["steps"] is None else tuple(json.loads(row["steps"]))
-    return StepScores(steps, row["tokens"], row["error"])
-
-
-def _truth(value: int | None) -> bool | None:
-    return None if value is None else bool(value)
 
 
 def _shown(value: Any) -> Any:

@@ -7,7 +7,7 @@ import platform
 import re
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -137,10 +137,12 @@ class Evaluation:
         Raises ``Interrupted`` on SIGINT and SIGTERM, when everything finished is stored.
         """
         from widthwise.evals.measure.summary import summarise
+        from widthwise.evals.store.database import NotBegun
         from widthwise.evals.store.store import Store
 
-        if self.path.exists() and self.path.stat().st_size:
-            with Store.read(self.path) as store:  # a finished run may lie where nothing can be written
+        if self.path.exists():
+            # A finished run may lie where nothing can be written.
+            with suppress(NotBegun), Store.read(self.path) as store:
                 if store.is_finished(self.configuration):
                     return summarise(store)
             self.store().close()  # other settings, or a file in use, are said before a model is loaded

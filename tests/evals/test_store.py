@@ -22,7 +22,7 @@ from widthwise.core.trace.trace import Segment, Trace
 from widthwise.evals.store import database
 from widthwise.evals.store.arrays import pack, unpack
 from widthwise.evals.store.configuration import digest
-from widthwise.evals.store.database import SCHEMA_VERSION, StoreError
+from widthwise.evals.store.database import SCHEMA_VERSION, NotBegun, StoreError
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store, compare
 
@@ -333,13 +333,15 @@ def test_a_new_run_file_is_its_owners_alone(tmp_path: Path) -> None:
 
 def test_a_copy_without_its_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "copy").mkdir()
+    begin(tmp_path / "a.db").close()
     with begin(tmp_path / "a.db") as store:
         store.record("p0", sampled(0))
         shutil.copy(tmp_path / "a.db", tmp_path / "copy" / "a.db")
     for way in (Store.read, begin):
         caplog.clear()
         with way(tmp_path / "copy" / "a.db") as copy:
-            assert copy.problems() in (PROBLEMS, [])
+            assert copy.problems() == PROBLEMS
+            assert copy.recorded("p0", (0, 0), "digest", 0) is None
         assert "incomplete: it was copied from a run in progress without a.db-wal" in caplog.text
         assert os.listdir(tmp_path / "copy") == ["a.db"]
     caplog.clear()
@@ -349,6 +351,8 @@ def test_a_copy_without_its_log_says_so(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_a_run_that_began_in_no_more_than_name_can_begin_again(tmp_path: Path) -> None:
     (tmp_path / "a.db").touch()
+    with pytest.raises(NotBegun, match="holds no run yet"):
+        Store.read(tmp_path / "a.db")
     with begin(tmp_path / "a.db") as store:
         assert store.problems() == PROBLEMS
         assert not store.is_finished(CONFIGURATION)

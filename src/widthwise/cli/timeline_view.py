@@ -24,11 +24,11 @@ _AXIS = (20, 100)
 
 def lanes_of(store: Store, problem_id: str) -> list[Lane]:
     """The lanes of one problem, from the run alone."""
-    from widthwise.evals.store.segment_rows import parse
+    from widthwise.evals.store.row_values import notes_of
     from widthwise.evals.views.timeline import timeline
 
-    noted = store.outcome(problem_id).fields.get("notes", [])
-    return timeline(store.tree(problem_id), [Note(parse(trace), text) for trace, text in noted])
+    noted = notes_of(store.outcome(problem_id).fields)
+    return timeline(store.tree(problem_id), [Note(trace, text) for trace, text in noted])
 
 
 def as_json(lane: Lane) -> dict[str, Any]:

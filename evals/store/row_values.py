@@ -1,0 +1,106 @@
+"""Rows of a run file as values.
+
+Any file may call itself a run: each function raises ``ValueError`` (or another error of values) for what is none.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, get_args
+
+from widthwise.core.plain_json import parse as parse_json
+from widthwise.core.problem import Problem
+from widthwise.core.rewards.reward import StepScores
+from widthwise.core.session.ledger import Ledger
+from widthwise.core.trace.trace import Finish
+from widthwise.evals.store.outcome import Leaf, Outcome, State
+from widthwise.evals.store.segment_rows import json_object, parse
+
+_COUNTS = frozenset(field.name for field in fields(Ledger))
+_OBJECTS = ("backend", "reward_model", "embedding_model", "versions", "asking")
+_WORDS = ("suite", "model", "strategy")
+
+
+def manifest_of(rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
+    """What a run says of itself; the entries that others rely on are of their types."""
+    manifest = {row["key"]: parse_json(row["value"], finite=False) for row in rows}
+    said = manifest.get("configuration", {})
+    for name in _OBJECTS:
+        if not isinstance(manifest.get(name, {}), dict):
+            raise ValueError(f"its manifest's {name} is no object")
+    if not isinstance(said, dict) or not all(isinstance(said.get(name), str | None) for name in _WORDS):
+        raise ValueError("its configuration is none")
+    return manifest
+
+
+def problem_of(row: sqlite3.Row) -> Problem:
+    return Problem(row["id"], row["text"], row["answer"], json_object(row["metadata"]))
+
+
+def outcome_of(
+    row: sqlite3.Row,
+    traces: Iterable[sqlite3.Row],
+    answer: sqlite3.Row | None,
+    spent: sqlite3.Row | None,
+    errors: Sequence[str],
+) -> Outcome:
+    """A problem's row with those that belong to it."""
+    if row["state"] not in get_args(State):
+        raise ValueError(f"problem {row['id'][:40]!r} is in no state that there is")
+    outcome = Outcome(
+        problem_of(row),
+        state=row["state"],
+        leaves=tuple(sorted(map(leaf_of, traces), key=lambda leaf: leaf.id)),
+        ledger=Ledger() if spent is None else ledger_of(spent["spent"]),
+        errors=tuple(errors),
+        fields=json_object(row["fields"]),
+    )
+    if answer is None:
+        return outcome
+    return replace(
+        outcome,
+        answer=answer["answer"],
+        correct=_truth(answer["correct"]),
+        tied=bool(answer["tied"]),
+        trace=None if answer["trace"] is None else parse(answer["trace"]),
+    )
+
+
+def leaf_of(row: sqlite3.Row) -> Leaf:
+    if row["finish"] not in (None, *get_args(Finish)) or row["tokens"] < 0:
+        raise ValueError(f"trace {row['trace'][:40]!r} has an end or a length that there is not")
+    return Leaf(parse(row["trace"]), row["finish"], row["tokens"], row["answer"], _truth(row["correct"]), row["class"])
+
+
+def ledger_of(text: str) -> Ledger:
+    spent = json_object(text)
+    if not set(spent) <= _COUNTS or not all(map(_is_count, spent.values())):
+        raise ValueError("a ledger holds something else than counts")
+    return Ledger(**spent)
+
+
+def scores_of(row: sqlite3.Row) -> StepScores:
+    steps = None if row["steps"] is None else parse_json(row["steps"])
+    if steps is not None and not (isinstance(steps, list) and all(map(_is_count, steps))):
+        raise ValueError("scores of steps are no numbers")
+    return StepScores(None if steps is None else tuple(steps), row["tokens"], row["error"])
+
+
+def _is_count(value: object) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value < 2**63
+    )
+
+
+def _truth(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def notes_of(fields: Mapping[str, Any]) -> list[tuple[tuple[int, ...], str]]:
+    """The notes of a problem's traces; a recording may have a field of that name too, which says something else."""
+    noted = fields.get("notes")
+    pairs = [pair for pair in noted if isinstance(pair, list) and len(pair) == 2] if isinstance(noted, list) else []
+    return [(parse(trace), text) for trace, text in pairs if isinstance(trace, str) and isinstance(text, str)]
