@@ -49,4 +49,4 @@ class BordaVote(Part):
         votes = {t: ((len(ranked) - place) / len(ranked)) ** self.p for place, t in enumerate(ranked)}
         classes = await session.classes([t for t in finished if t in votes])
         weighed = [replace(c, weight=sum(session.weight(t) * votes[t] for t in c.traces)) for c in classes]
-        return elect(weighed, self.tie, session.seed("tie"))
+        return elect(weighed, self.tie, session.seed("tie"), session.thought_length)

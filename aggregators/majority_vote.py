@@ -24,4 +24,4 @@ class MajorityVote(Part):
     tie: Tie = "first"
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
-        return elect(await session.classes(traces), self.tie, session.seed("tie"))
+        return elect(await session.classes(traces), self.tie, session.seed("tie"), session.thought_length)

@@ -64,9 +64,8 @@ class WeightedVote(Part):
         largest = max(known.values())
         weights = {t: session.weight(t) * self._weight(s, largest) for t, s in known.items() if s >= least}
         classes = await session.classes([t for t in candidates if t in weights])
-        return elect(
-            [replace(c, weight=sum(weights[t] for t in c.traces)) for c in classes], self.tie, session.seed("tie")
-        )
+        weighed = [replace(c, weight=sum(weights[t] for t in c.traces)) for c in classes]
+        return elect(weighed, self.tie, session.seed("tie"), session.thought_length)
 
     def _weight(self, score: float, largest: float) -> float:
         if self.weight == "equal":

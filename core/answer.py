@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from typing import Literal
@@ -96,11 +96,20 @@ class _Classes:
 
 Tie = Literal["first", "random", "shortest"]
 """Who wins among equals: the class reached first in order of the traces, a seeded draw, or the class with the
-shortest trace."""
+shortest trace (its thinking, where it has one)."""
 
 
-def elect(classes: Sequence[AnswerClass], tie: Tie = "first", seed: int = 0) -> Answer:
-    """The heaviest class; ties are broken as ``tie`` says and reported. No class, no answer."""
+def _tokens(trace: Trace) -> int:
+    return trace.tokens
+
+
+def elect(
+    classes: Sequence[AnswerClass], tie: Tie = "first", seed: int = 0, length: Callable[[Trace], int] = _tokens
+) -> Answer:
+    """The heaviest class; ties are broken as ``tie`` says, by ``length`` for the shortest, and reported.
+
+    No class, no answer.
+    """
     if not classes:
         return Answer(None)
     ranked = tuple(sorted(classes, key=lambda c: -c.weight))
@@ -110,5 +119,5 @@ def elect(classes: Sequence[AnswerClass], tie: Tie = "first", seed: int = 0) -> 
     if tie == "random":
         winner = random.Random(seed).choice(best)
     elif tie == "shortest":
-        winner = min(best, key=lambda c: min(t.tokens for t in c.traces))
+        winner = min(best, key=lambda c: min(map(length, c.traces)))
     return Answer(winner.answer, winner.traces[0], ranked, tied=len(best) > 1)

@@ -1,4 +1,4 @@
-"""short-m@k: the first traces to finish decide."""
+"""short-m@k: the first traces to finish thinking decide."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.trace.trace import Trace
+from widthwise.core.trace.trace import Trace, TraceId
 
 
 @register("pruner")
 @dataclass(frozen=True)
 class Short(Part):
-    """Only the ``m`` shortest traces of a draw are finished, and vote (Hassid et al., arXiv 2505.17813).
+    """Only the ``m`` traces of a draw with the shortest thinking are finished, and vote (arXiv 2505.17813).
 
-    A trace is stopped once it is longer than the ``m``-th shortest that came to its own end (one that was cut at a
-    limit did not). What counts is tokens, not time: an engine that serves its requests unevenly, and a narrow draw,
-    whose traces follow one another, have the same voters. ``majority_vote(tie="shortest")`` breaks ties as the
-    paper does. ``every`` is how many tokens lie between two looks.
+    Hassid et al. The length of a trace is that of its thinking; where none is closed, all its tokens. A trace whose
+    thinking is longer than that of the ``m`` shortest so far is stopped, whether it still thinks or writes its answer
+    already; these ``m`` write their answers to the end. What was cut at a limit never counts. ``majority_vote(
+    tie="shortest")`` breaks ties as the paper does, by thinking.
+
+    Differs from the paper, which waits for the clock: what counts is tokens, so that an engine that serves its requests
+    unevenly, and a narrow draw, whose traces follow one another, have the same voters. For a model that does not think
+    apart from its answer, it is the vote of the shortest solutions, which the paper claims nothing of. ``every`` is how
+    many tokens lie between two looks.
     """
 
     m: int = 3
@@ -30,16 +35,45 @@ class Short(Part):
         if self.m < 1 or self.every < 1:
             raise ValueError(f"m and every must be at least 1, not {self.m} and {self.every}")
 
+    def begin(self) -> _Shortest:
+        """The pruner of one draw."""
+        return _Shortest(self)
+
     async def __call__(
         self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
     ) -> Decision:
-        done = sorted((t for t in finished if t.finish == "stop"), key=lambda t: (t.tokens, t.id))
-        if len(done) < self.m:
+        return await self.begin()(session, live, finished, total)
+
+
+class _Shortest:
+    """One draw's lengths, as far as they are known."""
+
+    def __init__(self, settings: Short) -> None:
+        self.every = settings.every
+        self._m = settings.m
+        self._known: dict[TraceId, int] = {}
+
+    async def __call__(
+        self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
+    ) -> Decision:
+        whole = [t for t in (*live, *finished) if t.finish in (None, "stop")]
+        lengths = {t.id: length for t in whole if (length := self._length(session, t)) is not None}
+        shortest = sorted(lengths, key=lambda i: (lengths[i], i))[: self._m]
+        if len(shortest) < self._m:
             return GO_ON
-        bound = done[self.m - 1].tokens
-        voters = {t.id for t in done[: self.m]}
+        bound = lengths[shortest[-1]]
+        longer = [t.id for t in live if t.id not in shortest and lengths.get(t.id, t.tokens) >= bound]
         return Decision(
-            stop=frozenset(t.id for t in live if t.tokens >= bound),
-            reason=f"longer than the {self.m} shortest, of up to {bound} tokens",
-            votes={t.id: float(t.id in voters) for t in finished},
+            stop=frozenset(longer),
+            reason=f"thinks longer than the {self._m} shortest, of up to {bound} tokens",
+            votes={t.id: float(t.id in shortest) for t in finished},
         )
+
+    def _length(self, session: Session, trace: Trace) -> int | None:
+        """Tokens of the trace's thinking; None while there may come more of it."""
+        if trace.id not in self._known:
+            thinking = session.thinking_tokens(trace)
+            if thinking is None:
+                return trace.tokens if trace.finish == "stop" else None
+            self._known[trace.id] = thinking
+        return self._known[trace.id]

@@ -11,7 +11,7 @@ import numpy as np
 from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.preference import SELF, VERIFY, best, opinions
-from widthwise.samplers.workspace import readable, refining, texts
+from widthwise.samplers.workspace import Shown, readable, refining
 
 Operator = Literal["summary", "top_k", "per_sample", "random_k"]
 
@@ -25,36 +25,38 @@ class Distilling:
     operator: Operator
     k: int
     by: str
-    tokens: int
+    shown: Shown
 
     def __post_init__(self) -> None:
         if self.operator not in get_args(Operator):
             raise ValueError(f"distill must be one of {', '.join(get_args(Operator))}, not {self.operator!r}")
         if self.operator == "per_sample" and self.by not in (SELF, VERIFY):
             raise ValueError(f"distill='per_sample' asks the model anew for each draft: by={self.by!r} cannot")
-        if self.k < 1 or self.tokens < self.k:
+        if self.k < 1 or (self.shown.tokens is not None and self.shown.tokens < self.k):
             raise ValueError("k must be at least 1 and workspace_tokens at least k")
+        if self.operator == "summary" and self.shown.tokens is None:
+            raise ValueError("distill='summary' must have a limit: workspace_tokens says how long the notes may be")
 
     async def __call__(self, session: Session, drafts: Sequence[Trace], width: int, number: int) -> list[Trace]:
         """The prompts of the ``width`` drafts of round ``number``; equal workspaces are one prompt."""
         if self.operator == "summary":
             return [await self._noted(session, drafts)] * width
         choices, judges = await self._choices(session, drafts, width, number)
-        shown = {
-            choice: refining(session, [drafts[i] for i in choice], self.tokens, [*drafts, *judges])
+        roots = {
+            choice: refining(session, [drafts[i] for i in choice], self.shown, [*drafts, *judges])
             for choice in dict.fromkeys(choices)
         }
-        return [shown[choice] for choice in choices]
+        return [roots[choice] for choice in choices]
 
     async def _noted(self, session: Session, drafts: Sequence[Trace]) -> Trace:
         """The problem with notes that one call made of the drafts; without, where that call brought nothing."""
-        listed = session.listed("draft", texts(session, drafts, self.tokens))
-        limit = str(max(1, int(self.tokens * _WORDS_PER_TOKEN)))
+        listed = session.listed("draft", self.shown.texts(session, drafts))
+        limit = str(max(1, int((self.shown.tokens or 0) * _WORDS_PER_TOKEN)))
         question = session.ask("summarise", drafts=listed, limit=limit, after=drafts)
         notes = readable(session, await session.sample(question, judging=True))
         if not notes:
             return session.root
-        [summary] = texts(session, notes, self.tokens)
+        [summary] = Shown(self.shown.tokens).texts(session, notes)
         return session.ask("refine_summary", summary=summary.strip(), after=notes)
 
     async def _choices(
@@ -67,7 +69,7 @@ class Distilling:
             chance = np.random.default_rng(session.seed("random_k", number))
             drawn = [chance.choice(len(drafts), self.k, replace=False).tolist() for _ in range(width)]
             return [tuple(sorted(choice)) for choice in drawn], []
-        told = texts(session, drafts, self.tokens // self.k)
+        told = self.shown.texts(session, drafts, self.k)
         times = width if self.operator == "per_sample" else 1
         scores, judges = await opinions(session, drafts, told, self.by, self.k, times)
         seeds = [session.seed("best", number, time) for time in range(times)]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Selector
-from widthwise.core.strategy.tree import Tree
+from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Trace
 from widthwise.pruning.top_k import TopK
 from widthwise.samplers.tree_search import TreeSampler
@@ -19,12 +19,17 @@ class DVTS(TreeSampler):
     """``n / beam_width`` subtrees, each of which draws ``beam_width`` steps and goes on from the best one alone.
 
     Beeching, Tunstall and Rush, "Scaling test-time compute with open models" (2024). Subtrees do not wait for each
-    other. Finished steps compete with open ones: a subtree ends when the best step ends its trace, and all finished
-    candidates of that last round come out; those finished earlier were beaten and do not. ``refill`` has no meaning
-    here: every round of a subtree is ``beam_width`` wide.
+    other. Finished steps compete with open ones: a subtree ends when the best step ends its trace, or when the text up
+    to it holds ``answered``. All candidates of that last round come out, those that are unfinished too; those that
+    finished in an earlier round were beaten and do not. ``refill`` has no meaning here: every round of a subtree is
+    ``beam_width`` wide.
+
+    Differs from search-and-learn: an empty step is a dead end, where there it ends its subtree if it is the best, and
+    steps are scored without looking ahead (its recipes do not either).
     """
 
     beam_width: int = 4
+    answered: str = "boxed{"
 
     compete: ClassVar[bool] = True
 
@@ -32,6 +37,10 @@ class DVTS(TreeSampler):
         super().__post_init__()
         if self.beam_width < 1 or self.n % self.beam_width:
             raise ValueError(f"n ({self.n}) must be a multiple of beam_width ({self.beam_width})")
+
+    def ends(self, node: Node) -> bool:
+        """Whether the text up to ``node`` holds an answer."""
+        return self.answered in node.trace.completion
 
     def trees(self, root: Trace) -> list[Tree]:
         return [Tree.of(root, self.beam_width) for _ in range(self.n // self.beam_width)]

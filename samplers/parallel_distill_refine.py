@@ -12,7 +12,7 @@ from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.distilling import Distilling, Operator
-from widthwise.samplers.workspace import readable
+from widthwise.samplers.workspace import Shown, readable
 
 
 @register("sampler")
@@ -29,7 +29,7 @@ class ParallelDistillRefine(Part):
     ``k`` best drafts to all; "per_sample" lets each next draft choose its ``k`` by a call of its own; "random_k" draws
     ``k`` for each, without a call. ``by`` says which are best: "verify" (verdicts), "self" (the model names them), or a
     score such as "mean_logprob" and "reward_model" (not for "per_sample"). A draft contributes its visible solution,
-    trimmed at the front to its share of ``workspace_tokens``.
+    trimmed at the front to its share of ``workspace_tokens`` (None: whole), and with ``thinking`` all that it says.
 
     ``free`` drafts of each later round see the bare problem, a control against copying a wrong consensus (one
     draft always refines). ``worker`` writes the drafts: any sampler or strategy; None samples. ``refiner`` takes its
@@ -41,7 +41,8 @@ class ParallelDistillRefine(Part):
     distill: Operator = "summary"
     k: int = 4
     by: str = "verify"
-    workspace_tokens: int = 4096
+    workspace_tokens: int | None = 4096
+    thinking: bool = False
     free: int = 0
     worker: Any = None
     refiner: Any = None
@@ -83,4 +84,4 @@ class ParallelDistillRefine(Part):
 
     @property
     def _distilling(self) -> Distilling:
-        return Distilling(self.distill, self.k, self.by, self.workspace_tokens)
+        return Distilling(self.distill, self.k, self.by, Shown(self.workspace_tokens, self.thinking))

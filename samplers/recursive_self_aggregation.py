@@ -17,15 +17,21 @@ from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
 class RecursiveSelfAggregation(Part):
     """``population`` solutions; in each of ``loops`` loops every new member is written from a random ``group``.
 
-    Venkatraman et al., "Recursive Self-Aggregation" (arXiv 2509.26626), where population 16, group 4 and loops 10 are
-    usual. The last population is returned, for a vote or a choice among its members. It is parallel-distill-refine with
-    equal rounds and random groups as workspaces, and its other arguments mean the same.
+    Venkatraman et al., "Recursive Self-Aggregation" (arXiv 2509.26626): population 16, group 4, and ten steps, of which
+    the first population is one and the ``loops`` are the others. Members are shown whole, their thinking included. The
+    last population is returned, for a vote or a choice among its members. It is parallel-distill-refine with equal
+    rounds and random groups as workspaces, and its other arguments mean the same: ``workspace_tokens`` trims the
+    members to what a small context holds, ``thinking=False`` shows what they say behind their thinking.
+
+    Differs from the release: the words of the question are the model's prompt format's ("refine"), and members that
+    failed, were stopped or say nothing are shown to nobody.
     """
 
     population: int = 16
     group: int = 4
-    loops: int = 3
-    workspace_tokens: int = 4096
+    loops: int = 9
+    workspace_tokens: int | None = None
+    thinking: bool = True
     worker: Any = None
     refiner: Any = None
 
@@ -44,6 +50,7 @@ class RecursiveSelfAggregation(Part):
             distill="random_k",
             k=self.group,
             workspace_tokens=self.workspace_tokens,
+            thinking=self.thinking,
             worker=self.worker,
             refiner=self.refiner,
         )

@@ -10,7 +10,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
-from widthwise.samplers.workspace import readable, refining
+from widthwise.samplers.workspace import Shown, readable, refining
 
 
 @register("sampler")
@@ -20,21 +20,22 @@ class SequentialRefinement(Part):
 
     One chain is parallel-distill-refine with one draft a round (Madaan et al., arXiv 2510.01123: "sequential
     refinement"). Several with ``memory`` 4 and ``keep`` "all" are the revisions of Snell et al. (arXiv 2408.03314), who
-    split a budget of attempts between the two; a vote over all attempts is theirs, since revising often spoils
-    a right answer. ``keep`` "last" returns the end of each chain. ``workspace_tokens``, ``worker`` and ``refiner`` are
-    those of parallel-distill-refine.
+    split a budget of attempts between the two; a vote over all attempts is theirs, since revising often spoils a right
+    answer. ``keep`` "last" returns the end of each chain. ``workspace_tokens``, ``thinking``, ``worker`` and
+    ``refiner`` are those of parallel-distill-refine.
     """
 
     rounds: int = 4
     chains: int = 1
     memory: int = 1
     keep: Literal["last", "all"] = "last"
-    workspace_tokens: int = 4096
+    workspace_tokens: int | None = 4096
+    thinking: bool = False
     worker: Any = None
     refiner: Any = None
 
     def __post_init__(self) -> None:
-        if min(self.rounds, self.chains, self.memory) < 1 or self.workspace_tokens < self.memory:
+        if min(self.rounds, self.chains, self.memory) < 1 or (self.workspace_tokens or self.memory) < self.memory:
             raise ValueError("rounds, chains and memory must be at least 1, workspace_tokens at least memory")
         if self.keep not in ("last", "all"):
             raise ValueError(f"keep must be 'last' or 'all', not {self.keep!r}")
@@ -47,7 +48,7 @@ class SequentialRefinement(Part):
         for number in range(self.rounds):
             shown = [readable(session, chain)[-self.memory :] for chain in chains]
             roots = [
-                refining(session, drafts, self.workspace_tokens, chain)
+                refining(session, drafts, Shown(self.workspace_tokens, self.thinking), chain)
                 for drafts, chain in zip(shown, chains, strict=True)
             ]
             worker = self.refiner or self.worker if number else self.worker

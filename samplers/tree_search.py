@@ -67,6 +67,10 @@ class TreeSampler(Part):
         """Who is expanded."""
         raise NotImplementedError
 
+    def ends(self, node: Node) -> bool:
+        """Whether a search whose traces compete ends with ``node``, the best of its round, though it is open."""
+        return False
+
     def trees(self, root: Trace) -> list[Tree]:
         """The searches to be made; several advance independently of each other."""
         return [Tree.of(root, self.n)]
@@ -138,8 +142,8 @@ class TreeSampler(Part):
             return
         selection = await self.selector.select(session, Frontier(candidates, width))
         kept = {node: share for node, share in selection.widths.items() if node.state == "open"}
-        if not kept:
-            _give_up(session, frontier, "a finished trace is better")
+        if self.compete and (not kept or any(map(self.ends, kept))):
+            _end(session, frontier)
             return
         for node, reason in selection.reasons.items():
             _leave(session, node, "pruned", f"round {tree.round}: {reason}")
@@ -216,6 +220,13 @@ def _leave(session: Session, node: Node, finish: Finish, reason: str) -> None:
         session.release([node.trace])
     node.state, node.reason = "pruned" if finish == "pruned" else "cut", reason
     node.trace = session.end(node.trace, finish, reason)
+
+
+def _end(session: Session, nodes: Sequence[Node]) -> None:
+    """Let open nodes stand as they are, at the end of their search."""
+    session.release(node.trace for node in nodes)
+    for node in nodes:
+        node.state, node.reason = "cut", "its search has ended"
 
 
 def _give_up(session: Session, nodes: Sequence[Node], reason: str) -> None:

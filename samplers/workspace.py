@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
@@ -14,17 +15,30 @@ def readable(session: Session, traces: Sequence[Trace | None]) -> list[Trace]:
     return [t for t in whole if session.solution(t).strip()]
 
 
-def texts(session: Session, drafts: Sequence[Trace], tokens: int) -> list[str]:
-    """What each draft contributes: its visible solution; the last ``tokens`` tokens of it, for there the answer is."""
-    return [session.ending(session.solution(draft), tokens) for draft in drafts]
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a draft is shown: with its ``thinking`` or only what it says behind, and how much of that.
+
+    All of it where ``tokens``, which the drafts shown together share, is None; else its end, for there the answer is.
+    """
+
+    tokens: int | None
+    thinking: bool = False
+
+    def texts(self, session: Session, drafts: Sequence[Trace], sharing: int = 1) -> list[str]:
+        """What each draft contributes to a workspace that ``sharing`` drafts share."""
+        said = [session.response(draft) if self.thinking else session.solution(draft) for draft in drafts]
+        if self.tokens is None:
+            return said
+        return [session.ending(text, max(1, self.tokens // sharing)) for text in said]
 
 
-def refining(session: Session, drafts: Sequence[Trace], tokens: int, after: Sequence[Trace] = ()) -> Trace:
-    """The question to solve the problem anew with these drafts in view, which share ``tokens`` tokens.
+def refining(session: Session, drafts: Sequence[Trace], shown: Shown, after: Sequence[Trace] = ()) -> Trace:
+    """The question to solve the problem anew with these drafts in view.
 
     ``after``: traces besides the drafts that were waited for. Without drafts it is the bare problem.
     """
     if not drafts:
         return session.root
-    listed = session.listed("draft", texts(session, drafts, max(1, tokens // len(drafts))))
+    listed = session.listed("draft", shown.texts(session, drafts, len(drafts)))
     return session.ask("refine", drafts=listed, after=[*drafts, *after])

@@ -19,6 +19,7 @@ from widthwise.core.pruner import Pruner
 from widthwise.core.session import seeds
 from widthwise.core.session.judging import Judging
 from widthwise.core.session.setting import Setting
+from widthwise.core.session.thinking import thinking_tokens
 from widthwise.core.trace.excerpt import Excerpt, joined_ids, kept_before
 from widthwise.core.trace.trace import Finish, Note, Segment, Trace, TraceId, name
 
@@ -162,6 +163,19 @@ class Session(Judging):
     def note(self, trace: Trace, text: str) -> None:
         """Note something out of the ordinary about ``trace``, to be stored with the problem."""
         self.notes.append(Note(trace.id, text))
+
+    def response(self, trace: Trace) -> str:
+        """All that ``trace`` says, its thinking included, without the end-of-sequence token."""
+        return self._said(trace)
+
+    def thinking_tokens(self, trace: Trace) -> int | None:
+        """How many tokens of ``trace`` its thinking has, its closing mark included; None where none is closed."""
+        return thinking_tokens(trace, self._setting.format.thinking_end, self._tokenizer)
+
+    def thought_length(self, trace: Trace) -> int:
+        """The tokens of the trace's thinking; all that were sampled where none is closed."""
+        thinking = self.thinking_tokens(trace)
+        return trace.tokens if thinking is None else thinking
 
     @property
     def max_tokens(self) -> int | None:

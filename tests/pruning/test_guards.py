@@ -51,6 +51,44 @@ async def test_ties_go_to_the_shortest_with_the_tie_rule_of_the_paper() -> None:
     assert (await drawn(texts, Short(m=2), tie="shortest")).answer == "2"
 
 
+THOUGHT = [
+    "x" * 30 + "</think>" + "y" * 200 + "= 1",
+    "x" * 80 + "</think>= 2",
+    "x" * 40 + "</think>" + "y" * 150 + "= 1",
+    "x" * 60 + "</think>= 2",
+]
+"""Thinking of 38, 88, 48 and 68 tokens; as wholes the second and the fourth are the shortest."""
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+async def test_what_counts_is_the_thinking_and_not_the_answer_behind_it(width: int) -> None:
+    result = await drawn(THOUGHT, Short(m=2, every=1), width=width)
+    assert result.answer == "1"
+    assert {t.id[-1] for c in result.election.classes for t in c.traces} == {0, 2}
+    if width == 4:
+        # As in the paper: all others have thought as long as the second that closed its thinking.
+        assert [t.tokens for t in result.traces] == [len(THOUGHT[0]) + 1, 48, len(THOUGHT[2]) + 1, 48]
+
+
+async def test_ties_go_to_the_shortest_thinking() -> None:
+    texts = ["x" * 30 + "</think>" + "y" * 90 + "= 1", "x" * 60 + "</think>= 2"]
+    assert (await drawn(texts, Short(m=2), tie="shortest")).answer == "1"
+
+
+async def test_the_worked_example_of_the_paper() -> None:
+    """Thinking lengths L of k traces in lockstep: sum_i min(L_i, L_(m)) tokens of thinking, the m shortest vote."""
+    rng = np.random.default_rng(4)
+    for m in (1, 3):
+        lengths = rng.permutation(np.arange(10, 130, 12)).tolist()
+        texts = ["x" * (n - len("</think>")) + "</think>" + f"= {i % 4}" for i, n in enumerate(lengths)]
+        result = await drawn(texts, Short(m=m, every=1))
+        last = sorted(lengths)[m - 1]
+        thinking = sum(min(t.tokens, n) for t, n in zip(result.traces, lengths, strict=True))
+        assert thinking == sum(min(n, last) for n in lengths)
+        voters = {t.id[-1] for c in result.election.classes for t in c.traces}
+        assert voters == {i for i, n in enumerate(lengths) if n <= last}
+
+
 # -- loops ---------------------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,23 @@ async def test_every_member_is_written_from_a_random_group_of_the_population_bef
         assert all(len(set(group)) == 3 and {int(n) for n in group} <= set(members) for group in groups)
 
 
+async def test_members_are_shown_whole_their_thinking_included() -> None:
+    long = "<think>" + "x" * 9000 + "</think>so = 2"
+    backend = Talker(lambda p, i: long)
+    await RecursiveSelfAggregation(population=3, group=2, loops=1)(talk(backend))
+    assert backend.begun("refine") == [f"refine 1+1? [1: {long}][2: {long}]"]
+    trimmed = Talker(lambda p, i: long)
+    small = RecursiveSelfAggregation(population=3, group=2, loops=1, workspace_tokens=20, thinking=False)
+    await small(talk(trimmed))
+    assert trimmed.begun("refine") == ["refine 1+1? [1: so = 2][2: so = 2]"]
+
+
+async def test_the_paper_s_ten_steps_are_the_first_population_and_nine_loops() -> None:
+    session = talk(lambda p, i: "= 1")
+    await RecursiveSelfAggregation()(session)
+    assert session.ledger.samples == 16 * 10
+
+
 async def test_without_loops_it_is_best_of_n() -> None:
     backend = Talker(lambda p, i: "= 1")
     assert len(await RecursiveSelfAggregation(population=4, group=2, loops=0)(talk(backend))) == 4
