@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import pytest
 
@@ -12,7 +13,7 @@ from widthwise import DVTS, BeamSearch
 SEEDS = range(12)
 
 
-def number(*of: object) -> float:
+def luck_of(*of: object) -> float:
     """A number in [0, 1) that its arguments decide."""
     return int(hashlib.sha256(repr(of).encode()).hexdigest()[:8], 16) / 16**8
 
@@ -24,7 +25,7 @@ class Policy:
         self._seed, self._boxed = seed, boxed
 
     def __call__(self, said: str, index: int) -> str:
-        luck = number(self._seed, said, index // 2)
+        luck = luck_of(self._seed, said, index // 2)
         if luck < 0.25:
             return f"done {luck:.6f}"
         ending = " \\boxed{1}" if self._boxed and luck > 0.7 else ""
@@ -32,7 +33,7 @@ class Policy:
 
 
 def score(step: str) -> float:
-    return number("score", step.strip().strip("\0"))
+    return luck_of("score", step.strip().strip("\0"))
 
 
 def last(text: str) -> float:
@@ -43,13 +44,16 @@ def beam_search(policy: Policy, n: int, width: int, distinct: bool) -> list[str]
     """Rounds of n continuations; copies of open beams go, the n/width best stay and are repeated in turn up to n."""
     completed: list[str] = []
     active = [""]
-    for _ in range(40):
-        beams = [active[i % len(active)] for i in range(n)]
-        asked: dict[str, int] = {}
-        grown = []
-        for beam in beams:
-            grown.append(beam + policy(beam, asked.setdefault(beam, 0)))
-            asked[beam] += 1
+    for number in range(40):
+        if number == 0:
+            grown = [policy("", child) for child in range(n)]
+        else:  # children of one beam side by side: the order decides nothing but who is repeated once more
+            times = [len(range(i, n, len(active))) for i in range(len(active))]
+            asked: Counter[str] = Counter()
+            grown = []
+            for beam, copies in zip(active, times, strict=True):
+                grown += [beam + policy(beam, asked[beam] + copy) for copy in range(copies)]
+                asked[beam] += copies
         completed += [text for text in grown if not text.endswith("\n\n")]
         active = [text for text in grown if text.endswith("\n\n")]
         if distinct:
