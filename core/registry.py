@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard, TypeVar
 
-from widthwise.core.errors import UsageError
+from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.roles import ROLES, Role, role_named
 
 T = TypeVar("T")
@@ -114,6 +114,24 @@ def entries(*roles: Role) -> list[Entry]:
     offered = [_offered(role, point) for role in roles for point in entry_points(group=role.group)]
     new = [entry for entry in offered if (entry.name, entry.source) not in sources]
     return sorted([*known, *new], key=lambda entry: (not entry.built_in, entry.name))
+
+
+def value_of(entry: Entry, *given: Any, **named: Any) -> Any:
+    """The part, or what it makes of the arguments where it is a class or a function.
+
+    Raises ``UsageError``, one sentence, for whatever goes wrong with it.
+    """
+    part = entry.load()
+    if not _is_definition(part):
+        if given or named:
+            raise UsageError(f"{entry.name} is a value: it takes no arguments")
+        return part
+    try:
+        return part(*given, **named)
+    except WidthwiseError:
+        raise
+    except Exception as error:  # whatever a user's part does
+        raise UsageError(f"{entry.name} does not fit: {entry.role}; calling it gave {_told(error)}") from error
 
 
 def clash(found: Sequence[Entry]) -> str:

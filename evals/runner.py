@@ -7,15 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.backend import Backend
 from widthwise.core.errors import WidthwiseError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
-from widthwise.core.rewards.reading import Embedder
-from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.session.limits import Limits
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
@@ -40,31 +38,22 @@ Listener = Callable[[Outcome], None]
 async def run(
     suite: Suite,
     strategy: Strategy,
-    backend: Backend,
+    setting: Setting,
     store: Store,
     *,
-    seed: int = 0,
     concurrency: int = 32,
-    params: SamplingParams | None = None,
-    budget: Limits | None = None,
-    format: PromptFormat | None = None,
-    reward_model: RewardModel | None = None,
-    embedder: Embedder | None = None,
     on_outcome: Listener = lambda outcome: None,
 ) -> Summary:
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
 
     Problems advance independently. What fails for one problem is recorded with it, and tried again the next time;
     only a store that cannot be written ends the run (``StoreError``). When the task is cancelled, every finished
-    generation is in the store, and the same call goes on from there. ``budget`` is each problem's; it goes before
-    the strategy's own. ``on_outcome`` hears of each problem as it is done.
+    generation is in the store, and the same call goes on from there. ``on_outcome`` hears of each problem as it is
+    done.
     """
-    setting = setting_for(
-        suite, backend, params=params, seed=seed, format=format, reward_model=reward_model, embedder=embedder
-    )
-    store.start_attempt(backend)
+    store.start_attempt(setting.scheduler.backend)
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
-    work = _Work(setting, strategy.within(budget), store, asyncio.Semaphore(concurrency), on_outcome)
+    work = _Work(setting, strategy, store, asyncio.Semaphore(concurrency), on_outcome)
     try:
         async with asyncio.TaskGroup() as group:
             for place, problem in enumerate(todo):
@@ -76,27 +65,10 @@ async def run(
     return summarise(store)
 
 
-def setting_for(
-    suite: Suite,
-    backend: Backend,
-    *,
-    params: SamplingParams | None = None,
-    seed: int = 0,
-    format: PromptFormat | None = None,
-    reward_model: RewardModel | None = None,
-    embedder: Embedder | None = None,
-) -> Setting:
-    """What the sessions of a run on ``suite`` share."""
-    return Setting(
-        Scheduler(backend),
-        suite.grader,
-        format or profile_of(facts_of(backend)).format,
-        params=params or SamplingParams(),
-        instruction=suite.instruction,
-        seed=seed,
-        reward_model=reward_model,
-        embedder=embedder,
-    )
+def setting_for(suite: Suite, backend: Backend, format: PromptFormat | None = None, **shared: Any) -> Setting:
+    """What the sessions of a run on ``suite`` share; ``shared`` are other fields of ``Setting``."""
+    asked = format or profile_of(facts_of(backend)).format
+    return Setting(Scheduler(backend), suite.grader, asked, instruction=suite.instruction, **shared)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.problem import Problem
 from widthwise.evals.grading.graders import MathGrader
-from widthwise.evals.runner import run
+from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import StoredRecordings
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import Suite, load_suite
@@ -40,7 +40,7 @@ def ran(
     async def work() -> None:
         params = SamplingParams(logprobs=logprobs, max_tokens=60)
         with Store.begin(path, {"strategy": "one"}, suite.problems) as store:
-            await run(suite, strategy, backend, store, concurrency=concurrency, params=params)
+            await run(suite, strategy, setting_for(suite, backend, params=params), store, concurrency=concurrency)
         await backend.close()
 
     asyncio.run(work())

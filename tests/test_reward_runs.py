@@ -21,8 +21,9 @@ from widthwise.cli.app import app
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import Solution, StepScores
 from widthwise.core.run_sync import run_sync
-from widthwise.engines import Scorers, open_embedder, open_engines, open_reward_model
+from widthwise.engines import open_embedder, open_engines, open_reward_model
 from widthwise.evals.store.store import Store, compare
+from widthwise.settings import RunSettings
 
 BEST = "best_of_n(n=4) | best_by(score='reward_model:min')"
 
@@ -182,7 +183,7 @@ async def test_embeddings_through_the_session() -> None:
 
 
 async def test_an_embedding_model_of_its_own(scorer: Path) -> None:
-    engines = await open_engines("reasoner", {}, Scorers(embedding_model=f"embedded:{scorer}"))
+    engines = await open_engines(RunSettings(embedding_model=f"embedded:{scorer}"))
     assert engines.embedder is not None
     assert engines.embedder.name == f"embedded:{scorer}"
     assert engines.about["embedding_model"]["backend"] == "embedded"

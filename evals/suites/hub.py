@@ -23,16 +23,17 @@ from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
+from widthwise.core.registry import register
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.graders import CountdownGrader, MathGrader
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 
-MATH = MathGrader("math")
-INTEGER = MathGrader("integer", extraction.INTEGER)
-WORD_PROBLEM = MathGrader("word_problem", extraction.WORD_PROBLEM)
-SCIENCE = MathGrader("science", relative=1e-4)  # as Qwen2.5-Math's grader and its many copies do
-COUNTDOWN = CountdownGrader()
+MATH = register("grader")(MathGrader("math"))
+INTEGER = register("grader")(MathGrader("integer", extraction.INTEGER))
+WORD_PROBLEM = register("grader")(MathGrader("word_problem", extraction.WORD_PROBLEM))
+SCIENCE = register("grader")(MathGrader("science", relative=1e-4))  # as Qwen2.5-Math's grader and its many copies do
+COUNTDOWN = register("grader")(CountdownGrader())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,35 +16,12 @@ from widthwise.core.rewards.reading import Embedder, Reader
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.rewards.reward_format import RewardFormat
 from widthwise.opening import bundled_models, canonical, embedded, open_backend
+from widthwise.settings import RunSettings
 
 if TYPE_CHECKING:
     from widthwise.backends.http.pooling import HTTPPooling
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Scorers:
-    """Which models judge, as the command line names them; None where there is none.
-
-    ``reward_args`` are the reward model's own arguments: its ``format``, and its engine's. A reward model may be an
-    object too, from Python.
-    """
-
-    reward_model: str | RewardModel | None = None
-    reward_args: Mapping[str, Any] = field(default_factory=dict)
-    embedding_model: str | None = None
-
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """What of this decides a run's results, as the store compares it; nothing for a run without."""
-        model = self.reward_model
-        entries = {
-            "reward_model": canonical(model) if isinstance(model, str) else model and model.name,
-            "reward_args": dict(self.reward_args),
-            "embedding_model": self.embedding_model and canonical(self.embedding_model),
-        }
-        return {name: value for name, value in entries.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +52,7 @@ def _description(judge: Any) -> dict[str, Any]:
     return dict(judge.describe()) if hasattr(judge, "describe") else {"name": judge.name}
 
 
-async def open_engines(model: str | Backend, backend_args: Mapping[str, Any], scorers: Scorers) -> Engines:
+async def open_engines(settings: RunSettings) -> Engines:
     """All models of a run, ready for use; close them after.
 
     Raises ``UsageError`` for a wrong name or argument, ``BackendError`` where a model cannot be had; then none is
@@ -83,12 +60,14 @@ async def open_engines(model: str | Backend, backend_args: Mapping[str, Any], sc
     """
     owned: list[Any] = []
     try:
-        backend = model if not isinstance(model, str) else await _kept(open_backend(model, backend_args), owned)
-        reward_model = scorers.reward_model
+        backend = settings.model
+        if isinstance(backend, str):
+            backend = await _kept(open_backend(backend, settings.backend_args), owned)
+        reward_model = settings.reward_model
         if isinstance(reward_model, str):
-            reward_model = await _kept(open_reward_model(reward_model, scorers.reward_args), owned)
-        if scorers.embedding_model is not None:
-            embedder: Embedder | None = await _kept(open_embedder(scorers.embedding_model), owned)
+            reward_model = await _kept(open_reward_model(reward_model, settings.reward_args), owned)
+        if settings.embedding_model is not None:
+            embedder: Embedder | None = await _kept(open_embedder(settings.embedding_model), owned)
         else:
             embedder = _own_embedder(backend)
     except BaseException:

@@ -8,24 +8,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError
-from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
-from widthwise.engines import Scorers, open_engines
-from widthwise.evaluation import Evaluation
-from widthwise.opening import canonical
+from widthwise.engines import open_engines
+from widthwise.evaluation import CONCURRENCY, Evaluation
 from widthwise.samplers.single import Single
-from widthwise.solving import as_any_strategy
+from widthwise.settings import Options, RunSettings, as_any_strategy
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Axis, Curve
     from widthwise.evals.measure.sweep import Plan, Task
     from widthwise.evals.store.outcome import Outcome
+
+AXIS: Axis = "samples"
+SEEDS = (0,)
+FOLDER = "sweep"
+"""What a sweep is unless told otherwise."""
 
 _UNKNOWN_SAMPLES = 16
 """What a strategy of unknown width counts for when time is shared out."""
@@ -129,47 +131,26 @@ class Sweeping:
         suites: Sequence[str],
         budgets: Sequence[float],
         *,
-        axis: Axis = "samples",
-        seeds: Sequence[int] = (0,),
-        model: str = "reasoner",
-        folder: str | Path = "sweep",
-        limit: int | None = None,
-        params: SamplingParams | None = None,
-        backend_args: Mapping[str, Any] | None = None,
-        scorers: Scorers | None = None,
-        prompts: Mapping[str, str] | None = None,
+        axis: Axis = AXIS,
+        seeds: Sequence[int] = SEEDS,
+        folder: str | Path = FOLDER,
+        settings: RunSettings | None = None,
     ) -> None:
+        """``settings`` are those of all runs, but for the strategy, the budget and the seed of each."""
         from widthwise.evals.measure.sweep import plan
         from widthwise.evals.suites.suites import load_suite
 
         self.plan = plan([as_any_strategy(s) for s in strategies], suites, budgets, axis=axis, seeds=seeds)
         self.folder = Path(folder)
-        self._model = canonical(model)
-        self._limit = limit
-        self._params = params or SamplingParams()
-        self._backend_args = dict(backend_args or {})
-        self._scorers = scorers or Scorers()
-        self._prompts = dict(prompts or {})
-        self._suites = {name: load_suite(name, limit=limit) for name in suites}
+        self._settings = settings or RunSettings()
+        self._suites = {name: load_suite(name, limit=self._settings.limit) for name in suites}
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
 
     def _evaluation(self, task: Task) -> Evaluation:
-        evaluation = Evaluation(
-            suite=self._suites[task.suite],
-            data=None,
-            model=self._model,
-            backend_args=self._backend_args,
-            strategy=task.strategy,
-            budget=task.budget,
-            params=self._params,
-            seed=task.seed,
-            limit=self._limit,
-            path=Path(),
-            scorers=self._scorers,
-            prompts=self._prompts,
-        )
-        return replace(evaluation, path=self.folder / evaluation.default_path.name)
+        settings = replace(self._settings, strategy=task.strategy, budget=task.budget, seed=task.seed)
+        evaluation = Evaluation.of(self._suites[task.suite], settings)
+        return replace(evaluation, path=self.folder / evaluation.path.name)
 
     async def pilot(self, problems: int = 16) -> None:
         """Learn what a sample costs on suites that no finished problem tells about.
@@ -181,7 +162,7 @@ class Sweeping:
         unknown = [name for name in self._suites if name not in _Pace.of(self).tokens_per_sample]
         if not unknown:
             return
-        engines = await open_engines(self._model, self._backend_args, Scorers())
+        engines = await open_engines(replace(self._settings, reward_model=None, embedding_model=None))
         try:
             for name in unknown:
                 suite = replace(self._suites[name], problems=self._suites[name].problems[:problems])
@@ -213,19 +194,19 @@ class Sweeping:
         return Forecast(task, problems, None if each is None else problems * each, tokens, seconds)
 
     async def run(
-        self, *, concurrency: int = 32, on_progress: Callable[[Progress], None] = lambda progress: None
+        self, *, concurrency: int = CONCURRENCY, on_progress: Callable[[Progress], None] = lambda progress: None
     ) -> Sweep:
         """Do what is still to be done, then read the curves from the runs."""
         progress = Progress(self._shares())
         open_tasks = [task for task in self.plan.tasks if not self._is_done(task, progress)]
         if open_tasks:
-            engines = await open_engines(self._model, self._backend_args, self._scorers)
+            engines = await open_engines(self._settings)
             try:
                 for task in open_tasks:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = _Listener(task, progress, on_progress)
                     evaluation = self.evaluations[task]
-                    evaluation.format(engines.backend)
+                    evaluation.settings.format(engines.backend)
                     with evaluation.store() as store:
                         await evaluation.work(store, engines, concurrency=concurrency, listener=listener)
             finally:
@@ -306,38 +287,19 @@ def sweep(
     suites: Sequence[str],
     budgets: Sequence[float],
     *,
-    axis: Axis = "samples",
-    seeds: Sequence[int] = (0,),
-    model: str = "reasoner",
-    folder: str | Path = "sweep",
-    limit: int | None = None,
-    concurrency: int = 32,
-    backend_args: Mapping[str, Any] | None = None,
-    reward_model: str | RewardModel | None = None,
-    reward_args: Mapping[str, Any] | None = None,
-    embedding_model: str | None = None,
-    prompts: Mapping[str, str] | None = None,
-    **params: Any,
+    axis: Axis = AXIS,
+    seeds: Sequence[int] = SEEDS,
+    model: str | None = None,
+    folder: str | Path = FOLDER,
+    concurrency: int = CONCURRENCY,
+    **options: Unpack[Options],
 ) -> Sweep:
     """Measure ``strategies`` on ``suites`` at each of ``budgets`` per problem, and wait for it.
 
     Strategies are what ``solve`` takes. Samples are shared between budgets and strategies wherever that is valid (see
-    ``Sweep.plan.notes``). The models that judge are named as for ``solve``. Runs are kept in ``folder``; the same call
-    goes on where it was stopped. ``params`` are fields of ``SamplingParams``. Raises ``UsageError`` for a grid that
-    cannot be, ``BackendError`` where the model cannot be had.
+    ``Sweep.plan.notes``). Runs are kept in ``folder``; the same call goes on where it was stopped. ``options`` are
+    those of ``solve``. Raises ``UsageError`` for a grid that cannot be, ``BackendError`` where the model cannot be had.
     """
-    sweeping = Sweeping(
-        strategies,
-        suites,
-        budgets,
-        axis=axis,
-        seeds=seeds,
-        model=model,
-        folder=folder,
-        limit=limit,
-        params=SamplingParams().changed(**params),
-        backend_args=backend_args,
-        scorers=Scorers(reward_model, reward_args or {}, embedding_model),
-        prompts=prompts,
-    )
+    settings = RunSettings.of(model=model, **options)
+    sweeping = Sweeping(strategies, suites, budgets, axis=axis, seeds=seeds, folder=folder, settings=settings)
     return run_sync(sweeping.run(concurrency=concurrency))

@@ -20,7 +20,7 @@ from widthwise import (
     Strategy,
 )
 from widthwise.backends.embedded.backend import EmbeddedBackend
-from widthwise.evals.runner import run
+from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import load_suite
 from widthwise.opening import bundled_models
@@ -48,7 +48,7 @@ def test_concurrency_changes_nothing(name: str, tmp_path: Path) -> None:
 
     async def work(strategy: Strategy, written: Store, concurrency: int) -> None:
         backend = EmbeddedBackend(bundled_models()["reasoner"], max_num_seqs=24)
-        await run(suite, strategy, backend, written, concurrency=concurrency)
+        await run(suite, strategy, setting_for(suite, backend), written, concurrency=concurrency)
         await backend.close()
 
     suite = load_suite("arithmetic", limit=10)

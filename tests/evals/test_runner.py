@@ -22,7 +22,7 @@ from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.measure.summary import Summary, summarise
-from widthwise.evals.runner import regraded, run
+from widthwise.evals.runner import regraded, run, setting_for
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.recordings import read_recordings
@@ -72,7 +72,7 @@ def opened(path: Path) -> Store:
 
 def ran(path: Path, backend: ReplayBackend, strategy: Strategy = VOTE, **options: object) -> Summary:
     with opened(path) as store:
-        return asyncio.run(run(SUITE, strategy, backend, store, **options))  # type: ignore[arg-type]
+        return asyncio.run(run(SUITE, strategy, setting_for(SUITE, backend), store, **options))  # type: ignore[arg-type]
 
 
 def test_a_run_in_figures(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_at_most_so_many_problems_at_once_and_the_same_store(tmp_path: Path, con
 
 
 def test_a_budget_is_each_problems_own(tmp_path: Path) -> None:
-    summary = ran(tmp_path / "a.db", Faulty(), budget=Budget(samples=1))
+    summary = ran(tmp_path / "a.db", Faulty(), VOTE.within(Budget(samples=1)))
     assert summary.samples == 6
 
 
@@ -184,7 +184,9 @@ def test_cancelling_stores_what_is_finished(tmp_path: Path) -> None:
 
     async def cancelled(store: Store) -> None:
         nonlocal task
-        task = asyncio.create_task(run(SUITE, VOTE, Faulty(), store, concurrency=1, on_outcome=cancel_after(2)))
+        task = asyncio.create_task(
+            run(SUITE, VOTE, setting_for(SUITE, Faulty()), store, concurrency=1, on_outcome=cancel_after(2))
+        )
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -17,7 +17,7 @@ from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.sweep import plan
 from widthwise.evals.store.store import Store
 from widthwise.samplers.best_of_n import BestOfN
-from widthwise.solving import as_any_strategy
+from widthwise.settings import RunSettings, as_any_strategy
 from widthwise.sweeping import Sweeping, sweep
 
 VOTE = "best_of_n(n=16) | majority_vote()"
@@ -125,7 +125,13 @@ def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Pat
         return [curve.lines["run"].accuracy.tolist() for curve in done.curves]
 
     whole = curves("whole")
-    sweeping = Sweeping([VOTE, ONLINE], [str(recorded)], [2, 4], model=f"replay:{recorded}", folder=tmp_path / "cut")
+    sweeping = Sweeping(
+        [VOTE, ONLINE],
+        [str(recorded)],
+        [2, 4],
+        folder=tmp_path / "cut",
+        settings=RunSettings.of(model=f"replay:{recorded}"),
+    )
     evaluation = sweeping.evaluations[sweeping.plan.tasks[0]]
     with Store.begin(evaluation.path, evaluation.configuration, evaluation.suite.problems):
         pass  # killed before the first problem was done

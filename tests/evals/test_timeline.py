@@ -13,7 +13,7 @@ from widthwise.cli.app import app
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.strategy.strategy import as_strategy
 from widthwise.core.trace.trace import Note, Trace
-from widthwise.evals.runner import run
+from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import export_run
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import Suite
@@ -51,7 +51,7 @@ async def refined_threads(session: Session) -> list[Trace]:
 
 async def stored(path: Path) -> Path:
     with Store.begin(path, {"suite": "sums", "strategy": "x"}, SUITE.problems) as store:
-        await run(SUITE, as_strategy(refined_threads) | MajorityVote(), backend(), store, format=format())
+        await run(SUITE, as_strategy(refined_threads) | MajorityVote(), setting_for(SUITE, backend(), format()), store)
     return path
 
 
@@ -102,10 +102,10 @@ async def test_a_run_that_stopped_within_a_block_ends_as_it_would_have(tmp_path:
     dying = Dying(backend()._reply)
     strategy = as_strategy(refined_threads) | MajorityVote()
     with Store.begin(stopped, {"suite": "sums", "strategy": "x"}, SUITE.problems) as store:
-        await run(SUITE, strategy, dying, store, format=format())
+        await run(SUITE, strategy, setting_for(SUITE, dying, format()), store)
         assert store.outcome("p1").state == "error"
         again = backend()
-        await run(SUITE, strategy, again, store, format=format())
+        await run(SUITE, strategy, setting_for(SUITE, again, format()), store)
         assert len(again.requests) == 2
         with Store.read(whole) as other:
             assert compare(store, other) == []

@@ -10,7 +10,7 @@ import pytest
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy
-from widthwise.evals.runner import run
+from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suites import load_suite
@@ -54,7 +54,7 @@ def evaluate(
     async def work(store: Store) -> None:
         backend: Backend = await open_backend(model, {} if behind is None else {"model": behind})
         params = SamplingParams(logprobs=logprobs)
-        await run(suite, strategy, backend, store, params=params, format=REASONER, concurrency=4)
+        await run(suite, strategy, setting_for(suite, backend, REASONER, params=params), store, concurrency=4)
         await backend.close()
 
     suite = load_suite("arithmetic", limit=PROBLEMS)

@@ -11,7 +11,7 @@ import pytest
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import Delta, Request
 from widthwise.core.strategy.composition import parse_strategy
-from widthwise.evals.runner import run
+from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import export_run, import_recordings
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import load_suite
@@ -45,7 +45,7 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
     backend = Interrupted(bundled_models()["reasoner"])
     strategy = parse_strategy(text)
     with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
-        running = run(SUITE, strategy, backend, store, concurrency=concurrency, format=REASONER)
+        running = run(SUITE, strategy, setting_for(SUITE, backend, REASONER), store, concurrency=concurrency)
         task = asyncio.create_task(running)
         backend.task, backend.left = task, interrupt
         await asyncio.gather(task, return_exceptions=bool(interrupt))

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from widthwise.cli.compare import compare_runs
 from widthwise.cli.eval import evaluate_suite
-from widthwise.cli.lists import list_models, list_strategies, list_suites
+from widthwise.cli.lists import list_graders, list_models, list_strategies, list_suites
 from widthwise.cli.logs import show_logs, verbosity_of
 from widthwise.cli.measure import draw_curve, write_report
 from widthwise.cli.runs import export_file, grade, import_file, show_traces
@@ -59,6 +59,7 @@ app.command("export")(export_file)
 app.command("grade")(grade)
 app.command("suites")(list_suites)
 app.command("strategies")(list_strategies)
+app.command("graders")(list_graders)
 app.command("models")(list_models)
 
 

@@ -13,71 +13,38 @@ import typer
 
 from widthwise.cli.display import summary_table
 from widthwise.cli.progress import progress
-from widthwise.cli.prompt_files import Sent, own_prompts, sent
-from widthwise.core.backend import SamplingParams
+from widthwise.cli.prompt_files import Sent, sent
+from widthwise.cli.settings_options import SettingsFrom, count, number, text, with_settings
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.budget import Budget
-from widthwise.engines import Scorers
-from widthwise.evaluation import Evaluation
+from widthwise.evaluation import CONCURRENCY, Evaluation
+from widthwise.settings import STRATEGY, RunSettings
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.summary import Summary
 
 
-def _count(words: str, least: int | None = None) -> Any:
-    return typer.Option(help=words, metavar="N", min=least)
-
-
-def _number(words: str) -> Any:
-    return typer.Option(help=words, metavar="X")
-
-
-def _text(words: str, metavar: str) -> Any:
-    return typer.Option(help=words, metavar=metavar)
-
-
 _STRATEGY = "How to answer; see `widthwise strategies`. my_module:my_strategy names one of your own."
 _RUN = "The run file; by default under runs/, named by the settings."
 
-# Options that `sweep` has as well.
-RewardModel = Annotated[str | None, _text("What scores steps; named like a model.", "MODEL")]
-EmbeddingModel = Annotated[str | None, _text("What compares texts; named like a model.", "MODEL")]
-BackendArgs = Annotated[list[str] | None, _text("An argument of the backend; may be repeated.", "NAME=VALUE")]
-RewardArgs = Annotated[
-    list[str] | None, _text("An argument of the reward model (format=...); may be repeated.", "NAME=VALUE")
-]
-OwnPrompts = Annotated[
-    list[str] | None, _text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
-]
 ShowPrompts = Annotated[
     bool, typer.Option("--show-prompts", help="Show what strategies ask on a few problems, and stop.")
 ]
 
 
+@with_settings
 def evaluate_suite(
+    settings: SettingsFrom,
     suite: Annotated[str | None, typer.Argument(help="A suite's name; see `widthwise suites`.")] = None,
-    data: Annotated[Path | None, _text("Take the problems from a JSONL, Parquet or run file.", "FILE")] = None,
-    model: Annotated[str, _text("What samples; see `widthwise models`.", "MODEL")] = "reasoner",
-    strategy: Annotated[str, _text(_STRATEGY, "STRATEGY")] = "best_of_n(n=16) | majority_vote()",
-    reward_model: RewardModel = None,
-    embedding_model: EmbeddingModel = None,
-    limit: Annotated[int | None, _count("Only the first N problems.", 1)] = None,
-    budget_tokens: Annotated[int | None, _count("At most N sampled tokens a problem.")] = None,
-    budget_sequential: Annotated[int | None, _count("At most N tokens one after the other a problem.")] = None,
-    budget_samples: Annotated[int | None, _count("At most N samples a problem.")] = None,
-    budget_seconds: Annotated[float | None, _number("At most X seconds a problem.")] = None,
-    temperature: Annotated[float | None, _number("0 is greedy; 1 if not given.")] = None,
-    top_p: Annotated[float | None, _number("Sample from the most likely tokens of this joint probability.")] = None,
-    top_k: Annotated[int | None, _count("Sample from the N most likely tokens.")] = None,
-    min_p: Annotated[float | None, _number("Leave out tokens less likely than X times the likeliest.")] = None,
-    max_tokens: Annotated[int | None, _count("At most N tokens a sample; to the context's end if not given.")] = None,
-    logprobs: Annotated[int | None, _count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
-    seed: Annotated[int, _count("All randomness of the run comes from it.")] = 0,
-    concurrency: Annotated[int, _count("Problems worked on at once.", 1)] = 32,
-    run: Annotated[Path | None, _text(_RUN, "FILE.db")] = None,
-    backend_arg: BackendArgs = None,
-    reward_arg: RewardArgs = None,
-    prompt: OwnPrompts = None,
+    data: Annotated[Path | None, text("Take the problems from a JSONL, Parquet or run file.", "FILE")] = None,
+    strategy: Annotated[str, text(_STRATEGY, "STRATEGY")] = STRATEGY,
+    budget_tokens: Annotated[int | None, count("At most N sampled tokens a problem.")] = None,
+    budget_sequential: Annotated[int | None, count("At most N tokens one after the other a problem.")] = None,
+    budget_samples: Annotated[int | None, count("At most N samples a problem.")] = None,
+    budget_seconds: Annotated[float | None, number("At most X seconds a problem.")] = None,
+    seed: Annotated[int, count("All randomness of the run comes from it.")] = RunSettings.seed,
+    concurrency: Annotated[int, count("Problems worked on at once.", 1)] = CONCURRENCY,
+    run: Annotated[Path | None, text(_RUN, "FILE.db")] = None,
     show_prompts: ShowPrompts = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
@@ -85,22 +52,11 @@ def evaluate_suite(
 
     The same command again prints the result of a finished run at once, and continues one that was stopped.
     """
-    evaluation = Evaluation.of(
-        suite=suite,
-        data=data,
-        model=model,
-        strategy=strategy,
-        limit=limit,
-        budget=_budget(budget_tokens, budget_sequential, budget_samples, budget_seconds),
-        params=SamplingParams().changed(
-            temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, max_tokens=max_tokens, logprobs=logprobs
-        ),
-        seed=seed,
-        backend_args=dict(map(backend_argument, backend_arg or [])),
-        run=run,
-        scorers=Scorers(reward_model, dict(map(backend_argument, reward_arg or [])), embedding_model),
-        prompts=own_prompts(prompt or []),
-    )
+    from widthwise.evals.suites.suites import load_suite
+
+    budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds)
+    chosen = settings(strategy=strategy, budget=budget, seed=seed)
+    evaluation = Evaluation.of(load_suite(suite, data=data, limit=chosen.limit), chosen, run=run, data=data)
     if show_prompts:
         print_prompts(asyncio.run(sent(evaluation)), as_json)
         return
@@ -145,14 +101,3 @@ def _budget(*limits: Any) -> Budget:
         return Budget(*limits)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def backend_argument(text: str) -> tuple[str, Any]:
-    """``name=value``; numbers, booleans and JSON are read as such, anything else is text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageError(f"--backend-arg {text!r} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, {"True": True, "False": False, "None": None}.get(value, value)

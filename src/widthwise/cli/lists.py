@@ -41,6 +41,21 @@ def list_strategies() -> None:
     typer.echo("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
 
 
+def list_graders() -> None:
+    """List what judges answers."""
+    rows = [[entry.name, "" if entry.built_in else entry.origin, _summary(entry)] for entry in entries(ROLES["grader"])]
+    rows_table(["grader", "from", ""], rows)
+    typer.echo("\nA grader of your own is named my_module:my_grader: --grader on eval, sweep and grade.")
+
+
+def _summary(entry: Entry) -> str:
+    """The first line that a part says of itself; the reason where it cannot be used."""
+    try:
+        return _first_line(entry.load())
+    except UsageError as error:
+        return str(error)
+
+
 def _described(entry: Entry, others: Sequence[Entry]) -> str:
     """A part's name with its arguments and its first line; the reason where it cannot be used."""
     if len(same := [other for other in others if other.name == entry.name]) > 1:

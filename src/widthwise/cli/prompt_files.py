@@ -48,27 +48,15 @@ async def sent(evaluation: Evaluation) -> list[Sent]:
 
     Works on them with the model, for what a strategy asks may depend on what it is told; nothing is stored.
     """
-    from widthwise.evals.runner import setting_for
-
-    engines = await open_engines(evaluation.model, evaluation.backend_args, evaluation.scorers)
+    engines = await open_engines(evaluation.settings)
     try:
-        format = evaluation.format(engines.backend)
-        setting = setting_for(
-            evaluation.suite,
-            engines.backend,
-            params=evaluation.params,
-            seed=evaluation.seed,
-            format=format,
-            reward_model=engines.reward_model,
-            embedder=engines.embedder,
-        )
+        setting = evaluation.setting(engines)
         found: dict[str, Sent] = {}
         for problem in evaluation.suite.problems[:PROBLEMS]:
-            strategy = evaluation.strategy.within(evaluation.budget)
-            session = strategy.open(problem, setting)
-            await strategy.run(session)
+            session = evaluation.strategy.open(problem, setting)
+            await evaluation.strategy.run(session)
             for prompt in used(session):
-                one = Sent.of(prompt, format)
+                one = Sent.of(prompt, setting.format)
                 found.setdefault(one.name or one.example, one)
         return list(found.values())
     finally:

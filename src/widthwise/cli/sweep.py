@@ -11,23 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widthwise.cli.display import rows_table
-from widthwise.cli.eval import (
-    BackendArgs,
-    EmbeddingModel,
-    OwnPrompts,
-    RewardArgs,
-    RewardModel,
-    ShowPrompts,
-    backend_argument,
-    print_prompts,
-)
+from widthwise.cli.eval import ShowPrompts, print_prompts
 from widthwise.cli.measure import print_comparison
-from widthwise.cli.prompt_files import own_prompts, sent
-from widthwise.core.backend import SamplingParams
+from widthwise.cli.prompt_files import sent
+from widthwise.cli.settings_options import SettingsFrom, count, with_settings
 from widthwise.core.errors import UsageError, WidthwiseError
-from widthwise.engines import Scorers
-from widthwise.evaluation import Interrupted
-from widthwise.sweeping import Progress, Sweep, Sweeping
+from widthwise.evaluation import CONCURRENCY, Interrupted
+from widthwise.sweeping import AXIS, FOLDER, Progress, Sweep, Sweeping
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Axis
@@ -37,24 +27,16 @@ _EVERY = 5.0
 _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 
 
+@with_settings
 def run_sweep(
+    settings: SettingsFrom,
     strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
     suite: Annotated[list[str], typer.Option(help="A suite; may be repeated. See `widthwise suites`.")],
     budgets: Annotated[str, typer.Option(help="Budgets for each problem, with commas between.")] = "1,2,4,8,16,32",
-    axis: Annotated[str, typer.Option(help="Of the budgets: samples, tokens, sequential or seconds.")] = "samples",
+    axis: Annotated[str, typer.Option(help="Of the budgets: samples, tokens, sequential or seconds.")] = AXIS,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between; results are averaged over them.")] = "0",
-    model: Annotated[str, typer.Option(help="What samples; see `widthwise models`.")] = "reasoner",
-    folder: Annotated[Path, typer.Option(help="Where the runs, figures and reports go.")] = Path("sweep"),
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems of each suite.")] = None,
-    temperature: Annotated[float | None, typer.Option()] = None,
-    top_p: Annotated[float | None, typer.Option()] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens of one sample.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Problems worked on at once.")] = 32,
-    backend_arg: BackendArgs = None,
-    reward_model: RewardModel = None,
-    reward_arg: RewardArgs = None,
-    embedding_model: EmbeddingModel = None,
-    prompt: OwnPrompts = None,
+    folder: Annotated[Path, typer.Option(help="Where the runs, figures and reports go.")] = Path(FOLDER),
+    concurrency: Annotated[int, count("Problems worked on at once.", 1)] = CONCURRENCY,
     show_prompts: ShowPrompts = False,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY_RUN)] = False,
@@ -69,13 +51,8 @@ def run_sweep(
         _numbers(budgets, "--budgets"),
         axis=_axis(axis),
         seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
-        model=model,
         folder=folder,
-        limit=limit,
-        params=SamplingParams().changed(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
-        backend_args=dict(map(backend_argument, backend_arg or [])),
-        scorers=Scorers(reward_model, dict(map(backend_argument, reward_arg or [])), embedding_model),
-        prompts=own_prompts(prompt or []),
+        settings=settings(),
     )
     if show_prompts:
         _show_prompts(sweeping)

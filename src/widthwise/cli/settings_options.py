@@ -1,0 +1,108 @@
+"""The options that set what decides a run's results: the same for every command that samples."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from widthwise.cli.prompt_files import own_prompts
+from widthwise.core.errors import UsageError
+from widthwise.settings import RunSettings
+
+
+def count(words: str, least: int | None = None) -> Any:
+    """An option that takes a whole number."""
+    return typer.Option(help=words, metavar="N", min=least)
+
+
+def number(words: str) -> Any:
+    """An option that takes a number."""
+    return typer.Option(help=words, metavar="X")
+
+
+def text(words: str, metavar: str) -> Any:
+    """An option that takes what ``metavar`` says."""
+    return typer.Option(help=words, metavar=metavar)
+
+
+def _several(words: str) -> Any:
+    return text(f"{words}; may be repeated.", "NAME=VALUE")
+
+
+def settings_of(
+    model: Annotated[str, text("What samples; see `widthwise models`.", "MODEL")] = str(RunSettings.model),
+    backend_arg: Annotated[list[str] | None, _several("An argument of the backend")] = None,
+    reward_model: Annotated[str | None, text("What scores steps; named like a model.", "MODEL")] = None,
+    reward_arg: Annotated[list[str] | None, _several("An argument of the reward model (format=...)")] = None,
+    embedding_model: Annotated[str | None, text("What compares texts; named like a model.", "MODEL")] = None,
+    grader: Annotated[
+        str | None, text("What judges answers in place of the suite's; see `widthwise graders`.", "GRADER")
+    ] = None,
+    limit: Annotated[int | None, count("Only the first N problems of a suite.", 1)] = None,
+    temperature: Annotated[float | None, number("0 is greedy; 1 if not given.")] = None,
+    top_p: Annotated[float | None, number("Sample from the most likely tokens of this joint probability.")] = None,
+    top_k: Annotated[int | None, count("Sample from the N most likely tokens.")] = None,
+    min_p: Annotated[float | None, number("Leave out tokens less likely than X times the likeliest.")] = None,
+    max_tokens: Annotated[int | None, count("At most N tokens a sample; to the context's end if not given.")] = None,
+    logprobs: Annotated[int | None, count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
+    prompt: Annotated[
+        list[str] | None, text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
+    ] = None,
+    **others: Any,
+) -> RunSettings:
+    """The settings that the options spell; ``others`` are those that a command has itself."""
+    return RunSettings.of(
+        model=model,
+        backend_args=dict(named_value(each, "--backend-arg") for each in backend_arg or []),
+        reward_model=reward_model,
+        reward_args=dict(named_value(each, "--reward-arg") for each in reward_arg or []),
+        embedding_model=embedding_model,
+        grader=grader,
+        limit=limit,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        min_p=min_p,
+        max_tokens=max_tokens,
+        logprobs=logprobs,
+        prompts=own_prompts(prompt or []),
+        **others,
+    )
+
+
+SettingsFrom = Callable[..., RunSettings]
+"""Makes the settings of a command's options; takes the settings that the command words in its own way."""
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter ``settings`` (a ``SettingsFrom``) is filled from the options of ``settings_of``."""
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "settings"]
+    shared = [p for p in inspect.signature(settings_of).parameters.values() if p.kind is not p.VAR_KEYWORD]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        options = {p.name: given.pop(p.name) for p in shared}
+        command(settings=lambda **others: settings_of(**options, **others), **given)
+
+    hints = get_type_hints(settings_of, include_extras=True) | get_type_hints(command, include_extras=True)
+    parameters = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in (*own, *shared)]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    del called.__wrapped__  # its signature is not this one's
+    return called
+
+
+def named_value(argument: str, option: str) -> tuple[str, Any]:
+    """``name=value``; numbers, booleans and JSON are read as such, anything else is text."""
+    name, equals, value = argument.partition("=")
+    if not equals or not name:
+        raise UsageError(f"{option} {argument!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, {"True": True, "False": False, "None": None}.get(value, value)

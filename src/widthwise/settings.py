@@ -1,0 +1,158 @@
+"""What decides a run's results besides its problems: one value for commands, Python and run files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypedDict
+
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Grader
+from widthwise.core.prompting.profile import facts_of
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.registry import find, nearest, value_of
+from widthwise.core.rewards.reward import RewardModel
+from widthwise.core.roles import ROLES
+from widthwise.core.session.limits import Limits
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.strategy import Strategy, as_strategy
+from widthwise.models.profiles import profile_of
+from widthwise.opening import canonical
+
+STRATEGY = "best_of_n(n=16) | majority_vote()"
+
+
+class Options(TypedDict, total=False):
+    """The settings as Python callers give them: fields of ``RunSettings``, and of ``SamplingParams``."""
+
+    budget: Limits | None
+    reward_model: str | RewardModel | None
+    reward_args: Mapping[str, Any] | None
+    embedding_model: str | None
+    backend_args: Mapping[str, Any] | None
+    grader: str | Grader | None
+    prompts: Mapping[str, str] | None
+    seed: int | None
+    limit: int | None
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    stop: str | tuple[str, ...] | None
+    stop_token_ids: tuple[int, ...] | None
+    logprobs: int | None
+    prompt_logprobs: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Everything that decides a run's results besides its problems; the defaults are those of all commands.
+
+    ``model`` samples, ``reward_model`` scores steps, ``embedding_model`` compares texts: each as ``--model`` takes it
+    (or open, from Python), with arguments of its own. ``grader`` is used in place of the suite's, ``prompts`` in place
+    of the prompt format's, by name. ``limit`` keeps the first so many problems. ``budget`` is each problem's, the
+    strategy's own included.
+    """
+
+    model: str | Backend = "reasoner"
+    backend_args: Mapping[str, Any] = field(default_factory=dict)
+    reward_model: str | RewardModel | None = None
+    reward_args: Mapping[str, Any] = field(default_factory=dict)
+    embedding_model: str | None = None
+    strategy: Strategy = field(default_factory=lambda: parse_strategy(STRATEGY))
+    budget: Limits | None = None
+    params: SamplingParams = field(default_factory=SamplingParams)
+    grader: Grader | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, strategy: Any = None, **options: Any) -> RunSettings:
+        """The settings as commands and Python callers say them; None anywhere is the default.
+
+        ``strategy`` may be text, ``options`` are fields of this class and of ``SamplingParams``. Raises ``UsageError``
+        for what does not exist.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        own = {f.name for f in fields(cls)}
+        params = SamplingParams().changed(**_known(given, own))
+        chosen = as_any_strategy(STRATEGY if strategy is None else strategy)
+        if "grader" in given:
+            given["grader"] = grader_named(given["grader"])
+        settings = cls(strategy=chosen, params=params, **{name: given[name] for name in given if name in own})
+        return settings.within(settings.budget)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, str):
+            object.__setattr__(self, "model", canonical(self.model))
+        for name in ("backend_args", "reward_args", "prompts"):
+            object.__setattr__(self, name, dict(getattr(self, name)))
+
+    def within(self, budget: Limits | None) -> RunSettings:
+        """These settings under ``budget``, and under what it leaves open of the strategy's own."""
+        own = self.strategy.budget
+        merged = Limits(**{**(_set(asdict(own)) if own else {}), **(_set(asdict(budget)) if budget else {})})
+        return replace(self, budget=merged if _set(asdict(merged)) else None)
+
+    def format(self, backend: Backend) -> PromptFormat:
+        """How the model is asked; raises ``UsageError`` for prompts that its family does not have."""
+        return profile_of(facts_of(backend)).format.changed(self.prompts)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The settings as the store compares them; what is at its default is left out where it may come later."""
+        budget = {} if self.budget is None else {f"budget_{k}": v for k, v in _set(asdict(self.budget)).items()}
+        others = {
+            "reward_model": _named(self.reward_model),
+            "reward_args": dict(self.reward_args),
+            "embedding_model": _named(self.embedding_model),
+            "prompts": dict(self.prompts),
+        }
+        return {
+            "limit": self.limit,
+            "model": _named(self.model),
+            "backend_args": dict(self.backend_args),
+            "strategy": str(self.strategy),
+            **budget,
+            **_changed(self.params),
+            "seed": self.seed,
+            **{name: value for name, value in others.items() if value},
+        }
+
+
+def grader_named(grader: str | Grader) -> Grader:
+    """The grader of a name or an import path, or the one given; ``UsageError`` where it lacks something."""
+    found = value_of(find("grader", grader)) if isinstance(grader, str) else grader
+    ROLES["grader"].check(found, grader if isinstance(grader, str) else type(grader).__name__)
+    checked: Grader = found
+    return checked
+
+
+def as_any_strategy(strategy: Any) -> Strategy:
+    """A strategy from a value or from the command line's text."""
+    return parse_strategy(strategy) if isinstance(strategy, str) else as_strategy(strategy)
+
+
+def _known(given: Mapping[str, Any], own: set[str]) -> dict[str, Any]:
+    """Those of the options that are sampling parameters; ``UsageError`` for one that is nothing."""
+    sampling = [f.name for f in fields(SamplingParams)]
+    for name in given:
+        if name not in own and name not in sampling:
+            raise UsageError(f"there is no setting {name!r}{nearest(name, [*own, *sampling])}")
+    return {name: value for name, value in given.items() if name in sampling}
+
+
+def _named(model: Any) -> str | None:
+    return canonical(model) if isinstance(model, str) else model and model.name
+
+
+def _set(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _changed(params: SamplingParams) -> dict[str, Any]:
+    """The parameters that are not at their defaults."""
+    return {f.name: getattr(params, f.name) for f in fields(params) if getattr(params, f.name) != f.default}
