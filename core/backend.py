@@ -23,10 +23,12 @@ class SamplingParams:
     """How tokens are drawn; the field's names and meanings.
 
     ``max_tokens`` None means "to the end of the context". ``top_k`` 0 and ``top_p`` 1 and ``min_p`` 0 switch
-    the filter off; ``temperature`` 0 is greedy. ``logprobs`` None asks for none, 0 for the sampled token's
-    only, k for the k most likely ones besides; they are raw (before temperature and filters), natural
-    logarithms. ``prompt_logprobs`` likewise for the prompt's tokens. ``stop`` strings and the tokens that
-    complete them stay in the output; so do ``stop_token_ids`` and the end-of-sequence token.
+    the filter off; ``temperature`` 0 is greedy. ``repetition_penalty`` divides the scores of tokens that prompt or
+    output hold (multiplies negative ones); ``presence_penalty`` is taken off the scores of tokens that the output of
+    this request holds, ``frequency_penalty`` as often as it holds them. ``logprobs`` None asks for none, 0 for the
+    sampled token's only, k for the k most likely ones besides; they are raw (before penalties, temperature and
+    filters), natural logarithms. ``prompt_logprobs`` likewise for the prompt's tokens. ``stop`` strings and the tokens
+    that complete them stay in the output; so do ``stop_token_ids`` and the end-of-sequence token.
     """
 
     max_tokens: int | None = None
@@ -34,6 +36,9 @@ class SamplingParams:
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     logprobs: int | None = 0
@@ -50,11 +55,21 @@ class SamplingParams:
             raise ValueError(f"top_k must be at least 0, not {self.top_k}")
         if not 0 <= self.min_p <= 1:
             raise ValueError(f"min_p must be in [0, 1], not {self.min_p}")
+        if not self.repetition_penalty > 0:
+            raise ValueError(f"repetition_penalty must be above 0, not {self.repetition_penalty}")
+        for name, penalty in (("presence", self.presence_penalty), ("frequency", self.frequency_penalty)):
+            if not -2 <= penalty <= 2:
+                raise ValueError(f"{name}_penalty must be in [-2, 2], not {penalty}")
         for name, k in (("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs)):
             if k is not None and k < 0:
                 raise ValueError(f"{name} must be at least 0, not {k}")
         if any(not s for s in self.stop):
             raise ValueError("an empty stop string would stop at once")
+
+    @property
+    def penalised(self) -> bool:
+        """Whether any of the penalties is on."""
+        return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
 
     def changed(self, **changes: Any) -> SamplingParams:
         """These parameters with some changed; None changes nothing, and ``stop`` may be a single string.

@@ -9,14 +9,16 @@ from typing import get_type_hints
 import pytest
 
 import widthwise as ww
+from widthwise.asking import Asking
 from widthwise.cli.settings_options import settings_of
 from widthwise.core.backend import SamplingParams
 from widthwise.settings import Options, RunSettings
 
 
 def test_what_python_callers_may_say_is_what_there_is() -> None:
-    settled_apart = {"model", "strategy", "params"}  # the first two are arguments of their own, the third is its fields
-    known = {f.name for f in fields(RunSettings)} | {f.name for f in fields(SamplingParams)}
+    # The first two are arguments of their own, the others are told by their fields.
+    settled_apart = {"model", "strategy", "asking", "given"}
+    known = {f.name for value in (RunSettings, Asking, SamplingParams) for f in fields(value)}
     assert set(get_type_hints(Options)) == known - settled_apart
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from widthwise.backends.embedded.penalties import Penalties
 from widthwise.backends.embedded.sampling import RUN, Knobs, choose, log_softmax, most_likely, uniforms
 from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.core.backend import FloatArray, IntArray
@@ -29,6 +30,7 @@ class DecodeBatch:
         self._top = np.zeros(seats, np.int64)
         # Tokens that end a sequence, or may: those that can complete a stop string.
         self._ends = np.zeros((seats, vocab_size), np.bool_)
+        self._penalties: dict[int, Penalties] = {}
         self._count = np.zeros(seats, np.int64)
         self._tokens = np.zeros((seats, _CHUNK), np.int64)
         self._logprobs = np.zeros((seats, _CHUNK), np.float32)
@@ -52,12 +54,17 @@ class DecodeBatch:
         self._top[row] = params.logprobs or 0
         self._ends[row] = ends
         self._count[row] = 0
+        if params.penalised:
+            prompt = sequence.request.prompt
+            sampled = sequence.tokens[len(prompt) :]
+            self._penalties[row] = Penalties(params, prompt, sampled, self._ends.shape[1])
         self._draw(row)
         self.await_chunk(row)
         return row
 
     def leave(self, row: int) -> None:
         self.sequences[row] = None
+        self._penalties.pop(row, None)
         self._free.append(row)
 
     def await_chunk(self, row: int) -> None:
@@ -71,7 +78,8 @@ class DecodeBatch:
         """Sample one token for each of ``rows``; those that now end a chunk or may have ended."""
         position = self.position[rows] + 1
         numbers = self._numbers[rows, position % RUN]
-        tokens, logprobs = choose(logits, self._knobs.take(rows), numbers)
+        tokens, logprobs = choose(logits, self._knobs.take(rows), numbers, self._penalised(rows, logits))
+        self._count_penalised(rows, tokens)
         count = self._count[rows]
         self._tokens[rows, count], self._logprobs[rows, count] = tokens, logprobs
         self._count[rows] = count + 1
@@ -82,6 +90,22 @@ class DecodeBatch:
             self._draw(int(row))
         ended: IntArray = rows[self._ends[rows, tokens] | (self.left[rows] == 0)]
         return ended
+
+    def _penalised(self, rows: IntArray, logits: FloatArray) -> FloatArray | None:
+        """The scores after penalties; None where no row has any."""
+        if not self._penalties:
+            return None
+        scores = logits.copy()
+        for i, row in enumerate(rows.tolist()):
+            if row in self._penalties:
+                scores[i] = self._penalties[row].applied(logits[i])
+        return scores
+
+    def _count_penalised(self, rows: IntArray, tokens: IntArray) -> None:
+        if self._penalties:
+            for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
+                if row in self._penalties:
+                    self._penalties[row].count(token)
 
     def may_have_ended(self, row: int) -> bool:
         """Whether its last token is one after which to ask the sequence for its stop."""

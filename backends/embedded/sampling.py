@@ -51,11 +51,19 @@ class Knobs:
         return Knobs(self.temperature[rows], self.top_k[rows], self.top_p[rows], self.min_p[rows])
 
 
-def choose(logits: FloatArray, knobs: Knobs, numbers: NDArray[np.float64]) -> tuple[IntArray, FloatArray]:
-    """Tokens ``int64 [n]`` and their raw log-probabilities for scores ``[n, vocab]`` and random numbers ``[n]``."""
-    relative = logits - logits.max(-1, keepdims=True)
+def choose(
+    logits: FloatArray, knobs: Knobs, numbers: NDArray[np.float64], penalised: FloatArray | None = None
+) -> tuple[IntArray, FloatArray]:
+    """Tokens ``int64 [n]`` and their raw log-probabilities for scores ``[n, vocab]`` and random numbers ``[n]``.
+
+    ``penalised`` are the scores to draw by, where they are not ``logits`` themselves.
+    """
+    raw = relative = logits - logits.max(-1, keepdims=True)
     weights = np.exp(relative)
     normaliser = np.log(weights.sum(-1))
+    if penalised is not None:
+        logits, relative = penalised, penalised - penalised.max(-1, keepdims=True)
+        weights = np.exp(relative)
     greedy = knobs.temperature == 0
     if (knobs.temperature != 1).any():
         weights = np.exp(relative / np.where(greedy, np.float32(1), knobs.temperature)[:, None])
@@ -65,7 +73,7 @@ def choose(logits: FloatArray, knobs: Knobs, numbers: NDArray[np.float64]) -> tu
     tokens = _invert(weights, numbers)
     if greedy.any():
         tokens[greedy] = logits[greedy].argmax(-1)
-    return tokens, relative[np.arange(len(tokens)), tokens] - normaliser
+    return tokens, raw[np.arange(len(tokens)), tokens] - normaliser
 
 
 def log_softmax(logits: FloatArray) -> FloatArray:

@@ -49,9 +49,9 @@ class TokenDialect:
             # Everything that a model's own generation settings could change behind our back.
             "top_k": params.top_k,
             "min_p": params.min_p,
-            "repetition_penalty": 1.0,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
+            "repetition_penalty": params.repetition_penalty,
+            "presence_penalty": params.presence_penalty,
+            "frequency_penalty": params.frequency_penalty,
             "seed": long_seed(request.seed),
             "stop": list(params.stop),
             "include_stop_str_in_output": True,
@@ -111,6 +111,12 @@ class TextDialect:
             body["top_k"] = params.top_k
         if params.min_p:
             body["min_p"] = params.min_p
+        if params.repetition_penalty != 1:  # under the name that most servers have for it, and llama.cpp's
+            body["repetition_penalty"] = body["repeat_penalty"] = params.repetition_penalty
+        if params.presence_penalty:
+            body["presence_penalty"] = params.presence_penalty
+        if params.frequency_penalty:
+            body["frequency_penalty"] = params.frequency_penalty
         if not self._logprobs:
             body.pop("logprobs", None)
         return body

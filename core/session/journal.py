@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from widthwise.core.backend import Delta, IntArray, SamplingParams
 from widthwise.core.rewards.reward import StepScores
 from widthwise.core.trace.trace import Segment, Trace, TraceId
+
+_NO_PENALTIES = re.compile(r"repetition_penalty=.*?, frequency_penalty=.*?, ")
 
 
 class Journal(Protocol):
@@ -49,4 +52,9 @@ async def replayed(segment: Segment, chunk: int) -> AsyncIterator[Delta]:
 
 def request_digest(prompt: IntArray, params: SamplingParams) -> str:
     """Names a request but for its seed: what a journal compares before it serves a recorded generation."""
-    return hashlib.blake2b(prompt.tobytes() + repr(params).encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(prompt.tobytes() + _spelled(params).encode(), digest_size=12).hexdigest()
+
+
+def _spelled(params: SamplingParams) -> str:
+    """The parameters as runs have them that were begun before there were penalties, where none is on."""
+    return repr(params) if params.penalised else _NO_PENALTIES.sub("", repr(params))

@@ -107,7 +107,7 @@ class Session(Judging):
     ) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own one is ``root``); see ``append``."""
         said = [{key: well_formed(text) for key, text in message.items()} for message in messages]
-        ids = np.array(self._tokenizer.chat(said), np.int64)
+        ids = np.array(self._tokenizer.chat(said, self._setting.chat), np.int64)
         sequential = max((t.sequential for t in after), default=0)
         segment = Segment("prompt", ids, self._tokenizer.decode(ids), metadata=_linked(facts, after))
         return self._begin(Trace(self._next_id(self._place), segment, None, sequential))

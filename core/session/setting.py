@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from widthwise.core.backend import SamplingParams
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.problem import Grader
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.rewards.reading import Embedder
@@ -17,7 +18,8 @@ class Setting:
     """What all sessions of a run share.
 
     ``params`` are the defaults of every draw, ``width`` is the largest number of branches of one draw in flight.
-    ``patience`` is how many seconds the reward model may take for one call.
+    ``patience`` is how many seconds the reward model may take for one call. ``chat`` is what the model's chat template
+    is given besides the conversation.
     """
 
     scheduler: Scheduler
@@ -30,3 +32,4 @@ class Setting:
     reward_model: RewardModel | None = None
     embedder: Embedder | None = None
     patience: float = 600.0
+    chat: ChatOptions = NO_OPTIONS

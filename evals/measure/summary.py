@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,7 +35,8 @@ class Summary:
     samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the
     fraction of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths,
     ``wall_seconds`` the attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that an ideal prefix cache held
-    for a problem's tree, at most and on average, averaged over problems.
+    for a problem's tree, at most and on average, averaged over problems. ``asking`` is how the model was asked:
+    its profile and why, and all sampling settings in force; None for runs that do not say.
     """
 
     suite: str
@@ -54,6 +55,7 @@ class Summary:
     kv_peak: float
     kv_mean: float
     run: str
+    asking: Mapping[str, Any] | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -89,6 +91,7 @@ def summarise(store: Store) -> Summary:
         kv_peak=ledger.kv_peak / max(len(outcomes), 1),
         kv_mean=ledger.kv_mean / max(len(outcomes), 1),
         run=str(store.path),
+        asking=store.manifest.get("asking"),
     )
 
 

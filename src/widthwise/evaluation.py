@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from widthwise.asking import Asked, recorded_asking
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, open_engines
@@ -97,21 +98,23 @@ class Evaluation:
         # A model that cannot be had leaves no run file behind, and neither do prompts that it cannot be asked.
         engines = await open_engines(self.settings)
         try:
-            self.settings.format(engines.backend)
+            self.settings.asking.settled(engines.backend)
             with self.store() as store:
                 return await self.work(store, engines, concurrency=concurrency, listener=listener)
         finally:
             await engines.close()
 
-    def setting(self, engines: Engines) -> Setting:
+    def setting(self, engines: Engines, asked: Asked | None = None) -> Setting:
         """What the sessions of the run share; raises ``UsageError`` for prompts that the model does not have."""
         from widthwise.evals.runner import setting_for
 
+        in_force = asked or self.settings.asking.settled(engines.backend)
         return setting_for(
             self.suite,
             engines.backend,
-            self.settings.format(engines.backend),
-            params=self.settings.params,
+            in_force.format,
+            params=in_force.params,
+            chat=in_force.chat,
             seed=self.settings.seed,
             reward_model=engines.reward_model,
             embedder=engines.embedder,
@@ -135,13 +138,14 @@ class Evaluation:
         for outcome in store.outcomes():
             if outcome.state == "done":
                 listener.stored(outcome)
-        store.note(engines.about)
+        asked = self.settings.asking.settled(engines.backend, recorded_asking(store.manifest))
+        store.note({**engines.about, "asking": asked.record})
         with _cancelled_by_signals():
             try:
                 return await run(
                     self.suite,
                     self.strategy,
-                    self.setting(engines),
+                    self.setting(engines, asked),
                     store,
                     concurrency=concurrency,
                     on_outcome=listener.finished,

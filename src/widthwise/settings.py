@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypedDict
 
+from widthwise.asking import Asking
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
-from widthwise.core.prompting.profile import facts_of
-from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.registry import find, nearest, value_of
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.roles import ROLES
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
-from widthwise.models.profiles import profile_of
 from widthwise.opening import canonical
 
 STRATEGY = "best_of_n(n=16) | majority_vote()"
 
 
 class Options(TypedDict, total=False):
-    """The settings as Python callers give them: fields of ``RunSettings``, and of ``SamplingParams``."""
+    """The settings as Python callers give them: fields of ``RunSettings``, ``Asking``, ``SamplingParams``."""
 
     budget: Limits | None
     reward_model: str | RewardModel | None
@@ -32,6 +30,9 @@ class Options(TypedDict, total=False):
     embedding_model: str | None
     backend_args: Mapping[str, Any] | None
     grader: str | Grader | None
+    sampling: str | None
+    format: str | None
+    template_args: Mapping[str, Any] | None
     prompts: Mapping[str, str] | None
     seed: int | None
     limit: int | None
@@ -40,6 +41,9 @@ class Options(TypedDict, total=False):
     top_p: float | None
     top_k: int | None
     min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
     stop: str | tuple[str, ...] | None
     stop_token_ids: tuple[int, ...] | None
     logprobs: int | None
@@ -51,9 +55,9 @@ class RunSettings:
     """Everything that decides a run's results besides its problems; the defaults are those of all commands.
 
     ``model`` samples, ``reward_model`` scores steps, ``embedding_model`` compares texts: each as ``--model`` takes it
-    (or open, from Python), with arguments of its own. ``grader`` is used in place of the suite's, ``prompts`` in place
-    of the prompt format's, by name. ``limit`` keeps the first so many problems. ``budget`` is each problem's, the
-    strategy's own included.
+    (or open, from Python), with arguments of its own; ``asking`` is how the first is asked. ``grader`` is used in
+    place of the suite's. ``limit`` keeps the first so many problems. ``budget`` is each problem's, the strategy's own
+    included.
     """
 
     model: str | Backend = "reasoner"
@@ -63,9 +67,8 @@ class RunSettings:
     embedding_model: str | None = None
     strategy: Strategy = field(default_factory=lambda: parse_strategy(STRATEGY))
     budget: Limits | None = None
-    params: SamplingParams = field(default_factory=SamplingParams)
+    asking: Asking = field(default_factory=Asking)
     grader: Grader | None = None
-    prompts: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     limit: int | None = None
 
@@ -73,22 +76,23 @@ class RunSettings:
     def of(cls, strategy: Any = None, **options: Any) -> RunSettings:
         """The settings as commands and Python callers say them; None anywhere is the default.
 
-        ``strategy`` may be text, ``options`` are fields of this class and of ``SamplingParams``. Raises ``UsageError``
-        for what does not exist.
+        ``strategy`` may be text, ``options`` are fields of this class, of ``Asking`` and of ``SamplingParams``. Raises
+        ``UsageError`` for what does not exist.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        own = {f.name for f in fields(cls)}
-        params = SamplingParams().changed(**_known(given, own))
+        own, of_model, of_samples = (_fields(each) for each in (cls, Asking, SamplingParams))
+        _check_names(given, [*own, *of_model, *of_samples])
+        asking = Asking(_picked(given, of_samples), **_picked(given, of_model))
         chosen = as_any_strategy(STRATEGY if strategy is None else strategy)
         if "grader" in given:
             given["grader"] = grader_named(given["grader"])
-        settings = cls(strategy=chosen, params=params, **{name: given[name] for name in given if name in own})
+        settings = cls(strategy=chosen, asking=asking, **_picked(given, own))
         return settings.within(settings.budget)
 
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", canonical(self.model))
-        for name in ("backend_args", "reward_args", "prompts"):
+        for name in ("backend_args", "reward_args"):
             object.__setattr__(self, name, dict(getattr(self, name)))
 
     def within(self, budget: Limits | None) -> RunSettings:
@@ -96,10 +100,6 @@ class RunSettings:
         own = self.strategy.budget
         merged = Limits(**{**(_set(asdict(own)) if own else {}), **(_set(asdict(budget)) if budget else {})})
         return replace(self, budget=merged if _set(asdict(merged)) else None)
-
-    def format(self, backend: Backend) -> PromptFormat:
-        """How the model is asked; raises ``UsageError`` for prompts that its family does not have."""
-        return profile_of(facts_of(backend)).format.changed(self.prompts)
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -109,7 +109,6 @@ class RunSettings:
             "reward_model": _named(self.reward_model),
             "reward_args": dict(self.reward_args),
             "embedding_model": _named(self.embedding_model),
-            "prompts": dict(self.prompts),
         }
         return {
             "limit": self.limit,
@@ -117,7 +116,7 @@ class RunSettings:
             "backend_args": dict(self.backend_args),
             "strategy": str(self.strategy),
             **budget,
-            **_changed(self.params),
+            **self.asking.configuration,
             "seed": self.seed,
             **{name: value for name, value in others.items() if value},
         }
@@ -136,13 +135,18 @@ def as_any_strategy(strategy: Any) -> Strategy:
     return parse_strategy(strategy) if isinstance(strategy, str) else as_strategy(strategy)
 
 
-def _known(given: Mapping[str, Any], own: set[str]) -> dict[str, Any]:
-    """Those of the options that are sampling parameters; ``UsageError`` for one that is nothing."""
-    sampling = [f.name for f in fields(SamplingParams)]
+def _fields(of: Any) -> list[str]:
+    return [f.name for f in fields(of)]
+
+
+def _picked(given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in names}
+
+
+def _check_names(given: Mapping[str, Any], known: Collection[str]) -> None:
     for name in given:
-        if name not in own and name not in sampling:
-            raise UsageError(f"there is no setting {name!r}{nearest(name, [*own, *sampling])}")
-    return {name: value for name, value in given.items() if name in sampling}
+        if name not in known:
+            raise UsageError(f"there is no setting {name!r}{nearest(name, known)}")
 
 
 def _named(model: Any) -> str | None:
@@ -151,8 +155,3 @@ def _named(model: Any) -> str | None:
 
 def _set(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _changed(params: SamplingParams) -> dict[str, Any]:
-    """The parameters that are not at their defaults."""
-    return {f.name: getattr(params, f.name) for f in fields(params) if getattr(params, f.name) != f.default}

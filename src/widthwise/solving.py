@@ -22,7 +22,8 @@ def solve(
     ``model`` is what ``--model`` takes, or an open backend; ``reward_model`` what ``--reward-model`` takes, or an
     object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments). ``prompts`` replace the model's
     own by name, such as ``{"refine": "{problem} ..."}``. All ``options`` are fields of ``RunSettings``, which has the
-    defaults, or of ``SamplingParams``. Raises ``UsageError`` for wrong arguments and ``BackendError`` where the model
+    defaults, of ``Asking`` (how the model is asked: ``format``, ``template_args``, ``sampling``), or of
+    ``SamplingParams``. Raises ``UsageError`` for wrong arguments and ``BackendError`` where the model
     cannot be had.
     """
     return run_sync(solve_async(problem, strategy, model, **options))

@@ -206,7 +206,7 @@ class Sweeping:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = _Listener(task, progress, on_progress)
                     evaluation = self.evaluations[task]
-                    evaluation.settings.format(engines.backend)
+                    evaluation.settings.asking.settled(engines.backend)
                     with evaluation.store() as store:
                         await evaluation.work(store, engines, concurrency=concurrency, listener=listener)
             finally:

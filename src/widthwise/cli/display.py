@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,6 +58,9 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "suite", f"{summary.suite}, {summary.problems} problems" + _failed(summary.errors)
     yield "model", summary.model
     yield "strategy", summary.strategy
+    if summary.asking is not None:
+        yield "asked as", f"{summary.asking['profile']}: {summary.asking['why']}"
+        yield "sampling", _sampling(summary.asking)
     if summary.accuracy_ci95 is not None:
         low, high = summary.accuracy_ci95
         yield "accuracy", f"{percent(summary.accuracy)}  (95 % interval {100 * low:.1f} to {100 * high:.1f})"
@@ -69,6 +72,14 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "critical path", f"{summary.sequential_tokens:,} tokens one after the other"
     yield "wall-clock", f"{summary.wall_seconds:,.1f} s"
     yield "run", summary.run
+
+
+def _sampling(asking: Mapping[str, Any]) -> str:
+    """All settings, those together that come from one place: ``temperature 0.6 (given); top_k 0 ... (by default)``."""
+    sources: dict[str, list[str]] = {}
+    for name, value in asking["sampling"].items():
+        sources.setdefault(asking["sampling_from"].get(name, "by default"), []).append(f"{name} {value:g}")
+    return "; ".join(f"{', '.join(said)} ({source})" for source, said in sources.items())
 
 
 def _failed(errors: int) -> str:

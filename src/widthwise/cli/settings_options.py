@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from widthwise.asking import Asking
 from widthwise.cli.prompt_files import own_prompts
 from widthwise.core.errors import UsageError
 from widthwise.settings import RunSettings
@@ -44,10 +45,22 @@ def settings_of(
         str | None, text("What judges answers in place of the suite's; see `widthwise graders`.", "GRADER")
     ] = None,
     limit: Annotated[int | None, count("Only the first N problems of a suite.", 1)] = None,
-    temperature: Annotated[float | None, number("0 is greedy; 1 if not given.")] = None,
+    format: Annotated[
+        str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
+    ] = None,
+    template_arg: Annotated[
+        list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")
+    ] = None,
+    sampling: Annotated[
+        str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
+    ] = Asking.sampling,
+    temperature: Annotated[float | None, number("0 is greedy.")] = None,
     top_p: Annotated[float | None, number("Sample from the most likely tokens of this joint probability.")] = None,
     top_k: Annotated[int | None, count("Sample from the N most likely tokens.")] = None,
     min_p: Annotated[float | None, number("Leave out tokens less likely than X times the likeliest.")] = None,
+    repetition_penalty: Annotated[float | None, number("Above 1: against tokens that prompt or sample hold.")] = None,
+    presence_penalty: Annotated[float | None, number("Above 0: against tokens that the sample holds.")] = None,
+    frequency_penalty: Annotated[float | None, number("Above 0: likewise, the more often the more.")] = None,
     max_tokens: Annotated[int | None, count("At most N tokens a sample; to the context's end if not given.")] = None,
     logprobs: Annotated[int | None, count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
     prompt: Annotated[
@@ -64,10 +77,16 @@ def settings_of(
         embedding_model=embedding_model,
         grader=grader,
         limit=limit,
+        format=format,
+        template_args=dict(named_value(each, "--template-arg") for each in template_arg or []),
+        sampling=sampling,
         temperature=temperature,
         top_p=top_p,
         top_k=top_k,
         min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
         max_tokens=max_tokens,
         logprobs=logprobs,
         prompts=own_prompts(prompt or []),

@@ -1,0 +1,149 @@
+"""How a run's model is asked: what the user says of it, what the model recommends, and what is in force."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.chat_options import ChatOptions
+from widthwise.core.errors import UsageError
+from widthwise.core.prompting.profile import ModelFacts, ModelProfile, facts_of
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.registry import nearest
+from widthwise.models.profiles import profile_of
+
+_log = logging.getLogger(__name__)
+
+SAMPLING = ("model", "plain")
+"""Where sampling settings come from that nobody gave: the model's recommendation, or 1 and no filters."""
+SYSTEM = "system"
+"""The template argument that is the system prompt."""
+_LIMITS = frozenset({"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt_logprobs"})
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a model is to be asked, as far as the user says it.
+
+    ``given`` are fields of ``SamplingParams``; ``sampling`` says where the others come from (see ``SAMPLING``).
+    ``format`` names a profile in place of the one that the model's files show. ``template_args`` are arguments of its
+    chat template, and the system prompt under ``SYSTEM``; ``prompts`` replace those of the format, by name.
+    """
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    sampling: str = "model"
+    format: str | None = None
+    template_args: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.sampling not in SAMPLING:
+            raise UsageError(f"the sampling is one of {', '.join(SAMPLING)}, not {self.sampling!r}")
+        known = SamplingParams().changed(**self.given)
+        object.__setattr__(self, "given", {k: getattr(known, k) for k, v in self.given.items() if v is not None})
+        for name in ("template_args", "prompts"):
+            object.__setattr__(self, name, dict(getattr(self, name)))
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What of this decides a run's results, as the store compares it; defaults are left out."""
+        entries = {
+            **self.given,
+            "sampling": None if self.sampling == SAMPLING[0] else self.sampling,
+            "format": self.format,
+            "template_args": dict(self.template_args),
+            "prompts": dict(self.prompts),
+        }
+        return {name: value for name, value in entries.items() if value not in (None, {})}
+
+    def settled(self, backend: Backend, recorded: Mapping[str, Any] | None = None) -> Asked:
+        """What is in force for this model; ``recorded`` is what a run's file says was in force when it was begun.
+
+        Raises ``UsageError`` for a format, a template argument or a prompt that the model does not have.
+        """
+        facts = facts_of(backend)
+        profile = profile_of(facts, self.format or (recorded or {}).get("profile"))
+        _check_arguments(self.template_args, facts)
+        arguments = {name: value for name, value in self.template_args.items() if name != SYSTEM}
+        recommended, source = self._recommended(profile, arguments, recorded)
+        format = profile.format.changed(self.prompts)
+        if SYSTEM in self.template_args:
+            format = replace(format, system=str(self.template_args[SYSTEM]))
+        if recorded is not None:
+            profile = replace(profile, why=str(recorded.get("why") or profile.why))
+        return Asked(
+            profile=profile,
+            format=format,
+            params=SamplingParams().changed(**{**recommended, **self.given}),
+            sources={**dict.fromkeys(recommended, source), **dict.fromkeys(self.given, "given")},
+            chat=ChatOptions(arguments, _date(recorded)),
+        )
+
+    def _recommended(
+        self, profile: ModelProfile, arguments: Mapping[str, Any], recorded: Mapping[str, Any] | None
+    ) -> tuple[Mapping[str, float], str]:
+        """Settings that nobody gave, and who recommends them."""
+        now = profile.recommended(arguments) if self.sampling == "model" else {}
+        if recorded is None:
+            return now, profile.sampling_from
+        sources = recorded.get("sampling_from", {})
+        then = {name: recorded["sampling"][name] for name, source in sources.items() if source != "given"}
+        if then != now:
+            _log.warning("the model recommends %s now; this run goes on with %s", dict(now), then)
+        return then, next((source for source in sources.values() if source != "given"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is in force: ``sources`` say of each sampling setting that is no default where it came from."""
+
+    profile: ModelProfile
+    format: PromptFormat
+    params: SamplingParams
+    sources: Mapping[str, str]
+    chat: ChatOptions
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a run's file keeps of it; a run that goes on takes it from there."""
+        today = self.chat.today or date.today()
+        return {
+            "profile": self.profile.name,
+            "why": self.profile.why,
+            "thinks": self.profile.thinks(self.chat.arguments),
+            "sampling": {k: v for k, v in asdict(self.params).items() if k not in _LIMITS},
+            "sampling_from": {k: v for k, v in self.sources.items() if k not in _LIMITS},
+            "template_args": dict(self.chat.arguments),
+            "system": self.format.system,
+            "date": today.isoformat(),
+        }
+
+
+def recorded_asking(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a run's file says was in force when it was begun; None for one that is only begun now.
+
+    Runs from before models had profiles follow no recommendation.
+    """
+    plain = {"sampling": asdict(SamplingParams()), "sampling_from": {}}
+    known: Mapping[str, Any] | None = manifest.get("asking", plain if "backend" in manifest else None)
+    return known
+
+
+def _date(recorded: Mapping[str, Any] | None) -> date:
+    """The day on which the run was begun: templates that print a date print that one."""
+    known = (recorded or {}).get("date")
+    return date.today() if known is None else date.fromisoformat(str(known))
+
+
+def _check_arguments(given: Mapping[str, Any], facts: ModelFacts) -> None:
+    if facts.template is None:
+        return
+    for name in given:
+        if name != SYSTEM and name not in facts.arguments:
+            known = ", ".join(sorted({SYSTEM, *facts.arguments}))
+            close = nearest(name, facts.arguments) or ";"
+            raise UsageError(f"the model's chat template has no argument {name!r}{close} it has: {known}")

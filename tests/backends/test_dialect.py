@@ -1,0 +1,47 @@
+"""What is sent to servers: every sampling setting, so that none is left to a server's own defaults."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from tests.backends.servers import MODEL
+from widthwise.backends.http.dialect import TextDialect, TokenDialect
+from widthwise.backends.tokenizers.files import tokenizer_from
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.core.backend import Request, SamplingParams
+
+SETTINGS = {
+    "temperature": 0.7,
+    "top_p": 0.8,
+    "top_k": 20,
+    "min_p": 0.01,
+    "repetition_penalty": 1.05,
+    "presence_penalty": 0.3,
+    "frequency_penalty": -0.2,
+}
+NOT_SAMPLING = {"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt_logprobs"}
+
+
+def test_no_setting_is_forgotten_here() -> None:
+    assert set(SETTINGS) == {f.name for f in fields(SamplingParams)} - NOT_SAMPLING
+
+
+@pytest.mark.parametrize("settings", [{}, SETTINGS])
+def test_a_token_server_is_told_every_setting(settings: dict[str, float]) -> None:
+    dialect = TokenDialect(tokenizer_from(MODEL), priorities=False, max_model_len=None)
+    params = SamplingParams(**settings)  # type: ignore[arg-type]
+    body = dialect.body(Request(np.array([1, 2]), params, 1))
+    assert {name: body[name] for name in SETTINGS} == {name: getattr(params, name) for name in SETTINGS}
+
+
+def test_a_text_server_is_told_what_is_set() -> None:
+    tokenizer = PieceTokenizer()
+    dialect = TextDialect(tokenizer, logprobs=False)
+    prompt = np.array(tokenizer.encode("1 + 1"))
+    plain = dialect.body(Request(prompt, SamplingParams(), 1))
+    assert not {"top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"} & set(plain)
+    body = dialect.body(Request(prompt, SamplingParams(**SETTINGS), 1))  # type: ignore[arg-type]
+    assert {name: body[name] for name in SETTINGS} == SETTINGS
