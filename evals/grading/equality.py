@@ -7,14 +7,12 @@ asks ``partition``: an equivalence relation, the same in every order, whose clas
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from widthwise.core.errors import UsageError
-from widthwise.evals.grading import comparison
-from widthwise.evals.grading.normalisation import normalise
+from widthwise.evals.grading.leniency import Leniency, forgiven
+from widthwise.evals.grading.meaning import Key, meaning, shown
 
 Outcome = Literal["same", "different", "not decided"]
 """``not decided``: no check came to an end. It counts as no agreement, and is counted and shown."""
@@ -26,30 +24,6 @@ class Verdict:
 
     outcome: Outcome
     rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leniency:
-    """What grading forgives beyond equality.
-
-    ``percent``: 60 stands for 60 %. ``digits``: a decimal of at least so many significant digits stands for the number
-    that it rounds correctly (0: never). ``units``: a unit may be left out on one side. ``labels``: so may names.
-    ``any_order``: tuples may be permuted. ``absolute`` and ``relative``: error that a number may have.
-    """
-
-    percent: bool = True
-    digits: int = 4
-    units: bool = True
-    labels: bool = True
-    any_order: bool = False
-    absolute: float = 0.0
-    relative: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("absolute", "relative"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"a tolerance is a finite number of at least 0, so {name} cannot be {value}")
 
 
 EXACT = Leniency(percent=False, digits=0, units=False, labels=False)
@@ -65,20 +39,37 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Positions of answers grouped by meaning, classes by first appearance; pairs that could not be decided."""
+    """Positions of answers grouped by meaning, classes by first appearance.
+
+    ``open`` are the numbers of classes whose value could not be computed: whether they are others is not decided.
+    """
 
     classes: list[list[int]]
-    undecided: list[tuple[int, int]]
+    open: list[int]
+
+    @property
+    def undecided(self) -> list[tuple[int, int]]:
+        """The pairs of classes that may be one."""
+        return [(a, b) for a in self.open for b in range(len(self.classes)) if b > a or (b < a and b not in self.open)]
 
 
 def canonical(answer: str) -> Form:
     """The canonical form of one answer."""
-    return Form(normalise(answer), True)
+    return Form(shown(answer), meaning(answer).node is not None)
 
 
 def compare(gold: str, prediction: str, leniency: Leniency | None = None) -> Verdict:
     """Whether ``prediction`` may be called the answer ``gold``. Bounded in time whatever the strings."""
-    return _verdict(comparison.decide(comparison.compare(gold, prediction)))
+    a, b = meaning(gold), meaning(prediction)
+    if a.key == b.key:
+        return Verdict("same", "canonical form" if a.node is not None else "spelling")
+    if a.node is None or b.node is None:
+        return Verdict("different", f"not understood whole: {a.why or b.why}")
+    if rule := forgiven(a.node, b.node, leniency or Leniency()):
+        return Verdict("same", rule)
+    if a.open or b.open:
+        return Verdict("not decided", "a value that could not be computed")
+    return Verdict("different", "canonical form")
 
 
 async def compare_async(gold: str, prediction: str, leniency: Leniency | None = None) -> Verdict:
@@ -88,16 +79,13 @@ async def compare_async(gold: str, prediction: str, leniency: Leniency | None = 
 
 def partition(answers: Sequence[str]) -> Partition:
     """The answers grouped by meaning."""
-    classes: dict[str, list[int]] = {}
+    classes: dict[Key, list[int]] = {}
     for position, answer in enumerate(answers):
-        classes.setdefault(canonical(answer).text, []).append(position)
-    return Partition(list(classes.values()), [])
+        classes.setdefault(meaning(answer).key, []).append(position)
+    found = list(classes.values())
+    return Partition(found, [n for n, members in enumerate(found) if meaning(answers[members[0]]).open])
 
 
 async def partition_async(answers: Sequence[str]) -> Partition:
     """As ``partition``, without blocking the event loop."""
     return await asyncio.to_thread(partition, answers)
-
-
-def _verdict(same: bool) -> Verdict:
-    return Verdict("same" if same else "different", "comparison")

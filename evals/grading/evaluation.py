@@ -1,0 +1,246 @@
+"""The values of a formula: one where it has no variables, else one at each of a few fixed points.
+
+Formulas whose values agree are equal: at 48 digits, at points that both reals and integers, both signs are among,
+agreement by chance is out of the question. Functions that are only names (``f``, a derivative, an integral) have values
+drawn from their names and arguments, so that they agree where those agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+from widthwise.evals.grading import quantities
+from widthwise.evals.grading.quantities import TooLarge, Undefined, Value, mp
+from widthwise.evals.grading.terms import BOUND, CONSTANTS, Node, Number, Symbol, Term, symbols, variables, words
+
+POINTS = 6
+"""Points at which formulas are compared: small, larger, negative and mixed reals, and two of integers."""
+MAX_COST = 2_000
+"""Operations that one evaluation may take."""
+
+Point = Mapping[str, Fraction]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values of a formula at the points, None where it is undefined; a single one without variables."""
+
+    found: tuple[Value | None, ...]
+
+    @property
+    def constant(self) -> bool:
+        return len(self.found) == 1
+
+
+def values_of(node: Node) -> Values:
+    """Raises TooLarge where the values cannot be had, Undefined where there are none."""
+    names = tuple(sorted(variables(node)))
+    real = bool(names) and "i" not in symbols(node)
+    found = tuple(_value(node, point(names, n), real) for n in range(POINTS if names else 1))
+    if all(value is None for value in found):
+        raise Undefined("nowhere defined")
+    return Values(found)
+
+
+def _value(node: Node, at: Point, real: bool) -> Value | None:
+    try:
+        return Evaluation(at, real).of(node)
+    except Undefined:
+        return None
+    except (ArithmeticError, ValueError, MemoryError) as error:
+        raise TooLarge(str(error)) from error
+
+
+def point(names: tuple[str, ...], number: int) -> dict[str, Fraction]:
+    return {name: _coordinate(name, number) for name in names}
+
+
+@lru_cache(maxsize=10_000)
+def _coordinate(name: str, number: int) -> Fraction:
+    """The value of a variable at a point; the integers of the last two points differ in parity."""
+    drawn = random.Random(f"{name} {number % 4}" if number < 4 else name)
+    fraction = Fraction(drawn.randrange(10_007, 99_991), 100_003)
+    if number == 4 or number == 5:
+        return Fraction(drawn.randrange(2, 24) + number - 4)
+    sign = -1 if number == 2 or (number == 3 and drawn.random() < 0.5) else 1
+    return fraction if number == 0 else sign * (fraction * 3 + 1)
+
+
+class Evaluation:
+    """One evaluation at one point; counts what it costs."""
+
+    def __init__(self, at: Point, real: bool) -> None:
+        self._at = at
+        self._real = real
+        self._cost = 0
+        self._angle = False
+
+    def of(self, node: Node) -> Value:
+        self._cost += 1
+        if self._cost > MAX_COST:
+            raise TooLarge("too many operations")
+        if isinstance(node, Number):
+            return node.value
+        if isinstance(node, Symbol):
+            return self._named(node.name)
+        value = self._term(node)
+        if self._real and isinstance(value, mp.mpc):
+            raise Undefined("not real")
+        return value
+
+    def _named(self, name: str) -> Value:
+        if name in CONSTANTS:
+            return {"pi": +mp.pi, "e": +mp.e, "i": mp.mpc(0, 1)}[name]
+        return self._at[name] if name in self._at else drawn(name)
+
+    def _term(self, node: Term) -> Value:
+        head, args = node.head, node.args
+        if head in _ARITHMETIC:
+            return self._folded(_ARITHMETIC[head], args)
+        if head in ("call", "integral", "limit"):
+            return drawn(head, *(self._fingerprint(a) for a in args))
+        if head in ("sum", "prod"):
+            return self._series(head, args)
+        if head == "deg":
+            return self._degrees(args[0])
+        function = _FUNCTIONS.get(head)
+        if function is None:
+            raise TooLarge(f"no value is known of {head}")
+        angle, self._angle = self._angle, self._angle or head in _OF_ANGLES
+        found = [self.of(argument) for argument in args]
+        self._angle = angle
+        return function(*found)
+
+    def _folded(self, operation: Callable[[Value, Value], Value], args: tuple[Node, ...]) -> Value:
+        total = self.of(args[0])
+        for argument in args[1:]:
+            total = operation(total, self.of(argument))
+        return total
+
+    def _degrees(self, node: Node) -> Value:
+        """Degrees count as such inside of functions; beside a number they are its unit."""
+        value = self.of(node)
+        return quantities.divide(quantities.multiply(value, +mp.pi), Fraction(180)) if self._angle else value
+
+    def _fingerprint(self, node: Node) -> str:
+        if isinstance(node, Symbol) and node.name not in self._at:
+            return f"name {node.name}" if node != BOUND else repr(quantities.key(self.of(node)))
+        if isinstance(node, Term) and (node.head not in _KNOWN):
+            return f"{node.head}({', '.join(map(self._fingerprint, node.args))})"
+        return repr(quantities.key(self.of(node)))
+
+    def _series(self, head: str, args: tuple[Node, ...]) -> Value:
+        start, end = self.of(args[0]), self.of(args[1])
+        total = Fraction(0) if head == "sum" else Fraction(1)
+        operation = quantities.add if head == "sum" else quantities.multiply
+        first, last = quantities.whole(start), quantities.whole(end)
+        if last - first > 300:
+            raise TooLarge("a long sum")
+        outer = self._at
+        for index in range(first, last + 1):
+            self._at = {**outer, BOUND.name: Fraction(index)}
+            total = operation(total, self.of(args[2]))
+        self._at = outer
+        return total
+
+
+def drawn(*names: str) -> Fraction:
+    """A value that belongs to names."""
+    digest = hashlib.sha256(repr(names).encode("utf-8", "backslashreplace")).digest()
+    return Fraction(int.from_bytes(digest[:8], "big") | 1, 1 << 62)
+
+
+def _logarithm(value: Value, base: Value | None = None) -> Value:
+    if quantities.is_zero(value):
+        raise Undefined("the logarithm of zero")
+    if value == 1:
+        return Fraction(0)
+    if base is None:
+        return quantities.computed(mp.ln, value, 1 << 20)
+    return quantities.divide(_logarithm(value), _logarithm(base))
+
+
+def _reciprocal(function: Callable[[Value], Value]) -> Callable[[Value], Value]:
+    return lambda value: quantities.divide(Fraction(1), function(value))
+
+
+def _of_mp(name: str) -> Callable[[Value], Value]:
+    function = getattr(mp, name)
+
+    def apply(value: Value) -> Value:
+        result = quantities.computed(function, value)
+        # sin(pi) is noise, not a number
+        return Fraction(0) if result and mp.mag(result) < -300 and not quantities.is_zero(value) else result
+
+    return apply
+
+
+def _tangent(value: Value) -> Value:
+    return quantities.divide(_of_mp("sin")(value), _of_mp("cos")(value))
+
+
+def _extreme(choose: Callable[..., Value]) -> Callable[..., Value]:
+    def apply(*found: Value) -> Value:
+        if any(isinstance(value, mp.mpc) for value in found):
+            raise Undefined("an order of complex numbers")
+        return choose(found)
+
+    return apply
+
+
+def _whole(function: str) -> Callable[..., Value]:
+    return lambda *found: Fraction(getattr(math, function)(*map(quantities.whole, found)))
+
+
+def _root(value: Value, degree: Value = Fraction(2)) -> Value:
+    if quantities.is_zero(value):
+        return Fraction(0)
+    return quantities.power(value, quantities.divide(Fraction(1), degree))
+
+
+_ARITHMETIC: dict[str, Callable[[Value, Value], Value]] = {
+    "+": quantities.add, "*": quantities.multiply, "/": quantities.divide, "^": quantities.power,
+}  # fmt: skip
+_FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "neg": quantities.negate,
+    "sqrt": _root,
+    "root": _root,
+    "abs": abs,
+    "!": quantities.factorial,
+    "!!": lambda v: quantities.factorial(v, 2),
+    "%": lambda v: quantities.divide(v, Fraction(100)),
+    "ln": _logarithm,
+    "log": _logarithm,
+    "exp": lambda v: quantities.power(+mp.e, v),
+    "floor": quantities.rounded_down,
+    "ceil": lambda v: -quantities.rounded_down(-v),
+    "binom": quantities.binomial,
+    "mod": quantities.modulo,
+    "gamma": quantities.gamma,
+    "sin": _of_mp("sin"),
+    "cos": _of_mp("cos"),
+    "tan": _tangent,
+    "cot": _reciprocal(_tangent),
+    "sec": _reciprocal(_of_mp("cos")),
+    "csc": _reciprocal(_of_mp("sin")),
+    "arcsin": _of_mp("asin"),
+    "arccos": _of_mp("acos"),
+    "arctan": _of_mp("atan"),
+    "sinh": _of_mp("sinh"),
+    "cosh": _of_mp("cosh"),
+    "tanh": _of_mp("tanh"),
+    "max": _extreme(max),
+    "min": _extreme(min),
+    "gcd": _whole("gcd"),
+    "lcm": _whole("lcm"),
+    "real": lambda v: v if isinstance(v, Fraction) else v.real,
+    "imaginary": lambda v: Fraction(0) if isinstance(v, Fraction) else v.imag,
+}
+_OF_ANGLES = words("sin cos tan cot sec csc")
+_KNOWN = frozenset(_ARITHMETIC) | frozenset(_FUNCTIONS) | {"call", "integral", "limit", "sum", "prod", "deg"}
