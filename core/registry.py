@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard, TypeVar
 
@@ -111,9 +113,9 @@ def entries(*roles: Role) -> list[Entry]:
         importlib.import_module(role.home)
     known = [entry for entry in _registered.values() if entry.role in roles]
     sources = {(entry.name, entry.source) for entry in known}
-    offered = [_offered(role, point) for role in roles for point in entry_points(group=role.group)]
+    offered = [_offered(role, point) for role in roles for point in _points(role.group)]
     new = [entry for entry in offered if (entry.name, entry.source) not in sources]
-    return sorted([*known, *new], key=lambda entry: (not entry.built_in, entry.name))
+    return sorted([*known, *new], key=lambda entry: not entry.built_in)
 
 
 def value_of(entry: Entry, *given: Any, **named: Any) -> Any:
@@ -145,11 +147,21 @@ def is_path(text: str) -> bool:
     return _PATH.fullmatch(text) is not None
 
 
+def importable(text: str) -> bool:
+    """Whether ``text`` is an import path whose module is there; nothing is imported but packages above it."""
+    if not is_path(text):
+        return False
+    _search_here()
+    try:
+        return importlib.util.find_spec(text.partition(":")[0]) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def imported(path: str) -> Any:
     """What ``module:name`` is, the current folder searched too; ``UsageError`` where it cannot be imported."""
     module_name, _, attribute = path.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    _search_here()
     try:
         found = importlib.import_module(module_name)
     except Exception as error:  # whatever the user's module does when it is imported
@@ -195,6 +207,17 @@ def mark(part: Any, role: str, name: str | None) -> None:
 
 def _is_definition(part: Any) -> TypeGuard[Any]:
     return inspect.isfunction(part) or inspect.isclass(part)
+
+
+def _search_here() -> None:
+    """Modules of the user's own lie in the current folder."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+@cache
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
 
 
 def _enter(entry: Entry) -> None:

@@ -5,50 +5,58 @@ from __future__ import annotations
 import re
 
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import Entry, entries, find, register, value_of
 from widthwise.core.rewards.reward_format import RewardFormat
+from widthwise.core.roles import ROLES
 from widthwise.models.formats import BOXED
 
-SCORER = RewardFormat("scorer", tag="<step>")
+SCORER = register("reward_format")(RewardFormat("scorer", tag="<step>", models=r"(^|[/:])scorer"))
 """The bundled scorer: ``<user>problem<assistant>step<step>step<step>``, `+` against `-` at each ``<step>``."""
 
-MATH_SHEPHERD = RewardFormat(
-    "math-shepherd",
-    chat=False,
-    opening="<s>{problem}",
-    step="\nStep {n}: {step}",
-    tag=" ки",
-    labels=(" +", " -"),
+MATH_SHEPHERD = register("reward_format")(
+    RewardFormat(
+        "math-shepherd",
+        chat=False,
+        opening="<s>{problem}",
+        step="\nStep {n}: {step}",
+        tag=" ки",
+        labels=(" +", " -"),
+        models=r"math-?shepherd",
+    )
 )
 """Math-Shepherd (Wang et al., arXiv 2312.08935): plain text, a tag behind every step, `+` against `-` at the tag."""
 
-RLHFLOW = RewardFormat("rlhflow", turns=True, opening="{problem} ")
+RLHFLOW = register("reward_format")(
+    RewardFormat("rlhflow", turns=True, opening="{problem} ", models=r"rlhflow.*prm|prm-(deepseek|mistral)-data")
+)
 """RLHFlow's PRMs on Llama 3.1: every step is a turn of the user's, `+` against `-` opens the assistant's."""
 
-QWEN_PRM = RewardFormat("qwen-prm", system=BOXED, tag="<extra_0>", reads="classes")
+QWEN_PRM = register("reward_format")(
+    RewardFormat("qwen-prm", system=BOXED, tag="<extra_0>", reads="classes", models=r"qwen2\.5-math.*prm")
+)
 """Qwen2.5-Math-PRM: a two-class head, read at the ``<extra_0>`` behind every step."""
 
-SKYWORK_PRM = RewardFormat("skywork-prm", chat=False, opening="{problem}\n", tag="\n", reads="value")
+SKYWORK_PRM = register("reward_format")(
+    RewardFormat("skywork-prm", chat=False, opening="{problem}\n", tag="\n", reads="value", models=r"skywork-?o1.*prm")
+)
 """Skywork-o1-PRM: a value head, read at the newline behind every step."""
 
-ORM = RewardFormat("orm", kind="outcome", reads="value")
-"""Any outcome reward model with one output, read at the conversation's last token."""
-
-LLAMA_ORM = RewardFormat("llama-orm", kind="outcome", ending="<|eot_id|>", reads="value")
-QWEN_ORM = RewardFormat("qwen-orm", kind="outcome", ending="<|im_end|>\n", reads="value")
+LLAMA_ORM = register("reward_format")(
+    RewardFormat(
+        "llama-orm", kind="outcome", ending="<|eot_id|>", reads="value", models=r"(reward|rm).*llama|llama.*(reward|rm)"
+    )
+)
+QWEN_ORM = register("reward_format")(
+    RewardFormat(
+        "qwen-orm", kind="outcome", ending="<|im_end|>\n", reads="value", models=r"(reward|rm).*qwen|qwen.*(reward|rm)"
+    )
+)
 """Outcome reward models on Llama 3 and Qwen, which read at the end of the closed assistant's turn."""
 
-REWARD_FORMATS = {f.name: f for f in (SCORER, MATH_SHEPHERD, RLHFLOW, QWEN_PRM, SKYWORK_PRM, ORM, LLAMA_ORM, QWEN_ORM)}
-
-_FAMILIES = (
-    (r"(^|[/:])scorer", SCORER),
-    (r"math-?shepherd", MATH_SHEPHERD),
-    (r"rlhflow.*prm|prm-(deepseek|mistral)-data", RLHFLOW),
-    (r"qwen2\.5-math.*prm", QWEN_PRM),
-    (r"skywork-?o1.*prm", SKYWORK_PRM),
-    (r"(reward|rm).*llama|llama.*(reward|rm)", LLAMA_ORM),
-    (r"(reward|rm).*qwen|qwen.*(reward|rm)", QWEN_ORM),
-    (r"reward|(^|[-_/])[or]rm([-_]|$)", ORM),
+ORM = register("reward_format")(
+    RewardFormat("orm", kind="outcome", reads="value", models=r"reward|(^|[-_/])[or]rm([-_]|$)")
 )
+"""Any outcome reward model with one output, read at the conversation's last token."""
 
 
 def reward_format_for(model: str, named: str | None = None) -> RewardFormat:
@@ -57,12 +65,20 @@ def reward_format_for(model: str, named: str | None = None) -> RewardFormat:
     Raises ``UsageError`` for a name that is none, and for a model of no known family: a wrong layout would give
     scores that mean nothing.
     """
-    known = ", ".join(REWARD_FORMATS)
     if named is not None:
-        if named not in REWARD_FORMATS:
-            raise UsageError(f"there is no reward format {named!r}; there are {known}")
-        return REWARD_FORMATS[named]
-    for pattern, reward_format in _FAMILIES:
-        if re.search(pattern, model, re.IGNORECASE):
-            return reward_format
-    raise UsageError(f"{model} is of no known family of reward models: name its format (format=...), one of {known}")
+        return _checked(find("reward_format", named))
+    known = entries(ROLES["reward_format"])
+    # Formats that were installed know their models better than ours, which go by common words.
+    for entry in sorted(known, key=lambda entry: entry.built_in):
+        found = _checked(entry)
+        if found.models and re.search(found.models, model, re.IGNORECASE):
+            return found
+    names = ", ".join(entry.name for entry in known)
+    raise UsageError(f"{model} is of no known family of reward models: name its format (format=...), one of {names}")
+
+
+def _checked(entry: Entry) -> RewardFormat:
+    found = value_of(entry)
+    if not isinstance(found, RewardFormat):
+        raise entry.role.mismatch(entry.source, found)
+    return found

@@ -41,6 +41,7 @@ class RewardFormat:
 
     ``reads`` says what a score is: "labels", the probability of the first of the two tokens ``labels`` against the
     second; "classes", the softmax probability of the class ``good_class``; "value", the sigmoid of the only output.
+    ``models`` is a regular expression that is found in the names of the models it is for, whatever the case.
     """
 
     name: str
@@ -55,6 +56,7 @@ class RewardFormat:
     reads: Reads = "labels"
     labels: tuple[str, str] = ("+", "-")
     good_class: int = 1
+    models: str = ""
 
     def laid_out(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> Laid:
         """The solution as the model wants it.

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from widthwise.core.backend import Backend
-from widthwise.core.errors import UsageError
-from widthwise.core.registry import nearest
-from widthwise.core.rewards.reading import Embedder, Reader
+from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.rewards.reward_format import RewardFormat
-from widthwise.opening import bundled_models, canonical, embedded, open_backend
+from widthwise.opening import kind_of, open_backend, open_engine
 from widthwise.settings import RunSettings
-
-if TYPE_CHECKING:
-    from widthwise.backends.http.pooling import HTTPPooling
 
 T = TypeVar("T")
 
@@ -94,82 +85,25 @@ async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) ->
 
     given = dict(args or {})
     named = given.pop("format", None)
-    prefix, _, rest = canonical(spec).partition(":")
-    if prefix == "replay":
-        return _recorded(rest)
-    reward_format = reward_format_for(rest, named)
-    reader = await _reader(prefix, rest, reward_format, given)
+    kind, address = kind_of(spec)
+    # A wrong layout is said before an engine is started, but a whole reward model needs none.
+    layout = None if kind.may_score and named is None else reward_format_for(address, named)
+    engine = await open_engine(spec, lambda kind: kind.reader("labels" if layout is None else layout.reads), given)
+    if layout is None and hasattr(engine, "score"):
+        return engine  # type: ignore[no-any-return]
     try:
-        return LanguageRewardModel(reader, reward_format)
+        return LanguageRewardModel(engine, layout or reward_format_for(spec))
     except BaseException:
-        await reader.close()
+        await engine.close()
         raise
 
 
 async def open_embedder(spec: str) -> Embedder:
     """The embedding model of an address; raises ``UsageError`` and ``BackendError``."""
-    prefix, _, rest = canonical(spec).partition(":")
-    if prefix == "embedded":
-        return embedded(rest, {})
-    if prefix == "vllm":
-        from widthwise.backends.vllm.pooling import VLLMPooling
-
-        return await asyncio.to_thread(VLLMPooling, _folder(rest), task="embed")
-    if prefix == "replay":
-        raise UsageError("a recording has no embeddings; name an embedding model that is embedded:, vllm: or a server")
-    return await _pooling(f"{prefix}:{rest}", {})
+    embedder: Embedder = await open_engine(spec, lambda kind: kind.embedder(), {})
+    return embedder
 
 
 def _own_embedder(backend: Backend) -> Embedder | None:
     """The generator itself, where it embeds without a further engine."""
-    from widthwise.backends.embedded.backend import EmbeddedBackend
-
-    return backend if isinstance(backend, EmbeddedBackend) else None
-
-
-async def _reader(prefix: str, rest: str, reward_format: RewardFormat, given: Mapping[str, Any]) -> Reader:
-    """The engine that can read what the format asks for."""
-    labels = reward_format.reads == "labels"
-    if prefix == "embedded":
-        return embedded(rest, given)
-    if prefix == "vllm" and labels:
-        from widthwise.backends.vllm.backend import VLLMBackend
-
-        return await asyncio.to_thread(VLLMBackend, _folder(rest), **given)
-    if prefix == "vllm":
-        from widthwise.backends.vllm.pooling import VLLMPooling
-
-        return await asyncio.to_thread(VLLMPooling, _folder(rest), task="token_classify", **given)
-    if not labels:
-        return await _pooling(f"{prefix}:{rest}", given)
-    from widthwise.backends.http.backend import HTTPBackend
-
-    return await asyncio.to_thread(_served, HTTPBackend, f"{prefix}:{rest}", given)
-
-
-async def _pooling(address: str, given: Mapping[str, Any]) -> HTTPPooling:
-    from widthwise.backends.http.pooling import HTTPPooling
-
-    return await asyncio.to_thread(_served, HTTPPooling, address, given)
-
-
-def _served(make: Callable[..., T], address: str, given: Mapping[str, Any]) -> T:
-    """``make`` for ``http://host/v1#MODEL``, an unknown argument answered with the valid ones."""
-    urls, _, model = address.partition("#")
-    valid = list(inspect.signature(make).parameters)
-    for name in given:
-        if name not in valid:
-            raise UsageError(f"a served model has no argument {name!r}{nearest(name, valid)}")
-    return make(urls, **{**({"model": model} if model else {}), **given})
-
-
-def _folder(rest: str) -> str:
-    return str(bundled_models().get(rest, rest))
-
-
-def _recorded(file: str) -> RewardModel:
-    from widthwise.evals.store.recorded_reward import RecordedRewardModel
-
-    if Path(file).suffix != ".db":
-        raise UsageError(f"recorded scores are read from run files: replay:RUN.db, not {file!r}")
-    return RecordedRewardModel(file)
+    return cast(Embedder, backend) if hasattr(backend, "embed") else None

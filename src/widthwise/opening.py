@@ -1,32 +1,158 @@
-"""Opening the backend that a model string names."""
+"""Model strings: the kinds of models that there are, and opening what a string names."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar
 
 from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts
-from widthwise.core.registry import nearest
+from widthwise.core.registry import Entry, entries, find, importable, nearest, register
+from widthwise.core.rewards.reward import RewardModel
+from widthwise.core.rewards.reward_format import Reads
+from widthwise.core.roles import ROLES
 
-if TYPE_CHECKING:
-    from widthwise.backends.embedded.backend import EmbeddedBackend
+Maker = Callable[..., Any]
+"""Makes an engine of an address and the user's arguments."""
 
-B = TypeVar("B", bound=Backend)
 
-BACKENDS = {
-    "embedded": "embedded:FOLDER, or the name of a bundled model",
-    "vllm": "vllm:FOLDER, a hub id, or the name of a bundled model",
-    "http": "http://HOST:PORT[,http://HOST:PORT ...]",
-    "https": "https://HOST[,https://HOST ...]",
-    "replay": "replay:FILE.jsonl, FILE.parquet or RUN.db",
-}
-"""How each kind of model string is written, by its prefix."""
+class ModelKind:
+    """One way to name models, ``name:ADDRESS``; ``written`` shows it. ``in_thread``: starting one takes seconds.
+
+    A backend of one's own needs no kind: its class or function is one. Derive a kind from this where readers and
+    embedders are other engines than the backend. ``may_score``: its reader may be a whole reward model.
+    """
+
+    written: ClassVar[str]
+    in_thread: ClassVar[bool] = False
+    may_score: ClassVar[bool] = False
+
+    def place(self, address: str) -> tuple[str, dict[str, Any]]:
+        """What an engine is made of besides the user's arguments."""
+        return str(bundled_models().get(address, address)), {}
+
+    def backend(self) -> Maker:
+        """What makes a backend."""
+        raise NotImplementedError
+
+    def reader(self, reads: Reads) -> Maker:
+        """What makes an engine that reads scores of this kind, or a whole reward model."""
+        return self.backend()
+
+    def embedder(self) -> Maker:
+        """What makes an engine that turns texts into vectors."""
+        return self.backend()
+
+
+@register("backend")
+class Embedded(ModelKind):
+    """The numpy engine for small Llama checkpoints; it reads and embeds too."""
+
+    written = "embedded:FOLDER, or the name of a bundled model"
+
+    def backend(self) -> Maker:
+        from widthwise.backends.embedded.backend import EmbeddedBackend
+
+        return EmbeddedBackend
+
+
+@register("backend", "vllm")
+class VLLM(ModelKind):
+    """vLLM in this process."""
+
+    written = "vllm:FOLDER, a hub id, or the name of a bundled model"
+    in_thread = True
+
+    def backend(self) -> Maker:
+        from widthwise.backends.vllm.backend import VLLMBackend
+
+        return VLLMBackend
+
+    def reader(self, reads: Reads) -> Maker:
+        return self.backend() if reads == "labels" else self._pooling("token_classify")
+
+    def embedder(self) -> Maker:
+        return self._pooling("embed")
+
+    def _pooling(self, task: Any) -> Maker:
+        from widthwise.backends.vllm.pooling import VLLMPooling
+
+        return partial(VLLMPooling, task=task)
+
+
+@register("backend", "http")
+class HTTP(ModelKind):
+    """OpenAI-compatible servers, one or a pool; ``#MODEL`` after the address chooses among a server's models."""
+
+    written = "http://HOST:PORT[,http://HOST:PORT ...]"
+    in_thread = True
+
+    def place(self, address: str) -> tuple[str, dict[str, Any]]:
+        urls, _, model = address.partition("#")
+        return f"{self.written.partition(':')[0]}:{urls}", {"model": model} if model else {}
+
+    def backend(self) -> Maker:
+        from widthwise.backends.http.backend import HTTPBackend
+
+        return HTTPBackend
+
+    def reader(self, reads: Reads) -> Maker:
+        return self.backend() if reads == "labels" else self.embedder()
+
+    def embedder(self) -> Maker:
+        from widthwise.backends.http.pooling import HTTPPooling
+
+        return HTTPPooling
+
+
+@register("backend", "https")
+class HTTPS(HTTP):
+    """The same over TLS."""
+
+    written = "https://HOST[,https://HOST ...]"
+
+
+@register("backend")
+class Replay(ModelKind):
+    """Recorded generations, served as if they were sampled now; ``model`` samples what was not recorded."""
+
+    written = "replay:FILE.jsonl, FILE.parquet or RUN.db"
+    may_score = True
+
+    def place(self, address: str) -> tuple[str, dict[str, Any]]:
+        return address, {}
+
+    def backend(self) -> Maker:
+        return _replayed
+
+    def reader(self, reads: Reads) -> Maker:
+        return _recorded_scores
+
+    def embedder(self) -> Maker:
+        raise UsageError("a recording has no embeddings; name an embedding model that is embedded:, vllm: or a server")
+
+
+class OwnKind(ModelKind):
+    """A backend of the user's own, or of an installed package: a class, or a function that makes one."""
+
+    may_score = True
+
+    def __init__(self, entry: Entry) -> None:
+        self._make = entry.load()
+
+    def place(self, address: str) -> tuple[str, dict[str, Any]]:
+        return address, {}
+
+    def backend(self) -> Maker:
+        if not callable(self._make):
+            raise UsageError(f"{self._make!r} does not fit: {ROLES['backend']}")
+        return self._make  # type: ignore[no-any-return]
 
 
 def bundled_models() -> dict[str, Path]:
@@ -38,20 +164,25 @@ def bundled_models() -> dict[str, Path]:
 def canonical(spec: str) -> str:
     """The model string in full: ``reasoner`` is ``embedded:reasoner``.
 
-    Raises UsageError for what names no backend, with the valid prefixes and the nearest match.
+    Raises UsageError for what names no model, with the valid prefixes and the nearest match.
     """
     prefix, colon, rest = spec.partition(":")
-    if colon and prefix in BACKENDS:
-        if not rest.strip("/"):
-            raise UsageError(f"the model {spec!r} names nothing behind its prefix; write {BACKENDS[prefix]}")
+    kinds = {entry.name: entry for entry in entries(ROLES["backend"])}
+    if prefix in kinds and (colon or not kinds[prefix].built_in):
+        if kinds[prefix].built_in and not rest.strip("/"):
+            written = kinds[prefix].load().written
+            raise UsageError(f"the model {spec!r} names nothing behind its prefix; write {written}")
         return spec
-    if spec in bundled_models():
+    if spec in bundled_models() or (not colon and (Path(spec) / "config.json").is_file()):
         return f"embedded:{spec}"
-    if not colon and (Path(spec) / "config.json").is_file():
-        return f"embedded:{spec}"
-    valid = [*bundled_models(), *(f"{name}:" for name in BACKENDS)]
+    if importable(spec):
+        return spec
+    valid = [*bundled_models(), *(f"{name}:" for name in kinds)]
     close = nearest(f"{prefix}:" if colon else spec, valid)
-    raise UsageError(f"unknown model {spec!r}{close or '.'} Valid: {', '.join(valid)}.")
+    raise UsageError(
+        f"unknown model {spec!r}{close or '.'} Valid: {', '.join(valid)}, or the import path of your own backend, "
+        "my_module:MyBackend."
+    )
 
 
 async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Backend:
@@ -60,41 +191,64 @@ async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Back
     ``args`` are the backend's own arguments. Raises UsageError for a wrong string or argument, BackendError where
     the model cannot be had.
     """
+    backend: Backend = await open_engine(spec, lambda kind: kind.backend(), args or {})
+    ROLES["backend"].check(backend, spec)
+    return backend
+
+
+async def open_engine(spec: str, maker: Callable[[ModelKind], Maker], args: Mapping[str, Any]) -> Any:
+    """What the ``maker`` of the string's kind makes of its address; raises as ``open_backend`` does."""
+    kind, address = kind_of(spec)
+    make = maker(kind)
+    first, fixed = kind.place(address)
+    _check_arguments(make, args, spec)
+    call = partial(make, *([first] if first else []), **{**fixed, **args})
+    try:
+        made = await asyncio.to_thread(call) if kind.in_thread else call()
+    except TypeError as error:
+        raise UsageError(f"the model {spec!r} cannot take these arguments: {error}") from error
+    return await made if inspect.isawaitable(made) else made
+
+
+def kind_of(spec: str) -> tuple[ModelKind, str]:
+    """The kind that a model string is of, and the address in it; raises ``UsageError`` as ``canonical`` does."""
     full = canonical(spec)
-    prefix, _, rest = full.partition(":")
-    given = dict(args or {})
-    if prefix == "embedded":
-        return embedded(rest, given)
-    if prefix == "vllm":
-        from widthwise.backends.vllm.backend import VLLMBackend
-
-        # Starting the engine takes seconds, which other tasks of the loop need not lose.
-        return await asyncio.to_thread(VLLMBackend, str(bundled_models().get(rest, rest)), **given)
-    if prefix == "replay":
-        if "model" in given:
-            given["model"] = await open_backend(str(given["model"]))
-        return _replay(rest, given)
-    from widthwise.backends.http.backend import HTTPBackend
-
-    return _made(HTTPBackend, prefix, given, full)
+    prefix, _, address = full.partition(":")
+    own = all(entry.name != prefix for entry in entries(ROLES["backend"]))
+    entry = find("backend", full if own else prefix)
+    part = entry.load()
+    kind = part() if inspect.isclass(part) and issubclass(part, ModelKind) else OwnKind(entry)
+    return kind, "" if own else address
 
 
-def embedded(name: str, given: Mapping[str, Any]) -> EmbeddedBackend:
-    """The embedded engine with the checkpoint of a folder, or with a bundled one."""
-    from widthwise.backends.embedded.backend import EmbeddedBackend
+def _check_arguments(make: Maker, given: Mapping[str, Any], spec: str) -> None:
+    """An unknown argument is answered with the valid ones."""
+    parameters = list(inspect.signature(make).parameters.values())
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    valid = [p.name for p in parameters[1:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for name in given:
+        if name not in valid:
+            raise UsageError(
+                f"the model {spec!r} has no argument {name!r}{nearest(name, valid)} (its arguments are "
+                f"{', '.join(valid) or 'none'})"
+            )
 
-    return _made(EmbeddedBackend, "embedded", given, bundled_models().get(name, Path(name)))
+
+def _recorded_scores(file: str) -> RewardModel:
+    from widthwise.evals.store.recorded_reward import RecordedRewardModel
+
+    if Path(file).suffix != ".db":
+        raise UsageError(f"recorded scores are read from run files: replay:RUN.db, not {file!r}")
+    return RecordedRewardModel(file)
 
 
-def _replay(file: str, given: Mapping[str, Any]) -> Backend:
-    return _made(_replay_of, "replay", given, file)
-
-
-def _replay_of(file: str, *, tokenizer: str | None = None, model: Backend | None = None) -> Backend:
+async def _replayed(file: str, *, tokenizer: str | None = None, model: str | Backend | None = None) -> Backend:
     from widthwise.backends.replay import ReplayBackend
     from widthwise.backends.tokenizers.files import tokenizer_from
 
     cutter = tokenizer_from(tokenizer) if tokenizer is not None else None
+    behind = await open_backend(model) if isinstance(model, str) else model
     name = f"replay:{file}"
     if Path(file).suffix == ".db":
         from widthwise.evals.store.exchange import StoredRecordings
@@ -103,12 +257,12 @@ def _replay_of(file: str, *, tokenizer: str | None = None, model: Backend | None
         store = Store.read(file)
         facts = _recorded_facts(store.manifest)
         records = StoredRecordings(store)
-        return ReplayBackend(records, name=name, tokenizer=cutter, model=model, facts=facts, on_close=store.close)
+        return ReplayBackend(records, name=name, tokenizer=cutter, model=behind, facts=facts, on_close=store.close)
     from widthwise.evals.store.foreign import read_generations
 
     recordings = {r.problem.id: r for r in read_generations(file)}
     facts = ModelFacts(str(next((r.fields.get("model") for r in recordings.values()), None) or name))
-    return ReplayBackend(recordings, name=name, tokenizer=cutter, model=model, facts=facts)
+    return ReplayBackend(recordings, name=name, tokenizer=cutter, model=behind, facts=facts)
 
 
 def _recorded_facts(manifest: Mapping[str, Any]) -> ModelFacts:
@@ -117,19 +271,3 @@ def _recorded_facts(manifest: Mapping[str, Any]) -> ModelFacts:
 
     profile = manifest.get("asking", {}).get("profile")
     return ModelFacts(str(manifest["configuration"].get("model")), config={OWN_PROFILE: profile} if profile else {})
-
-
-def _made(make: Callable[..., B], prefix: str, given: Mapping[str, Any], *first: Any) -> B:
-    """``make(*first, **given)``, an unknown argument answered with the valid ones."""
-    parameters = list(inspect.signature(make).parameters.values())[len(first) :]
-    valid = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    for name in given:
-        if name not in valid:
-            raise UsageError(
-                f"the {prefix} backend has no argument {name!r}{nearest(name, valid)} (its arguments are "
-                f"{', '.join(valid)})"
-            )
-    try:
-        return make(*first, **given)
-    except TypeError as error:
-        raise UsageError(f"the {prefix} backend cannot take these arguments: {error}") from error

