@@ -181,6 +181,6 @@ def test_families_by_name(model: str, name: str) -> None:
 def test_an_unknown_family_must_be_named() -> None:
     with pytest.raises(UsageError, match=r"format=\.\.\."):
         reward_format_for("Qwen/Qwen3-8B")
-    with pytest.raises(UsageError, match="unknown reward format 'qwen'.*scorer"):
+    with pytest.raises(UsageError, match=r"unknown reward format 'qwen'.*scorer"):
         reward_format_for("x", "qwen")
     assert reward_format_for("Qwen/Qwen3-8B", "orm").kind == "outcome"
