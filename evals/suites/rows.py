@@ -8,7 +8,9 @@ from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.evals.grading.extraction import Policy, boxes, extract, hashes
+from widthwise.evals.grading.boxes import boxes
+from widthwise.evals.grading.extraction import Policy, extract
+from widthwise.evals.grading.lines import hashes
 from widthwise.evals.input_file import json_lines, regular_file
 
 Row = Mapping[str, Any]

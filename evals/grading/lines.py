@@ -1,0 +1,133 @@
+"""Reading answers that a line, a sentence or a pair of tags states: ``ANSWER: 42``, ``The answer is 42``, ``#### 42``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, MAX_STATEMENTS, Statement, like_a_value
+
+_SPACE = r"[ \t]{1,9}"
+_LINE_START = (
+    r"^[^\S\n]{0,8}(?:[>#*_$-]{1,6}[^\S\n]{0,4}){0,3}(?:\\text(?:bf|it)?\{)?(?:(?:so|thus|hence|therefore),?[ \t]{1,4})?"
+    rf"(?:(?:the|my|our|final|correct|short|exact){_SPACE}){{0,3}}"
+)
+_ANSWER_LINE = re.compile(
+    rf"(?im){_LINE_START}(?:answer[*_}}]{{0,4}}[ \t]{{0,9}}(?:[:：=]|->|→)|answer{_SPACE}is\b[:：]?|ans[.:：])[*_}}]{{0,4}}"
+)
+_HEADER = re.compile(rf"(?im){_LINE_START}answer[*_}}#]{{0,4}}[ \t]{{0,9}}$")
+_SHORT_LINE = re.compile(r"(?m)^[ \t]{0,8}A:")
+_HASHES = re.compile(r"####")
+_HEADING = re.compile(r"^\W{0,3}\d+[.:)](?:\s|$)|\s[A-Z][a-z]+")
+_SENTENCE = re.compile(
+    r"(?i)(?<!\bif )(?<!whether )(?<!suppose )(?<!assume )(?<!assuming )"
+    rf"(?:\b(?P<kind>final|correct|desired|required|requested|the|our|my){_SPACE}"
+    rf"(?:(?P<final>final)|correct|desired|required|numerical|exact)?(?:{_SPACE}|(?<=[ \t]))(?:answer|option|choice)"
+    rf"(?:{_SPACE}(?:to|for|of){_SPACE}(?:this|the|our){_SPACE}(?:[a-z]{{1,12}}{_SPACE}){{0,2}}(?:problem|question))?"
+    rf"{_SPACE}(?:is|=|equals|must{_SPACE}be|should{_SPACE}be|would{_SPACE}be|will{_SPACE}be)(?!\w)"
+    r"|(?:(?<=so )|(?<=hence )|(?<=thus )|(?<=therefore )|(?<=, ))answer[ \t]{1,9}is\b"
+    r"|(?:最终)?答案(?:是|为|為|[:：]))"
+    r"(?:[ \t]{0,9}[:：])?"
+)
+_TAG = re.compile(r"(?i)<(/?)(?:final_?)?answer>")
+_DISPLAYED = re.compile(r"\s*(?:\\\[(.+?)\\\]|\$\$(.+?)\$\$)", re.DOTALL)
+_MARKUP = " \t*_#:：}>"
+_QUOTED = re.compile(r"(?m)^[ \t]*>[ \t]?")
+_NEXT_LINE_WORDS = 8
+_LINE_WORDS = 16
+_ONLY_LINE_CHARS = 100
+
+
+def answer_lines(text: str) -> Iterator[Statement]:
+    """Lines such as ``ANSWER: 42`` or ``**Final answer:** 42``, or a header and the line after it; last first."""
+    for match in _last(_ANSWER_LINE, text):
+        yield from _line(text, match)
+    for match in _last(_HEADER, text):
+        yield from _line(text, match)
+
+
+def short_answer_lines(text: str) -> Iterator[Statement]:
+    """Lines ``A: 42``, last first."""
+    for match in _last(_SHORT_LINE, text):
+        said = _after(text, match.end())
+        yield Statement("answer line", match.start(), said, any(map(str.isdigit, said)))
+
+
+def hashes(text: str) -> Iterator[Statement]:
+    """GSM8K's ``#### 42``, last first; certain where it does not look like a heading of the fourth level."""
+    for match in _last(_HASHES, text):
+        said = text[match.end() : match.end() + MAX_ANSWER_CHARS].partition("\n")[0].strip()
+        if like_a_value(said):
+            yield Statement("hashes", match.start(), said, _HEADING.search(said) is None)
+
+
+def sentences(text: str) -> Iterator[Statement]:
+    """``The answer is 42.``, last first; certain where it calls the answer final or goes on as a value does."""
+    for match in _last(_SENTENCE, text):
+        if said := _after(text, match.end()):
+            final = match["final"] or (match["kind"] or "").lower() == "final"
+            yield Statement("sentence", match.start(), said, bool(final) or like_a_value(_without_filler(said)))
+
+
+def tags(text: str) -> Iterator[Statement]:
+    """``<answer>42</answer>``, last first; the last may lack its end, where generation stopped at it."""
+    end: int | None = len(text)
+    for tag in reversed(list(_TAG.finditer(text))[-2 * MAX_STATEMENTS :]):
+        if tag[1]:
+            end = tag.start()
+        elif end is not None:
+            said = " ".join(text[tag.end() : min(end, tag.end() + MAX_ANSWER_CHARS + 1)].split())
+            if said and end - tag.end() <= MAX_ANSWER_CHARS:
+                yield Statement("tags", tag.start(), said, end=end)
+            end = None
+
+
+def only_line(text: str) -> Iterator[Statement]:
+    """The text itself where it is a single short line: an answer without any words."""
+    line = text.strip()
+    if line and len(line) <= _ONLY_LINE_CHARS and "\n" not in line:
+        yield Statement("only line", 0, line)
+
+
+_FILLER = re.compile(
+    r"(?i)\s*(?:(?:therefore|thus|then|hence|simply|just|exactly|indeed|clearly|actually|that|equal\s+to|given\s+by|"
+    r"(?:the\s+)?(?:number|value|integer|fraction|expression)(?!\s+of)|(?:option|choice)(?=\s+\W{0,3}[A-J]\b))"
+    r"(?:\s*[:,])?\s+)+"
+)
+
+
+def _without_filler(said: str) -> str:
+    """What is stated, without "therefore" and the like before it."""
+    filler = _FILLER.match(said)
+    return said[filler.end() :] if filler else said
+
+
+def _line(text: str, match: re.Match[str]) -> Iterator[Statement]:
+    said = _after(text, match.end())
+    if said.endswith("$") and said.count("$") % 2:  # $\text{ANSWER: 42}$
+        said = said[:-1]
+    if said.endswith("}") and said.count("}") > said.count("{"):
+        said = said[:-1]
+    if said and (len(said.split()) <= _LINE_WORDS or like_a_value(said)):
+        yield Statement("answer line", match.start(), said)
+
+
+def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    return list(pattern.finditer(text))[-MAX_STATEMENTS:][::-1]
+
+
+def _after(text: str, place: int) -> str:
+    """What stands after a mark: the rest of its line or, where that is empty, the next line; a displayed formula whole."""
+    window = text[place : place + 2 * MAX_ANSWER_CHARS]
+    line, _, following = window.partition("\n")
+    if not line.strip(_MARKUP):
+        window = _QUOTED.sub("", following).lstrip(" \t\n")
+        if len(following) - len(window) > 40:
+            return ""
+        line = window.partition("\n")[0]
+        if not (like_a_value(line) or len(line.split()) <= _NEXT_LINE_WORDS):
+            return ""
+    displayed = _DISPLAYED.match(window)
+    if displayed and "\n" in displayed[0]:
+        return " ".join(displayed[0].split())
+    return _without_filler(line.strip())

@@ -1,0 +1,140 @@
+"""What a statement says besides the answer: reasons, remarks and corrections, which go; conditions, which stay.
+
+``72, which is the total`` states 72. ``5 if n is even`` and ``5, which is impossible`` do not state 5, and stay whole,
+so that nothing is equal to them by chance.
+"""
+
+from __future__ import annotations
+
+import re
+
+_FORMULA = re.compile(
+    r"\$\$[^$]{1,4000}\$\$|\$[^$]{1,4000}\$|\\\(.{1,2000}?\\\)|\\\[.{1,2000}?\\\]"
+    r"|\\(?:text\w{0,2}|mbox|mathrm)\s?\{[^{}]*\}",
+    re.DOTALL,
+)
+_FORMULA_MARK = re.compile(r"(?<!\\)\$|(?<!\\)\\[()\[\]]")
+_EMPHASIS = re.compile(r"(?<![\w)*])(\*\*\*?|__)(?=\S)([^*_\n]{1,400})(?<=\S)\1(?![\w(*])")
+
+_SENTENCE_END = re.compile(r"(?:(?<=\d)\.(?=\s)|(?:[.?]|(?:(?<=[a-z]{2})|(?<=[*¤]))!)(?=\s+[^a-z\s]|\s*$)|。)")
+_CHOICE_POINT = re.compile(r"\W{0,3}[A-J]\W{0,3}$")
+_PROSE = re.compile(
+    r"\s*(?:therefore|thus|hence|so|this|that|since|because|we|it|i|note|let|the answer|here|wait|no|but|however)\b", re.I
+)
+_CORRECTION = re.compile(
+    r"(?i)[\s,;.(—–-]+(?:no[,.]?\s+wait|wait|no,|i\s+mean|or\s+rather|correction|sorry|scratch\s+that|make\s+that|oops)"
+    r"[\s,:;.!—–-]+(?:it\s+is\s+|it's\s+|make\s+it\s+)?"
+)
+_REMARK = re.compile(
+    r"""(?ix)(?:\s*[,;(—–]\s*|\s+-+\s+|\s+)(?:
+        the\s+(?:last|first|second|third|smallest|largest|same|only|correct|required|desired)\b | which\b | since\b | because\b | so\b(?!\s+that\s+[a-z]\s*[=<>]) | hence\b | therefore\b | thus\b | giving\b
+      | as\s+(?:required|desired|claimed|needed|requested|stated|expected|wanted|asked|shown|found|computed|calculated
+              |above|before|well|we|can|per|given|the|it|you|this|a\s+result)\b
+      | by\s+(?:symmetry|induction|the|our|using|an?|amgm|am-gm|[A-Z][a-z]{2,}) | using\b | obtained\b | found\b
+      | after\s+(?:simplif|cancel|reduc|round|substitut|comput|combin|expand|all\b) | when\s+(?:rounded|simplified|expressed)
+      | rounded\b | to\s+the\s+nearest\b | to\s+(?:\d+|one|two|three|four)\s+(?:decimal|significant)\b | correct\s+to\b
+      | in\s+(?:total|all\b|simplest|lowest|reduced|exact|its\s+simplest|fact|this\s+case) | altogether\b | overall\b
+      | total\b(?=\s*[.,;)]?\s*$) | respectively\b | i\.?\s?e\.? | that\s+is\b | this\s+(?:is|follows|gives|means|completes|matches)\b
+      | and\s+(?:we\s+are\s+done|this|that|so|thus|hence|therefore)\b | for\s+(?:this|the\s+given|the)\s+(?:problem|question|reasons?)\b
+      | to\s+(?:this|the)\s+(?:problem|question)\b | or\s+(?:approximately|about|roughly|equivalently)\b | (?:approximately|approx\.|about|roughly)\s*[\d$\\]
+      | ≈ | meaning\b | making\b | assuming\b(?=\s+(?:no|all|i|we)\b) | from\s+(?:the|our|above|step|part|equation)\b | with\s+(?:the|equality)\b
+      | is\s+(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\b | is\s+(?:correct|right)\b | only\b(?=\s*[.,;)]?\s*$) | exactly\b(?=\s*[.,;)]?\s*$)
+    )"""
+)
+_BRACKETED = re.compile(r"\s\((?:=[^()]{1,80}|[a-z]+(?:-[a-z]+)?)\)\s*$", re.I)
+_CONTRAST = re.compile(r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of)\s+\(?\S{1,12}\s*$")
+_PLAIN = re.compile(r"\(?(?:[A-J]|[-+−]?[\d.,/]{1,20})\)?")
+_DENIAL = re.compile(
+    r"(?i)\b(?:not|no|never|cannot|can't|isn't|doesn't|wrong|incorrect|impossible|contradict\w*|invalid|fails?|false|"
+    r"unless|except|if|provided)\b"
+)
+_LABEL = r"\s*(?:so\s+)?(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\s*(?:is\b\s*[:：]?|[:：=])"
+_LABELS = (
+    re.compile(rf"(?is)\\text\w{{0,2}}\s?\{{{_LABEL}\s*\}}\s*(.*)"),
+    re.compile(rf"(?is)\\text\w{{0,2}}\s?\{{{_LABEL}\s*(.*)\}}\s*"),
+    re.compile(rf"(?is){_LABEL}\s*(.+)"),
+)
+_TEXT_AT_END = re.compile(r"(?s)(.*\S)\s*\\(?:text|mbox|textrm|mathrm)\s?\{([^{}]*)\}\s*\.?")
+_PLACEHOLDER = re.compile(
+    r"(?i)[\s.?_…*-]*|[\[<(]?(?:\\text\w{0,2}\{)?(?:your\s+|the\s+)?(?:final\s+)?(?:answer|result|solution|integer|number|value)"
+    r"(?:\s+here)?\}?[\])>]?|\\text\w{0,2}\s?\{[\s.?]*\}"
+)
+_NO_VALUE = re.compile(
+    r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|obvious|reasonable|helpful|as\s+(?:above|follows|below)|"
+    r"above|below|in\s+the|the\s+same|(?:an?|the)\s+(?:single\s+|positive\s+|whole\s+|non-?negative\s+)?"
+    r"(?:integer|number|sum|product|value)s?)\b(?!\s*\d)"
+)
+
+
+def answer_in(statement: str) -> str:
+    """The answer that ``statement`` states, without remarks; empty where it states none."""
+    text = without_label(statement)
+    if _PLACEHOLDER.fullmatch(text.strip()) or _NO_VALUE.match(text):
+        return ""
+    text = _corrected(_first_sentence(_EMPHASIS.sub(r"\2", text)))
+    return bare(_without_text_remark(_without_remark(text)))
+
+
+def clauses(statement: str) -> list[str]:
+    """The first sentence of ``statement``, and each part of it after a "so" or an arrow, whole."""
+    text = _first_sentence(_EMPHASIS.sub(r"\2", without_label(statement)))
+    parts = re.split(r"(?i)[,;]?\s*(?:\b(?:and\s+)?(?:so|thus|hence|therefore|giving|which\s+gives)\b|\\Rightarrow|\\implies|⇒|→)[,:]?", text)
+    return [bare(part) for part in parts]
+
+
+def without_label(statement: str) -> str:
+    """A box may hold the words of an answer line: ``\\boxed{\\text{ANSWER: 42}}``."""
+    inside = bare(statement) if _FORMULA.fullmatch(statement.strip()) else statement
+    for label in _LABELS:
+        if match := label.fullmatch(inside):
+            return match[1]
+    return statement
+
+
+def bare(text: str) -> str:
+    """Without the marks of formulas, emphasis and punctuation around it."""
+    plain = _FORMULA_MARK.sub("", text.strip(" \t\n*_`"))
+    return " ".join(plain.strip(" \t\n.,;:*`").split())
+
+
+def _hidden(text: str) -> str:
+    """``text`` with its formulas covered, character by character, so that words in them are not found."""
+    return _FORMULA.sub(lambda match: "¤" * len(match[0]), text)
+
+
+def _first_sentence(text: str) -> str:
+    for end in _SENTENCE_END.finditer(_hidden(text)):
+        choice = _CHOICE_POINT.fullmatch(text[: end.start()]) and text[end.end() :].strip()
+        if not choice or _PROSE.match(text, end.end()):
+            return text[: end.start()]
+    return text
+
+
+def _corrected(text: str) -> str:
+    """What follows "no wait" and its like."""
+    last = None
+    for last in _CORRECTION.finditer(_hidden(text)):
+        pass
+    return text[last.end() :] if last and text[last.end() :].strip() else text
+
+
+def _without_remark(text: str) -> str:
+    hidden = _hidden(text)
+    remark = _REMARK.search(hidden)
+    if remark and hidden[: remark.start()].strip(" *_`("):
+        if _DENIAL.search(hidden, remark.start()):
+            return text
+        text = text[: remark.start()]
+    text = _BRACKETED.sub("", text) if not _DENIAL.search(text) else text
+    contrast = _CONTRAST.search(text)
+    if contrast and _PLAIN.fullmatch(text[: contrast.start()].strip(" *_`")):
+        return text[: contrast.start()]
+    return text
+
+
+def _without_text_remark(text: str) -> str:
+    """As ``_without_remark`` for words in a formula: ``72 \\text{ in total}``."""
+    match = _TEXT_AT_END.fullmatch(text)
+    if match and not _DENIAL.search(match[2]) and _REMARK.match(" " + match[2]):
+        return match[1]
+    return text

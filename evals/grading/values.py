@@ -1,0 +1,147 @@
+"""What kinds of answers a suite takes: what a statement must say, and which part of it is the answer.
+
+Each function gets a statement and gives the answer in it, None where it holds none of that kind, and the empty string
+where it states nothing at all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from widthwise.evals.grading.remarks import answer_in, clauses, without_label
+
+# --- Choices --------------------------------------------------------------------------------------------------------
+
+
+class Choice(NamedTuple):
+    """An answer by letter, and the text of the option where it was given."""
+
+    letter: str
+    text: str
+
+
+_WRAPPER = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mbox|bf|rm)\s?\{([^{}]*)\}")
+_CHOICE = re.compile(
+    r"(?s)\s*(?:(?:option|choice)\s+)?(?:\(([A-J])\)[.:]?|([A-J])[).:])(?:\s|~|\\[,;:! ]|\\quad)*(.*)|\s*([A-J])\s*"
+)
+_ANOTHER = re.compile(r"(?:\(|\b)[A-J](?:\)|[.:](?:\s|$))|^(?:and|or|not|is|was|nor|,|\+|-|=)(?:\b|\s|$)")
+
+
+def read_choice(answer: str) -> Choice | None:
+    """The choice that ``answer`` is: ``B``, ``(B)``, ``\\textbf{(B) } 12``; None where it names none or several."""
+    plain = _WRAPPER.sub(r"\1", answer).strip(" $")
+    match = _CHOICE.fullmatch(plain)
+    if match is None:
+        return None
+    letter, text = match[1] or match[2] or match[4], (match[3] or "").strip(" .")
+    return None if _ANOTHER.search(text) else Choice(letter, text)
+
+
+# --- Formulas -------------------------------------------------------------------------------------------------------
+
+
+def formula(statement: str) -> str | None:
+    """Any answer: the statement without its label and remarks."""
+    return answer_in(statement)
+
+
+def expression(statement: str) -> str | None:
+    """An arithmetic expression."""
+    answer = answer_in(statement)
+    return answer if not answer or any(map(str.isdigit, answer)) else None
+
+
+# --- Integers -------------------------------------------------------------------------------------------------------
+
+_DEGREES = r"(?:\^\s?\{?\s?(?:\\circ|\\degree|∘)\s?\}?|°|\\degree)?"
+_GROUP = r"(?:,|\{,\}|\\,|\\!,|,\\!)"
+_INTEGER = re.compile(rf"[-+−]?\s?(?:\d{{1,3}}(?:{_GROUP}\d{{3}}){{1,9}}|\d{{1,30}})(?:\.0+)?\s?{_DEGREES}")
+_RELATION = re.compile(r"[<>≤≥≠≡]|\\(?:[lg]e(?:q|qslant)?|[lg]t|ne(?:q)?|equiv|pm|mid|in|pmod|bmod)(?![a-zA-Z])|±")
+_SEVERAL = re.compile(r"\b(?:and|or)\b|;|,(?!\d{3}(?!\d))|,(?=\d{3}.*[=])")
+_BRACKET = re.compile(r"\\[{}]|[()\[\]{}]|:?=|≈|\\approx(?![a-z])")
+
+
+_STANDS_FOR_ONE = re.compile(r"[XN]{1,3}")
+"""A prompt's own words, said again: end with "ANSWER: X"."""
+
+
+def integer(statement: str) -> str | None:
+    """An integer, also as the value of an equation (``m+n = 256+37 = 293``) or the text of a choice."""
+    whole = answer_in(statement)
+    if not whole or _STANDS_FOR_ONE.fullmatch(whole):
+        return ""
+    for said in (whole, *reversed(clauses(statement)[1:])):
+        if (value := _integer_of(said)) is not None:
+            return value
+    return None
+
+
+def _integer_of(said: str) -> str | None:
+    choice = read_choice(said)
+    text = _unwrapped(choice.text if choice else said)
+    if _INTEGER.fullmatch(text):
+        return text
+    if _RELATION.search(text) or _SEVERAL.search(_hidden_in_brackets(text)):
+        return None
+    sides = [side.strip() for side in _sides(text)]
+    found = [side for side in sides if _INTEGER.fullmatch(side)]
+    agree = len({re.sub(r"\D|\.0+$", "", value) for value in found}) == 1
+    return found[-1] if found and agree and len(sides) > 1 else None
+
+
+def _unwrapped(text: str) -> str:
+    return _WRAPPER.sub(r"\1", text).strip(" $.")
+
+
+def _sides(text: str) -> list[str]:
+    """The sides of an equation or a chain of them: the parts between equals signs that stand in no brackets."""
+    parts, place, depth = [], 0, 0
+    for token in _BRACKET.finditer(text):
+        if token[0][-1] in "([{":
+            depth += 1
+        elif token[0][-1] in ")]}":
+            depth -= 1
+        elif depth == 0:
+            parts.append(text[place : token.start()])
+            place = token.end()
+    return [*parts, text[place:]]
+
+
+def _hidden_in_brackets(text: str) -> str:
+    """``text`` without what stands in brackets, where a comma or a word parts no answers."""
+    kept, place, depth = "", 0, 0
+    for token in _BRACKET.finditer(text):
+        if depth == 0:
+            kept += text[place : token.start()]
+        place = token.end()
+        depth = max(0, depth + (token[0][-1] in "([{") - (token[0][-1] in ")]}"))
+    return kept + text[place:]
+
+
+# --- Quantities of word problems --------------------------------------------------------------------------------------
+
+_AMOUNT = re.compile(
+    r"(?<![\w.])[-−]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:\s?/\s?\d+)?(?:\s?\\?%)?(?![\w.]*\d)"
+)
+_NOT_PLAIN = frozenset(
+    "not no less more fewer most least than at over under above below between minimum maximum never or and to is isn't "
+    "dozen dozens hundred hundreds thousand thousands million millions billion trillion half halves twice double "
+    "triple times quarter third thirds quarters pair pairs score if unless except minus plus about approximately".split()
+)
+_MAX_WORDS = 12
+
+
+def quantity(statement: str) -> str | None:
+    """A number with whatever is counted by it: ``72 clips`` and ``$72`` are 72; ``2 dozen`` stays as it is."""
+    answer = answer_in(without_label(statement))
+    if not answer or not any(map(str.isdigit, answer)):
+        return None if answer else answer
+    value = _sides(answer)[-1] if not _RELATION.search(answer) else answer
+    plain = re.sub(r"\\?\$|[€£¥]", "", _WRAPPER.sub(r" \1 ", value))
+    amounts = list(_AMOUNT.finditer(plain))
+    words = re.findall(r"[a-z']+", plain.lower())
+    rest = _AMOUNT.sub("", plain)
+    if len(amounts) != 1 or len(words) > _MAX_WORDS or not re.fullmatch(r"[\w\s.,'’/-]*", rest):
+        return answer
+    return answer if _NOT_PLAIN.intersection(words) or any(map(str.isdigit, rest)) else amounts[0][0].strip()
