@@ -38,6 +38,15 @@ class Grader(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What its readings and verdicts depend on, by name, as JSON values; a run file keeps them."""
+        ...
+
+    def for_problem(self, problem: Problem) -> Grader:
+        """Who reads and judges answers to ``problem``: itself, unless problems of several tasks are mixed."""
+        ...
+
     def extract(self, text: str) -> str | None:
         """The final answer stated in a model's ``text``; None where none can be read."""
         ...

@@ -177,7 +177,7 @@ class _Judge:
     """Reads and judges answers to one problem, each spelling once."""
 
     def __init__(self, grader: Grader, problem: Problem) -> None:
-        self._grader = grader
+        self._grader = grader.for_problem(problem)
         self._problem = problem
         self._verdicts: dict[str, bool] = {}
 

@@ -26,6 +26,7 @@ class Judging(Drawing):
     def __init__(self, problem: Problem, setting: Setting, **terms: Any) -> None:
         super().__init__(problem, setting, **terms)
         self.step_separator = self._setting.format.step_separator
+        self._grader = setting.grader.for_problem(problem)
         self._scoring: Scoring | None = None
         self._answers: dict[Trace, str | None] = {}
 
@@ -72,9 +73,9 @@ class Judging(Drawing):
         if trace.finish in ("pruned", "aborted", "error") or self._is_part(trace) or not self.weight(trace):
             return None
         if trace.finish is None:
-            return self._setting.grader.extract(trace.completion)
+            return self._grader.extract(trace.completion)
         if trace not in self._answers:
-            self._answers[trace] = self._setting.grader.extract(trace.completion)
+            self._answers[trace] = self._grader.extract(trace.completion)
         return self._answers[trace]
 
     def solution(self, trace: Trace) -> str:
@@ -106,7 +107,7 @@ class Judging(Drawing):
         A class weighs as much as its traces' votes count: one each, where no pruner says otherwise (``weight``).
         """
         answers = [self.answer(t) for t in traces]
-        groups = await group(self._setting.grader, answers)
+        groups = await group(self._grader, answers)
         members = [tuple(traces[i] for i in g) for g in groups]
         return [AnswerClass(self.answer(g[0]) or "", g, sum(map(self.weight, g))) for g in members]
 
@@ -117,7 +118,7 @@ class Judging(Drawing):
     async def valid(self, trace: Trace) -> bool:
         """Whether ``trace`` states an answer that passes every check possible without the reference."""
         answer = self.answer(trace)
-        return answer is not None and await self._setting.grader.valid(self.problem, answer)
+        return answer is not None and await self._grader.valid(self.problem, answer)
 
     @property
     def errors(self) -> tuple[str, ...]:

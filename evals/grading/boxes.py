@@ -18,14 +18,17 @@ _MAX_BOXES = 4 * MAX_STATEMENTS
 _BETWEEN_CHARS = 60
 _NAME = r"\\?[A-Za-z]{1,12}(?:_(?:\w|\{[^{}]{1,12}\}))?'?(?:\([^()]{1,12}\))?"
 _NAMED = re.compile(rf"(?<![\w\\])({_NAME})\s*=\s*[$\s]*$")
-_LAYOUT = re.compile(r"\\(?:text|mbox|textrm|mathrm)\s?\{|\\q?quad(?![a-z])|\\[,;:! ()\[\]\\]|[}$&]|\*\*|(?<=\s)\.|\.(?=\s)")
+_LAYOUT = re.compile(
+    r"\\(?:text|mbox|textrm|mathrm)\s?\{|\\q?quad(?![a-z])|\\[,;:! ()\[\]\\]|[}$&]|\*\*|(?<=\s)\.|\.(?=\s)"
+)
 _NAME_AT_END = re.compile(rf"{_NAME}\s*=\s*$")
 _MARK = re.compile(r"[,;]")
 _SEPARATORS = frozenset((",", ";", "and", "or"))
-_CORRECTING = frozenset(
-    "no not nope wait actually rather instead sorry oops hmm but then so should becomes become is was are were be wrong "
-    "incorrect right fails equals gives yields means hence thus therefore correction i to into".split()
+_CORRECTIONS = (
+    "no not nope wait actually rather instead sorry oops hmm but then so should becomes become is was are were be wrong"
+    " incorrect right fails equals gives yields means hence thus therefore correction i to into"
 )
+_CORRECTING = frozenset(_CORRECTIONS.split())
 
 
 class Box(NamedTuple):

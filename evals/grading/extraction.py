@@ -33,18 +33,12 @@ class Policy:
 
     ``readers`` find statements; the last certain one counts. Where there is none, the last uncertain one does, then
     those of ``hints``. ``value`` gives the answer in a statement: None where it is of another kind (there is no answer
-    then), empty where nothing is stated. ``last_number``: a text that states nothing answers with its last number.
+    then), empty where nothing is stated.
     """
 
     readers: tuple[Reader, ...]
-    value: Callable[[str], str | None] = formula
+    value: Callable[[str, bool], str | None] = formula
     hints: tuple[Reader, ...] = ()
-    thinking: Thinking = "last"
-    last_number: bool = False
-
-    def __post_init__(self) -> None:
-        if self.thinking not in get_args(Thinking):
-            raise UsageError(f"thinking is one of {', '.join(get_args(Thinking))}, not {self.thinking!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +57,20 @@ def extract(text: str, policy: Policy) -> str | None:
     return None if reading is None else reading.answer
 
 
-def read(text: str, policy: Policy) -> Reading | None:
-    """As ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read."""
-    for part in _parts(text, policy.thinking):
-        for statement in _in_order(part, policy):
-            answer = policy.value(statement.text)
+def check_thinking(thinking: str) -> None:
+    """Raises UsageError for what is no :data:`Thinking`."""
+    if thinking not in get_args(Thinking):
+        raise UsageError(f"thinking is one of {', '.join(get_args(Thinking))}, not {thinking!r}")
+
+
+def read(text: str, policy: Policy, *, thinking: Thinking = "last", last_number: bool = False) -> Reading | None:
+    """As ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
+
+    ``last_number``: a text that states no answer answers with its last number.
+    """
+    for part in _parts(text, thinking):
+        for statement in (*_in_order(part, policy), *(_last_number(part) if last_number else ())):
+            answer = policy.value(statement.text, statement.reader != "box")
             if answer is None:
                 return None
             if answer and len(answer) <= MAX_ANSWER_CHARS:
@@ -86,18 +89,20 @@ def _parts(text: str, thinking: Thinking) -> list[str]:
 
 
 def _in_order(text: str, policy: Policy) -> Iterator[Statement]:
-    """The statements of ``text``, the most trusted first: certain ones before others, later ones before earlier ones."""
+    """The statements of ``text``, the most trusted first: certain before others, later before earlier ones."""
     found = _outside(sorted((s for reader in policy.readers for s in reader(text)), key=lambda s: s.at))
     yield from sorted(found, key=lambda statement: (statement.certain, statement.at), reverse=True)
     for reader in policy.hints:
         yield from reader(text)
-    if policy.last_number:
-        numbers = list(_LAST_NUMBER.finditer(text, max(0, len(text) - _LAST_NUMBER_CHARS)))
-        yield from (Statement("last number", number.start(), number[0]) for number in numbers[-1:])
+
+
+def _last_number(text: str) -> Iterator[Statement]:
+    numbers = list(_LAST_NUMBER.finditer(text, max(0, len(text) - _LAST_NUMBER_CHARS)))
+    yield from (Statement("last number", number.start(), number[0]) for number in numbers[-1:])
 
 
 def _outside(statements: list[Statement]) -> Iterator[Statement]:
-    """Without lines and sentences that stand in a box or a tag: "\\boxed{\\text{The answer is } 5}" is one statement."""
+    """Without lines and sentences that stand in a box or a tag: what it holds is one statement."""
     covered = 0
     for statement in statements:
         if statement.end or statement.at >= covered:

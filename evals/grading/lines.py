@@ -1,4 +1,4 @@
-"""Reading answers that a line, a sentence or a pair of tags states: ``ANSWER: 42``, ``The answer is 42``, ``#### 42``."""
+"""Reading answers that a line, a sentence or a pair of tags states: ``ANSWER: 42``, ``The answer is 42``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, MAX_STATEMENTS, 
 
 _SPACE = r"[ \t]{1,9}"
 _LINE_START = (
-    r"^[^\S\n]{0,8}(?:[>#*_$-]{1,6}[^\S\n]{0,4}){0,3}(?:\\text(?:bf|it)?\{)?(?:(?:so|thus|hence|therefore),?[ \t]{1,4})?"
+    r"^[^\S\n]{0,8}(?:[>#*_$-]{1,6}[^\S\n]{0,4}){0,3}(?:\\text(?:bf|it)?\{)?"
+    r"(?:(?:so|thus|hence|therefore),?[ \t]{1,4})?"
     rf"(?:(?:the|my|our|final|correct|short|exact){_SPACE}){{0,3}}"
 )
 _ANSWER_LINE = re.compile(
-    rf"(?im){_LINE_START}(?:answer[*_}}]{{0,4}}[ \t]{{0,9}}(?:[:：=]|->|→)|answer{_SPACE}is\b[:：]?|ans[.:：])[*_}}]{{0,4}}"
+    rf"(?im){_LINE_START}(?:answer[*_}}]{{0,4}}[ \t]{{0,9}}(?:[:：=]|->|→)|answer{_SPACE}is\b[:：]?|ans[.:：])"
+    r"[*_}]{0,4}"
 )
 _HEADER = re.compile(rf"(?im){_LINE_START}answer[*_}}#]{{0,4}}[ \t]{{0,9}}$")
 _SHORT_LINE = re.compile(r"(?m)^[ \t]{0,8}A:")
@@ -117,7 +119,7 @@ def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
 
 
 def _after(text: str, place: int) -> str:
-    """What stands after a mark: the rest of its line or, where that is empty, the next line; a displayed formula whole."""
+    """What stands after a mark: the rest of its line, else the next line; a displayed formula whole."""
     window = text[place : place + 2 * MAX_ANSWER_CHARS]
     line, _, following = window.partition("\n")
     if not line.strip(_MARKUP):

@@ -16,10 +16,11 @@ _FORMULA = re.compile(
 _FORMULA_MARK = re.compile(r"(?<!\\)\$|(?<!\\)\\[()\[\]]")
 _EMPHASIS = re.compile(r"(?<![\w)*])(\*\*\*?|__)(?=\S)([^*_\n]{1,400})(?<=\S)\1(?![\w(*])")
 
-_SENTENCE_END = re.compile(r"(?:(?<=\d)\.(?=\s)|(?:[.?]|(?:(?<=[a-z]{2})|(?<=[*¤]))!)(?=\s+[^a-z\s]|\s*$)|。)")
+_SENTENCE_END = re.compile(r"(?:(?<=\d)\.(?=\s)|(?:[.?]|(?:(?<=[a-z]{2})|(?<=[*¤]))!)(?=\s+[^a-z\s]|\s*$|<)|。)")
 _CHOICE_POINT = re.compile(r"\W{0,3}[A-J]\W{0,3}$")
 _PROSE = re.compile(
-    r"\s*(?:therefore|thus|hence|so|this|that|since|because|we|it|i|note|let|the answer|here|wait|no|but|however)\b", re.I
+    r"\s*(?:therefore|thus|hence|so|this|that|since|because|we|it|i|note|let|the answer|here|wait|no|but|however)\b",
+    re.I,
 )
 _CORRECTION = re.compile(
     r"(?i)[\s,;.(—–-]+(?:no[,.]?\s+wait|wait|no,|i\s+mean|or\s+rather|correction|sorry|scratch\s+that|make\s+that|oops)"
@@ -27,21 +28,26 @@ _CORRECTION = re.compile(
 )
 _REMARK = re.compile(
     r"""(?ix)(?:\s*[,;(—–]\s*|\s+-+\s+|\s+)(?:
-        the\s+(?:last|first|second|third|smallest|largest|same|only|correct|required|desired)\b | which\b | since\b | because\b | so\b(?!\s+that\s+[a-z]\s*[=<>]) | hence\b | therefore\b | thus\b | giving\b
-      | as\s+(?:required|desired|claimed|needed|requested|stated|expected|wanted|asked|shown|found|computed|calculated
-              |above|before|well|we|can|per|given|the|it|you|this|a\s+result)\b
-      | by\s+(?:symmetry|induction|the|our|using|an?|amgm|am-gm|[A-Z][a-z]{2,}) | using\b | obtained\b | found\b
-      | after\s+(?:simplif|cancel|reduc|round|substitut|comput|combin|expand|all\b) | when\s+(?:rounded|simplified|expressed)
-      | rounded\b | to\s+the\s+nearest\b | to\s+(?:\d+|one|two|three|four)\s+(?:decimal|significant)\b | correct\s+to\b
-      | in\s+(?:total|all\b|simplest|lowest|reduced|exact|its\s+simplest|fact|this\s+case) | altogether\b | overall\b
-      | total\b(?=\s*[.,;)]?\s*$) | respectively\b | i\.?\s?e\.? | that\s+is\b | this\s+(?:is|follows|gives|means|completes|matches)\b
-      | and\s+(?:we\s+are\s+done|this|that|so|thus|hence|therefore)\b | for\s+(?:this|the\s+given|the)\s+(?:problem|question|reasons?)\b
-      | to\s+(?:this|the)\s+(?:problem|question)\b | or\s+(?:approximately|about|roughly|equivalently)\b | (?:approximately|approx\.|about|roughly)\s*[\d$\\]
-      | ≈ | meaning\b | making\b | assuming\b(?=\s+(?:no|all|i|we)\b) | from\s+(?:the|our|above|step|part|equation)\b | with\s+(?:the|equality)\b
-      | is\s+(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\b | is\s+(?:correct|right)\b | only\b(?=\s*[.,;)]?\s*$) | exactly\b(?=\s*[.,;)]?\s*$)
+        (?:which|since|because|hence|therefore|thus|giving|using|obtained|found|rounded|altogether|overall|meaning|making)\b
+      | so\b(?!\s+that\s+[a-z]\s*[=<>])
+      | the\s+(?:last|first|second|third|smallest|largest|same|only|correct|required|desired)\b
+      | as\s+(?:required|desired|claimed|needed|requested|stated|expected|wanted|asked|shown|found|computed)\b
+      | as\s+(?:calculated|above|before|well|we|can|per|given|the|it|you|this|a\s+result)\b
+      | by\s+(?:symmetry|induction|the|our|using|an?|am-?gm|[A-Z][a-z]{2,})
+      | after\s+(?:simplif|cancel|reduc|round|substitut|comput|combin|expand|all\b)
+      | when\s+(?:rounded|simplified|expressed)
+      | to\s+the\s+nearest\b | to\s+(?:\d+|one|two|three|four)\s+(?:decimal|significant)\b | correct\s+to\b
+      | in\s+(?:total|all\b|simplest|lowest|reduced|exact|its\s+simplest|fact|this\s+case)
+      | (?:total|respectively|only|exactly)\b(?=\s*[.,;)]?\s*$)
+      | i\.?\s?e\.? | that\s+is\b | this\s+(?:is|follows|gives|means|completes|matches)\b
+      | and\s+(?:we\s+are\s+done|this|that|so|thus|hence|therefore)\b
+      | for\s+(?:this|the\s+given|the)\s+(?:problem|question|reasons?)\b | to\s+(?:this|the)\s+(?:problem|question)\b
+      | or\s+(?:approximately|about|roughly|equivalently)\b | (?:approximately|approx\.|about|roughly)\s*[\d$\\] | ≈
+      | assuming\b(?=\s+(?:no|all|i|we)\b) | from\s+(?:the|our|above|step|part|equation)\b | with\s+(?:the|equality)\b
+      | is\s+(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\b | is\s+(?:correct|right)\b
     )"""
 )
-_BRACKETED = re.compile(r"\s\((?:=[^()]{1,80}|[a-z]+(?:-[a-z]+)?)\)\s*$", re.I)
+_BRACKETED = re.compile(r"\s\((?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?)\)\s*$", re.I)
 _CONTRAST = re.compile(r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of)\s+\(?\S{1,12}\s*$")
 _PLAIN = re.compile(r"\(?(?:[A-J]|[-+−]?[\d.,/]{1,20})\)?")
 _DENIAL = re.compile(
@@ -60,25 +66,33 @@ _PLACEHOLDER = re.compile(
     r"(?:\s+here)?\}?[\])>]?|\\text\w{0,2}\s?\{[\s.?]*\}"
 )
 _NO_VALUE = re.compile(
-    r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|obvious|reasonable|helpful|as\s+(?:above|follows|below)|"
+    r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|unclear|obvious|reasonable|helpful|as\s+(?:above|follows|below)|"
     r"above|below|in\s+the|the\s+same|(?:an?|the)\s+(?:single\s+|positive\s+|whole\s+|non-?negative\s+)?"
     r"(?:integer|number|sum|product|value)s?)\b(?!\s*\d)"
 )
 
 
-def answer_in(statement: str) -> str:
-    """The answer that ``statement`` states, without remarks; empty where it states none."""
+def answer_in(statement: str, prose: bool) -> str:
+    """The answer that ``statement`` states, without remarks; empty where it states none.
+
+    What stands in a box is no prose: a remark in it stands in ``\\text{}``.
+    """
     text = without_label(statement)
     if _PLACEHOLDER.fullmatch(text.strip()) or _NO_VALUE.match(text):
         return ""
-    text = _corrected(_first_sentence(_EMPHASIS.sub(r"\2", text)))
-    return bare(_without_text_remark(_without_remark(text)))
+    text = _EMPHASIS.sub(r"\2", text)
+    if prose:
+        text = _without_remark(_corrected(_first_sentence(text)))
+    return bare(_without_text_remark(text))
 
 
 def clauses(statement: str) -> list[str]:
-    """The first sentence of ``statement``, and each part of it after a "so" or an arrow, whole."""
+    """The parts of the first sentence of ``statement`` between "so" or arrows, whole."""
     text = _first_sentence(_EMPHASIS.sub(r"\2", without_label(statement)))
-    parts = re.split(r"(?i)[,;]?\s*(?:\b(?:and\s+)?(?:so|thus|hence|therefore|giving|which\s+gives)\b|\\Rightarrow|\\implies|⇒|→)[,:]?", text)
+    parts = re.split(
+        r"(?i)[,;]?\s*(?:\b(?:and\s+)?(?:so|thus|hence|therefore|giving|which\s+gives)\b|\\Rightarrow|\\implies|⇒|→)[,:]?",
+        text,
+    )
     return [bare(part) for part in parts]
 
 
@@ -94,7 +108,7 @@ def without_label(statement: str) -> str:
 def bare(text: str) -> str:
     """Without the marks of formulas, emphasis and punctuation around it."""
     plain = _FORMULA_MARK.sub("", text.strip(" \t\n*_`"))
-    return " ".join(plain.strip(" \t\n.,;:*`").split())
+    return " ".join(plain.rstrip(" \t\n.,;:*`").lstrip(" \t\n,;:*`").split())
 
 
 def _hidden(text: str) -> str:
@@ -112,10 +126,9 @@ def _first_sentence(text: str) -> str:
 
 def _corrected(text: str) -> str:
     """What follows "no wait" and its like."""
-    last = None
-    for last in _CORRECTION.finditer(_hidden(text)):
-        pass
-    return text[last.end() :] if last and text[last.end() :].strip() else text
+    corrections = list(_CORRECTION.finditer(_hidden(text)))
+    tail = text[corrections[-1].end() :] if corrections else ""
+    return tail if tail.strip() else text
 
 
 def _without_remark(text: str) -> str:

@@ -1,7 +1,7 @@
 """What kinds of answers a suite takes: what a statement must say, and which part of it is the answer.
 
-Each function gets a statement and gives the answer in it, None where it holds none of that kind, and the empty string
-where it states nothing at all.
+Each function gets a statement, and whether it is prose or stands in a box, and gives the answer in it: None where it
+holds none of that kind, and the empty string where it states nothing at all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from widthwise.evals.grading.remarks import answer_in, clauses, without_label
+from widthwise.evals.grading.remarks import answer_in, clauses
 
 # --- Choices --------------------------------------------------------------------------------------------------------
 
@@ -41,14 +41,14 @@ def read_choice(answer: str) -> Choice | None:
 # --- Formulas -------------------------------------------------------------------------------------------------------
 
 
-def formula(statement: str) -> str | None:
+def formula(statement: str, prose: bool) -> str | None:
     """Any answer: the statement without its label and remarks."""
-    return answer_in(statement)
+    return answer_in(statement, prose)
 
 
-def expression(statement: str) -> str | None:
+def expression(statement: str, prose: bool) -> str | None:
     """An arithmetic expression."""
-    answer = answer_in(statement)
+    answer = answer_in(statement, prose)
     return answer if not answer or any(map(str.isdigit, answer)) else None
 
 
@@ -66,9 +66,9 @@ _STANDS_FOR_ONE = re.compile(r"[XN]{1,3}")
 """A prompt's own words, said again: end with "ANSWER: X"."""
 
 
-def integer(statement: str) -> str | None:
+def integer(statement: str, prose: bool) -> str | None:
     """An integer, also as the value of an equation (``m+n = 256+37 = 293``) or the text of a choice."""
-    whole = answer_in(statement)
+    whole = answer_in(statement, prose)
     if not whole or _STANDS_FOR_ONE.fullmatch(whole):
         return ""
     for said in (whole, *reversed(clauses(statement)[1:])):
@@ -124,17 +124,19 @@ def _hidden_in_brackets(text: str) -> str:
 _AMOUNT = re.compile(
     r"(?<![\w.])[-−]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:\s?/\s?\d+)?(?:\s?\\?%)?(?![\w.]*\d)"
 )
-_NOT_PLAIN = frozenset(
-    "not no less more fewer most least than at over under above below between minimum maximum never or and to is isn't "
-    "dozen dozens hundred hundreds thousand thousands million millions billion trillion half halves twice double "
-    "triple times quarter third thirds quarters pair pairs score if unless except minus plus about approximately".split()
+_CHANGING = (
+    "not no less more fewer most least than at over under above below between minimum maximum never or and to is isn't"
+    " dozen dozens hundred hundreds thousand thousands million millions billion trillion half halves twice double"
+    " triple times quarter third thirds quarters pair pairs score if unless except minus plus about approximately"
 )
+_NOT_PLAIN = frozenset(_CHANGING.split())
+"""Words that make another number of the one beside them."""
 _MAX_WORDS = 12
 
 
-def quantity(statement: str) -> str | None:
+def quantity(statement: str, prose: bool) -> str | None:
     """A number with whatever is counted by it: ``72 clips`` and ``$72`` are 72; ``2 dozen`` stays as it is."""
-    answer = answer_in(without_label(statement))
+    answer = answer_in(statement, prose)
     if not answer or not any(map(str.isdigit, answer)):
         return None if answer else answer
     value = _sides(answer)[-1] if not _RELATION.search(answer) else answer

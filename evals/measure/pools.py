@@ -132,7 +132,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
 class _Row:
     """One problem's samples before their answers are grouped."""
 
-    problem: str
+    problem: Problem
     answers: Sequence[str | None]
     correct: Sequence[bool | None]
     tokens: Sequence[float]
@@ -146,7 +146,7 @@ def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool
     whole = {leaf.id for leaf in leaves}
     traces = [t for t in store.traces(outcome.problem.id) if t.id in whole] if scores else []
     return _Row(
-        outcome.problem.id,
+        outcome.problem,
         [leaf.answer for leaf in leaves],
         [leaf.correct for leaf in leaves],
         [leaf.tokens if counted else np.nan for leaf in leaves],
@@ -224,9 +224,10 @@ async def _graded_pools(
 
 
 async def _of_recording(path: Path, recording: Recording, grader: Grader, scores: Sequence[str]) -> _Row:
-    said = [await _labelled(path, recording.problem, sample, grader) for sample in recording.samples]
+    judge = grader.for_problem(recording.problem)
+    said = [await _labelled(path, recording.problem, sample, judge) for sample in recording.samples]
     return _Row(
-        recording.problem.id,
+        recording.problem,
         [answer for answer, _ in said],
         [correct for _, correct in said],
         [_tokens(sample) for sample in recording.samples],
@@ -268,10 +269,10 @@ async def _pools(rows: Iterable[_Row], grader: Grader, grouping: Grouping) -> tu
 
 async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
     votes = np.full(len(row.answers), NO_VOTE, np.int64)
-    for number, members in enumerate(await _groups(row.answers, grader, grouping)):
+    for number, members in enumerate(await _groups(row.answers, grader.for_problem(row.problem), grouping)):
         votes[members] = number
     return SamplePool(
-        row.problem,
+        row.problem.id,
         votes,
         np.array([correct is True for correct in row.correct], np.float64),
         np.array(row.tokens, np.float64),

@@ -25,7 +25,8 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
 from widthwise.core.registry import register
 from widthwise.evals.grading import extraction
-from widthwise.evals.grading.graders import CountdownGrader, MathGrader
+from widthwise.evals.grading.countdown import CountdownGrader
+from widthwise.evals.grading.graders import MathGrader
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 

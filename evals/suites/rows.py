@@ -10,6 +10,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.evals.grading.boxes import boxes
 from widthwise.evals.grading.extraction import Policy, extract
+from widthwise.evals.grading.graders import read_tolerance
 from widthwise.evals.grading.lines import hashes
 from widthwise.evals.input_file import json_lines, regular_file
 
@@ -59,7 +60,7 @@ def read_problems(rows: Iterable[tuple[int, Row]], origin: str, prefix: str) -> 
     for number, row in rows:
         try:
             problem = to_problem(row, f"{prefix}-{number:04d}", prefix)
-        except ValueError as error:
+        except (ValueError, UsageError) as error:
             raise UsageError(f"{origin}, line {number}: {error}") from error
         first = found.setdefault(problem.id, number)
         if first != number:
@@ -69,12 +70,13 @@ def read_problems(rows: Iterable[tuple[int, Row]], origin: str, prefix: str) -> 
 
 
 def to_problem(row: Row, default_id: str, prefix: str) -> Problem:
-    """One row as a problem; raises ValueError, saying what is missing, without a text or an answer."""
+    """One row as a problem; raises ValueError or UsageError, saying what is missing or wrong."""
     text = _column(row, "problem")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(_missing("problem"))
     identity = _column(row, "id")
     metadata = {key: value for key, value in row.items() if key not in _NOT_METADATA and value is not None}
+    read_tolerance(row.get("tolerance"), "tolerance")
     answer, several = _answer(row)
     if answer is None and not ("numbers" in row and "target" in row):
         raise ValueError(_missing("answer"))

@@ -13,6 +13,7 @@ from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
+from widthwise.evals.grading.mixed import MixedGrader
 from widthwise.evals.grading.numerals import read_numeral
 from widthwise.evals.store.recordings import read_recordings
 from widthwise.evals.store.store import Store
@@ -96,7 +97,7 @@ def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit:
 
 def grader_for(problems: Sequence[Problem], suite: str | None = None) -> Grader:
     """The judge of a run's problems: that of the suite they came from, else told from the problems."""
-    return (BENCHMARKS.get((suite or "").partition("(")[0].strip()) or _told_from(problems)).grader
+    return _judge(problems, BENCHMARKS.get((suite or "").partition("(")[0].strip()) or _told_from(problems))
 
 
 # --- By name ------------------------------------------------------------------------------------------------------
@@ -191,14 +192,29 @@ def _from_run(path: Path, benchmark: Benchmark | None) -> Suite:
 
 
 def _told_from(problems: Sequence[Problem]) -> Benchmark:
-    """How to judge problems of an unnamed file: as the suite their ids name, else by the look of their answers."""
-    named = {problem.id.split("-")[0] for problem in problems}
-    if len(named) == 1 and (name := named.pop()) in BENCHMARKS:
-        return BENCHMARKS[name]
-    if all("numbers" in problem.metadata for problem in problems):
-        return Benchmark("file", len(problems), COUNTDOWN, "", "", instruction="")
-    integers = all(_is_integer(problem.answer) for problem in problems)
+    """How to judge problems of an unnamed file: as their tasks say, else by the look of all their answers."""
+    tasks = [_task(problem) for problem in problems]
+    if tasks[0] and all(task == tasks[0] for task in tasks):
+        return tasks[0]
+    others = [problem for problem, task in zip(problems, tasks, strict=True) if task is None]
+    integers = all(_is_integer(problem.answer) for problem in others)
     return Benchmark("file", len(problems), INTEGER if integers else MATH, "", "", instruction=BOXED)
+
+
+def _task(problem: Problem) -> Benchmark | None:
+    """The task that a problem shows itself: the suite that its id names, or countdown's numbers and target."""
+    if named := BENCHMARKS.get(problem.id.split("-")[0]):
+        return named
+    numbers = problem.metadata.get("numbers")
+    if isinstance(numbers, list | tuple) and ("target" in problem.metadata or _is_integer(problem.answer)):
+        return Benchmark("file", 1, COUNTDOWN, "", "", instruction="")
+    return None
+
+
+def _judge(problems: Sequence[Problem], benchmark: Benchmark) -> Grader:
+    """The benchmark's grader, but each problem of another task by its own."""
+    tasks = {p.id: task.grader for p in problems if (task := _task(p)) and task.grader != benchmark.grader}
+    return MixedGrader(tasks, benchmark.grader) if tasks else benchmark.grader
 
 
 def _is_integer(answer: str | None) -> bool:
@@ -209,4 +225,4 @@ def _is_integer(answer: str | None) -> bool:
 def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source: str) -> Suite:
     if not problems:
         raise UsageError(f"the suite {name} is empty: a suite needs at least one problem ({source})")
-    return Suite(name, tuple(problems), benchmark.grader, source, benchmark.instruction)
+    return Suite(name, tuple(problems), _judge(problems, benchmark), source, benchmark.instruction)

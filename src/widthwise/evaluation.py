@@ -67,8 +67,8 @@ class Evaluation:
     @property
     def configuration(self) -> dict[str, Any]:
         """The problems and the settings as the store compares them."""
-        suite = {"suite": self.suite.name, "problems": self.suite.digest, "grader": self.suite.grader.name}
-        return {**suite, **self.settings.configuration}
+        judge = {"grader": self.suite.grader.name, "grading": dict(self.suite.grader.settings)}
+        return {"suite": self.suite.name, "problems": self.suite.digest, **judge, **self.settings.configuration}
 
     @property
     def default_path(self) -> Path:

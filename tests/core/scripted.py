@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from widthwise.core.backend import Capabilities, Delta, Request, SamplingParams, TokenStats, Usage
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
-from widthwise.core.problem import Problem
+from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.retry import Retry
 from widthwise.core.session.scheduler import Scheduler
@@ -122,6 +122,10 @@ class PlainGrader:
     """Answers are what stands behind ``=``; they agree when their numbers do."""
 
     name = "plain"
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def for_problem(self, problem: Problem) -> Grader:
+        return self
 
     def extract(self, text: str) -> str | None:
         found = re.findall(r"=\s*(-?[\d.]+)", text)

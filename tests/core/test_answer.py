@@ -1,13 +1,15 @@
 """Equivalence classes of answers."""
 
 import random
+from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widthwise.core.answer import group
-from widthwise.core.problem import Problem
-from widthwise.evals.grading.graders import CountdownGrader, MathGrader
+from widthwise.core.problem import Grader, Problem
+from widthwise.evals.grading.countdown import CountdownGrader
+from widthwise.evals.grading.graders import MathGrader
 
 
 async def test_classes_stand_in_order_of_first_appearance() -> None:
@@ -29,6 +31,10 @@ class _Near:
     """Answers are the same when their numbers differ by one at most: not transitive."""
 
     name = "near"
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def for_problem(self, problem: Problem) -> Grader:
+        return self
 
     def extract(self, text: str) -> str | None:
         return text

@@ -16,7 +16,8 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.evals.grading import comparison
 from widthwise.evals.grading.comparison import settled
-from widthwise.evals.grading.graders import CountdownGrader, equivalent
+from widthwise.evals.grading.countdown import CountdownGrader
+from widthwise.evals.grading.graders import equivalent
 from widthwise.evals.grading.workers import Limits, Workers
 from widthwise.evals.suites.hub import INTEGER, MATH, SCIENCE
 

@@ -228,3 +228,33 @@ async def test_local_copies_of_the_benchmarks(shared_data: Path, file: str, name
 async def _right_when_boxed(suite: Suite, problem: Problem) -> bool:
     answer = suite.grader.extract(f"It is $\\boxed{{{problem.answer}}}$.")
     return answer is not None and await suite.grader.correct(problem, answer)
+
+
+async def test_every_problem_of_a_mixed_file_is_graded_by_its_own_task(tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "problem": "Make 24 of 4, 6.", "numbers": [4, 6], "target": 24},
+        {"id": "b", "problem": "Make 24 of 3, 8.", "numbers": [3, 8], "answer": "24"},
+        {"id": "c", "problem": "What is 1/2 + 1/2?", "answer": "1"},
+        {"id": "gsm8k-7", "problem": "How many clips?", "answer": "72"},
+    ]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for suite in (load_suite(None, path), load_suite("math500", path)):
+        countdown, other, sums, clips = suite.problems
+        assert await suite.grader.correct(countdown, "4 * 6")
+        assert not await suite.grader.correct(countdown, "24")
+        assert not await suite.grader.correct(other, "24")
+        assert await suite.grader.correct(sums, "2/2")
+        assert suite.grader.for_problem(countdown).extract("Answer: 4 * 6 = 24") == "4 * 6 = 24"
+        assert suite.grader.for_problem(clips).extract("She sold\n#### 72 clips") == "72"
+        assert not await suite.grader.valid(countdown, "24")
+    assert set(load_suite(None, path).grader.settings) == {"countdown", "integer", "word_problem"}
+    assert load_suite(None, path, limit=1).grader.name == "mixed"
+
+
+@pytest.mark.parametrize("tolerance", ["inf", "-1", "nan", "a little"])
+def test_a_tolerance_that_is_no_finite_number_is_refused(tmp_path: Path, tolerance: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"problem": "What is pi?", "answer": "3.14", "tolerance": tolerance}))
+    with pytest.raises(UsageError, match=r"x\.jsonl, line 1: .*tolerance is a finite number of at least 0, not"):
+        load_suite(None, path)

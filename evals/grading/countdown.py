@@ -1,0 +1,87 @@
+"""The judge of countdown expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Grader, Problem
+from widthwise.evals.grading import extraction
+from widthwise.evals.grading.equality import Verdict
+from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
+from widthwise.evals.grading.graders import known_arguments
+from widthwise.evals.grading.normalisation import normalise
+from widthwise.evals.suites import countdown
+
+
+@dataclass(frozen=True, slots=True)
+class CountdownGrader:
+    """Judges expressions that must reach a target with given numbers, each used once.
+
+    A problem gives ``numbers`` and, unless its answer is the target itself, ``target`` in its metadata.
+    """
+
+    name: str = "countdown"
+    policy: Policy = extraction.COUNTDOWN
+    thinking: Thinking = "last"
+
+    def __post_init__(self) -> None:
+        extraction.check_thinking(self.thinking)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"thinking": self.thinking}
+
+    def changed(self, **arguments: Any) -> CountdownGrader:
+        """This grader with other arguments; raises UsageError for one that there is not."""
+        return replace(self, **known_arguments(arguments, self))
+
+    def for_problem(self, problem: Problem) -> Grader:
+        return self
+
+    def extract(self, text: str) -> str | None:
+        reading = self.read(text)
+        return None if reading is None else reading.answer
+
+    def read(self, text: str) -> Reading | None:
+        """As ``extract``, with where the answer was found."""
+        return read(text, self.policy, thinking=self.thinking)
+
+    def form(self, answer: str) -> str:
+        return _form(answer)
+
+    def bucket(self, answer: str) -> str | None:
+        return _form(answer)
+
+    async def equivalent(self, a: str, b: str) -> bool:
+        return _form(a) == _form(b)
+
+    async def correct(self, problem: Problem, answer: str) -> bool:
+        return await self.valid(problem, answer)
+
+    async def verdict(self, problem: Problem, answer: str) -> Verdict:
+        """As ``correct``, with the rule that decided."""
+        right = await self.valid(problem, answer)
+        return Verdict("same" if right else "different", "the expression reaches the target with the given numbers")
+
+    async def valid(self, problem: Problem, answer: str) -> bool:
+        """Raises UsageError where the problem names no numbers or no target."""
+        numbers, target = _task(problem)
+        return countdown.check(answer, numbers, target)
+
+
+@lru_cache(maxsize=100_000)
+def _form(expression: str) -> str:
+    """What equal expressions share; what is no expression is only equal to its own spelling."""
+    return countdown.canonical(expression) or f"? {normalise(expression)}"
+
+
+def _task(problem: Problem) -> tuple[Sequence[int], int]:
+    target = problem.metadata.get("target", problem.answer)
+    try:
+        return [int(number) for number in problem.metadata["numbers"]], int(target or "")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"problem {problem.id} is no countdown problem: it needs `numbers` and a target") from error

@@ -1,0 +1,44 @@
+"""The judge of a file in which tasks are mixed: every problem is read and judged by its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.problem import Grader, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class MixedGrader:
+    """Leaves each problem to the grader of its task: ``tasks`` by the problem's id, ``others`` for the rest."""
+
+    tasks: Mapping[str, Grader]
+    others: Grader
+    name: str = "mixed"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        graders = {grader.name: grader for grader in (self.others, *self.tasks.values())}
+        return {name: dict(grader.settings) for name, grader in sorted(graders.items())}
+
+    def for_problem(self, problem: Problem) -> Grader:
+        return self.tasks.get(problem.id, self.others)
+
+    def extract(self, text: str) -> str | None:
+        return self.others.extract(text)
+
+    def form(self, answer: str) -> str:
+        return self.others.form(answer)
+
+    def bucket(self, answer: str) -> str | None:
+        return self.others.bucket(answer)
+
+    async def equivalent(self, a: str, b: str) -> bool:
+        return await self.others.equivalent(a, b)
+
+    async def correct(self, problem: Problem, answer: str) -> bool:
+        return await self.for_problem(problem).correct(problem, answer)
+
+    async def valid(self, problem: Problem, answer: str) -> bool:
+        return await self.for_problem(problem).valid(problem, answer)
