@@ -67,9 +67,16 @@ def read_answers(text: str) -> list[str | None]:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("So it is 5 or 6.", "6"), ("x = -3", "-3"), ("It costs $1,200.50", "1,200.50"), ("none", None), ("at last 2.5.", "2.5"),
-     (r"12 and \boxed{7}", "7"), ("The answer is 8. Bye, 9", "8")],
-)  # fmt: skip
+    [
+        ("So it is 5 or 6.", "6"),
+        ("x = -3", "-3"),
+        ("It costs $1,200.50", "1,200.50"),
+        ("none", None),
+        ("at last 2.5.", "2.5"),
+        (r"12 and \boxed{7}", "7"),
+        ("The answer is 8. Bye, 9", "8"),
+    ],
+)
 def test_the_last_number_counts_where_it_is_asked_for(text: str, number: str | None) -> None:
     grader = MathGrader().changed(last_number=True)
     assert grader.extract(text) == number
