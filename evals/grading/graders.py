@@ -12,8 +12,9 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.comparison import Comparison, compare, compare_collections, decide, decide_async
-from widthwise.evals.grading.equality import Leniency, Verdict
+from widthwise.evals.grading.equality import Verdict
 from widthwise.evals.grading.extraction import Policy, Reading, Thinking, extract, read
+from widthwise.evals.grading.leniency import Leniency
 from widthwise.evals.grading.normalisation import MAX_CHARS, normalise
 from widthwise.evals.grading.numerals import read_numeral
 from widthwise.evals.grading.structure import Collection, is_words, read_collection, read_time
