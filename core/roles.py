@@ -100,7 +100,12 @@ ROLES = {
             "async methods equivalent(a, b), correct(problem, answer) and valid(problem, answer), as ww.Grader says",
             members=_GRADER,
         ),
-        Role("prompt_format", "widthwise.prompt_formats", "widthwise.models.formats", "a PromptFormat"),
+        Role(
+            "prompt_format",
+            "widthwise.prompt_formats",
+            "widthwise.models.families",
+            "a PromptFormat, or a Family, which says too how its models are recognised",
+        ),
         Role("reward_format", "widthwise.reward_formats", "widthwise.models.reward_formats", "a RewardFormat"),
         Role(
             "importer",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.thinking import Thinking
+from widthwise.core.registry import Entry, entries, find, register, value_of
+from widthwise.core.roles import ROLES
 from widthwise.models.formats import APR, GENERIC, MULTIVERSE, PARALLEL_R1, QWEN_MATH, REASONER, THREADWEAVER
 from widthwise.models.thinking_marks import HARMONY, THINK, tagged
 
@@ -161,3 +163,26 @@ TRAINED = (
     Family("apr", APR, named=r"^apr([-_]|$)"),
 )
 """What models of any family were trained for besides; no file of theirs tells but the name."""
+
+for _family in (*FAMILIES, *TRAINED, GENERIC_FAMILY):
+    register("prompt_format")(_family)
+
+
+def installed_families() -> tuple[Family, ...]:
+    """The families of the user's own and of installed packages: they go before ours, which go by common signs."""
+    return tuple(as_family(entry) for entry in entries(ROLES["prompt_format"]) if not entry.built_in)
+
+
+def family_named(name: str, *, trusted: bool) -> Family:
+    """The family of a name or of an import path; ``UsageError`` for neither, and for a path in untrusted text."""
+    return as_family(find("prompt_format", name, trusted=trusted))
+
+
+def as_family(entry: Entry) -> Family:
+    """A registered family; a bare prompt format is one that is recognised by nothing but its name."""
+    found = value_of(entry)
+    if isinstance(found, PromptFormat):
+        return Family(entry.name, found)
+    if not isinstance(found, Family):
+        raise entry.role.mismatch(entry.source, found)
+    return found

@@ -7,12 +7,20 @@ from dataclasses import fields
 from typing import Any
 
 from widthwise.core.backend import SamplingParams
-from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts, ModelProfile
-from widthwise.models.families import FAMILIES, GENERIC_FAMILY, OWN_PROFILE, TRAINED, Family
+from widthwise.core.registry import entries
+from widthwise.core.roles import ROLES
+from widthwise.models.families import (
+    FAMILIES,
+    GENERIC_FAMILY,
+    OWN_PROFILE,
+    TRAINED,
+    Family,
+    family_named,
+    installed_families,
+)
 from widthwise.models.thinking_marks import thinking_in
 
-_BY_NAME = {family.name: family for family in (*FAMILIES, *TRAINED, GENERIC_FAMILY)}
 _NOT_RECOMMENDED = {"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt_logprobs"}
 _SAMPLING = {f.name for f in fields(SamplingParams)} - _NOT_RECOMMENDED
 
@@ -21,17 +29,20 @@ Seen = Callable[[Family, ModelFacts], str | None]
 
 def profile_names() -> list[str]:
     """The names that ``--format`` takes."""
-    return list(_BY_NAME)
+    return [entry.name for entry in entries(ROLES["prompt_format"])]
 
 
-def profile_of(facts: ModelFacts, named: str | None = None) -> ModelProfile:
+def profile_of(facts: ModelFacts, named: str | None = None, *, trusted: bool = True) -> ModelProfile:
     """The profile called ``named``, else that of the family which the model's facts, or its name, show.
 
     A model of a known family whose name says what it was trained for besides is asked in that way. Raises
-    ``UsageError`` for a name that is none.
+    ``UsageError`` for a name that is none. ``trusted`` names may be import paths; what a checkpoint's files
+    name never is.
     """
-    family, why = _base(facts, named)
-    trained, because = _trained(facts, named)
+    chosen = None if named is None else family_named(named, trusted=trusted)
+    stated = _stated(facts) if chosen is None or chosen in TRAINED else None
+    family, why = _base(facts, chosen, stated)
+    trained, because = _trained(facts, chosen, stated)
     sampling, source = _sampling(family, facts)
     return ModelProfile(
         name=(trained or family).name,
@@ -45,33 +56,34 @@ def profile_of(facts: ModelFacts, named: str | None = None) -> ModelProfile:
     )
 
 
-def _base(facts: ModelFacts, named: str | None) -> tuple[Family, str]:
+def _stated(facts: ModelFacts) -> Family | None:
+    """The family that the checkpoint's own ``config.json`` names."""
+    own = facts.config.get(OWN_PROFILE)
+    return family_named(own, trusted=False) if isinstance(own, str) else None
+
+
+def _base(facts: ModelFacts, named: Family | None, stated: Family | None) -> tuple[Family, str]:
     """The family whose template, thinking and sampling the model has, and why."""
-    if named is not None and _named(named) not in TRAINED:
-        return _named(named), "its format was named"
-    if isinstance(own := facts.config.get(OWN_PROFILE), str) and _named(own) not in TRAINED:
-        return _named(own), "its config.json names its profile"
+    if named is not None and named not in TRAINED:
+        return named, "its format was named"
+    if stated is not None and stated not in TRAINED:
+        return stated, "its config.json names its profile"
     return _recognised(facts)
 
 
-def _trained(facts: ModelFacts, named: str | None) -> tuple[Family | None, str | None]:
+def _trained(facts: ModelFacts, named: Family | None, stated: Family | None) -> tuple[Family | None, str | None]:
     """What the model was trained for besides, and why."""
-    for name, why in ((named, "its format was named"), (facts.config.get(OWN_PROFILE), "its config.json names it")):
-        if isinstance(name, str):
-            return (_named(name), why) if _named(name) in TRAINED else (None, None)
+    for family, why in ((named, "its format was named"), (stated, "its config.json names it")):
+        if family is not None:
+            return (family, why) if family in TRAINED else (None, None)
     return _first(TRAINED, Family.seen_in_name, facts)
-
-
-def _named(name: str) -> Family:
-    if name not in _BY_NAME:
-        raise UsageError(f"there is no model format {name!r}; there are {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]
 
 
 def _recognised(facts: ModelFacts) -> tuple[Family, str]:
     """The chat template says most, then the configuration; a name is believed where neither says anything."""
+    families = (*installed_families(), *FAMILIES)
     for seen in (Family.seen_in_template, Family.seen_in_config, Family.seen_in_name):
-        family, why = _first(FAMILIES, seen, facts)
+        family, why = _first(families, seen, facts)
         if family is not None and why is not None:
             return family, why
     return GENERIC_FAMILY, "nothing about it is known"

@@ -66,7 +66,8 @@ class Asking:
         Raises ``UsageError`` for a format, a template argument or a prompt that the model does not have.
         """
         facts = facts_of(backend)
-        profile = profile_of(facts, self.format or (recorded or {}).get("profile"))
+        then = (recorded or {}).get("profile")
+        profile = profile_of(facts, self.format) if self.format else profile_of(facts, then, trusted=False)
         _check_arguments(self.template_args, facts)
         arguments = {name: value for name, value in self.template_args.items() if name != SYSTEM}
         recommended, source = self._recommended(profile, arguments, recorded)

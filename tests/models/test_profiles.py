@@ -112,7 +112,7 @@ def test_a_format_can_be_named(tmp_path: Path) -> None:
     assert (named.name, named.format.threads) == ("threadweaver", "threadweaver")
     assert named.sampling["temperature"] == 0.6
     assert profile_of(facts, "llama3").name == "llama3"
-    with pytest.raises(UsageError, match="no model format 'lama3'; there are reasoner, gpt-oss"):
+    with pytest.raises(UsageError, match="unknown prompt format 'lama3'; did you mean 'llama3'"):
         profile_of(facts, "lama3")
 
 
