@@ -22,19 +22,18 @@ from typing import Any
 import numpy as np
 import sentencepiece
 import torch
+from areas import interval
 from attempts import Attempted, canonical, checked, made, read
 from documents import IGNORED, Corpus, encode_text
 from labels import beginnings, parts, step_labels, steps_of
 from llama import Llama, Shape
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from scorer_data import LABELS, rows
 from train_reasoner import read_weights
 
 from widthwise.models.formats import REASONER
 
 BATCH = 64
-REPLICATES = 1000
 Row = tuple[list[int], list[int]]
 Tokenizer = sentencepiece.SentencePieceProcessor
 
@@ -108,25 +107,6 @@ def predictions(model: Llama, corpus: Corpus, pair: Sequence[int]) -> tuple[NDAr
             found += [(float(chances[row, p]), targets[p] == pair[0], int(document)) for p in places]
     chance, label, document = (np.array(column) for column in zip(*found, strict=True))
     return chance, label, document
-
-
-def area(chance: NDArray[Any], label: NDArray[Any]) -> float:
-    """Area under the ROC curve; ties count half."""
-    positives, negatives = label.sum(), (~label).sum()
-    if not positives or not negatives:
-        return float("nan")
-    return float((rankdata(chance)[label].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def interval(chance: NDArray[Any], label: NDArray[Any], problem: NDArray[Any]) -> list[float]:
-    """The area and its 95 % interval, problems drawn with replacement."""
-    rng = np.random.default_rng(0)
-    places = [np.flatnonzero(problem == each) for each in np.unique(problem)]
-    draws = []
-    for _ in range(REPLICATES):
-        drawn = np.concatenate([places[i] for i in rng.integers(0, len(places), len(places))])
-        draws.append(area(chance[drawn], label[drawn]))
-    return [round(float(x), 4) for x in (area(chance, label), *np.nanquantile(draws, (0.025, 0.975)))]
 
 
 def measure(model: Llama, attempts: Sequence[Attempted], tokenizer: Tokenizer, options: Any) -> dict[str, Any]:

@@ -274,7 +274,7 @@ def test_a_signal_stops_cleanly_and_the_command_goes_on(number: signal.Signals) 
     arguments = [sys.executable, "-m", "widthwise", "eval", "arithmetic", "--limit", "40", "--run", "a.db",
                  "--concurrency", "2", "--strategy", "best_of_n(n=8) | majority_vote()"]  # fmt: skip
     stopped = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not (Path("a.db-wal").exists() and Path("a.db-wal").stat().st_size > 100_000) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(stopped.pid, number)

@@ -17,7 +17,7 @@ from widthwise.backends.http.client import unreachable
 from widthwise.backends.http.dialect import AnswerReader, Dialect, TextDialect, TokenDialect
 from widthwise.backends.http.labels import read_labels
 from widthwise.backends.http.probe import ServerInfo, probe
-from widthwise.backends.http.questions import JSONClient, open_session
+from widthwise.backends.http.questions import JSONClient, open_session, posted
 from widthwise.backends.http.server_pool import Server, ServerPool, listed
 from widthwise.backends.http.stream import checked, drained, events
 from widthwise.backends.loop_thread import LoopThread
@@ -244,7 +244,7 @@ class HTTPBackend:
     async def _post(self, url: str, body: dict[str, Any]) -> aiohttp.ClientResponse:
         try:
             async with asyncio.timeout(self._first):
-                return await self._session.post(url, json=body)
+                return await posted(self._session, url, body)
         except TimeoutError as error:
             raise BackendError(f"{url} sent nothing for {self._first:g} seconds", retryable=True) from error
         except (aiohttp.ClientError, OSError) as error:

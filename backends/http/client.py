@@ -52,8 +52,15 @@ def status_error(url: str, status: int, body: str) -> BackendError:
     return BackendError(f"{url} answered {status}: {message}", retryable=status in _RETRYABLE)
 
 
-def unreachable(url: str, reason: object) -> BackendError:
-    return BackendError(f"no server answers at {url}: {reason}", retryable=True)
+class Unreachable(BackendError):
+    """No server answered; it says nothing about what the server can do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True)
+
+
+def unreachable(url: str, reason: object) -> Unreachable:
+    return Unreachable(f"no server answers at {url}: {reason}")
 
 
 def _ask(request: urllib.request.Request, timeout: float) -> Any:

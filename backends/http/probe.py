@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from widthwise.backends.http.client import get, post
+from widthwise.backends.http.client import Unreachable, get, post
 from widthwise.core.errors import BackendError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -85,10 +85,12 @@ def _token_request(model: str) -> dict[str, Any]:
 
 
 def _try(url: str, timeout: float, body: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer if it has token ids and counted the prompt as it was sent, else None."""
+    """The answer if it has token ids and counted the prompt as it was sent, else None; raises ``Unreachable``."""
     try:
         answer: dict[str, Any] = post(f"{url}/completions", body, timeout)
         choice = answer["choices"][0]
+    except Unreachable:  # a busy server must not be taken for one that knows no token ids
+        raise
     except (BackendError, KeyError, IndexError, TypeError) as error:
         _log.info("%s does not answer a request in token ids: %s", url, error)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -14,6 +15,11 @@ from widthwise.backends.http.server_pool import Server, ServerPool
 from widthwise.backends.http.stream import checked
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError
+
+_log = logging.getLogger(__name__)
+
+_KEPT_SECONDS = 4.0
+"""How long an idle connection is kept for reuse: vLLM's server closes its own after five seconds."""
 
 
 class JSONClient:
@@ -47,7 +53,7 @@ class JSONClient:
         url = base + path.removeprefix("/..")
         server.in_flight += 1
         try:
-            async with asyncio.timeout(self._limit), self._session.post(url, json=body) as response:
+            async with asyncio.timeout(self._limit), await posted(self._session, url, body) as response:
                 await checked(response)
                 answer = await response.json(content_type=None)
         except TimeoutError as error:
@@ -64,10 +70,25 @@ class JSONClient:
         return answer
 
 
+async def posted(session: aiohttp.ClientSession, url: str, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
+    """The beginning of the answer to ``body``.
+
+    A server may close an idle connection at the very moment when it is used again. That is no failure of the server:
+    the request, of which nothing was answered, is sent once more. Raises what aiohttp raises.
+    """
+    try:
+        return await session.post(url, json=body)
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        if isinstance(error, aiohttp.ClientConnectorError):  # there was no connection to begin with
+            raise
+        _log.info("%s closed the connection before it answered (%s): sent again", url, error)
+        return await session.post(url, json=body)
+
+
 async def open_session(connect_timeout: float) -> aiohttp.ClientSession:
     """A connection pool without a limit of its own; to be called in the loop that uses it."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
         headers=headers(),
         trust_env=True,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from widthwise.core.errors import UsageError
 
@@ -28,14 +28,14 @@ class Server:
 
     @property
     def healthy(self) -> bool:
-        return time.monotonic() >= self.aside_until
+        return monotonic() >= self.aside_until
 
     def failed(self, reason: object) -> None:
         """Put the server aside; failures of requests that were in flight together count once."""
         if self.healthy:
             self.failures += 1
             pause = min(_FIRST_PAUSE * 2.0 ** (self.failures - 1), _LONGEST_PAUSE)
-            self.aside_until = time.monotonic() + pause
+            self.aside_until = monotonic() + pause
             _log.warning("%s failed and is put aside for %g seconds: %s", self.url, pause, reason)
 
     def succeeded(self) -> None:

@@ -77,7 +77,7 @@ class Subject:
                     break
         return taken
 
-    async def idle(self, seconds: float = 3.0) -> bool:
+    async def idle(self, seconds: float = 60.0) -> bool:
         """Whether the engine comes to work on nothing within so many seconds."""
         for _ in range(int(seconds / 0.05)):
             if await asyncio.to_thread(self.running) == 0:

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from tests.backends.conformance import MESSAGES, PROBLEM, Sampled, Subject
-from tests.backends.servers import CPU_ENVIRONMENT, MODEL, need_vllm, own_server, vllm_server
+from tests.backends.servers import CPU_ENVIRONMENT, MODEL, own_server, vllm_server
 from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Backend
 from widthwise.core.problem import Problem
 from widthwise.core.trace.recording import Recording, Sample, token_ends
 
-BACKENDS = ["embedded", "vllm", "http", "http_text", "replay"]
+_VLLM = pytest.mark.vllm
+BACKENDS = ["embedded", pytest.param("vllm", marks=_VLLM), pytest.param("http", marks=_VLLM), "http_text", "replay"]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -39,14 +40,13 @@ def embedded_subject() -> Iterator[Subject]:
 
 
 @pytest.fixture(scope="session")
-def vllm_subject() -> Iterator[Subject]:
+def vllm_subject(vllm: None) -> Iterator[Subject]:
     backend = start_vllm()
     yield Subject(backend, lambda: int(backend._engine.get_num_unfinished_requests()))  # type: ignore[attr-defined]
     asyncio.run(backend.close())
 
 
 def start_vllm() -> Backend:
-    need_vllm()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CPU_ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -56,7 +56,7 @@ def start_vllm() -> Backend:
 
 
 @pytest.fixture(scope="session")
-def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def vllm_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with vllm_server(tmp_path_factory.mktemp("vllm") / "server.log") as url:
         yield url
 
@@ -112,5 +112,5 @@ def _gauge(url: str, name: str) -> int:
 
 
 def _read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return str(response.read().decode())

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL, need_vllm
+from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import FloatArray, Request, SamplingParams
 
@@ -26,8 +26,7 @@ async def sampled(backend: EmbeddedBackend, prompt: list[int], seed: int) -> tup
     return [*prompt, *(int(t) for d in deltas for t in d.token_ids)], np.concatenate(logprobs)
 
 
-async def test_log_probabilities_are_vllms() -> None:
-    need_vllm()
+async def test_log_probabilities_are_vllms(vllm: None) -> None:
     backend = EmbeddedBackend(MODEL)
     prompts = [backend.tokenizer.chat([{"role": "user", "content": text}]) for text in PROBLEMS]
     ours = await asyncio.gather(*(sampled(backend, p, seed) for p in prompts for seed in range(4)))
@@ -43,7 +42,7 @@ def vllm_logprobs(sequences: list[list[int]]) -> list[list[float]]:
         env=os.environ | CPU_ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     said = [line for line in process.stdout.splitlines() if line.startswith("said ")]
     assert said, process.stderr[-2000:]

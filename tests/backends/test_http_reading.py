@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 from aiohttp import web
@@ -15,11 +17,13 @@ from aiohttp.test_utils import TestServer
 
 from tests.backends.conformance import Subject
 from tests.backends.heads import expected_outputs, write_qwen_prm
-from tests.backends.servers import MODEL, need_vllm, vllm_server
+from tests.backends.servers import MODEL, vllm_server
 from widthwise.backends.embedded.backend import EmbeddedBackend
+from widthwise.backends.http import probe
+from widthwise.backends.http.client import unreachable
 from widthwise.backends.http.labels import read_labels
 from widthwise.backends.http.pooling import HTTPPooling
-from widthwise.backends.http.questions import JSONClient, open_session
+from widthwise.backends.http.questions import JSONClient, open_session, posted
 from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError, UsageError
@@ -49,8 +53,7 @@ async def test_labels_from_a_completions_server(http_subject: Subject) -> None:
 
 
 @pytest.fixture(scope="module")
-def prm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    need_vllm()
+def prm_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("prm")
     pooler = json.dumps({"task": "token_classify", "tok_pooling_type": "ALL"})
     options = ["--runner", "pooling", "--pooler-config", pooler, "--no-enable-prefix-caching", "--dtype", "float32"]
@@ -59,8 +62,7 @@ def prm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def embedding_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    need_vllm()
+def embedding_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     options = ["--runner", "pooling", "--convert", "embed"]
     with vllm_server(tmp_path_factory.mktemp("embed") / "server.log", MODEL, *options) as url:
         yield url
@@ -230,3 +232,53 @@ async def test_a_completions_server_that_cannot_score(answer: Any, complaint: st
             await read_labels(client, "m", Reading(IDS, (5,), (359, 361)))
         await asyncio.to_thread(thread.call, session.close())
     await asyncio.to_thread(thread.stop)
+
+
+# -- connections -----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def forgetful(answers: int) -> AsyncIterator[tuple[str, list[int]]]:
+    """A server that keeps each connection open and drops it, without a word, after so many ``answers``."""
+    asked: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(answers):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+            asked.append(1)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+        await reader.read(1)  # the next request has begun, or the client has gone
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", asked
+
+
+async def test_a_connection_that_the_server_dropped_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="widthwise")
+    async with forgetful(answers=1) as (url, asked), await open_session(5.0) as session:
+        for _ in range(3):
+            async with await posted(session, f"{url}/completions", {}) as response:
+                assert await response.json() == {}
+    assert len(asked) == 3
+    assert caplog.text.count("closed the connection before it answered") == 2
+
+
+async def test_a_server_that_never_answers_is_one() -> None:
+    async with forgetful(answers=0) as (url, _), await open_session(5.0) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await posted(session, f"{url}/completions", {})
+
+
+def test_a_busy_server_is_not_taken_for_one_without_token_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    def post(url: str, body: Any, timeout: float) -> Any:
+        raise unreachable(url, "timed out")
+
+    monkeypatch.setattr(probe, "get", lambda *_: {"data": [{"id": "m"}]})
+    monkeypatch.setattr(probe, "post", post)
+    with pytest.raises(BackendError, match="timed out") as raised:
+        probe.probe("http://s/v1", None, 1.0)
+    assert raised.value.retryable

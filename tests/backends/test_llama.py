@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,8 +119,7 @@ def test_number_formats_and_shards(dtype: str, shards: int, tmp_path: Path) -> N
     np.testing.assert_allclose(compute(model, random_tokens(9), new_kv(model, 9), 0, 9), expected, atol=atol)
 
 
-def test_logits_are_torchs(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'widthwise[train]'")
+def test_logits_are_torchs(torch: Any, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     extra = {"rope_theta": 500.0, "rope_scaling": {**scaling, "original_max_position_embeddings": 64}}

@@ -16,7 +16,7 @@ import pytest
 
 from widthwise.backends import watchdog
 from widthwise.backends.embedding import cut_to
-from widthwise.backends.http import client, probe
+from widthwise.backends.http import client, probe, server_pool
 from widthwise.backends.http.backend import _common, _compare
 from widthwise.backends.http.dialect import TextDialect, TokenDialect
 from widthwise.backends.http.probe import ServerInfo, model_card
@@ -49,7 +49,10 @@ def request(**params: Any) -> Request:
 # -- servers ---------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_fails_is_named_once_and_so_is_its_return(said: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_fails_is_named_once_and_so_is_its_return(
+    said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_pool, "monotonic", lambda: 100.0)
     (server,) = ServerPool(["http://a/v1"]).servers
     server.failed("the connection broke off")
     server.failed("the connection broke off")

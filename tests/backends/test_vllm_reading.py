@@ -11,7 +11,7 @@ import pytest
 
 from tests.backends.conformance import Subject
 from tests.backends.heads import expected_outputs, write_qwen_prm
-from tests.backends.servers import CPU_ENVIRONMENT, MODEL, need_vllm
+from tests.backends.servers import CPU_ENVIRONMENT, MODEL
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.problem import Problem
@@ -26,7 +26,6 @@ LABELS = (359, 361)
 
 
 def started(make: Any, *arguments: Any, **options: Any) -> Any:
-    need_vllm()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CPU_ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -34,8 +33,7 @@ def started(make: Any, *arguments: Any, **options: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def prm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    need_vllm()
+def prm(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from widthwise.backends.vllm.pooling import VLLMPooling
 
     folder = write_qwen_prm(tmp_path_factory.mktemp("models") / "prm")
@@ -45,8 +43,7 @@ def prm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Iterator[Any]:
-    need_vllm()
+def embedder(vllm: None) -> Iterator[Any]:
     from widthwise.backends.vllm.pooling import VLLMPooling
 
     engine = started(VLLMPooling, str(MODEL), task="embed")

@@ -121,7 +121,7 @@ async def test_a_cancelled_call_leaves_nobody_waiting() -> None:
     second = asyncio.create_task(s.score([trace]))
     await asyncio.sleep(0.01)
     first.cancel()
-    scores = await asyncio.wait_for(second, 5)
+    scores = await asyncio.wait_for(second, 60)
     assert scores[0].error == "the scoring was broken off"
 
 

@@ -44,7 +44,7 @@ class Browser:
     def script(self, text: str) -> Any:
         return self._command("POST", "execute/sync", {"script": text, "args": []})
 
-    def wait(self, condition: str, seconds: float = 60) -> None:
+    def wait(self, condition: str, seconds: float = 300) -> None:
         end = time.monotonic() + seconds
         while not self.script(condition):
             if time.monotonic() > end:
@@ -70,7 +70,7 @@ class Browser:
     def _call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=verb)
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return json.load(answer)["value"]
 
 
@@ -95,9 +95,10 @@ def running(*arguments: str) -> Iterator[Browser]:
 
 
 def _await_port(port: int) -> None:
-    for _ in range(200):
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
             return
         except OSError:
             time.sleep(0.05)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,10 +76,9 @@ _NASTY = ["10**10**10", "9^9^9^9", "99999999999!", "{" * 5_000, "}" * 5_000, "\0
 
 @pytest.mark.parametrize("hostile", _NASTY, ids=range(len(_NASTY)))
 def test_nothing_hangs(hostile: str) -> None:
-    begin = time.monotonic()
+    """A check that hangs runs into the time limit of the whole test."""
     assert not equivalent("x+1", hostile)
     assert not equivalent(hostile, "x+1")
-    assert time.monotonic() - begin < 90
 
 
 _PIECES = ["1", "2", "x", "+", "-", "\\frac", "{", "}", "(", ")", "[", "]", ",", "\\sqrt", "^", "_", "=", "<", " ",

@@ -36,17 +36,15 @@ def test_checks(pool: Workers) -> None:
     "text", ["10^{10^{10^{10}}}", "9^{9^{9^{9}}}", "(10^{10})!", "{" * 900 + "1" + "}" * 900, "\0", "\ud800"]
 )
 def test_nothing_hangs(pool: Workers, text: str) -> None:
-    begin = time.monotonic()
     assert not pool.check(Check("equal", text, "x+1"))
-    assert time.monotonic() - begin < 40
     assert pool.check(Check("equal", "a+b", "b+a")), "the pool goes on"
 
 
 def test_a_fatal_text_costs_workers_only_once(pool: Workers) -> None:
     pool.check(Check("equal", "8^{8^{8^{8}}}", "y+1"))
-    begin = time.monotonic()
-    assert not any(pool.check(Check("equal", "8^{8^{8^{8}}}", f"y+{n}")) for n in range(2, 50))
-    assert time.monotonic() - begin < 1
+    later = [pool.submit(Check("equal", "8^{8^{8^{8}}}", f"y+{n}")) for n in range(2, 50)]
+    assert all(answer.done() for answer in later), "no worker is asked"
+    assert not any(answer.result() for answer in later)
 
 
 def test_long_texts_are_answered_at_once(pool: Workers) -> None:
@@ -59,10 +57,9 @@ def test_memory_is_limited(pool: Workers) -> None:
 
 def test_verdicts_are_remembered(pool: Workers) -> None:
     pool.check(Check("equal", r"\sqrt{a^2+b^2}", r"\sqrt{b^2+a^2}"))
-    begin = time.monotonic()
-    for _ in range(1_000):
-        assert pool.check(Check("equal", r"\sqrt{a^2+b^2}", r"\sqrt{b^2+a^2}"))
-    assert time.monotonic() - begin < 1
+    again = pool.submit(Check("equal", r"\sqrt{a^2+b^2}", r"\sqrt{b^2+a^2}"))
+    assert again.done(), "no worker is asked"
+    assert again.result()
 
 
 async def test_cancelled_callers_leave_the_pool_usable(pool: Workers) -> None:
@@ -120,9 +117,9 @@ def test_no_worker_outlives_its_parent(end: signal.Signals, status: int) -> None
     worker = int(script.stdout.readline())
     time.sleep(0.3)
     script.send_signal(end)
-    _, errors = script.communicate(timeout=20)
+    _, errors = script.communicate(timeout=300)
     assert (script.returncode, errors) == (status, "")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while _alive(worker):
         assert time.monotonic() < deadline, "the worker lives on"
         time.sleep(0.1)

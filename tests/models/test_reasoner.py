@@ -76,9 +76,8 @@ def test_the_chat_template_is_the_prompt_of_training() -> None:
     assert template.render(messages=turns) == PROMPT.format("Compute 1 + 2.") + "3</s>"
 
 
-def test_transformers_reads_the_folder_unchanged(tokenizer: Any, texts: list[str]) -> None:
-    pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+def test_transformers_reads_the_folder_unchanged(torch: Any, tokenizer: Any, texts: list[str]) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     auto = transformers.AutoTokenizer.from_pretrained(FOLDER)
     for text in texts:
         assert auto.encode(text) == tokenizer.encode(text)
@@ -102,14 +101,14 @@ if __name__ == "__main__":
 """
 
 
-def test_vllm_loads_the_folder_and_agrees_with_the_recipe(tokenizer: Any, tmp_path: Path) -> None:
-    pytest.importorskip("vllm")
-    torch = pytest.importorskip("torch")
+def test_vllm_loads_the_folder_and_agrees_with_the_recipe(
+    vllm: None, torch: Any, tokenizer: Any, tmp_path: Path
+) -> None:
     (tmp_path / "check.py").write_text(VLLM_CHECK)
     text = PROMPT.format("Use the numbers 12, 7, 3, 20 to reach 35.") + SOLUTION
     calm = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, str(tmp_path / "check.py"), str(FOLDER), text]
-    done = subprocess.run(command, env=os.environ | calm, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=os.environ | calm, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.rpartition("RESULT ")[2].splitlines()[0])
     ids = tokenizer.encode(text)

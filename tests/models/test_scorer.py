@@ -19,6 +19,7 @@ from widthwise.opening import open_backend
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
+areas = importlib.import_module("areas")
 attempts = importlib.import_module("attempts")
 labels = importlib.import_module("labels")
 SEED = 93
@@ -61,8 +62,7 @@ def scored(some: list[Any]) -> list[list[tuple[float, bool]]]:
 
 
 def area(pairs: list[tuple[float, bool]]) -> float:
-    measuring = importlib.import_module("eval_labels")
-    return float(measuring.area(np.array([p for p, _ in pairs]), np.array([right for _, right in pairs])))
+    return float(areas.area(np.array([p for p, _ in pairs]), np.array([right for _, right in pairs])))
 
 
 @pytest.mark.parametrize("numbers", [False, True], ids=["arithmetic", "countdown"])
@@ -81,8 +81,7 @@ def test_the_problems_of_these_tests_are_held_out() -> None:
         assert held_out(countdown.key(problem.metadata["numbers"], problem.metadata["target"]))
 
 
-def test_the_scores_are_those_of_the_plain_forward_pass(attempted: list[Any]) -> None:
-    pytest.importorskip("torch", reason="the plain forward pass is torch's")
+def test_the_scores_are_those_of_the_plain_forward_pass(torch: Any, attempted: list[Any]) -> None:
     measuring, scoring = importlib.import_module("eval_labels"), importlib.import_module("scorer_data")
     folder = ROOT / "models" / "scorer"
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))

