@@ -1,4 +1,4 @@
-"""A question with its reference answer, and the judge of answers to it."""
+"""A question with its reference answer, and the grader of answers to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Problem:
     """One question of a suite.
 
     ``answer`` is the reference answer as text (LaTeX without enclosing dollars), or None where the
-    problem has no single reference (then only the suite's grader can judge). ``metadata`` holds what the
+    problem has no single reference (then only the suite's grader can tell). ``metadata`` holds what the
     source says besides: ``level``, ``subject``, the ``numbers`` of a countdown problem.
     """
 
@@ -29,7 +29,7 @@ class Problem:
 
 
 class Grader(Protocol):
-    """Reads answers out of texts and judges them; a suite brings its own.
+    """Reads answers out of texts and grades them; a suite brings its own.
 
     ``extract``, ``form`` and ``bucket`` are cheap and synchronous. The others may consult worker processes and are
     bounded in time whatever the strings. A grader is safe to share between problems and tasks.

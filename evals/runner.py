@@ -108,7 +108,7 @@ class _Work:
             session = self.strategy.open(problem, self.setting, journal=self.store, priority=place)
             result = await self.strategy.run(session)
             outcome = await graded(self.setting.grader, problem, result)
-            return outcome, (*result.traces, *result.parts, *result.judgements)
+            return outcome, (*result.traces, *result.fragments, *result.judgements)
         except StoreError:
             raise
         except Exception as error:
@@ -125,17 +125,17 @@ class _Work:
 
 
 async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
-    """The result with its answer and every trace judged by the reference."""
-    judge = _Judge(grader, problem)
+    """The result with its answer and every trace graded by the reference."""
+    grading = _Grading(grader, problem)
     votes = {t.id: i for i, c in enumerate(result.election.classes) for t in c.traces}
-    leaves = [await judge.leaf(trace, votes.get(trace.id)) for trace in result.traces]
-    leaves += map(_part, result.parts)
+    leaves = [await grading.leaf(trace, votes.get(trace.id)) for trace in result.traces]
+    leaves += map(_fragment, result.fragments)
     winner = result.election.trace
     return Outcome(
         problem,
         "error" if result.errors else "done",
         answer=result.answer,
-        correct=await judge.correct(result.answer),
+        correct=await grading.correct(result.answer),
         tied=result.election.tied,
         trace=None if winner is None else winner.id,
         leaves=tuple(leaves),
@@ -145,7 +145,7 @@ async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
     )
 
 
-def _part(trace: Trace) -> Leaf:
+def _fragment(trace: Trace) -> Leaf:
     """A thread: what it says is no answer of its own, and the tokens before it are its parent's."""
     own, node = 0, trace
     while "thread" not in node.segment.metadata:
@@ -161,33 +161,33 @@ def _fields(notes: Sequence[Note]) -> dict[str, list[list[str]]]:
 
 
 async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
-    """A stored outcome with its answers read and judged anew; the vote stays as it was.
+    """A stored outcome with its answers read and graded anew; the vote stays as it was.
 
     The strategy's answer is read again from the trace that represented it, where there is one.
     """
-    judge = _Judge(grader, outcome.problem)
+    grading = _Grading(grader, outcome.problem)
     pairs = zip(traces, outcome.leaves, strict=True)
-    leaves = [leaf if leaf.finish == "joined" else await judge.leaf(t, leaf.vote) for t, leaf in pairs]
+    leaves = [leaf if leaf.finish == "joined" else await grading.leaf(t, leaf.vote) for t, leaf in pairs]
     spoken = {leaf.id: leaf.answer for leaf in leaves}
     answer = spoken.get(outcome.trace, outcome.answer) if outcome.trace is not None else outcome.answer
-    return replace(outcome, answer=answer, correct=await judge.correct(answer), leaves=tuple(leaves))
+    return replace(outcome, answer=answer, correct=await grading.correct(answer), leaves=tuple(leaves))
 
 
-class _Judge:
-    """Reads and judges answers to one problem, each spelling once."""
+class _Grading:
+    """Reads and grades answers to one problem, each spelling once."""
 
     def __init__(self, grader: Grader, problem: Problem) -> None:
         self._grader = grader.for_problem(problem)
         self._problem = problem
-        self._verdicts: dict[str, bool] = {}
+        self._graded: dict[str, bool] = {}
 
     async def correct(self, answer: str | None) -> bool | None:
-        """None where there is nothing to judge."""
+        """None where there is nothing to grade."""
         if answer is None:
             return None
-        if answer not in self._verdicts:
-            self._verdicts[answer] = await self._grader.correct(self._problem, answer)
-        return self._verdicts[answer]
+        if answer not in self._graded:
+            self._graded[answer] = await self._grader.correct(self._problem, answer)
+        return self._graded[answer]
 
     async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
         answer = None if trace.finish in UNFINISHED else self._grader.extract(trace.completion)
@@ -199,10 +199,10 @@ def _failure(problem: Problem, session: Session | None, error: Exception) -> tup
     failed = Outcome(problem, "error", errors=(_sentence(error),))
     if session is None:
         return failed, ()
-    traces, parts = session.leaves, session.parts
-    leaves = (*(Leaf(t.id, t.finish, t.tokens) for t in traces), *map(_part, parts))
+    traces, fragments = session.leaves, session.fragments
+    leaves = (*(Leaf(t.id, t.finish, t.tokens) for t in traces), *map(_fragment, fragments))
     outcome = replace(failed, leaves=leaves, ledger=session.ledger, fields=_fields(session.notes))
-    return outcome, [*traces, *parts, *session.judgements]
+    return outcome, [*traces, *fragments, *session.judgements]
 
 
 def _sentence(error: Exception) -> str:

@@ -1,9 +1,10 @@
-"""What a session spends: its budget, its ledger, and what an ideal prefix cache holds meanwhile."""
+"""What a session spends: its limits, its ledger, and what an ideal prefix cache holds meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from itertools import takewhile
 
 from widthwise.core.backend import Delta
@@ -14,14 +15,20 @@ from widthwise.core.trace.trace import Trace, TraceId
 
 
 class Accounts:
-    """Charges to ``ledger`` and says when ``budget`` is used up. The clock runs from the beginning on."""
+    """Charges everything to ``ledger`` and says when ``limits`` are reached. The clock runs from the beginning on."""
 
-    def __init__(self, budget: Limits, ledger: Ledger) -> None:
-        self.budget = budget
-        self.ledger = ledger
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.ledger = Ledger()
         self.residency = Residency()
         self._cached: set[TraceId] = set()
         self._began = time.monotonic()
+
+    # -- charging ------------------------------------------------------------------------------------------
+
+    def begin(self, samples: int) -> None:
+        """So many continuations begin; a negative number of those that were to begin do not."""
+        self.ledger.samples += samples
 
     def charge(self, delta: Delta, *, judging: bool) -> None:
         """What came of a request, to the policy's account or the judges'."""
@@ -34,25 +41,60 @@ class Accounts:
             self.ledger.prompt_cached += delta.usage.prompt_cached
             self.ledger.prompt_computed += delta.usage.prompt_computed
 
+    def charge_prompt(self, tokens: int) -> None:
+        """A prompt was served, and nothing tells that any of it was cached."""
+        self.ledger.prompt_computed += tokens
+
     def charge_ideal(self, trace: Trace) -> None:
         """Count the tokens of ``trace`` that no earlier request of the tree has brought into a perfect cache."""
         for node in takewhile(lambda node: node.id not in self._cached, trace.lineage):
             self._cached.add(node.id)
             self.ledger.prompt_ideal += len(node.segment)
 
+    def charge_scoring(self, tokens: int) -> None:
+        """The reward model has read so many tokens."""
+        self.ledger.scoring += tokens
+
+    def charge_embedding(self, tokens: int) -> None:
+        """The embedding model has read so many tokens."""
+        self.ledger.embedding += tokens
+
+    def discard(self, tokens: int) -> None:
+        """So many of the tokens charged before are in traces that came to nothing."""
+        self.ledger.discarded += tokens
+
+    def reach(self, sequential: int) -> None:
+        """A trace's critical path is so many tokens long."""
+        self.ledger.sequential = max(self.ledger.sequential, sequential)
+
+    # -- the ideal prefix cache ----------------------------------------------------------------------------
+
+    def hold(self, traces: Iterable[Trace]) -> None:
+        """Count these traces' paths as resident until they are released."""
+        for trace in traces:
+            self.residency.hold(trace)
+
+    def release(self, traces: Iterable[Trace]) -> None:
+        """These traces, held before, will not be continued (again)."""
+        for trace in traces:
+            self.residency.release(trace)
+
     def grown(self, trace: Trace) -> None:
-        """What was sampled of ``trace`` is in the perfect cache already."""
+        """``trace``, which came of a branch, is in the perfect cache; its tokens stay only if somebody holds it."""
         self._cached.add(trace.id)
+        self.residency.shrink(len(trace.segment))
+
+    # -- limits --------------------------------------------------------------------------------------------
 
     @property
     def samples_left(self) -> int | None:
         """How many continuations may still begin; None for any number."""
-        return None if self.budget.samples is None else self.budget.samples - self.ledger.samples
+        return None if self.limits.samples is None else self.limits.samples - self.ledger.samples
 
     @property
     def spent(self) -> bool:
         """Whether the limit on tokens or seconds is reached."""
-        tokens, seconds = self.budget.tokens, self.budget.seconds
+        tokens, seconds = self.limits.tokens, self.limits.seconds
         return (tokens is not None and self.ledger.total >= tokens) or (
             seconds is not None and time.monotonic() - self._began >= seconds
         )
@@ -60,9 +102,9 @@ class Accounts:
     @property
     def deadline(self) -> float | None:
         """When the limit on seconds is reached, by the event loop's clock."""
-        if self.budget.seconds is None:
+        if self.limits.seconds is None:
             return None
-        left = self.budget.seconds - (time.monotonic() - self._began)
+        left = self.limits.seconds - (time.monotonic() - self._began)
         # A timer may go off a little early by the other clock: the limit must have passed when it does.
         return asyncio.get_running_loop().time() + left + 1e-3
 

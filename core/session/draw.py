@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import Delta, IntArray, Request, Usage
-from widthwise.core.pruner import Pruner
+from widthwise.core.session.watch import Watch
 from widthwise.core.trace.growing import Rows, Spelling, Stats
 from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId
 
@@ -88,8 +88,9 @@ class Draw:
     ``warmup`` before all of these have ended. In ``lockstep`` (deterministic backends) the branches advance by one
     delta each per round and a round's events come in branch order, so that what a strategy sees does not depend on
     timing. Otherwise events come as they happen. ``deadline`` is a time of the event loop's clock at which a batch is
-    handed out though it may be empty. ``judging`` is the account its tokens go to. ``pruners`` look after it;
-    ``milestone`` is how long its longest branch was when they were last asked.
+    handed out though it may be empty. ``judging`` is the account its tokens go to. ``watches`` look after it;
+    ``milestone`` is how long its longest branch was when they were last asked, ``held`` the traces whose paths it
+    counts as resident in an ideal prefix cache.
     """
 
     def __init__(
@@ -101,12 +102,12 @@ class Draw:
         width: int,
         warmup: int = 0,
         judging: bool = False,
-        pruners: Sequence[Pruner[Any]] = (),
+        watches: Sequence[Watch[Any]] = (),
         deadline: float | None = None,
     ) -> None:
         self.branches = branches
         self.judging = judging
-        self.pruners = pruners
+        self.watches = watches
         self.milestone = 0
         self.held: list[Trace] = []
         self._waiting = list(reversed(branches))

@@ -1,4 +1,4 @@
-"""A session's scores: each solution is scored once, and each prefix of steps too."""
+"""What a reward model said of one problem's solutions: each is scored once, and each prefix of steps too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from widthwise.core.session.journal import Journal
 from widthwise.core.trace.trace import TraceId
 
 
-class Scoring:
+class ScoreMemory:
     """What a reward model said about one problem so far, and how it is asked for more.
 
     A solution that was scored, or is being scored, is not scored again; one that goes on from a scored prefix is

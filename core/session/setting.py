@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from widthwise.core.backend import SamplingParams
+from widthwise.core.backend import Backend, SamplingParams, Tokenizer
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.problem import Grader
 from widthwise.core.prompting.prompt import PromptFormat
@@ -33,3 +33,16 @@ class Setting:
     embedder: Embedder | None = None
     patience: float = 600.0
     chat: ChatOptions = NO_OPTIONS
+
+    @property
+    def backend(self) -> Backend:
+        return self.scheduler.backend
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.backend.tokenizer
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether what a strategy sees must not depend on timing, because the backend is deterministic."""
+        return self.backend.capabilities.deterministic

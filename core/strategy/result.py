@@ -14,10 +14,10 @@ from widthwise.core.trace.trace import Note, Trace
 class Result:
     """What a strategy made of one problem.
 
-    ``traces`` are the leaves of the tree, pruned and cut ones included; ``judgements`` are the replies of judges,
-    ``parts`` the traces that grew for another one only, such as threads. ``errors`` are the sentences of requests that
-    failed for good, those of judges and to the reward model among them: a strategy goes on without what they were to
-    say. ``notes`` are what else was out of the ordinary.
+    ``traces`` are the leaves of the tree, pruned and cut ones included, ``judgements`` the replies of judges,
+    ``fragments`` the traces that grew for another one only, such as threads. ``errors`` are the sentences of requests
+    that failed for good, those of judges and to the reward model among them: a strategy goes on without what they were
+    to say. ``notes`` are what else was out of the ordinary.
     """
 
     answer: str | None
@@ -26,7 +26,7 @@ class Result:
     election: Answer
     errors: tuple[str, ...] = ()
     judgements: tuple[Trace, ...] = ()
-    parts: tuple[Trace, ...] = ()
+    fragments: tuple[Trace, ...] = ()
     notes: tuple[Note, ...] = ()
 
     @classmethod
@@ -39,6 +39,6 @@ class Result:
             election,
             errors=session.errors,
             judgements=tuple(session.judgements),
-            parts=tuple(session.parts),
+            fragments=tuple(session.fragments),
             notes=tuple(session.notes),
         )

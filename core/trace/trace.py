@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -118,6 +118,14 @@ class Trace:
         for segment in self.path:
             merged.update(segment.metadata)
         return merged
+
+    def annotated(self, facts: Mapping[str, Any]) -> Trace:
+        """This trace with ``facts`` in its last segment's metadata."""
+        return replace(self, segment=replace(self.segment, metadata={**self.segment.metadata, **facts}))
+
+    def ended(self, finish: Finish, reason: str) -> Trace:
+        """This trace with another word for why it ended."""
+        return replace(self, segment=replace(self.segment, finish=finish, reason=reason))
 
     def __repr__(self) -> str:
         text = self.completion

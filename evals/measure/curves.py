@@ -11,7 +11,7 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trace_score import LOGPROBS
-from widthwise.core.session.seeds import derive
+from widthwise.core.session.derived_seed import derived_seed
 from widthwise.evals.measure.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
@@ -186,7 +186,7 @@ def _short(pool: SamplePool, m: int, seed: int) -> Estimate:
 def _line(chosen: Method, pools: Sequence[SamplePool], replicates: int, level: float, seed: int) -> Line:
     points = min((len(pool) for pool in pools if len(pool)), default=1)
     # Each problem has draws of its own, so that their Monte-Carlo errors are independent.
-    estimates = [chosen.estimate(pool, derive(seed, pool.problem, ["curve"])) for pool in pools]
+    estimates = [chosen.estimate(pool, derived_seed(seed, pool.problem, ["curve"])) for pool in pools]
     scores = np.array([_cut(e.value, points) for e in estimates])
     errors = np.array([_cut(e.error, points) for e in estimates])
     low, high = band(scores, replicates, level, seed)

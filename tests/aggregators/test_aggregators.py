@@ -118,7 +118,7 @@ async def test_an_unknown_score_names_the_known_ones(s: Session) -> None:
         await BestBy("reward_model")(s, [trace(0, "= 1")])
 
 
-async def test_a_reward_model_scores_and_is_charged(s: Session) -> None:
+async def test_a_reward_model_scores_and_is_charged() -> None:
     class Lengths:
         name, kind = "lengths", "outcome"
 
@@ -127,7 +127,7 @@ async def test_a_reward_model_scores_and_is_charged(s: Session) -> None:
             scored = [StepScores((len(t) / 100,), tokens=len(t)) for t in texts[:-1]]
             return [*scored, StepScores(None, error="would not read it")]
 
-    object.__setattr__(s._setting, "reward_model", Lengths())
+    s = session(Scripted([""]), reward_model=Lengths())
     traces = [trace(0, "= 1"), trace(1, "longer = 2"), trace(2, "the very longest = 3")]
     answer = await BestBy("reward_model")(s, traces)
     assert answer.text == "2"

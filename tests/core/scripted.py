@@ -154,6 +154,9 @@ def session(
     attempts: int = 4,
     seed: int = 0,
     format: PromptFormat | None = None,
+    reward_model: Any = None,
+    embedder: Any = None,
+    patience: float = 5.0,
     **options: Any,
 ) -> Session:
     """A session on one small problem against ``backend``; ``options`` as of ``Session``."""
@@ -164,5 +167,8 @@ def session(
         params=SamplingParams(),
         seed=seed,
         width=width,
+        reward_model=reward_model,
+        embedder=embedder,
+        patience=patience,
     )
     return Session(Problem("p1", "1+1?", "2"), setting, **options)

@@ -233,7 +233,7 @@ async def test_a_thousand_early_stopped_draws_in_a_row_neither_hang_nor_leak(det
             s = session(backend, pruners=[AdaptiveConsistency(0.9), StopWhenDecided()])
             result = await (Strategy(BestOfN(8)) | MajorityVote()).run(s)
             assert result.answer == "1"
-            assert not s._draws
+            assert not s._shared.drawer._draws
 
     await asyncio.wait_for(calls(), 120)
     assert backend.closed == len(backend.requests) == 8000

@@ -16,7 +16,6 @@ from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
 from widthwise.core.scores.trace_score import trace_scores
-from widthwise.core.session.score_memory import Scoring
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import TraceId
@@ -48,9 +47,7 @@ class Told:
 
 
 def scored_by(model: Any, texts: Sequence[str] = (), *, limit: float = 5.0, journal: Any = None) -> Session:
-    s = session(Scripted(texts or ["= 1"]))
-    s._scoring = Scoring(model, s.problem, journal=journal, limit=limit)
-    return s
+    return session(Scripted(texts or ["= 1"]), reward_model=model, patience=limit, journal=journal)
 
 
 async def test_steps_are_cut_at_blank_lines_and_the_end_token_is_no_step() -> None:
@@ -160,7 +157,7 @@ async def test_a_bad_answer_is_recorded_with_the_trace_and_the_search_goes_on(an
     s = scored_by(bad, ["bad\n\n= 1", "good\n\n= 2"])
     result = await Strategy(BestOfN(2), aggregator=BestBy("reward_model")).run(s)
     assert result.answer == (None if "Zero" in complaint else "2")
-    assert complaint in str(s.scores[(0, 0)].error)
+    assert complaint in str(s._shared.scorer.by_trace[(0, 0)].error)
     assert any(complaint in error for error in result.errors)
 
 
@@ -170,7 +167,7 @@ async def test_a_solution_that_does_not_fit_is_unscored_and_no_failure() -> None
     s = scored_by(model, ["endless\n\n= 1", "good\n\n= 2"])
     result = await Strategy(BestOfN(2), aggregator=BestBy("reward_model")).run(s)
     assert (result.answer, result.errors) == ("2", ())
-    assert "1027 tokens" in str(s.scores[(0, 0)].error)
+    assert "1027 tokens" in str(s._shared.scorer.by_trace[(0, 0)].error)
 
 
 class Silent(Told):
@@ -261,10 +258,9 @@ async def test_embeddings_are_charged() -> None:
         async def embed(self, texts: Sequence[str]) -> tuple[Any, int]:
             return np.eye(len(texts), dtype=np.float32), sum(map(len, texts))
 
-    s = session(Scripted(["= 1"]))
     with pytest.raises(UsageError, match="--embedding-model"):
-        await s.embed(["a"])
-    object.__setattr__(s._setting, "embedder", Letters())
+        await session(Scripted(["= 1"])).embed(["a"])
+    s = session(Scripted(["= 1"]), embedder=Letters())
     assert (await s.embed(["a", "bc"])).shape == (2, 2)
     assert (await s.embed([])).shape == (0, 0)
     assert s.ledger.embedding == 3

@@ -173,8 +173,7 @@ async def test_kv_cost_counts_the_tree_and_the_meanings_of_steps() -> None:
         async def embed(self, texts: Any) -> Any:
             return np.array([[1.0, 0.0] if text in "abc" else [0.0, 1.0] for text in texts], np.float32), len(texts)
 
-    s = session(Scripted([""]))
-    object.__setattr__(s._setting, "embedder", Meanings())
+    s = session(Scripted([""]), embedder=Meanings())
     frontier = Frontier(tuple(nodes), 10)
     without = await KvCost(cost=2, coverage=0).select(s, frontier)
     assert list(without.widths) == nodes[:2]
@@ -192,10 +191,9 @@ async def test_a_failing_embedding_model_costs_the_coverage_and_a_missing_one_is
         async def embed(self, texts: Any) -> Any:
             raise BackendError("no answer")
 
-    s = session(Scripted([""]))
     with pytest.raises(UsageError, match="embedding model"):
-        await KvCost().select(s, Frontier(tuple(nodes), 8))
-    object.__setattr__(s._setting, "embedder", Broken())
+        await KvCost().select(session(Scripted([""])), Frontier(tuple(nodes), 8))
+    s = session(Scripted([""]), embedder=Broken())
     failed = await KvCost(cost=2).select(s, Frontier(tuple(nodes), 8))
     assert failed.widths == (await KvCost(cost=2, coverage=0).select(s, Frontier(tuple(nodes), 8))).widths
 

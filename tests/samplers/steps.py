@@ -62,9 +62,7 @@ class Rewards:
 def searching(write: Callable[[str, int], str], reward_model: Any = None, **options: Any) -> Session:
     """A session on a backend that writes so."""
     deterministic = options.pop("deterministic", True)
-    made = session(Steps(write, deterministic=deterministic), **options)
-    object.__setattr__(made._setting, "reward_model", reward_model)
-    return made
+    return session(Steps(write, deterministic=deterministic), reward_model=reward_model, **options)
 
 
 def by_table(table: Mapping[str, Sequence[str]]) -> Callable[[str, int], str]:

@@ -63,7 +63,7 @@ async def test_threadweaver_writes_a_block_as_its_released_runtime_does(determin
     joined = "\n<Thread>\n1: one</Thread><Thread>\n2: two, longer\n</Thread>\n"
     assert trace.completion == f"{BLOCK}{joined}</Parallel>\nSo = 2\0"
     assert result.answer == "2"
-    assert [t.completion.removeprefix(BLOCK) for t in result.parts] == [
+    assert [t.completion.removeprefix(BLOCK) for t in result.fragments] == [
         "\n<Thread>\n1: one</Thread>",
         "\n<Thread>\n2: two, longer\n</Thread>",
     ]
@@ -133,7 +133,7 @@ async def test_paths_of_multiverse_may_fork_again() -> None:
         f"{inner}\n<Path>\n2.1:U</Path>\n<Path>\n2.2:V, longer</Path><Conclusion>\nUV</Conclusion></Parallel></Path>"
     )
     assert f"\n<Path>\n1:A\n</Path>\n<Path>\n2:{nested}<Conclusion>\nall" in result.traces[0].completion
-    assert (result.answer, len(result.parts), result.notes) == ("2", 4, ())
+    assert (result.answer, len(result.fragments), result.notes) == ("2", 4, ())
     second = len(inner) + len("V, longer</Path>") + len("UV</Conclusion></Parallel></Path>")
     ends = len(table["1+1?\n"]) + second + len(table["</Path><Conclusion>\n"]) + 1
     assert s.ledger.sequential == ends
@@ -212,7 +212,7 @@ async def test_a_model_that_never_spawns_is_sampled_as_ever(deterministic: bool)
     ]
     assert [r.seed for r in plain.requests] == [r.seed for r in threads.requests]
     assert (a.answer, a.ledger.sampled, a.ledger.samples) == (b.answer, b.ledger.sampled, b.ledger.samples)
-    assert b.parts == b.notes == ()
+    assert b.fragments == b.notes == ()
 
 
 async def test_a_block_may_be_begun_on_the_models_behalf() -> None:
@@ -264,7 +264,7 @@ async def test_a_number_given_twice_and_more_outlines_than_threads() -> None:
     outlines = "".join(f"<Outline>{n}: {t}</Outline>" for n, t in [(1, "a"), (2, "b"), (1, "c"), (3, "d")])
     table = {"1+1?\n": f"<Outlines>{outlines}</Outlines>", ":": "x</Thread>", "\n": "= 2"}
     result = await run(Threads(width=2), spawning("threadweaver", replies(table)))
-    assert [t.parent.segment.metadata for t in result.parts if t.parent] == [
+    assert [t.parent.segment.metadata for t in result.fragments if t.parent] == [
         {"thread": "1", "outline": "a"},
         {"thread": "2", "outline": "b"},
     ]
@@ -277,7 +277,7 @@ async def test_a_trace_spawns_only_so_often() -> None:
     backend = replies(table)
     s = spawning("threadweaver", backend)
     result = await run(Threads(rounds=3), s)
-    assert (len(result.parts), result.notes[-1].text) == (3, "spawned more than 3 times")
+    assert (len(result.fragments), result.notes[-1].text) == (3, "spawned more than 3 times")
     assert result.traces[0].completion.endswith(block + "\0")
     conserved(s, backend)
 
@@ -317,8 +317,8 @@ async def test_the_first_thread_that_found_something_ends_the_others(determinist
     result = await run(Threads(join="first"), s)
     none = "<Conclusion>none</Conclusion>\n</Thread>"
     assert f"1:{none}<Thread>\n2:<Conclusion>none</Conclusion></Thread><Thread>\n3:" in result.traces[0].completion
-    assert [t.finish for t in result.parts] == ["aborted", "stop", "stop"]
-    assert s.ledger.discarded == len(result.parts[0].segment) < 200
+    assert [t.finish for t in result.fragments] == ["aborted", "stop", "stop"]
+    assert s.ledger.discarded == len(result.fragments[0].segment) < 200
     assert result.traces[0].sequential == len(table["1+1?\n"]) + len(table["3:"]) + len("= 2\0")
     conserved(s, backend)
 
@@ -326,7 +326,7 @@ async def test_the_first_thread_that_found_something_ends_the_others(determinist
 async def test_where_no_thread_found_anything_all_are_joined() -> None:
     table = {"1+1?\n": BLOCK, ":": "<Conclusion>none</Conclusion></Thread>", "\n": "= 2"}
     result = await run(Threads(join="first"), spawning("reasoner", replies(table)))
-    assert [t.finish for t in result.parts] == ["stop", "stop"]
+    assert [t.finish for t in result.fragments] == ["stop", "stop"]
     assert result.answer == "2"
 
 
@@ -334,7 +334,7 @@ async def test_threads_and_traces_have_limits_of_their_own() -> None:
     table = {"1+1?\n": BLOCK, "1:": "one</Thread>", "2:": "t" * 90, "\n": "z" * 500}
     s = spawning("threadweaver", replies(table))
     result = await run(Threads(thread_tokens=20, max_tokens=len(BLOCK) + 30), s)
-    assert [(len(t.segment), t.finish) for t in result.parts] == [(12, "stop"), (20, "length")]
+    assert [(len(t.segment), t.finish) for t in result.fragments] == [(12, "stop"), (20, "length")]
     [trace] = result.traces
     assert (trace.tokens, trace.finish) == (len(BLOCK) + 30, "length")
     assert "t" * 20 + "\n</Thread>\n" in trace.completion
@@ -369,7 +369,7 @@ async def test_a_budget_that_ends_within_a_block_leaves_whole_traces(
     s = spawning("threadweaver", backend, budget=Budget(**budget))
     result = await run(Threads(), s)
     assert len(result.traces) == 1
-    assert all("thread" in t.metadata for t in result.parts)
+    assert all("thread" in t.metadata for t in result.fragments)
     conserved(s, backend)
 
 
@@ -429,9 +429,9 @@ def test_tag_soup_never_crashes_or_hangs_and_loses_no_token(
             if sampler.total_tokens is not None:
                 assert s.ledger.sampled <= sampler.n * sampler.total_tokens
             if sampler.window is not None:
-                assert all(len(t.token_ids) <= sampler.window for t in [*result.traces, *result.parts])
+                assert all(len(t.token_ids) <= sampler.window for t in [*result.traces, *result.fragments])
             assert len(result.traces) <= sampler.n
-            seen.append([(t.id, t.completion) for t in (*result.traces, *result.parts)])
+            seen.append([(t.id, t.completion) for t in (*result.traces, *result.fragments)])
         if deterministic:
             assert seen[0] == seen[1]
 

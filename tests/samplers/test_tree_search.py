@@ -238,7 +238,7 @@ async def test_a_budget_ends_the_search_where_it_stands(deterministic: bool) -> 
     assert s.ledger.samples == 5
     assert [name(t.id) for t in traces if t.finish == "stop"] == ["0.0", "0.2"]
     assert {t.finish for t in s.leaves} <= {"stop", "budget", "pruned"}
-    assert s._accounts.residency.resident == 0
+    assert s._shared.accounts.residency.resident == 0
 
 
 async def test_failed_requests_are_dead_ends() -> None:
@@ -246,7 +246,8 @@ async def test_failed_requests_are_dead_ends() -> None:
         return "= 1" if said else "good\n\n"
 
     s = searching(write, Rewards(worth))
-    backend, plain = s._setting.scheduler.backend, s._setting.scheduler.backend.generate
+    backend = s._shared.setting.backend
+    plain = backend.generate
 
     async def failing(request: Any) -> Any:
         from widthwise import BackendError
@@ -272,7 +273,7 @@ async def test_unique_tokens_are_those_of_the_live_paths(deterministic: bool) ->
     kept = prompt + len("good\n\n") + len("fair\n\n")
     assert s.ledger.kv_peak == max(prompt + steps, kept + ends) or not deterministic
     assert prompt < s.ledger.kv_mean < s.ledger.kv_peak <= prompt + steps + ends
-    assert s._accounts.residency.resident == 0
+    assert s._shared.accounts.residency.resident == 0
 
 
 async def test_a_search_that_was_pickled_goes_on_as_if_nothing_had_happened() -> None:
@@ -284,7 +285,7 @@ async def test_a_search_that_was_pickled_goes_on_as_if_nothing_had_happened() ->
     restored: Tree = pickle.loads(pickle.dumps(tree))
     second = searching(TWO_STEPS, Rewards(worth))
     assert [(t.id, t.completion) for t in await sampler.resume(second, [restored])] == expected
-    assert second._accounts.residency.resident == 0
+    assert second._shared.accounts.residency.resident == 0
 
 
 # -- later methods on the same core ----------------------------------------------------------------------------

@@ -1,0 +1,47 @@
+"""The answers that traces state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from widthwise.core.answer import AnswerClass, group
+from widthwise.core.problem import Grader, Problem
+from widthwise.core.session.trace_tree import TraceTree
+from widthwise.core.session.votes import Votes
+from widthwise.core.trace.trace import Trace
+
+
+class Answers:
+    """Reads traces' answers with the suite's grader, each trace once, and groups them by meaning."""
+
+    def __init__(self, problem: Problem, grader: Grader, tree: TraceTree, votes: Votes) -> None:
+        self._problem = problem
+        self._grader = grader
+        self._tree = tree
+        self._votes = votes
+        self._extracted: dict[Trace, str | None] = {}
+
+    def answer(self, trace: Trace) -> str | None:
+        """The final answer that ``trace`` states, None where it states none or has no say (see ``Session.answer``)."""
+        stopped = trace.finish in ("pruned", "aborted", "error")
+        if stopped or self._tree.is_fragment(trace) or not self._votes.weight(trace.id):
+            return None
+        if trace.finish is None:
+            return self._grader.extract(trace.completion)
+        if trace not in self._extracted:
+            self._extracted[trace] = self._grader.extract(trace.completion)
+        return self._extracted[trace]
+
+    async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
+        """The traces that state an answer, grouped by equivalent answers, in order of first appearance."""
+        groups = await group(self._grader, [self.answer(t) for t in traces])
+        return [self._class([traces[i] for i in members]) for members in groups]
+
+    def _class(self, members: Sequence[Trace]) -> AnswerClass:
+        weight = sum(self._votes.weight(t.id) for t in members)
+        return AnswerClass(self.answer(members[0]) or "", tuple(members), weight)
+
+    async def valid(self, trace: Trace) -> bool:
+        """Whether ``trace`` states an answer that passes every check possible without the reference."""
+        answer = self.answer(trace)
+        return answer is not None and await self._grader.valid(self._problem, answer)

@@ -1,0 +1,97 @@
+"""How the branches of a draw begin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from widthwise.core.backend import IntArray, Request, SamplingParams
+from widthwise.core.errors import BudgetReached, UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.session.accounts import Accounts
+from widthwise.core.session.call import Call
+from widthwise.core.session.derived_seed import derived_seed
+from widthwise.core.session.draw import Branch
+from widthwise.core.session.journal import request_digest
+from widthwise.core.session.setting import Setting
+from widthwise.core.session.trace_tree import TraceTree
+from widthwise.core.trace.trace import Trace
+
+
+class Branching:
+    """Makes the branches that a call asks for, as many as the limits allow, each with its id, seed and request."""
+
+    def __init__(
+        self, problem: Problem, setting: Setting, accounts: Accounts, tree: TraceTree, *, priority: int
+    ) -> None:
+        self._problem = problem
+        self._setting = setting
+        self._accounts = accounts
+        self._tree = tree
+        self._priority = priority
+
+    def branches(self, call: Call) -> list[Branch]:
+        """The branches of ``call``; raises ``BudgetReached`` if not even one is allowed."""
+        begun: list[Branch] = []
+        for trace in call.traces:
+            try:
+                params = self._params(trace, call)
+            except BudgetReached:
+                if trace is call.traces[-1] and not begun:
+                    raise
+                continue
+            begun += self._of(trace, params, call)
+        return begun
+
+    def _of(self, trace: Trace, params: SamplingParams, call: Call) -> list[Branch]:
+        """The branches behind one trace."""
+        count = call.n
+        if not call.judging:
+            left = self._accounts.samples_left
+            count = call.n if left is None else min(call.n, left)
+            self._accounts.begin(count)
+        self._accounts.charge_ideal(trace)
+        prompt = trace.token_ids
+        digest = request_digest(prompt, params)
+        return [self._branch(trace, prompt, params, digest, self._chunk(call)) for _ in range(count)]
+
+    def _params(self, trace: Trace, call: Call) -> SamplingParams:
+        """The call's parameters, ``max_tokens`` cut to what the sequential limit leaves; checks every limit."""
+        params = self._setting.params.changed(**call.params)
+        if call.logprobs:
+            params = replace(params, logprobs=max(params.logprobs or 0, call.logprobs))
+        self._check_logprobs(params.logprobs)
+        if self._accounts.spent or (self._accounts.samples_left == 0 and not call.judging):
+            raise BudgetReached("the budget is used up")
+        sequential = self._accounts.limits.sequential
+        if sequential is None:
+            return params
+        room = sequential - trace.sequential
+        if room < 1:
+            raise BudgetReached(f"the budget of {sequential} sequential tokens is used up")
+        return replace(params, max_tokens=room if params.max_tokens is None else min(room, params.max_tokens))
+
+    def _check_logprobs(self, asked: int | None) -> None:
+        backend = self._setting.backend
+        most = backend.capabilities.max_logprobs
+        if asked and asked > most:
+            raise UsageError(
+                f"this strategy needs the log-probabilities of the {asked} most likely tokens, and {backend.name} "
+                f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
+            )
+
+    def _chunk(self, call: Call) -> int:
+        """How many tokens may come at once; a limit on tokens needs to see every one."""
+        return call.chunk if self._accounts.limits.tokens is None else 1
+
+    def _branch(self, trace: Trace, prompt: IntArray, params: SamplingParams, digest: str, chunk: int) -> Branch:
+        trace_id = self._tree.next_id(trace.id)
+        request = Request(
+            prompt=prompt,
+            params=params,
+            seed=derived_seed(self._setting.seed, self._problem.id, trace_id),
+            problem=self._problem.id,
+            index=trace_id[-1],
+            priority=self._priority,
+            chunk=chunk,
+        )
+        return Branch(trace_id, trace, request, digest, self._setting.tokenizer.decode)

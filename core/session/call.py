@@ -1,0 +1,39 @@
+"""One call for continuations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from widthwise.core.errors import UsageError
+from widthwise.core.session.watch import Watch
+from widthwise.core.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``n`` continuations of each of ``traces``, sampled with ``params`` in place of the run's defaults.
+
+    At most ``width`` grow at once (None: all), and only ``warmup`` until these have ended. ``judging`` is the account
+    that pays. ``logprobs`` is the least number of most likely tokens to ask for, ``chunk`` the most tokens of one
+    delta. ``watches`` look after the draw.
+    """
+
+    traces: Sequence[Trace]
+    n: int = 1
+    params: Mapping[str, Any] = field(default_factory=dict)
+    width: int | None = None
+    warmup: int = 0
+    judging: bool = False
+    logprobs: int = 0
+    chunk: int = 1
+    watches: Sequence[Watch[Any]] = ()
+
+    def check(self) -> None:
+        """Raises ``UsageError`` for a call that makes no sense."""
+        for what, number in (("n", self.n), ("width", self.width)):
+            if number is not None and number < 1:
+                raise UsageError(f"{what} must be at least 1, not {number}")
+        if any(trace.finish == "error" for trace in self.traces):
+            raise UsageError("a trace whose request failed cannot be continued")

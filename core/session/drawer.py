@@ -1,0 +1,180 @@
+"""Has continuations of traces sampled: within the limits, watched by pruners, everything charged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+from widthwise.core.backend import Delta
+from widthwise.core.errors import BackendError
+from widthwise.core.problem import Problem
+from widthwise.core.session.accounts import Accounts
+from widthwise.core.session.branching import Branching
+from widthwise.core.session.call import Call
+from widthwise.core.session.draw import Branch, Draw, Event
+from widthwise.core.session.journal import Journal, replayed
+from widthwise.core.session.setting import Setting
+from widthwise.core.session.trace_tree import TraceTree
+from widthwise.core.session.votes import Votes
+from widthwise.core.trace.trace import Finish, Trace
+
+
+class Drawer:
+    """Runs draws, and puts what they leave into the tree, the accounts, the votes and the journal."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        setting: Setting,
+        accounts: Accounts,
+        tree: TraceTree,
+        votes: Votes,
+        *,
+        journal: Journal | None,
+        priority: int,
+    ) -> None:
+        self._problem = problem
+        self._setting = setting
+        self._accounts = accounts
+        self._tree = tree
+        self._votes = votes
+        self._journal = journal
+        self._branching = Branching(problem, setting, accounts, tree, priority=priority)
+        self._draws: set[Draw] = set()
+
+    async def stream(self, call: Call) -> AsyncIterator[Trace]:
+        """Yield each continuation as it ends; leaving the loop aborts the rest (see ``Session.stream``)."""
+        draw = self._open(call)
+        finished: list[Trace] = []
+        try:
+            async with aclosing(draw.batches()) as batches:  # type: ignore[type-var]
+                async for events in batches:
+                    ended = self._take(draw, events) + await self._stop_if_spent(draw)
+                    finished += ended
+                    pruned = await self._prune(draw, finished, any_ended=bool(ended))
+                    pruned += await self._stop_if_spent(draw)  # by judges
+                    finished += pruned
+                    for trace in ended + pruned:
+                        yield trace
+        finally:
+            await self._abort(draw)
+            self._draws.discard(draw)
+            self._accounts.release(draw.held)
+
+    async def settle(self) -> None:
+        """Abort what is still in flight."""
+        for draw in list(self._draws):
+            await self._abort(draw)
+
+    # -- a draw's course -----------------------------------------------------------------------------------
+
+    def _open(self, call: Call) -> Draw:
+        call.check()
+        branches = self._branching.branches(call)
+        draw = Draw(
+            branches,
+            self._source,
+            judging=call.judging,
+            lockstep=self._setting.lockstep,
+            width=min(self._setting.width, call.width or max(len(branches), 1)),
+            warmup=call.warmup,
+            watches=[watch.begun() for watch in call.watches],
+            deadline=self._accounts.deadline,
+        )
+        self._draws.add(draw)
+        draw.held += dict.fromkeys(branch.parent for branch in branches)
+        self._accounts.hold(draw.held)
+        return draw
+
+    def _source(self, branch: Branch) -> AsyncIterator[Delta]:
+        """What the backend delivers, or what it delivered before a run was killed."""
+        if self._journal is not None:
+            segment = self._journal.recorded(self._problem.id, branch.id, branch.params, branch.request.seed)
+            if segment is not None:
+                return replayed(segment, branch.request.chunk)
+        return self._setting.scheduler.generate(branch.request, self._accounts.ledger)
+
+    def _take(self, draw: Draw, events: Sequence[Event]) -> list[Trace]:
+        """Charge the events and keep the traces that ended by them, the shortest first."""
+        ended = []
+        for event in events:
+            branch = event.branch
+            if event.delta is not None:
+                branch.take(event.delta)
+                self._accounts.charge(event.delta, judging=draw.judging)
+            elif isinstance(event.error, BackendError):
+                branch.end("error", str(event.error))
+            elif event.error is not None:
+                raise event.error
+            if branch.finish is not None:
+                ended.append(branch)
+        return [self._keep(b, draw) for b in sorted(ended, key=lambda b: (b.tokens, b.id))]
+
+    async def _prune(self, draw: Draw, finished: Sequence[Trace], *, any_ended: bool) -> list[Trace]:
+        """Ask the pruners whose checkpoint has come, and do as they say."""
+        stopped: list[Trace] = []
+        longest = draw.longest
+        for number, watch in enumerate(draw.watches):
+            if any_ended or watch.due(draw.milestone, longest):
+                live = [branch.trace for branch in draw.live]
+                decision = await watch.decision(live, [*finished, *stopped], len(draw.branches))
+                self._votes.weigh(number, decision.votes)
+                targets = [b for b in draw.live if decision.decided or b.id in decision.stop]
+                if targets or decision.decided:
+                    reason = decision.reason or str(watch.pruner)
+                    stopped += await self._stop(draw, targets, "pruned", reason, last=decision.decided)
+        draw.milestone = draw.longest
+        if any(t.finish in ("stop", "length") for t in stopped):  # some came to their end while being stopped
+            stopped += await self._prune(draw, [*finished, *stopped], any_ended=True)
+        return stopped
+
+    async def _stop_if_spent(self, draw: Draw) -> list[Trace]:
+        if not self._accounts.spent:
+            return []
+        return await self._stop(draw, draw.live, "budget", "the budget is used up", last=True)
+
+    async def _abort(self, draw: Draw) -> None:
+        await self._stop(draw, draw.live, "aborted", "the strategy left the draw", last=True)
+
+    async def _stop(
+        self, draw: Draw, branches: Sequence[Branch], finish: Finish, reason: str, *, last: bool = False
+    ) -> list[Trace]:
+        """Abort branches; the traces they leave, those without a single token left out.
+
+        After the ``last`` stop of a draw no waiting branch begins either.
+        """
+        if last:
+            dropped = draw.drop_waiting()
+            self._accounts.begin(0 if draw.judging else -dropped)
+        leftover = self._take(draw, await draw.stop(branches))
+        stopped = []
+        for branch in branches:
+            if branch.finish is None:
+                branch.end(finish, reason)
+                if branch.tokens:
+                    stopped.append(self._keep(branch, draw))
+        return leftover + stopped
+
+    # -- how a branch ends ---------------------------------------------------------------------------------
+
+    def _keep(self, branch: Branch, draw: Draw) -> Trace:
+        """The trace that a branch leaves, in the journal, the accounts and the tree."""
+        trace = branch.trace
+        if trace.finish == "length" and trace.sequential == self._accounts.limits.sequential:
+            trace = trace.ended("budget", "sequential tokens")
+        elif trace.finish in ("stop", "length") and self._journal is not None:
+            self._journal.record(self._problem.id, trace)
+        self._settle_up(trace, branch, draw)
+        return self._tree.keep(trace, judged=draw.judging)
+
+    def _settle_up(self, trace: Trace, branch: Branch, draw: Draw) -> None:
+        if trace.finish in ("pruned", "aborted", "error") and not draw.judging:
+            self._accounts.discard(branch.tokens)
+        if trace.segment.usage is None and branch.tokens:
+            # Aborted before the backend could say: the prompt was served, and nothing tells that it was cached.
+            self._accounts.charge_prompt(len(branch.request.prompt))
+        self._accounts.grown(trace)
+        if trace.finish in ("stop", "length") and trace.segment.reason is not None:
+            # It may be continued, so an ideal cache holds it, until the strategy has seen the whole draw at least.
+            draw.held.append(trace)
+            self._accounts.hold([trace])

@@ -1,0 +1,64 @@
+"""What the model is asked, beside the problem itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from widthwise.core.problem import Problem
+from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.prompting.prompt import Messages, PromptFormat
+from widthwise.core.trace.trace import Trace, TraceId
+
+
+class Questions:
+    """Words questions in the model's prompt format, and remembers which trace began with which."""
+
+    def __init__(self, problem: Problem, format: PromptFormat, instruction: str) -> None:
+        self._problem = problem
+        self._format = format
+        self._instruction = instruction
+        self._asked: dict[TraceId, tuple[str, Mapping[str, str]]] = {}
+
+    def solve(self) -> Messages:
+        """The conversation that asks for a solution of the problem."""
+        return self._format.messages(self._problem, self._instruction)
+
+    def worded(self, question: str, fields: Mapping[str, str]) -> Messages:
+        """The conversation that asks ``question``; raises ``UsageError`` if there is none, or a place stays empty."""
+        return self._format.question(question, self._problem, self._instruction, fields)
+
+    def remember(self, prompt: Trace, question: str, fields: Mapping[str, str]) -> Trace:
+        """``prompt``, which asks ``question``."""
+        self._asked[prompt.id] = (question, fields)
+        return prompt
+
+    def task(self, root: Trace) -> str:
+        """What is to be solved at ``root``: the question it stands behind, the problem where that is none."""
+        beginning = root.beginning
+        if beginning.id not in self._asked:
+            return self._problem.text
+        question, fields = self._asked[beginning.id]
+        return self._format.question(question, self._problem, "", fields)[-1]["content"]
+
+    def known(self, question: str) -> bool:
+        """Whether the format has this question."""
+        return question in self._format.prompts
+
+    def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
+        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
+        length = min(len(first.completion), len(second.completion))
+        recent = self._format.recent
+        return recent(first.completion[:length]), recent(second.completion[:length])
+
+    def listed(self, name: str, texts: Sequence[str]) -> str:
+        """Several texts as one field of a question."""
+        return self._format.listed(name, texts)
+
+    def grammar(self, name: str | None = None) -> ThreadGrammar:
+        """How the model writes threads; by ``name``, how another family does."""
+        return self._format.grammar(name)
+
+    @property
+    def answer_now(self) -> str:
+        """The text that makes the model state its answer at once."""
+        return self._format.answer_now

@@ -1,0 +1,75 @@
+"""Numbers for traces and texts, from the run's reward model and its embedding model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from widthwise.core.backend import FloatArray
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.rewards.reward import StepScores, steps_of
+from widthwise.core.session.accounts import Accounts
+from widthwise.core.session.journal import Journal
+from widthwise.core.session.score_memory import ScoreMemory
+from widthwise.core.session.setting import Setting
+from widthwise.core.session.transcript import Transcript
+from widthwise.core.trace.trace import Trace, TraceId
+
+
+class Scorer:
+    """Cuts what traces say into steps and has them scored, has texts embedded, and charges for both."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        setting: Setting,
+        accounts: Accounts,
+        transcript: Transcript,
+        *,
+        journal: Journal | None,
+    ) -> None:
+        self._separator = setting.format.step_separator
+        self._embedder = setting.embedder
+        self._accounts = accounts
+        self._transcript = transcript
+        model = setting.reward_model
+        self._memory = None if model is None else ScoreMemory(model, problem, journal=journal, limit=setting.patience)
+
+    async def score(self, traces: Sequence[Trace], *, whole: bool = False) -> list[StepScores]:
+        """Scores of the traces' steps, in order (see ``Session.score``)."""
+        if self._memory is None:
+            raise UsageError("this strategy scores traces, but the run has no reward model: name one (--reward-model)")
+        steps = {t.id: self._steps(t, whole) for t in traces}
+        scores = await self._memory.score(steps)
+        self._accounts.charge_scoring(sum(s.tokens for s in scores))
+        by_id = dict(zip(steps, scores, strict=True))
+        return [by_id[t.id] for t in traces]
+
+    def _steps(self, trace: Trace, whole: bool) -> tuple[str, ...]:
+        text = self._transcript.said(trace)
+        steps = (text.strip(),) if whole else steps_of(text, self._separator)
+        return tuple(step for step in steps if step)
+
+    @property
+    def by_trace(self) -> Mapping[TraceId, StepScores]:
+        """What the reward model last said of each trace it was asked about."""
+        return {} if self._memory is None else self._memory.by_trace
+
+    @property
+    def errors(self) -> list[str]:
+        """Why traces could not be scored; one that is too long for the model is no error."""
+        return [s.error for s in self.by_trace.values() if s.error and not s.too_long]
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of the texts, ``float32 [texts, dimensions]`` (see ``Session.embed``)."""
+        if self._embedder is None:
+            raise UsageError(
+                "this strategy compares texts, but the run has no embedding model: name one (--embedding-model)"
+            )
+        if not texts:
+            return np.empty((0, 0), np.float32)
+        vectors, tokens = await self._embedder.embed(texts)
+        self._accounts.charge_embedding(tokens)
+        return vectors

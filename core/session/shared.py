@@ -1,0 +1,39 @@
+"""What all views of a session share."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from widthwise.core.problem import Problem
+from widthwise.core.session.accounts import Accounts
+from widthwise.core.session.answers import Answers
+from widthwise.core.session.drawer import Drawer
+from widthwise.core.session.limits import Limits
+from widthwise.core.session.questions import Questions
+from widthwise.core.session.scorer import Scorer
+from widthwise.core.session.setting import Setting
+from widthwise.core.session.terms import Terms
+from widthwise.core.session.trace_tree import TraceTree
+from widthwise.core.session.transcript import Transcript
+from widthwise.core.session.votes import Votes
+from widthwise.core.session.writer import Writer
+from widthwise.core.trace.trace import Note
+
+
+class Shared:
+    """One problem's trace tree and accounts, and those who work on them."""
+
+    def __init__(self, problem: Problem, setting: Setting, limits: Limits, **terms: Unpack[Terms]) -> None:
+        journal, priority = terms.get("journal"), terms.get("priority", 0)
+        self.problem = problem
+        self.setting = setting
+        self.notes: list[Note] = []
+        self.accounts = Accounts(limits)
+        self.tree = TraceTree(self.accounts)
+        self.votes = Votes()
+        self.questions = Questions(problem, setting.format, setting.instruction)
+        self.transcript = Transcript(setting.format, setting.tokenizer)
+        self.writer = Writer(self.tree, setting.tokenizer, setting.chat)
+        self.answers = Answers(problem, setting.grader.for_problem(problem), self.tree, self.votes)
+        self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
+        self.drawer = Drawer(problem, setting, self.accounts, self.tree, self.votes, journal=journal, priority=priority)

@@ -1,0 +1,60 @@
+"""What traces say, read as text."""
+
+from __future__ import annotations
+
+from widthwise.core.backend import Tokenizer
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.verdict import bare, choice, concluded, verdict
+from widthwise.core.rewards.reward import without_end
+from widthwise.core.session.thinking import thinking_tokens
+from widthwise.core.trace.excerpt import Excerpt
+from widthwise.core.trace.trace import Trace
+
+
+class Transcript:
+    """Reads texts, verdicts, choices and excerpts out of traces, as the model's format and tokenizer spell them."""
+
+    def __init__(self, format: PromptFormat, tokenizer: Tokenizer) -> None:
+        self._format = format
+        self._tokenizer = tokenizer
+
+    def said(self, trace: Trace) -> str:
+        """The completion without the end-of-sequence token that it may spell."""
+        return without_end(trace.completion, [self._tokenizer.decode([end]) for end in self._tokenizer.eos_ids])
+
+    def solution(self, trace: Trace) -> str:
+        """What ``trace`` says, as a reader is to see it: without its thinking and the end-of-sequence token."""
+        return concluded(self.said(trace), self._format.thinking_end)
+
+    def thinking_tokens(self, trace: Trace) -> int | None:
+        """How many tokens of ``trace`` its thinking has, its closing mark included; None where none is closed."""
+        return thinking_tokens(trace, self._format.thinking_end, self._tokenizer)
+
+    def thought_length(self, trace: Trace) -> int:
+        """The tokens of the trace's thinking; all that were sampled where none is closed."""
+        thinking = self.thinking_tokens(trace)
+        return trace.tokens if thinking is None else thinking
+
+    def ending(self, text: str, tokens: int) -> str:
+        """The last ``tokens`` tokens of ``text``; all of it where it is no longer."""
+        ids = self._tokenizer.encode(text)
+        return text if len(ids) <= tokens else self._tokenizer.decode(ids[len(ids) - tokens :])
+
+    def verdict(self, trace: Trace) -> float | None:
+        """The probability of "right" with which a judge's reply ends (see ``Session.verdict``)."""
+        words = self._format.verdicts
+        if trace.finish != "stop" and not bare(trace.segment.text, words):
+            return None
+        return verdict(trace.segment, self.said(trace), self._tokenizer, words)
+
+    def choice(self, trace: Trace, count: int) -> int | None:
+        """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
+        return choice(self.said(trace), count) if trace.finish == "stop" else None
+
+    def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
+        """What ``trace`` has grown behind ``since``, without an end-of-sequence token."""
+        return Excerpt.of(trace, since, self._tokenizer)
+
+    def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
+        """``excerpt`` from character ``start`` on."""
+        return excerpt.behind(start, self._tokenizer)

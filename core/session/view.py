@@ -1,0 +1,52 @@
+"""Where in a session somebody works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from widthwise.core.pruner import Pruner
+from widthwise.core.session.call import Call
+from widthwise.core.session.watch import Watch
+from widthwise.core.trace.trace import Trace, TraceId
+
+CHUNK = 16
+"""Tokens that may come at once where nothing needs to look at every single one."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Work at ``root``, in the part of the trace tree below ``place``, under ``pruners``.
+
+    ``place`` is empty for the whole tree. ``logprobs`` is how many of the most likely tokens the parts of the
+    strategy need to know at every token.
+    """
+
+    root: Trace
+    place: TraceId = ()
+    pruners: tuple[Pruner[Any], ...] = ()
+    logprobs: int = 0
+
+    def heeding(self, *parts: object) -> View:
+        """This view for parts that may need more ``logprobs`` (see ``Pruner``)."""
+        return replace(self, logprobs=max(self.logprobs, _most(parts, "logprobs")))
+
+    def has(self, trace: Trace) -> bool:
+        """Whether ``trace`` is in this part of the tree."""
+        places = (self.place, self.root.id) if self.place else ((),)
+        return any(trace.id[: len(place)] == place for place in places)
+
+    def call(self, session: Any, call: Call) -> Call:
+        """``call`` under this view's pruners, who look through ``session``; judges are nobody's to prune."""
+        chunk = min([CHUNK, *(p.every for p in self.pruners if p.every is not None)])
+        if call.judging:
+            return replace(call, chunk=chunk)
+        watches = [Watch(pruner, session) for pruner in self.pruners]
+        warmup = _most(self.pruners, "warmup")
+        return replace(call, chunk=chunk, watches=watches, warmup=warmup, logprobs=self.logprobs)
+
+
+def _most(parts: Sequence[object], attribute: str) -> int:
+    """The largest number that one of the parts has under this name; 0 where none has any."""
+    return max((n for part in parts if (n := getattr(part, attribute, None)) is not None), default=0)

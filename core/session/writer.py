@@ -1,0 +1,69 @@
+"""What stands in a trace tree without having been sampled: prompts, insertions, cut traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import Tokenizer
+from widthwise.core.chat_options import ChatOptions
+from widthwise.core.plain_json import well_formed
+from widthwise.core.session.trace_tree import TraceTree
+from widthwise.core.trace.excerpt import Excerpt, joined_ids, kept_before
+from widthwise.core.trace.trace import Segment, Trace, TraceId, name
+
+Messages = Sequence[Mapping[str, str]]
+"""A conversation, as ``Tokenizer.chat`` takes it."""
+Pieces = str | Sequence[str | Excerpt]
+"""A text, or texts and pieces of other traces, end to end."""
+Facts = Mapping[str, str]
+"""What is kept with an insertion, by name."""
+
+NO_FACTS: Facts = MappingProxyType({})
+
+
+class Writer:
+    """Writes prompts and insertions into the tree, and cuts traces off; ``after`` and ``facts`` as of ``Session``."""
+
+    def __init__(self, tree: TraceTree, tokenizer: Tokenizer, chat: ChatOptions) -> None:
+        self._tree = tree
+        self._tokenizer = tokenizer
+        self._chat = chat
+
+    def prompt(
+        self, place: TraceId, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS
+    ) -> Trace:
+        """A new beginning below ``place``, from a conversation."""
+        said = [{key: well_formed(text) for key, text in message.items()} for message in messages]
+        ids = np.array(self._tokenizer.chat(said, self._chat), np.int64)
+        sequential = max((t.sequential for t in after), default=0)
+        segment = Segment("prompt", ids, self._tokenizer.decode(ids), metadata=_linked(facts, after))
+        return self._begin(Trace(self._tree.next_id(place), segment, None, sequential))
+
+    def append(self, trace: Trace, text: Pieces, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
+        """``trace`` with ``text`` behind it."""
+        ids, spelled = joined_ids([text] if isinstance(text, str) else text, self._tokenizer)
+        sequential = max(t.sequential for t in (trace, *after))
+        segment = Segment("inserted", ids, spelled, metadata=_linked(facts, after))
+        return self._begin(Trace(self._tree.next_id(trace.id), segment, trace, sequential))
+
+    def cut(self, place: TraceId, trace: Trace, text: str) -> Trace:
+        """``trace`` up to where ``text`` last begins in it; as it is where that is nowhere."""
+        found = kept_before(trace, text, self._tokenizer)
+        if found is None:
+            return trace
+        self._tree.set_aside(trace)
+        parent, kept = found
+        trace_id = self._tree.next_id(place if parent is None else parent.id)
+        return self._tree.keep(Trace(trace_id, kept, parent, trace.sequential))
+
+    def _begin(self, trace: Trace) -> Trace:
+        return self._tree.keep(trace, fragment="thread" in trace.segment.metadata)
+
+
+def _linked(facts: Facts, after: Sequence[Trace]) -> dict[str, Any]:
+    """What a segment's metadata says of how it came about: ``after`` which other traces, and ``facts``."""
+    return {**facts, **({"after": [name(t.id) for t in after]} if after else {})}
