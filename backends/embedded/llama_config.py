@@ -14,6 +14,16 @@ from widthwise.backends.embedded.checkpoint import read_json
 from widthwise.core.errors import BackendError
 
 _ARCHITECTURE = "LlamaForCausalLM"
+_LARGEST = {
+    "vocab_size": 2**22,
+    "width": 2**20,
+    "hidden": 2**22,
+    "layers": 2**12,
+    "heads": 2**16,
+    "kv_heads": 2**16,
+    "head_dim": 2**14,
+    "max_len": 2**20,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +51,23 @@ class LlamaConfig:
     def from_folder(cls, folder: Path) -> LlamaConfig:
         """Raises BackendError for a missing file or field, another architecture or an unknown variant."""
         raw = read_json(folder / "config.json")
-        _check_architecture(folder, raw)
         try:
-            return _parse(raw)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BackendError(f"{folder / 'config.json'} has no usable field {error}; it is not complete") from error
+            _check_architecture(folder, raw)
+            config = _parse(raw)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
+            said = str(error)[:200]
+            raise BackendError(f"{folder / 'config.json'} has no usable field {said}; it is not complete") from error
+        _check_sizes(folder, config)
+        return config
+
+
+def _check_sizes(folder: Path, config: LlamaConfig) -> None:
+    """Sizes that no model has would be allocated before the weights show that they are none."""
+    for name, most in _LARGEST.items():
+        if not 1 <= getattr(config, name) <= most:
+            raise BackendError(f"{folder / 'config.json'} has {name} {getattr(config, name)}, not 1 to {most}")
+    if config.max_len < 2 or not np.isfinite(config.frequencies).all() or not 0 <= config.norm_eps < 1:
+        raise BackendError(f"{folder / 'config.json'} has positions or norms that no model has")
 
 
 def _check_architecture(folder: Path, raw: Mapping[str, Any]) -> None:

@@ -86,7 +86,9 @@ class Store:
 
     @classmethod
     def edit(cls, path: str | Path) -> Store:
-        """A run whose grades are to be changed."""
+        """A run whose grades are to be changed; a damaged one is refused before anything of it is touched."""
+        with cls.read(path) as store:
+            store.check()
         return cls(Database(Path(path), write=True))._begun()
 
     def close(self) -> None:
@@ -254,6 +256,13 @@ class Store:
         rows = self._db.rows("SELECT trace, token_ends FROM segments WHERE problem = ?", problem_id)
         with self._db.decoding():
             return {parse(row["trace"]): ends_of(row) for row in rows}
+
+    def check(self) -> None:
+        """Read everything; raises ``StoreError`` for the first thing that makes no sense."""
+        for outcome in self.outcomes():
+            self.traces(outcome.problem.id)
+            self.token_ends(outcome.problem.id)
+            self.scores(outcome.problem.id)
 
     def dump(self) -> Iterator[str]:
         """Everything that two equal runs have in common, as text, one line a row.
