@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from widthwise.cli.app import __file__ as app_file
 from widthwise.cli.app import app
 from widthwise.evals.store.database import Database, StoreError
 from widthwise.evals.store.store import Store
@@ -329,3 +330,68 @@ def test_a_sweep_shares_samples_and_shows_its_plan_first() -> None:
     done = called(*arguments)
     assert done.exit_code == 0, done.output
     assert len(list(Path("sweep").glob("*.db"))) == 1
+
+
+# -- the terminal ----------------------------------------------------------------------------------------------------
+
+HOSTILE = "\x1b]0;title\x07 \x1b[2J \x9b31m \x1b]52;c;aGk=\x07 \x1b]8;;http://x\x07link \rover \u202eback \x08 \x7f"
+
+
+def _hostile_recordings() -> None:
+    samples = [{"text": f"{HOSTILE} \\boxed{{{HOSTILE}}}", "answer": HOSTILE, "correct": True, "finish": "stop"}]
+    row = {"problem_id": "p", "problem": HOSTILE, "answer": HOSTILE, "samples": samples}
+    Path("hostile.jsonl").write_text(json.dumps(row) + "\n")
+    called("import", "hostile.jsonl", "hostile.db")
+
+
+COMMANDS_ON_TEXT = [
+    ["traces", "hostile.db"],
+    ["traces", "hostile.db", "p"],
+    ["traces", "hostile.db", "p", "--tree"],
+    ["traces", "hostile.db", "p", "--timeline"],
+    ["traces", "hostile.db", "p", "--trace", "0.0"],
+    ["traces", "hostile.db", HOSTILE],
+    ["grade", "hostile.db"],
+    ["grade", "--gold", HOSTILE, "--prediction", HOSTILE],
+    ["curve", "hostile.db", "--replicates", "2"],
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS_ON_TEXT)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_no_control_character_reaches_the_terminal(arguments: list[str], *, as_json: bool) -> None:
+    _hostile_recordings()
+    if as_json and "--trace" not in arguments:
+        arguments = [*arguments, "--json"]
+    result = called(*arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    said = result.stdout + result.stderr
+    assert said.strip()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", said), said
+
+
+def test_json_holds_the_text_exactly() -> None:
+    _hostile_recordings()
+    shown = json.loads(called("traces", "hostile.db", "p", "--json").stdout)
+    assert (shown["text"], shown["reference"]) == (HOSTILE, HOSTILE)
+    assert shown["traces"][0]["text"].startswith(HOSTILE)
+
+
+def test_errors_of_servers_and_strategies_are_shown_not_obeyed() -> None:
+    Path("hostile_strategy.py").write_text(
+        f"async def answer(session):\n    raise ValueError({HOSTILE!r} * 10_000)\n", encoding="utf-8"
+    )
+    mine = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, "."])}
+    data = ["--data", "sums.jsonl", "--model", "replay:sums.jsonl"]
+    result = process("eval", *data, "--strategy", "hostile_strategy:answer", env=mine)
+    assert result.returncode == 1
+    assert "\\x1b[2J" in result.stderr
+    assert "\x1b" not in result.stderr
+    assert len(result.stderr) < 20_000
+
+
+def test_commands_write_through_the_terminals_own_module_alone() -> None:
+    folder = Path(app_file).parent
+    for file in folder.glob("*.py"):
+        if file.name != "terminal.py":
+            assert not re.search(r"typer\.echo|(?<![\w.])print\(|sys\.std(out|err)\.write", file.read_text()), file.name

@@ -16,6 +16,7 @@ from widthwise.cli.logs import show_logs, verbosity_of
 from widthwise.cli.measure import draw_curve, write_report
 from widthwise.cli.runs import export_file, grade, import_file, show_traces
 from widthwise.cli.sweep import run_sweep
+from widthwise.cli.terminal import say, say_sentence
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evaluation import Interrupted
 from widthwise.version import VERSION
@@ -30,7 +31,7 @@ class _Commands(TyperGroup):
         except (WidthwiseError, Interrupted, KeyboardInterrupt) as error:
             if os.environ.get("WIDTHWISE_DEBUG"):
                 raise
-            typer.echo(f"widthwise: {_sentence(error)}", err=True)
+            say_sentence(f"widthwise: {_sentence(error)}")
             raise typer.Exit(_code(error)) from error
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -65,7 +66,7 @@ app.command("models")(list_models)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(VERSION)
+        say(VERSION)
         raise typer.Exit
 
 
@@ -102,7 +103,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("WIDTHWISE_DEBUG"):
             raise
-        typer.echo(f"widthwise: {type(error).__name__}: {error} (a bug; --debug shows where)", err=True)
+        say_sentence(f"widthwise: a bug ({type(error).__name__}; --debug shows where): {error}")
         sys.exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from widthwise.cli.display import rows_table
 from widthwise.cli.measure import span
+from widthwise.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.standings import Standing
@@ -30,11 +30,9 @@ def compare_runs(
 
     found = standings(runs)
     if as_json:
-        typer.echo(json.dumps({"runs": [asdict(each) for each in found]}, ensure_ascii=False))
+        say_json({"runs": [asdict(each) for each in found]})
         return
-    typer.echo(
-        f"{found[0].suite}: {found[0].problems} problems that every run has finished; tokens are means over them"
-    )
+    say(f"{found[0].suite}: {found[0].problems} problems that every run has finished; tokens are means over them")
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
     rows_table([*columns, *_COSTS.values()], [[*_said(each), *_spent(each)] for each in found])
 

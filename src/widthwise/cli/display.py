@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from widthwise.cli.terminal import cell, say_table
 
+if TYPE_CHECKING:
     from widthwise.evals.measure.summary import Summary
 
 
@@ -18,34 +17,24 @@ _LONGEST_CELL = 120
 def summary_table(summary: Summary) -> None:
     """Print a run's figures."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     for name, value in _lines(summary):
-        table.add_row(name, Text(value))
-    _show(table)
+        table.add_row(name, cell(value))
+    say_table(table)
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows on stdout under the names of their columns, long cells cut."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        # Text, not markup: an answer such as [1, 2] is no style.
-        table.add_row(*(Text(" ".join(cell.split())[:_LONGEST_CELL]) for cell in row))
-    _show(table)
-
-
-def _show(table: Table) -> None:
-    from rich.console import Console
-
-    # A file or a pipe has no width: nothing is folded there.
-    Console(width=None if sys.stdout.isatty() else 400).print(table)
+        table.add_row(*(cell(" ".join(text.split())[:_LONGEST_CELL]) for text in row))
+    say_table(table)
 
 
 def percent(share: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from widthwise.cli.display import summary_table
 from widthwise.cli.progress import progress
 from widthwise.cli.prompt_files import Sent, sent
 from widthwise.cli.settings_options import SettingsFrom, count, number, text, with_settings
+from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.budget import Budget
 from widthwise.evaluation import CONCURRENCY, Evaluation
@@ -68,17 +68,16 @@ def evaluate_suite(
 
 
 def _fail(summary: Summary, first: str) -> NoReturn:
-    typer.echo(
+    say_sentence(
         f"widthwise: {summary.errors} of {summary.problems} problems failed (first: {first}); "
         f"`widthwise traces {summary.run}` lists them, and the same command tries them again",
-        err=True,
     )
     raise typer.Exit(1)
 
 
 def _print(summary: Summary, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(summary.asdict(), ensure_ascii=False))
+        say_json(summary.asdict())
     else:
         summary_table(summary)
 
@@ -86,14 +85,14 @@ def _print(summary: Summary, as_json: bool) -> None:
 def print_prompts(prompts: Sequence[Sent], as_json: bool = False) -> None:
     """Each kind of prompt: its name, its template, the forms of what it lists, and one that was sent."""
     if as_json:
-        typer.echo(json.dumps({"prompts": [asdict(prompt) for prompt in prompts]}, ensure_ascii=False))
+        say_json({"prompts": [asdict(prompt) for prompt in prompts]})
         return
     for prompt in prompts:
         parts = [("example", prompt.example)]
         if prompt.template is not None:
             parts = [("template", prompt.template), *prompt.forms, *parts]
-        typer.echo(f"== {prompt.name or 'a prompt of the strategy itself'} ==\n")
-        typer.echo("\n".join(f"-- {name} --\n{text.rstrip()}\n" for name, text in parts))
+        say(f"== {prompt.name or 'a prompt of the strategy itself'} ==\n")
+        say("\n".join(f"-- {name} --\n{text.rstrip()}\n" for name, text in parts))
 
 
 def _budget(*limits: Any) -> Budget:

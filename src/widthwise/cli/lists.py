@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-import typer
-
 from widthwise.cli.display import rows_table
+from widthwise.cli.terminal import say
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import Entry, clash, entries, value_of
 from widthwise.core.roles import ROLES, STRATEGY
@@ -25,7 +24,7 @@ def list_suites() -> None:
 
     rows = [[s.name, str(s.size), s.source, s.licence, s.description] for s in known()]
     rows_table(["suite", "problems", "source", "licence", ""], rows)
-    typer.echo("\nAny JSONL or Parquet file of problems or of recorded generations is a suite too: --data FILE.")
+    say("\nAny JSONL or Parquet file of problems or of recorded generations is a suite too: --data FILE.")
 
 
 def list_strategies() -> None:
@@ -33,17 +32,17 @@ def list_strategies() -> None:
     for title in STRATEGY:
         found = entries(ROLES[title])
         for entry in found:
-            typer.echo(f"{title:<12}{_described(entry, found)}")
-    typer.echo('\nWrite one sampler, then pruners, a budget and an aggregator: "best_of_n(n=64) | majority_vote()".')
-    typer.echo('Selectors choose within a tree: "tree_search(n=16, select=distinct_steps() | top_k(k=4))".')
-    typer.echo("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
+            say(f"{title:<12}{_described(entry, found)}")
+    say('\nWrite one sampler, then pruners, a budget and an aggregator: "best_of_n(n=64) | majority_vote()".')
+    say('Selectors choose within a tree: "tree_search(n=16, select=distinct_steps() | top_k(k=4))".')
+    say("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
 
 
 def list_graders() -> None:
     """List what judges answers."""
     rows = [[entry.name, "" if entry.built_in else entry.origin, _summary(entry)] for entry in entries(ROLES["grader"])]
     rows_table(["grader", "from", ""], rows)
-    typer.echo("\nA grader of your own is named my_module:my_grader: --grader on eval, sweep and grade.")
+    say("\nA grader of your own is named my_module:my_grader: --grader on eval, sweep and grade.")
 
 
 def _summary(entry: Entry) -> str:
@@ -69,14 +68,14 @@ def _described(entry: Entry, others: Sequence[Entry]) -> str:
 def list_models() -> None:
     """List the bundled models, how other models are named, the families of reward models, and the extras."""
     rows_table(["bundled model", "folder"], [[name, str(folder)] for name, folder in bundled_models().items()])
-    typer.echo()
+    say()
     rows_table(["backend", "written as"], [[entry.name, _written(entry)] for entry in entries(ROLES["backend"])])
-    typer.echo()
+    say()
     rows_table(["reward format", "of"], [[entry.name, _reads(entry)] for entry in entries(ROLES["reward_format"])])
-    typer.echo()
+    say()
     for extra, (module, purpose) in _EXTRAS.items():
         have = "installed" if find_spec(module) else f"not installed: pip install 'widthwise[{extra}]'"
-        typer.echo(f"{extra}: {purpose}; {have}")
+        say(f"{extra}: {purpose}; {have}")
 
 
 def _written(entry: Entry) -> str:

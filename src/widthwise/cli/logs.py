@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
 from copy import copy
 from typing import Any
+
+from widthwise.cli.terminal import say, say_sentence
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _SHOWN = 3
@@ -53,7 +54,7 @@ class _Stderr(logging.Handler):
         if self.verbosity < 2 and not _is_shown(times):
             return
         more = f" ({times} times by now)" if times > _SHOWN and self.verbosity < 2 else ""
-        print(self.format(record) + more, file=sys.stderr)
+        (say if self.verbosity > 1 else say_sentence)(self.format(record) + more, err=True)
 
 
 class _Sentence(logging.Formatter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widthwise.cli.display import rows_table
+from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def draw_curve(
             print_comparison(curves, budget)
     if out is not None:
         save(draw(curves, budget), out)
-        typer.echo(f"drawn to {out}", err=True)
+        say(f"drawn to {out}", err=True)
 
 
 def write_report(
@@ -77,7 +77,7 @@ def write_report(
     from widthwise.evals.views.report import write_report
 
     size = write_report(runs, out, methods=method or METHODS, traces=traces)
-    typer.echo(f"{out}: {size / 1e6:,.1f} MB", err=True)
+    say(f"{out}: {size / 1e6:,.1f} MB", err=True)
 
 
 def print_comparison(
@@ -91,20 +91,20 @@ def print_comparison(
 
     found = points(curves, axis)
     budgets = budgets or matched_budgets(curves, axis)
-    typer.echo(f"\nat equal budgets ({axis})")
+    say(f"\nat equal budgets ({axis})")
     rows = [
         [f"{b:,.0f}", p.name, f"{p.budget:,.0f}", *_bounds(p)]
         for b in budgets
         for p in at_budget(found, b, slack=slack)
     ]
     rows_table(["budget", "method", "spent", "accuracy, %", "95 % interval"], rows)
-    typer.echo("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
+    say("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
     differences = [
         [v.better.name, v.other.name, *_difference(v.difference)]
         for v in against_best(at_budget(found, budgets[-1], slack=slack))
     ]
     rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
-    typer.echo("\nPareto set")
+    say("\nPareto set")
     rows_table(["method", axis, "accuracy, %", "95 % interval"], [[p.name, *_spent(p)] for p in pareto(found)])
 
 
@@ -123,7 +123,7 @@ def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
 
 def _print_curve(curve: Curve, *, several: bool) -> None:
     head = ", ".join(filter(None, [curve.suite, curve.model, f"{len(curve.problems)} problems"]))
-    typer.echo(f"\n{curve.label} ({head})" if several else head)
+    say(f"\n{curve.label} ({head})" if several else head)
     rows = []
     for line in curve.lines.values():
         for i in _shown(len(line.k)):
@@ -136,7 +136,7 @@ def _print_curve(curve: Curve, *, several: bool) -> None:
     columns = ["method", "k", "tokens", "sequential", "accuracy, %", "95 % interval", "Monte-Carlo error"]
     rows_table(columns, rows)
     for note in curve.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _print_laws(curve: Curve) -> None:
@@ -155,11 +155,11 @@ def _print_laws(curve: Curve) -> None:
             stops = f"k = {found.law.saturation()}" if isinstance(found.law, SaturatingLaw) else "–"
             checked = f"{100 * found.predicted:.2f} / {100 * found.observed:.2f}"
             rows.append([line.method, law.__name__, ", ".join(spans), checked, stops])
-    typer.echo("")
+    say("")
     rows_table(
         ["method", "law", "parameters", "last point predicted / seen, %", "next sample adds under 1 point"], rows
     )
-    typer.echo("note: a law that misses the last point should not be extrapolated; none holds beyond four times it")
+    say("note: a law that misses the last point should not be extrapolated; none holds beyond four times it")
 
 
 def _shown(points: int) -> list[int]:
@@ -191,7 +191,7 @@ def _print_json(curves: Sequence[Curve]) -> None:
         | {"points": {name: [_known(value) for value in column] for name, column in c.table().items()}}
         for c in curves
     ]
-    typer.echo(json.dumps({"curves": shown}, ensure_ascii=False, allow_nan=False))
+    say_json({"curves": shown})
 
 
 def _known(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
+from widthwise.cli.terminal import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -67,7 +67,7 @@ def _line_now_and_then() -> Callable[[Meter], None]:
         nonlocal last
         if time.monotonic() - last >= _LINE_EVERY:
             last = time.monotonic()
-            typer.echo(f"{meter.done} of {meter.problems} problems: {meter}", err=True)
+            say(f"{meter.done} of {meter.problems} problems: {meter}", err=True)
 
     return draw
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widthwise.cli.display import percent, rows_table
+from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.cli.timeline_view import as_json as lane_row
 from widthwise.cli.timeline_view import lanes_of, print_timeline
 from widthwise.core.errors import UsageError
@@ -69,7 +69,7 @@ def import_file(
     """Make a run file of recorded generations."""
     from widthwise.evals.store.exchange import import_recordings
 
-    typer.echo(f"{import_recordings(file, run)} problems imported into {run}", err=True)
+    say(f"{import_recordings(file, run)} problems imported into {run}", err=True)
 
 
 def export_file(
@@ -82,7 +82,7 @@ def export_file(
 
     with Store.read(run) as store:
         count = export_run(store, out)
-    typer.echo(f"{count} problems exported to {out}", err=True)
+    say(f"{count} problems exported to {out}", err=True)
 
 
 def grade(
@@ -102,7 +102,7 @@ def grade(
 
 def _list_problems(store: Store, as_json: bool) -> None:
     if as_json:
-        _print_json({"run": str(store.path), **store.manifest, "problems": list(map(_problem_row, store.outcomes()))})
+        say_json({"run": str(store.path), **store.manifest, "problems": list(map(_problem_row, store.outcomes()))})
         return
     rows = []
     for outcome in store.outcomes():
@@ -118,7 +118,7 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
     outcome = store.outcome(problem_id)
     if as_json:
         traces = zip(store.traces(problem_id), outcome.leaves, strict=True)
-        _print_json({**_problem_row(outcome), "traces": [_trace_row(t, leaf) for t, leaf in traces]})
+        say_json({**_problem_row(outcome), "traces": [_trace_row(t, leaf) for t, leaf in traces]})
         return
     rows = [
         [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", _MARKS[leaf.correct], _vote(leaf)]
@@ -127,17 +127,17 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
     _print_head(outcome)
     rows_table(["trace", "finish", "tokens", "answer", "verdict", "class"], rows)
     for reason in outcome.errors:
-        typer.echo(f"failed: {reason}")
+        say_sentence(f"failed: {reason}", err=False)
 
 
 def _print_head(outcome: Outcome) -> None:
-    typer.echo(f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n")
+    say(f"{outcome.problem.text}\n\nreference {outcome.problem.answer or '–'}, answer {outcome.answer or '–'}\n")
 
 
 def _show_timeline(store: Store, problem_id: str, as_json: bool) -> None:
     outcome, lanes = store.outcome(problem_id), lanes_of(store, problem_id)
     if as_json:
-        _print_json({**_problem_row(outcome), "lanes": list(map(lane_row, lanes))})
+        say_json({**_problem_row(outcome), "lanes": list(map(lane_row, lanes))})
         return
     _print_head(outcome)
     print_timeline(lanes)
@@ -150,7 +150,7 @@ def _draw_tree(store: Store, problem_id: str, as_json: bool) -> None:
     outcome, tree = store.outcome(problem_id), SearchTree(store.traces(problem_id))
     if as_json:
         rounds = [asdict(r) for r in tree.rounds()]
-        _print_json({**_problem_row(outcome), "nodes": tree.rows(), "rounds": rounds})
+        say_json({**_problem_row(outcome), "nodes": tree.rows(), "rounds": rounds})
     else:
         _print_head(outcome)
         draw_tree(tree, {leaf.id: leaf for leaf in outcome.leaves}, outcome.ledger)
@@ -161,9 +161,9 @@ def _print_trace(store: Store, problem_id: str, trace_id: str, as_json: bool) ->
     for trace, leaf in zip(store.traces(problem_id), outcome.leaves, strict=True):
         if name(trace.id) == trace_id:
             if as_json:
-                _print_json(_trace_row(trace, leaf))
+                say_json(_trace_row(trace, leaf))
             else:
-                typer.echo("".join(segment.text for segment in trace.path))
+                say("".join(segment.text for segment in trace.path))
             return
     known = ", ".join(name(leaf.id) for leaf in outcome.leaves)
     raise UsageError(f"problem {problem_id} has no trace {trace_id!r}; it has {known or 'none'}")
@@ -180,14 +180,14 @@ def _grade_run(run: Path, as_json: bool) -> None:
         changes = asyncio.run(_regrade(store, grader))
         after = summarise(store)
     if as_json:
-        _print_json({"run": str(run), "changes": changes, "before": before.asdict(), "after": after.asdict()})
+        say_json({"run": str(run), "changes": changes, "before": before.asdict(), "after": after.asdict()})
         return
     rows = [[c["problem"], c["trace"] or "answer", *_change(c)] for c in changes]
     if rows:
         rows_table(["problem", "trace", "read before", "read now", "verdict before", "verdict now"], rows)
     for what in ("accuracy", "mean_accuracy", "pass_at_n"):
         old, new = getattr(before, what), getattr(after, what)
-        typer.echo(f"{what.replace('_', ' ')}: {percent(new)}" + ("" if old == new else f" (was {percent(old)})"))
+        say(f"{what.replace('_', ' ')}: {percent(new)}" + ("" if old == new else f" (was {percent(old)})"))
 
 
 async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:
@@ -232,9 +232,9 @@ def _grade_pair(gold: str, prediction: str, as_json: bool) -> None:
 
     equal = equivalent(gold, prediction)
     if as_json:
-        _print_json({"gold": gold, "prediction": prediction, "equal": equal})
+        say_json({"gold": gold, "prediction": prediction, "equal": equal})
     else:
-        typer.echo("equal" if equal else "different")
+        say("equal" if equal else "different")
 
 
 def _problem_row(outcome: Outcome) -> dict[str, Any]:
@@ -276,7 +276,3 @@ def _trace_row(trace: Trace, leaf: Leaf) -> dict[str, Any]:
 
 def _vote(leaf: Leaf) -> str:
     return "–" if leaf.vote is None else str(leaf.vote)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))

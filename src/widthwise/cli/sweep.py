@@ -15,6 +15,7 @@ from widthwise.cli.eval import ShowPrompts, print_prompts
 from widthwise.cli.measure import print_comparison
 from widthwise.cli.prompt_files import sent
 from widthwise.cli.settings_options import SettingsFrom, count, with_settings
+from widthwise.cli.terminal import say
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evaluation import CONCURRENCY, Interrupted
 from widthwise.sweeping import AXIS, FOLDER, Progress, Sweep, Sweeping
@@ -78,7 +79,7 @@ def _show_prompts(sweeping: Sweeping) -> None:
     """What each strategy asks, on each suite."""
     first = {(task.suite, str(task.strategy)): task for task in reversed(sweeping.plan.tasks)}
     for (suite, strategy), task in reversed(first.items()):
-        typer.echo(f"{strategy} on {suite}\n")
+        say(f"{strategy} on {suite}\n")
         print_prompts(asyncio.run(sent(sweeping.evaluations[task])))
 
 
@@ -91,15 +92,15 @@ def _print_plan(sweeping: Sweeping) -> None:
         costs.append("?" if f.seconds is None else _duration(f.seconds))
         rows.append([f.task.suite, name, str(f.task.seed), f"{f.problems}", *costs])
     cells = len(sweeping.plan.cells) * len(sweeping.plan.cells[0].tasks)
-    typer.echo(f"{cells} cells, {len(rows)} runs in {sweeping.folder}")
+    say(f"{cells} cells, {len(rows)} runs in {sweeping.folder}")
     rows_table(["suite", "run", "seed", "problems to do", "samples", "tokens", "time"], rows)
     if all(f.samples is not None and f.tokens is not None and f.seconds is not None for f in forecast):
         samples, tokens, seconds = (sum(getattr(f, of) for f in forecast) for of in ("samples", "tokens", "seconds"))
-        typer.echo(f"in all {samples:,} samples, {tokens:,.0f} tokens, {_duration(seconds)}")
+        say(f"in all {samples:,} samples, {tokens:,.0f} tokens, {_duration(seconds)}")
     else:
-        typer.echo("? is told as soon as a problem of the suite is finished; --dry-run predicts it from a few samples")
+        say("? is told as soon as a problem of the suite is finished; --dry-run predicts it from a few samples")
     for note in sweeping.plan.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -> None:
@@ -108,18 +109,18 @@ def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -
     from widthwise.evals.views.report import write_report
 
     curves, axis = done.on(suite), sweeping.plan.axis
-    typer.echo(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
+    say(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
     limits = sorted({cell.limit for cell in sweeping.plan.cells})
     print_comparison(curves, axis, limits, OVERSHOOT)
     for note in dict.fromkeys(note for curve in curves for note in curve.notes):
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
     stem = sweeping.folder / Path(suite.partition("(")[0]).stem
     save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
     written = [stem.with_suffix(".svg")]
     if report:
         write_report(done.files(suite), stem.with_suffix(".html"), curves=curves, axis=axis, budgets=limits)
         written.append(stem.with_suffix(".html"))
-    typer.echo(f"written: {', '.join(map(str, written))}", err=True)
+    say(f"written: {', '.join(map(str, written))}", err=True)
 
 
 def _progress() -> Callable[[Progress], None]:
@@ -130,7 +131,7 @@ def _progress() -> Callable[[Progress], None]:
         nonlocal said
         if time.monotonic() - said >= _EVERY:
             said = time.monotonic()
-            typer.echo(str(progress), err=True)
+            say(str(progress), err=True)
 
     return listen
 

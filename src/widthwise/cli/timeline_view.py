@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from widthwise.cli.terminal import cell, say_table
 from widthwise.core.trace.trace import Note, name
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def as_json(lane: Lane) -> dict[str, Any]:
 
 def print_timeline(lanes: Sequence[Lane]) -> None:
     """One line a lane: what it is, its bars against sequential tokens, its tokens, and why it ended."""
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     whole = max((lane.end for lane in lanes), default=0)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
@@ -59,10 +58,10 @@ def print_timeline(lanes: Sequence[Lane]) -> None:
     table.add_column("tokens", justify="right")
     table.add_column("ended", overflow="fold")
     for lane in lanes:
-        label = Text("  " * lane.depth + _label(lane))
-        ended = Text("; ".join([_ended(lane.bars[-1]), *lane.notes]))
+        label = cell("  " * lane.depth + _label(lane))
+        ended = cell("; ".join([_ended(lane.bars[-1]), *lane.notes]))
         table.add_row(label, str(lane.round), _drawn(lane, whole, width), f"{lane.tokens:,}", ended)
-    Console(width=None if sys.stdout.isatty() else 400).print(table)
+    say_table(table)
 
 
 def _label(lane: Lane) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from widthwise.cli.display import percent, rows_table
+from widthwise.cli.terminal import say, visible
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Trace, TraceId, name
 
@@ -24,15 +25,16 @@ def draw_tree(tree: SearchTree, leaves: Mapping[TraceId, Leaf], ledger: Ledger) 
     """Print the tree with scores and tokens, what was pruned when and why, and what its cache held."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
     for line in _lines(tree, leaves):
-        print(line if len(line) <= width else f"{line[: width - 1]}…")
+        shown = visible(line)
+        say(shown if len(shown) <= width else f"{shown[: width - 1]}…")
     rounds = tree.rounds()
     if rounds:
-        print()
+        say()
         columns = ["round", "drawn", "expanded", "pruned", "finished", "cut or failed", "tokens held", "without prompt"]
         rows_table(columns, [[f"{value:,}" for value in asdict(r).values()] for r in rounds])
-    print()
+    say()
     for line in _account(ledger):
-        print(line)
+        say(line)
 
 
 def _lines(tree: SearchTree, leaves: Mapping[TraceId, Leaf]) -> Iterator[str]:
@@ -50,7 +52,7 @@ def _lines(tree: SearchTree, leaves: Mapping[TraceId, Leaf]) -> Iterator[str]:
 def _label(node: Trace, leaf: Leaf | None) -> str:
     segment = node.segment
     facts = [f"{len(segment):,} tokens"]
-    if (score := segment.metadata.get("score")) is not None:
+    if isinstance(score := segment.metadata.get("score"), float | int):
         facts.insert(0, f"score {score:.3f}")
     if unscored := segment.metadata.get("unscored"):
         facts.append(f"unscored: {unscored}")

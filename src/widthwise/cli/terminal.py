@@ -1,0 +1,66 @@
+"""Everything that is written to the terminal. Model output may hold control sequences: they are shown, never sent."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from widthwise.core.plain_json import well_formed
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+_LONGEST_SENTENCE = 2000
+"""Characters of one error or note: others' errors may quote a whole generation."""
+
+_FOLDLESS = 400
+"""Columns of a table in a file or a pipe, which has no width: nothing is folded there."""
+
+# Control characters but tab and line end, and the marks that turn the direction of what is read.
+_ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """``text`` with every character spelled out that a terminal would obey rather than show."""
+    return _ACTIVE.sub(_spelled, well_formed(text).replace("\r\n", "\n"))
+
+
+def say(text: object = "", *, err: bool = False) -> None:
+    """Print a line on stdout, or on stderr."""
+    typer.echo(visible(str(text)), err=err)
+
+
+def say_sentence(text: object, *, err: bool = True) -> None:
+    """Print an error or a note, cut where it is too long to be one."""
+    said = str(text)
+    say(said if len(said) <= _LONGEST_SENTENCE else f"{said[: _LONGEST_SENTENCE - 4]} ...", err=err)
+
+
+def say_json(value: Any) -> None:
+    """Print an object as one line of JSON that holds it exactly; what a terminal would obey is escaped as JSON does."""
+    from widthwise.evals.store.segment_rows import to_json
+
+    typer.echo(_ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value)))
+
+
+def cell(text: str) -> Text:
+    """A table's cell: no markup, for an answer such as [1, 2] is no style."""
+    from rich.text import Text
+
+    return Text(visible(text))
+
+
+def say_table(table: Table) -> None:
+    """Print a table on stdout."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else _FOLDLESS).print(table)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

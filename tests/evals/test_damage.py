@@ -1,0 +1,78 @@
+"""A sample of ``bench/damage.py``: altered files are answered in one sentence, in time, and stay as they are."""
+
+from __future__ import annotations
+
+import importlib
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from widthwise.core.errors import WidthwiseError
+from widthwise.evals.store.database import StoreError
+from widthwise.evals.store.store import Store
+
+sys.path.append(str(Path(__file__).parents[2] / "bench"))
+damage = importlib.import_module("damage")
+
+
+@pytest.mark.parametrize(("kind", "cases"), [("runs", 60), ("recordings", 60), ("checkpoints", 12)])
+def test_altered_files_are_answered_in_one_sentence(kind: str, cases: int) -> None:
+    ends, findings = damage.cases([kind], range(cases), 1, 60.0, lambda _: None)
+    assert findings == []
+    assert {f"{kind}: exit 0"} < set(ends)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    from widthwise.core.problem import Problem
+
+    problems = [Problem(f"p{i}", f"{i}?", "1") for i in range(3)]
+    Store.begin(tmp_path / "a.db", {"suite": "s"}, problems).close()
+    return tmp_path / "a.db"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE TRIGGER t AFTER UPDATE ON problems BEGIN DELETE FROM problems; END",
+        "CREATE VIRTUAL TABLE f USING fts5(x)",
+        "CREATE INDEX i ON problems (text)",
+        "DROP TABLE answers",
+        "ALTER TABLE problems RENAME COLUMN text TO words",
+        "UPDATE problems SET text = x'ff'",
+        "UPDATE problems SET metadata = '[1]'",
+        "UPDATE problems SET fields = 'NaN,'",
+        "UPDATE manifest SET value = '5' WHERE key = 'configuration'",
+        "UPDATE manifest SET value = '{\"suite\": 5}' WHERE key = 'configuration'",
+    ],
+)
+def test_a_run_file_that_holds_what_none_does_is_damaged(run: Path, statement: str) -> None:
+    with sqlite3.connect(run) as db:
+        db.execute(statement)
+    db.close()
+    before = run.read_bytes()
+    with pytest.raises(StoreError, match=r"a\.db is damaged or cut short"), Store.read(run) as store:
+        store.check()
+    with pytest.raises(StoreError, match=r"a\.db is damaged or cut short"):
+        Store.edit(run)
+    assert run.read_bytes() == before
+
+
+def test_a_view_in_a_tables_place_is_not_run(run: Path) -> None:
+    """It counts without end, and SQLite would follow it."""
+    with sqlite3.connect(run) as db:
+        db.execute("DROP TABLE problems")
+        columns = "1 AS id, x AS position, '' AS text, '' AS answer, '' AS metadata, '' AS fields, '' AS state"
+        endless = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)"
+        db.execute(f"CREATE VIEW problems AS {endless} SELECT {columns} FROM r")
+    db.close()
+    with pytest.raises(WidthwiseError, match="holds a view"):
+        Store.read(run)
+
+
+def test_a_query_that_does_not_end_is_ended(run: Path) -> None:
+    with Store.read(run) as store, pytest.raises(StoreError, match="damaged or cut short"):
+        store._db.rows("WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r")
