@@ -28,8 +28,9 @@ from widthwise.core.backend import (
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
-from widthwise.core.trace.recording import Recording, Sample, token_ends
+from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.stopping import StopMatcher
+from widthwise.core.trace.token_ends import token_ends
 
 _log = logging.getLogger(__name__)
 

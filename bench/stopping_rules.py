@@ -24,7 +24,7 @@ import numpy as np
 from widthwise import ESC, AdaptiveConsistency, Anytime, UsageError
 from widthwise.evals.measure.intervals import bootstrap
 from widthwise.evals.measure.pools import load
-from widthwise.evals.store.recordings import read_recordings
+from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.pruning.stopping_rule import StoppingRule, Votes
 
 

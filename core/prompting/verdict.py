@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from widthwise.core.backend import Tokenizer
-from widthwise.core.trace.recording import token_ends
+from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment
 
 _LINE_CHARS = 500

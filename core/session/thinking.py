@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from widthwise.core.backend import Tokenizer
-from widthwise.core.trace.recording import token_ends
+from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace
 
 

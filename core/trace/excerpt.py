@@ -9,7 +9,7 @@ import numpy as np
 
 from widthwise.core.backend import IntArray, Tokenizer
 from widthwise.core.plain_json import well_formed
-from widthwise.core.trace.recording import token_ends
+from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace, name
 
 

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.core.backend import IntArray, Tokenizer, TokenStats
+from widthwise.core.backend import IntArray, TokenStats
 from widthwise.core.problem import Problem
 from widthwise.core.trace.trace import Finish
-
-_INCOMPLETE = "\ufffd"
-"""What a tokenizer decodes the first bytes of a character to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,22 +64,3 @@ def _covers(ends: IntArray, length: int) -> bool:
     """Whether the ends rise from at least 0 and reach exactly ``length``."""
     steps = np.diff(ends, prepend=0)
     return bool((steps >= 0).all()) and (int(ends[-1]) if len(ends) else 0) == length
-
-
-def token_ends(tokenizer: Tokenizer, ids: IntArray, text: str) -> IntArray | None:
-    """Characters of ``text`` up to the end of each of the tokens ``ids`` that spell it, ``int64 [t]``.
-
-    Tokens of a character that spans several end before it, but for the last. None where the tokens, one by one,
-    do not spell the text.
-    """
-    distinct, places = np.unique(ids, return_inverse=True)
-    spellings = [tokenizer.decode([token]) for token in distinct.tolist()]
-    ends, spelled, begin = [], 0, 0
-    for i, place in enumerate(places.tolist()):
-        piece = spellings[place] if begin == i else tokenizer.decode(ids[begin : i + 1])
-        if not piece.endswith(_INCOMPLETE) or i + 1 == len(ids):
-            if not text.startswith(piece, spelled):
-                return None
-            spelled, begin = spelled + len(piece), i + 1
-        ends.append(spelled)
-    return np.array(ends, np.int64) if spelled == len(text) else None

@@ -17,7 +17,7 @@ from widthwise.evals.replacement import replacement
 from widthwise.evals.store.database import PRIVATE, StoreError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
-from widthwise.evals.store.recordings import to_row
+from widthwise.evals.store.recording_rows import to_row
 from widthwise.evals.store.segment_rows import parse, to_json
 from widthwise.evals.store.store import Ends, Store
 

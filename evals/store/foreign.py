@@ -21,7 +21,7 @@ from widthwise.core.plain_json import parse
 from widthwise.core.trace.recording import Recording
 from widthwise.evals.grading.extraction import MATH, extract
 from widthwise.evals.input_file import LARGEST_VALUE, json_file, regular_file
-from widthwise.evals.store.recordings import from_row, read_recordings
+from widthwise.evals.store.recording_rows import from_row, read_recordings
 from widthwise.evals.suites.rows import read_rows
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import well_formed
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import StepScores
-from widthwise.core.trace.recording import token_ends
+from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.store.configuration import Configuration, difference, digest
 from widthwise.evals.store.database import Database, not_begun

@@ -15,7 +15,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.evals.grading.mixed import MixedGrader
 from widthwise.evals.grading.numerals import read_numeral
-from widthwise.evals.store.recordings import read_recordings
+from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites import arithmetic, countdown
 from widthwise.evals.suites.hub import BENCHMARKS, BOXED, COUNTDOWN, INTEGER, MATH, Benchmark, hub_rows

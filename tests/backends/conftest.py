@@ -16,7 +16,8 @@ from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Backend
 from widthwise.core.problem import Problem
-from widthwise.core.trace.recording import Recording, Sample, token_ends
+from widthwise.core.trace.recording import Recording, Sample
+from widthwise.core.trace.token_ends import token_ends
 
 _VLLM = pytest.mark.vllm
 BACKENDS = ["embedded", pytest.param("vllm", marks=_VLLM), pytest.param("http", marks=_VLLM), "http_text", "replay"]

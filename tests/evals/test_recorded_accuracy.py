@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from widthwise.evals.store.recordings import read_recordings
+from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.suites.suites import load_suite
 
 # file -> mean accuracy and pass@n in per cent, samples that may be judged differently

@@ -25,7 +25,7 @@ from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.runner import regraded, run, setting_for
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.recordings import read_recordings
+from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import Suite
 from widthwise.samplers.best_of_n import BestOfN

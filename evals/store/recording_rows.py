@@ -1,4 +1,4 @@
-"""Recorded generations: what models once wrote for each problem, in the recorded-trace schema.
+"""Rows of recorded generations: what models once wrote for each problem, in the recorded-trace schema.
 
 One row a problem, as JSON Lines or Parquet::
 

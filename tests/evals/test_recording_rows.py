@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from widthwise.core.errors import UsageError
 from widthwise.core.trace.recording import Sample
 from widthwise.evals.store.foreign import read_generations
-from widthwise.evals.store.recordings import from_row, read_recordings, to_row
+from widthwise.evals.store.recording_rows import from_row, read_recordings, to_row
 
 ROW: dict[str, Any] = {
     "problem_id": "p1",

@@ -1,0 +1,29 @@
+"""Where in a text each of the tokens ends that spell it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from widthwise.core.backend import IntArray, Tokenizer
+
+_INCOMPLETE = "\ufffd"
+"""What a tokenizer decodes the first bytes of a character to."""
+
+
+def token_ends(tokenizer: Tokenizer, ids: IntArray, text: str) -> IntArray | None:
+    """Characters of ``text`` up to the end of each of the tokens ``ids`` that spell it, ``int64 [t]``.
+
+    Tokens of a character that spans several end before it, but for the last. None where the tokens, one by one,
+    do not spell the text.
+    """
+    distinct, places = np.unique(ids, return_inverse=True)
+    spellings = [tokenizer.decode([token]) for token in distinct.tolist()]
+    ends, spelled, begin = [], 0, 0
+    for i, place in enumerate(places.tolist()):
+        piece = spellings[place] if begin == i else tokenizer.decode(ids[begin : i + 1])
+        if not piece.endswith(_INCOMPLETE) or i + 1 == len(ids):
+            if not text.startswith(piece, spelled):
+                return None
+            spelled, begin = spelled + len(piece), i + 1
+        ends.append(spelled)
+    return np.array(ends, np.int64) if spelled == len(text) else None
