@@ -113,5 +113,13 @@ MULTIVERSE = replace(GENERIC, name="multiverse", threads="multiverse")
 PARALLEL_R1 = replace(GENERIC, name="parallel-r1", threads="parallel-r1")
 """Models that were trained to spawn threads."""
 
-APR = replace(GENERIC, name="apr", template="{problem}", threads="apr")
+_FIRST_STATE = "Moving to Node #0\nCurrent State: {target}:[{numbers}], Operations: []"
+
+APR = replace(
+    GENERIC,
+    name="apr",
+    template=_FIRST_STATE,
+    prompts={**CHAT_PROMPTS, "sub_searches": "{budget}" + _FIRST_STATE},
+    threads="apr",
+)
 """The countdown models of Adaptive Parallel Reasoning: the problem is the search's first state."""

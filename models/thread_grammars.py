@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from widthwise.core.prompting.grammar import Outline, Returned, ThreadGrammar
+from widthwise.core.prompting.grammar import Outline, Returned, ThreadGrammar, ThreadLimits
 
 # Model output is hostile: every repetition in a pattern is bounded.
 _NUMBERED = r"<Outline>\s{0,8}(?P<number>\d{1,4}(?:\.\d{1,4}){0,8})\s{0,8}:(?P<text>.{0,2000}?)</Outline>"
@@ -45,8 +45,13 @@ THREADWEAVER = ThreadGrammar(
     forced="\n</Thread>",
     after="\n",
     proposal="<Parallel>\n<Outlines>\n",
+    limits=ThreadLimits(width=50, rounds=16),
 )
-"""ThreadWeaver (Lian et al., arXiv 2512.07843), as its released runtime writes it, in the mode without conclusions."""
+"""ThreadWeaver (Lian et al., arXiv 2512.07843), as its released runtime writes it, in the mode without conclusions.
+
+At most 50 outlines a block; its runtime changes state 32 times, which is 16 blocks. It ends a response in which a
+thread ran to its limit; here that thread is closed and the trace goes on.
+"""
 
 MULTIVERSE = ThreadGrammar(
     "multiverse",
@@ -59,9 +64,12 @@ MULTIVERSE = ThreadGrammar(
     after="<Conclusion>\n",
     question="goals",
     proposal="<Parallel>\n<Goal>\n",
+    limits=ThreadLimits(width=20, rounds=16, depth=5),
 )
 """Multiverse (Yang et al., arXiv 2506.09991) on an ordinary engine: the joined paths are read as plain text, at the
-positions they have there, where its own engine splices their caches."""
+positions they have there, where its own engine splices their caches. Its engine warns of more than 20 paths and nests
+five
+deep; how many blocks there may be it does not say."""
 
 PARALLEL_R1 = ThreadGrammar(
     "parallel-r1",
@@ -73,8 +81,13 @@ PARALLEL_R1 = ThreadGrammar(
     after="</Parallel>\n<Summary>",
     question="paths",
     proposal="<Parallel>",
+    limits=ThreadLimits(width=2, rounds=4, tokens=4096, temperature=1.0),
 )
-"""Parallel-R1 (Zheng et al., arXiv 2509.07980): paths that are told nothing and differ by their seeds."""
+"""Parallel-R1 (Zheng et al., arXiv 2509.07980): paths that are told nothing and differ by their seeds.
+
+Two paths of at most 4,096 tokens, four blocks, as in the release, which samples the paths at temperature 1 whatever the
+trace's is.
+"""
 
 PROMPTED = ThreadGrammar(
     "prompted",
@@ -141,8 +154,16 @@ APR = ThreadGrammar(
     message=_sub_search,
     replaces=True,
     never="<Sub Searches>",
+    question="sub_searches",
+    budget="Sub Call Budget: {calls} ",
+    limits=ThreadLimits(width=16, rounds=32),
 )
 """Adaptive Parallel Reasoning (Pan et al., arXiv 2504.15466): spawn and join as calls; children see their own state
-only, and the joined block stands in place of the call."""
+only, and the joined block stands in place of the call.
+
+A budget of calls (0 to 10) is told to the first prompt only, as in the release, which runs all children that are called
+(a search keeps 15 at most) and resumes for ever, where this stops after 32 rounds. A child of a node that was never
+generated is noted and left out, where the release gives up the problem.
+"""
 
 GRAMMARS = {g.name: g for g in (REASONER, THREADWEAVER, MULTIVERSE, PARALLEL_R1, PROMPTED, APR)}

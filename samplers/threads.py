@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from widthwise.core.errors import BudgetReached
-from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.errors import BudgetReached, UsageError
+from widthwise.core.prompting.grammar import ThreadGrammar, ThreadLimits
+from widthwise.core.prompting.template import filled
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
@@ -27,7 +28,13 @@ class Threads(Part):
 
     A block has at most ``width`` threads. ``join``: "all" waits for every thread, "first" for the first that found
     something, and aborts the rest. Threads may spawn themselves down to ``depth``; a sequence spawns at most
-    ``rounds`` times. What cannot be spawned or joined goes on as plain text, and is an event of the result.
+    ``rounds`` times. What cannot be spawned or joined goes on as plain text, and is an event of the result. ``calls``
+    tells a model that learned to be told (Adaptive Parallel Reasoning) how many threads a block shall have.
+
+    None stands for the limits that the grammar's publication names: 50 threads in ThreadWeaver's blocks and 16 blocks;
+    two paths in Parallel-R1's, 4 blocks, paths of up to 4,096 tokens that are sampled at temperature 1, so that they
+    differ though the trace itself be greedy (``thread_temperature``); see ``ThreadLimits``, elsewhere 8, 8 and one
+    level.
 
     Limits in sampled tokens: ``max_tokens`` of a trace without its threads, ``thread_tokens`` of a thread,
     ``total_tokens`` of a trace with all its threads (a block's threads share evenly what is left). ``window`` limits
@@ -35,43 +42,67 @@ class Threads(Part):
     """
 
     n: int = 1
-    width: int = 8
+    width: int | None = None
     join: Literal["all", "first"] = "all"
-    depth: int = 1
-    rounds: int = 8
+    depth: int | None = None
+    rounds: int | None = None
     max_tokens: int | None = None
     thread_tokens: int | None = None
     total_tokens: int | None = None
     window: int | None = None
+    calls: int | None = None
     propose: bool = False
     grammar: str | None = None
     temperature: float | None = None
     top_p: float | None = None
+    thread_temperature: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "width", "rounds", "max_tokens", "thread_tokens", "total_tokens", "window"):
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, not {number}")
-        if self.depth < 0:
-            raise ValueError(f"depth must be at least 0, not {self.depth}")
+        for name in ("depth", "calls"):
+            number = getattr(self, name)
+            if number is not None and number < 0:
+                raise ValueError(f"{name} must be at least 0, not {number}")
         if self.join not in ("all", "first"):
             raise ValueError(f"join must be 'all' or 'first', not {self.join!r}")
 
     async def __call__(self, session: Session) -> list[Trace]:
         grammar = session.grammar(self.grammar)
-        invited = bool(grammar.question) and session.asks(grammar.question)
-        root = session.ask(grammar.question, width=str(self.width)) if invited else session.root
-        if self.propose:
-            root = session.append(root, grammar.proposal)
-        first = _Whole(self, session, grammar)
+        limits = self.within(grammar.limits)
+        root = self._begun(session, grammar, limits)
+        first = _Whole(self, limits, session, grammar)
         room = first.room([root], root, 0)
         if room is not None and room < 1:
             raise BudgetReached("the prompt leaves no room in the window")
         begun = session.stream(root, self.n, **first.params(room, 0))
         return await session.follow(
-            begun, lambda trace: _Whole(self, session, grammar, len(trace.segment)).grown(trace, root, 0)
+            begun, lambda trace: _Whole(self, limits, session, grammar, len(trace.segment)).grown(trace, root, 0)
         )
+
+    def within(self, limits: ThreadLimits) -> ThreadLimits:
+        """``limits`` with this sampler's own in their place."""
+        own: dict[str, Any] = {
+            "width": self.width,
+            "rounds": self.rounds,
+            "depth": self.depth,
+            "tokens": self.thread_tokens,
+            "temperature": self.thread_temperature,
+        }
+        return replace(limits, **{name: limit for name, limit in own.items() if limit is not None})
+
+    def _begun(self, session: Session, grammar: ThreadGrammar, limits: ThreadLimits) -> Trace:
+        """The prompt that invites the model to spawn, where it has one, and the first block's beginning if proposed."""
+        if self.calls is not None and not grammar.budget:
+            raise UsageError(f"threads: the grammar {grammar.name!r} tells no model how many threads to spawn (calls)")
+        if grammar.question and session.asks(grammar.question):
+            budget = "" if self.calls is None else filled(grammar.budget, calls=str(self.calls))
+            root = session.ask(grammar.question, width=str(limits.width), budget=budget)
+        else:
+            root = session.root
+        return session.append(root, grammar.proposal) if self.propose else root
 
 
 @dataclass
@@ -79,13 +110,14 @@ class _Whole:
     """One whole trace while it grows; ``spent`` counts its own tokens and those granted to its threads."""
 
     plan: Threads
+    limits: ThreadLimits
     session: Session
     grammar: ThreadGrammar
     spent: int = 0
 
     async def grown(self, trace: Trace, origin: Trace, depth: int) -> Trace:
         """``trace``, which begins behind ``origin``, grown to its end, everything it spawns joined on the way."""
-        for left in reversed(range(self.plan.rounds)):
+        for left in reversed(range(self.limits.rounds)):
             if trace.finish != "stop" or trace.segment.reason not in self._tags:
                 break
             try:
@@ -98,7 +130,7 @@ class _Whole:
                 return trace
             trace = ended[0]
         if self.grammar.spawn in trace.segment.text:
-            self.session.note(trace, f"spawned more than {self.plan.rounds} times")
+            self.session.note(trace, f"spawned more than {self.limits.rounds} times")
         elif self.grammar.opening in trace.segment.text:
             self.session.note(trace, "a block that was opened spawned nothing")
         return trace
@@ -106,7 +138,7 @@ class _Whole:
     def room(self, traces: Sequence[Trace], origin: Trace, depth: int) -> int | None:
         """How many tokens each of ``traces`` may sample now; None without a limit."""
         plan, rooms = self.plan, []
-        limit = plan.thread_tokens if depth else plan.max_tokens
+        limit = self.limits.tokens if depth else plan.max_tokens
         if (limit := limit or self.session.max_tokens) is not None:
             rooms.append(limit - (traces[0].tokens - origin.tokens))
         if plan.total_tokens is not None:
@@ -125,7 +157,9 @@ class _Whole:
         """How a sequence at ``depth`` samples, with ``room`` for so many tokens."""
         close = (self.grammar.close,) if depth and self.grammar.close else ()
         stop = (*close, *(self._tags if spawning else ()))
-        return {"stop": stop, "max_tokens": room, "temperature": self.plan.temperature, "top_p": self.plan.top_p}
+        own = self.limits.temperature if depth else None
+        temperature = self.plan.temperature if own is None else own
+        return {"stop": stop, "max_tokens": room, "temperature": temperature, "top_p": self.plan.top_p}
 
     async def _drawn(self, trace: Trace, origin: Trace, depth: int, *, spawning: bool) -> list[Trace]:
         """The next piece behind ``trace``; empty where no token may be sampled."""
@@ -142,13 +176,13 @@ class _Whole:
         grammar, session = self.grammar, self.session
         if trace.segment.reason != grammar.spawn:
             return session.append(session.cut(trace, grammar.never), grammar.opening)
-        outlines = grammar.outlines(trace.segment.text, self.plan.width + 1)
-        if not outlines or depth == self.plan.depth:
+        outlines = grammar.outlines(trace.segment.text, self.limits.width + 1)
+        if not outlines or depth == self.limits.depth:
             session.note(trace, f"nested more than {depth} deep" if outlines else "a spawn without outlines")
             return trace
-        if len(outlines) > self.plan.width and grammar.outline:
-            session.note(trace, f"more than {self.plan.width} outlines; the first ones became threads")
-        block = ThreadBlock(session, grammar, trace, outlines[: self.plan.width])
+        if len(outlines) > self.limits.width and grammar.outline:
+            session.note(trace, f"more than {self.limits.width} outlines; the first ones became threads")
+        block = ThreadBlock(session, grammar, trace, outlines[: self.limits.width])
         threads = await self._threads(block, depth + 1)
         joined = None if threads is None else block.joined(threads)
         if joined is None:

@@ -31,6 +31,20 @@ def whole(text: str) -> Returned | None:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadLimits:
+    """How far a family's traces go: threads of a block, blocks of a sequence, how deep threads spawn themselves.
+
+    ``tokens`` and ``temperature`` are those of a thread; None: as its trace's.
+    """
+
+    width: int = 8
+    rounds: int = 8
+    depth: int = 1
+    tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadGrammar:
     """The tags of a family whose traces spawn threads and have them joined.
 
@@ -44,7 +58,9 @@ class ThreadGrammar:
     ``failed`` stands in place of both), and ``after``; the trace goes on behind it. With ``replaces`` it stands in
     place of the block instead of behind it. ``never`` is what a trace must not write itself: it is cut off, and
     ``opening`` put there. ``question`` names the prompt that invites a model to spawn (empty for the plain problem),
-    ``proposal`` is how a block begins that is asked for by beginning it.
+    ``proposal`` is how a block begins that is asked for by beginning it. ``budget`` tells the model in that prompt how
+    many threads a block shall have (``{calls}``); empty for families that were not trained to be told. ``limits`` are
+    those of the family's publication.
     """
 
     name: str
@@ -63,6 +79,8 @@ class ThreadGrammar:
     never: str = ""
     question: str = ""
     proposal: str = ""
+    budget: str = ""
+    limits: ThreadLimits = ThreadLimits()
 
     def outlines(self, text: str, width: int) -> list[Outline]:
         """The outlines of the last block that ``text`` opens, each number once; ``width`` empty ones without pattern.

@@ -17,7 +17,8 @@ Messages = list[dict[str, str]]
 class PromptFormat:
     """All model-specific text of a family in one place.
 
-    ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``).
+    ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``), or what the
+    problem's metadata says, such as the ``{numbers}`` and the ``{target}`` of countdown.
     ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
     outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``; ``{task}`` is
     the problem, or the question about it that a strategy's worker was given (see ``Session.at``). Names that begin
@@ -43,14 +44,14 @@ class PromptFormat:
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
-        return self._conversation(filled(self.template, problem=problem.text, instruction=instruction))
+        return self._conversation(filled(self.template, **_known(problem, instruction)))
 
     def question(self, name: str, problem: Problem, instruction: str, fields: Mapping[str, str]) -> Messages:
         """The conversation that asks the question ``name``.
 
         Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
         """
-        known = {"problem": problem.text, "task": problem.text, "instruction": instruction, **fields}
+        known = {**_known(problem, instruction), **fields}
         return self._conversation(filled(self._prompt(name), **known))
 
     def listed(self, name: str, texts: Sequence[str]) -> str:
@@ -103,3 +104,18 @@ class PromptFormat:
             known = ", ".join(sorted(self.prompts)) or "none"
             raise UsageError(f"the prompt format {self.name!r} has no prompt {name!r}; it has: {known}")
         return self.prompts[name]
+
+
+def _known(problem: Problem, instruction: str) -> dict[str, str]:
+    """What every prompt may say: the problem, the instruction, and the numbers and words of the problem's metadata."""
+    said = {name: _spelled(value) for name, value in problem.metadata.items()}
+    facts = {name: text for name, text in said.items() if text is not None}
+    return {**facts, "problem": problem.text, "task": problem.text, "instruction": instruction}
+
+
+def _spelled(value: object) -> str | None:
+    if isinstance(value, int | float | str):
+        return str(value)
+    if isinstance(value, Sequence) and all(isinstance(item, int | float) for item in value):
+        return ", ".join(map(str, value))
+    return None

@@ -14,7 +14,7 @@ def places(template: str) -> list[str]:
     return _PLACE.findall(template)
 
 
-def filled(template: str, **fields: str) -> str:
+def filled(template: str, /, **fields: str) -> str:
     """``template`` with its places filled, in one pass: braces of a problem or a draft stay as they are.
 
     Raises ``UsageError`` for a place that no field fills.

@@ -15,6 +15,7 @@ from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
 from widthwise.evals.grading.graders import known_arguments
 from widthwise.evals.grading.normalisation import normalise
 from widthwise.evals.suites import countdown
+from widthwise.evals.suites.search_path import expression_of_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class CountdownGrader:
         return None if reading is None else reading.answer
 
     def read(self, text: str) -> Reading | None:
-        """As ``extract``, with where the answer was found."""
+        """As ``extract``, with where the answer was found; the clean path of a search that was written out counts."""
+        if (found := expression_of_path(text)) is not None:
+            return Reading(found, "path", 0, text)
         return read(text, self.policy, thinking=self.thinking)
 
     def form(self, answer: str) -> str:
