@@ -316,7 +316,7 @@ async def test_threadweaver_takes_fifty_outlines() -> None:
             "\n": "</Parallel> = 2",
         }
         result = await run(Threads(), spawning("threadweaver", replies(table)))
-        assert len(result.parts) == 50
+        assert len(result.fragments) == 50
         assert len(result.notes) == (number == 51)
 
 
