@@ -310,8 +310,10 @@ def _group(opening: str, items: tuple[Node, ...], closing: str) -> Node:
             return Term(opening[1:], items)
         if opening == "{" and len(items) == 1:
             return items[0]
-        if opening in ("\\{", "{") and (items or opening == "\\{"):
+        if opening == "\\{":
             return _set(items)
+        if opening == "{" and items:
+            return Term("list", items)
     raise NotUnderstood("brackets that do not match")
 
 
@@ -320,4 +322,4 @@ def _set(items: tuple[Node, ...]) -> Node:
     match items:
         case (Term(head, (Symbol(), *sides)),) if head.startswith("chain mid "):
             return Term("chain " + head.removeprefix("chain mid "), tuple(sides))
-    return Term("list", items)
+    return Term("set", items)

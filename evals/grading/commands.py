@@ -34,7 +34,7 @@ class Commands(Atoms):
         if name.startswith("begin "):
             return self._matrix(name.removeprefix("begin "))
         if name in ("infty", "emptyset", "varnothing"):
-            return INFINITY if name == "infty" else Term("list")
+            return INFINITY if name == "infty" else Term("set")
         if name.endswith(("dots", "dotsc", "dotsb")):
             return Symbol(MARK + "dots")
         special = {"sqrt": self._root, "mathbb": self._number_set, "int": self._integral,

@@ -67,7 +67,7 @@ def _coordinate(name: str, number: int) -> Fraction:
     drawn = random.Random(f"{name} {number % 4}" if number < 4 else name)
     fraction = Fraction(drawn.randrange(10_007, 99_991), 100_003)
     if number == 4 or number == 5:
-        return Fraction(drawn.randrange(2, 24) + number - 4)
+        return Fraction(drawn.randrange(2, 7) + number - 4)
     sign = -1 if number == 2 or (number == 3 and drawn.random() < 0.5) else 1
     return fraction if number == 0 else sign * (fraction * 3 + 1)
 

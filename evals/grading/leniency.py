@@ -182,7 +182,7 @@ class _Forgiving:
             return self._single(a, b)
         if len(items[0]) != len(items[1]):
             return None
-        if kinds == {"list"} or kinds == {"cup"}:
+        if kinds <= {"list", "set"} or kinds == {"cup"}:
             return self._paired(items[0], items[1])
         if kinds <= {"list", "()", "[]", "column"} and kinds != {"[]", "()"}:
             if self._leniency.any_order and (rule := self._paired(items[0], items[1])):
@@ -195,7 +195,7 @@ class _Forgiving:
     def _single(self, a: Node, b: Node) -> str | None:
         """A set of one thing for the thing."""
         for one, other in ((a, b), (b, a)):
-            if _kind(one) == "list" and len(_items(one)) == 1 and _kind(other) is None:
+            if _kind(one) in ("list", "set") and len(_items(one)) == 1 and _kind(other) is None:
                 return self.rule(_items(one)[0], other)
         return None
 
@@ -279,7 +279,9 @@ def _kind(node: Node) -> str | None:
     head = _head(node)
     if head == "matrix" and _vector(node):
         return "column"
-    return head if head in INTERVALS or head in ("list", "cup", "record", "matrix", "row") else None
+    if head in ("both", "list", "set"):
+        return "set" if head == "set" else "list"
+    return head if head in INTERVALS or head in ("cup", "record", "matrix", "row") else None
 
 
 def _vector(node: Node) -> bool:

@@ -33,6 +33,7 @@ Key: TypeAlias = tuple[Any, ...]
 _INTEGER = re.compile(r"-?\d{1,15}")
 _SYMMETRIC = words("= != approx cong perp parallel iff equiv")
 _MIRRORED = {">": "<", ">=": "<=", "supset": "subset", "supseteq": "subseteq"}
+_ALIKE = {"in base": "based", "set": "list", "both": "list"}
 _UNORDERED = frozenset(("list", "cup", "cap", "land", "lor", "record"))
 
 
@@ -108,7 +109,7 @@ class Keys:
         if head == "titled":
             return self._relation(["="], args)
         keys = [self.of(argument) for argument in args]
-        head = "based" if head == "in base" else head
+        head = _ALIKE.get(head, head)
         return (head, *(sorted(keys, key=repr) if head in _UNORDERED else keys))
 
     def _named(self, args: Sequence[Node]) -> Key:

@@ -26,32 +26,31 @@ INTERVALS = frozenset(("()", "[)", "(]", "[]"))
 def shaped(node: Node) -> Node:
     """One clause: both signs of a plus-minus, a name's value, an inequality's interval."""
     if any(isinstance(part, Term) and part.head in ("+-", "-+") for part in _top_values(node)):
-        return combined([shaped(_signed(node, "+-")), shaped(_signed(node, "-+"))])
+        return _both(node)
     if isinstance(node, Term) and node.head.startswith("chain "):
         return _chain(node)
-    if isinstance(node, Term) and (node.head == "list" or node.head in INTERVALS or node.head in ("cup", "row")):
-        return Term(node.head, tuple(_flattened([shaped(item) for item in node.args], node.head)))
+    if isinstance(node, Term) and (node.head in INTERVALS or node.head in ("list", "set", "cup", "row")):
+        return Term(node.head, tuple(part for item in node.args for part in _parts(shaped(item), "both")))
     return node
+
+
+def _both(node: Node) -> Node:
+    """Both signs of what has a plus-minus in it; a name before them is that of both."""
+    signed = [shaped(_signed(node, sign)) for sign in ("+-", "-+")]
+    values = [item.args[1] if isinstance(item, Term) and item.head == "named" else item for item in signed]
+    return Term("both", tuple(values))
 
 
 def _top_values(node: Node) -> list[Node]:
     """All parts of a clause but those in the brackets of a list or tuple."""
-    if isinstance(node, Term) and (node.head == "list" or node.head in INTERVALS):
+    if isinstance(node, Term) and (node.head in ("list", "set") or node.head in INTERVALS):
         return []
     return [node, *(part for arg in (node.args if isinstance(node, Term) else ()) for part in _top_values(arg))]
 
 
-def _flattened(items: list[Node], head: str) -> list[Node]:
-    """A set that holds both signs of something holds two things."""
-    if head != "list":
-        return items
-    return [part for item in items for part in _parts(item, "list")]
-
-
 def _parts(item: Node, head: str) -> tuple[Node, ...]:
-    """What a pair of both signs, or a union, is made of; anything else is one thing."""
-    together = isinstance(item, Term) and item.head == head and (head != "list" or len(item.args) == 2)
-    return item.args if isinstance(item, Term) and together else (item,)
+    """What is together under ``head``; anything else is one thing."""
+    return item.args if isinstance(item, Term) and item.head == head else (item,)
 
 
 def _is(node: Node, head: str) -> bool:
@@ -139,8 +138,10 @@ def is_label(node: Node) -> bool:
         case Symbol(name):
             return name not in CONSTANTS and node != INFINITY
         case Term("call", (Symbol(name), *args)):
-            return not name.startswith(f"{MARK}d") and not name.startswith(f"{MARK}partial") and all(
+            return " by " not in name and all(
                 isinstance(a, Symbol | Number) or _is(a, "chain mid") or _of_capitals(a) for a in args)  # fmt: skip
+        case Term("*", (Symbol("Delta" | "delta"), Symbol())):
+            return True
         case Term("*", args):
             return all(isinstance(a, Symbol) and (a.name.isupper() or a.name.startswith(MARK) or a.name == "m")
                        for a in args) and not all(isinstance(a, Symbol) and a.name == "m" for a in args)  # fmt: skip
@@ -177,22 +178,46 @@ def record(pairs: Sequence[tuple[Node, Node]]) -> Node:
 
 
 def _interval(signs: list[str], sides: list[Node]) -> Node | None:
-    """The interval that an inequality in one variable says."""
-    if signs == ["!="] and isinstance(sides[0], Symbol) and _is_constant(sides[1]):
-        return Term("cup", (Term("()", (_MINUS_INFINITY, sides[1])), Term("()", (sides[1], INFINITY))))
-    if len(signs) == 1 and isinstance(sides[1], Symbol) and signs[0] in _MIRRORED and not isinstance(sides[0], Symbol):
-        signs, sides = [_MIRRORED[signs[0]]], sides[::-1]
+    """The interval, or the two intervals, that an inequality in one variable says."""
+    if len(signs) == 1 and signs[0] in ("!=", *_MIRRORED):
+        return _ray(signs[0], sides[0], sides[1]) or _ray(_MIRRORED.get(signs[0], "!="), sides[1], sides[0])
     if len(signs) == 2 and signs[0][0] == signs[1][0] == ">":
         signs, sides = [_MIRRORED[sign] for sign in signs[::-1]], sides[::-1]
-    if len(signs) == 1 and _is_variable(sides[0]) and _is_bound(sides[1]):
-        low, high = signs[0] in (">", ">="), signs[0] in ("<", "<=")
-        if low:
-            return Term("[)" if signs[0] == ">=" else "()", (sides[1], INFINITY))
-        return Term("(]" if signs[0] == "<=" else "()", (_MINUS_INFINITY, sides[1])) if high else None
-    rising = len(signs) == 2 and set(signs) <= {"<", "<="}
-    if rising and _is_variable(sides[1]) and _is_bound(sides[0]) and _is_bound(sides[2]):
-        return Term(("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")"), (sides[0], sides[2]))
+    if len(signs) == 2 and set(signs) <= {"<", "<="} and _is_bound(sides[0]) and _is_bound(sides[2]):
+        opening, closing = "[" if signs[0] == "<=" else "(", "]" if signs[1] == "<=" else ")"
+        return _between(opening, sides[0], sides[1], sides[2], closing)
     return None
+
+
+def _ray(sign: str, side: Node, bound: Node) -> Node | None:
+    """``x > 5``, ``x \\ne 5``, ``|x| < 5``."""
+    if not _is_bound(bound):
+        return None
+    if sign == "!=":
+        if not _is_variable(side) or not _is_constant(bound):
+            return None
+        return Term("cup", (Term("()", (_MINUS_INFINITY, bound)), Term("()", (bound, INFINITY))))
+    if sign[0] == ">":
+        return _between("[" if sign == ">=" else "(", bound, side, INFINITY, ")")
+    low = Term("neg", (bound,)) if _is(side, "abs") else _MINUS_INFINITY
+    inner = side.args[0] if isinstance(side, Term) and side.head == "abs" else side
+    closed = sign == "<="
+    return _between("[" if closed and inner is not side else "(", low, inner, bound, "]" if closed else ")")
+
+
+def _between(opening: str, low: Node, side: Node, high: Node, closing: str) -> Node | None:
+    """The interval of a variable, or both of one whose absolute value is meant."""
+    if _is_variable(side):
+        return Term(opening + closing, (low, high))
+    if not (isinstance(side, Term) and side.head == "abs" and _is_variable(side.args[0])):
+        return None
+    mirrored = {"(": ")", "[": "]", ")": "(", "]": "["}
+    below = Term(mirrored[closing] + mirrored[opening], (_opposite(high), _opposite(low)))
+    return Term("cup", (below, Term(opening + closing, (low, high))))
+
+
+def _opposite(bound: Node) -> Node:
+    return Term("neg", (bound,))
 
 
 def _is_variable(node: Node) -> bool:
@@ -208,22 +233,24 @@ def _is_bound(node: Node) -> bool:
 
 def combined(items: list[Node], either: bool = False) -> Node:
     """What a list of clauses says: a list of values, values under names, or one union of intervals."""
-    items = [part for item in items for part in _parts(item, "list")]
+    items = [part for item in items for part in _parts(item, "both")]
     if either and all(_is_set(item) for item in items) and any(_is_ray(item) for item in items):
         return Term("cup", tuple(part for item in items for part in _parts(item, "cup")))
-    named = [item for item in items if _is(item, "named")]
-    labels = {item.args[0] for item in named if isinstance(item, Term)}
-    if len(items) > 1 and len(named) == len(items) == len(labels):
-        return Term("record", tuple(items))
-    if items and _is(items[0], "named") and len(labels) == 1:
-        return _values_of_one_name(items)
+    labels = [item.args[0] for item in items if isinstance(item, Term) and item.head == "named"]
+    if len(items) > 1 and len(labels) == len(items) and len(set(labels)) > 1:
+        return _records(items, labels)
+    if len(set(labels)) == 1 and _is(items[0], "named"):
+        items = [item.args[1] if isinstance(item, Term) and item.head == "named" else item for item in items]
     return Term("list", tuple(items))
 
 
-def _values_of_one_name(items: list[Node]) -> Node:
-    """``x = 1, 2`` and ``x = 1 or x = 2`` are a list; ``(x, y) = (5, 8) and (8, 5)`` too."""
-    bare = [item.args[1] if isinstance(item, Term) and item.head == "named" else item for item in items]
-    return combined(bare) if bare != items else Term("list", tuple(items))
+def _records(items: list[Node], labels: list[Node]) -> Node:
+    """``p=5, q=2`` is one record, ``p=5, q=2; p=7, q=2`` are two."""
+    size = len(set(labels))
+    if labels != labels[:size] * (len(labels) // size):
+        return Term("list", tuple(items))
+    records = [Term("record", tuple(items[i : i + size])) for i in range(0, len(items), size)]
+    return records[0] if len(records) == 1 else Term("list", tuple(records))
 
 
 def _is_set(item: Node) -> bool:

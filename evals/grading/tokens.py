@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from widthwise.evals.grading import lexicon
@@ -73,10 +74,21 @@ def tokenise(answer: str) -> tuple[Token, ...]:
     if _DATE.fullmatch(text):
         raise NotUnderstood("a date")
     words = _PLAIN_WORDS.fullmatch(text) is not None and text not in _NAMES
-    found = tuple(_lexed(text, words, "*" in text and "\\" not in text))
+    found = tuple(_named(_lexed(text, words, "*" in text and "\\" not in text)))
     if len(found) > MAX_TOKENS:
         raise NotUnderstood("too many tokens")
     return found
+
+
+def _named(tokens: list[Token]) -> Iterator[Token]:
+    """The tokens, where words in a subscript are a part of the name."""
+    depth, before = 0, END
+    for token in tokens:
+        if depth or before.text == "_":
+            depth += (token.text == "{") - (token.text == "}")
+            token = token._replace(kind="letter") if token.kind == "word" else token
+        yield token
+        before = token
 
 
 def cleaned(answer: str) -> str:

@@ -85,13 +85,13 @@ def _encloses(tokens: Sequence[Token]) -> bool:
 def _answer(tokens: Sequence[Token]) -> Node:
     if choice := _choice(tokens):
         return choice
-    for separators in ((";", "\\\\"), (",",), ("and", "or")):
+    for separators in ((";", "\\\\"), (",", "and", "or")):
         parts, connectors = _split(tokens, separators)
         if len(parts) > MAX_ITEMS:
             raise NotUnderstood("a list that is too long")
         parts = [part for n, part in enumerate(parts) if not (n and _is_remark(part))]
         if len(parts) > 1:
-            return combined([_answer(part) for part in parts], "or" in connectors or "or" in _words(tokens))
+            return combined([_answer(part) for part in parts], "or" in connectors)
         tokens = parts[0]
     return shaped(_clause(list(tokens)))
 
