@@ -6,7 +6,7 @@ import contextlib
 from abc import abstractmethod
 
 from widthwise.evals.grading import lexicon
-from widthwise.evals.grading.terms import IMAGINARY, MARK, Node, NotUnderstood, Number, Symbol, Term, integer
+from widthwise.evals.grading.terms import IMAGINARY, MARK, REALS, Node, NotUnderstood, Number, Symbol, Term, integer
 from widthwise.evals.grading.tokens import END
 from widthwise.evals.grading.written_numbers import WrittenNumbers, decimal
 
@@ -232,6 +232,8 @@ class Atoms(WrittenNumbers):
 
     def _letters(self) -> str:
         letters = ""
+        if self.at("{"):
+            return self._spelling()
         while self.token.kind in ("letter", "word") and not self.token.text.islower():
             letters += self.next().text
             if self.at("_"):
@@ -270,6 +272,8 @@ def _spelled(node: Node) -> str:
 
 def _applied(name: str, base: Node | None, arguments: tuple[Node, ...]) -> Node:
     head = lexicon.FUNCTIONS.get(name, name)
+    if head in ("max", "min", "gcd", "lcm") and len(arguments) == 1 and isinstance(arguments[0], Term):
+        arguments = arguments[0].args if arguments[0].head == "set" else arguments
     if base is not None and head != "log":
         raise NotUnderstood(f"{name} with a subscript")
     if head in ("max", "min", "gcd", "lcm"):
@@ -322,4 +326,6 @@ def _set(items: tuple[Node, ...]) -> Node:
     match items:
         case (Term(head, (Symbol(), *sides)),) if head.startswith("chain mid "):
             return Term("chain " + head.removeprefix("chain mid "), tuple(sides))
+        case (Term(head, (Symbol(), domain, *sides)),) if head.startswith("chain in mid ") and domain == REALS:
+            return Term("chain " + head.removeprefix("chain in mid "), tuple(sides))
     return Term("set", items)

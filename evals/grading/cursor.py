@@ -75,4 +75,4 @@ class Cursor:
         return token.kind in ("letter", "function", "command", "module") and not token.text.startswith("end ")
 
     def _modular(self) -> bool:
-        return self.at("(") and self.ahead().text == "mod"
+        return self.at("(") and self.ahead().text == "pmod"

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from widthwise.evals.grading import lexicon
 from widthwise.evals.grading.commands import Commands
-from widthwise.evals.grading.terms import ZERO, Node, NotUnderstood, Number, Term
+from widthwise.evals.grading.terms import MARK, ZERO, Node, NotUnderstood, Number, Symbol, Term
 from widthwise.evals.grading.tokens import Token
 
 _SETS = {"cup": "cup", "cap": "cap", "setminus": "setminus"}
@@ -26,25 +26,31 @@ class Formula(Commands):
 
     def relation(self) -> Node:
         """A chain such as ``a < b = c``, with a modulus after it where it is a congruence."""
-        if self.at("forall", "exists", "lnot"):
+        if self.at("forall", "exists"):
             self.chained()
             return Term(self.next().text, (self.relation(),))
+        node = self._comparison()
+        if self.at("land", "lor"):
+            self.chained()
+            return Term(self.next().text, (node, self.relation()))
+        return node
+
+    def _comparison(self) -> Node:
+        if self.at("lnot"):
+            self.chained()
+            return Term(self.next().text, (self._comparison(),))
         sides, signs = [self.ratio()], []
         while self.at(*lexicon.RELATIONS) or (self.in_braces and self.at("|", ":")):
             sign = self.next().text
             signs.append("mid" if sign in ("|", ":") else sign)
             sides.append(self.ratio())
         node = Term("chain " + " ".join(signs), tuple(sides)) if signs else sides[0]
-        node = self._modulus(node)
-        if self.at("land", "lor"):
-            self.chained()
-            return Term(self.next().text, (node, self.relation()))
-        return node
+        return self._modulus(node)
 
     def _modulus(self, node: Node) -> Node:
         """``... \\pmod{m}``, ``... (mod m)``, ``... \\mod m``."""
-        bracket = self.at("(") and self.ahead().text == "mod"
-        if not bracket and not self.at("pmod", "mod"):
+        bracket = self.at("(") and self.ahead().text == "pmod"
+        if not bracket and not self.at("pmod"):
             return node
         if bracket:
             self.next()
@@ -99,9 +105,9 @@ class Formula(Commands):
     def product(self) -> Node:
         node = self.power()
         while True:
-            if self.at("*", "/", "mod"):
+            if self.at("*", "times", "/", "mod"):
                 operator = self.next().text
-                if operator != "*":
+                if operator in ("/", "mod"):
                     self.chained()
                 node = _multiplied(node, operator, self._factor())
             elif self.at("over", "choose"):
@@ -135,9 +141,15 @@ def _negated(node: Node) -> Node:
 def _multiplied(node: Node, operator: str, other: Node) -> Node:
     if operator in ("/", "mod"):
         return Term(operator, (node, other))
+    if operator == "times" and _is_vector(node):
+        return Term("call", (Symbol(MARK + "cross product"), node, other))
     if isinstance(node, Number) and (scale := _power_of_ten(other)):
         return node.times(scale)
     return Term("*", (*node.args, other) if isinstance(node, Term) and node.head == "*" else (node, other))
+
+
+def _is_vector(node: Node) -> bool:
+    return isinstance(node, Symbol) and (node.name == "nabla" or node.name.startswith(("vec ", "mathbf ")))
 
 
 def _power_of_ten(node: Node) -> Fraction | None:

@@ -52,6 +52,7 @@ def forgiven(gold: Node, prediction: Node, leniency: Leniency) -> str | None:
 class _Forgiving:
     def __init__(self, leniency: Leniency) -> None:
         self._leniency = leniency
+        self._inside = 0
 
     def rule(self, a: Node, b: Node) -> str | None:
         """Tries the rules in turn; each is None where it does not apply."""
@@ -105,6 +106,9 @@ class _Forgiving:
         percent = [_head(node) == "%" for node in (a, b)]
         if not self._leniency.percent or sum(percent) != 1:
             return None
+        bare = constant(b if percent[0] else a)
+        if bare is None or isinstance(bare, quantities.mp.mpc) or abs(bare) < 1:
+            return None  # a half is not half a percent
         return self.rule(_without(a, "%"), _without(b, "%")) and "percent sign left out"
 
     def _angles(self, a: Node, b: Node) -> str | None:
@@ -175,11 +179,17 @@ class _Forgiving:
     # --- Collections --------------------------------------------------------------------------------------------
 
     def _collections(self, a: Node, b: Node) -> str | None:
+        if {_kind(a), _kind(b)} & {None}:
+            return self._single(a, b)
+        self._inside += 1
+        found = self._itemwise(a, b)
+        self._inside -= 1
+        return found
+
+    def _itemwise(self, a: Node, b: Node) -> str | None:
         items, kinds = [_items(a), _items(b)], {_kind(a), _kind(b)}
         if "record" in kinds:
             return self._records(a, b)
-        if None in kinds:
-            return self._single(a, b)
         if len(items[0]) != len(items[1]):
             return None
         if kinds <= {"list", "set"} or kinds == {"cup"}:
@@ -194,7 +204,7 @@ class _Forgiving:
 
     def _single(self, a: Node, b: Node) -> str | None:
         """A set of one thing for the thing."""
-        for one, other in ((a, b), (b, a)):
+        for one, other in ((a, b), (b, a)) if not self._inside else ():
             if _kind(one) in ("list", "set") and len(_items(one)) == 1 and _kind(other) is None:
                 return self.rule(_items(one)[0], other)
         return None

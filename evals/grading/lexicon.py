@@ -21,7 +21,7 @@ NAMED = words("det dim deg ker arg rank tr Tr sgn sign lim sup inf Var Cov erf d
 INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 
 OPERATORS = {
-    "times": "*", "cdot": "*", "ast": "*", "div": "/", "pm": "+-", "mp": "-+", "cup": "cup", "cap": "cap",
+    "times": "times", "cdot": "*", "ast": "*", "div": "/", "pm": "+-", "mp": "-+", "cup": "cup", "cap": "cap",
     "setminus": "setminus", "backslash": "setminus", "bmod": "mod",
     "le": "<=", "leq": "<=", "leqslant": "<=", "lt": "<",
     "ge": ">=", "geq": ">=", "geqslant": ">=", "gt": ">", "ne": "!=", "neq": "!=", "equiv": "equiv", "in": "in",
@@ -44,9 +44,9 @@ RELATIONS = words(
 COMMANDS = words(
     "frac dfrac tfrac cfrac sqrt binom dbinom tbinom overline bar hat vec dot ddot tilde widehat overrightarrow "
     "underline int sum prod lim mathbb mathcal mathbf boldsymbol mathscr mathfrak mathit boxed fbox "
-    "operatorname infty emptyset varnothing dots ldots cdots dotsc dotsb not"
+    "infty emptyset varnothing dots ldots cdots dotsc dotsb not"
 )
-TEXT = words("text textbf textit textrm textsf texttt textnormal mbox hbox mathrm mathsf mathtt rm bf")
+TEXT = words("text textbf textit textrm textsf texttt textnormal mbox hbox mathrm mathsf mathtt rm bf operatorname")
 IGNORED = words(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle limits quad qquad "
     "thinspace medspace enspace nolimits bigm middle"

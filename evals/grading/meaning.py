@@ -18,9 +18,11 @@ from widthwise.evals.grading.evaluation import values_of
 from widthwise.evals.grading.quantities import TooLarge, Undefined, Value
 from widthwise.evals.grading.terms import (
     INFINITY,
+    MARK,
     Node,
     NotUnderstood,
     Number,
+    Symbol,
     Term,
     is_value,
     spelled,
@@ -34,6 +36,8 @@ _INTEGER = re.compile(r"-?\d{1,15}")
 _SYMMETRIC = words("= != approx cong perp parallel iff equiv")
 _MIRRORED = {">": "<", ">=": "<=", "supset": "subset", "supseteq": "subseteq"}
 _ALIKE = {"in base": "based", "set": "list", "both": "list"}
+_DOLLARS = (Symbol(f"{MARK}dollar"), Number(Fraction(1)))
+"""What a number may be without a word about it; an angle in degrees is read so, too."""
 _UNORDERED = frozenset(("list", "cup", "cap", "land", "lor", "record"))
 
 
@@ -130,7 +134,7 @@ class Keys:
         value, unit = args
         assert isinstance(unit, Term)
         scale, *dimensions = unit.args
-        if not dimensions:
+        if not dimensions or dimensions == list(_DOLLARS):
             return self.of(value)
         scaled = Term("*", (value, scale)) if is_value(value) else value
         return ("measure", self.of(scaled), *map(spelled, dimensions))

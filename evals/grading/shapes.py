@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from widthwise.evals.grading.lexicon import NAMED
 from widthwise.evals.grading.terms import (
     CONSTANTS,
     INFINITY,
@@ -16,6 +17,7 @@ from widthwise.evals.grading.terms import (
     is_value,
     symbols,
     variables,
+    walk,
 )
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -29,8 +31,20 @@ def shaped(node: Node) -> Node:
         return _both(node)
     if isinstance(node, Term) and node.head.startswith("chain "):
         return _chain(node)
+    if isinstance(node, Term) and node.head == "setminus" and node.args[0] == REALS:
+        return _without_point(node)
     if isinstance(node, Term) and (node.head in INTERVALS or node.head in ("list", "set", "cup", "row")):
-        return Term(node.head, tuple(part for item in node.args for part in _parts(shaped(item), "both")))
+        items = [part for item in node.args for part in _parts(shaped(item), "both")]
+        labels = {item.args[0] for item in items if isinstance(item, Term) and item.head == "named"}
+        return Term("record" if len(labels) == len(items) > 1 else node.head, tuple(items))
+    return node
+
+
+def _without_point(node: Term) -> Node:
+    """``\\mathbb{R} \\setminus \\{2\\}`` is what ``x \\ne 2`` is."""
+    match node.args[1]:
+        case Term("set", (point,)) if _is_constant(point):
+            return Term("cup", (Term("()", (_MINUS_INFINITY, point)), Term("()", (point, INFINITY))))
     return node
 
 
@@ -53,8 +67,12 @@ def _parts(item: Node, head: str) -> tuple[Node, ...]:
     return item.args if isinstance(item, Term) and item.head == head else (item,)
 
 
+def _head(node: Node) -> str:
+    return node.head if isinstance(node, Term) else ""
+
+
 def _is(node: Node, head: str) -> bool:
-    return isinstance(node, Term) and node.head == head
+    return _head(node) == head
 
 
 def _signed(node: Node, plus: str) -> Node:
@@ -115,9 +133,19 @@ def _equation(sides: list[Node]) -> Node:
 
 
 def _named(label: Node, value: Node) -> Node:
-    """``f'(x) = ...`` and ``f^{-1}(x) = ...`` say of what; other names do not matter."""
-    matters = any("'" in name or "^" in name or name.startswith(("dot ", "ddot ")) for name in symbols(label))
+    """What has a particular name (``f'(x)``, ``f(2)``, ``AB``, ``a_5``) keeps it; ``x`` and ``f(x)`` do not matter."""
+    plain = isinstance(label, Symbol) and len(label.name) == 1
+    named = isinstance(label, Symbol) or _is(label, "call")
+    matters = not plain and (not named or any(map(_is_particular, walk(label))))
     return Term("titled" if matters else "named", (label, shaped(value)))
+
+
+def _is_particular(part: Node) -> bool:
+    """Whether a part of a name says more than a variable's letter."""
+    if not isinstance(part, Symbol):
+        return isinstance(part, Number) or _head(part).startswith("chain ")
+    name = part.name.removeprefix(MARK)
+    return any(sign in name for sign in "'^_ ") or name in NAMED or (part.name[0] != MARK and name.isupper())
 
 
 def _long_equation(sides: list[Node]) -> Node:
@@ -138,14 +166,18 @@ def is_label(node: Node) -> bool:
         case Symbol(name):
             return name not in CONSTANTS and node != INFINITY
         case Term("call", (Symbol(name), *args)):
-            return " by " not in name and all(
-                isinstance(a, Symbol | Number) or _is(a, "chain mid") or _of_capitals(a) for a in args)  # fmt: skip
+            return " by " not in name and all(map(_names_argument, args))
         case Term("*", (Symbol("Delta" | "delta"), Symbol())):
             return True
         case Term("*", args):
             return all(isinstance(a, Symbol) and (a.name.isupper() or a.name.startswith(MARK) or a.name == "m")
                        for a in args) and not all(isinstance(a, Symbol) and a.name == "m" for a in args)  # fmt: skip
     return False
+
+
+def _names_argument(node: Node) -> bool:
+    """``x``, ``2``, ``A \\cup B`` or ``X = 2``, but no formula."""
+    return isinstance(node, Symbol | Number) or _head(node).startswith("chain ") or _of_capitals(node)
 
 
 def _of_capitals(node: Node) -> bool:

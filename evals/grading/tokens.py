@@ -23,6 +23,7 @@ _CHARACTERS = {
     "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": r"\div ",
     "∞": r"\infty ", "°": r"\degree ", "≤": "<=", "≥": ">=", "≠": "!=", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
     "∉": r"\notin ", "√": r"\sqrt ", "±": r"\pm ", "∓": r"\mp ", "⁄": "/", "∕": "/", "′": "'", "’": "'", 
+    "‘": "'", "“": '"', "”": '"', "¢": r"\text{ cents}", 
     "∅": r"\emptyset ", "≈": r"\approx ", "≡": r"\equiv ", "∖": r"\setminus ", "→": r"\to ", "ℝ": r"\mathbb{R}",
     "ℤ": r"\mathbb{Z}",
     "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "…": r"\dots ", "∫": r"\int ", "∑": r"\sum ",
@@ -37,8 +38,10 @@ _BRACKETS = re.compile(r"[(\[]|\\\{|\\lbrace")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}")
 _HALF_DAY = re.compile(r"(?<![A-Za-z\\])([ap])\.\s?m\.?(?![A-Za-z])", re.IGNORECASE)
 _PLAIN_DERIVATIVE = re.compile(r"(?<![A-Za-z\\])d([A-Za-z])\s?/\s?d([A-Za-z])(?![A-Za-z])")
-_CURRENCY = re.compile(r"\\\$|(?<![\d)}])[£€¥](?=\s?[\d.])|(?<=\d)\s?[€£¥]")
+_CURRENCY = re.compile(r"(?:\bUS\s?)?\\\$|(?<![\d)}])[£€¥](?=\s?[\d.])|(?<=\d)\s?[€£¥]")
 
+_ORDINALS = frozenset(("st", "nd", "rd", "th"))
+_QUOTED = re.compile(r"""(["'`])(.*)\1""", re.DOTALL)
 _NAMES = lexicon.GREEK | lexicon.FUNCTIONS.keys() | {"inf", "infinity", "Infinity"}
 _KNOWN_WORDS = lexicon.SHORT_WORDS | lexicon.WORDS | lexicon.SCALES.keys() | lexicon.COUNTS.keys()
 _PLAIN_WORDS = re.compile(r"[A-Za-z' .-]*[A-Za-z]{3}[A-Za-z' .-]*")
@@ -103,7 +106,8 @@ def cleaned(answer: str) -> str:
     text = _PLAIN_DERIVATIVE.sub(r"\\frac{d\1}{d\2}", _HALF_DAY.sub(r" \1m ", _THOUSANDS.sub("", text)))
     if not _BRACKETS.search(text):
         text = _PLAIN_THOUSANDS.sub(lambda match: re.sub("[, ]", "", match[0]), text)
-    return re.sub(r"(?:[\s.,;:]|(?<!\\)\\)+$", "", text)
+    text = re.sub(r"(?:[\s.,;:]|(?<!\\)\\)+$", "", text)
+    return quoted[2].strip() if (quoted := _QUOTED.fullmatch(text)) else text
 
 
 def _raised(match: re.Match[str]) -> str:
@@ -125,8 +129,13 @@ def _fraction(character: str) -> str:
 
 def _without_delimiters(text: str) -> str:
     """Without dollars and brackets around formulas, and without signs of currency."""
-    text = re.sub(r"(?<!\\)\$", "", _CURRENCY.sub(" ", text))
+    text = re.sub(r"(?<!\\)\$", "", _CURRENCY.sub(_currency, text))
     return re.sub(r"(?<!\\)\\[()\[\]]", " ", text).strip()
+
+
+def _currency(match: re.Match[str]) -> str:
+    name = {"£": "sterling", "€": "euro", "¥": "yen"}.get(match[0].strip(), "dollar")
+    return f" \\{name} "
 
 
 def _lexed(text: str, spoken: bool, python: bool) -> list[Token]:
@@ -145,7 +154,7 @@ def _lexed(text: str, spoken: bool, python: bool) -> list[Token]:
             found.append(Token("command", f"{match['command'][1:]} {inside}", spaced))
         elif kind == "command" and match["command"][1:] in lexicon.TEXT:
             inside, position = _argument(text, position)
-            found += _of_text(inside, match["command"][1:], spaced)
+            found += _of_text(inside, match["command"][1:], spaced, found[-1] if found else END)
         else:
             before = found[-1] if found else END
             found += _tokens(kind, match[0], spaced, spoken, python, before, text[position : position + 1])
@@ -168,13 +177,17 @@ def _argument(text: str, position: int) -> tuple[str, int]:
     raise NotUnderstood("a brace that is not closed")
 
 
-def _of_text(inside: str, command: str, spaced: bool) -> list[Token]:
+def _of_text(inside: str, command: str, spaced: bool, before: Token) -> list[Token]:
     """What ``\\text{...}`` holds: a single letter or a function's name is mathematics, the rest is words."""
     bare = inside.strip()
+    if bare in UNITS and (before.kind == "number" or before.text in (")", "}")):
+        return [Token("word", bare, spaced)]
     if len(bare) == 1 and bare.isalpha() and bare.isascii() and bare == inside:
         return [Token("letter", bare, spaced)]
-    if command in ("mathrm", "rm") and bare in lexicon.FUNCTIONS:
+    if command in ("mathrm", "rm", "operatorname") and bare in lexicon.FUNCTIONS.keys() | lexicon.NAMED:
         return [Token("function", bare, spaced)]
+    if command == "operatorname":
+        return [Token("letter", bare, spaced)]
     tokens = _lexed(inside, True, False)
     return [t._replace(spaced=t.spaced or (i == 0)) for i, t in enumerate(tokens)]
 
@@ -194,6 +207,8 @@ def _tokens(kind: str, text: str, spaced: bool, spoken: bool, python: bool, befo
 
 
 def _command(name: str, spaced: bool) -> Token:
+    if name in ("dollar", "sterling", "euro", "yen"):
+        return Token("currency", name, spaced)
     if name in lexicon.OPERATORS:
         return Token("op", lexicon.OPERATORS[name], spaced)
     if name in lexicon.COMMANDS:
@@ -222,8 +237,12 @@ def _letters(run: str, spaced: bool, spoken: bool, python: bool, before: Token, 
         return [Token("module", run, spaced)]
     if run in ("oo", "inf", "infinity", "Infinity"):
         return [Token("command", "infty", spaced)]
+    if run in _ORDINALS and before.text in ("^", "{"):
+        return [Token("word", run, spaced)]
+    if run in ("AM", "PM") and before.kind == "number":
+        return [Token("word", lower, spaced)]
     if run == "mod":
-        return [Token("op", "mod", spaced)]
+        return [Token("op", "pmod", spaced)]
     if python and run in ("I", "E"):
         return [Token("letter", lower, spaced)]
     if (run in lexicon.FUNCTIONS or run in lexicon.NAMED) and not spoken and len(run) > 1:

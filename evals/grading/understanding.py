@@ -13,7 +13,7 @@ from functools import lru_cache
 from widthwise.evals.grading import lexicon
 from widthwise.evals.grading.formula import parse
 from widthwise.evals.grading.shapes import combined, shaped
-from widthwise.evals.grading.terms import MARK, REALS, Node, NotUnderstood, Number, Symbol, Term, integer
+from widthwise.evals.grading.terms import MARK, REALS, Node, NotUnderstood, Number, Symbol, Term, integer, is_value
 from widthwise.evals.grading.tokens import Token, cleaned, tokenise
 from widthwise.evals.grading.units import Unit, read_unit
 
@@ -30,6 +30,8 @@ MAX_ITEMS = 200
 def understood(answer: str) -> Node:
     """The term that an answer is. Raises NotUnderstood."""
     tokens = tokenise(answer)
+    while tokens and tokens[-1].text in (".", ","):
+        tokens = tokens[:-1]
     if not tokens:
         raise NotUnderstood("nothing is said")
     return _answer(_without_frame(_without_ordinals(tokens)))
@@ -147,6 +149,8 @@ def _connects(rest: Sequence[Token]) -> bool:
 
 def _clause(tokens: list[Token]) -> Node:
     tokens = _without_filler(tokens)
+    if any(token.kind == "currency" for token in tokens):
+        return _money(tokens)
     if not any(token.kind == "word" for token in tokens):
         return _compound_unit(tokens) or parse(tokens)
     if all(token.kind == "word" or token.text in ("-", "'", ".", "!", "?") for token in tokens):
@@ -155,6 +159,16 @@ def _clause(tokens: list[Token]) -> Node:
         return label
     first = next(i for i, token in enumerate(tokens) if token.kind == "word")
     return _followed(tokens[:first], tokens[first:]) or _phrase(tokens)
+
+
+def _money(tokens: list[Token]) -> Node:
+    """``\\$5``, ``\\$3 \\text{ million}``: one sign, and a value."""
+    signs = [token for token in tokens if token.kind == "currency"]
+    node = _clause([token for token in tokens if token.kind != "currency"])
+    unit = read_unit(signs[0].text)
+    if len(signs) > 1 or unit is None:
+        raise NotUnderstood("several signs of currency")
+    return _measured(node, unit) if is_value(node) else node
 
 
 def _without_filler(tokens: list[Token]) -> list[Token]:
@@ -166,7 +180,7 @@ def _without_filler(tokens: list[Token]) -> list[Token]:
 
 
 def _is_filler(token: Token) -> bool:
-    return token.kind == "word" and token.text in lexicon.FILLER
+    return token.text in (lexicon.FILLER if token.kind == "word" else ("approx", "="))
 
 
 def _spoken(tokens: list[Token]) -> Node:
@@ -185,7 +199,9 @@ def _word_label(tokens: list[Token]) -> Node | None:
     if len(signs) != 1 or not all(token.kind in ("word", "letter") for token in tokens[: signs[0]]):
         return None
     name = " ".join(token.text for token in tokens[: signs[0]])
-    if not name or len(tokens) == signs[0] + 1 or all(token.kind == "letter" for token in tokens[: signs[0]]):
+    if any(token.kind == "letter" for token in tokens[: signs[0]]):
+        return None
+    if not name or len(tokens) == signs[0] + 1:
         return None
     return Term("chain =", (Symbol(f"{MARK}words {name}"), _clause(tokens[signs[0] + 1 :])))
 

@@ -26,8 +26,9 @@ _TABLE = {
     "current": "A 1 amp 1 ampere 1 mA 0.001", "resistance": "ohm 1 Ω 1 kΩ 1000 kohm 1000",
     "temperature": "K 1 kelvin 1", "celsius": "C 1 celsius 1", "fahrenheit": "F 1 fahrenheit 1",
     "amount": "mol 1 mole 1", "frequency": "Hz 1 hertz 1 kHz 1000 MHz 1e6", "charge": "coulomb 1",
-    "magnetic field": "T 1 tesla 1 gauss 0.0001", "angle": "rad 1 radian 1", "": "unit 1 degree 1 dollar 1 way 1",
-    "cent": "cent 1", "euro": "euro 1 € 1", "pound sterling": "£ 1", "yuan": "yuan 1 元 1 rmb 1", "yen": "yen 1 ¥ 1",
+    "magnetic field": "T 1 tesla 1 gauss 0.0001", "angle": "rad 1 radian 1", "": "unit 1 degree 1 way 1",
+    "dollar": "dollar 1", "cent": "cent 1", "euro": "euro 1 € 1", "sterling": "£ 1 sterling 1", "yuan": "yuan 1 元 1 rmb 1",
+    "yen": "yen 1 ¥ 1",
     "knot": "knot 1", "dollars of the US": "USD 1", "people": "people 1 person 1", "sheep": "sheep 1", "fish": "fish 1",
     "children": "child 1 children 1", "men": "man 1 men 1", "women": "woman 1 women 1", "grade": "grade 1",
 }  # fmt: skip
