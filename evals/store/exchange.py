@@ -34,12 +34,12 @@ def export_run(store: Store, path: str | Path) -> int:
         return writers[target.suffix](file, map(to_row, stored_recordings(store)))
 
 
-def import_recordings(path: str | Path, run: str | Path) -> int:
+def import_recordings(path: str | Path, run: str | Path, importer: str | None = None) -> int:
     """Make a new run file of a recorded-trace file, its labels as grades; the number of problems read.
 
-    The file is there when all of it is.
+    The file is there when all of it is. ``importer`` names who reads it, where the file does not tell.
     """
-    recordings = read_generations(path)
+    recordings = read_generations(path, importer)
     if Path(run).exists():
         raise UsageError(f"{run} exists already: import into a new file")
     model = recordings[0].fields.get("model")

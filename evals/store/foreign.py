@@ -12,21 +12,21 @@ import logging
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import parse
+from widthwise.core.registry import register
 from widthwise.core.trace.recording import Recording
 from widthwise.evals.grading.extraction import MATH, extract
 from widthwise.evals.input_file import LARGEST_VALUE, json_file, regular_file
+from widthwise.evals.store.importer import Importer, Row, importer_named, recognised
 from widthwise.evals.store.recording_rows import from_row, read_recordings
 from widthwise.evals.suites.rows import read_rows
 
 _log = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 _QUESTION = ("question", "problem", "query", "input", "prompt")
 _NOT_FOUND = "[invalid]"
@@ -35,30 +35,22 @@ _NOT_FOUND = "[invalid]"
 _FINISHES = {"stop": "stop", "max_tokens": "length", "length": "length", "model_length": "length"}
 
 
-def read_generations(path: str | Path) -> list[Recording]:
+def read_generations(path: str | Path, importer: str | None = None) -> list[Recording]:
     """Recorded generations of our own schema or of another tool's log.
 
-    Raises ``UsageError`` for a file that is neither, or is damaged.
+    ``importer`` names who reads the file; None tells it from the file's name and content. Raises ``UsageError`` for a
+    file that nobody knows, or that is damaged.
     """
     file = Path(path)
-    if file.suffix in (".eval", ".json"):
-        return _recordings(file, _inspect_rows(file))
-    if file.suffix == ".parquet":
-        return read_recordings(file)
-    first = next(iter(read_rows(file)), (0, {}))[1]
-    reader = _reader(first)
-    return read_recordings(file) if reader is None else _recordings(file, reader(file))
+    reader = importer_named(importer) if importer else recognised(file, _first_row(file))
+    return read_recordings(file) if reader is None else _recordings(file, reader.read(file))
 
 
-def _reader(first: Mapping[str, Any]) -> Callable[[Path], Iterable[Row]] | None:
-    """Who wrote a JSON Lines file, by its first row; None for our own schema."""
-    if "samples" in first:
-        return None
-    if "doc_id" in first and ("resps" in first or "filtered_resps" in first):
-        return _harness_rows
-    if "completions" in first and "problem" in first:
-        return _search_and_learn_rows
-    return None
+def _first_row(file: Path) -> Mapping[str, Any]:
+    """The first row of a JSON Lines file; empty for any other."""
+    if file.suffix in (".eval", ".json", ".parquet"):
+        return {}
+    return next(iter(read_rows(file)), (0, {}))[1]
 
 
 def _recordings(path: Path, rows: Iterable[Row]) -> list[Recording]:
@@ -264,3 +256,29 @@ def _search_and_learn_rows(path: Path) -> Iterator[Row]:
             "sampler": approach if approach in ("best_of_n", "beam_search", "dvts") else None,
             "source": "search-and-learn",
         }
+
+
+LM_EVAL = register("importer")(
+    Importer(
+        "lm_eval",
+        _harness_rows,
+        lambda path, first: "doc_id" in first and not first.keys().isdisjoint({"resps", "filtered_resps"}),
+        "samples that EleutherAI's lm-evaluation-harness logged (--log_samples)",
+    )
+)
+INSPECT = register("importer")(
+    Importer(
+        "inspect_ai",
+        _inspect_rows,
+        lambda path, first: path.suffix in (".eval", ".json"),
+        "logs of the UK AISI's inspect_ai (.eval or .json)",
+    )
+)
+SEARCH_AND_LEARN = register("importer")(
+    Importer(
+        "search_and_learn",
+        _search_and_learn_rows,
+        lambda path, first: "completions" in first and "problem" in first and "samples" not in first,
+        "completions of Hugging Face's search-and-learn",
+    )
+)

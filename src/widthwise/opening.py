@@ -243,7 +243,9 @@ def _recorded_scores(file: str) -> RewardModel:
     return RecordedRewardModel(file)
 
 
-async def _replayed(file: str, *, tokenizer: str | None = None, model: str | Backend | None = None) -> Backend:
+async def _replayed(
+    file: str, *, tokenizer: str | None = None, model: str | Backend | None = None, importer: str | None = None
+) -> Backend:
     from widthwise.backends.replay import ReplayBackend
     from widthwise.backends.tokenizers.files import tokenizer_from
 
@@ -260,7 +262,7 @@ async def _replayed(file: str, *, tokenizer: str | None = None, model: str | Bac
         return ReplayBackend(records, name=name, tokenizer=cutter, model=behind, facts=facts, on_close=store.close)
     from widthwise.evals.store.foreign import read_generations
 
-    recordings = {r.problem.id: r for r in read_generations(file)}
+    recordings = {r.problem.id: r for r in read_generations(file, importer)}
     facts = ModelFacts(str(next((r.fields.get("model") for r in recordings.values()), None) or name))
     return ReplayBackend(recordings, name=name, tokenizer=cutter, model=behind, facts=facts)
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from widthwise.cli.compare import compare_runs
-from widthwise.cli.eval import evaluate_suite
-from widthwise.cli.lists import list_graders, list_models, list_strategies, list_suites
+from widthwise.cli import compare, eval, lists, measure, runs, sweep  # noqa: F401 - their commands register themselves
 from widthwise.cli.logs import show_logs, verbosity_of
-from widthwise.cli.measure import draw_curve, write_report
-from widthwise.cli.runs import export_file, grade, import_file, show_traces
-from widthwise.cli.sweep import run_sweep
 from widthwise.cli.terminal import say, say_sentence
 from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.core.registry import entries, find, is_path
+from widthwise.core.roles import ROLES
 from widthwise.evaluation import Interrupted
 from widthwise.version import VERSION
 
@@ -34,34 +32,51 @@ class _Commands(TyperGroup):
             say_sentence(f"widthwise: {_sentence(error)}")
             raise typer.Exit(_code(error)) from error
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted({entry.name for entry in entries(ROLES["command"])})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        for name in self.list_commands(ctx):  # the nearest name is looked for among those that were made
+            self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands and (is_path(cmd_name) or cmd_name in self.list_commands(ctx)):
+            self.add_command(_command(cmd_name))
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             verbosity_of(command, self)
         return command
 
 
+def _command(name: str) -> Any:
+    """The command of a name or an import path; one that cannot be had says why, in the list of commands too."""
+    try:
+        function = find("command", name).load()
+    except UsageError as error:
+        function = _refusal(error)
+    shell = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_HELP)
+    shell.command(name)(function)
+    return typer.main.get_command(shell)
+
+
+def _refusal(error: UsageError) -> Callable[[], None]:
+    def refuse() -> None:
+        raise error
+
+    refuse.__doc__ = str(error)
+    return refuse
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
 )
-app.command("eval")(evaluate_suite)
-app.command("sweep")(run_sweep)
-app.command("curve")(draw_curve)
-app.command("compare")(compare_runs)
-app.command("report")(write_report)
-app.command("traces")(show_traces)
-app.command("import")(import_file)
-app.command("export")(export_file)
-app.command("grade")(grade)
-app.command("suites")(list_suites)
-app.command("strategies")(list_strategies)
-app.command("graders")(list_graders)
-app.command("models")(list_models)
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,11 +11,13 @@ import typer
 from widthwise.cli.display import rows_table
 from widthwise.cli.measure import span
 from widthwise.cli.terminal import say, say_json
+from widthwise.core.registry import register
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.standings import Standing
 
 
+@register("command", "compare")
 def compare_runs(
     runs: Annotated[list[Path], typer.Argument(help="Run files; the first is what the others are compared with.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,

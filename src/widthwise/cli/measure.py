@@ -13,6 +13,7 @@ import typer
 from widthwise.cli.display import rows_table
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import register
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Axis, Curve
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 _METHODS = "pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M; may be repeated (default: pass, maj)."
 
 
+@register("command", "curve")
 def draw_curve(
     runs: Annotated[list[Path], typer.Argument(help="Run files, or recorded generations (JSONL, Parquet).")],
     axis: Annotated[
@@ -66,6 +68,7 @@ def draw_curve(
         say(f"drawn to {out}", err=True)
 
 
+@register("command", "report")
 def write_report(
     runs: Annotated[list[Path], typer.Argument(help="Run files; several are compared.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),

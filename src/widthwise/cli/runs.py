@@ -15,6 +15,7 @@ from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.cli.timeline_view import as_json as lane_row
 from widthwise.cli.timeline_view import lanes_of, print_timeline
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import register
 from widthwise.core.trace.trace import Trace, name
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _MARKS = {True: "right", False: "wrong", None: "–"}
 
 
+@register("command", "traces")
 def show_traces(
     run: _Run,
     problem: Annotated[str | None, typer.Argument(help="A problem's id.")] = None,
@@ -62,16 +64,21 @@ def show_traces(
             _print_trace(store, problem, trace, as_json)
 
 
+@register("command", "import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="Recorded generations, JSONL or Parquet.")],
     run: Annotated[Path, typer.Argument(help="The run file to make.")],
+    importer: Annotated[
+        str | None, typer.Option("--as", help="Who reads the file, where it does not tell; see `widthwise importers`.")
+    ] = None,
 ) -> None:
     """Make a run file of recorded generations."""
     from widthwise.evals.store.exchange import import_recordings
 
-    say(f"{import_recordings(file, run)} problems imported into {run}", err=True)
+    say(f"{import_recordings(file, run, importer)} problems imported into {run}", err=True)
 
 
+@register("command", "export")
 def export_file(
     run: _Run,
     out: Annotated[Path, typer.Argument(help="The file to write; .jsonl or .parquet.")],
@@ -85,6 +92,7 @@ def export_file(
     say(f"{count} problems exported to {out}", err=True)
 
 
+@register("command", "grade")
 def grade(
     run: Annotated[Path | None, typer.Argument(help="A run file whose answers to grade again.")] = None,
     gold: Annotated[str | None, typer.Option(help="A reference answer to grade --prediction by.")] = None,

@@ -17,6 +17,7 @@ from widthwise.cli.prompt_files import sent
 from widthwise.cli.settings_options import SettingsFrom, count, with_settings
 from widthwise.cli.terminal import say
 from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.core.registry import register
 from widthwise.evaluation import CONCURRENCY, Interrupted
 from widthwise.sweeping import AXIS, FOLDER, Progress, Sweep, Sweeping
 
@@ -28,6 +29,7 @@ _EVERY = 5.0
 _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 
 
+@register("command", "sweep")
 @with_settings
 def run_sweep(
     settings: SettingsFrom,

@@ -1,0 +1,65 @@
+"""Importers: what reads a file of recorded generations that another tool wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.core.registry import Entry, entries, find
+from widthwise.core.roles import ROLES
+
+Row = dict[str, Any]
+
+
+def _nothing(path: Path, first: Mapping[str, Any]) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """One tool's format. ``rows`` reads a file as rows of the recorded-trace schema.
+
+    ``recognises`` tells such a file from its name and its first row (empty where it is no JSON Lines file); an
+    importer that recognises nothing is used where it is named.
+    """
+
+    name: str
+    rows: Callable[[Path], Iterable[Row]]
+    recognises: Callable[[Path, Mapping[str, Any]], bool] = _nothing
+    about: str = ""
+
+    def read(self, path: Path) -> list[Row]:
+        """The rows of a file; ``UsageError``, one sentence, for whatever goes wrong."""
+        try:
+            rows = list(self.rows(path))
+        except (WidthwiseError, OSError):
+            raise
+        except Exception as error:  # whatever a user's importer does with the file
+            raise UsageError(f"{path} cannot be read by the importer {self.name}: {str(error)[:200]}") from error
+        for row in rows:
+            if not isinstance(row, dict) or not isinstance(row.get("samples"), list):
+                raise ROLES["importer"].mismatch(f"the importer {self.name}", row)
+        return rows
+
+
+def importer_named(name: str) -> Importer:
+    """The importer of a name or an import path; ``UsageError`` for neither."""
+    return _importer(find("importer", name))
+
+
+def recognised(path: Path, first: Mapping[str, Any]) -> Importer | None:
+    """Who knows such a file, those of installed packages asked first; None where nobody does."""
+    known = sorted(entries(ROLES["importer"]), key=lambda entry: entry.built_in)
+    return next((each for each in map(_importer, known) if each.recognises(path, first)), None)
+
+
+def _importer(entry: Entry) -> Importer:
+    part = entry.load()
+    if isinstance(part, Importer):
+        return part
+    if not callable(part):
+        raise UsageError(f"{entry.source} does not fit: {entry.role}; found a {type(part).__name__}")
+    return Importer(entry.name, part)
