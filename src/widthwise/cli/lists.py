@@ -53,7 +53,7 @@ def list_importers() -> None:
     """List whose recorded generations can be read."""
     found = entries(ROLES["importer"])
     rows_table(["importer", "from", ""], [[e.name, "" if e.built_in else e.origin, _summary(e)] for e in found])
-    typer.echo("\nAn importer of your own is named my_module:my_importer: --as on import.")
+    say("\nAn importer of your own is named my_module:my_importer: --as on import.")
 
 
 def _summary(entry: Entry) -> str:
