@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from widthwise.core.errors import UsageError
 from widthwise.evals.grading.boxes import boxes, listed_boxes
 from widthwise.evals.grading.lines import answer_lines, hashes, only_line, sentences, short_answer_lines, tags
+from widthwise.evals.grading.remarks import FORMULA, hidden
 from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, Reader, Statement
 from widthwise.evals.grading.values import expression, formula, integer, quantity
 
@@ -23,8 +24,12 @@ Thinking = Literal["last", "never", "text"]
 not answered; ``text``, as any other text."""
 
 THINKING_END = "</think>"
-_LAST_NUMBER = re.compile(r"[-−]?(?<![\d.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_LAST_NUMBER_CHARS = 4_000
+_NUMBER = re.compile(
+    r"(?:(?<![\w.)}])[-−])?(?<![\d.])(?:\d{1,3}(?:,\d{3})+|\d+(?:/\d+)?)(?:\.\d+)?%?"
+    r"|\\[dt]?frac\{[^{}]{1,40}\}\{[^{}]{1,40}\}"
+)
+_SENTENCE = re.compile(r"(?:^|\s)[^\W\d_]{2,} [^\W\d_]{2,}(?:\s|$)")
+_LAST_CHARS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,10 @@ def check_thinking(thinking: str) -> None:
 def read(text: str, policy: Policy, *, thinking: Thinking = "last", last_number: bool = False) -> Reading | None:
     """As ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
 
-    ``last_number``: a text that states no answer answers with its last number.
+    ``last_number``: a text that states no answer answers with its last formula or number.
     """
     for part in _parts(text, thinking):
-        for statement in (*_in_order(part, policy), *(_last_number(part) if last_number else ())):
+        for statement in (*_in_order(part, policy), *(last_values(part) if last_number else ())):
             answer = policy.value(statement.text, statement.reader != "box")
             if answer is None:
                 return None
@@ -96,9 +101,13 @@ def _in_order(text: str, policy: Policy) -> Iterator[Statement]:
         yield from reader(text)
 
 
-def _last_number(text: str) -> Iterator[Statement]:
-    numbers = list(_LAST_NUMBER.finditer(text, max(0, len(text) - _LAST_NUMBER_CHARS)))
-    yield from (Statement("last number", number.start(), number[0]) for number in numbers[-1:])
+def last_values(text: str) -> Iterator[Statement]:
+    """The last formula or number of a text, whatever the text says of it: a guess, for those who ask for one."""
+    window = text[-_LAST_CHARS:]
+    formulas = [formula for formula in FORMULA.finditer(window) if not _SENTENCE.search(formula[0])]
+    numbers = list(_NUMBER.finditer(hidden(window, formulas)))
+    for found in sorted([*formulas[-1:], *numbers[-1:]], key=re.Match.start)[-1:]:
+        yield Statement("last value", len(text) - len(window) + found.start(), found[0])
 
 
 def _outside(statements: list[Statement]) -> Iterator[Statement]:

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.evals.grading import extraction
-from widthwise.evals.grading.comparison import Comparison, compare, compare_collections, decide, decide_async
-from widthwise.evals.grading.equality import Verdict
-from widthwise.evals.grading.extraction import Policy, Reading, Thinking, extract, read
+from widthwise.evals.grading.equality import Verdict, canonical, compare
+from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
 from widthwise.evals.grading.leniency import Leniency
-from widthwise.evals.grading.normalisation import MAX_CHARS, normalise
-from widthwise.evals.grading.numerals import read_numeral
-from widthwise.evals.grading.structure import Collection, is_words, read_collection, read_time
+from widthwise.evals.grading.meaning import meaning
+from widthwise.evals.grading.remarks import tells
 from widthwise.evals.grading.values import read_choice
-from widthwise.evals.grading.workers import Check
 
 
 def equivalent(gold: str, prediction: str) -> bool:
     """Whether ``prediction``, an answer or a text that states one, means the same as ``gold``.
 
-    Bounded in time whatever the strings. Raises WidthwiseError when no grading worker can be started.
+    Bounded in time whatever the strings.
     """
-    return decide(compare(stated(gold), stated(prediction)))
+    return verdict_on(stated(gold), stated(prediction), Leniency()).outcome == "same"
 
 
 def stated(text: str) -> str:
-    """The answer that a text states; the text itself where it states none (it may be a bare answer)."""
-    return extract(text, extraction.MATH) or text
+    """The answer that a text states; else, of prose, its last formula or number; else the text: a bare answer."""
+    reading = read(text, extraction.MATH, last_number=tells(text))
+    return text if reading is None else reading.answer
+
+
+def verdict_on(gold: str, answer: str, leniency: Leniency) -> Verdict:
+    """Whether ``answer`` may be called ``gold``; a choice by its letter or, where the other has none, by its text."""
+    if not (gold.strip() and answer.strip()):
+        return Verdict("different", "nothing stated")
+    wanted, given = read_choice(gold), read_choice(answer)
+    if wanted and given:
+        return Verdict("same" if wanted.letter == given.letter else "different", "choice letter")
+    gold = wanted.text if wanted and wanted.text else gold
+    verdict = compare(gold, answer, leniency)
+    if verdict.outcome != "same" and given and given.text:
+        return compare(gold, given.text, leniency)
+    return verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,7 @@ class MathGrader:
 
     def __post_init__(self) -> None:
         extraction.check_thinking(self.thinking)
-        self._leniency()
+        self.leniency()
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -82,13 +94,13 @@ class MathGrader:
         return read(text, self.policy, thinking=self.thinking, last_number=self.last_number)
 
     def form(self, answer: str) -> str:
-        return normalise(_voted(answer))
+        return repr(meaning(_voted(answer)).key)
 
     def bucket(self, answer: str) -> str | None:
-        return _plain(_voted(answer))
+        return self.form(answer)
 
     async def equivalent(self, a: str, b: str) -> bool:
-        return a == b or await decide_async(compare(_voted(a), _voted(b)))
+        return self.form(a) == self.form(b)
 
     async def correct(self, problem: Problem, answer: str) -> bool:
         """Raises UsageError for a problem without a reference answer, or with a tolerance that is no number."""
@@ -98,32 +110,14 @@ class MathGrader:
         """As ``correct``, with the rule that decided."""
         if problem.answer is None:
             raise UsageError(f"problem {problem.id} has no reference answer to grade by")
-        wanted, given = read_choice(problem.answer), read_choice(answer)
-        if wanted and given:
-            return Verdict("same" if wanted.letter == given.letter else "different", "choice letter")
-        gold = wanted.text if wanted and wanted.text else problem.answer
-        verdict = await self._compared(gold, answer, problem)
-        if verdict.outcome != "same" and given and given.text:
-            verdict = await self._compared(gold, given.text, problem)
-        return verdict
+        leniency = self.leniency(read_tolerance(problem.metadata.get("tolerance"), f"problem {problem.id}"))
+        return await asyncio.to_thread(verdict_on, problem.answer, answer, leniency)
 
     async def valid(self, problem: Problem, answer: str) -> bool:
-        if read_numeral(answer) or read_time(answer) or is_words(answer):
-            return True
-        return bool(normalise(answer)) and await decide_async(_parses(answer))
+        return await asyncio.to_thread(lambda: canonical(answer).whole)
 
-    async def _compared(self, gold: str, answer: str, problem: Problem) -> Verdict:
-        same = await decide_async(self._comparison(gold, answer, problem.metadata, _tolerance(problem)))
-        return Verdict("same" if same else "different", "comparison")
-
-    def _comparison(self, gold: str, answer: str, about: Any, absolute: float) -> Comparison:
-        if about.get("multiple") and (yield from compare_collections(_listed(gold), _listed(answer))):
-            return True
-        if (yield from compare(gold, answer)):
-            return True
-        return (absolute > 0 or self.relative > 0) and (yield from _close(gold, answer, absolute, self.relative))
-
-    def _leniency(self, absolute: float = 0.0) -> Leniency:
+    def leniency(self, absolute: float = 0.0) -> Leniency:
+        """What is forgiven; ``absolute`` is the problem's tolerance."""
         return Leniency(
             self.percent,
             self.digits,
@@ -151,11 +145,6 @@ def _voted(answer: str) -> str:
     return choice.letter if choice else answer
 
 
-def _tolerance(problem: Problem) -> float:
-    """The absolute error that the problem allows; raises UsageError where that is no finite number."""
-    return read_tolerance(problem.metadata.get("tolerance"), f"problem {problem.id}")
-
-
 def read_tolerance(value: Any, where: str) -> float:
     """A tolerance as data files write it: nothing, a number, or a number in a string such as ``1e-1``."""
     try:
@@ -165,36 +154,3 @@ def read_tolerance(value: Any, where: str) -> float:
     if not 0 <= tolerance < math.inf:
         raise UsageError(f"{where}: a tolerance is a finite number of at least 0, not {value!r}")
     return tolerance
-
-
-@lru_cache(maxsize=100_000)
-def _plain(answer: str) -> str | None:
-    """The value of a number that equals only numbers of its value, or the words of an answer in words; else None.
-
-    A percentage may be its hundredth, and a decimal the rounding of a fraction or, with an exponent, of an integer.
-    """
-    number = read_numeral(answer)
-    if number is None:
-        return f"words {normalise(answer)}" if is_words(answer) and len(answer) <= MAX_CHARS else None
-    plain = number.step <= 1 if number.step else number.value.denominator == 1
-    return str(number.value) if plain and not number.percent else None
-
-
-def _parses(answer: str) -> Comparison:
-    return (yield Check("parses", answer))
-
-
-def _close(gold: str, answer: str, absolute: float, relative: float) -> Comparison:
-    """Whether both are numbers no further apart than the tolerance."""
-    a, b = read_numeral(gold), read_numeral(answer)
-    if a and b:
-        return abs(a.value - b.value) <= max(absolute, relative * abs(a.value))
-    if is_words(answer):
-        return False
-    return (yield Check("close", gold, answer, absolute=absolute, relative=relative))
-
-
-def _listed(answer: str) -> Collection:
-    """``answer`` as a list in no order: what a set or a bare list holds, or its only item."""
-    collection = read_collection(answer)
-    return collection if collection and not collection.ordered else Collection("", (answer,))

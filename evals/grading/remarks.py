@@ -7,8 +7,9 @@ so that nothing is equal to them by chance.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-_FORMULA = re.compile(
+FORMULA = re.compile(
     r"\$\$[^$]{1,4000}\$\$|\$[^$]{1,4000}\$|\\\(.{1,2000}?\\\)|\\\[.{1,2000}?\\\]"
     r"|\\(?:text\w{0,2}|mbox|mathrm)\s?\{[^{}]*\}",
     re.DOTALL,
@@ -54,6 +55,15 @@ _DENIAL = re.compile(
     r"(?i)\b(?:not|no|never|cannot|can't|isn't|doesn't|wrong|incorrect|impossible|contradict\w*|invalid|fails?|false|"
     r"unless|except|if|provided)\b"
 )
+_COMPARING = re.compile(
+    r"(?i)\b(?:less|more|fewer|greater|larger|smaller|most|least|than|over|under|above|below|between|minimum|maximum|"
+    r"about|approximately|dozen|hundreds?|thousands?|[mb]illions?|either|or|half|twice|times|with|where)\b|[<>≤≥≠]"
+)
+_MARKUP = re.compile(r"<\|[^|]{1,20}\|>\w*|[*_`]|\\{1,2}[a-zA-Z]+(?:\{[a-z]*\})?")
+_CONCLUDING = re.compile(
+    r"(?i)[=:：]|[^\x00-\u00ff]{2}|\b(?:is|are|equals?|gives?|gets?|find|have|has|est|es|ist|costs?)\b"
+)
+_FEW_WORDS, _MANY_WORDS = 2, 6
 _LABEL = r"\s*(?:so\s+)?(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\s*(?:is\b\s*[:：]?|[:：=])"
 _LABELS = (
     re.compile(rf"(?is)\\text\w{{0,2}}\s?\{{{_LABEL}\s*\}}\s*(.*)"),
@@ -98,7 +108,7 @@ def clauses(statement: str) -> list[str]:
 
 def without_label(statement: str) -> str:
     """A box may hold the words of an answer line: ``\\boxed{\\text{ANSWER: 42}}``."""
-    inside = bare(statement) if _FORMULA.fullmatch(statement.strip()) else statement
+    inside = bare(statement) if FORMULA.fullmatch(statement.strip()) else statement
     for label in _LABELS:
         if match := label.fullmatch(inside):
             return match[1]
@@ -111,13 +121,30 @@ def bare(text: str) -> str:
     return " ".join(plain.rstrip(" \t\n.,;:*`").lstrip(" \t\n,;:*`").split())
 
 
-def _hidden(text: str) -> str:
+def hidden(text: str, formulas: Iterable[re.Match[str]] | None = None) -> str:
     """``text`` with its formulas covered, character by character, so that words in them are not found."""
-    return _FORMULA.sub(lambda match: "¤" * len(match[0]), text)
+    covered, place = [], 0
+    for match in FORMULA.finditer(text) if formulas is None else formulas:
+        covered += [text[place : match.start()], "¤" * len(match[0])]
+        place = match.end()
+    return "".join(covered) + text[place:]
+
+
+def tells(text: str) -> bool:
+    """Whether ``text`` is a text about an answer rather than an answer: sentences, of which the last comes to a value.
+
+    That one must speak of one formula at most, and deny and compare nothing.
+    """
+    plain = _MARKUP.sub(" ", hidden(text))
+    last = re.split(r"[.!?。]\s", plain.strip(" .!?。\n"))[-1]
+    words = sum(1 if word.isascii() else 1 + len(word) // 2 for word in re.findall(r"[^\W\d_]{2,}", plain))
+    if words < (_FEW_WORDS if "¤" in last else _MANY_WORDS) or len(re.findall("¤+", last)) > 1:
+        return False
+    return bool(_CONCLUDING.search(last)) and not (_DENIAL.search(last) or _COMPARING.search(last))
 
 
 def _first_sentence(text: str) -> str:
-    for end in _SENTENCE_END.finditer(_hidden(text)):
+    for end in _SENTENCE_END.finditer(hidden(text)):
         choice = _CHOICE_POINT.fullmatch(text[: end.start()]) and text[end.end() :].strip()
         if not choice or _PROSE.match(text, end.end()):
             return text[: end.start()]
@@ -126,16 +153,16 @@ def _first_sentence(text: str) -> str:
 
 def _corrected(text: str) -> str:
     """What follows "no wait" and its like."""
-    corrections = list(_CORRECTION.finditer(_hidden(text)))
+    corrections = list(_CORRECTION.finditer(hidden(text)))
     tail = text[corrections[-1].end() :] if corrections else ""
     return tail if tail.strip() else text
 
 
 def _without_remark(text: str) -> str:
-    hidden = _hidden(text)
-    remark = _REMARK.search(hidden)
-    if remark and hidden[: remark.start()].strip(" *_`("):
-        if _DENIAL.search(hidden, remark.start()):
+    plain = hidden(text)
+    remark = _REMARK.search(plain)
+    if remark and plain[: remark.start()].strip(" *_`("):
+        if _DENIAL.search(plain, remark.start()):
             return text
         text = text[: remark.start()]
     text = _BRACKETED.sub("", text) if not _DENIAL.search(text) else text

@@ -92,7 +92,7 @@ async def test_buckets_spare_comparisons_and_change_no_class(answers: list[str])
     assert await group(MathGrader(), answers) == await group(_Unsorted(), answers)
 
 
-async def test_distinct_integers_are_never_compared() -> None:
+async def test_no_two_answers_are_compared() -> None:
     class Counting(MathGrader):
         async def equivalent(self, a: str, b: str) -> bool:
             compared.append((a, b))
@@ -100,8 +100,8 @@ async def test_distinct_integers_are_never_compared() -> None:
 
     compared: list[tuple[str, str]] = []
     assert len(await group(Counting(), [str(n) for n in range(1_000)] + ["x"])) == 1_001
-    assert len(compared) == 1_000  # an expression may equal any number
     assert len(await group(Counting(), ["7", "7.0", "14/2", "8"])) == 2
+    assert compared == []
 
 
 async def test_many_answers() -> None:
