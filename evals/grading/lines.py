@@ -28,7 +28,8 @@ _SENTENCE = re.compile(
     rf"(?:{_SPACE}(?:to|for|of){_SPACE}(?:this|the|our){_SPACE}(?:[a-z]{{1,12}}{_SPACE}){{0,2}}(?:problem|question))?"
     rf"{_SPACE}(?:is|=|equals|must{_SPACE}be|should{_SPACE}be|would{_SPACE}be|will{_SPACE}be)(?!\w)"
     r"|(?:(?<=so )|(?<=hence )|(?<=thus )|(?<=therefore )|(?<=, ))answer[ \t]{1,9}is\b"
-    r"|(?:最终)?答案(?:是|为|為|[:：]))"
+    r"|(?:最终)?答案(?:是|为|為|[:：])|\br[ée]ponse(?: finale)?(?: est\b| ?:)|\brespuesta(?: final)?(?: es\b|:)"
+    r"|\bantwort(?: ist\b|:)|\bответ(?: ?:|\s[—–-]))"
     r"(?:[ \t]{0,9}[:：])?"
 )
 _TAG = re.compile(r"(?i)<(/?)(?:final_?)?answer>")

@@ -63,7 +63,7 @@ _MARKUP = re.compile(r"<\|[^|]{1,20}\|>\w*|[*_`]|\\{1,2}[a-zA-Z]+(?:\{[a-z]*\})?
 _CONCLUDING = re.compile(
     r"(?i)[=:：]|[^\x00-\u00ff]{2}|\b(?:is|are|equals?|gives?|gets?|find|have|has|est|es|ist|costs?)\b"
 )
-_FEW_WORDS, _MANY_WORDS = 2, 6
+_FEW_WORDS, _MANY_WORDS = 2, 5
 _LABEL = r"\s*(?:so\s+)?(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\s*(?:is\b\s*[:：]?|[:：=])"
 _LABELS = (
     re.compile(rf"(?is)\\text\w{{0,2}}\s?\{{{_LABEL}\s*\}}\s*(.*)"),
