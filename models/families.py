@@ -126,6 +126,7 @@ FAMILIES = (
     Family("glm", template=("[gMASK]",), types=frozenset({"glm4", "glm4_moe"}), named=r"glm-?4", thinking=THINK),
     Family(
         "gemma3",
+        template=("<start_of_turn>", "<start_of_image>"),
         types=frozenset({"gemma3", "gemma3_text"}),
         named=r"gemma-?3",
         sampling={"temperature": 1.0, "top_p": 0.95, "top_k": 64},
