@@ -21,6 +21,10 @@ APPLICATION_ID = 0x77777274
 """Marks a SQLite file as a run of widthwise ("wwrt")."""
 
 SCHEMA_VERSION = 1
+"""Raised whenever a table or the meaning of a column changes; then older files are migrated here, or refused."""
+
+OLDEST_VERSION = 1
+"""The oldest format of a run file that is still read."""
 
 PRIVATE = 0o600
 """Permissions of a new run file: it holds the user's own problems, and whatever models said of them."""
@@ -181,12 +185,7 @@ class Database:
             raise not_begun(self.path)
         if _pragma(db, "application_id") != APPLICATION_ID:
             raise UsageError(f"{self.path} is not a widthwise run file")
-        version = _pragma(db, "user_version")
-        if version > SCHEMA_VERSION:
-            raise UsageError(
-                f"{self.path} was written by a newer widthwise (file format {version}, this one knows "
-                f"{SCHEMA_VERSION}): upgrade to read it"
-            )
+        _check_version(self.path, _pragma(db, "user_version"))
         with self.decoding():
             check_schema(db, _SCHEMA)
         if self._lock is not None:
@@ -244,6 +243,19 @@ class _Patience:
     def __call__(self) -> bool:
         self._steps += _STEPS
         return self._steps > self._most
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{path} was written by a newer widthwise (file format {version}, this one knows {SCHEMA_VERSION}): "
+            "upgrade to read it"
+        )
+    if version < OLDEST_VERSION:
+        raise UsageError(
+            f"{path} was written by an older widthwise (file format {version}, this one reads {OLDEST_VERSION} to "
+            f"{SCHEMA_VERSION}): export it with the version that wrote it, or evaluate again"
+        )
 
 
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:

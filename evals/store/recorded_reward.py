@@ -20,7 +20,7 @@ class RecordedRewardModel:
     def __init__(self, path: str | Path) -> None:
         self.name = f"replay:{path}"
         self._store = Store.read(path)
-        self.kind = self._kind()
+        self.kind: Kind = self._kind()
 
     async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]:
         return [self._recorded(problem, solution) for solution in solutions]

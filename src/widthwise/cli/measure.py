@@ -120,7 +120,7 @@ def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
         raise UsageError(f"--axis is one of {', '.join(AXES)}, not {given!r}")
     if len(curves) > 1:
         common_problems(curves)
-    usual = "samples" if len(curves) == 1 else shared_axis(curves)
+    usual: Axis = "samples" if len(curves) == 1 else shared_axis(curves)
     return next((axis for axis in AXES if axis == given), usual)
 
 
