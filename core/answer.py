@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from heapq import merge
 from typing import Literal
 
-from widthwise.core.problem import Grader
+from widthwise.core.problem import Grader, Partition
 from widthwise.core.trace.trace import Trace
 
-_COMPARISONS_BETWEEN_PAUSES = 500
+_LOGGED_PAIRS = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerClass:
-    """Traces that state equivalent answers; ``answer`` is the first one's spelling."""
+    """Traces that state equivalent answers; ``answer`` is their most frequent spelling."""
 
     answer: str
     traces: tuple[Trace, ...]
@@ -42,56 +43,29 @@ class Answer:
 async def group(grader: Grader, answers: Sequence[str | None]) -> list[list[int]]:
     """The positions of ``answers`` grouped by meaning: classes by first appearance, positions ascending.
 
-    An answer joins the first class whose representative (its first member) it is equivalent to. Equivalence need
-    not be transitive, so the grouping may depend on the order of the answers; the same order gives the same
-    classes. None belongs to no class. Only distinct forms are compared, and only those of one bucket or of none,
-    whatever the number of answers.
+    None belongs to no class. Each spelling is read once, however often it occurs.
     """
     places: dict[str, list[int]] = {}
     for position, answer in enumerate(answers):
         if answer is not None:
             places.setdefault(answer, []).append(position)
-    # Equal spellings stand together now; the classes are still found in order of first appearance.
-    class_of: dict[str, int] = {}
-    classes = _Classes(grader)
-    groups: list[list[int]] = []
-    for answer, positions in places.items():
-        form = grader.form(answer)
-        if form not in class_of:
-            class_of[form] = await classes.place(answer)
-        if class_of[form] == len(groups):
-            groups.append([])
-        groups[class_of[form]] += positions
-    return [sorted(members) for members in groups]
+    spellings = list(places)
+    partition = await grader.partition(spellings)
+    _log_undecided(partition, spellings)
+    return [sorted(position for n in members for position in places[spellings[n]]) for members in partition.classes]
 
 
-class _Classes:
-    """The classes found so far, by their representatives; those of each bucket stand together."""
+def _log_undecided(partition: Partition, spellings: Sequence[str]) -> None:
+    for a, b in partition.undecided[:_LOGGED_PAIRS]:
+        one, other = (spellings[partition.classes[n][0]] for n in (a, b))
+        _log.warning("whether %.80r and %.80r are one answer was not decided: they vote apart", one, other)
+    if len(partition.undecided) > _LOGGED_PAIRS:
+        _log.warning("and so for %d more pairs of answers", len(partition.undecided) - _LOGGED_PAIRS)
 
-    def __init__(self, grader: Grader) -> None:
-        self._grader = grader
-        self._representatives: list[str] = []
-        self._buckets: dict[str | None, list[int]] = {None: []}
-        self._compared = 0
 
-    async def place(self, answer: str) -> int:
-        """The number of the first class that ``answer`` belongs to, a new one if there is none."""
-        bucket = self._grader.bucket(answer)
-        for index in self._rivals(bucket):
-            self._compared += 1
-            if self._compared % _COMPARISONS_BETWEEN_PAUSES == 0:
-                await asyncio.sleep(0)  # other tasks shall not wait for a long row of quick comparisons
-            if await self._grader.equivalent(self._representatives[index], answer):
-                return index
-        self._representatives.append(answer)
-        self._buckets.setdefault(bucket, []).append(len(self._representatives) - 1)
-        return len(self._representatives) - 1
-
-    def _rivals(self, bucket: str | None) -> Iterable[int]:
-        """The classes that an answer of ``bucket`` may belong to, in order."""
-        if bucket is None:
-            return range(len(self._representatives))
-        return merge(self._buckets.get(bucket, ()), self._buckets[None])
+def commonest(answers: Iterable[str]) -> str:
+    """The most frequent spelling, the first of those that are equally frequent."""
+    return max(Counter(answers).items(), key=lambda counted: counted[1])[0]
 
 
 Tie = Literal["first", "random", "shortest"]

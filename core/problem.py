@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,11 +28,38 @@ class Problem:
             raise ValueError(f"problem {self.id} has no text")
 
 
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Positions of answers grouped by meaning, classes by first appearance.
+
+    ``open`` are the numbers of classes whose meaning could not be found out in full: whether they are other classes
+    than the rest is not decided.
+    """
+
+    classes: list[list[int]]
+    open: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, keys: Iterable[Hashable]) -> Partition:
+        """Answers of one key are one class."""
+        classes: dict[Hashable, list[int]] = {}
+        for position, key in enumerate(keys):
+            classes.setdefault(key, []).append(position)
+        return cls(list(classes.values()))
+
+    @property
+    def undecided(self) -> list[tuple[int, int]]:
+        """The pairs of classes that may be one."""
+        doubtful = set(self.open)
+        others = [n for n in range(len(self.classes)) if n not in doubtful]
+        return [(a, b) for i, a in enumerate(self.open) for b in (*others, *self.open[i + 1 :])]
+
+
 class Grader(Protocol):
     """Reads answers out of texts and grades them; a suite brings its own.
 
-    ``extract``, ``form`` and ``bucket`` are cheap and synchronous. The others may consult worker processes and are
-    bounded in time whatever the strings. A grader is safe to share between problems and tasks.
+    ``extract`` is cheap and synchronous; the others are bounded in time whatever the strings. A grader is safe to share
+    between problems and tasks.
     """
 
     @property
@@ -51,19 +78,11 @@ class Grader(Protocol):
         """The final answer stated in a model's ``text``; None where none can be read."""
         ...
 
-    def form(self, answer: str) -> str:
-        """A cheap normal form: answers of one form are equivalent without further checks."""
-        ...
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        """Predicted answers grouped by meaning: those of one class vote together.
 
-    def bucket(self, answer: str) -> str | None:
-        """Answers of different buckets are never equivalent, so that nobody needs to compare them.
-
-        None is compared with every answer; a grader that knows no better says so always.
+        An equivalence relation: the same in every order, and that of a part is what the whole leaves of it.
         """
-        ...
-
-    async def equivalent(self, a: str, b: str) -> bool:
-        """Whether two predicted answers mean the same (they then vote together)."""
         ...
 
     async def correct(self, problem: Problem, answer: str) -> bool:

@@ -49,7 +49,7 @@ def _strategy(name: str, contract: str, parameters: Sequence[str] | None = None,
     return Role(name, f"widthwise.{name}s", "widthwise", contract, given, method, space="strategy")
 
 
-_GRADER = ("name", "settings", "for_problem", "extract", "form", "bucket", "equivalent", "correct", "valid")
+_GRADER = ("name", "settings", "for_problem", "extract", "partition", "correct", "valid")
 _BACKEND = ("name", "capabilities", "tokenizer", "max_model_len", "generate", "describe", "close")
 
 ROLES = {
@@ -96,8 +96,8 @@ ROLES = {
             "grader",
             "widthwise.graders",
             "widthwise.evals.suites.hub",
-            "an object with name, settings, for_problem(problem), extract(text), form(answer), bucket(answer) and the "
-            "async methods equivalent(a, b), correct(problem, answer) and valid(problem, answer), as ww.Grader says",
+            "an object with name, settings, for_problem(problem), extract(text) and the async methods "
+            "partition(answers), correct(problem, answer) and valid(problem, answer), as ww.Grader says",
             members=_GRADER,
         ),
         Role(

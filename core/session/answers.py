@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from widthwise.core.answer import AnswerClass, group
+from widthwise.core.answer import AnswerClass, commonest, group
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.votes import Votes
@@ -39,7 +39,7 @@ class Answers:
 
     def _class(self, members: Sequence[Trace]) -> AnswerClass:
         weight = sum(self._votes.weight(t.id) for t in members)
-        return AnswerClass(self.answer(members[0]) or "", tuple(members), weight)
+        return AnswerClass(commonest(self.answer(t) or "" for t in members), tuple(members), weight)
 
     async def valid(self, trace: Trace) -> bool:
         """Whether ``trace`` states an answer that passes every check possible without the reference."""

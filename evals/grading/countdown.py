@@ -8,12 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Grader, Problem
+from widthwise.core.problem import Grader, Partition, Problem
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.equality import Verdict
 from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
 from widthwise.evals.grading.graders import known_arguments
-from widthwise.evals.grading.normalisation import normalise
 from widthwise.evals.suites import countdown
 from widthwise.evals.suites.search_path import expression_of_path
 
@@ -53,14 +52,8 @@ class CountdownGrader:
             return Reading(found, "path", 0, text)
         return read(text, self.policy, thinking=self.thinking)
 
-    def form(self, answer: str) -> str:
-        return _form(answer)
-
-    def bucket(self, answer: str) -> str | None:
-        return _form(answer)
-
-    async def equivalent(self, a: str, b: str) -> bool:
-        return _form(a) == _form(b)
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        return Partition.of(map(_form, answers))
 
     async def correct(self, problem: Problem, answer: str) -> bool:
         return await self.valid(problem, answer)
@@ -79,7 +72,7 @@ class CountdownGrader:
 @lru_cache(maxsize=100_000)
 def _form(expression: str) -> str:
     """What equal expressions share; what is no expression is only equal to its own spelling."""
-    return countdown.canonical(expression) or f"? {normalise(expression)}"
+    return countdown.canonical(expression) or f"? {' '.join(expression.split())}"
 
 
 def _task(problem: Problem) -> tuple[Sequence[int], int]:

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from widthwise.core.problem import Partition
 from widthwise.evals.grading.leniency import Leniency, forgiven
-from widthwise.evals.grading.meaning import Key, meaning, shown
+from widthwise.evals.grading.meaning import meaning, shown
 
 Outcome = Literal["same", "different", "not decided"]
-"""``not decided``: no check came to an end. It counts as no agreement, and is counted and shown."""
+"""``not decided``: a value could not be computed within the limits. It counts as no agreement, and is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +36,6 @@ class Form:
 
     text: str
     whole: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """Positions of answers grouped by meaning, classes by first appearance.
-
-    ``open`` are the numbers of classes whose value could not be computed: whether they are others is not decided.
-    """
-
-    classes: list[list[int]]
-    open: list[int]
-
-    @property
-    def undecided(self) -> list[tuple[int, int]]:
-        """The pairs of classes that may be one."""
-        return [(a, b) for a in self.open for b in range(len(self.classes)) if b > a or (b < a and b not in self.open)]
 
 
 def canonical(answer: str) -> Form:
@@ -79,11 +64,9 @@ async def compare_async(gold: str, prediction: str, leniency: Leniency | None = 
 
 def partition(answers: Sequence[str]) -> Partition:
     """The answers grouped by meaning."""
-    classes: dict[Key, list[int]] = {}
-    for position, answer in enumerate(answers):
-        classes.setdefault(meaning(answer).key, []).append(position)
-    found = list(classes.values())
-    return Partition(found, [n for n, members in enumerate(found) if meaning(answers[members[0]]).open])
+    meanings = [meaning(answer) for answer in answers]
+    found = Partition.of(m.key for m in meanings)
+    return Partition(found.classes, [n for n, members in enumerate(found.classes) if meanings[members[0]].open])
 
 
 async def partition_async(answers: Sequence[str]) -> Partition:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,9 @@ POINTS = 6
 """Points at which formulas are compared: small, larger, negative and mixed reals, and two of integers."""
 MAX_COST = 2_000
 """Operations that one evaluation may take."""
+
+_LOCK = threading.Lock()
+"""The context of mpmath changes its precision while some functions run."""
 
 Point = Mapping[str, Fraction]
 
@@ -42,7 +46,8 @@ def values_of(node: Node) -> Values:
     """Raises TooLarge where the values cannot be had, Undefined where there are none."""
     names = tuple(sorted(variables(node)))
     real = bool(names) and "i" not in symbols(node)
-    found = tuple(_value(node, point(names, n), real) for n in range(POINTS if names else 1))
+    with _LOCK:
+        found = tuple(_value(node, point(names, n), real) for n in range(POINTS if names else 1))
     if all(value is None for value in found):
         raise Undefined("nowhere defined")
     return Values(found)

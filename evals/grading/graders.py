@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Grader, Problem
+from widthwise.core.problem import Grader, Partition, Problem
 from widthwise.evals.grading import extraction
-from widthwise.evals.grading.equality import Verdict, canonical, compare
+from widthwise.evals.grading.equality import Verdict, canonical, compare, partition_async
 from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
 from widthwise.evals.grading.leniency import Leniency
-from widthwise.evals.grading.meaning import meaning
 from widthwise.evals.grading.remarks import tells
 from widthwise.evals.grading.values import read_choice
 
@@ -93,14 +92,8 @@ class MathGrader:
         """As ``extract``, with where the answer was found."""
         return read(text, self.policy, thinking=self.thinking, last_number=self.last_number)
 
-    def form(self, answer: str) -> str:
-        return repr(meaning(_voted(answer)).key)
-
-    def bucket(self, answer: str) -> str | None:
-        return self.form(answer)
-
-    async def equivalent(self, a: str, b: str) -> bool:
-        return self.form(a) == self.form(b)
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        return await partition_async([_voted(answer) for answer in answers])
 
     async def correct(self, problem: Problem, answer: str) -> bool:
         """Raises UsageError for a problem without a reference answer, or with a tolerance that is no number."""

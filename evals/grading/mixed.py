@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from widthwise.core.problem import Grader, Problem
+from widthwise.core.problem import Grader, Partition, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,8 @@ class MixedGrader:
     def extract(self, text: str) -> str | None:
         return self.others.extract(text)
 
-    def form(self, answer: str) -> str:
-        return self.others.form(answer)
-
-    def bucket(self, answer: str) -> str | None:
-        return self.others.bucket(answer)
-
-    async def equivalent(self, a: str, b: str) -> bool:
-        return await self.others.equivalent(a, b)
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        return await self.others.partition(answers)
 
     async def correct(self, problem: Problem, answer: str) -> bool:
         return await self.for_problem(problem).correct(problem, answer)

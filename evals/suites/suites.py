@@ -13,8 +13,9 @@ from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
+from widthwise.evals.grading.meaning import meaning
 from widthwise.evals.grading.mixed import MixedGrader
-from widthwise.evals.grading.numerals import read_numeral
+from widthwise.evals.grading.terms import Number
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites import arithmetic, countdown
@@ -218,8 +219,8 @@ def _judge(problems: Sequence[Problem], benchmark: Benchmark) -> Grader:
 
 
 def _is_integer(answer: str | None) -> bool:
-    numeral = read_numeral(answer or "")
-    return numeral is not None and numeral.value.denominator == 1 and not numeral.percent
+    node = meaning(answer or "").node
+    return isinstance(node, Number) and node.value.denominator == 1
 
 
 def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source: str) -> Suite:

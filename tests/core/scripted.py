@@ -11,7 +11,7 @@ import numpy as np
 
 from widthwise.core.backend import Capabilities, Delta, Request, SamplingParams, TokenStats, Usage
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
-from widthwise.core.problem import Grader, Problem
+from widthwise.core.problem import Grader, Partition, Problem
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.retry import Retry
 from widthwise.core.session.scheduler import Scheduler
@@ -131,17 +131,11 @@ class PlainGrader:
         found = re.findall(r"=\s*(-?[\d.]+)", text)
         return found[-1] if found else None
 
-    def form(self, answer: str) -> str:
-        return answer
-
-    def bucket(self, answer: str) -> str | None:
-        return None
-
-    async def equivalent(self, a: str, b: str) -> bool:
-        return float(a) == float(b)
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        return Partition.of(map(float, answers))
 
     async def correct(self, problem: Problem, answer: str) -> bool:
-        return problem.answer is not None and await self.equivalent(problem.answer, answer)
+        return problem.answer is not None and float(problem.answer) == float(answer)
 
     async def valid(self, problem: Problem, answer: str) -> bool:
         return float(answer) >= 0
