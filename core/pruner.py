@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from widthwise.core.registry import declares
 from widthwise.core.trace.trace import Trace, TraceId
 
 SessionT = TypeVar("SessionT")
@@ -31,8 +30,7 @@ class Decision:
 GO_ON = Decision()
 
 
-@declares("pruner")
-class Pruner(Protocol[SessionIn]):
+class PrunerOf(Protocol[SessionIn]):
     """Looks at the traces of one draw, through the session that drew them, and names those to stop.
 
     It is asked whenever a trace finishes, the last one included, and, if ``every`` is not None, each time the longest
@@ -43,6 +41,8 @@ class Pruner(Protocol[SessionIn]):
     Three attributes are optional. ``logprobs``: how many of the most likely tokens' log-probabilities the traces must
     come with. ``warmup``: so many traces of each draw end before the others begin. ``begin()``: gives the pruner of
     one draw, for those that remember something from one checkpoint to the next.
+
+    The contract is generic in the session, which stands above it; parts are written against ``strategy.Pruner``.
     """
 
     @property
@@ -53,7 +53,7 @@ class Pruner(Protocol[SessionIn]):
     ) -> Decision: ...
 
 
-def begun(pruner: Pruner[SessionT]) -> Pruner[SessionT]:
+def begun(pruner: PrunerOf[SessionT]) -> PrunerOf[SessionT]:
     """The pruner that looks after one draw."""
     begin = getattr(pruner, "begin", None)
     return pruner if begin is None else begin()

@@ -22,6 +22,7 @@ class Accounts:
         self.ledger = Ledger()
         self.residency = Residency()
         self._cached: set[TraceId] = set()
+        self.closed = False
         self._began = time.monotonic()
 
     # -- charging ------------------------------------------------------------------------------------------
@@ -109,6 +110,7 @@ class Accounts:
         return asyncio.get_running_loop().time() + left + 1e-3
 
     def close(self) -> None:
-        """Write what is known only at the end into the ledger."""
+        """Write what is known only at the end into the ledger; nothing is to be charged any more."""
+        self.closed = True
         self.ledger.seconds = time.monotonic() - self._began
         self.ledger.kv_peak, self.ledger.kv_mean = self.residency.peak, self.residency.mean

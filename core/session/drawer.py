@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from widthwise.core.backend import Delta
-from widthwise.core.errors import BackendError
+from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.branching import Branching
@@ -70,6 +70,8 @@ class Drawer:
 
     def _open(self, call: Call) -> Draw:
         call.check()
+        if self._accounts.closed:
+            raise UsageError("this session has ended; Strategy.solve opens one for every problem that it works on")
         branches = self._branching.branches(call)
         draw = Draw(
             branches,

@@ -10,7 +10,7 @@ from widthwise.core.answer import AnswerClass
 from widthwise.core.backend import FloatArray
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
-from widthwise.core.pruner import Pruner
+from widthwise.core.pruner import PrunerOf
 from widthwise.core.rewards.reward import StepScores
 from widthwise.core.session import together
 from widthwise.core.session.call import Call
@@ -45,7 +45,7 @@ class Session:
         setting: Setting,
         *,
         budget: Limits | None = None,
-        pruners: Sequence[Pruner[Session]] = (),
+        pruners: Sequence[PrunerOf[Session]] = (),
         **terms: Unpack[Terms],
     ) -> None:
         shared = Shared(problem, setting, budget or Limits(), **terms)
@@ -53,7 +53,7 @@ class Session:
         self._shared = shared
         self._view = View(root, (), tuple(pruners)).heeding(*pruners)
 
-    def at(self, trace: Trace, *, pruners: Sequence[Pruner[Session]] = ()) -> Self:
+    def at(self, trace: Trace, *, pruners: Sequence[PrunerOf[Session]] = ()) -> Self:
         """A view of this session with ``trace`` as its root: what one sampler hands to another that works for it.
 
         Problem, budget and ledger are shared. The view has a part of the tree to itself (its ``leaves``, its seeds),
@@ -77,7 +77,7 @@ class Session:
         return self._view.root
 
     @property
-    def pruners(self) -> tuple[Pruner[Session], ...]:
+    def pruners(self) -> tuple[PrunerOf[Session], ...]:
         return self._view.pruners
 
     @property
@@ -161,7 +161,7 @@ class Session:
         return self._shared.drawer.stream(call)
 
     def heed(self, *parts: object) -> None:
-        """Sample from now on with as many ``logprobs`` as these parts say they need (see ``Pruner``)."""
+        """Sample from now on with as many ``logprobs`` as these parts say they need (see ``PrunerOf``)."""
         self._view = self._view.heeding(*parts)
 
     def hold(self, traces: Iterable[Trace]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from widthwise.core.pruner import Pruner
+from widthwise.core.pruner import PrunerOf
 from widthwise.core.session.call import Call
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.trace import Trace, TraceId
@@ -25,11 +25,11 @@ class View:
 
     root: Trace
     place: TraceId = ()
-    pruners: tuple[Pruner[Any], ...] = ()
+    pruners: tuple[PrunerOf[Any], ...] = ()
     logprobs: int = 0
 
     def heeding(self, *parts: object) -> View:
-        """This view for parts that may need more ``logprobs`` (see ``Pruner``)."""
+        """This view for parts that may need more ``logprobs`` (see ``PrunerOf``)."""
         return replace(self, logprobs=max(self.logprobs, _most(parts, "logprobs")))
 
     def has(self, trace: Trace) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from widthwise.core.errors import BudgetReached
-from widthwise.core.pruner import GO_ON, Decision, Pruner, SessionT, begun
+from widthwise.core.pruner import GO_ON, Decision, PrunerOf, SessionT, begun
 from widthwise.core.trace.trace import Trace
 
 
@@ -15,7 +15,7 @@ from widthwise.core.trace.trace import Trace
 class Watch(Generic[SessionT]):
     """A pruner, and the session (or the view of one) through which it looks at the draw."""
 
-    pruner: Pruner[SessionT]
+    pruner: PrunerOf[SessionT]
     session: SessionT
 
     def begun(self) -> Watch[SessionT]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeGuard, Unpack
 from widthwise.core.answer import Answer, elect
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.pruner import Pruner
+from widthwise.core.pruner import PrunerOf
 from widthwise.core.registry import declares, path_of, role_of
 from widthwise.core.roles import ROLES, required
 from widthwise.core.session.limits import Limits
@@ -33,6 +33,11 @@ class Sampler(Protocol):
     def __call__(self, session: Session, /) -> Awaitable[Outcome]: ...
 
 
+@declares("pruner")
+class Pruner(PrunerOf[Session], Protocol):
+    """Names those live traces of a draw that are not worth more tokens; ``PrunerOf`` says when it is asked."""
+
+
 @declares("aggregator")
 class Aggregator(Protocol):
     """Turns traces into one answer. Any ``async`` function of a session and its traces is one."""
@@ -44,13 +49,26 @@ class Aggregator(Protocol):
 class Strategy(Spelled):
     """A way to spend a budget on a problem; the same value runs on every backend.
 
-    ``sampler`` may settle on an answer by itself, and then needs no ``aggregator``.
+    ``sampler`` may settle on an answer by itself, and then needs no ``aggregator``. Raises ``UsageError`` for a part
+    that says it has another role.
     """
 
     sampler: Sampler
-    pruners: tuple[Pruner[Session], ...] = ()
+    pruners: tuple[Pruner, ...] = ()
     aggregator: Aggregator | None = None
     budget: Limits | None = None
+
+    def __post_init__(self) -> None:
+        parts = {
+            "sampler": [self.sampler],
+            "pruner": self.pruners,
+            "aggregator": [self.aggregator],
+            "limit": [self.budget],
+        }
+        for role, part in ((role, part) for role, those in parts.items() for part in those):
+            declared = part.declared if isinstance(part, FunctionPart) else role_of(part)
+            if declared not in (None, role):
+                raise UsageError(f"{spelled(part)} has the role {declared!r}: it cannot be the {role} of a strategy")
 
     async def solve(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Result:
         """Work on ``problem`` in a session of its own, under the strategy's pruners and its budget."""

@@ -22,7 +22,7 @@ from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
-from widthwise.core.pruner import Decision, Pruner
+from widthwise.core.pruner import Decision
 from widthwise.core.registry import register
 from widthwise.core.rewards.reward import RewardModel, Solution, StepScores
 from widthwise.core.session.ledger import Ledger
@@ -31,7 +31,7 @@ from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.result import Result
-from widthwise.core.strategy.strategy import Aggregator, Sampler, Strategy
+from widthwise.core.strategy.strategy import Aggregator, Pruner, Sampler, Strategy
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.measuring import compare, curve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,28 @@ async def test_a_session_opened_alike_is_as_good_as_its_own() -> None:
 async def test_limits_that_say_the_same_are_the_same() -> None:
     strategy = BestOfN(2) | Budget(samples=1)
     assert (await strategy.run(session(Scripted(["= 1"]), budget=Limits(samples=1)))).answer == "1"
+
+
+async def test_a_session_serves_once() -> None:
+    strategy, served = BestOfN(2) | MajorityVote(), session(Scripted(["= 1"]))
+    await strategy.run(served)
+    with pytest.raises(UsageError, match="has ended"):
+        await strategy.run(served)
+    assert len(served.leaves) == served.ledger.samples == 2
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"sampler": MajorityVote()}, "role 'aggregator': it cannot be the sampler of a strategy"),
+        ({"pruners": (MajorityVote(),)}, "role 'aggregator': it cannot be the pruner of a strategy"),
+        ({"aggregator": BestOfN(2)}, "role 'sampler': it cannot be the aggregator of a strategy"),
+        ({"budget": BestOfN(2)}, "role 'sampler': it cannot be the limit of a strategy"),
+    ],
+)
+def test_a_part_in_the_place_of_another_is_refused(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Strategy(**{"sampler": BestOfN(2), **parts})
 
 
 async def no_part(session: Session) -> str:
