@@ -67,11 +67,11 @@ class Grader(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What its readings and verdicts depend on, by name, as JSON values; a run file keeps them."""
+        """What it reads and grades by, by name, as JSON values; a run file keeps them."""
         ...
 
     def for_problem(self, problem: Problem) -> Grader:
-        """Who reads and judges answers to ``problem``: itself, unless problems of several tasks are mixed."""
+        """The grader of answers to ``problem``: itself, unless problems of several tasks are mixed."""
         ...
 
     def extract(self, text: str) -> str | None:

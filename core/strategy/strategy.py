@@ -59,13 +59,9 @@ class Strategy(Spelled):
     budget: Limits | None = None
 
     def __post_init__(self) -> None:
-        parts = {
-            "sampler": [self.sampler],
-            "pruner": self.pruners,
-            "aggregator": [self.aggregator],
-            "limit": [self.budget],
-        }
-        for role, part in ((role, part) for role, those in parts.items() for part in those):
+        pruners = [("pruner", pruner) for pruner in self.pruners]
+        others = [("sampler", self.sampler), ("aggregator", self.aggregator), ("limit", self.budget)]
+        for role, part in (*others, *pruners):
             declared = part.declared if isinstance(part, FunctionPart) else role_of(part)
             if declared not in (None, role):
                 raise UsageError(f"{spelled(part)} has the role {declared!r}: it cannot be the {role} of a strategy")

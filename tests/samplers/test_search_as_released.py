@@ -109,4 +109,4 @@ async def test_dvts_gives_all_candidates_of_each_subtrees_last_round(seed: int, 
     traces = await DVTS(12, 3)(s)
     assert sorted(t.completion.removesuffix("\0") for t in traces) == sorted(dvts(policy, 12, 3))
     assert len(traces) == 12
-    assert s._accounts.residency.resident == 0
+    assert s._shared.accounts.residency.resident == 0
