@@ -78,11 +78,6 @@ class Engine:
         """Keys and values of the sequences being computed."""
         return sum(pool.nbytes for pool in self._pools.values()) + sum(p.kv.nbytes for p in self._prefills)
 
-    @property
-    def cached_bytes(self) -> int:
-        """Keys and values of cached prefixes."""
-        return self._cache.nbytes
-
     def submit(self, request: Request) -> TokenSequence:
         """A sequence for this request; raises PromptTooLong or BackendError where it cannot be served."""
         self._check(request)

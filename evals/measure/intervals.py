@@ -1,9 +1,9 @@
 """How far a measured accuracy may be off, and whether two of them differ.
 
-Everything here speaks about the population that the *problems* are drawn from, unless it says "rerun". Repeated
-samples of one problem are no independent trials: they enter as one score per problem, or through ``hierarchical``.
-With fewer than a few hundred problems normal theory fails near 0 and 1 (Bowyer et al., arXiv 2503.01747): use
-``wilson`` or ``bayesian`` for single runs there, and ``hierarchical`` for several runs a problem.
+Everything here speaks about the population that the *problems* are drawn from. Repeated samples of one problem are no
+independent trials: they enter as one score per problem. With fewer than a few hundred problems normal theory fails
+near 0 and 1 (Bowyer et al., arXiv 2503.01747): use ``wilson`` for single runs there, and ``bayesian_bootstrap`` for
+scores of several.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from scipy.special import betaln
 
 from widthwise.evals.measure import wilson as proportion
 from widthwise.evals.measure.subsets import Floats, Ints
@@ -91,7 +90,7 @@ def bayesian_bootstrap(scores: ArrayLike, *, replicates: int = REPLICATES, level
     """Posterior intervals of the mean over problems, for scores from 0 to 1, ``[problems, ...] -> [...]``.
 
     The bootstrap of Rubin (1981), where problems get random weights, with one problem of score 0 and one of score 1
-    added as a prior. For scores of 0 and 1 that is the posterior of a flat prior (``bayesian``), and unlike the plain
+    added as a prior. For scores of 0 and 1 that is the posterior of a flat prior, and unlike the plain
     bootstrap it stays honest where all problems score alike. The interval is widened to the mean where that lies
     outside (all right, or all wrong).
     """
@@ -222,16 +221,6 @@ def standard_error(scores: ArrayLike, clusters: ArrayLike | None = None) -> floa
     return float(np.sqrt(max(variance, 0.0)))
 
 
-def rerun_deviation(outcomes: ArrayLike) -> float:
-    """How much the mean would move if the same problems were run again, from 0/1 ``outcomes [problems, runs]``.
-
-    ``sqrt(E[sigma^2] / (n K))``: says nothing about other problems, and needs at least two runs.
-    """
-    rows = np.asarray(outcomes, np.float64)
-    n, runs = rows.shape
-    return float("nan") if runs < 2 else float(np.sqrt(rows.var(axis=1, ddof=1).mean() / (n * runs)))
-
-
 def minimum_detectable(
     problems: int,
     between: float = 1 / 9,
@@ -249,19 +238,6 @@ def minimum_detectable(
     return float(_both_tails(1 - level, power) * np.sqrt(variance / problems))
 
 
-def sample_size(
-    difference: float,
-    between: float = 1 / 9,
-    noise: Sequence[tuple[float, int]] = (),
-    *,
-    level: float = LEVEL,
-    power: float = 0.8,
-) -> int:
-    """How many problems show a true ``difference`` with this ``power``; arguments as in ``minimum_detectable``."""
-    variance = between + sum(sigma2 / runs for sigma2, runs in noise)
-    return int(np.ceil(_both_tails(1 - level, power) ** 2 * variance / difference**2))
-
-
 def _both_tails(alpha: float, power: float) -> float:
     return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
 
@@ -273,45 +249,6 @@ def wilson(right: int, n: int, level: float = LEVEL) -> Interval:
     """Wilson's score interval for ``right`` of ``n`` problems solved in a single run."""
     _check(right, n)
     return Interval(*proportion.wilson(right, n, level), level)
-
-
-def clopper_pearson(right: int, n: int, level: float = LEVEL) -> Interval:
-    """The interval that never holds less often than it says; wide for small n."""
-    _check(right, n)
-    tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, right, n - right + 1)) if right else 0.0
-    high = float(stats.beta.ppf(1 - tail, right + 1, n - right)) if right < n else 1.0
-    return Interval(low, high, level)
-
-
-def bayesian(right: int, n: int, level: float = LEVEL, prior: tuple[float, float] = (1.0, 1.0)) -> Interval:
-    """Equal-tailed posterior interval with a Beta prior, flat by default."""
-    _check(right, n)
-    tail = (1 - level) / 2
-    low, high = stats.beta.ppf([tail, 1 - tail], right + prior[0], n - right + prior[1])
-    return Interval(float(low), float(high), level)
-
-
-def hierarchical(right: ArrayLike, runs: ArrayLike, level: float = LEVEL, grid: int = 200) -> Interval:
-    """Posterior interval of the mean accuracy where problem i was solved in ``right[i]`` of ``runs[i]`` runs.
-
-    Problems have rates ``Beta(mu nu, (1 - mu) nu)``; the priors of mu and of the correlation ``1 / (1 + nu)`` between
-    runs of one problem are flat. Worked out on a ``grid`` of both.
-    """
-    hits, n = np.asarray(right, np.float64), np.asarray(runs, np.float64)
-    _check(hits.max(initial=0), n.max(initial=0))
-    mu = (np.arange(grid) + 0.5)[:, None] / grid
-    correlation = (np.arange(grid) + 0.5)[None, :] / grid
-    nu = 1 / correlation - 1
-    a, b = mu * nu, (1 - mu) * nu
-    logs = np.zeros((grid, grid))
-    pairs, times = np.unique(np.column_stack([hits, n]), axis=0, return_counts=True)
-    for (x, k), count in zip(pairs, times, strict=True):
-        logs += count * (betaln(a + x, b + k - x) - betaln(a, b))
-    posterior = np.exp(logs - logs.max()).sum(axis=1)
-    cumulative = np.concatenate([[0.0], np.cumsum(posterior) / posterior.sum()])
-    low, high = np.interp([(1 - level) / 2, (1 + level) / 2], cumulative, np.arange(grid + 1) / grid)
-    return Interval(float(low), float(high), level)
 
 
 def _check(right: float, n: float) -> None:

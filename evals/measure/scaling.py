@@ -15,8 +15,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import trapezoid
-from scipy.optimize import curve_fit, minimize
+from scipy.optimize import curve_fit
 from scipy.special import betaln
 
 from widthwise.evals.measure.intervals import LEVEL, resampled_means
@@ -111,20 +110,6 @@ class LogLaw:
 
 
 @dataclass(frozen=True, slots=True)
-class LogCapacityLaw:
-    """``logistic(u + v ln(1 + w ln k))``: parallel streams act like parameters multiplied by ``1 + w ln k`` (ParScale,
-    Chen et al., arXiv 2505.10475; there of pretraining loss, here only a shape)."""
-
-    u: float
-    v: float
-    w: float
-
-    def at(self, k: ArrayLike) -> Floats:
-        grown = np.log1p(self.w * np.log(np.asarray(k, np.float64)))
-        return np.asarray(1 / (1 + np.exp(-self.u - self.v * grown)))
-
-
-@dataclass(frozen=True, slots=True)
 class CeilingLaw:
     """``ceiling - c k^-b``: a vote that levels off."""
 
@@ -145,7 +130,7 @@ _FITS: dict[type[Law], tuple[tuple[float, ...], tuple[tuple[float, ...], tuple[f
     PowerLaw: ((-1.0, -0.3), ((-np.inf, -np.inf), (0.0, 0.0))),
     SaturatingLaw: ((0.8, 0.3), ((0.0, 1e-9), (1.0, 1 - 1e-9))),
     LogLaw: ((0.5, 0.1), ((-np.inf, -np.inf), (np.inf, np.inf))),
-    LogCapacityLaw: ((0.0, 1.0, 0.5), ((-np.inf, -np.inf, 0.0), (np.inf, np.inf, np.inf))),
+    BetaLaw: ((0.5, 1.0, 0.05), ((1e-6, 1e-6, 0.0), (np.inf, np.inf, 1.0))),
     CeilingLaw: ((0.8, 0.5, 0.5), ((0.0, -np.inf, 0.0), (1.0, np.inf, np.inf))),
 }
 
@@ -229,62 +214,7 @@ def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats) ->
         return None
 
 
-def fit_beta(right: ArrayLike, samples: ArrayLike, *, never: bool = False) -> BetaLaw:
-    """The most likely Beta law of problems solved in ``right[i]`` of ``samples[i]`` samples.
-
-    ``never`` adds a share of problems that no number of samples solves.
-    """
-    hits, n = np.asarray(right, np.float64), np.asarray(samples, np.float64)
-
-    def loss(point: Floats) -> float:
-        a, b = np.exp(np.clip(point[:2], -20, 20))
-        share = 1 / (1 + np.exp(-point[2])) if never else 0.0
-        chance = (1 - share) * np.exp(betaln(a + hits, b + n - hits) - betaln(a, b)) + share * (hits == 0)
-        return -float(np.log(np.maximum(chance, 1e-300)).sum())
-
-    begins = [(0.0, 0.0, -2.0), (-1.0, 0.5, -1.0), (1.0, 1.0, 0.0)]
-    found = [
-        minimize(loss, begin[: 3 if never else 2], method="Nelder-Mead", options={"maxiter": 4000}) for begin in begins
-    ]
-    best = min(found, key=lambda f: float(f.fun)).x
-    share = float(1 / (1 + np.exp(-best[2]))) if never else 0.0
-    return BetaLaw(float(np.exp(best[0])), float(np.exp(best[1])), share)
-
-
-def akaike(law: Law, parameters: int, k: ArrayLike, accuracy: ArrayLike) -> float:
-    """Corrected Akaike criterion of a fit, lower is better; infinite with too few points to tell."""
-    residuals = np.asarray(accuracy, np.float64) - law.at(k)
-    n = len(residuals)
-    if n <= parameters + 2:
-        return float("inf")
-    squares = max(float(residuals @ residuals), 1e-30)
-    p = parameters + 1  # the spread is fitted too
-    return float(n * np.log(squares / n) + 2 * p + 2 * p * (p + 1) / (n - p - 1))
-
-
 def held_out(law: type[Law], k: ArrayLike, accuracy: ArrayLike) -> tuple[float, float]:
     """Predicted and observed accuracy at the largest k, by a fit to all the others."""
     x, y = np.asarray(k, np.float64), np.asarray(accuracy, np.float64)
     return float(fit(law, x[:-1], y[:-1]).at(x[-1])), float(y[-1])
-
-
-def effective_samples(p: ArrayLike, correlation: float) -> Floats:
-    """How many independent samples ``p`` samples are worth whose errors have this ``correlation``."""
-    count = np.asarray(p, np.float64)
-    return np.asarray(count / (1 + (count - 1) * correlation))
-
-
-def regret(tokens: ArrayLike, accuracy: ArrayLike, budget: float, comparator: float = 1.0) -> float:
-    """Mean shortfall against ``comparator`` while ``budget`` tokens are spent (Qu et al., arXiv 2503.07572).
-
-    ``accuracy[i]`` is what an answer forced after ``tokens[i]`` tokens scores: 0 before the first point, a straight
-    line between points, constant behind the last. ``(1/B) integral_0^B (comparator - accuracy) dt``. State the
-    comparator with the figure.
-    """
-    t, y = np.asarray(tokens, np.float64), np.asarray(accuracy, np.float64)
-    if budget <= 0 or (np.diff(t) <= 0).any():
-        raise ValueError("regret needs a positive budget and token counts that rise")
-    inside = t < budget
-    last = float(np.interp(budget, t, y, left=0.0))
-    t, y = np.append(t[inside], budget), np.append(y[inside], last)
-    return float(comparator - trapezoid(y, t) / budget)

@@ -290,7 +290,7 @@ async def test_memory_stays_within_its_limit(folder: Path) -> None:
 
     def watched() -> Any:
         result = step()
-        seen.append(backend._engine.working_bytes + backend._engine.cached_bytes)
+        seen.append(backend._engine.working_bytes + backend._engine._cache.nbytes)
         return result
 
     backend._engine.step = watched  # type: ignore[method-assign]

@@ -233,4 +233,5 @@ def test_laws_are_fitted_and_checked_on_the_last_point(tmp_path: Path) -> None:
     said = CliRunner().invoke(app, [str(made_run(tmp_path / "a.db", answers)), "--laws"])
     assert said.exit_code == 0, said.output
     assert "PowerLaw" in said.output
+    assert "BetaLaw" in said.output
     assert "next sample adds under 1 point" in said.output

@@ -144,18 +144,18 @@ def _print_curve(curve: Curve, *, several: bool) -> None:
 
 def _print_laws(curve: Curve) -> None:
     """Print the laws fitted to each line of a curve, with what they predict of its last point."""
-    from widthwise.evals.measure.scaling import CeilingLaw, LogLaw, PowerLaw, SaturatingLaw, fit_curve
+    from widthwise.evals.measure.scaling import BetaLaw, CeilingLaw, LogLaw, PowerLaw, SaturatingLaw, fit_curve
 
     rows = []
     for line in curve.lines.values():
-        for law in (PowerLaw, SaturatingLaw) if line.method == "pass" else (LogLaw, CeilingLaw, SaturatingLaw):
+        for law in (PowerLaw, BetaLaw, SaturatingLaw) if line.method == "pass" else (LogLaw, CeilingLaw, SaturatingLaw):
             try:
                 found = fit_curve(law, line.scores)
             except ValueError as error:
                 _log.warning("%s of %s is left out: %s", law.__name__, line.method, error)
                 continue
             spans = [f"{n} {getattr(found.law, n):.3g} [{found.low[n]:.3g}, {found.high[n]:.3g}]" for n in found.low]
-            stops = f"k = {found.law.saturation()}" if isinstance(found.law, SaturatingLaw) else "–"
+            stops = f"k = {found.law.saturation()}" if isinstance(found.law, BetaLaw | SaturatingLaw) else "–"
             checked = f"{100 * found.predicted:.2f} / {100 * found.observed:.2f}"
             rows.append([line.method, law.__name__, ", ".join(spans), checked, stops])
     say("")
