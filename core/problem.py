@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -58,6 +59,7 @@ class Partition:
 class Grader(Protocol):
     """Reads answers out of texts and grades them; a suite brings its own.
 
+    One of your own derives from this and has ``name``, ``extract`` and ``correct``; the others have defaults.
     ``extract`` is cheap and synchronous; the others are bounded in time whatever the strings. A grader is safe to share
     between problems and tasks.
     """
@@ -68,31 +70,31 @@ class Grader(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """What it reads and grades by, by name, as JSON values; a run file keeps them."""
-        ...
+        return {}
 
     def for_problem(self, problem: Problem) -> Grader:
         """The grader of answers to ``problem``: itself, unless problems of several tasks are mixed."""
-        ...
+        return self
 
+    @abstractmethod
     def extract(self, text: str) -> str | None:
         """The final answer stated in a model's ``text``; None where none can be read."""
-        ...
 
     async def partition(self, answers: Sequence[str]) -> Partition:
-        """Predicted answers grouped by meaning: those of one class vote together.
+        """Predicted answers grouped by meaning: those of one class vote together; unless told otherwise, by spelling.
 
         An equivalence relation: the same in every order, and that of a part is what the whole leaves of it.
         """
-        ...
+        return Partition.of(answers)
 
+    @abstractmethod
     async def correct(self, problem: Problem, answer: str) -> bool:
         """Whether ``answer`` is right for ``problem``, by its reference."""
-        ...
 
     async def valid(self, problem: Problem, answer: str) -> bool:
-        """Whether ``answer`` meets what can be checked without the reference answer.
+        """Whether ``answer`` meets what can be checked without the reference answer; unless told otherwise, always.
 
         Countdown: the expression uses the given numbers and hits the target. A plain mathematical answer:
         it parses. Used by ``first_valid``.
         """
-        ...
+        return True

@@ -98,7 +98,7 @@ def find(roles: str | Sequence[str], text: str, *, trusted: bool = True) -> Entr
         names = sorted({entry.name for entry in entries(*among)})
         what = among[0].name.replace("_", " ") if len(among) == 1 else "part"
         raise UsageError(
-            f"unknown {what} {text!r}{nearest(text, names)} Valid names: {', '.join(names)}, "
+            f"unknown {what} {text!r}{nearest(text, names) or '.'} Valid names: {', '.join(names)}, "
             f"or the import path of your own, my_module:my_{among[0].space or among[0].name}."
         )
     return found[0]

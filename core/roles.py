@@ -17,7 +17,8 @@ class Role:
     ``contract`` says in one sentence what a part of it accepts and returns. ``group`` is the entry-point group through
     which installed packages add parts. Importing ``home`` registers the built-in ones (it is named, not imported here:
     the core knows nobody above it). ``parameters`` are what an ``async`` part is called with, by ``method``; None for
-    parts of another shape, of which ``members`` are the attributes that are asked for. Parts of one ``space`` may not
+    parts of another shape, of which ``members`` are the attributes that are asked for and
+    ``awaited`` those that must be ``async``. Parts of one ``space`` may not
     share a name.
     """
 
@@ -28,6 +29,7 @@ class Role:
     parameters: tuple[str, ...] | None = None
     method: str = "__call__"
     members: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
     space: str = ""
 
     def __str__(self) -> str:
@@ -35,7 +37,7 @@ class Role:
 
     def check(self, part: Any, source: str) -> None:
         """Raises ``UsageError``, one sentence with the contract and what was found, for a part that does not fit."""
-        found = _misfit_call(self, part) if self.parameters is not None else _missing(self.members, part)
+        found = _misfit_call(self, part) if self.parameters is not None else _misfit_value(self, part)
         if found:
             raise UsageError(f"{source} does not fit: {self}; found {found}")
 
@@ -85,6 +87,7 @@ ROLES = {
             f"a class or function whose result has {', '.join(_BACKEND)}; what the model string has after the name is "
             "its first argument, --backend-arg its others",
             members=_BACKEND,
+            awaited=("close",),
         ),
         Role(
             "suite",
@@ -96,9 +99,10 @@ ROLES = {
             "grader",
             "widthwise.graders",
             "widthwise.evals.suites.hub",
-            "an object with name, settings, for_problem(problem), extract(text) and the async methods "
-            "partition(answers), correct(problem, answer) and valid(problem, answer), as ww.Grader says",
+            "an object, or a class without arguments, that derives from ww.Grader and has name, extract(text), which "
+            "returns the answer or None, and async correct(problem, answer), which returns True or False",
             members=_GRADER,
+            awaited=("partition", "correct", "valid"),
         ),
         Role(
             "prompt_format",
@@ -163,12 +167,14 @@ def _takes_all(call: Callable[..., Any]) -> bool:
     return any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(call).parameters.values())
 
 
-def _missing(members: Sequence[str], part: Any) -> str:
-    """Which of ``members`` a value lacks; what makes the value (a class, a function) is checked when it has."""
+def _misfit_value(role: Role, part: Any) -> str:
+    """What a value lacks; what makes the value (a class, a function) is checked when it has."""
     if inspect.isclass(part) or inspect.isfunction(part):
         return ""
-    lacking = [member for member in members if not hasattr(part, member)]
-    return f"a {type(part).__name__} without {', '.join(lacking)}" if lacking else ""
+    if lacking := [member for member in role.members if not hasattr(part, member)]:
+        return f"a {type(part).__name__} without {', '.join(lacking)}"
+    plain = [name for name in role.awaited if not inspect.iscoroutinefunction(getattr(part, name))]
+    return f"a {type(part).__name__} whose {', '.join(plain)} is not async (write async def)" if plain else ""
 
 
 def _shown(value: Any) -> str:

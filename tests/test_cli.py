@@ -189,7 +189,7 @@ def test_lists_name_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["eval", "arithmetik"], "did you mean arithmetic"),
+        (["eval", "arithmetik"], "did you mean 'arithmetic'"),
         (["eval"], "--data"),
         (["eval", "--data", "none.jsonl"], "none.jsonl does not exist"),
         (["eval", "--data", "sums.jsonl", "--model", "vlm:x"], "did you mean 'vllm:'"),

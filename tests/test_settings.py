@@ -50,7 +50,7 @@ def test_equal_settings_are_equal_however_they_are_said() -> None:
         ({"model": "resoner"}, "did you mean 'reasoner'"),
         ({"temperature": -1}, "temperature must be at least 0"),
         ({"grader": "mth"}, "unknown grader 'mth'; did you mean 'math'"),
-        ({"grader": object()}, "a grader is an object with name, settings"),
+        ({"grader": object()}, "a grader is an object, or a class without arguments, that derives from ww.Grader"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(options: dict[str, object], words: str) -> None:

@@ -111,7 +111,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         if not done:
             raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
-        grader = grader_for([o.problem for o in outcomes], said.get("suite"))
+        grader = grader_for([o.problem for o in outcomes], said.get("suite"), said.get("grader"))
         counted = any(leaf.tokens for o in done for leaf in o.leaves)
         pools = run_sync(_pools((_of_run(store, o, scores, counted) for o in done), grader, grouping))
     strategy = said.get("strategy") or ""

@@ -17,16 +17,17 @@ says where. Licences are those of the repositories that the problems come from, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Grader
+from widthwise.core.problem import Grader, Problem
 from widthwise.core.registry import register
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.countdown import CountdownGrader
 from widthwise.evals.grading.graders import MathGrader
+from widthwise.evals.suites import arithmetic, countdown
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -41,6 +42,7 @@ COUNTDOWN = register("grader")(CountdownGrader())
 class Benchmark:
     """A suite that has a name. ``path`` is its hub id, None where it is bundled.
 
+    ``generate`` makes problems of the ``arguments`` that stand in a suite's brackets, each within its range.
     ``columns`` renames hub columns to those of :mod:`widthwise.evals.suites.rows`; the common names need no entry.
     ``instruction`` is appended to the problem text.
     """
@@ -55,10 +57,16 @@ class Benchmark:
     split: str = "test"
     columns: Mapping[str, str] = field(default_factory=dict)
     instruction: str = BOXED
+    generate: Callable[..., list[Problem]] | None = None
+    arguments: Mapping[str, range] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
         return f"hub: {self.path}{f' ({self.config})' if self.config else ''}" if self.path else "bundled"
+
+
+def _arithmetic(n: int = 200, seed: int = 0, level: int | None = None) -> list[Problem]:
+    return arithmetic.generate(n, seed) if level is None else arithmetic.generate(n, seed, levels=(level,))
 
 
 _MAA = "problems (c) MAA"
@@ -68,10 +76,17 @@ _OLYMPIAD = {"is_multiple_answer": "multiple", "error": "tolerance"}
 _TEXT_ONLY_ENGLISH = "OE_TO_maths_en_COMP"
 
 # The micro reasoner was trained on bare problem texts: the bundled suites add no instruction.
+_GENERATED = {"n": range(1, 10_001), "seed": range(2**63)}
 _BUNDLED = (
-    Benchmark("arithmetic", 200, INTEGER, "Apache-2.0", "generated: expressions of 2-8 operations", instruction=""),
-    Benchmark("countdown", 200, COUNTDOWN, "Apache-2.0", "generated: reach a target from 4 numbers", instruction=""),
-)
+    Benchmark(
+        "arithmetic", 200, INTEGER, "Apache-2.0", "generated: expressions of 2-8 operations", instruction="",
+        generate=_arithmetic, arguments={**_GENERATED, "level": range(2, 13)},
+    ),
+    Benchmark(
+        "countdown", 200, COUNTDOWN, "Apache-2.0", "generated: reach a target from 4 numbers", instruction="",
+        generate=countdown.generate, arguments={**_GENERATED, "numbers": range(3, 7)},
+    ),
+)  # fmt: skip
 
 # name, problems, grader, licence, description, hub id, configuration, split, renamed columns; how it was checked
 _ON_HUB = (
@@ -92,7 +107,8 @@ _ON_HUB = (
     ),
 )  # fmt: skip
 
-BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (*_BUNDLED, *_ON_HUB)}
+BENCHMARKS: Mapping[str, Benchmark] = {each.name: register("suite")(each) for each in (*_BUNDLED, *_ON_HUB)}
+"""The built-in ones: a problem's id and a run's file may name them, whoever wrote it."""
 
 
 def hub_rows(benchmark: Benchmark) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.registry import Entry, entries, find, value_of
+from widthwise.core.roles import ROLES
 from widthwise.evals.grading.meaning import meaning
 from widthwise.evals.grading.mixed import MixedGrader
 from widthwise.evals.grading.terms import Number
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites import arithmetic, countdown
 from widthwise.evals.suites.hub import BENCHMARKS, BOXED, COUNTDOWN, INTEGER, MATH, Benchmark, hub_rows
 from widthwise.evals.suites.rows import read_problems, read_rows
+
+_log = logging.getLogger(__name__)
 
 DATA = Path(__file__).parent / "data"
 _FILE_SUFFIXES = (".jsonl", ".parquet")
@@ -52,15 +55,27 @@ class SuiteInfo:
     """One line of the list of suites."""
 
     name: str
-    size: int
+    size: int | None
     source: str
     licence: str
     description: str
 
+    @classmethod
+    def of(cls, entry: Entry) -> SuiteInfo:
+        """What a suite says of itself; why it cannot be had, where that is so."""
+        try:
+            part = entry.load()
+        except UsageError as error:
+            return cls(entry.name, None, entry.origin, "", str(error))
+        if isinstance(part, Benchmark):
+            return cls(part.name, part.size, part.source, part.licence, part.description)
+        size = len(part.problems) if isinstance(part, Suite) else None
+        return cls(entry.name, size, entry.origin, "", (getattr(part, "__doc__", "") or "").strip().partition("\n")[0])
+
 
 def list_suites() -> list[SuiteInfo]:
     """The suites that have a name."""
-    return [SuiteInfo(b.name, b.size, b.source, b.licence, b.description) for b in BENCHMARKS.values()]
+    return [SuiteInfo.of(entry) for entry in entries(ROLES["suite"])]
 
 
 def digest(problems: Sequence[Problem]) -> str:
@@ -75,8 +90,8 @@ def digest(problems: Sequence[Problem]) -> str:
 def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit: int | None = None) -> Suite:
     """A suite by name, from a file, or both: the file's problems judged as the named suite judges.
 
-    ``name_or_spec`` is a suite's name, a generated suite with its arguments (``countdown(numbers=4, seed=7,
-    n=1000)``, ``arithmetic(level=3, seed=7, n=100)``), or the path of a data file. ``data`` is a JSON Lines or
+    ``name_or_spec`` is a suite's name or import path (``mine:suite``), with its arguments where it takes some
+    (``countdown(numbers=4, seed=7, n=1000)``), or the path of a data file. ``data`` is a JSON Lines or
     Parquet file of problems or of recorded generations; without a name, its grader is told from its problems.
     ``limit`` keeps the first so many problems. Raises UsageError for whatever is wrong with the request or the file.
     """
@@ -86,7 +101,7 @@ def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit:
         data = Path(name_or_spec)
         name_or_spec = None
     if data is not None:
-        suite = _from_file(data, None if name_or_spec is None else _benchmark(name_or_spec))
+        suite = _from_file(data, None if name_or_spec is None else _manner(name_or_spec))
     elif name_or_spec is not None:
         suite = _by_name(name_or_spec)
     else:
@@ -96,9 +111,21 @@ def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit:
     return Suite(suite.name, suite.problems[:limit], suite.grader, suite.source, suite.instruction)
 
 
-def grader_for(problems: Sequence[Problem], suite: str | None = None) -> Grader:
-    """The judge of a run's problems: that of the suite they came from, else told from the problems."""
-    return _judge(problems, BENCHMARKS.get((suite or "").partition("(")[0].strip()) or _told_from(problems))
+def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: str | None = None) -> Grader:
+    """The judge of a run's problems: that of the suite they came from, else told from the problems.
+
+    ``recorded`` is the name of the grader that the run was begun with; where that is another one which is built in or
+    installed, it judges.
+    """
+    told = _judge(problems, BENCHMARKS.get((suite or "").partition("(")[0].strip()) or _told_from(problems))
+    if recorded is None or recorded == told.name:
+        return told
+    try:
+        own: Grader = value_of(find("grader", recorded, trusted=False))
+    except UsageError:
+        _log.warning("the grader %r of the run is not known here: its answers are judged by %r", recorded, told.name)
+        return told
+    return own
 
 
 # --- By name ------------------------------------------------------------------------------------------------------
@@ -106,21 +133,37 @@ def grader_for(problems: Sequence[Problem], suite: str | None = None) -> Grader:
 
 def _by_name(spec: str) -> Suite:
     name, arguments = _parsed(spec)
-    benchmark = _benchmark(name)
+    entry = find("suite", name)
+    part = entry.load()
+    if not isinstance(part, Benchmark):
+        return _own(entry, arguments)
     if "(" in spec:
-        problems, source = _generated(name, arguments)
-        return _suite(spec.strip(), benchmark, problems, source)
+        problems, source = _generated(part, arguments)
+        return _suite(spec.strip(), part, problems, source)
     path = DATA / f"{name}.jsonl"
-    rows = read_rows(path) if benchmark.path is None else hub_rows(benchmark)
-    return _suite(name, benchmark, read_problems(rows, benchmark.path or str(path), name), benchmark.source)
+    rows = read_rows(path) if part.path is None else hub_rows(part)
+    return _suite(name, part, read_problems(rows, part.path or str(path), name), part.source)
 
 
-def _benchmark(name: str) -> Benchmark:
-    if name in BENCHMARKS:
-        return BENCHMARKS[name]
-    near = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), BENCHMARKS, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"unknown suite {name!r}: the suites are {', '.join(BENCHMARKS)}{hint}")
+def _own(entry: Entry, arguments: Mapping[str, Any]) -> Suite:
+    """A suite of the user's own or of an installed package; a bare list of problems is judged as a file's are."""
+    made = value_of(entry, **arguments)
+    if isinstance(made, Suite):
+        return made
+    if not isinstance(made, list | tuple) or not all(isinstance(problem, Problem) for problem in made):
+        raise entry.role.mismatch(entry.source, made)
+    if not made:
+        raise UsageError(f"the suite {entry.name} is empty: a suite needs at least one problem")
+    return _suite(entry.name, _told_from(made), made, f"made by {entry.source}")
+
+
+def _manner(name: str) -> Benchmark:
+    """How the named suite judges and asks, for the problems of a file."""
+    entry = find("suite", name)
+    if isinstance(part := entry.load(), Benchmark):
+        return part
+    own = _own(entry, {})
+    return Benchmark(own.name, len(own.problems), own.grader, "", "", instruction=own.instruction)
 
 
 def _parsed(spec: str) -> tuple[str, dict[str, Any]]:
@@ -129,7 +172,7 @@ def _parsed(spec: str) -> tuple[str, dict[str, Any]]:
     if not bracket:
         return spec.strip(), {}
     try:
-        call = ast.parse(spec.strip(), mode="eval").body
+        call = ast.parse(f"suite({spec.strip().partition('(')[2]}", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("arguments are given as name=value")
         return name.strip(), {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
@@ -137,21 +180,11 @@ def _parsed(spec: str) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"cannot read the suite {spec!r}: write it as countdown(numbers=4, seed=7, n=100)") from error
 
 
-def _arithmetic(n: int = 200, seed: int = 0, level: int | None = None) -> list[Problem]:
-    return arithmetic.generate(n, seed) if level is None else arithmetic.generate(n, seed, levels=(level,))
-
-
-_GENERATORS: Mapping[str, tuple[Callable[..., list[Problem]], Mapping[str, range]]] = {
-    "arithmetic": (_arithmetic, {"n": range(1, 10_001), "seed": range(2**63), "level": range(2, 13)}),
-    "countdown": (countdown.generate, {"n": range(1, 10_001), "seed": range(2**63), "numbers": range(3, 7)}),
-}
-"""Each generated suite: how it is made, and what its arguments may be."""
-
-
-def _generated(name: str, arguments: Mapping[str, Any]) -> tuple[list[Problem], str]:
-    if name not in _GENERATORS:
-        raise UsageError(f"the suite {name} takes no arguments; those that do are {', '.join(_GENERATORS)}")
-    generate, allowed = _GENERATORS[name]
+def _generated(benchmark: Benchmark, arguments: Mapping[str, Any]) -> tuple[list[Problem], str]:
+    name, allowed = benchmark.name, benchmark.arguments
+    if benchmark.generate is None:
+        others = ", ".join(name for name, each in BENCHMARKS.items() if each.generate)
+        raise UsageError(f"the suite {name} takes no arguments; those that do are {others}")
     for key, value in arguments.items():
         if key not in allowed:
             raise UsageError(f"{name} has no argument {key!r}: its arguments are {', '.join(allowed)}")
@@ -161,7 +194,7 @@ def _generated(name: str, arguments: Mapping[str, Any]) -> tuple[list[Problem], 
     complete = {"n": 200, "seed": 0, **arguments}
     said = f"{name}({', '.join(f'{key}={value}' for key, value in complete.items())})"
     try:
-        return generate(**complete), f"generated by {said}"
+        return benchmark.generate(**complete), f"generated by {said}"
     except ValueError as error:  # the space of problems is too small
         raise UsageError(f"{said}: {error}") from error
 

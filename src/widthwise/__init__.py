@@ -22,9 +22,11 @@ from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.pruner import Decision
 from widthwise.core.registry import register
 from widthwise.core.rewards.reward import RewardModel, Solution, StepScores
+from widthwise.core.rewards.reward_format import RewardFormat
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.budget import Budget
@@ -34,6 +36,7 @@ from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.strategy import Aggregator, Pruner, Sampler, Strategy
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
+from widthwise.evals.suites.suites import Suite
 from widthwise.measuring import compare, curve
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
@@ -65,6 +68,7 @@ from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
 from widthwise.samplers.threads import Threads
 from widthwise.samplers.tree_search import TreeSearch
+from widthwise.settings import RunSettings
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import Sweep, sweep
 from widthwise.version import VERSION
@@ -111,12 +115,15 @@ __all__ = [
     "PerSubtree",
     "Problem",
     "ProgramCheck",
+    "PromptFormat",
     "PromptTooLong",
     "Pruner",
     "RecursiveSelfAggregation",
     "Repetition",
     "Result",
+    "RewardFormat",
     "RewardModel",
+    "RunSettings",
     "SameAnswer",
     "Sampler",
     "SamplingParams",
@@ -134,6 +141,7 @@ __all__ = [
     "StepScores",
     "StopWhenDecided",
     "Strategy",
+    "Suite",
     "Sweep",
     "Threads",
     "TooLong",

@@ -54,8 +54,8 @@ def test_generated_suites() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("aime-2025", "did you mean aime2025"),
-        ("nothing like it", "the suites are arithmetic, countdown, aime2024"),
+        ("aime-2025", "did you mean 'aime2025'"),
+        ("nothing like it", "unknown suite 'nothing like it'. Valid names: aime2024"),
         ("math500(n=3)", "takes no arguments"),
         ("countdown(size=3)", "its arguments are n, seed, numbers"),
         ("countdown(n=0)", "from 1 to 10000"),

@@ -23,9 +23,10 @@ def list_suites() -> None:
     """List the suites that have a name."""
     from widthwise.evals.suites.suites import list_suites as known
 
-    rows = [[s.name, str(s.size), s.source, s.licence, s.description] for s in known()]
+    rows = [[s.name, "?" if s.size is None else str(s.size), s.source, s.licence, s.description] for s in known()]
     rows_table(["suite", "problems", "source", "licence", ""], rows)
     say("\nAny JSONL or Parquet file of problems or of recorded generations is a suite too: --data FILE.")
+    say("A suite of your own is named my_module:my_suite.")
 
 
 @register("command", "strategies")

@@ -97,11 +97,14 @@ def grade(
     run: Annotated[Path | None, typer.Argument(help="A run file whose answers to grade again.")] = None,
     gold: Annotated[str | None, typer.Option(help="A reference answer to grade --prediction by.")] = None,
     prediction: Annotated[str | None, typer.Option(help="An answer, or a text that states one.")] = None,
+    grader: Annotated[
+        str | None, typer.Option(help="What judges the run's answers in place of the suite's grader.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Grade a run's answers again and show what changed, or grade one answer by another."""
     if run is not None and gold is None and prediction is None:
-        _grade_run(run, as_json)
+        _grade_run(run, grader, as_json)
     elif run is None and gold is not None and prediction is not None:
         _grade_pair(gold, prediction, as_json)
     else:
@@ -177,15 +180,13 @@ def _print_trace(store: Store, problem_id: str, trace_id: str, as_json: bool) ->
     raise UsageError(f"problem {problem_id} has no trace {trace_id!r}; it has {known or 'none'}")
 
 
-def _grade_run(run: Path, as_json: bool) -> None:
+def _grade_run(run: Path, grader: str | None, as_json: bool) -> None:
     from widthwise.evals.measure.summary import summarise
     from widthwise.evals.store.store import Store
-    from widthwise.evals.suites.suites import grader_for
 
     with Store.edit(run) as store:
         before = summarise(store)
-        grader = grader_for(store.problems(), store.manifest["configuration"].get("suite"))
-        changes = asyncio.run(_regrade(store, grader))
+        changes = asyncio.run(_regrade(store, _grader(store, grader)))
         after = summarise(store)
     if as_json:
         say_json({"run": str(run), "changes": changes, "before": before.asdict(), "after": after.asdict()})
@@ -196,6 +197,22 @@ def _grade_run(run: Path, as_json: bool) -> None:
     for what in ("accuracy", "mean_accuracy", "pass_at_n"):
         old, new = getattr(before, what), getattr(after, what)
         say(f"{what.replace('_', ' ')}: {percent(new)}" + ("" if old == new else f" (was {percent(old)})"))
+
+
+def _grader(store: Store, named: str | None) -> Grader:
+    """Who grades a run again: the named one, else the one that graded it. ``UsageError`` where that is not known."""
+    from widthwise.evals.suites.suites import grader_for
+    from widthwise.settings import grader_named
+
+    if named is not None:
+        return grader_named(named)
+    said = store.manifest["configuration"]
+    found = grader_for(store.problems(), said.get("suite"), said.get("grader"))
+    if said.get("grader") not in (None, "mixed", found.name):
+        raise UsageError(
+            f"the run was graded by {said['grader']!r}, which is neither built in nor installed; name it with --grader"
+        )
+    return found
 
 
 async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -
     print_comparison(curves, axis, limits, OVERSHOOT)
     for note in dict.fromkeys(note for curve in curves for note in curve.notes):
         say(f"note: {note}")
-    stem = sweeping.folder / Path(suite.partition("(")[0]).stem
+    stem = sweeping.folder / Path(suite.partition("(")[0]).stem.replace(":", "_")
     save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
     written = [stem.with_suffix(".svg")]
     if report:
