@@ -255,6 +255,7 @@ def test_a_missing_folder_of_a_model_ends_with_code_1() -> None:
 # -- as a process ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_starts_without_the_heavy_libraries() -> None:
     script = (
         "import sys; from widthwise.cli.app import app; heavy = {'datasets', 'scipy', 'matplotlib', 'pyarrow', "
@@ -270,6 +271,7 @@ def test_json_is_all_there_is_on_stdout() -> None:
     assert json.loads(done.stdout)["accuracy"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly_and_the_command_goes_on(number: signal.Signals) -> None:
     arguments = [sys.executable, "-m", "widthwise", "eval", "arithmetic", "--limit", "40", "--run", "a.db",

@@ -85,6 +85,7 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path: Path, scorer: P
             store.note({"reward_model": {"model_digest": "b" * 64}})
 
 
+@pytest.mark.slow
 def test_recorded_scores_are_served_to_another_run(tmp_path: Path, scorer: Path) -> None:
     run = tmp_path / "run.db"
     first = json.loads(evaluated(run, "--reward-model", str(scorer), "--json"))
@@ -97,6 +98,7 @@ def test_recorded_scores_are_served_to_another_run(tmp_path: Path, scorer: Path)
             assert [s.steps for _, s in a.scores(x.problem.id)] == [s.steps for _, s in b.scores(y.problem.id)]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_behind_its_scores_ends_alike(tmp_path: Path, scorer: Path) -> None:
     """What was scored before the end of a problem is served, what was not is scored; both are paid for once."""
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"

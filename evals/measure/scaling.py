@@ -135,21 +135,29 @@ _FITS: dict[type[Law], tuple[tuple[float, ...], tuple[tuple[float, ...], tuple[f
 }
 
 
-def fit(law: type[L], k: ArrayLike, accuracy: ArrayLike, errors: ArrayLike | None = None) -> L:
+def fit(
+    law: type[L], k: ArrayLike, accuracy: ArrayLike, errors: ArrayLike | None = None, *, near: L | None = None
+) -> L:
     """The ``law`` nearest to the points ``(k, accuracy)`` by least squares, weighted by ``errors`` where given.
 
+    The search begins at the law ``near``, if there is one: points that differ little are fitted by laws that do.
     Raises ValueError with fewer points than parameters, or where no fit is found.
     """
     x, y = np.asarray(k, np.float64), np.asarray(accuracy, np.float64)
     begin, bounds = _FITS[law]
     if len(x) < len(begin):
         raise ValueError(f"{law.__name__} has {len(begin)} parameters: {len(x)} points are too few")
+    begin = begin if near is None else tuple(getattr(near, name) for name in _parameters(law))
     model: Callable[..., Floats] = lambda at, *parameters: law(*parameters).at(at)  # noqa: E731
     try:
         best, _ = curve_fit(model, x, y, p0=begin, bounds=bounds, sigma=_positive(errors), maxfev=20_000)
     except RuntimeError as error:
         raise ValueError(f"no {law.__name__} fits these points") from error
     return law(*map(float, best))
+
+
+def _parameters(law: type[Law]) -> list[str]:
+    return list(inspect.signature(law).parameters)
 
 
 def _positive(errors: ArrayLike | None) -> Floats | None:
@@ -188,8 +196,8 @@ def fit_curve(
     means = resampled_means(rows, replicates=replicates, seed=seed)
     errors = means.std(axis=0)
     found = fit(law, k, rows.mean(axis=0), errors)
-    names = list(inspect.signature(law).parameters)
-    drawn = [f for f in (_fit_or_none(law, k, mean, errors) for mean in means) if f is not None]
+    names = _parameters(law)
+    drawn = [f for f in (_fit_or_none(law, k, mean, errors, found) for mean in means) if f is not None]
     if len(drawn) < len(means):
         _log.info("%d of %d resampled curves have no %s: left out", len(means) - len(drawn), len(means), law.__name__)
     if not drawn:
@@ -206,10 +214,10 @@ def fit_curve(
     )
 
 
-def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats) -> Law | None:
+def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats, near: Law) -> Law | None:
     """A resampled curve may be flat or fall, where no law fits: it is left out."""
     try:
-        return fit(law, k, accuracy, errors)
+        return fit(law, k, accuracy, errors, near=near)
     except ValueError:
         return None
 

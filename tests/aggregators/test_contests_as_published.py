@@ -70,6 +70,7 @@ async def share_right(aggregator: Any, p: float, runs: int, seed: int) -> float:
     return right / runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "runs"), [(0.6, 60), (0.7, 40), (0.8, 40)])
 @pytest.mark.parametrize(
     ("aggregator", "published"),
@@ -90,6 +91,7 @@ async def test_a_noisy_judge_is_right_as_often_as_with_the_papers_algorithm(
     assert found == pytest.approx(expected, abs=3 * error)
 
 
+@pytest.mark.slow
 async def test_answers_that_enter_once_lose_what_their_frequency_says() -> None:
     """The variant is cheaper, and worse with a judge that is hardly better than chance."""
     once = await share_right(Knockout(k=2, entry="answers"), 0.6, 80, seed=7)

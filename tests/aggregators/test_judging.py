@@ -238,6 +238,7 @@ async def test_a_judge_that_likes_a_place_decides_nothing(aggregator: Any, place
     assert answer.text == "5"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["1", "2"])
 async def test_of_a_judge_that_likes_a_place_a_knockout_is_a_lot_among_the_traces(place: str) -> None:
     judge, runs = Judge(lambda prompt, index: place), 300
@@ -275,6 +276,7 @@ async def test_drawn_matches_go_by_lot_and_lots_are_reported() -> None:
         assert all(a.tied for a in drawn)
 
 
+@pytest.mark.slow
 async def test_the_recursion_of_the_knockout() -> None:
     """p_gen 0.2, p_comp 0.6, K 4: P(right) is .2, .2474, .3025 for 1, 2, 4 candidates (independent pairs)."""
     rng = random.Random(3)
@@ -412,6 +414,7 @@ async def test_programs_weigh_votes_by_passes_and_fails() -> None:
     assert weights == pytest.approx({"2": 1.0, "7": e**-2, "5": 2 * e**-4})
 
 
+@pytest.mark.slow
 async def test_refusals_are_recorded_and_say_nothing() -> None:
     programs = {"5": "import os\nprint(True)", "2": "print(int('7') == 7)", "7": "while True: pass"}
 

@@ -102,6 +102,7 @@ def alone(folder: Path) -> list[tuple[Any, ...]]:
     return [signature(asyncio.run(collect(EmbeddedBackend(folder), one))) for one in mixture()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -122,6 +123,7 @@ def test_bytes_do_not_depend_on_company_or_memory(
     assert [signature(d) for d in warm] == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_bytes_do_not_depend_on_order_chunk_or_neighbours(
     folder: Path, alone: list[tuple[Any, ...]], seed: int
@@ -166,6 +168,7 @@ async def test_aborts_do_not_disturb_the_others(folder: Path, alone: list[tuple[
     assert backend._engine.working_bytes == 0
 
 
+@pytest.mark.slow
 def test_bytes_at_the_bundled_models_width(micro_folder: Path) -> None:
     asked = [request(prompt(30 + i % 7, i % 5), seed=i, max_tokens=70) for i in range(40)]
     backend = EmbeddedBackend(micro_folder, max_num_seqs=33)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def test_the_least_recently_used_goes_first() -> None:
 sequences = st.lists(st.integers(0, 2), min_size=1, max_size=9)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(sequences, st.booleans(), st.integers(0, 30)), max_size=30))
 def test_what_is_found_is_right_and_within_the_limit(steps: list[tuple[list[int], bool, int]]) -> None:
     cache, inserted = PrefixCache(), [ids()]

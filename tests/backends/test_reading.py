@@ -78,6 +78,7 @@ async def test_a_prefix_that_was_read_is_not_computed_again(engine: EmbeddedBack
     assert inside.values[1].tobytes() == again.values[0].tobytes()
 
 
+@pytest.mark.slow
 async def test_neighbours_change_no_byte(engine: EmbeddedBackend) -> None:
     texts = [f"{n} + 5 = {n + 5}\n\n{n + 5} * 3 = {3 * n + 15}\n\n" for n in range(40)]
     readings = [Reading(ids, (9, len(ids) - 1), (7, 8)) for ids in (ids_of(engine, text) for text in texts)]

@@ -147,8 +147,8 @@ async def test_a_program_that_only_waits_is_killed_by_the_clock(
         f"import os, time\nchild = os.fork()\nopen({str(pids)!r}, 'a').write(f'{{os.getpid()}} ')\ntime.sleep(100)\n"
     )
     monkeypatch.setattr(confinement, "__file__", str(idler))
-    execution = await execute("pass", Limits(wall_seconds=2.0))
-    assert execution.refusal == "it ran for more than 2 seconds"
+    execution = await execute("pass", Limits(wall_seconds=10.0))
+    assert execution.refusal == "it ran for more than 10 seconds"
     assert len(pids.read_text().split()) == 2
     assert not any(_alive(int(pid)) for pid in pids.read_text().split())
 

@@ -38,7 +38,12 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+QUICK = {"tokens", "beam tokens"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in STRATEGIES]
+)
 def test_concurrency_changes_nothing(name: str, tmp_path: Path) -> None:
     def store(concurrency: int) -> Store:
         path = tmp_path / f"{concurrency}.db"

@@ -61,6 +61,7 @@ _NASTY = ["10**10**10", "9^9^9^9", "99999999999!", "{" * 5_000, "}" * 5_000, "\0
           "\ud800", "__import__('os').system('false')", r"10^{-10^{10^{10}}}", r"\text{" * 300]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", _NASTY, ids=range(len(_NASTY)))
 def test_nothing_hangs(hostile: str) -> None:
     """A check that hangs runs into the time limit of the whole test."""
@@ -132,6 +133,7 @@ def _agreement(pairs: list[dict[str, Any]]) -> int:
     return sum(equivalent(pair["gold"], pair["pred"]) == pair["equal"] for pair in pairs)
 
 
+@pytest.mark.slow
 def test_hand_labelled_pairs(shared_data: Path) -> None:
     """At least 97 %. The one miss is a formula that math-verify cannot parse (n_gamma(nu) = ..., Planck's law)."""
     pairs = [
@@ -144,11 +146,13 @@ def test_hand_labelled_pairs(shared_data: Path) -> None:
     assert _agreement(pairs) >= 0.97 * len(pairs)
 
 
+@pytest.mark.slow
 def test_model_output_pairs(shared_data: Path) -> None:
     pairs = _pairs(shared_data, "answer_pairs_model_outputs.jsonl")
     assert _agreement(pairs) >= 0.99 * len(pairs)
 
 
+@pytest.mark.slow
 def test_at_least_as_many_test_suite_pairs_as_math_verify(
     shared_data: Path, record_property: Callable[[str, object], None]
 ) -> None:

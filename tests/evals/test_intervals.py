@@ -59,6 +59,7 @@ def test_the_bayesian_bootstrap_of_single_runs_is_the_flat_priors_posterior(righ
     assert band.high == pytest.approx(max(high, right / 30), abs=0.004)
 
 
+@pytest.mark.slow
 def test_the_bayesian_bootstrap_is_the_plain_one_on_many_problems() -> None:
     curves = np.random.default_rng(7).random((3000, 2))
     plain, other = (f(curves, replicates=3000) for f in (intervals.bootstrap, intervals.bayesian_bootstrap))

@@ -32,6 +32,7 @@ REFERENCE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCE)
 async def test_accuracy(shared_data: Path, name: str) -> None:
     path = shared_data / "traces" / f"{name}.jsonl"

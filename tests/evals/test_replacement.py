@@ -57,6 +57,7 @@ WRITERS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_leaves_the_old_file(run: Path, name: str) -> None:
     """The file-size limit of a process stands for the disk."""

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from widthwise.evals.store.store import Store, compare
 
 KILLS = 20
@@ -46,6 +48,7 @@ def killed(path: Path, chance: random.Random) -> bool:
     return process.wait() != 0
 
 
+@pytest.mark.slow
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     subprocess.run(command(whole, 32), check=True, stdout=subprocess.DEVNULL)

@@ -139,6 +139,7 @@ def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Pat
     assert curves("cut") == whole
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_any_moment_ends_the_same(tmp_path: Path, recorded: Path) -> None:
     def curves(folder: Path) -> list[list[float]]:
         done = sweep([VOTE, ONLINE], [str(recorded)], [2, 4, 8], model=f"replay:{recorded}", folder=folder)
@@ -164,6 +165,7 @@ def test_seeds_are_averaged(tmp_path: Path, recorded: Path) -> None:
     assert done.curves[0].lines["run"].scores.shape == (8, 1)
 
 
+@pytest.mark.slow
 def test_the_command_plans_runs_and_compares(tmp_path: Path, recorded: Path) -> None:
     from widthwise.cli.sweep import run_sweep
 

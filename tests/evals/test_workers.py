@@ -32,6 +32,7 @@ def test_checks(pool: Workers) -> None:
     assert not pool.check(Check("parses", "?"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["10^{10^{10^{10}}}", "9^{9^{9^{9}}}", "(10^{10})!", "{" * 900 + "1" + "}" * 900, "\0", "\ud800"]
 )
@@ -40,6 +41,7 @@ def test_nothing_hangs(pool: Workers, text: str) -> None:
     assert pool.check(Check("equal", "a+b", "b+a")), "the pool goes on"
 
 
+@pytest.mark.slow
 def test_a_fatal_text_costs_workers_only_once(pool: Workers) -> None:
     pool.check(Check("equal", "8^{8^{8^{8}}}", "y+1"))
     later = [pool.submit(Check("equal", "8^{8^{8^{8}}}", f"y+{n}")) for n in range(2, 50)]
@@ -51,6 +53,7 @@ def test_long_texts_are_answered_at_once(pool: Workers) -> None:
     assert not pool.check(Check("equal", "1+" * 500_000 + "1", "1"))
 
 
+@pytest.mark.slow
 def test_memory_is_limited(pool: Workers) -> None:
     assert not pool.check(Check("equal", "2^{2^{36}}", "z+1"))
 
@@ -62,6 +65,7 @@ def test_verdicts_are_remembered(pool: Workers) -> None:
     assert again.result()
 
 
+@pytest.mark.slow
 async def test_cancelled_callers_leave_the_pool_usable(pool: Workers) -> None:
     slow = [Check("equal", f"10^{{10^{{10^{{{n}}}}}}}", "w+1") for n in (11, 12)]
     checks = [asyncio.create_task(pool.check_async(check)) for check in slow]
@@ -72,6 +76,7 @@ async def test_cancelled_callers_leave_the_pool_usable(pool: Workers) -> None:
     assert await pool.check_async(Check("equal", "c+d", "d+c"))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced() -> None:
     pool = Workers(size=1)
     assert pool.check(Check("equal", "a+b", "b+a"))
@@ -107,6 +112,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("end", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_no_worker_outlives_its_parent(end: signal.Signals, status: int) -> None:
     """A script without a main guard; Ctrl-C in the middle of a check ends it at once and without a word."""

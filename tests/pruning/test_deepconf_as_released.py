@@ -106,6 +106,7 @@ def test_offline_filters_keep_the_traces_that_the_release_keeps(
         assert totals[outcome.answer or ""] == pytest.approx(max(totals.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [8, 16, 64])
 @pytest.mark.parametrize("eta", [10.0, 50.0, 90.0])
 def test_online_without_consensus_stops_and_counts_as_the_release(

@@ -17,7 +17,7 @@ from widthwise.evals.suites.suites import load_suite
 from widthwise.models.formats import REASONER
 from widthwise.opening import open_backend
 
-PROBLEMS = 6
+PROBLEMS = 4
 N = 12
 
 RULES = {
@@ -37,6 +37,9 @@ RULES = {
     "deepprune(at=32, keep=2, vote='sizes', judge=answer_probe())": "width=5",
     "deepconf(warmup=4, window=16) | adaptive_consistency()": "width=4",
 }
+
+
+QUICK = {"stop_when_decided()", "short(m=2)", "deepprune(at=32, keep=2)"}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,9 @@ def evaluate(
         return list(store.outcomes())
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", [pytest.param(rule, marks=() if rule in QUICK else pytest.mark.slow) for rule in RULES]
+)
 def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_path: Path) -> None:
     width = f", {RULES[rule]}" if RULES[rule] else ""
     strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2{width}) | {rule} | majority_vote()")

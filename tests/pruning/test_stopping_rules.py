@@ -78,6 +78,7 @@ def test_the_beta_posterior(first: int, second: int, probability: float) -> None
     assert beta(first, second) == pytest.approx(probability, abs=5e-5)
 
 
+@pytest.mark.slow
 def test_the_beta_posterior_of_large_counts_does_not_overflow() -> None:
     assert beta(3000, 2990) == pytest.approx(0.5514, abs=1e-3)
     assert beta(5000, 10) == 1.0
@@ -121,13 +122,14 @@ def test_the_anytime_rule_also_stops_when_nothing_can_change() -> None:
     assert stop_of(Anytime(), "AAAB", total=5) == 3
 
 
+@pytest.mark.slow
 def test_the_anytime_rule_errs_as_seldom_as_it_says() -> None:
-    rng, wrong, runs = random.Random(1), 0, 400
-    for _ in range(runs):
-        answers = rng.choices([0, 1, 2], [0.45, 0.35, 0.2], k=400)
-        found = Anytime(epsilon=0.1, answers=3).first_stop(answers, 10**6)
-        wrong += found is not None and Counter(found[0].labels).most_common(1)[0][0] != 0
-    assert wrong / runs <= 0.1
+    rng, runs = random.Random(1), 200
+    drawn = [rng.choices([0, 1, 2], [0.55, 0.3, 0.15], k=200) for _ in range(runs)]
+    found = [Anytime(epsilon=0.1, answers=3).first_stop(answers, 10**6) for answers in drawn]
+    wrong = [f is not None and Counter(f[0].labels).most_common(1)[0][0] != 0 for f in found]
+    assert sum(f is not None for f in found) > runs / 2, "the rule hardly ever stops: the test would show nothing"
+    assert sum(wrong) / runs <= 0.1
 
 
 def test_completion_order_is_an_order_and_others_are_not() -> None:

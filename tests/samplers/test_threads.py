@@ -505,6 +505,7 @@ TAGS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     soup=st.lists(st.lists(st.sampled_from(TAGS), max_size=12), min_size=1, max_size=6),
