@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,28 +13,13 @@ from widthwise.backends.embedded.decode_batch import DecodeBatch
 from widthwise.backends.embedded.kv_cache import PrefixCache, shared_length
 from widthwise.backends.embedded.kv_pool import KVPool
 from widthwise.backends.embedded.llama import BUCKET, AttentionGroup, Llama, bucket
+from widthwise.backends.embedded.prefill import PREFILL_ROWS, Prefill
 from widthwise.backends.embedded.probe import Probe
 from widthwise.backends.embedded.sampling import log_softmax, most_likely
 from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
 from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
-
-# Prompt tokens computed in one step: enough to spread its fixed cost, few enough not to stall those who decode.
-_PREFILL_ROWS = 256
-
-
-@dataclass(slots=True, eq=False)
-class _Prefill:
-    """A sequence whose tokens but the last are being computed, ``done`` of them so far."""
-
-    sequence: TokenSequence
-    kv: FloatArray  # [layers, 2, kv_heads, T, head_dim]
-    done: int
-
-    @property
-    def tokens(self) -> IntArray:
-        return self.sequence.tokens[:-1]
 
 
 class Engine:
@@ -62,7 +46,7 @@ class Engine:
         """Forget all sequences and all cached prefixes."""
         self._asking: set[TokenSequence] = set()
         self._waiting: list[TokenSequence] = []
-        self._prefills: list[_Prefill] = []
+        self._prefills: list[Prefill] = []
         self._row_of: dict[TokenSequence, int] = {}
         self._pools: dict[int, KVPool] = {}
         self._cache = PrefixCache()
@@ -186,7 +170,7 @@ class Engine:
             kv = self._seat(sequence)
         else:
             kv = np.zeros(self.model.kv_shape(len(sequence)), np.float32)
-            self._prefills.append(_Prefill(sequence, kv, cached))
+            self._prefills.append(Prefill(sequence, kv, cached))
         self._cache.load(known[:cached], kv)
         return True
 
@@ -213,9 +197,9 @@ class Engine:
 
     # Within a step
 
-    def _chunks(self) -> list[tuple[_Prefill, int, int]]:
+    def _chunks(self) -> list[tuple[Prefill, int, int]]:
         """What to compute of prompts: the prefill, up to which token, and its first row in the step."""
-        chunks, row, budget = [], len(self._batch), _PREFILL_ROWS
+        chunks, row, budget = [], len(self._batch), PREFILL_ROWS
         for prefill in self._prefills:
             end = min(len(prefill.tokens), prefill.done + budget)
             chunks.append((prefill, end, row))
@@ -224,7 +208,7 @@ class Engine:
                 break
         return chunks
 
-    def _forward(self, rows: IntArray, chunks: list[tuple[_Prefill, int, int]]) -> FloatArray:
+    def _forward(self, rows: IntArray, chunks: list[tuple[Prefill, int, int]]) -> FloatArray:
         groups, first = [], 0
         for pool in self._pools.values():
             n = len(pool)
@@ -233,12 +217,12 @@ class Engine:
                 groups.append(group)
                 first += n
         for prefill, end, first in chunks:
-            groups += _prompt_groups(prefill, end, first)
+            groups += prefill.groups(end, first)
         tokens = np.concatenate([self._batch.token[rows], *(p.tokens[p.done : end] for p, end, _ in chunks)])
         positions = np.concatenate([group.positions for group in groups])
         return self.model.forward(tokens, positions, groups)
 
-    def _advance(self, prefill: _Prefill, end: int, hidden: FloatArray) -> bool:
+    def _advance(self, prefill: Prefill, end: int, hidden: FloatArray) -> bool:
         """Take what was computed of a prefill; whether that was the last of a sequence that is only read."""
         sequence = prefill.sequence
         if sequence.probe is not None:
@@ -255,7 +239,7 @@ class Engine:
         self._remember(prefill.tokens, prefill.kv)
         return sequence.probe is not None
 
-    def _end_reading(self, prefill: _Prefill) -> tuple[TokenSequence, Delta]:
+    def _end_reading(self, prefill: Prefill) -> tuple[TokenSequence, Delta]:
         self._asking.discard(prefill.sequence)
         return prefill.sequence, prefill.sequence.give("stop", None)
 
@@ -347,15 +331,3 @@ class Engine:
 
     def _kv_size(self, length: int) -> int:
         return 4 * math.prod(self.model.kv_shape(length))
-
-
-def _prompt_groups(prefill: _Prefill, end: int, row: int) -> list[AttentionGroup]:
-    """Tokens ``done`` … ``end`` - 1 of a prefill as rows from ``row`` on, a group per bucket."""
-    groups, start = [], prefill.done
-    while start < end:
-        length = bucket(start + 1)
-        positions = np.arange(start, min(length, end))
-        rows = slice(row + start - prefill.done, row + start - prefill.done + len(positions))
-        groups.append(AttentionGroup(rows, prefill.kv[None, ..., :length, :], np.zeros_like(positions), positions))
-        start = length
-    return groups

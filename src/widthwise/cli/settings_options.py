@@ -35,25 +35,30 @@ def _several(words: str) -> Any:
     return text(f"{words}; may be repeated.", "NAME=VALUE")
 
 
+_Grader = Annotated[str | None, text("What judges answers in place of the suite's; see `widthwise graders`.", "GRADER")]
+_Format = Annotated[
+    str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
+]
+_TemplateArg = Annotated[list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")]
+_Sampling = Annotated[
+    str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
+]
+_Prompt = Annotated[
+    list[str] | None, text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
+]
+
+
 def settings_of(
     model: Annotated[str, text("What samples; see `widthwise models`.", "MODEL")] = str(RunSettings.model),
     backend_arg: Annotated[list[str] | None, _several("An argument of the backend")] = None,
     reward_model: Annotated[str | None, text("What scores steps; named like a model.", "MODEL")] = None,
     reward_arg: Annotated[list[str] | None, _several("An argument of the reward model (format=...)")] = None,
     embedding_model: Annotated[str | None, text("What compares texts; named like a model.", "MODEL")] = None,
-    grader: Annotated[
-        str | None, text("What judges answers in place of the suite's; see `widthwise graders`.", "GRADER")
-    ] = None,
+    grader: _Grader = None,
     limit: Annotated[int | None, count("Only the first N problems of a suite.", 1)] = None,
-    format: Annotated[
-        str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
-    ] = None,
-    template_arg: Annotated[
-        list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")
-    ] = None,
-    sampling: Annotated[
-        str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
-    ] = Asking.sampling,
+    format: _Format = None,
+    template_arg: _TemplateArg = None,
+    sampling: _Sampling = Asking.sampling,
     temperature: Annotated[float | None, number("0 is greedy.")] = None,
     top_p: Annotated[float | None, number("Sample from the most likely tokens of this joint probability.")] = None,
     top_k: Annotated[int | None, count("Sample from the N most likely tokens.")] = None,
@@ -63,9 +68,7 @@ def settings_of(
     frequency_penalty: Annotated[float | None, number("Above 0: likewise, the more often the more.")] = None,
     max_tokens: Annotated[int | None, count("At most N tokens a sample; to the context's end if not given.")] = None,
     logprobs: Annotated[int | None, count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
-    prompt: Annotated[
-        list[str] | None, text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
-    ] = None,
+    prompt: _Prompt = None,
     **others: Any,
 ) -> RunSettings:
     """The settings that the options spell; ``others`` are those that a command has itself."""
