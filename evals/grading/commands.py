@@ -150,8 +150,7 @@ class Commands(Atoms):
         body = self.product()
         match low:
             case Term("chain to", (Symbol(name), place)) if high is None:
-                goal: Node = Symbol(MARK + "infinity") if place == INFINITY else place
-                return Term("limit", (goal, renamed(body, name)))
+                return Term("limit", (_place(place), renamed(body, name)))
         raise NotUnderstood("a limit without a place")
 
     def _integral(self) -> Node:
@@ -168,7 +167,7 @@ class Commands(Atoms):
         body = self._parsed(list(self._tokens[self._at : end])) if end > self._at else ONE
         name = self._tokens[end + 1].text
         self._at = end + 2
-        places = tuple(Symbol(MARK + "infinity") if p == INFINITY else p for p in (low, high) if p is not None)
+        places = tuple(_place(place) for place in (low, high) if place is not None)
         return Term("integral", (*places, renamed(body, name)))
 
     # --- Matrices -----------------------------------------------------------------------------------------------
@@ -201,6 +200,13 @@ def _matrix(rows: list[Node], kind: str) -> Node:
         raise NotUnderstood("rows of different lengths")
     matrix = Term("matrix", tuple(rows))
     return Term("call", (Symbol(MARK + "determinant"), matrix)) if kind == "vmatrix" else matrix
+
+
+def _place(node: Node) -> Node:
+    """A bound of an integral, where infinity is one."""
+    if isinstance(node, Term) and node.head == "neg":
+        return Term("neg", (_place(node.args[0]),))
+    return Symbol(MARK + "infinity") if node == INFINITY else node
 
 
 def _capital(node: Node) -> bool:

@@ -18,17 +18,19 @@ from functools import lru_cache
 
 from widthwise.evals.grading import quantities
 from widthwise.evals.grading.quantities import TooLarge, Undefined, Value, mp
-from widthwise.evals.grading.terms import BOUND, CONSTANTS, Node, Number, Symbol, Term, symbols, variables, words
+from widthwise.evals.grading.terms import BOUND, CONSTANTS, MARK, Node, Number, Symbol, Term, symbols, variables, words
 
-POINTS = 6
-"""Points at which formulas are compared: small, larger, negative and mixed reals, and two of integers."""
-MAX_COST = 2_000
+POINTS = 8
+"""Points at which formulas are compared: small, larger, negative and mixed reals, and four integers in a row."""
+MAX_COST = 6_000
 """Operations that one evaluation may take."""
 
+_INTEGRAL_BITS = 200
+_INFINITE = Symbol(MARK + "infinity")
 _LOCK = threading.Lock()
 """The context of mpmath changes its precision while some functions run."""
 
-Point = Mapping[str, Fraction]
+Point = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,11 @@ def point(names: tuple[str, ...], number: int) -> dict[str, Fraction]:
 
 @lru_cache(maxsize=10_000)
 def _coordinate(name: str, number: int) -> Fraction:
-    """The value of a variable at a point; the integers of the last two points differ in parity."""
+    """The value of a variable at a point; the integers of the last points have all remainders by 2, 3 and 4."""
     drawn = random.Random(f"{name} {number % 4}" if number < 4 else name)
     fraction = Fraction(drawn.randrange(10_007, 99_991), 100_003)
-    if number == 4 or number == 5:
-        return Fraction(drawn.randrange(2, 7) + number - 4)
+    if number >= 4:
+        return Fraction(drawn.randrange(2, 6) + number - 4)
     sign = -1 if number == 2 or (number == 3 and drawn.random() < 0.5) else 1
     return fraction if number == 0 else sign * (fraction * 3 + 1)
 
@@ -108,6 +110,8 @@ class Evaluation:
         head, args = node.head, node.args
         if head in _ARITHMETIC:
             return self._folded(_ARITHMETIC[head], args)
+        if head == "integral" and len(args) == 3:
+            return self._integral(*args)
         if head in ("call", "integral", "limit"):
             return drawn(head, *(self._fingerprint(a) for a in args))
         if head in ("sum", "prod"):
@@ -139,6 +143,28 @@ class Evaluation:
         if isinstance(node, Term) and (node.head not in _KNOWN):
             return f"{node.head}({', '.join(map(self._fingerprint, node.args))})"
         return repr(quantities.key(self.of(node)))
+
+    def _integral(self, low: Node, high: Node, body: Node) -> Value:
+        """Computed to 60 digits, or not at all."""
+        outer = self._at
+
+        def integrand(x: Value) -> Value:
+            self._at = {**outer, BOUND.name: x}
+            return quantities.number(self.of(body))
+
+        try:
+            value, error = mp.quad(integrand, [self._bound(low), self._bound(high)], error=True, maxdegree=9)
+        finally:
+            self._at = outer
+        if error and mp.mag(error) > mp.mag(value or 1) - _INTEGRAL_BITS:
+            raise TooLarge("an integral")
+        value = quantities.checked(value)
+        return quantities.recognised(value, _INTEGRAL_BITS) if isinstance(value, mp.mpf) else value
+
+    def _bound(self, node: Node) -> Value:
+        if isinstance(node, Term) and node.head == "neg":
+            return -self._bound(node.args[0])
+        return mp.inf if node == _INFINITE else quantities.number(self.of(node))
 
     def _series(self, head: str, args: tuple[Node, ...]) -> Value:
         start, end = self.of(args[0]), self.of(args[1])

@@ -15,7 +15,7 @@ from widthwise.evals.grading.quantities import TooLarge, Undefined
 from widthwise.evals.grading.shapes import INTERVALS
 from widthwise.evals.grading.terms import PI, Node, Number, Term, is_value, spelled, variables
 
-_COMMON_POINTS = 3
+_COMMON_POINTS = 4
 _MAX_PAIRED = 12
 """Items of two lists that are tried against each other where their keys do not pair them."""
 

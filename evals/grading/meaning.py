@@ -26,6 +26,7 @@ from widthwise.evals.grading.terms import (
     Term,
     is_value,
     spelled,
+    walk,
     words,
 )
 from widthwise.evals.grading.understanding import opaque, understood
@@ -93,6 +94,7 @@ class Keys:
         return ("name", spelled(node))
 
     def _value(self, node: Node) -> Key:
+        self.open |= any(map(_is_unevaluated, walk(node)))
         try:
             found = values_of(node).found
         except TooLarge:
@@ -112,6 +114,7 @@ class Keys:
             return special[head](args)
         if head == "titled":
             return self._relation(["="], args)
+        self.open |= _is_unevaluated(node)
         keys = [self.of(argument) for argument in args]
         head = _ALIKE.get(head, head)
         return (head, *(sorted(keys, key=repr) if head in _UNORDERED else keys))
@@ -171,6 +174,21 @@ class Keys:
             return None
         factor = first if sign in ("=", "!=") else abs(first)
         return ("relation", sign, *(None if v is None else quantities.key(quantities.divide(v, factor)) for v in found))
+
+
+def _is_unevaluated(part: Node) -> bool:
+    """Whether a part has a value that is not computed: a limit, an endless sum, the derivative of a formula.
+
+    An integral is computed, but not with certainty: it may be found equal to something, never different.
+    """
+    match part:
+        case Term("limit" | "integral", _):
+            return True
+        case Term("sum" | "prod", _):
+            return not is_value(part)
+        case Term("call", (Symbol(name), Term())):
+            return " by " in name
+    return False
 
 
 def _fraction(value: Fraction) -> Key:

@@ -256,7 +256,7 @@ def key(value: Value) -> tuple[Any, ...]:
     return ("real", *map(int, libmp.mpf_pos(value._mpf_, KEPT, "n")))
 
 
-def recognised(value: Any) -> Value:
+def recognised(value: Any, noise: int = _NOISE) -> Value:
     """The fraction of a small denominator that a real number is; else the number."""
     sign, mantissa, exponent, bits = (int(part) for part in value._mpf_)
     if not mantissa:
@@ -274,7 +274,7 @@ def recognised(value: Any) -> Value:
         if below > _RECOGNISED:
             return value
         error = abs(p * below - q * above)
-        if error == 0 or (error << _NOISE) < p * below:
+        if error == 0 or (error << noise) < p * below:
             return Fraction(-above if sign else above, below)
         x, y = y, rest
     return value
