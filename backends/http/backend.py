@@ -15,9 +15,9 @@ import numpy as np
 
 from widthwise.backends.http.client import unreachable
 from widthwise.backends.http.dialect import AnswerReader, Dialect, TextDialect, TokenDialect
+from widthwise.backends.http.json_client import JSONClient, open_session, posted
 from widthwise.backends.http.labels import read_labels
-from widthwise.backends.http.probe import ServerInfo, probe
-from widthwise.backends.http.questions import JSONClient, open_session, posted
+from widthwise.backends.http.server_info import ServerInfo, probe
 from widthwise.backends.http.server_pool import Server, ServerPool, listed
 from widthwise.backends.http.stream import checked, drained, events
 from widthwise.backends.loop_thread import LoopThread

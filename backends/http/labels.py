@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.backends.http.questions import JSONClient
+from widthwise.backends.http.json_client import JSONClient
 from widthwise.core.backend import Usage
 from widthwise.core.errors import BackendError
 from widthwise.core.rewards.reading import Read, Reading

@@ -16,10 +16,10 @@ import pytest
 
 from widthwise.backends import watchdog
 from widthwise.backends.embedding import cut_to
-from widthwise.backends.http import client, probe, server_pool
+from widthwise.backends.http import client, server_info, server_pool
 from widthwise.backends.http.backend import _common, _compare
 from widthwise.backends.http.dialect import TextDialect, TokenDialect
-from widthwise.backends.http.probe import ServerInfo, model_card
+from widthwise.backends.http.server_info import ServerInfo, model_card
 from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.notes import Notes
@@ -79,7 +79,7 @@ def test_a_question_that_is_asked_again(said: pytest.LogCaptureFixture, monkeypa
 def test_the_first_of_several_models_is_a_guess(
     said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "get", lambda *_: {"data": [{"id": "a"}, {"id": "b"}]})
+    monkeypatch.setattr(server_info, "get", lambda *_: {"data": [{"id": "a"}, {"id": "b"}]})
     assert model_card("http://s/v1", None, 1.0)["id"] == "a"
     assert "http://s/v1 serves 2 models; the first is taken: a" in said.text
 
@@ -90,7 +90,7 @@ def test_a_server_without_a_list_of_models_is_believed(
     def refuse(*_: Any) -> Any:
         raise BackendError("answered 404")
 
-    monkeypatch.setattr(probe, "get", refuse)
+    monkeypatch.setattr(server_info, "get", refuse)
     assert model_card("http://s/v1", "m", 1.0) == {"id": "m"}
     assert "it is taken to serve m" in said.text
 
