@@ -52,11 +52,24 @@ def expression(statement: str, prose: bool) -> str | None:
     return answer if not answer or any(map(str.isdigit, answer)) else None
 
 
+# --- Words beside numbers ---------------------------------------------------------------------------------------------
+
+_CHANGING = (
+    "not no less more fewer most least than at over under above below between minimum maximum never or and to is isn't"
+    " dozen dozens hundred hundreds thousand thousands million millions billion trillion half halves twice double"
+    " triple times quarter third thirds quarters pair pairs score if unless except minus plus about approximately"
+)
+_NOT_PLAIN = frozenset(_CHANGING.split())
+"""Words that make another number of the one beside them."""
+
 # --- Integers -------------------------------------------------------------------------------------------------------
 
 _DEGREES = r"(?:\^\s?\{?\s?(?:\\circ|\\degree|∘)\s?\}?|°|\\degree)?"
 _GROUP = r"(?:,|\{,\}|\\,|\\!,|,\\!)"
-_INTEGER = re.compile(rf"[-+−]?\s?(?:\d{{1,3}}(?:{_GROUP}\d{{3}}){{1,9}}|\d{{1,30}})(?:\.0+)?\s?{_DEGREES}")
+_INTEGER = re.compile(
+    rf"(?:\\?\$)?[-+−]?\s?(?:\d{{1,3}}(?:{_GROUP}\d{{3}}){{1,9}}|\d{{1,30}})(?:\.0+)?\s?{_DEGREES}"
+    r"(?P<counted>(?:(?:\s|\\[,;:! ])+[a-z]+){1,3})?"
+)
 _RELATION = re.compile(r"[<>≤≥≠≡]|\\(?:[lg]e(?:q|qslant)?|[lg]t|ne(?:q)?|equiv|pm|mid|in|pmod|bmod)(?![a-zA-Z])|±")
 _SEVERAL = re.compile(r"\b(?:and|or)\b|;|,(?!\d{3}(?!\d))|,(?=\d{3}.*[=])")
 _BRACKET = re.compile(r"\\[{}]|[()\[\]{}]|:?=|≈|\\approx(?![a-z])")
@@ -64,6 +77,12 @@ _BRACKET = re.compile(r"\\[{}]|[()\[\]{}]|:?=|≈|\\approx(?![a-z])")
 
 _STANDS_FOR_ONE = re.compile(r"[XN]{1,3}")
 """A prompt's own words, said again: end with "ANSWER: X"."""
+
+
+def is_integer(answer: str) -> bool:
+    """Whether ``answer`` is a whole number, with or without what it counts."""
+    match = _INTEGER.fullmatch(_unwrapped(answer))
+    return match is not None and _NOT_PLAIN.isdisjoint(re.findall(r"[a-z]+", match["counted"] or ""))
 
 
 def integer(statement: str, prose: bool) -> str | None:
@@ -80,12 +99,12 @@ def integer(statement: str, prose: bool) -> str | None:
 def _integer_of(said: str) -> str | None:
     choice = read_choice(said)
     text = _unwrapped(choice.text if choice else said)
-    if _INTEGER.fullmatch(text):
+    if is_integer(text):
         return text
     if _RELATION.search(text) or _SEVERAL.search(_hidden_in_brackets(text)):
         return None
     sides = [side.strip() for side in _sides(text)]
-    found = [side for side in sides if _INTEGER.fullmatch(side)]
+    found = [side for side in sides if is_integer(side)]
     agree = len({re.sub(r"\D|\.0+$", "", value) for value in found}) == 1
     return found[-1] if found and agree and len(sides) > 1 else None
 
@@ -124,13 +143,6 @@ def _hidden_in_brackets(text: str) -> str:
 _AMOUNT = re.compile(
     r"(?<![\w.])[-−]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:\s?/\s?\d+)?(?:\s?\\?%)?(?![\w.]*\d)"
 )
-_CHANGING = (
-    "not no less more fewer most least than at over under above below between minimum maximum never or and to is isn't"
-    " dozen dozens hundred hundreds thousand thousands million millions billion trillion half halves twice double"
-    " triple times quarter third thirds quarters pair pairs score if unless except minus plus about approximately"
-)
-_NOT_PLAIN = frozenset(_CHANGING.split())
-"""Words that make another number of the one beside them."""
 _MAX_WORDS = 12
 
 

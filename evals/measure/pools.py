@@ -22,7 +22,7 @@ from widthwise.evals.measure.subsets import Floats, Ints
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites.suites import grader_for
+from widthwise.evals.suites.suites import grader_for, grader_of
 
 Grouping = Literal["meaning", "spelling"]
 """Which answers vote together: those that mean the same to the suite's grader, or those spelled alike."""
@@ -111,7 +111,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         if not done:
             raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
-        grader = grader_for([o.problem for o in outcomes], said.get("suite"), said.get("grader"))
+        grader = grader_of(store)
         counted = any(leaf.tokens for o in done for leaf in o.leaves)
         pools = run_sync(_pools((_of_run(store, o, scores, counted) for o in done), grader, grouping))
     strategy = said.get("strategy") or ""

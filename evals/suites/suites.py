@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import logging
@@ -15,9 +14,9 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.registry import Entry, entries, find, value_of
 from widthwise.core.roles import ROLES
-from widthwise.evals.grading.meaning import meaning
 from widthwise.evals.grading.mixed import MixedGrader
-from widthwise.evals.grading.terms import Number
+from widthwise.evals.grading.values import is_integer
+from widthwise.evals.named_call import named_call
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.hub import BENCHMARKS, BOXED, COUNTDOWN, INTEGER, MATH, Benchmark, hub_rows
@@ -111,6 +110,31 @@ def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit:
     return Suite(suite.name, suite.problems[:limit], suite.grader, suite.source, suite.instruction)
 
 
+def grader_of(store: Store) -> Grader:
+    """The judge of a run: the one that graded it last with the arguments it had, else that of its problems.
+
+    What is not there any more (a grader of a package, an argument of an older version) is left out, and logged.
+    """
+    said = {**store.manifest["configuration"], **store.manifest.get("graded", {})}
+    grader = grader_for(store.problems(), said.get("suite"), said.get("grader"))
+    try:
+        return changed(grader, said.get("grading") or {})
+    except UsageError as error:
+        _log.warning("%s is graded by %s with its defaults: %s", store.path, grader.name, error)
+        return grader
+
+
+def changed(grader: Grader, arguments: Mapping[str, Any]) -> Grader:
+    """``grader`` with other arguments; ``UsageError`` where it has none of such a name, or takes none."""
+    if dict(grader.settings) == dict(arguments) or not arguments:
+        return grader
+    change = getattr(grader, "changed", None)
+    if change is None:
+        raise UsageError(f"the grader {grader.name} takes no arguments")
+    made: Grader = change(**arguments)
+    return made
+
+
 def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: str | None = None) -> Grader:
     """The judge of a run's problems: that of the suite they came from, else told from the problems.
 
@@ -132,7 +156,7 @@ def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: 
 
 
 def _by_name(spec: str) -> Suite:
-    name, arguments = _parsed(spec)
+    name, arguments = named_call(spec, "suite", "countdown(numbers=4, seed=7, n=100)")
     entry = find("suite", name)
     part = entry.load()
     if not isinstance(part, Benchmark):
@@ -164,20 +188,6 @@ def _manner(name: str) -> Benchmark:
         return part
     own = _own(entry, {})
     return Benchmark(own.name, len(own.problems), own.grader, "", "", instruction=own.instruction)
-
-
-def _parsed(spec: str) -> tuple[str, dict[str, Any]]:
-    """The name and the literal keyword arguments of ``name`` or ``name(key=value, ...)``; nothing is evaluated."""
-    name, bracket, _ = spec.partition("(")
-    if not bracket:
-        return spec.strip(), {}
-    try:
-        call = ast.parse(f"suite({spec.strip().partition('(')[2]}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
-            raise ValueError("arguments are given as name=value")
-        return name.strip(), {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise UsageError(f"cannot read the suite {spec!r}: write it as countdown(numbers=4, seed=7, n=100)") from error
 
 
 def _generated(benchmark: Benchmark, arguments: Mapping[str, Any]) -> tuple[list[Problem], str]:
@@ -231,7 +241,7 @@ def _told_from(problems: Sequence[Problem]) -> Benchmark:
     if tasks[0] and all(task == tasks[0] for task in tasks):
         return tasks[0]
     others = [problem for problem, task in zip(problems, tasks, strict=True) if task is None]
-    integers = all(_is_integer(problem.answer) for problem in others)
+    integers = all(is_integer(problem.answer or "") for problem in others)
     return Benchmark("file", len(problems), INTEGER if integers else MATH, "", "", instruction=BOXED)
 
 
@@ -240,7 +250,7 @@ def _task(problem: Problem) -> Benchmark | None:
     if named := BENCHMARKS.get(problem.id.split("-")[0]):
         return named
     numbers = problem.metadata.get("numbers")
-    if isinstance(numbers, list | tuple) and ("target" in problem.metadata or _is_integer(problem.answer)):
+    if isinstance(numbers, list | tuple) and ("target" in problem.metadata or is_integer(problem.answer or "")):
         return Benchmark("file", 1, COUNTDOWN, "", "", instruction="")
     return None
 
@@ -249,11 +259,6 @@ def _judge(problems: Sequence[Problem], benchmark: Benchmark) -> Grader:
     """The benchmark's grader, but each problem of another task by its own."""
     tasks = {p.id: task.grader for p in problems if (task := _task(p)) and task.grader != benchmark.grader}
     return MixedGrader(tasks, benchmark.grader) if tasks else benchmark.grader
-
-
-def _is_integer(answer: str | None) -> bool:
-    node = meaning(answer or "").node
-    return isinstance(node, Number) and node.value.denominator == 1
 
 
 def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source: str) -> Suite:

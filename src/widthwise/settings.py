@@ -123,11 +123,20 @@ class RunSettings:
 
 
 def grader_named(grader: str | Grader) -> Grader:
-    """The grader of a name or an import path, or the one given; ``UsageError`` where it lacks something."""
-    found = value_of(find("grader", grader)) if isinstance(grader, str) else grader
-    ROLES["grader"].check(found, grader if isinstance(grader, str) else type(grader).__name__)
-    checked: Grader = found
-    return checked
+    """The grader of a name, with arguments or without, or of an import path, or the one given.
+
+    Raises ``UsageError`` where it lacks something.
+    """
+    from widthwise.evals.named_call import named_call
+    from widthwise.evals.suites.suites import changed
+
+    if not isinstance(grader, str):
+        ROLES["grader"].check(grader, type(grader).__name__)
+        return grader
+    name, arguments = named_call(grader, "grader", "math(percent=False, last_number=True)")
+    found = value_of(find("grader", name))
+    ROLES["grader"].check(found, name)
+    return changed(found, arguments)
 
 
 def as_any_strategy(strategy: Any) -> Strategy:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.summary import Summary
 
 
+MARKS = {True: "right", False: "wrong", None: "–"}
+"""Verdicts, as tables show them."""
+
 _LONGEST_CELL = 120
 
 

@@ -1,16 +1,14 @@
-"""Commands on run files: ``traces``, ``import``, ``export``, ``grade``."""
+"""Commands on run files: ``traces``, ``import``, ``export``."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widthwise.cli.display import percent, rows_table
+from widthwise.cli.display import MARKS, rows_table
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.cli.timeline_view import as_json as lane_row
 from widthwise.cli.timeline_view import lanes_of, print_timeline
@@ -19,16 +17,11 @@ from widthwise.core.registry import register
 from widthwise.core.trace.trace import Trace, name
 
 if TYPE_CHECKING:
-    from widthwise.core.problem import Grader
     from widthwise.evals.store.outcome import Leaf, Outcome
     from widthwise.evals.store.store import Store
 
-_log = logging.getLogger(__name__)
-
 _Run = Annotated[Path, typer.Argument(help="A run file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-_MARKS = {True: "right", False: "wrong", None: "–"}
 
 
 @register("command", "traces")
@@ -92,25 +85,6 @@ def export_file(
     say(f"{count} problems exported to {out}", err=True)
 
 
-@register("command", "grade")
-def grade(
-    run: Annotated[Path | None, typer.Argument(help="A run file whose answers to grade again.")] = None,
-    gold: Annotated[str | None, typer.Option(help="A reference answer to grade --prediction by.")] = None,
-    prediction: Annotated[str | None, typer.Option(help="An answer, or a text that states one.")] = None,
-    grader: Annotated[
-        str | None, typer.Option(help="What judges the run's answers in place of the suite's grader.")
-    ] = None,
-    as_json: _Json = False,
-) -> None:
-    """Grade a run's answers again and show what changed, or grade one answer by another."""
-    if run is not None and gold is None and prediction is None:
-        _grade_run(run, grader, as_json)
-    elif run is None and gold is not None and prediction is not None:
-        _grade_pair(gold, prediction, as_json)
-    else:
-        raise UsageError("grade a run (widthwise grade RUN.db) or a pair (--gold ANSWER --prediction ANSWER)")
-
-
 def _list_problems(store: Store, as_json: bool) -> None:
     if as_json:
         say_json({"run": str(store.path), **store.manifest, "problems": list(map(_problem_row, store.outcomes()))})
@@ -118,7 +92,7 @@ def _list_problems(store: Store, as_json: bool) -> None:
     rows = []
     for outcome in store.outcomes():
         right = sum(leaf.correct is True for leaf in outcome.leaves)
-        verdict = outcome.errors[0] if outcome.errors else _MARKS[outcome.correct]
+        verdict = outcome.errors[0] if outcome.errors else MARKS[outcome.correct]
         answers = [outcome.answer or "–", outcome.problem.answer or "–"]
         tokens = f"{sum(leaf.tokens for leaf in outcome.leaves):,}"
         rows.append([outcome.problem.id, outcome.state, *answers, verdict, f"{right}/{_whole(outcome)}", tokens])
@@ -132,7 +106,7 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
         say_json({**_problem_row(outcome), "traces": [_trace_row(t, leaf) for t, leaf in traces]})
         return
     rows = [
-        [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", _MARKS[leaf.correct], _vote(leaf)]
+        [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", MARKS[leaf.correct], _vote(leaf)]
         for leaf in outcome.leaves
     ]
     _print_head(outcome)
@@ -178,88 +152,6 @@ def _print_trace(store: Store, problem_id: str, trace_id: str, as_json: bool) ->
             return
     known = ", ".join(name(leaf.id) for leaf in outcome.leaves)
     raise UsageError(f"problem {problem_id} has no trace {trace_id!r}; it has {known or 'none'}")
-
-
-def _grade_run(run: Path, grader: str | None, as_json: bool) -> None:
-    from widthwise.evals.measure.summary import summarise
-    from widthwise.evals.store.store import Store
-
-    with Store.edit(run) as store:
-        before = summarise(store)
-        changes = asyncio.run(_regrade(store, _grader(store, grader)))
-        after = summarise(store)
-    if as_json:
-        say_json({"run": str(run), "changes": changes, "before": before.asdict(), "after": after.asdict()})
-        return
-    rows = [[c["problem"], c["trace"] or "answer", *_change(c)] for c in changes]
-    if rows:
-        rows_table(["problem", "trace", "read before", "read now", "verdict before", "verdict now"], rows)
-    for what in ("accuracy", "mean_accuracy", "pass_at_n"):
-        old, new = getattr(before, what), getattr(after, what)
-        say(f"{what.replace('_', ' ')}: {percent(new)}" + ("" if old == new else f" (was {percent(old)})"))
-
-
-def _grader(store: Store, named: str | None) -> Grader:
-    """Who grades a run again: the named one, else the one that graded it. ``UsageError`` where that is not known."""
-    from widthwise.evals.suites.suites import grader_for
-    from widthwise.settings import grader_named
-
-    if named is not None:
-        return grader_named(named)
-    said = store.manifest["configuration"]
-    found = grader_for(store.problems(), said.get("suite"), said.get("grader"))
-    if said.get("grader") not in (None, "mixed", found.name):
-        raise UsageError(
-            f"the run was graded by {said['grader']!r}, which is neither built in nor installed; name it with --grader"
-        )
-    return found
-
-
-async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:
-    """Grade every problem again and store it; what changed, one entry an answer."""
-    from widthwise.evals.runner import regraded
-
-    changes: list[dict[str, Any]] = []
-    for old in store.outcomes():
-        if old.state == "open":
-            _log.warning("problem %s is not done and is not graded", old.problem.id)
-            continue
-        new = await regraded(grader, old, store.traces(old.problem.id))
-        found = [_changed(old, "", (old.answer, old.correct), (new.answer, new.correct))]
-        for a, b in zip(old.leaves, new.leaves, strict=True):
-            found.append(_changed(old, name(a.id), (a.answer, a.correct), (b.answer, b.correct)))
-        if any(found):
-            store.regrade(new)
-            changes += filter(None, found)
-    return changes
-
-
-def _changed(outcome: Outcome, trace: str, before: tuple[Any, Any], after: tuple[Any, Any]) -> dict[str, Any]:
-    if before == after:
-        return {}
-    return {
-        "problem": outcome.problem.id,
-        "trace": trace,
-        "answer_before": before[0],
-        "answer": after[0],
-        "correct_before": before[1],
-        "correct": after[1],
-    }
-
-
-def _change(change: dict[str, Any]) -> list[str]:
-    answers = [change["answer_before"] or "–", change["answer"] or "–"]
-    return [*answers, _MARKS[change["correct_before"]], _MARKS[change["correct"]]]
-
-
-def _grade_pair(gold: str, prediction: str, as_json: bool) -> None:
-    from widthwise.evals.grading.graders import equivalent
-
-    equal = equivalent(gold, prediction)
-    if as_json:
-        say_json({"gold": gold, "prediction": prediction, "equal": equal})
-    else:
-        say("equal" if equal else "different")
 
 
 def _problem_row(outcome: Outcome) -> dict[str, Any]:
