@@ -236,6 +236,11 @@ def lock_down() -> None:
     sys.addaudithook(_audit)
 
 
+def can_filter_calls() -> bool:
+    """Whether the wall of system calls can be built here: on Linux, on the processors that it is written for."""
+    return sys.platform == "linux" and _filter() is not None
+
+
 def _audit(event: str, _: object) -> None:
     """End the process when it does what only an escaped program would."""
     if event.startswith(_LETHAL_EVENTS):

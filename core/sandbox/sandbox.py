@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from widthwise.core.plain_json import parse
 from widthwise.core.sandbox import confinement
+
+_log = logging.getLogger(__name__)
 
 _REPLY_BYTES = 1 << 20
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -67,6 +71,7 @@ async def execute(program: str, limits: Limits | None = None) -> Execution:
         return Execution("", f"it is longer than {limits.program_chars} characters")
     if not _is_text(program):
         return Execution("", "it is no text")
+    _tell_of_missing_walls()
     slots = _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
     async with slots:
         try:
@@ -81,6 +86,16 @@ async def execute(program: str, limits: Limits | None = None) -> Execution:
         finally:
             await _end(process)
         return _read(reply) or Execution("", _death(process.returncode or 0, limits))
+
+
+@cache
+def _tell_of_missing_walls() -> None:
+    """Say once where a program could reach the system's calls if it escaped the language."""
+    if not confinement.can_filter_calls():
+        _log.warning(
+            "this system cannot filter system calls: programs of models are held by the language's and the resources' "
+            "limits only"
+        )
 
 
 async def _started() -> Process:

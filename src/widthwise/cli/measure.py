@@ -121,7 +121,8 @@ def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
     if len(curves) > 1:
         common_problems(curves)
     usual: Axis = "samples" if len(curves) == 1 else shared_axis(curves)
-    return next((axis for axis in AXES if axis == given), usual)
+    named: dict[str, Axis] = {axis: axis for axis in AXES}
+    return usual if given is None else named[given]
 
 
 def _print_curve(curve: Curve, *, several: bool) -> None:
