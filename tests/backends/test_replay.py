@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +131,7 @@ async def test_a_tokenizer_cuts_what_has_no_tokens() -> None:
         """Not a PieceTokenizer: recorded ends are not its business."""
 
         eos_ids: frozenset[int] = frozenset()
+        controls: Mapping[str, int] = {}
 
         def __init__(self) -> None:
             inner = Halves()
