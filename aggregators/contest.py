@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from widthwise.aggregators.judging import candidates, note_silence, replies, shown
+from widthwise.aggregators.judging import candidates, replies, shown
 from widthwise.core.answer import Answer, AnswerClass, Tie, elect
 from widthwise.core.session.session import Session
+from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 Entry = Literal["traces", "answers"]

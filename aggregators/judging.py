@@ -52,19 +52,11 @@ async def verified(
         verdicts = await verification.verified(session, [shown(session, c) for c in classes], [after] * len(classes), k)
     except BudgetReached:
         verdicts = [[] for _ in classes]
-    said = [v for each in verdicts for v, _ in each]
-    note_silence(session, len(said) - said.count(None), len(said))
     found = []
     for each in verdicts:
         known = [v for v, _ in each if v is not None]
         found.append((sum(known) / len(known) if known else NEUTRAL, [reply for _, reply in each]))
     return found
-
-
-def note_silence(session: Session, said: int, asked: int) -> None:
-    """Note how many of the replies that were ``asked`` for said nothing, where some did not."""
-    if said < asked:
-        session.note(session.root, f"{asked - said} of {asked} judges' replies named no verdict")
 
 
 def shown(session: Session, candidate: AnswerClass) -> str:

@@ -14,6 +14,7 @@ from widthwise.core.sandbox.confinement import MODULES
 from widthwise.core.sandbox.sandbox import Execution, Limits, execute_all
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 
@@ -60,4 +61,5 @@ class ProgramCheck(Part):
             verdict = None if run.refusal else printed(run.output)
             session.annotate(reply, verdict=verdict, refusal=run.refusal)
             verdicts[reply] = 0 if verdict is None else 1 if verdict else -1
+        note_silence(session, sum(v != 0 for v in verdicts.values()), len(verdicts))
         return verdicts

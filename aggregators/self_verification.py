@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from widthwise.aggregators.contest import Contest, Entry, check_contest
-from widthwise.aggregators.judging import note_silence, verified
+from widthwise.aggregators.judging import verified
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 

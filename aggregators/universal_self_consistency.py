@@ -12,6 +12,7 @@ from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 
@@ -50,12 +51,15 @@ class UniversalSelfConsistency(Part):
         rng = np.random.default_rng(session.seed("order"))
         orders = [list(range(len(shown))), *(rng.permutation(len(shown)).tolist() for _ in range(self.k - 1))]
         asked = [self._asked(session, [shown[i] for i in order], after) for order in orders]
-        chosen = []
+        chosen: list[Trace] = []
+        asked_for = 0
         for order, answered in zip(orders, await replies(session, asked, 1, temperature=0.0), strict=True):
             for reply in answered:
                 choice = session.choice(reply, len(shown))
                 session.annotate(reply, choice=choice)
+                asked_for += 1
                 chosen += [] if choice is None else [shown[order[choice - 1]]]
+        note_silence(session, len(chosen), asked_for)
         return chosen
 
     def _asked(self, session: Session, responses: Sequence[Trace], after: Sequence[Trace]) -> Trace:

@@ -13,6 +13,7 @@ from widthwise.core.pruner import Decision
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace, TraceId
 from widthwise.pruning.judge import Judge
 from widthwise.pruning.same_answer import SameAnswer
@@ -81,6 +82,7 @@ class _Clustering:
         self._kept: frozenset[TraceId] | None = None
         self._voters: frozenset[TraceId] = frozenset()
         self._random: np.random.Generator | None = None
+        self._asked = self._said = 0
 
     async def __call__(
         self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
@@ -93,6 +95,7 @@ class _Clustering:
                 await self._arrive(session, trace)
         if len(self._placed) + len(self._lost) == total and self._kept is None:
             self._kept, self._voters = self._chosen()
+            note_silence(session, self._said, self._asked)
         if self._kept is None:
             return Decision(
                 stop=self._redundant(live, finished), reason="redundant: others are heading for this answer"
@@ -130,6 +133,8 @@ class _Clustering:
         members = [self._some(cluster) for cluster in self._clusters]
         said = iter(await self._judge(session, trace, [other for some in members for other in some]))
         known = [[p for _ in some if (p := next(said)) is not None] for some in members]
+        self._asked += sum(map(len, members))
+        self._said += sum(map(len, known))
         return [sum(ps) / len(ps) if ps else 0.0 for ps in known]
 
     def _some(self, cluster: Sequence[Trace]) -> list[Trace]:

@@ -29,7 +29,7 @@ class KvCost(Selector):
     kept, plus ``coverage`` (lambda_d) times the share of the meanings kept: last steps whose embeddings lie within a
     cosine distance of ``distance`` on average mean the same. The integer program is solved exactly by HiGHS, or,
     ``greedy``, by dropping one node after the other. ``temperature`` is the shares'. ``coverage`` 0 needs no
-    embedding model; where embedding fails, a round is decided without it.
+    embedding model; where embedding fails, a round is decided without it, and that is noted.
     """
 
     cost: float = 1.0
@@ -64,7 +64,8 @@ class KvCost(Selector):
             return ()
         try:
             vectors = await session.embed(distinct)
-        except BackendError:
+        except BackendError as error:
+            session.note(session.root, f"a round was decided without the steps' meanings: {error}")
             return ()
         meaning = dict(zip(distinct, clusters(vectors, self.distance), strict=True))
         return tuple(meaning[step] for step in steps)

@@ -106,6 +106,7 @@ class TreeSampler(Part):
             for node in [node for tree in trees for node in tree.having("open") if node.depth]:
                 _leave(session, node, "budget", str(reached))
         session.ledger.discarded += sum(tree.wasted() for tree in trees)
+        _note_unscored(session, [node for tree in trees for node in tree.nodes if node.depth])
 
     async def round(self, session: Session, trees: Sequence[Tree]) -> None:
         """One round of all ``trees``: expand their plans, score the children, plan the next round."""
@@ -127,7 +128,9 @@ class TreeSampler(Part):
             values = await trace_scores(session, traces, self.by)
         for node, value, error in zip(nodes, values, errors, strict=True):
             node.score, node.reason = value, node.reason or error or ""
-            facts: dict[str, Any] = {"score": value} if value is not None else {"unscored": error or "no score"}
+            facts: dict[str, Any] = (
+                {"score": value} if value is not None else {"unscored": error or "there was no step yet"}
+            )
             node.trace = session.annotate(node.trace, round=node.round, **facts)
 
     async def _select(self, session: Session, tree: Tree, born: Sequence[Node]) -> None:
@@ -212,6 +215,13 @@ def _classify(session: Session, node: Node, limits: TreeSampler) -> None:
         node.state = "finished"
     elif limits.max_tokens is not None and node.tokens >= limits.max_tokens:
         node.state, node.reason = "cut", f"the path has {node.tokens} tokens"
+
+
+def _note_unscored(session: Session, nodes: Sequence[Node]) -> None:
+    """Note how many steps had no score, for a search without scores is another method."""
+    asked = [facts for node in nodes if {"score", "unscored"} & (facts := node.trace.segment.metadata).keys()]
+    if unscored := [facts["unscored"] for facts in asked if "unscored" in facts]:
+        session.note(session.root, f"{len(unscored)} of {len(asked)} steps had no score: {unscored[0]}")
 
 
 def _leave(session: Session, node: Node, finish: Finish, reason: str) -> None:

@@ -20,13 +20,11 @@ _USUAL_ENDS = ("</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<end_of_tur
 
 
 def reduce(steps: Sequence[float], kind: Reduction) -> float:
-    """One score from the scores of the steps, as Snell et al. (arXiv 2408.03314) and its_hub do; 0 for no step.
+    """One score from the scores of the steps, at least one, as Snell et al. (arXiv 2408.03314) and its_hub do.
 
     "model" is the last one too: the solution was given to the reward model as a single step (``Session.score`` with
     ``whole``).
     """
-    if not steps:
-        return 0.0
     match kind:
         case "min":
             return min(steps)
@@ -86,8 +84,8 @@ class StepScores:
     too_long: bool = False
 
     def reduced(self, kind: Reduction) -> float | None:
-        """One number; None where unscored."""
-        return None if self.steps is None else reduce(self.steps, kind)
+        """One number; None where unscored, or where there was no step to score."""
+        return reduce(self.steps, kind) if self.steps else None
 
     @property
     def last(self) -> float | None:

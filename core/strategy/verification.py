@@ -19,7 +19,8 @@ async def verified(
 ) -> list[Verdicts]:
     """``k`` verdicts on each of ``solutions``, which were known once the traces ``after`` had ended; all drawn at once.
 
-    The replies keep their verdicts in their metadata. Raises ``BudgetReached`` if nothing may be spent any more.
+    The replies keep their verdicts in their metadata; how many named none is noted. Raises ``BudgetReached`` if nothing
+    may be spent any more.
     """
     asked = [session.ask("verify", draft=text, after=waited) for text, waited in zip(solutions, after, strict=True)]
     drawn = await session.sample(asked, k, judging=True, logprobs=min(LOGPROBS, session.max_logprobs))
@@ -27,4 +28,12 @@ async def verified(
     for reply in drawn:
         verdict = session.verdict(reply)
         found[reply.parent].append((verdict, session.annotate(reply, verdict=verdict)))
+    verdicts = [verdict for each in found.values() for verdict, _ in each]
+    note_silence(session, len(verdicts) - verdicts.count(None), len(verdicts))
     return [found[question] for question in asked]
+
+
+def note_silence(session: Session, said: int, asked: int) -> None:
+    """Note how many of the replies that were ``asked`` for said nothing, where some did not."""
+    if said < asked:
+        session.note(session.root, f"{asked - said} of {asked} judges' replies named no verdict")

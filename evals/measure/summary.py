@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +12,8 @@ from widthwise.core.session.ledger import Ledger
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,8 @@ class Summary:
     fraction of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths,
     ``wall_seconds`` the attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that an ideal prefix cache held
     for a problem's tree, at most and on average, averaged over problems. ``asking`` is how the model was asked:
-    its profile and why, and all sampling settings in force; None for runs that do not say.
+    its profile and why, and all sampling settings in force; None for runs that do not say. ``notes`` are what was out
+    of the ordinary, one of each kind, with the number of problems that had it, the most frequent first.
     """
 
     suite: str
@@ -56,6 +61,7 @@ class Summary:
     kv_mean: float
     run: str
     asking: Mapping[str, Any] | None = None
+    notes: tuple[tuple[str, int], ...] = ()
 
     def asdict(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -92,7 +98,20 @@ def summarise(store: Store) -> Summary:
         kv_mean=ledger.kv_mean / max(len(outcomes), 1),
         run=str(store.path),
         asking=store.manifest.get("asking"),
+        notes=_noted(outcomes),
     )
+
+
+def _noted(outcomes: Sequence[Outcome]) -> tuple[tuple[str, int], ...]:
+    """Notes that differ in their numbers only are of one kind, and the first stands for all."""
+    first: dict[str, str] = {}
+    problems: Counter[str] = Counter()
+    for outcome in outcomes:
+        texts = [str(text) for _, text in outcome.fields.get("notes", ())]
+        kinds = {_NUMBER.sub("#", text): text for text in reversed(texts)}
+        problems.update(kinds.keys())
+        first = {**kinds, **first}
+    return tuple((first[kind], count) for kind, count in problems.most_common())
 
 
 def _share_right(leaves: Sequence[Leaf]) -> float:

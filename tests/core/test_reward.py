@@ -23,7 +23,7 @@ def test_the_reductions_of_one_solution(reduction: Reduction, expected: float) -
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_no_steps_score_zero_and_no_scores_stay_unscored(reduction: Reduction) -> None:
-    assert StepScores(()).reduced(reduction) == 0.0
+    assert StepScores(()).reduced(reduction) is None, "no step is not a bad step"
     assert StepScores(None, error="out of memory").reduced(reduction) is None
 
 

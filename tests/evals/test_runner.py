@@ -75,6 +75,19 @@ def ran(path: Path, backend: ReplayBackend, strategy: Strategy = VOTE, **options
         return asyncio.run(run(SUITE, strategy, setting_for(SUITE, backend), store, **options))  # type: ignore[arg-type]
 
 
+def test_what_was_out_of_the_ordinary_is_counted_by_its_kind(tmp_path: Path) -> None:
+    async def noting(session: Session) -> list[Trace]:
+        number = int(session.problem.id[1:])
+        if number:
+            session.note(session.root, f"{number} of 9 judges' replies named no verdict")
+        if number == 3:
+            session.note(session.root, "the judge was out")
+        return await session.sample(session.root)
+
+    summary = ran(tmp_path / "a.db", Faulty(), as_strategy(noting))
+    assert summary.notes == (("1 of 9 judges' replies named no verdict", 5), ("the judge was out", 1))
+
+
 def test_a_run_in_figures(tmp_path: Path) -> None:
     summary = ran(tmp_path / "a.db", Faulty())
     assert (summary.problems, summary.errors, summary.samples) == (6, 0, 18)

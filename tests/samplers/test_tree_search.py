@@ -15,6 +15,7 @@ from widthwise import (
     DVTS,
     ETS,
     REBASE,
+    BackendError,
     BeamSearch,
     Budget,
     Node,
@@ -149,6 +150,18 @@ async def test_ets_needs_no_embedding_model_without_coverage(greedy: bool) -> No
         await ETS(4)(searching(TWO_STEPS, Rewards(worth)))
 
 
+async def test_ets_notes_each_round_that_it_had_to_decide_without_meanings() -> None:
+    class Broken:
+        async def embed(self, texts: Any) -> Any:
+            raise BackendError("the embedder is out")
+
+    s = searching(TWO_STEPS, Rewards(worth))
+    object.__setattr__(s._shared.setting, "embedder", Broken())
+    object.__setattr__(s._shared.scorer, "_embedder", Broken())
+    await ETS(4)(s)
+    assert [note.text for note in s.notes] == ["a round was decided without the steps' meanings: the embedder is out"]
+
+
 async def test_a_search_without_a_reward_model_says_so_or_goes_by_logprobs() -> None:
     with pytest.raises(UsageError, match="no reward model"):
         await BeamSearch(4)(searching(TWO_STEPS))
@@ -184,9 +197,21 @@ async def test_dead_ends_leave_their_width_to_the_others() -> None:
     assert [name(t.id) for t in traces] == ["0.1.0.0", "0.1.0.1"]
 
 
-async def test_an_empty_first_step_is_only_a_leading_blank_line() -> None:
-    [trace] = await BeamSearch(1)(searching(lambda said, _: "= 1" if said else "\n\n", Rewards(lambda _: 0.5)))
+async def test_an_empty_first_step_is_only_a_leading_blank_line_and_unscored() -> None:
+    s = searching(lambda said, _: "= 1" if said else "\n\n", Rewards(lambda _: 0.5))
+    [trace] = await BeamSearch(1)(s)
     assert trace.completion == "\n\n= 1\0"
+    assert trace.parent is not None
+    assert "score" not in trace.parent.metadata
+    assert [note.text for note in s.notes] == ["1 of 2 steps had no score: there was no step yet"]
+
+
+async def test_an_unscored_first_step_stands_behind_those_that_were_scored() -> None:
+    s = searching(by_table({"": ["\n\n", "poor\n\n", "\n\n", "\n\n"]}), Rewards(lambda _: 0.01))
+    await BeamSearch(4, 4, distinct=False)(s)
+    assert {name(t.id): t.finish for t in s.traces.values() if len(t.id) == 2} == {
+        "0.0": "pruned", "0.1": "stop", "0.2": "pruned", "0.3": "pruned",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
