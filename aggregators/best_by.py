@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from widthwise.core.answer import Answer, AnswerClass
 from widthwise.core.registry import register
-from widthwise.core.scores.trace_score import logprobs_for, trace_scores
+from widthwise.core.scores.trace_score import check_score, logprobs_for, trace_scores
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
@@ -32,6 +33,10 @@ class BestBy(Part):
     def logprobs(self) -> int | None:
         """How many of the most likely tokens the traces must come with."""
         return logprobs_for(self.score)
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` where the run's traces will not have the score."""
+        check_score(self.score, conditions, self.brief())
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         candidates = [t for t in traces if session.answer(t) is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from widthwise.aggregators.judging import candidates, verified
 from widthwise.core.answer import Answer, Tie, elect
@@ -27,6 +28,8 @@ class GenerativeVerification(Part):
     k: int = 4
     votes: bool = True
     tie: Tie = "first"
+
+    questions: ClassVar[tuple[str, ...]] = ("verify",)
 
     def __post_init__(self) -> None:
         if self.k < 1:

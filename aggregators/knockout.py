@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class Knockout(Part):
     entry: Entry = "traces"
     skip_equal: bool = False
     tie: Tie = "random"
+
+    questions: ClassVar[tuple[str, ...]] = ("compare",)
 
     def __post_init__(self) -> None:
         check_contest(self.entry, self.k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class League(Part):
     entry: Entry = "traces"
     skip_equal: bool = False
     tie: Tie = "random"
+
+    questions: ClassVar[tuple[str, ...]] = ("compare",)
 
     def __post_init__(self) -> None:
         check_contest(self.entry, self.k)

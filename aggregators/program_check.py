@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from widthwise.aggregators.judging import candidates, replies
 from widthwise.core.answer import Answer, Tie, elect
@@ -32,6 +33,8 @@ class ProgramCheck(Part):
     strength: float = 1.0
     seconds: float = 10.0
     tie: Tie = "first"
+
+    questions: ClassVar[tuple[str, ...]] = ("check",)
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.strength <= 0 or self.seconds <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from widthwise.aggregators.contest import Contest, Entry, check_contest
 from widthwise.aggregators.judging import verified
@@ -40,6 +41,8 @@ class SelfVerification(Part):
     closest: int = 3
     entry: Entry = "traces"
     tie: Tie = "first"
+
+    questions: ClassVar[tuple[str, ...]] = ("verify", "compare")
 
     def __post_init__(self) -> None:
         check_contest(self.entry, self.comparisons)

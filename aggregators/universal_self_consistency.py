@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class UniversalSelfConsistency(Part):
     k: int = 1
     responses: int = 8
     tie: Tie = "first"
+
+    questions: ClassVar[tuple[str, ...]] = ("consistency",)
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.responses < 2:

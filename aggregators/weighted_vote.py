@@ -11,7 +11,8 @@ import numpy as np
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
-from widthwise.core.scores.trace_score import logprobs_for, trace_scores
+from widthwise.core.scores.trace_score import check_score, logprobs_for, trace_scores
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
@@ -52,6 +53,10 @@ class WeightedVote(Part):
     def logprobs(self) -> int | None:
         """How many of the most likely tokens the traces must come with."""
         return logprobs_for(self.by)
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` where the run's traces will not have the score."""
+        check_score(self.by, conditions, self.brief())
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         candidates = [t for t in traces if session.answer(t) is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,6 +28,7 @@ from widthwise.core.backend import (
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
+from widthwise.core.session.conditions import RecordedFacts
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.stopping import StopMatcher
 from widthwise.core.trace.token_ends import token_ends
@@ -120,6 +121,19 @@ class ReplayBackend:
                 usage=usage if at == begin else None,
                 metadata=reel.metadata if over else {},
             )
+
+    @property
+    def problem_ids(self) -> Iterable[str]:
+        """The problems that were recorded."""
+        return self._recordings
+
+    def recorded_facts(self, problem: str) -> RecordedFacts:
+        """What the samples of one problem were recorded with."""
+        samples = self._recording(problem).samples
+        numbers = {k for s in samples for k, v in s.metadata.items() if _is_number(v) and k not in _LABELS}
+        logprobs = [-1 if s.stats is None else _width(s.stats) for s in samples]
+        most = max(logprobs, default=-1)
+        return RecordedFacts(frozenset(numbers), None if most < 0 else most)
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -286,6 +300,15 @@ class ReplayTokenizer:
         ids = self.inner.chat(asked, options)
         self.conversations[self.inner.decode(ids)] = None
         return [*ids, _PROMPT_END, *(self.encode(messages[-1]["content"]) if is_open else ())]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _width(stats: TokenStats) -> int:
+    """How many of the most likely tokens were recorded."""
+    return 0 if stats.top_logprobs is None else stats.top_logprobs.shape[1]
 
 
 def _cut(stats: TokenStats | None, part: slice, k: int | None) -> TokenStats | None:

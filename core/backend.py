@@ -157,13 +157,15 @@ class Capabilities:
 
     ``token_ids``: real token ids of the model's tokenizer (otherwise a reversible approximation).
     ``seeds``: equal seeds give equal tokens in an idle engine. ``deterministic``: equal bytes whatever the
-    batch neighbours, and a request advances only while its deltas are awaited. ``max_logprobs``: largest k.
+    batch neighbours, and a request advances only while its deltas are awaited. ``logprobs``: sampled tokens come with
+    their log-probabilities. ``max_logprobs``: largest k.
     ``cached_tokens``: usage tells cached from computed prompt tokens.
     """
 
     token_ids: bool = True
     seeds: bool = True
     deterministic: bool = False
+    logprobs: bool = True
     max_logprobs: int = 0
     prompt_logprobs: bool = False
     cached_tokens: bool = True

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from widthwise.core.backend import Backend
-from widthwise.core.errors import WidthwiseError
+from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
@@ -20,6 +20,7 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Note, Trace, name
+from widthwise.evals.beginning import Beginning
 from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import UNFINISHED, Leaf, Outcome
@@ -46,19 +47,21 @@ async def run(
 ) -> Summary:
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
 
-    Problems advance independently. What fails for one problem is recorded with it, and tried again the next time;
-    only a store that cannot be written ends the run (``StoreError``). When the task is cancelled, every finished
-    generation is in the store, and the same call goes on from there. ``on_outcome`` hears of each problem as it is
-    done.
+    Problems advance independently. What fails for one problem is recorded with it, and tried again the next time; only
+    a store that cannot be written ends the run (``StoreError``), and a mistake of use (``UsageError``): one that can be
+    known before anything is sampled, and one in which the first problems all fail. When the task is cancelled, every
+    finished generation is in the store, and the same call goes on from there. ``on_outcome`` hears of each problem as
+    it is done.
     """
+    strategy.check_against(setting, store.problems())
     store.start_attempt(setting.scheduler.backend)
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
-    work = _Work(setting, strategy, store, asyncio.Semaphore(concurrency), on_outcome)
+    work = _Work(setting, strategy, store, asyncio.Semaphore(concurrency), on_outcome, Beginning())
     try:
         async with asyncio.TaskGroup() as group:
             for place, problem in enumerate(todo):
                 group.create_task(work.solve(problem, place))
-    except* StoreError as errors:
+    except* (StoreError, UsageError) as errors:
         raise errors.exceptions[0] from None
     finally:
         work.close()
@@ -80,13 +83,17 @@ class _Work:
     store: Store
     slots: asyncio.Semaphore
     on_outcome: Listener
+    beginning: Beginning
     began: float = field(default_factory=time.monotonic)
 
     async def solve(self, problem: Problem, place: int) -> None:
         """Answer one problem and store what came of it."""
         async with self.slots:
-            outcome, traces = await self._attempt(problem, place)
+            if self.beginning.stopped:
+                return
+            outcome, traces, error = await self._attempt(problem, place)
             self.on_outcome(self._stored(outcome, traces))
+            self.beginning.heed(problem, error)
 
     def _stored(self, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
         """The outcome as it was stored: what cannot be stored is an error of its problem, and ends nothing else."""
@@ -102,19 +109,19 @@ class _Work:
             return failed
         return outcome
 
-    async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace]]:
+    async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace], Exception | None]:
         session: Session | None = None
         try:
             session = self.strategy.open(problem, self.setting, journal=self.store, priority=place)
             result = await self.strategy.run(session)
             outcome = await graded(self.setting.grader, problem, result)
-            return outcome, (*result.traces, *result.fragments, *result.judgements)
+            return outcome, (*result.traces, *result.fragments, *result.judgements), None
         except StoreError:
             raise
         except Exception as error:
             _log.warning("problem %s failed: %s", problem.id, _sentence(error))
             _log.debug("problem %s failed", problem.id, exc_info=True)
-            return _failure(problem, session, error)
+            return *_failure(problem, session, error), error
 
     def close(self) -> None:
         """Note how long this attempt took; a store that is full already keeps its last word."""

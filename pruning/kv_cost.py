@@ -17,6 +17,7 @@ from widthwise.pruning.kv_program import KvProgram
 from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 
 if TYPE_CHECKING:
+    from widthwise.core.session.conditions import Conditions
     from widthwise.core.session.session import Session
 
 
@@ -41,6 +42,11 @@ class KvCost(Selector):
     def __post_init__(self) -> None:
         if self.cost < 0 or self.coverage < 0 or self.temperature <= 0:
             raise ValueError("cost and coverage must be at least 0, and temperature above 0")
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` for a run without an embedding model, if coverage counts."""
+        if self.coverage:
+            conditions.embedding_model(self.brief())
 
     async def select(self, session: Session, frontier: Frontier) -> Selection:
         nodes = frontier.nodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
@@ -22,6 +23,8 @@ class SameAnswer(Part):
     """
 
     logprobs: int = 5
+
+    questions: ClassVar[tuple[str, ...]] = ("same_answer",)
 
     async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:
         questions = []

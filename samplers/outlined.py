@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from widthwise.core.prompting.reply import outlines
 from widthwise.core.registry import register
@@ -26,6 +26,8 @@ class Outlined(Part):
     n: int = 8
     free: int = 0
     worker: Any = None
+
+    questions: ClassVar[tuple[str, ...]] = ("outlines", "outline")
 
     def __post_init__(self) -> None:
         if not 0 <= self.free < self.n:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from widthwise.core.registry import register
+from widthwise.core.scores.trace_score import check_score
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.distilling import Distilling, Operator
+from widthwise.samplers.preference import SELF, VERIFY
 from widthwise.samplers.workspace import Shown, readable
 
 
@@ -58,6 +61,21 @@ class ParallelDistillRefine(Part):
         for worker in (self.worker, self.refiner):
             if worker is not None:
                 as_worker(worker)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What the model is asked besides the problem."""
+        if len(self.widths) < 2:
+            return ()
+        if self.distill == "summary":
+            return ("summarise", "refine_summary")
+        asked = {SELF: ("select",), VERIFY: ("verify",)} if self.distill in ("top_k", "per_sample") else {}
+        return ("refine", *asked.get(self.by, ()))
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` where drafts cannot have the score that they are chosen by."""
+        if len(self.widths) > 1 and self.distill == "top_k" and self.by not in (SELF, VERIFY):
+            check_score(self.by, conditions, self.brief())
 
     @property
     def widths(self) -> tuple[int, ...]:

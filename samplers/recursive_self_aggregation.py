@@ -40,6 +40,11 @@ class RecursiveSelfAggregation(Part):
             raise ValueError("population must be at least 1, loops at least 0, group from 1 to population")
         self._rounds()
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What the model is asked besides the problem."""
+        return self._rounds().questions
+
     async def __call__(self, session: Session) -> list[Trace]:
         return await self._rounds()(session)
 

@@ -43,6 +43,11 @@ class SequentialRefinement(Part):
             if worker is not None:
                 as_worker(worker)
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What the model is asked besides the problem."""
+        return ("refine",) if self.rounds > 1 else ()
+
     async def __call__(self, session: Session) -> list[Trace]:
         chains: list[list[Trace]] = [[] for _ in range(self.chains)]
         for number in range(self.rounds):

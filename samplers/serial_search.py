@@ -7,6 +7,7 @@ from typing import Literal
 
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.registry import register
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
@@ -37,12 +38,12 @@ class SerialSearch(Part):
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, not {number}")
 
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` for a model that did not learn to search."""
+        _check("search" in conditions.setting.format.prompts)
+
     async def __call__(self, session: Session) -> list[Trace]:
-        if not session.asks("search"):
-            raise UsageError(
-                "serial_search needs a model that learned to write a search down, and this one's prompt format has no "
-                "question 'search': take the bundled reasoner"
-            )
+        _check(session.asks("search"))
         root = session.ask("search", order=self.order)
         limits = [limit for limit in (self.max_tokens, session.max_tokens) if limit is not None]
         if self.window is not None:
@@ -51,3 +52,11 @@ class SerialSearch(Part):
         if room is not None and room < 1:
             raise BudgetReached("the prompt leaves no room in the window")
         return await session.sample(root, self.n, max_tokens=room, temperature=self.temperature, top_p=self.top_p)
+
+
+def _check(learned: bool) -> None:
+    if not learned:
+        raise UsageError(
+            "serial_search needs a model that learned to write a search down, and this one's prompt format has no "
+            "question 'search': take the bundled reasoner"
+        )

@@ -10,6 +10,7 @@ from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.prompting.grammar import ThreadGrammar, ThreadLimits
 from widthwise.core.prompting.template import filled
 from widthwise.core.registry import register
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
@@ -69,6 +70,10 @@ class Threads(Part):
         if self.join not in ("all", "first"):
             raise ValueError(f"join must be 'all' or 'first', not {self.join!r}")
 
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` for a model of no grammar, and for a budget of calls that it does not understand."""
+        self._told(conditions.setting.format.grammar(self.grammar))
+
     async def __call__(self, session: Session) -> list[Trace]:
         grammar = session.grammar(self.grammar)
         limits = self.within(grammar.limits)
@@ -95,14 +100,18 @@ class Threads(Part):
 
     def _begun(self, session: Session, grammar: ThreadGrammar, limits: ThreadLimits) -> Trace:
         """The prompt that invites the model to spawn, where it has one, and the first block's beginning if proposed."""
-        if self.calls is not None and not grammar.budget:
-            raise UsageError(f"threads: the grammar {grammar.name!r} tells no model how many threads to spawn (calls)")
+        budget = self._told(grammar)
         if grammar.question and session.asks(grammar.question):
-            budget = "" if self.calls is None else filled(grammar.budget, calls=str(self.calls))
             root = session.ask(grammar.question, width=str(limits.width), budget=budget)
         else:
             root = session.root
         return session.append(root, grammar.proposal) if self.propose else root
+
+    def _told(self, grammar: ThreadGrammar) -> str:
+        """The words that tell the model its budget of calls; raises ``UsageError`` where it knows none."""
+        if self.calls is not None and not grammar.budget:
+            raise UsageError(f"threads: the grammar {grammar.name!r} tells no model how many threads to spawn (calls)")
+        return "" if self.calls is None else filled(grammar.budget, calls=str(self.calls))
 
 
 @dataclass

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
 from widthwise.core.rewards.reward import REDUCTIONS, Reduction
-from widthwise.core.scores.trace_score import REWARD_MODEL, trace_scores
+from widthwise.core.scores.trace_score import REWARD_MODEL, check_score, trace_scores
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
+from widthwise.core.strategy.checking import inside
 from widthwise.core.strategy.frontier import Frontier, Selector
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.tree import Node, Tree
@@ -54,6 +56,8 @@ class TreeSampler(Part):
     compete: ClassVar[bool] = False
     """Whether finished traces stand for selection beside open ones; a round that keeps none open is then the last."""
 
+    facts: ClassVar[tuple[str, ...]] = ("score", "round")
+
     def __post_init__(self) -> None:
         for what in ("n", "max_depth", "max_step_tokens", "max_tokens"):
             limit = getattr(self, what)
@@ -66,6 +70,13 @@ class TreeSampler(Part):
     def selector(self) -> Selector:
         """Who is expanded."""
         raise NotImplementedError
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` where steps cannot have the score, and where the selector cannot work."""
+        check_score(self.by, conditions, self.brief())
+        for part in inside(self.selector):
+            if (asked := getattr(part, "check", None)) is not None:
+                asked(conditions)
 
     def ends(self, node: Node) -> bool:
         """Whether a search whose traces compete ends with ``node``, the best of its round, though it is open."""

@@ -312,6 +312,7 @@ def _capabilities(info: ServerInfo) -> Capabilities:
     most = 20 if info.token_ids else 5
     return Capabilities(
         token_ids=info.token_ids,
+        logprobs=bool(info.logprobs),
         max_logprobs=most if info.logprobs else 0,
         prompt_logprobs=info.token_ids,
         cached_tokens=info.token_ids and info.cached_tokens,

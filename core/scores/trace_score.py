@@ -13,6 +13,7 @@ from widthwise.core.rewards.reward import REDUCTIONS
 from widthwise.core.scores import confidence
 from widthwise.core.scores.confidence import token_confidence
 from widthwise.core.scores.measured import MEASURES, TOP, ConfidenceScore, confidence_score
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -62,6 +63,26 @@ async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -
     if traces and all(s is None for s in scores) and any(t.tokens for t in traces):
         raise UsageError(_unknown(session, traces, source))
     return scores
+
+
+def check_score(source: str, conditions: Conditions, what: object) -> None:
+    """Raises ``UsageError`` where the traces of a run will not have the score ``source``, which ``what`` needs."""
+    name, _, reduction = source.partition(":")
+    score = confidence_score(source)
+    if name == REWARD_MODEL:
+        conditions.reward_model(what)
+        check_reduction(reduction or "last")
+    elif source in LOGPROBS or (score is not None and not score.logprobs):
+        conditions.logprobs(0, what)
+    elif source != SELF_CERTAINTY and score is None:
+        known = [*LOGPROBS, REWARD_MODEL, SELF_CERTAINTY, *MEASURES]
+        conditions.number(source.removeprefix("-"), known, what)
+
+
+def check_reduction(reduction: str) -> None:
+    """Raises ``UsageError`` for a reduction that is none."""
+    if reduction not in REDUCTIONS:
+        raise UsageError(f"there is no reduction {reduction!r}; there are {', '.join(REDUCTIONS)}")
 
 
 async def rewards(session: Session, traces: Sequence[Trace], reduction: str = "last") -> list[float | None]:

@@ -17,6 +17,7 @@ from widthwise.core.session.limits import Limits
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.terms import Terms
+from widthwise.core.strategy.checking import check
 from widthwise.core.strategy.function_part import FunctionPart
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.spelling import Spelled, spelled
@@ -66,8 +67,16 @@ class Strategy(Spelled):
             if declared not in (None, role):
                 raise UsageError(f"{spelled(part)} has the role {declared!r}: it cannot be the {role} of a strategy")
 
+    def check_against(self, setting: Setting, problems: Sequence[Problem]) -> None:
+        """Raises ``UsageError``, one sentence, for what can be known to fail before the first token is sampled."""
+        check(self, setting, problems)
+
     async def solve(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Result:
-        """Work on ``problem`` in a session of its own, under the strategy's pruners and its budget."""
+        """Work on ``problem`` in a session of its own, under the strategy's pruners and its budget.
+
+        Raises ``UsageError`` before anything is sampled where the strategy cannot work (see ``check_against``).
+        """
+        self.check_against(setting, (problem,))
         return await self.run(self.open(problem, setting, **terms))
 
     def open(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Session:

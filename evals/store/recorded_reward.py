@@ -17,6 +17,8 @@ class RecordedRewardModel:
     A solution that was not scored there is unscored. Raises ``UsageError`` for what is no run file.
     """
 
+    recorded = True
+
     def __init__(self, path: str | Path) -> None:
         self.name = f"replay:{path}"
         self._store = Store.read(path)

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from widthwise.core.backend import Backend
+from widthwise.core.errors import BackendError
+from widthwise.core.problem import Problem
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
+from widthwise.core.session.score_memory import ScoreMemory
 from widthwise.opening import kind_of, open_backend, open_engine
 from widthwise.settings import RunSettings
 
 T = TypeVar("T")
+
+_PATIENCE = 120.0
+"""Seconds that a reward model may take for its first score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +95,27 @@ async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) ->
     # A wrong layout is said before an engine is started, but a whole reward model needs none.
     layout = None if kind.may_score and named is None else reward_format_for(address, named)
     engine = await open_engine(spec, lambda kind: kind.reader("labels" if layout is None else layout.reads), given)
-    if layout is None and hasattr(engine, "score"):
-        return engine  # type: ignore[no-any-return]
     try:
-        return LanguageRewardModel(engine, layout or reward_format_for(spec))
+        if layout is None and hasattr(engine, "score"):
+            return await _tried(engine)
+        return await _tried(LanguageRewardModel(engine, layout or reward_format_for(spec)))
     except BaseException:
         await engine.close()
         raise
+
+
+async def _tried(model: RewardModel) -> RewardModel:
+    """``model``, once it has scored something: one that is there and fails at every score would do so unnoticed.
+
+    What only says again what was recorded (``recorded``) is not tried. Raises ``BackendError``.
+    """
+    if getattr(model, "recorded", False):
+        return model
+    memory = ScoreMemory(model, Problem("trial", "What is 1 + 1?", "2"), journal=None, limit=_PATIENCE)
+    [scores] = await memory.score({(0,): ("1 + 1 = 2.",)})
+    if scores.steps is None:
+        raise BackendError(f"the reward model {model.name} is there, but it cannot score: {scores.error}")
+    return model
 
 
 async def open_embedder(spec: str) -> Embedder:

@@ -95,10 +95,10 @@ class Evaluation:
                 if store.is_finished(self.configuration):
                     return summarise(store)
             self.store().close()  # other settings, or a file in use, are said before a model is loaded
-        # A model that cannot be had leaves no run file behind, and neither do prompts that it cannot be asked.
+        # A model that cannot be had leaves no run file behind, and neither does a strategy that cannot work with it.
         engines = await open_engines(self.settings)
         try:
-            self.settings.asking.settled(engines.backend)
+            self.strategy.check_against(self.setting(engines), self.suite.problems)
             with self.store() as store:
                 return await self.work(store, engines, concurrency=concurrency, listener=listener)
         finally:

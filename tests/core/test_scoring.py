@@ -129,7 +129,7 @@ async def test_whole_is_one_step_and_no_steps_are_not_sent() -> None:
     whole = await s.score([trace, empty], whole=True)
     assert [sc.steps for sc in whole] == [(0.1,), ()]
     assert [solution.steps for solution in model.asked] == [("one\n\nthree",)]
-    assert (await s.score([empty]))[0].last == 0.0
+    assert (await s.score([empty]))[0].last is None
 
 
 async def test_an_outcome_model_gives_one_score_and_gets_no_prefix() -> None:

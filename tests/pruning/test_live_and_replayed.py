@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.errors import UsageError
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.runner import run, setting_for
@@ -86,9 +87,8 @@ def test_a_recording_without_the_likeliest_tokens_says_so(recorded: Path, tmp_pa
     bare = tmp_path / "bare.db"
     evaluate("reasoner", parse_strategy("best_of_n(n=4) | majority_vote()"), bare)
     strategy = parse_strategy("best_of_n(n=4) | deepconf(warmup=2, window=8) | majority_vote()")
-    outcomes = evaluate(f"replay:{bare}", strategy, tmp_path / "replayed.db")
-    assert {o.state for o in outcomes} == {"error"}
-    assert "logprobs=20" in outcomes[0].errors[0]
+    with pytest.raises(UsageError, match="has those of the sampled ones only: record it with logprobs=20"):
+        evaluate(f"replay:{bare}", strategy, tmp_path / "replayed.db")
 
 
 def test_a_judge_that_cannot_be_asked_is_an_error_and_not_a_silent_guess(recorded: Path, tmp_path: Path) -> None:

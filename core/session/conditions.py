@@ -1,0 +1,127 @@
+"""What a run offers its strategy: what parts ask, before the first token, whether they can work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Protocol, runtime_checkable
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.registry import nearest
+from widthwise.core.session.setting import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFacts:
+    """What a recording has of a problem's samples: the names of its numbers, and how many likely tokens' logprobs.
+
+    ``logprobs`` is None where it has not even those of the sampled tokens.
+    """
+
+    numbers: frozenset[str] = frozenset()
+    logprobs: int | None = None
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A backend that serves recordings."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def problem_ids(self) -> Iterable[str]: ...
+
+    def recorded_facts(self, problem: str) -> RecordedFacts: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """A run's setting and problems, and ``facts``, the names of the numbers that the strategy's traces come with.
+
+    ``facts`` is None where nobody knows: a part or a backend of the user's own may add what it likes.
+    """
+
+    setting: Setting
+    problems: Sequence[Problem] = ()
+    facts: frozenset[str] | None = None
+
+    def reward_model(self, what: object) -> None:
+        """Raises ``UsageError`` where the run has none, which ``what`` needs."""
+        if self.setting.reward_model is None:
+            raise UsageError(f"{what} scores traces, but the run has no reward model: name one (--reward-model)")
+
+    def embedding_model(self, what: object) -> None:
+        """Raises ``UsageError`` where the run has none, which ``what`` needs."""
+        if self.setting.embedder is None:
+            raise UsageError(f"{what} compares texts, but the run has no embedding model: name one (--embedding-model)")
+
+    def question(self, name: str) -> None:
+        """Raises ``UsageError`` where the model's prompt format has no question of this name."""
+        self.setting.format.prompt(name)
+
+    def logprobs(self, k: int, what: object, *, recorded: bool = True) -> None:
+        """Raises ``UsageError`` where traces cannot come with the ``k`` most likely tokens' log-probabilities.
+
+        0 are those of the sampled tokens alone. Not ``recorded`` are the replies of judges.
+        """
+        backend = self.setting.backend
+        most = backend.capabilities.max_logprobs
+        if not backend.capabilities.logprobs:
+            raise UsageError(f"{what} needs log-probabilities, and {backend.name} gives none: take another backend")
+        if k > most:
+            raise UsageError(
+                f"{what} needs the log-probabilities of the {k} most likely tokens, and {backend.name} gives "
+                f"{f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
+            )
+        if recorded and isinstance(backend, Recorded):
+            found = [facts.logprobs for facts in self._recorded(backend)]
+            if found and not any(known is not None and known >= k for known in found):
+                most = max((known for known in found if known is not None), default=-1)
+                have = "none" if most < 0 else f"those of {most}" if most else "those of the sampled ones only"
+                raise UsageError(
+                    f"{what} needs the log-probabilities of the {f'{k} most likely' if k else 'sampled'} tokens, and "
+                    f"{backend.name} has {have}: record it with logprobs={k}"
+                )
+
+    def number(self, name: str, known: Iterable[str], what: object) -> None:
+        """Raises ``UsageError`` where no trace will have a number ``name``; ``known`` are the scores that all have."""
+        backend = self.setting.backend
+        if self.facts is None or name in self.facts:
+            return
+        valid = [*known, *sorted(self.facts)]
+        if isinstance(backend, Recorded):
+            for facts in self._recorded(backend):
+                if name in facts.numbers:
+                    return
+                valid += sorted(facts.numbers - set(valid))
+        raise UsageError(f"{what}: there is no score {name!r}{_meant(name, valid) or '.'} It may be {', '.join(valid)}")
+
+    def recordings(self) -> None:
+        """Raises ``UsageError`` where a recording has none of the problems."""
+        backend = self.setting.backend
+        if self.problems and isinstance(backend, Recorded):
+            held = list(backend.problem_ids)
+            if not set(held) & {problem.id for problem in self.problems}:
+                first = self.problems[0].id
+                raise UsageError(
+                    f"{backend.name} has none of the {len(self.problems)} problems: it has no {first!r}"
+                    f"{nearest(first, held) or ';'} Evaluate the problems it was recorded on"
+                )
+
+    def _recorded(self, backend: Recorded) -> Iterator[RecordedFacts]:
+        """What is recorded of the problems, one after the other: reading a recording takes its time."""
+        held = set(backend.problem_ids)
+        return (backend.recorded_facts(problem.id) for problem in self.problems if problem.id in held)
+
+
+def _meant(name: str, valid: Sequence[str]) -> str:
+    """The valid name closest to ``name``, or the one whose first word is: ``rewrd`` is nearer to ``reward_model``."""
+    stems = {name.partition("_")[0]: name for name in reversed(valid)}
+    return nearest(name, valid) or nearest(stems.get(_stem(name, stems), name), valid)
+
+
+def _stem(name: str, stems: Iterable[str]) -> str:
+    return next(iter(get_close_matches(name, list(stems), n=1)), "")

@@ -1,0 +1,53 @@
+"""Whether a strategy can work in a run, asked before its first token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from widthwise.core.problem import Problem
+from widthwise.core.registry import role_of
+from widthwise.core.session.conditions import Conditions
+from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.spelling import spelled
+
+
+def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
+    """Raises ``UsageError``, one sentence, for what can be known to fail.
+
+    A part may have four attributes that say what it needs and gives: ``check(conditions)`` raises ``UsageError`` where
+    it cannot work; ``logprobs`` is how many of the most likely tokens' log-probabilities its traces must come with;
+    ``questions`` are those that it asks the model; ``facts`` are the names of numbers that it annotates traces with.
+    Parts inside of parts (workers, judges, selectors) are asked too.
+    """
+    parts = [part for part in inside(strategy) if part is not strategy]
+    conditions = Conditions(setting, problems, _facts(parts, setting))
+    conditions.recordings()
+    for part in parts:
+        if (needed := getattr(part, "logprobs", None)) is not None and needed > 0:
+            conditions.logprobs(needed, spelled(part, brief=True), recorded=role_of(part) != "judge")
+        for question in getattr(part, "questions", ()):
+            conditions.question(question)
+        if (asked := getattr(part, "check", None)) is not None:
+            asked(conditions)
+
+
+def inside(part: Any) -> Iterator[Any]:
+    """``part`` and the parts that are its arguments, and theirs."""
+    if isinstance(part, tuple | list):
+        for item in part:
+            yield from inside(item)
+    elif callable(part) or (is_dataclass(part) and not isinstance(part, type)):
+        yield part
+        if is_dataclass(part) and not isinstance(part, type):
+            for field in fields(part):
+                yield from inside(getattr(part, field.name))
+
+
+def _facts(parts: Sequence[Any], setting: Setting) -> frozenset[str] | None:
+    """The numbers that traces will come with; None where a part or the backend is the user's own."""
+    known = [*(type(part) if is_dataclass(part) else part for part in parts), type(setting.backend)]
+    if not all(str(getattr(kind, "__module__", "")).startswith("widthwise.") for kind in known):
+        return None
+    return frozenset(name for part in parts for name in getattr(part, "facts", ()))
