@@ -127,7 +127,7 @@ def _equation(sides: list[Node]) -> Node:
             return _named(label, value)
     if _is_constant(left) and _is_constant(right) and not isinstance(left, Number):
         return right if isinstance(right, Number) else Term("chain =", (left, right))
-    if _is_constant(right) and _of_capitals(left):
+    if _is_constant(right) and _is(left, "/") and _of_capitals(left):
         return Term("named", (left, right))
     return Term("chain =", (left, right))
 
@@ -137,7 +137,8 @@ def _named(label: Node, value: Node) -> Node:
     plain = isinstance(label, Symbol) and len(label.name) == 1
     named = isinstance(label, Symbol) or _is(label, "call")
     matters = not plain and (not named or any(map(_is_particular, walk(label))))
-    return Term("titled" if matters else "named", (label, shaped(value)))
+    foreign = _is(label, "call") and variables(value) and not variables(label) & variables(value)
+    return Term("titled" if matters or foreign else "named", (label, shaped(value)))
 
 
 def _is_particular(part: Node) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from abc import abstractmethod
 from fractions import Fraction
@@ -73,10 +72,11 @@ class WrittenNumbers(Cursor):
         start = self._at
         if self.token.kind == "command" and self.token.text in ("frac", "dfrac", "tfrac"):
             self.next()
-            with contextlib.suppress(NotUnderstood):
-                above, below = self.argument(), self.argument()
-                if _proper(above, below) and isinstance(above, Number) and isinstance(below, Number):
-                    return Number(whole.value + above.value / below.value)
+            above, below = self.argument(), self.argument()
+            if isinstance(above, Number) and isinstance(below, Number):
+                if not _proper(above, below):  # 1\frac{9}{5} may be a product, or a slip
+                    raise NotUnderstood("a mixed number whose fraction is none")
+                return Number(whole.value + above.value / below.value)
         elif self.token.kind == "number" and self.token.spaced and self.ahead().text == "/":
             above, below = self._integer(self._at), self._integer(self._at + 2)
             if _proper(above, below):
