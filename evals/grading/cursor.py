@@ -67,7 +67,7 @@ class Cursor:
         if token.kind == "number":
             before = self._tokens[self._at - 1].text
             raised = self.ahead().text == "^" and token.spaced
-            return before in (")", "}", "]") or raised
+            return before in (")", "}", "]", "!") or raised
         if token.kind == "op":
             if token.text == "|" and (self.in_braces or self._bars):
                 return False

@@ -28,7 +28,7 @@ _CHARACTERS = {
     "ℤ": r"\mathbb{Z}",
     "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "…": r"\dots ", "∫": r"\int ", "∑": r"\sum ",
     "∠": r"\angle ", "△": r"\triangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
-    "。": ".", "、": ",", "∣": "|", "ℓ": r"\ell ", "ħ": r"\hbar ", "∂": r"\partial ",
+    "。": ".", "、": ",", "∣": "|", "∶": ":", "ℓ": r"\ell ", "ħ": r"\hbar ", "∂": r"\partial ",
     "⟨": r"\langle ", "⟩": r"\rangle ",
 }  # fmt: skip
 _CHARACTER = re.compile("|".join(map(re.escape, _CHARACTERS)))
@@ -102,7 +102,7 @@ def cleaned(answer: str) -> str:
     text = _CHARACTER.sub(lambda match: _CHARACTERS[match[0]], unicodedata.normalize("NFKC", text))
     if "\\\\begin" in text or ("\\begin" not in text and "&" not in text):
         text = re.sub(r"\\\\(?=[A-Za-z\\(\[{])", r"\\", text)
-    text = _without_delimiters(text)
+    text = _without_delimiters(text.replace("...", r"\dots "))
     text = _PLAIN_DERIVATIVE.sub(r"\\frac{d\1}{d\2}", _HALF_DAY.sub(r" \1m ", _THOUSANDS.sub("", text)))
     if not _BRACKETS.search(text):
         text = _PLAIN_THOUSANDS.sub(lambda match: re.sub("[, ]", "", match[0]), text)

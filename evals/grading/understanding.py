@@ -129,6 +129,8 @@ def _is_remark(part: Sequence[Token]) -> bool:
 def _choice(tokens: Sequence[Token]) -> Node | None:
     """``(B)``, ``(B) 12``, ``B. 12 apples``, ``choice B``: the letter."""
     texts = [token.text for token in tokens[:4]]
+    if len(tokens) == 3 and texts[0] == "(" and texts[2] == ")" and tokens[1].kind == "word" and len(texts[1]) == 1:
+        return Symbol(texts[1])
     if len(tokens) >= 3 and texts[0] == "(" and texts[1] in _CHOICES and texts[2] == ")":
         apart = len(tokens) == 3 or tokens[3].spaced or tokens[3].kind in ("word", "number")
         return Symbol(texts[1]) if apart and tokens[3:4] != tokens[:1] and not _connects(tokens[3:]) else None
@@ -236,13 +238,17 @@ def _followed(before: list[Token], after: list[Token]) -> Node | None:
         return based
     if _qualifies(words):
         return node
-    return _with_unit(node, after)
+    try:
+        return _with_unit(node, after)
+    except NotUnderstood:
+        return None
 
 
 def _qualifies(words: list[str]) -> bool:
     if words[0] in ("only", "exactly") and len(words) == 1:
         return True
     return words[:2] in (["in", "total"], ["as", "required"]) or words[0] in ("where", "since", "because") or (
+        words[:1] == ["for"] and words[2:4] == ["in", "mathbb"]) or (
         words[0] == "for" and words[1:2] in (["all"], ["any"], ["every"], ["each"], ["some"]))  # fmt: skip
 
 
@@ -264,7 +270,8 @@ def _time(node: Node, half: str) -> Node | None:
 
 def _with_unit(node: Node, after: list[Token]) -> Node | None:
     """The value with its unit; ``3 hours 30 minutes`` is a sum."""
-    numbers = [i for i, token in enumerate(after) if token.kind == "number" and after[i - 1].text not in ("^", "{")]
+    exponent = ("^", "{", "-")
+    numbers = [i for i, token in enumerate(after) if token.kind == "number" and after[i - 1].text not in exponent]
     if not numbers:
         unit = read_unit(_text(after))
         return None if unit is None else _measured(node, unit)
@@ -277,7 +284,7 @@ def _with_unit(node: Node, after: list[Token]) -> Node | None:
 
 
 def _text(tokens: Sequence[Token]) -> str:
-    return re.sub(r"\s*\^\s*", "^", re.sub(r"[{}]", "", " ".join(token.text for token in tokens)))
+    return re.sub(r"\s*\^\s*(-?)\s*", r"^\1", re.sub(r"[{}]", "", " ".join(token.text for token in tokens)))
 
 
 def _measured(node: Node, unit: Unit) -> Term:

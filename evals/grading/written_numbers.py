@@ -10,7 +10,8 @@ from widthwise.evals.grading.cursor import Cursor
 from widthwise.evals.grading.terms import MARK, Node, NotUnderstood, Number, Symbol, Term, integer
 from widthwise.evals.grading.tokens import Token
 
-_REPEATING = re.compile(r"\d*\.\d*")
+_DECIMAL = re.compile(r"\d*\.\d*")
+_GOING_ON = re.compile(r"(\d*\.\d*?)(?:(\d)\2{2,}|(\d{2,}?)\3+)")
 
 
 class WrittenNumbers(Cursor):
@@ -37,25 +38,28 @@ class WrittenNumbers(Cursor):
     def number(self, token: Token) -> Node:
         text = token.text
         barred = self.token.kind == "command" and self.token.text in ("overline", "bar", "dot")
-        if barred and _REPEATING.fullmatch(text):
+        if _DECIMAL.fullmatch(text) and (barred or (self.at("(") and not self.token.spaced)):
             return self._repeating(text)
+        if self.token.kind == "command" and self.token.text.endswith("dots") and "." in text:
+            self.next()
+            return _going_on(text)
         if self.at("_") and text.isdigit():
             return self._based(text)
         value = decimal(text)
         return self._mixed(value) if text.isdigit() else value
 
     def _repeating(self, before: str) -> Node:
-        self.next()
-        digits = self._digits()
+        """``0.1\\overline{6}``, ``0.1(6)``."""
+        digits = self._digits("(", ")") if self.at("(") else self._digits() if self.next() else ""
         places = len(before.partition(".")[2])
-        value = Fraction(before.rstrip(".") or "0") if before.strip(".") else Fraction(0)
-        return Number(value + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places))
+        start = Fraction(before.rstrip(".") or "0") if before.strip(".") else Fraction(0)
+        return Number(start + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places))
 
-    def _digits(self) -> str:
+    def _digits(self, opening: str = "{", closing: str = "}") -> str:
         """The digits in braces."""
-        self.expect("{")
+        self.expect(opening)
         token = self.next()
-        self.expect("}")
+        self.expect(closing)
         if not token.text.isdigit():
             raise NotUnderstood("digits are missing")
         return token.text
@@ -88,6 +92,15 @@ class WrittenNumbers(Cursor):
     def _integer(self, at: int) -> Number:
         text = self._tokens[at].text if at < len(self._tokens) else ""
         return integer(int(text)) if text.isdigit() and len(text) < 20 else integer(0)
+
+
+def _going_on(text: str) -> Number:
+    """``0.333...`` and ``0.1212...`` say how they go on, ``0.35...`` does not."""
+    match = _GOING_ON.fullmatch(text)
+    if match is None:
+        raise NotUnderstood("digits that go on in a way that is not said")
+    digits, places = match[2] or match[3], len(match[1].partition(".")[2])
+    return Number(Fraction(match[1] + "0") + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places))
 
 
 def _proper(above: Node, below: Node) -> bool:
