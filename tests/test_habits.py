@@ -20,7 +20,7 @@ SOURCES = [
 ]
 LONGEST_FILE = 350
 # To be cut next; nothing may be added here.
-TOO_LONG = {"damage.py", "store.py"}
+TOO_LONG = {"damage.py"}
 LONGEST_FUNCTION, MEDIAN_FUNCTION, P90_FUNCTION = 50, 6, 16
 
 

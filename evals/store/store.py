@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from widthwise.core.rewards.reward import StepScores
 from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.store.configuration import Configuration, difference, digest
+from widthwise.evals.store.contents import contents
 from widthwise.evals.store.database import Database, not_begun
 from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.problem_rows import INSERT_SEGMENT, clean, write_grades, write_tree
 from widthwise.evals.store.row_values import manifest_of, outcome_of, problem_of, scores_of
 from widthwise.evals.store.segment_rows import (
-    COLUMNS,
     ends_of,
     parse,
     rebuilt,
@@ -35,15 +35,7 @@ from widthwise.evals.store.segment_rows import (
 Ends = Mapping[TraceId, IntArray | None]
 """Characters of a segment's text up to each token's end, ``int64 [t]``, by the segment's trace id."""
 
-_INSERT = f"INSERT OR REPLACE INTO segments ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-
-_COMPARED = {"problems": "id", "segments": "problem", "traces": "problem", "answers": "problem"}
-"""The tables that equal runs agree on, and their column with the problem's id."""
-
 _MODELS = {"reward_model": "reward model", "embedding_model": "embedding model"}
-
-_ENGINE_STATE = frozenset({"prompt_cached", "prompt_computed"})
-"""Columns that depend on what else the engine was doing."""
 
 
 class Store:
@@ -139,7 +131,7 @@ class Store:
     def record(self, problem_id: str, trace: Trace) -> None:
         """Keep ``trace``'s last segment; it is stored when this returns."""
         with self._db.transaction() as db:
-            db.execute(_INSERT, segment_row(problem_id, trace, self._ends(trace)))
+            db.execute(INSERT_SEGMENT, segment_row(problem_id, trace, self._ends(trace)))
 
     def recorded_scores(self, problem_id: str, key: str) -> StepScores | None:
         """What the reward model said earlier of the solution that ``key`` names; None if that was an error."""
@@ -158,7 +150,7 @@ class Store:
                 name(trace_id),
                 None if s.steps is None else json.dumps(s.steps),
                 s.tokens,
-                _clean(s.error),
+                clean(s.error),
             )
             for trace_id, key, s in scores
         ]
@@ -175,8 +167,9 @@ class Store:
         """
         problem_id = outcome.problem.id
         with self._db.transaction() as db:
-            self._write_tree(outcome, traces, ends or {})
-            self._write_grades(outcome)
+            given = ends or {}
+            write_tree(self._db, outcome, traces, lambda node: given.get(node.id, self._ends(node)))
+            write_grades(self._db, outcome)
             fields = (outcome.state, to_json(outcome.fields), problem_id)
             db.execute("UPDATE problems SET state = ?, fields = ? WHERE id = ?", fields)
             spent = json.dumps(outcome.ledger.asdict())
@@ -189,7 +182,7 @@ class Store:
     def regrade(self, outcome: Outcome) -> None:
         """Replace a problem's answers and grades by those of ``outcome``."""
         with self._db.transaction():
-            self._write_grades(outcome)
+            write_grades(self._db, outcome)
 
     def end_attempt(self, seconds: float) -> None:
         """Note the wall-clock of this attempt."""
@@ -265,23 +258,8 @@ class Store:
             self.scores(outcome.problem.id)
 
     def dump(self) -> Iterator[str]:
-        """Everything that two equal runs have in common, as text, one line a row.
-
-        Left out are wall-clock, whether a prompt token was computed or found in a cache, and how many tokens were
-        resident at a time: all depend on what else was going on.
-        """
-        yield "configuration " + json.dumps(self.manifest["configuration"], sort_keys=True)
-        for outcome in self.outcomes():
-            problem_id = outcome.problem.id
-            scored = {"scores": "problem"} if self._db.has_scores else {}
-            for table, key in {**_COMPARED, **scored}.items():
-                for row in self._db.rows(f"SELECT * FROM {table} WHERE {key} = ? ORDER BY 2", problem_id):
-                    values = {k: _shown(v) for k, v in zip(row.keys(), row, strict=True) if k not in _ENGINE_STATE}
-                    yield f"{table} {json.dumps(values, sort_keys=True)}"
-            ledger = replace(
-                outcome.ledger, prompt_cached=0, prompt_computed=0, seconds=0.0, retries=0, kv_peak=0, kv_mean=0.0
-            )
-            yield f"ledger {problem_id} {json.dumps(ledger.asdict())} {json.dumps(outcome.errors)}"
+        """Everything that two equal runs have in common, as text, one line a row (see ``contents``)."""
+        return contents(self._db, self.manifest["configuration"], self.outcomes())
 
     # -- inside --------------------------------------------------------------------------------------------
 
@@ -294,7 +272,7 @@ class Store:
                 self._note(key, value)
             db.executemany(
                 "INSERT INTO problems (id, position, text, answer, metadata) VALUES (?, ?, ?, ?, ?)",
-                [(*map(_clean, (p.id, i, p.text, p.answer)), to_json(p.metadata)) for i, p in enumerate(problems)],
+                [(*map(clean, (p.id, i, p.text, p.answer)), to_json(p.metadata)) for i, p in enumerate(problems)],
             )
 
     def _begun(self) -> Store:
@@ -328,46 +306,11 @@ class Store:
     def _note(self, key: str, value: Any) -> None:
         self._db.connection.execute("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, to_json(value)))
 
-    def _stored(self, problem_id: str, nodes: Mapping[TraceId, Trace]) -> set[TraceId]:
-        """Which nodes the journal holds already, just as they are."""
-        query = "SELECT * FROM segments WHERE problem = ? AND finish IN ('stop', 'length')"
-        stored = set()
-        for row in self._db.rows(query, problem_id):
-            node = nodes.get(parse(row["trace"]))
-            if node is not None and row["params"] and _agree(node, row):
-                stored.add(parse(row["trace"]))
-        return stored
-
-    def _write_tree(self, outcome: Outcome, traces: Sequence[Trace], ends: Ends) -> None:
-        problem_id = outcome.problem.id
-        nodes = {node.id: node for trace in traces for node in trace.lineage}
-        stored = self._stored(problem_id, nodes)
-        db = self._db.connection
-        if outcome.state == "done":
-            # What an interrupted attempt began and this one did without. After an error it may yet be used.
-            kept = {name(trace_id) for trace_id in stored}
-            rows = db.execute("SELECT trace FROM segments WHERE problem = ?", (problem_id,)).fetchall()
-            gone = [(problem_id, row["trace"]) for row in rows if row["trace"] not in kept]
-            db.executemany("DELETE FROM segments WHERE problem = ? AND trace = ?", gone)
-        new = [node for trace_id, node in sorted(nodes.items()) if trace_id not in stored]
-        db.executemany(_INSERT, (segment_row(problem_id, n, ends.get(n.id, self._ends(n))) for n in new))
-
     def _ends(self, trace: Trace) -> IntArray | None:
         segment = trace.segment
         if self._tokenizer is None or segment.origin == "prompt":
             return None
         return token_ends(self._tokenizer, segment.token_ids, segment.text)
-
-    def _write_grades(self, outcome: Outcome) -> None:
-        problem_id, db = outcome.problem.id, self._db.connection
-        db.execute("DELETE FROM traces WHERE problem = ?", (problem_id,))
-        db.executemany(
-            "INSERT INTO traces (problem, trace, finish, tokens, answer, correct, class) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(problem_id, name(t.id), t.finish, t.tokens, _clean(t.answer), t.correct, t.vote) for t in outcome.leaves],
-        )
-        winner = None if outcome.trace is None else name(outcome.trace)
-        answer = (problem_id, _clean(outcome.answer), outcome.correct, outcome.tied, winner)
-        db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", answer)
 
     def _outcome(self, row: sqlite3.Row) -> Outcome:
         problem_id = row["id"]
@@ -397,21 +340,5 @@ def compare(a: Store, b: Store) -> list[str]:
     return [f"- {line}" for line in ours if line in only_ours] + [f"+ {line}" for line in theirs if line in only_theirs]
 
 
-def _clean(value: Any) -> Any:
-    """A column's value that SQLite can store."""
-    return well_formed(value) if isinstance(value, str) else value
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _agree(node: Trace, row: sqlite3.Row) -> bool:
-    """Whether a row says what is known of the node now: a search may have scored, pruned or made it wait since."""
-    segment = node.segment
-    now = (segment.params, segment.seed, segment.finish, node.sequential, to_json(segment.metadata))
-    return now == (row["params"], row["seed"], row["finish"], row["sequential"], row["metadata"])
-
-
-def _shown(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else value

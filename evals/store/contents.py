@@ -1,0 +1,41 @@
+"""What two equal runs have in common, as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from widthwise.evals.store.database import Database
+from widthwise.evals.store.outcome import Outcome
+
+_COMPARED = {"problems": "id", "segments": "problem", "traces": "problem", "answers": "problem"}
+"""The tables that equal runs agree on, and their column with the problem's id."""
+
+_ENGINE_STATE = frozenset({"prompt_cached", "prompt_computed"})
+"""Columns that depend on what else the engine was doing."""
+
+
+def contents(database: Database, configuration: Any, outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """One line a row.
+
+    Left out are wall-clock, whether a prompt token was computed or found in a cache, and how many tokens were
+    resident at a time: all depend on what else was going on.
+    """
+    yield "configuration " + json.dumps(configuration, sort_keys=True)
+    tables = {**_COMPARED, **({"scores": "problem"} if database.has_scores else {})}
+    for outcome in outcomes:
+        problem_id = outcome.problem.id
+        for table, key in tables.items():
+            for row in database.rows(f"SELECT * FROM {table} WHERE {key} = ? ORDER BY 2", problem_id):
+                values = {k: _shown(v) for k, v in zip(row.keys(), row, strict=True) if k not in _ENGINE_STATE}
+                yield f"{table} {json.dumps(values, sort_keys=True)}"
+        ledger = replace(
+            outcome.ledger, prompt_cached=0, prompt_computed=0, seconds=0.0, retries=0, kv_peak=0, kv_mean=0.0
+        )
+        yield f"ledger {problem_id} {json.dumps(ledger.asdict())} {json.dumps(outcome.errors)}"
+
+
+def _shown(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value

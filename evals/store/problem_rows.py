@@ -1,0 +1,69 @@
+"""What a run file holds of one problem that is done: the rows of its trace tree, and those of its grades."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from widthwise.core.backend import IntArray
+from widthwise.core.plain_json import well_formed
+from widthwise.core.trace.trace import Trace, TraceId, name
+from widthwise.evals.store.database import Database
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.segment_rows import COLUMNS, parse, segment_row, to_json
+
+INSERT_SEGMENT = f"INSERT OR REPLACE INTO segments ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+
+
+def write_tree(
+    database: Database, outcome: Outcome, traces: Sequence[Trace], ends: Callable[[Trace], IntArray | None]
+) -> None:
+    """Write the tree of ``traces``, but for what the journal holds already; in the caller's transaction."""
+    problem_id, db = outcome.problem.id, database.connection
+    nodes = {node.id: node for trace in traces for node in trace.lineage}
+    stored = _stored(database, problem_id, nodes)
+    if outcome.state == "done":
+        # What an interrupted attempt began and this one did without. After an error it may yet be used.
+        kept = {name(trace_id) for trace_id in stored}
+        rows = db.execute("SELECT trace FROM segments WHERE problem = ?", (problem_id,)).fetchall()
+        gone = [(problem_id, row["trace"]) for row in rows if row["trace"] not in kept]
+        db.executemany("DELETE FROM segments WHERE problem = ? AND trace = ?", gone)
+    new = [node for trace_id, node in sorted(nodes.items()) if trace_id not in stored]
+    db.executemany(INSERT_SEGMENT, (segment_row(problem_id, node, ends(node)) for node in new))
+
+
+def write_grades(database: Database, outcome: Outcome) -> None:
+    """Write a problem's answers and how they were graded; in the caller's transaction."""
+    problem_id, db = outcome.problem.id, database.connection
+    db.execute("DELETE FROM traces WHERE problem = ?", (problem_id,))
+    db.executemany(
+        "INSERT INTO traces (problem, trace, finish, tokens, answer, correct, class) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(problem_id, name(t.id), t.finish, t.tokens, clean(t.answer), t.correct, t.vote) for t in outcome.leaves],
+    )
+    winner = None if outcome.trace is None else name(outcome.trace)
+    answer = (problem_id, clean(outcome.answer), outcome.correct, outcome.tied, winner)
+    db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", answer)
+
+
+def clean(value: Any) -> Any:
+    """A column's value that SQLite can store."""
+    return well_formed(value) if isinstance(value, str) else value
+
+
+def _stored(database: Database, problem_id: str, nodes: Mapping[TraceId, Trace]) -> set[TraceId]:
+    """Which nodes the journal holds already, just as they are."""
+    query = "SELECT * FROM segments WHERE problem = ? AND finish IN ('stop', 'length')"
+    stored = set()
+    for row in database.rows(query, problem_id):
+        node = nodes.get(parse(row["trace"]))
+        if node is not None and row["params"] and _agree(node, row):
+            stored.add(parse(row["trace"]))
+    return stored
+
+
+def _agree(node: Trace, row: sqlite3.Row) -> bool:
+    """Whether a row says what is known of the node now: a search may have scored, pruned or made it wait since."""
+    segment = node.segment
+    now = (segment.params, segment.seed, segment.finish, node.sequential, to_json(segment.metadata))
+    return now == (row["params"], row["seed"], row["finish"], row["sequential"], row["metadata"])
