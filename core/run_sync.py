@@ -1,32 +1,69 @@
-"""From code that waits to code that is ``async``."""
+"""Coroutines from code that is not async."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+_LEAVING_SECONDS = 30.0
+"""How long an interrupted call waits for what it had begun; what hangs then is left behind."""
+
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also where an event loop is running already (a notebook)."""
+    """Run a coroutine to its end, also where an event loop is running already (a notebook).
+
+    An interrupt (Ctrl-C, a notebook's stop button) cancels it, and is raised when it has ended.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    done: list[T | BaseException] = []
+    return _in_thread(work)
+
+
+def _in_thread(work: Coroutine[Any, Any, T]) -> T:
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+    done: Future[T] = Future()
+
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await work
 
     def run() -> None:
         try:
-            done.append(asyncio.run(work))
+            done.set_result(asyncio.run(cancellable()))
         except BaseException as error:
-            done.append(error)
+            done.set_exception(error)
 
-    thread = threading.Thread(target=run, name="widthwise")
-    thread.start()
-    thread.join()
-    if isinstance(done[0], BaseException):
-        raise done[0]
-    return done[0]
+    # A daemon: the interpreter's exit does not wait for what an interrupt could not end.
+    thread = threading.Thread(target=run, name="widthwise", daemon=True)
+    try:
+        thread.start()
+        # With a limit, since an interrupt that comes as no signal of the system does not wake a thread that waits.
+        while not wait([done], timeout=_POLL_SECONDS).done:
+            pass
+        return done.result()
+    except BaseException:
+        if not done.done():  # it is this thread that was interrupted
+            loop, task = begun.result(_LEAVING_SECONDS)
+            loop.call_soon_threadsafe(task.cancel)
+            _wait_for(done)
+        raise
+
+
+def _wait_for(done: Future[Any]) -> None:
+    try:
+        done.exception(timeout=_LEAVING_SECONDS)
+    except TimeoutError:
+        _log.warning("what was interrupted has not ended within %g seconds: it is left behind", _LEAVING_SECONDS)

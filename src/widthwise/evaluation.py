@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +14,7 @@ from widthwise.asking import Asked, recorded_asking
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, open_engines
+from widthwise.interrupts import cancelled_by_signals
 from widthwise.settings import RunSettings
 from widthwise.version import VERSION
 
@@ -140,7 +139,7 @@ class Evaluation:
                 listener.stored(outcome)
         asked = self.settings.asking.settled(engines.backend, recorded_asking(store.manifest))
         store.note({**engines.about, "asking": asked.record})
-        with _cancelled_by_signals():
+        with cancelled_by_signals():
             try:
                 return await run(
                     self.suite,
@@ -167,24 +166,3 @@ def _about() -> dict[str, Any]:
 
     packages = {"widthwise": VERSION, "python": platform.python_version(), "numpy": np.__version__}
     return {"versions": packages}
-
-
-@contextmanager
-def _cancelled_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM cancel the current task, once; the second signal acts as ever."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def cancel() -> None:
-        for number in signals:
-            loop.remove_signal_handler(number)
-        if task is not None:
-            task.cancel()
-
-    for number in signals:
-        loop.add_signal_handler(number, cancel)
-    try:
-        yield
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)

@@ -17,6 +17,7 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import entries, find, is_path
 from widthwise.core.roles import ROLES
 from widthwise.evaluation import Interrupted
+from widthwise.interrupts import STOPPED, catch_signals
 from widthwise.version import VERSION
 
 
@@ -110,6 +111,7 @@ def options(
 
 def main() -> None:
     """The ``widthwise`` command."""
+    catch_signals()
     try:
         app()
     except BrokenPipeError:  # the reader of our output (`| head`) has gone
@@ -130,5 +132,5 @@ def _sentence(error: BaseException) -> str:
 
 def _code(error: BaseException) -> int:
     if isinstance(error, Interrupted | KeyboardInterrupt):
-        return 130
+        return STOPPED
     return 2 if isinstance(error, UsageError) else 1
