@@ -37,11 +37,10 @@ class Commands(Atoms):
             return INFINITY if name == "infty" else Term("set")
         if name.endswith(("dots", "dotsc", "dotsb")):
             return Symbol(MARK + "dots")
-        special = {"sqrt": self._root, "mathbb": self._number_set, "int": self._integral,
-                   "sum": self._series, "prod": self._series, "lim": self._limit}  # fmt: skip
         if name in ("sum", "prod"):
             return self._series(name)
-        return special[name]() if name in special else self._decorated(name)  # type: ignore[operator]
+        special = {"sqrt": self._root, "mathbb": self._number_set, "int": self._integral, "lim": self._limit}
+        return special[name]() if name in special else self._decorated(name)
 
     def _root(self) -> Node:
         degree: Node | None = None

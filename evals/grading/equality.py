@@ -7,6 +7,7 @@ asks ``partition``: an equivalence relation, the same in every order, whose clas
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,7 +28,7 @@ class Verdict:
     rule: str
 
 
-EXACT = Leniency(percent=False, digits=0, units=False, labels=False)
+_COMMA, _POINT = re.compile(r"-?\d+,(?:\d{1,2}|\d{4,})"), re.compile(r"-?\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,19 @@ def compare(gold: str, prediction: str, leniency: Leniency | None = None) -> Ver
         return Verdict("same", "canonical form" if a.node is not None else "spelling")
     if a.node is None or b.node is None:
         return Verdict("different", f"not understood whole: {a.why or b.why}")
-    if rule := forgiven(a.node, b.node, leniency or Leniency()):
+    if rule := forgiven(a.node, b.node, leniency or Leniency()) or _decimal_comma(gold, prediction):
         return Verdict("same", rule)
     if a.open or b.open:
         return Verdict("not decided", "a value that could not be computed")
     return Verdict("different", "canonical form")
+
+
+def _decimal_comma(gold: str, prediction: str) -> str | None:
+    """``1,22`` for 1.22: a list of two whole numbers without a blank, beside a decimal."""
+    for listed, decimal in ((gold, prediction), (prediction, gold)):
+        if _COMMA.fullmatch(listed.strip()) and _POINT.fullmatch(decimal.strip()):
+            return "decimal comma" if listed.strip().replace(",", ".") == decimal.strip() else None
+    return None
 
 
 async def compare_async(gold: str, prediction: str, leniency: Leniency | None = None) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,6 +17,8 @@ from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
 from widthwise.evals.grading.leniency import Leniency
 from widthwise.evals.grading.remarks import tells
 from widthwise.evals.grading.values import read_choice
+
+_log = logging.getLogger(__name__)
 
 
 def equivalent(gold: str, prediction: str) -> bool:
@@ -104,7 +107,10 @@ class MathGrader:
         if problem.answer is None:
             raise UsageError(f"problem {problem.id} has no reference answer to grade by")
         leniency = self.leniency(read_tolerance(problem.metadata.get("tolerance"), f"problem {problem.id}"))
-        return await asyncio.to_thread(verdict_on, problem.answer, answer, leniency)
+        verdict = await asyncio.to_thread(verdict_on, problem.answer, answer, leniency)
+        if verdict.outcome == "not decided":
+            _log.warning("problem %s: whether %.80r is right was not decided; it counts as wrong", problem.id, answer)
+        return verdict
 
     async def valid(self, problem: Problem, answer: str) -> bool:
         return await asyncio.to_thread(lambda: canonical(answer).whole)

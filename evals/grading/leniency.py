@@ -13,7 +13,7 @@ from widthwise.evals.grading.evaluation import values_of
 from widthwise.evals.grading.meaning import constant, key_of
 from widthwise.evals.grading.quantities import TooLarge, Undefined
 from widthwise.evals.grading.shapes import INTERVALS
-from widthwise.evals.grading.terms import PI, Node, Number, Term, is_value, spelled, variables
+from widthwise.evals.grading.terms import PI, Node, Number, Term, args_of, is_value, spelled, variables
 
 _COMMON_POINTS = 4
 _MAX_PAIRED = 12
@@ -295,14 +295,13 @@ def _kind(node: Node) -> str | None:
 
 
 def _vector(node: Node) -> bool:
-    rows = node.args if isinstance(node, Term) else ()
-    return len(rows) == 1 or all(isinstance(row, Term) and len(row.args) == 1 for row in rows)
+    return len(args_of(node)) == 1 or all(len(args_of(row)) == 1 for row in args_of(node))
 
 
 def _items(node: Node) -> tuple[Node, ...]:
-    if _kind(node) == "column" and isinstance(node, Term):
-        return tuple(cell for row in node.args if isinstance(row, Term) for cell in row.args)
-    return node.args if isinstance(node, Term) and _kind(node) else ()
+    if _kind(node) == "column":
+        return tuple(cell for row in args_of(node) for cell in args_of(row))
+    return args_of(node) if _kind(node) else ()
 
 
 def _as_fraction(value: quantities.Value) -> Fraction:

@@ -14,6 +14,7 @@ from widthwise.evals.grading.terms import (
     Number,
     Symbol,
     Term,
+    args_of,
     is_value,
     symbols,
     variables,
@@ -59,7 +60,7 @@ def _top_values(node: Node) -> list[Node]:
     """All parts of a clause but those in the brackets of a list or tuple."""
     if isinstance(node, Term) and (node.head in ("list", "set") or node.head in INTERVALS):
         return []
-    return [node, *(part for arg in (node.args if isinstance(node, Term) else ()) for part in _top_values(arg))]
+    return [node, *(part for arg in args_of(node) for part in _top_values(arg))]
 
 
 def _parts(item: Node, head: str) -> tuple[Node, ...]:
@@ -120,7 +121,7 @@ def _equation(sides: list[Node]) -> Node:
     left, right = sides
     for label, value in ((left, right), (right, left)):
         if names := _tuple_names(label, value):
-            return record(list(zip(names, value.args, strict=True)))  # type: ignore[union-attr]
+            return record(list(zip(names, args_of(value), strict=True)))
         if is_label(label) and not _holds(value, label) and not (is_label(value) and not _is_constant(value)):
             return _named(label, value)
         if is_label(label) and _is(label, "call") and not _holds(value, label):
@@ -193,16 +194,16 @@ def _is_constant(node: Node) -> bool:
 
 def _holds(node: Node, label: Node) -> bool:
     """Whether the value mentions its own name, so that the equation says more than a name."""
-    name = label.name if isinstance(label, Symbol) else label.args[0].name  # type: ignore[union-attr]
-    return name in symbols(node)
+    names = symbols(args_of(label)[0]) if _is(label, "call") else symbols(label)
+    return bool(names & symbols(node))
 
 
 def _tuple_names(label: Node, value: Node) -> list[Node]:
     """The names of ``(x, y) = (1, 2)``."""
-    if not (_is(label, "()") and isinstance(value, Term) and value.head in INTERVALS):
+    if not (_is(label, "()") and _head(value) in INTERVALS):
         return []
-    names = list(label.args)  # type: ignore[union-attr]
-    return names if all(map(is_label, names)) and len(names) == len(value.args) else []
+    names = list(args_of(label))
+    return names if all(map(is_label, names)) and len(names) == len(args_of(value)) else []
 
 
 def record(pairs: Sequence[tuple[Node, Node]]) -> Node:

@@ -79,12 +79,16 @@ def is_marked(name: str) -> bool:
     return name.startswith(MARK) and name != BOUND.name
 
 
+def args_of(node: Node) -> tuple[Node, ...]:
+    """The arguments of a term; nothing for a number or a name."""
+    return node.args if isinstance(node, Term) else ()
+
+
 def walk(node: Node) -> Iterator[Node]:
     """The node and everything in it."""
     yield node
-    if isinstance(node, Term):
-        for argument in node.args:
-            yield from walk(argument)
+    for argument in args_of(node):
+        yield from walk(argument)
 
 
 def symbols(node: Node) -> set[str]:

@@ -100,6 +100,11 @@ async def test_policies_of_problems() -> None:
         await MATH.correct(_problem(None), "1")
 
 
+async def test_what_is_not_decided_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert not await MATH.correct(_problem("1"), "2^{2^{2^{49}}}")
+    assert "problem p: whether '2^{2^{2^{49}}}' is right was not decided" in caplog.text
+
+
 async def test_valid_answers() -> None:
     for answer in ("5", "yes", r"\frac{x}{2}", "4:30", "(1, 2]"):
         assert await MATH.valid(_problem(None), answer), answer
