@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar, Unpack
@@ -25,9 +24,7 @@ from widthwise.core.session.together import Work
 from widthwise.core.session.view import View
 from widthwise.core.session.writer import NO_FACTS, Facts, Messages, Pieces
 from widthwise.core.trace.excerpt import Excerpt
-from widthwise.core.trace.trace import Finish, Note, Trace, TraceId, name
-
-_log = logging.getLogger(__name__)
+from widthwise.core.trace.trace import Finish, Note, Trace, TraceId
 
 T = TypeVar("T")
 Traces = Trace | Sequence[Trace]
@@ -256,8 +253,7 @@ class Session:
 
     def note(self, trace: Trace, text: str) -> None:
         """Note something out of the ordinary about ``trace``, to be logged, and stored with the problem."""
-        _log.info("problem %s, trace %s: %s", self.problem.id, name(trace.id), text)
-        self.notes.append(Note(trace.id, text))
+        self._shared.note(trace, text)
 
     def annotate(self, trace: Trace, **facts: Any) -> Trace:
         """``trace`` with facts in its metadata (a score, a verdict ...), which the run's file keeps."""

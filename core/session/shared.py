@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Unpack
 
 from widthwise.core.problem import Problem
@@ -17,7 +18,9 @@ from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.transcript import Transcript
 from widthwise.core.session.votes import Votes
 from widthwise.core.session.writer import Writer
-from widthwise.core.trace.trace import Note
+from widthwise.core.trace.trace import Note, Trace, name
+
+_log = logging.getLogger(__name__)
 
 
 class Shared:
@@ -37,3 +40,8 @@ class Shared:
         self.answers = Answers(problem, setting.grader.for_problem(problem), self.tree, self.votes)
         self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
         self.drawer = Drawer(problem, setting, self.accounts, self.tree, self.votes, journal=journal, priority=priority)
+
+    def note(self, trace: Trace, text: str) -> None:
+        """Log ``text`` about ``trace``, and keep it for the problem's result."""
+        _log.info("problem %s, trace %s: %s", self.problem.id, name(trace.id), text)
+        self.notes.append(Note(trace.id, text))

@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2] / "bench"))
 damage = importlib.import_module("damage")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cases"), [("runs", 60), ("recordings", 60), ("checkpoints", 12)])
 def test_altered_files_are_answered_in_one_sentence(kind: str, cases: int) -> None:
     ends, findings = damage.cases([kind], range(cases), 1, 60.0, lambda _: None)
