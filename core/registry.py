@@ -111,11 +111,10 @@ def entries(*roles: Role) -> list[Entry]:
     """
     for role in roles:
         importlib.import_module(role.home)
-    known = [entry for entry in _registered.values() if entry.role in roles]
-    sources = {(entry.name, entry.source) for entry in known}
     offered = [_offered(role, point) for role in roles for point in _points(role.group)]
-    new = [entry for entry in offered if (entry.name, entry.source) not in sources]
-    return sorted([*known, *new], key=lambda entry: not entry.built_in)
+    installed = {(entry.name, entry.source) for entry in offered}
+    known = [e for e in _registered.values() if e.role in roles and (e.name, e.source) not in installed]
+    return sorted([*known, *offered], key=lambda entry: not entry.built_in)
 
 
 def value_of(entry: Entry, *given: Any, **named: Any) -> Any:

@@ -33,7 +33,7 @@ class Role:
     space: str = ""
 
     def __str__(self) -> str:
-        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name.replace('_', ' ')} is {self.contract}"
+        return f"{_a(self.name.replace('_', ' '))} is {self.contract}"
 
     def check(self, part: Any, source: str) -> None:
         """Raises ``UsageError``, one sentence with the contract and what was found, for a part that does not fit."""
@@ -154,7 +154,7 @@ def _misfit_call(role: Role, part: Any) -> str:
     call = part if inspect.isfunction(part) else getattr(part, role.method, None)
     # Every class can be called to make an instance: what counts is what its instances do.
     if call is None or (is_class and not inspect.isfunction(call)):
-        return f"a {'class' if is_class else type(part).__name__} without {role.method}"
+        return f"{_a('class' if is_class else type(part).__name__)} without {role.method}"
     if not inspect.iscoroutinefunction(call):
         return "a function that is not async (write async def)"
     names = required(call)[1 if is_class else 0 :]
@@ -172,9 +172,13 @@ def _misfit_value(role: Role, part: Any) -> str:
     if inspect.isclass(part) or inspect.isfunction(part):
         return ""
     if lacking := [member for member in role.members if not hasattr(part, member)]:
-        return f"a {type(part).__name__} without {', '.join(lacking)}"
+        return f"{_a(type(part).__name__)} without {', '.join(lacking)}"
     plain = [name for name in role.awaited if not inspect.iscoroutinefunction(getattr(part, name))]
-    return f"a {type(part).__name__} whose {', '.join(plain)} is not async (write async def)" if plain else ""
+    return f"{_a(type(part).__name__)} whose {', '.join(plain)} is not async (write async def)" if plain else ""
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _shown(value: Any) -> str:

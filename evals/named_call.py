@@ -14,7 +14,7 @@ def named_call(text: str, what: str, example: str) -> tuple[str, dict[str, Any]]
     if not bracket:
         return text.strip(), {}
     try:
-        call = ast.parse(text.strip(), mode="eval").body
+        call = ast.parse(f"named({text.strip().partition('(')[2]}", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("arguments are given as name=value")
         return name.strip(), {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}

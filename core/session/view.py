@@ -39,7 +39,7 @@ class View:
 
     def call(self, session: Any, call: Call) -> Call:
         """``call`` under this view's pruners, who look through ``session``; judges are nobody's to prune."""
-        chunk = min([CHUNK, *(p.every for p in self.pruners if p.every is not None)])
+        chunk = min([CHUNK, *(every for p in self.pruners if (every := getattr(p, "every", None)) is not None)])
         if call.judging:
             return replace(call, chunk=chunk)
         watches = [Watch(pruner, session) for pruner in self.pruners]

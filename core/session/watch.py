@@ -8,6 +8,7 @@ from typing import Generic
 
 from widthwise.core.errors import BudgetReached
 from widthwise.core.pruner import GO_ON, Decision, PrunerOf, SessionT, begun
+from widthwise.core.roles import ROLES
 from widthwise.core.trace.trace import Trace
 
 
@@ -24,12 +25,15 @@ class Watch(Generic[SessionT]):
 
     def due(self, before: int, longest: int) -> bool:
         """Whether a checkpoint lies between two lengths of the longest live trace, in tokens."""
-        every = self.pruner.every
+        every: int | None = getattr(self.pruner, "every", None)
         return every is not None and before // every < longest // every
 
     async def decision(self, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Decision:
         """What the pruner says; that nothing is to change where it needs a judge and no budget is left for one."""
         try:
-            return await self.pruner(self.session, live, finished, total)
+            decision = await self.pruner(self.session, live, finished, total)
         except BudgetReached:
             return GO_ON
+        if not isinstance(decision, Decision):
+            raise ROLES["pruner"].mismatch(str(self.pruner), decision)
+        return decision

@@ -223,7 +223,7 @@ def _declared(part: Any) -> str | None:
     role = role_of(part)
     if role is None and not inspect.isfunction(part):
         raise UsageError(
-            f"{spelled(part)} is a {type(part).__name__}, which says no role: put @ww.register('sampler') (or another "
+            f"{path_of(type(part))} says no role: put @ww.register('sampler') (or another "
             "role) before its class, or derive it from ww.Sampler, ww.Pruner, ww.Aggregator, ww.Selector or ww.Judge"
         )
     return role

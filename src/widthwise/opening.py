@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from widthwise.core.backend import Backend
-from widthwise.core.errors import UsageError
+from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.registry import Entry, entries, find, importable, nearest, register
 from widthwise.core.rewards.reward import RewardModel
@@ -201,13 +201,17 @@ async def open_engine(spec: str, maker: Callable[[ModelKind], Maker], args: Mapp
     kind, address = kind_of(spec)
     make = maker(kind)
     first, fixed = kind.place(address)
-    _check_arguments(make, args, spec)
+    _check_arguments(make, args, spec, given=1 if first else 0)
     call = partial(make, *([first] if first else []), **{**fixed, **args})
     try:
         made = await asyncio.to_thread(call) if kind.in_thread else call()
+        return await made if inspect.isawaitable(made) else made
     except TypeError as error:
         raise UsageError(f"the model {spec!r} cannot take these arguments: {error}") from error
-    return await made if inspect.isawaitable(made) else made
+    except Exception as error:
+        if not isinstance(kind, OwnKind) or isinstance(error, WidthwiseError):
+            raise
+        raise UsageError(f"the model {spec!r} does not open: {type(error).__name__}: {error}") from error
 
 
 def kind_of(spec: str) -> tuple[ModelKind, str]:
@@ -221,13 +225,13 @@ def kind_of(spec: str) -> tuple[ModelKind, str]:
     return kind, "" if own else address
 
 
-def _check_arguments(make: Maker, given: Mapping[str, Any], spec: str) -> None:
-    """An unknown argument is answered with the valid ones."""
+def _check_arguments(make: Maker, args: Mapping[str, Any], spec: str, *, given: int) -> None:
+    """An unknown argument is answered with the valid ones; the first ``given`` are taken already."""
     parameters = list(inspect.signature(make).parameters.values())
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    valid = [p.name for p in parameters[1:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    for name in given:
+    valid = [p.name for p in parameters[given:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for name in args:
         if name not in valid:
             raise UsageError(
                 f"the model {spec!r} has no argument {name!r}{nearest(name, valid)} (its arguments are "

@@ -85,6 +85,8 @@ def list_models() -> None:
     say()
     rows_table(["backend", "written as"], [[entry.name, _written(entry)] for entry in entries(ROLES["backend"])])
     say()
+    rows_table(["prompt format", "from"], [[e.name, e.origin] for e in entries(ROLES["prompt_format"])])
+    say()
     rows_table(["reward format", "of"], [[entry.name, _reads(entry)] for entry in entries(ROLES["reward_format"])])
     say()
     for extra, (module, purpose) in _EXTRAS.items():
