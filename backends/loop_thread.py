@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import aclosing, contextmanager, suppress
@@ -15,6 +16,8 @@ from widthwise.core.errors import BackendError
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_FORKED = "the backend was opened before this process was forked, and its connections stayed behind: open one here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,13 @@ class LoopThread:
         self._thread.start()
         self._streams: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._process = os.getpid()
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """The result of ``work``, waited for with the calling thread blocked (at most ``timeout`` seconds)."""
+        if self._process != os.getpid():
+            work.close()
+            raise BackendError(_FORKED)
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     async def stream(self, source: AsyncGenerator[T, None]) -> AsyncIterator[T]:
@@ -45,6 +52,8 @@ class LoopThread:
 
         Raises BackendError when ``end_streams`` is called before the source's end.
         """
+        if self._process != os.getpid():
+            raise BackendError(_FORKED)
         if self._closing:
             raise BackendError("the backend has been closed")
         items: asyncio.Queue[T | _End] = asyncio.Queue()
@@ -64,7 +73,9 @@ class LoopThread:
             self.call(self._end_streams(), timeout)
 
     def stop(self) -> None:
-        """End everything that still runs, the loop and its thread."""
+        """End everything that still runs, the loop and its thread; in a forked process there is nothing to end."""
+        if self._process != os.getpid():
+            return
         self.end_streams()
         with _hurried("its tasks"):
             self.call(self._end_tasks(), timeout=5)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,9 @@ _TURNS = 8
 
 class EmbeddedBackend:
     """Samples from a Llama checkpoint in a Hugging Face folder, on one core, inside the caller's event loop.
+
+    Callers may come from several threads: one event loop steps the engine for all. A forked process has an engine of
+    its own.
 
     A request advances only while its next delta is awaited, by ``request.chunk`` tokens at a time. Tokens and
     log-probabilities are a function of the request alone, bit for bit: not of concurrency, batch neighbours,
@@ -78,9 +84,12 @@ class EmbeddedBackend:
         self._awaited: dict[TokenSequence, asyncio.Future[Delta]] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._process = os.getpid()
+        self._lock = threading.RLock()
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
-        sequence = self._engine.submit(request)
+        self._begin_in_this_process()
+        sequence = self._submitted(self._engine.submit, request)
         try:
             while True:
                 delta = await self._next(sequence)
@@ -88,8 +97,7 @@ class EmbeddedBackend:
                 if delta.finish:
                     return
         finally:
-            self._awaited.pop(sequence, None)
-            self._engine.abort(sequence)
+            self._forget(sequence)
 
     reuses_prefixes = True
 
@@ -114,12 +122,12 @@ class EmbeddedBackend:
 
     async def _probed(self, ids: IntArray, probe: Probe) -> Usage:
         """Compute all of ``ids`` in the engine's batch, and let ``probe`` see it."""
-        sequence = self._engine.read(ids, probe)
+        self._begin_in_this_process()
+        sequence = self._submitted(self._engine.read, ids, probe)
         try:
             delta = await self._next(sequence)
         finally:
-            self._awaited.pop(sequence, None)
-            self._engine.abort(sequence)
+            self._forget(sequence)
         assert delta.usage is not None
         return delta.usage
 
@@ -151,26 +159,76 @@ class EmbeddedBackend:
             raise BackendError(f"{self.name} was closed; open it again")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Delta] = loop.create_future()
-        self._awaited[sequence] = future
-        self._engine.ask(sequence)
-        # A task of an earlier event loop ended with it; a new one goes on where it stood.
-        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._task = loop.create_task(self._run())
+        with self._lock:
+            self._awaited[sequence] = future
+            self._engine.ask(sequence)
+            self._see_to_steps(loop)
         return await future
 
+    def _see_to_steps(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the engine stepped: by the task of whichever running event loop does it, else by one of ``loop``.
+
+        A task of an event loop that has ended ended with it; a new one goes on where it stood.
+        """
+        if self._task is None or self._task.done() or not self._task.get_loop().is_running():
+            self._task = loop.create_task(self._run())
+
+    def _begin_in_this_process(self) -> None:
+        """After a fork, the child has the model, but none of the parent's requests, tasks and locks."""
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._awaited, self._task = {}, None
+        self._engine.reset()
+
+    def _submitted(self, submit: Callable[..., TokenSequence], *asked: Any) -> TokenSequence:
+        with self._lock:
+            return submit(*asked)
+
+    def _forget(self, sequence: TokenSequence) -> None:
+        if self._process == os.getpid():
+            with self._lock:
+                self._awaited.pop(sequence, None)
+                self._engine.abort(sequence)
+
     async def _run(self) -> None:
-        """Step while anybody awaits tokens."""
+        """Step while anybody awaits tokens, callers in other threads' event loops among them."""
         served: list[TokenSequence] = []
-        while True:
-            await self._let_consumers_run(served)
-            if not self._engine.busy:
-                return
-            try:
-                served = [sequence for sequence, delta in self._engine.step() if self._serve(sequence, delta)]
-            except Exception as error:  # whatever it was, nobody may be left waiting
-                _log.debug("the embedded engine failed", exc_info=True)
-                self._fail(f"the embedded engine failed with {type(error).__name__}: {error}", error)
-                return
+        try:
+            while True:
+                await self._let_consumers_run(served)
+                with self._lock:
+                    if not self._engine.busy:
+                        self._task = None
+                        return
+                    served = self._stepped()
+        except asyncio.CancelledError:  # this event loop ends: another one goes on
+            self._hand_over()
+            raise
+
+    def _stepped(self) -> list[TokenSequence]:
+        """One step of the engine; the sequences of which more may be asked."""
+        try:
+            return [sequence for sequence, delta in self._engine.step() if self._serve(sequence, delta)]
+        except Exception as error:  # whatever it was, nobody may be left waiting
+            _log.debug("the embedded engine failed", exc_info=True)
+            self._fail(f"the embedded engine failed with {type(error).__name__}: {error}", error)
+            return []
+
+    def _hand_over(self) -> None:
+        """Have another event loop go on, where somebody in one still waits."""
+        with self._lock:
+            self._task, here = None, asyncio.get_running_loop()
+            others = {future.get_loop() for future in self._awaited.values()} - {here}
+            for loop in others:
+                with suppress(RuntimeError):  # that one has ended too
+                    loop.call_soon_threadsafe(self._go_on, loop)
+                    return
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            self._see_to_steps(loop)
 
     async def _let_consumers_run(self, served: list[TokenSequence]) -> None:
         await asyncio.sleep(0)
@@ -181,19 +239,35 @@ class EmbeddedBackend:
 
     def _serve(self, sequence: TokenSequence, delta: Delta) -> bool:
         """Hand a delta to its consumer; whether more may be asked of the sequence."""
-        future = self._awaited.pop(sequence)
-        if not future.done():
-            future.set_result(delta)
+        _settle(self._awaited.pop(sequence), delta)
         return delta.finish is None
 
     def _fail(self, reason: str, cause: Exception | None = None) -> None:
-        awaited, self._awaited = self._awaited, {}
-        self._engine.reset()
-        for future in awaited.values():
-            if not future.done():
+        with self._lock:
+            awaited, self._awaited = self._awaited, {}
+            self._engine.reset()
+            for future in awaited.values():
                 error = BackendError(reason)
                 error.__cause__ = cause
-                future.set_exception(error)
+                _settle(future, error)
+
+
+def _settle(future: asyncio.Future[Delta], outcome: Delta | BackendError) -> None:
+    """Give a future its result or its error, in the event loop that it belongs to."""
+
+    def settle() -> None:
+        if future.done():
+            return
+        if isinstance(outcome, BackendError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    if future.get_loop().is_running() and future.get_loop() is not asyncio._get_running_loop():
+        with suppress(RuntimeError):  # it has ended meanwhile: nobody waits
+            future.get_loop().call_soon_threadsafe(settle)
+    else:
+        settle()
 
 
 def _context(config: LlamaConfig, asked: int | None) -> int:

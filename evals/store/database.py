@@ -103,6 +103,7 @@ class Database:
 
     def __init__(self, path: Path, *, write: bool, create: bool = False) -> None:
         self.path = path
+        self._process = os.getpid()
         self._lock: BaseFileLock | None = None
         if not create or os.path.lexists(path):
             regular_file(path)
@@ -166,6 +167,8 @@ class Database:
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it."""
+        if self._process != os.getpid():
+            return  # a forked process has no part in the lock and the connection of its parent
         with suppress(sqlite3.Error):
             if self._lock is not None:
                 # At rest a run is one plain file, which needs no other beside it to be read; not so while
@@ -194,6 +197,8 @@ class Database:
 
     def _check_place(self) -> None:
         """A writer's file must still be the one of its name: what is written to a removed one is lost."""
+        if self._process != os.getpid():
+            raise StoreError(f"{self.path} was opened before this process was forked: open it here")
         if self._lock is not None and _identity(self.path) != self._identity:
             raise StoreError(
                 f"{self.path} was removed, renamed or replaced while this run was writing it: nothing more is stored; "
@@ -268,7 +273,9 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
         )
         # Nobody writes it: without a log beside it, reading needs no other file and leaves none.
         mode = mode if write else "immutable=1"
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30, isolation_level=None)
+    place = f"{path.absolute().as_uri()}?{mode}"
+    # SQLite takes calls from several threads in turn: in a notebook a run is read by a helper's thread.
+    db = sqlite3.connect(place, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
     try:
