@@ -48,9 +48,9 @@ _KEPT = 256
 class ReplayBackend:
     """Serves ``recordings`` (by problem id) on demand, so that limits, aborts and pruning act on them.
 
-    A request gets the sample of its ``index`` among those recorded for its ``problem``; behind a prefix, among
+    A request gets the sample of its ``index`` among those recorded for its ``problem``; after a prefix, among
     those that begin with the prefix. A request for more samples than were recorded, for an unknown problem, or
-    behind inserted text that no sample holds raises ``BackendError``. Prompts are recognised by the mark that
+    after inserted text that no sample holds raises ``BackendError``. Prompts are recognised by the mark that
     ``tokenizer.chat`` puts at their end; of several prompts about one problem (a strategy may ask a model to
     refine its drafts) the shortest is the problem's own, and only that one was recorded. A prompt without the
     mark counts as a new one unless it begins with one seen before.
@@ -61,7 +61,7 @@ class ReplayBackend:
     sample, but for labels made with the reference answer. ``on_close`` lets go of what ``recordings`` holds.
 
     ``model`` is asked whatever was not recorded: the recording answers the problem's own prompt from its beginning,
-    the model all other prompts (of judges, of refinements) and everything behind inserted text. Tokens are those of
+    the model all other prompts (of judges, of refinements) and everything after inserted text. Tokens are those of
     its tokenizer. ``facts`` are those of the model that was recorded.
     """
 
@@ -173,7 +173,7 @@ class ReplayBackend:
         )
 
     def _behind_prompt(self, request: Request) -> IntArray:
-        """The tokens of the request that stand behind the problem's own prompt."""
+        """The tokens of the request after the problem's own prompt."""
         marks = np.flatnonzero(request.prompt == _PROMPT_END)
         if not len(marks):
             return self._behind_plain_prompt(request)
@@ -271,7 +271,7 @@ class _Reel:
 
 
 class ReplayTokenizer:
-    """The tokenizer underneath, with a mark behind every prompt that ``chat`` makes."""
+    """The tokenizer underneath, with a mark after every prompt that ``chat`` makes."""
 
     def __init__(self, inner: Tokenizer) -> None:
         self.inner = inner
@@ -294,7 +294,7 @@ class ReplayTokenizer:
         return [self.decode([i]) for i in ids]
 
     def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
-        """The conversation's tokens, and the mark; the text of an open assistant turn stands behind the mark."""
+        """The conversation's tokens, and the mark; the text of an open assistant turn comes after the mark."""
         is_open = bool(messages) and messages[-1]["role"] == "assistant"
         asked = messages[:-1] if is_open else messages
         ids = self.inner.chat(asked, options)

@@ -194,7 +194,7 @@ def test_lists_name_what_there_is() -> None:
         (["eval", "--data", "none.jsonl"], "none.jsonl does not exist"),
         (["eval", "--data", "sums.jsonl", "--model", "vlm:x"], "did you mean 'vllm:'"),
         (["eval", "--data", "sums.jsonl", "--model", "reasonor"], "did you mean 'reasoner'"),
-        (["eval", "--data", "sums.jsonl", "--model", "replay:"], "names nothing behind its prefix"),
+        (["eval", "--data", "sums.jsonl", "--model", "replay:"], "names nothing after its prefix"),
         (["eval", "--data", "sums.jsonl", "--model", "replay:none.jsonl"], "none.jsonl does not exist"),
         (["eval", "--data", "sums.jsonl", "--model", "replay:none.db"], "none.db does not exist"),
         (["eval", "--data", "sums.jsonl", "--strategy", "best_of_m()"], "did you mean 'best_of_n'"),

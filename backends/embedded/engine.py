@@ -228,7 +228,7 @@ class Engine:
         if sequence.probe is not None:
             sequence.probe.take(prefill.done, hidden)
         elif sequence.scores_prompt:
-            prompt = sequence.request.prompt  # one that was preempted has sampled tokens behind it
+            prompt = sequence.request.prompt  # one that was preempted has sampled tokens after it
             self._score(sequence, hidden, prompt[prefill.done + 1 : end + 1])
         prefill.done = end
         if end < len(prefill.tokens):

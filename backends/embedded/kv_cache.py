@@ -10,7 +10,7 @@ from widthwise.core.backend import FloatArray, IntArray
 
 
 class _Node:
-    """A run of tokens behind its parent's; ``kv`` ``[layers, 2, kv_heads, length, head_dim]`` is its own copy."""
+    """A run of tokens that follows its parent's; ``kv`` ``[layers, 2, kv_heads, length, head_dim]`` is its own copy."""
 
     __slots__ = ("children", "kv", "parent", "tokens")
 

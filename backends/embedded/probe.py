@@ -1,4 +1,4 @@
-"""What is kept of a forward pass over a token sequence that nothing is sampled behind."""
+"""What is kept of a forward pass over a token sequence after which nothing is sampled."""
 
 from __future__ import annotations
 

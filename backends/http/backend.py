@@ -254,7 +254,7 @@ class HTTPBackend:
 class _Answer:
     """One request's answer while it comes in.
 
-    ``last`` is the delta that ends it, held back since the usage comes behind it. ``stopped_here`` says that
+    ``last`` is the delta that ends it, held back since the usage comes after it. ``stopped_here`` says that
     the end was found on this side and the server would go on.
     """
 

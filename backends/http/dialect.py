@@ -46,7 +46,7 @@ class TokenDialect:
             **_sampling(params),
             # A server's own limit is 16 where none is given.
             "max_tokens": params.max_tokens or (self._max_len and self._max_len - len(request.prompt)),
-            # Everything that a model's own generation settings could change behind our back.
+            # A model's own generation settings would change these unasked.
             "top_k": params.top_k,
             "min_p": params.min_p,
             "repetition_penalty": params.repetition_penalty,

@@ -22,7 +22,7 @@ Messages = Sequence[Mapping[str, str]]
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _GIVEN = frozenset({"messages", "add_generation_prompt", "tools", "documents", *_SPECIAL_TOKENS})
-# Put behind an open assistant turn and cut at: whatever a template writes after the content goes with it.
+# Put after an open assistant turn and cut at: whatever a template writes after the content goes with it.
 _CUT = "\ue000widthwise-open-turn\ue000"
 
 

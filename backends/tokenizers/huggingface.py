@@ -23,7 +23,7 @@ _ANCHOR = "\n"
 class HFTokenizer:
     """A tokenizer given by its two directions, both literal: control tokens parsed and spelled out, none added.
 
-    ``template`` is None for a model without a chat format; its conversations are plain text behind the
+    ``template`` is None for a model without a chat format; its conversations are plain text after the
     ``opening`` ids (a begin-of-sequence token).
     """
 

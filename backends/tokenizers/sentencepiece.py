@@ -1,4 +1,4 @@
-"""A SentencePiece model behind the project's tokenizer contract."""
+"""A SentencePiece model under the project's tokenizer contract."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 # SentencePiece's stand-in for a space inside pieces.
 _SPACE = "\u2581"
 # Many models put a space before whatever they encode. They put it before this, a character that no piece but its
-# own holds, and what stands behind it is encoded as it is.
+# own holds, and what follows it is encoded as it is.
 _ANCHOR = "\x1f"
 
 
@@ -85,10 +85,10 @@ class SentencePieceTokenizer:
         return [self._model.bos_id()] * bool(opened) + self.encode(plain_chat(messages))
 
     def _plain(self, text: str) -> list[int]:
-        """Ids of a text without control tokens, taken from behind the anchor."""
+        """Ids of a text without control tokens, those after the anchor."""
         ids: list[int] = self._model.encode(_ANCHOR + text)
-        behind = len(self._anchor)
-        return ids[behind:] if ids[:behind] == self._anchor else list(self._model.encode(text))
+        start = len(self._anchor)
+        return ids[start:] if ids[:start] == self._anchor else list(self._model.encode(text))
 
     def _spelling(self, token: int) -> bytes:
         return self.bytes_of[token] if 0 <= token < len(self.bytes_of) else b""

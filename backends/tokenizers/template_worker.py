@@ -82,7 +82,7 @@ def rendered(task: dict[str, Any]) -> dict[str, str]:
 
 
 def _limit_memory() -> None:
-    with suppress(ImportError, ValueError, OSError):  # not everywhere to be had; the time limit stays
+    with suppress(ImportError, ValueError, OSError):  # not available everywhere; the time limit stays
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

@@ -128,7 +128,7 @@ class VLLMBackend(VLLMEngine):
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
             # A stop string that tokens hold whole ends the request in the engine (spelled by several tokens it is
-            # seen a chunk late). Any other must be seen at once, or what is sampled behind it is wasted.
+            # seen a chunk late). Any other must be seen at once, or what is sampled after it is wasted.
             stream_interval=max(1, request.chunk) if all(completing) else 1,
             skip_clone=True,
         )

@@ -30,7 +30,7 @@ _MAX_RESTARTS = 3
 
 
 class VLLMEngine:
-    """``AsyncLLM`` in a thread of its own; what it is asked for is the subclasses' affair.
+    """``AsyncLLM`` in a thread of its own; subclasses say what it is asked for.
 
     ``model`` is a folder or a hub id; ``engine_args`` are vLLM's engine arguments under vLLM's names
     (``tensor_parallel_size=8``). The constructor returns when the engine is ready; it raises ``UsageError``
@@ -137,7 +137,7 @@ class VLLMEngine:
         return f"widthwise-{next(self._requests)}"
 
     def _check(self, length: int, room: int = 1) -> None:
-        """Raise where a prompt of this length leaves no ``room`` for what is to be sampled behind it."""
+        """Raise where a prompt of this length leaves no ``room`` for what is to be sampled after it."""
         if length == 0:
             raise BackendError("the prompt is empty")
         if self.max_model_len is not None and length + room > self.max_model_len:

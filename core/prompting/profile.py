@@ -19,7 +19,7 @@ _PREFIX = re.compile(r"^(embedded|vllm|https?|replay):")
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a model says of itself, as far as its files can be had.
+    """What a model says of itself, as far as its files are available.
 
     ``name`` is its folder, hub id or a server's root for it; only the last component ever counts. ``config`` and
     ``generation`` are its ``config.json`` and ``generation_config.json``, ``template`` the text of its chat template;

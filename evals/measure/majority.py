@@ -75,7 +75,7 @@ def _others(votes: Ints, ranks: Floats, rivals: Ints, n: int, silent: int) -> Fl
     free = silent + np.array([rivals[rivals < m].sum() for m in range(votes[-1] + 1)])
     ways = np.array([_choose(int(f), n) for f in free])[votes]
     for rival in rivals:
-        rows = int(np.searchsorted(votes, rival, "right"))  # in the rows behind these it is free
+        rows = int(np.searchsorted(votes, rival, "right"))  # in the rows after these it is free
         ways[:rows] = _limited(ways[:rows], votes[:rows], ranks[:rows], int(rival))
     return ways
 

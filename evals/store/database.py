@@ -1,4 +1,4 @@
-"""The SQLite file behind a run store: opening, locking, and its failures as sentences."""
+"""The SQLite file of a run store: opening, locking, and its failures as sentences."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _recordings(path: Path, rows: Iterable[Row]) -> list[Recording]:
 
 
 def _reference(target: Any) -> str | None:
-    """The answer that a target states: behind ``####``, in a box, or all of it."""
+    """The answer that a target states: after ``####``, in a box, or all of it."""
     if target is None:
         return None
     text = str(target)

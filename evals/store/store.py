@@ -160,7 +160,7 @@ class Store:
     def finish(
         self, outcome: Outcome, traces: Sequence[Trace], *, seconds: float | None = None, ends: Ends | None = None
     ) -> None:
-        """Keep a problem's outcome and the tree of ``traces`` behind it, all in one transaction.
+        """Keep a problem's outcome and the tree of its ``traces``, all in one transaction.
 
         ``seconds``: wall-clock of this attempt so far. ``ends``: where the tokens of each segment end in its text,
         where the store's tokenizer does not know.

@@ -1,7 +1,7 @@
 """The benchmarks: where each lives on the Hugging Face hub, how its columns map, and how its answers are judged.
 
 How the table was checked (it could not be tried against the hub itself from where it was written): id, configuration,
-split and columns of every dataset were read in public code or documentation that loads it; the number behind each row
+split and columns of every dataset were read in public code or documentation that loads it; the number beside each row
 says where. Licences are those of the repositories that the problems come from, not those of the hub copies.
 
 [1] evaluation scripts that load HuggingFaceH4/MATH-500 (test; problem, answer, subject, level, unique_id)

@@ -1,4 +1,4 @@
-"""The tree behind a stored problem: its nodes, and what every round of a search drew, kept and held."""
+"""The tree of a stored problem: its nodes, and what every round of a search drew, kept and held."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Round:
     ``drawn`` steps came; of them ``expanded`` went on, ``pruned`` were given up, ``finished`` ended their trace, and
     ``other`` were cut off or failed. ``held`` are the unique tokens of the paths of all that were drawn: what a
     perfect prefix cache holds before anything of the round is pruned, as ETS counts it; ``held_without_prompt`` those
-    behind the prompt.
+    after the prompt.
     """
 
     number: int

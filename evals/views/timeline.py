@@ -49,7 +49,7 @@ class Lane:
 
 
 def timeline(tree: Mapping[TraceId, Trace], notes: Sequence[Note] = ()) -> list[Lane]:
-    """The lanes of a problem's trace tree, in order of their ids, threads behind the trace that spawned them."""
+    """The lanes of a problem's trace tree, in order of their ids, threads after the trace that spawned them."""
     lanes: dict[TraceId, Lane] = {}
     for trace in (t for _, t in sorted(tree.items()) if t.segment.origin == "sampled"):
         lane = _lane(trace, tree, lanes)

@@ -28,7 +28,7 @@ CONCURRENCY = 32
 """Problems worked on at once, unless told otherwise."""
 
 RUNS = Path("runs")
-"""Where run files go that nobody named."""
+"""The folder of run files that are not given a name."""
 
 
 class Listener(Protocol):
@@ -94,7 +94,7 @@ class Evaluation:
                 if store.is_finished(self.configuration):
                     return summarise(store)
             self.store().close()  # other settings, or a file in use, are said before a model is loaded
-        # A model that cannot be had leaves no run file behind, and neither does a strategy that cannot work with it.
+        # A model that is not available leaves no run file, and neither does a strategy that cannot work with it.
         engines = await open_engines(self.settings)
         try:
             self.strategy.check_against(self.setting(engines), self.suite.problems)

@@ -171,7 +171,7 @@ def canonical(spec: str) -> str:
     if prefix in kinds and (colon or not kinds[prefix].built_in):
         if kinds[prefix].built_in and not rest.strip("/"):
             written = kinds[prefix].load().written
-            raise UsageError(f"the model {spec!r} names nothing behind its prefix; write {written}")
+            raise UsageError(f"the model {spec!r} names nothing after its prefix; write {written}")
         return spec
     if spec in bundled_models() or (not colon and (Path(spec) / "config.json").is_file()):
         return f"embedded:{spec}"

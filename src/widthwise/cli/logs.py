@@ -26,7 +26,7 @@ def show_logs(verbosity: int) -> None:
 
 
 def verbosity_of(command: Any, group: Any) -> None:
-    """Let ``command`` take the ``-v`` of its ``group`` too, so that it may stand behind the command's name."""
+    """Let ``command`` take the ``-v`` of its ``group`` too, so that it may come after the command's name."""
     if any(option.name == "verbose" for option in command.params):
         return
     option = copy(next(option for option in group.params if option.name == "verbose"))

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar on a terminal, now and then a line elsewhere."""
+"""Progress of a run on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 

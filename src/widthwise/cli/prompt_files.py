@@ -64,7 +64,7 @@ async def sent(evaluation: Evaluation) -> list[Sent]:
 
 
 def used(session: Session) -> list[Trace]:
-    """The prompts of a session that something was sampled behind, in order."""
+    """The prompts of a session from which something was sampled, in order."""
     asked = {t.beginning for t in session.traces.values() if t.segment.origin == "sampled"}
     return sorted(asked, key=lambda prompt: prompt.id)
 

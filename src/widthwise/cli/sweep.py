@@ -126,7 +126,7 @@ def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -
 
 
 def _progress() -> Callable[[Progress], None]:
-    """Says on stderr, now and then, how far it is."""
+    """Reports on stderr, every few seconds, how far it is."""
     said = time.monotonic()
 
     def listen(progress: Progress) -> None:
