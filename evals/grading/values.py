@@ -120,7 +120,7 @@ def _comes_to_one(text: str) -> bool:
     if _NO_SUM.search(_COMMAND.sub("", text)):
         return False
     kind, *value = meaning(text).key
-    return kind == "fraction" and value[1] == 1
+    return bool(kind == "fraction" and value[1] == 1)
 
 
 def _unwrapped(text: str) -> str:
