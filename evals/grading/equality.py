@@ -14,7 +14,7 @@ from typing import Literal
 
 from widthwise.core.problem import Partition
 from widthwise.evals.grading.leniency import Leniency, forgiven
-from widthwise.evals.grading.meaning import meaning, shown
+from widthwise.evals.grading.meaning import apart, meaning, shown
 
 Outcome = Literal["same", "different", "not decided"]
 """``not decided``: a value could not be computed within the limits. It counts as no agreement, and is shown."""
@@ -53,7 +53,7 @@ def compare(gold: str, prediction: str, leniency: Leniency | None = None) -> Ver
         return Verdict("different", f"not understood whole: {a.why or b.why}")
     if rule := forgiven(a.node, b.node, leniency or Leniency()) or _decimal_comma(gold, prediction):
         return Verdict("same", rule)
-    if a.open or b.open:
+    if (a.open or b.open) and not apart(a.key, b.key):
         return Verdict("not decided", "a value that could not be computed")
     return Verdict("different", "canonical form")
 

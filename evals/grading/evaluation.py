@@ -18,7 +18,19 @@ from functools import lru_cache
 
 from widthwise.evals.grading import quantities
 from widthwise.evals.grading.quantities import TooLarge, Undefined, Value, mp
-from widthwise.evals.grading.terms import BOUND, CONSTANTS, MARK, Node, Number, Symbol, Term, symbols, variables, words
+from widthwise.evals.grading.terms import (
+    BOUND,
+    CONSTANTS,
+    MARK,
+    Node,
+    Number,
+    Symbol,
+    Term,
+    symbols,
+    variables,
+    walk,
+    words,
+)
 
 POINTS = 8
 """Points at which formulas are compared: small, larger, negative and mixed reals, and four integers in a row."""
@@ -35,9 +47,13 @@ Point = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of a formula at the points, None where it is undefined; a single one without variables."""
+    """The values of a formula at the points, None where it is undefined; a single one without variables.
+
+    ``lost`` are the numbers of points where there may be a value that could not be computed.
+    """
 
     found: tuple[Value | None, ...]
+    lost: frozenset[int] = frozenset()
 
     @property
     def constant(self) -> bool:
@@ -48,20 +64,29 @@ def values_of(node: Node) -> Values:
     """Raises TooLarge where the values cannot be had, Undefined where there are none."""
     names = tuple(sorted(variables(node)))
     real = bool(names) and "i" not in symbols(node)
+    lost: list[int] = []
     with _LOCK:
-        found = tuple(_value(node, point(names, n), real) for n in range(POINTS if names else 1))
-    if all(value is None for value in found):
+        found = tuple(_value(node, point(names, n), real, n, lost) for n in range(_points(node) if names else 1))
+    if len(lost) == len(found):
+        raise TooLarge("nowhere computed")
+    if all(value is None for value in found) and not lost:
         raise Undefined("nowhere defined")
-    return Values(found)
+    return Values(found, frozenset(lost))
 
 
-def _value(node: Node, at: Point, real: bool) -> Value | None:
+def _points(node: Node) -> int:
+    """What has values at integers only is compared at more of them."""
+    return POINTS + 6 if any(isinstance(p, Term) and p.head in ("gcd", "lcm") for p in walk(node)) else POINTS
+
+
+def _value(node: Node, at: Point, real: bool, number: int, lost: list[int]) -> Value | None:
     try:
         return Evaluation(at, real).of(node)
     except Undefined:
         return None
-    except (ArithmeticError, ValueError, MemoryError) as error:
-        raise TooLarge(str(error)) from error
+    except (ArithmeticError, ValueError, MemoryError):
+        lost.append(number)
+        return None
 
 
 def point(names: tuple[str, ...], number: int) -> dict[str, Fraction]:
@@ -73,6 +98,8 @@ def _coordinate(name: str, number: int) -> Fraction:
     """The value of a variable at a point; the integers of the last points have all remainders by 2, 3 and 4."""
     drawn = random.Random(f"{name} {number % 4}" if number < 4 else name)
     fraction = Fraction(drawn.randrange(10_007, 99_991), 100_003)
+    if number >= POINTS:
+        return Fraction(random.Random(f"{name} {number}").randrange(40, 4_000))
     if number >= 4:
         return Fraction(drawn.randrange(2, 6) + number - 4)
     sign = -1 if number == 2 or (number == 3 and drawn.random() < 0.5) else 1

@@ -168,7 +168,7 @@ class _Forgiving:
         if not (is_value(a) and is_value(b)) or variables(a) != variables(b) or not variables(a):
             return None
         try:
-            pairs = zip(values_of(a).found, values_of(b).found, strict=True)
+            pairs = zip(values_of(a).found, values_of(b).found, strict=False)
         except (TooLarge, Undefined):
             return None
         common = [(x, y) for x, y in pairs if x is not None and y is not None]

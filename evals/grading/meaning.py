@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from widthwise.evals.grading import quantities
-from widthwise.evals.grading.evaluation import values_of
+from widthwise.evals.grading.evaluation import Values, values_of
 from widthwise.evals.grading.quantities import TooLarge, Undefined, Value
 from widthwise.evals.grading.terms import (
     INFINITY,
@@ -36,6 +36,7 @@ Key: TypeAlias = tuple[Any, ...]
 _INTEGER = re.compile(r"-?\d{1,15}")
 _SYMMETRIC = words("= != approx cong perp parallel iff equiv")
 _MIRRORED = {">": "<", ">=": "<=", "supset": "subset", "supseteq": "subseteq"}
+LOST: Key = ("lost",)
 _ALIKE = {"in base": "based", "set": "list", "both": "list"}
 _DOLLARS = (Symbol(f"{MARK}dollar"), Number(Fraction(1)))
 """What a number may be without a word about it; an angle in degrees is read so, too."""
@@ -96,11 +97,11 @@ class Keys:
     def _value(self, node: Node) -> Key:
         self.open |= any(map(_is_unevaluated, walk(node)))
         try:
-            found = values_of(node).found
+            found = values_of(node)
         except TooLarge:
             self.open = True
             return ("form", spelled(node))
-        keys = tuple(None if value is None else quantities.key(value) for value in found)
+        keys = self._keys(found, Fraction(1))
         same = keys[0] is not None and all(key == keys[0] for key in keys)
         return keys[0] if same and keys[0] is not None else ("values", *keys)
 
@@ -166,14 +167,20 @@ class Keys:
     def _proportional(self, sign: str, sides: Sequence[Node]) -> Key | None:
         """An equation is what its sides differ by, but for a factor; an inequality, but for a positive one."""
         try:
-            found = values_of(Term("+", (sides[1], Term("neg", (sides[0],))))).found
+            values = values_of(Term("+", (sides[1], Term("neg", (sides[0],)))))
         except (TooLarge, Undefined):
             return None
-        first = next((value for value in found if value is not None and not quantities.is_zero(value)), None)
-        if first is None or len(found) == 1:
+        first = next((value for value in values.found if value is not None and not quantities.is_zero(value)), None)
+        if first is None or values.constant:
             return None
         factor = first if sign in ("=", "!=") else abs(first)
-        return ("relation", sign, *(None if v is None else quantities.key(quantities.divide(v, factor)) for v in found))
+        return ("relation", sign, *self._keys(values, factor))
+
+    def _keys(self, values: Values, factor: Value) -> tuple[Key | None, ...]:
+        """The keys of values over a factor: None where undefined, ``LOST`` where not computed."""
+        self.open |= bool(values.lost)
+        keys = [None if v is None else quantities.key(quantities.divide(v, factor)) for v in values.found]
+        return tuple(LOST if n in values.lost else key for n, key in enumerate(keys))
 
 
 def _is_unevaluated(part: Node) -> bool:
@@ -193,6 +200,13 @@ def _is_unevaluated(part: Node) -> bool:
 
 def _fraction(value: Fraction) -> Key:
     return ("fraction", value.numerator, value.denominator)
+
+
+def apart(a: Key, b: Key) -> bool:
+    """Whether two formulas have known values that differ, whatever could not be computed."""
+    if a[0] != "values" or b[0] != "values":
+        return False
+    return any(x != y for x, y in zip(a[1:], b[1:], strict=False) if LOST not in (x, y) and None not in (x, y))
 
 
 def constant(node: Node) -> Value | None:
