@@ -1,4 +1,4 @@
-"""The ``embedded:`` backend: a small numpy engine for Llama checkpoints, for any machine."""
+"""The ``embedded:`` backend: a small numpy engine for checkpoints of the Llama kind, for any machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ import numpy as np
 from widthwise.backends.embedded import blas
 from widthwise.backends.embedded.checkpoint import Checkpoint
 from widthwise.backends.embedded.engine import Engine
-from widthwise.backends.embedded.llama import Llama
+from widthwise.backends.embedded.llama import BUCKET, Llama
 from widthwise.backends.embedded.llama_config import LlamaConfig
 from widthwise.backends.embedded.probe import LabelProbe, MeanProbe, Probe
 from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.backends.embedding import cut_to
 from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
-from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
+from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
 from widthwise.core.errors import BackendError
 from widthwise.core.rewards.reading import Read, Reading
@@ -33,10 +34,13 @@ _log = logging.getLogger(__name__)
 # How often consumers get a turn after a step that served some: a delta may pass through a few tasks and queues
 # before its consumer asks for the next one, and who asks in time is batched with the others.
 _TURNS = 8
+_KV_CACHE_BYTES = 256 * 2**20
 
 
 class EmbeddedBackend:
-    """Samples from a Llama checkpoint in a Hugging Face folder, on one core, inside the caller's event loop.
+    """Samples from a checkpoint of the Llama kind (see ``ARCHITECTURES``) in a Hugging Face folder.
+
+    It runs on one core, inside the caller's event loop.
 
     Callers may come from several threads: one event loop steps the engine for all. A forked process has an engine of
     its own.
@@ -46,7 +50,8 @@ class EmbeddedBackend:
     cache hits, ``max_num_seqs`` or ``chunk``.
 
     ``max_num_seqs`` sequences are decoded at once, the others wait. ``kv_cache_bytes`` bounds keys and values,
-    working and cached. ``max_model_len`` may shorten the model's own context. Raises BackendError for a folder
+    working and cached; 256 MiB if not given. ``max_model_len`` may shorten the model's own context, which is as long as
+    its keys and values fit where neither is given. Raises BackendError for a folder
     that does not hold such a checkpoint.
     """
 
@@ -55,7 +60,7 @@ class EmbeddedBackend:
         path: str | Path,
         *,
         max_num_seqs: int = 256,
-        kv_cache_bytes: int = 256 * 2**20,
+        kv_cache_bytes: int | None = None,
         max_model_len: int | None = None,
     ) -> None:
         folder = Path(path).expanduser()
@@ -67,25 +72,44 @@ class EmbeddedBackend:
         config = LlamaConfig.from_folder(folder)
         checkpoint = Checkpoint(folder)
         self.name = f"embedded:{path}"
+        kv_bytes = _KV_CACHE_BYTES if kv_cache_bytes is None else kv_cache_bytes
         self.max_model_len = _context(config, max_model_len)
         self.facts = facts_in(folder, str(path))
-        self.tokenizer = SentencePieceTokenizer.from_folder(folder)
+        self.tokenizer = tokenizer_from(folder)
         self.capabilities = Capabilities(deterministic=True, max_logprobs=config.vocab_size, prompt_logprobs=True)
-        self._opening = self.tokenizer.chat([{"role": "user", "content": ""}])[:1]  # so that no text is empty
         self._digest, self._parameters = checkpoint.digest, checkpoint.parameters
-        model = Llama(config, checkpoint, self.max_model_len)
         self._notes = Notes()
+        if kv_cache_bytes is None and max_model_len is None:
+            self.max_model_len = self._fitting(config, kv_bytes)
+        model = Llama(config, checkpoint, self.max_model_len)
         if not pinned:
             self._notes.warn("numpy's matrix library is not OpenBLAS and was not held to one thread")
         self._reproducible = model.rows_are_independent()
         if not self._reproducible:
             self._notes.warn("numpy's matrix library gives other last bits in other batches on this machine")
-        self._engine = Engine(model, self.tokenizer, max_num_seqs=max_num_seqs, kv_bytes=kv_cache_bytes)
+        self._engine = Engine(model, self.tokenizer, max_num_seqs=max_num_seqs, kv_bytes=kv_bytes)
         self._awaited: dict[TokenSequence, asyncio.Future[Delta]] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._process = os.getpid()
         self._lock = threading.RLock()
+
+    @cached_property
+    def _opening(self) -> list[int]:
+        """What stands before a text that is embedded, so that none is empty."""
+        return self.tokenizer.chat([{"role": "user", "content": ""}])[:1]
+
+    def _fitting(self, config: LlamaConfig, kv_bytes: int) -> int:
+        """The model's context, or as much of it as one sequence may hold keys and values of."""
+        a_token = 2 * 4 * config.layers * config.kv_heads * config.head_dim
+        fits = kv_bytes // a_token // BUCKET * BUCKET
+        if fits >= config.max_len:
+            return config.max_len
+        self._notes.warn(
+            f"the context is {fits} tokens, as kv_cache_bytes allows, and not the model's {config.max_len}; more with "
+            f"kv_cache_bytes={config.max_len * a_token}"
+        )
+        return fits
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         self._begin_in_this_process()

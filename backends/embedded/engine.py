@@ -17,7 +17,7 @@ from widthwise.backends.embedded.prefill import PREFILL_ROWS, Prefill
 from widthwise.backends.embedded.probe import Probe
 from widthwise.backends.embedded.sampling import log_softmax, most_likely
 from widthwise.backends.embedded.token_sequence import TokenSequence
-from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
+from widthwise.backends.tokenizers.files import CheckpointTokenizer
 from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
 
@@ -33,7 +33,7 @@ class Engine:
     first, then the youngest sequences go back to waiting and are computed again.
     """
 
-    def __init__(self, model: Llama, tokenizer: SentencePieceTokenizer, *, max_num_seqs: int, kv_bytes: int) -> None:
+    def __init__(self, model: Llama, tokenizer: CheckpointTokenizer, *, max_num_seqs: int, kv_bytes: int) -> None:
         self.model = model
         self._tokenizer = tokenizer
         self._seats = max_num_seqs

@@ -1,4 +1,4 @@
-"""A Llama in numpy whose rows do not depend on what else is in the batch.
+"""A decoder of the Llama kind in numpy whose rows do not depend on what else is in the batch.
 
 Every token of a step, of a prompt or sampled, is one row. A row's bytes are a function of its own tokens:
 
@@ -131,6 +131,8 @@ class Llama:
         _normalise(x, c.norm_eps, h)
         layer.qkv(h, qkv)
         by_head = qkv.reshape(n, heads, c.head_dim)
+        if layer.qk_norm is not None:
+            _normalise_heads(by_head[:, : c.heads + c.kv_heads], c.norm_eps, layer.qk_norm)
         rotated = by_head[:, : c.heads + c.kv_heads].view(np.complex64)
         np.multiply(rotated, rotations, out=rotated)
         queries = by_head[:, : c.heads].reshape(n, c.kv_heads, -1, c.head_dim)
@@ -206,14 +208,20 @@ class _Layer:
 
         prefix, c, width = f"model.layers.{index}.", config, config.width
         queries, keys = c.heads * c.head_dim, c.kv_heads * c.head_dim
-        q = _paired(affine("self_attn.q_proj", width, queries, c.attention_bias), c.head_dim)
-        k = _paired(affine("self_attn.k_proj", width, keys, c.attention_bias), c.head_dim)
-        v = affine("self_attn.v_proj", width, keys, c.attention_bias)
+        q = _paired(affine("self_attn.q_proj", width, queries, c.qkv_bias), c.head_dim)
+        k = _paired(affine("self_attn.k_proj", width, keys, c.qkv_bias), c.head_dim)
+        v = affine("self_attn.v_proj", width, keys, c.qkv_bias)
         gate = affine("mlp.gate_proj", width, c.hidden, c.mlp_bias)
         up = affine("mlp.up_proj", width, c.hidden, c.mlp_bias)
-        scale = np.float32(c.head_dim**-0.5)
+        scale = np.float32(c.head_dim**-0.5)  # of the queries, or of their norm, which would undo it
+        self.qk_norm: FloatArray | None = None  # [heads + kv_heads, head_dim]
+        if c.qk_norm:
+            of_q, of_k = (checkpoint.tensor(f"{prefix}self_attn.{name}_norm.weight", c.head_dim)[None] for name in "qk")
+            of_heads = [(of_q * scale, c.heads), (of_k, c.kv_heads)]
+            self.qk_norm = np.vstack([np.repeat(_paired(one, c.head_dim), n, axis=0) for one, n in of_heads])
+            scale = np.float32(1)
         self.qkv = _Linear(np.hstack([q * scale, k, v]), norm("input_layernorm"))
-        self.out = _Linear(affine("self_attn.o_proj", queries, width, c.attention_bias))
+        self.out = _Linear(affine("self_attn.o_proj", queries, width, c.out_bias))
         self.gate_up = _Linear(-np.hstack([gate, up]), norm("post_attention_layernorm"))
         self.down = _Linear(affine("mlp.down_proj", c.hidden, width, c.mlp_bias))
 
@@ -241,6 +249,16 @@ def _paired(affine: FloatArray, head_dim: int) -> FloatArray:
     """
     halves = affine.reshape(len(affine), -1, 2, head_dim // 2)
     return halves.swapaxes(2, 3).reshape(affine.shape)
+
+
+def _normalise_heads(heads: FloatArray, eps: float, weight: FloatArray) -> None:
+    """Each head of each row ``[n, heads, head_dim]`` divided by its root mean square, times its weight, in place."""
+    scale = np.einsum("nhd,nhd->nh", heads, heads)
+    scale /= heads.shape[2]
+    scale += np.float32(eps)
+    np.sqrt(scale, out=scale)
+    heads /= scale[..., None]
+    heads *= weight
 
 
 def _normalise(x: FloatArray, eps: float, out: FloatArray) -> None:

@@ -1,4 +1,4 @@
-"""The shape of a Llama checkpoint, read from its ``config.json``."""
+"""The shape of a checkpoint of the Llama kind, read from its ``config.json``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from widthwise.backends.embedded.checkpoint import read_json
 from widthwise.core.errors import BackendError
 
-_ARCHITECTURE = "LlamaForCausalLM"
+ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+"""What the engine runs: one decoder, which differs in biases and in norms of queries and keys."""
 _LARGEST = {
     "vocab_size": 2**22,
     "width": 2**20,
@@ -31,6 +32,8 @@ class LlamaConfig:
     """Sizes in the field's terms: ``width`` is the residual stream's, ``hidden`` the feed-forward layer's.
 
     ``frequencies`` ``float32 [head_dim / 2]`` are the rotary embedding's, after scaling, in radians per position.
+    ``qkv_bias`` and ``out_bias`` say which of attention's projections have a bias, ``qk_norm`` whether each head's
+    queries and keys are normalised. ``max_len`` is where attention would begin to slide, for a model that has that.
     """
 
     vocab_size: int
@@ -43,7 +46,9 @@ class LlamaConfig:
     norm_eps: float
     max_len: int
     tied: bool
-    attention_bias: bool
+    qkv_bias: bool
+    out_bias: bool
+    qk_norm: bool
     mlp_bias: bool
     frequencies: NDArray[np.float32]
 
@@ -71,17 +76,23 @@ def _check_sizes(folder: Path, config: LlamaConfig) -> None:
 
 
 def _check_architecture(folder: Path, raw: Mapping[str, Any]) -> None:
-    architectures = raw.get("architectures") or ["none named"]
-    if _ARCHITECTURE not in architectures:
+    architecture = _architecture(raw)
+    if architecture not in ARCHITECTURES:
         raise BackendError(
-            f"{folder} is a {architectures[0]} checkpoint and the embedded engine runs {_ARCHITECTURE} only; "
+            f"{folder} is a {architecture} checkpoint and the embedded engine runs {', '.join(ARCHITECTURES)} only; "
             "run it with vllm: instead"
         )
     if raw.get("hidden_act", "silu") != "silu":
         raise BackendError(f"{folder} uses the activation {raw['hidden_act']}, not silu; run it with vllm: instead")
 
 
+def _architecture(raw: Mapping[str, Any]) -> str:
+    return str((raw.get("architectures") or ["none named"])[0])
+
+
 def _parse(raw: Mapping[str, Any]) -> LlamaConfig:
+    architecture = _architecture(raw)
+    attention_bias = bool(raw.get("attention_bias", False))
     heads, width = int(raw["num_attention_heads"]), int(raw["hidden_size"])
     head_dim = int(raw.get("head_dim") or width // heads)
     kv_heads = int(raw.get("num_key_value_heads") or heads)
@@ -96,12 +107,21 @@ def _parse(raw: Mapping[str, Any]) -> LlamaConfig:
         kv_heads=kv_heads,
         head_dim=head_dim,
         norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
-        max_len=int(raw["max_position_embeddings"]),
+        max_len=min(int(raw["max_position_embeddings"]), _window(raw)),
         tied=bool(raw.get("tie_word_embeddings", False)),
-        attention_bias=bool(raw.get("attention_bias", False)),
+        qkv_bias=attention_bias or architecture == "Qwen2ForCausalLM",
+        out_bias=attention_bias and architecture != "Qwen2ForCausalLM",
+        qk_norm=architecture == "Qwen3ForCausalLM",
         mlp_bias=bool(raw.get("mlp_bias", False)),
         frequencies=_frequencies(raw, head_dim),
     )
+
+
+def _window(raw: Mapping[str, Any]) -> int:
+    """Over how many positions attention reaches: as far as that, a sliding window is no window."""
+    window = raw.get("sliding_window") if raw.get("use_sliding_window", True) else None
+    slides = "sliding_attention" in (raw.get("layer_types") or ["sliding_attention"])
+    return int(window) if window and slides else _LARGEST["max_len"]
 
 
 def _frequencies(raw: Mapping[str, Any], head_dim: int) -> NDArray[np.float32]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from widthwise.backends.tokenizers.huggingface import HFTokenizer
 from widthwise.core.backend import Tokenizer
@@ -14,7 +16,17 @@ _log = logging.getLogger(__name__)
 _FILES = ["tokenizer*", "*chat_template*", "special_tokens_map.json", "config.json", "generation_config.json"]
 
 
-def tokenizer_from(path: str | Path) -> Tokenizer:
+class CheckpointTokenizer(Tokenizer, Protocol):
+    """A tokenizer whose files are here.
+
+    ``bytes_of`` is what each id spells, in UTF-8; an id beyond it spells nothing.
+    """
+
+    @property
+    def bytes_of(self) -> Sequence[bytes]: ...
+
+
+def tokenizer_from(path: str | Path) -> CheckpointTokenizer:
     """The tokenizer in a checkpoint folder, given by the folder or by its ``tokenizer.json`` / ``tokenizer.model``.
 
     Raises UsageError where there is none.

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat, special_tokens
+from widthwise.backends.tokenizers.spellings import spelled, spellings
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
-from widthwise.core.prompting.literal import GUARD
+from widthwise.core.prompting.literal import unguarded
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class HFTokenizer:
     """A tokenizer given by its two directions, both literal: control tokens parsed and spelled out, none added.
 
     ``template`` is None for a model without a chat format; its conversations are plain text after the
-    ``opening`` ids (a begin-of-sequence token).
+    ``opening`` ids (a begin-of-sequence token). ``bytes_of`` is what each id spells, in UTF-8, where that is known.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class HFTokenizer:
         template: ChatTemplate | None,
         controls: Mapping[str, int],
         opening: Sequence[int] = (),
+        bytes_of: Sequence[bytes] = (),
     ) -> None:
         self._encode, self._decode = encode, decode
         self.eos_ids = frozenset(eos_ids)
         self.controls = controls
+        self.bytes_of = bytes_of
         self.template = template
         if template is None:
             _log.info("the tokenizer has no chat template: conversations are plain text joined by blank lines")
@@ -52,18 +55,23 @@ class HFTokenizer:
         from tokenizers import Tokenizer
 
         folder = Path(path)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises this very class
+            raise UsageError(f"{folder / 'tokenizer.json'} is no tokenizer ({error}); fetch it again") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        table = spellings(tokenizer)
         eos = special_tokens(_json(folder / "tokenizer_config.json")).get("eos_token")
         own = None if eos is None else tokenizer.token_to_id(eos)
         return cls(
             lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
-            lambda ids: str(tokenizer.decode(ids, skip_special_tokens=False)),
+            lambda ids: spelled(table, ids),
             eos_ids=as_ids(own) + eos_ids_of(folder),
             template=ChatTemplate.from_folder(folder),
             controls={t.content: i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special},
             opening=tokenizer.encode("", add_special_tokens=True).ids[:1],
+            bytes_of=table,
         )
 
     @classmethod
@@ -79,7 +87,7 @@ class HFTokenizer:
         )
 
     def encode(self, text: str) -> list[int]:
-        return [i for part in text.split(GUARD) if part for i in self._part(part)]
+        return [i for part in unguarded(text, self.controls) if part for i in self._part(part)]
 
     def _part(self, text: str) -> list[int]:
         ids = self._encode(self._anchor + text)
@@ -88,6 +96,8 @@ class HFTokenizer:
         return ids[len(self._anchor_ids) :]
 
     def decode(self, ids: Sequence[int] | IntArray) -> str:
+        if self.bytes_of:
+            return spelled(self.bytes_of, list(map(int, ids)))
         return self._decode([*self._anchor_ids, *map(int, ids)])[len(self._anchor) :]
 
     def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:

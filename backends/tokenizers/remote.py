@@ -8,7 +8,7 @@ from functools import lru_cache
 from widthwise.backends.http.client import post
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
-from widthwise.core.prompting.literal import GUARD
+from widthwise.core.prompting.literal import unguarded
 
 _CACHED = 65_536
 
@@ -30,7 +30,7 @@ class RemoteTokenizer:
         self._decode = lru_cache(_CACHED)(self._ask_decode)
 
     def encode(self, text: str) -> list[int]:
-        return [i for part in text.split(GUARD) if part for i in self._encode(part)]
+        return [i for part in unguarded(text, self.controls) if part for i in self._encode(part)]
 
     def decode(self, ids: Sequence[int] | IntArray) -> str:
         return self._decode(tuple(map(int, ids))) if len(ids) else ""

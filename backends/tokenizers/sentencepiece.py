@@ -16,7 +16,7 @@ from widthwise.backends.tokenizers.huggingface import eos_ids_of
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
-from widthwise.core.prompting.literal import GUARD
+from widthwise.core.prompting.literal import unguarded
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class SentencePieceTokenizer:
         self.eos_ids = frozenset(i for i in (self._model.eos_id(), named, *eos_ids_of(folder)) if i >= 0)
         self._byte_ids = {piece: i for i, piece in enumerate(self.bytes_of) if self._is_byte(i)}
         self._special = special
+        begun = [self._model.id_to_piece(i) for i in self._model.encode("a")]
+        self._dummy_prefix = begun[:1] != ["a"] and self._config.get("legacy", True) is not False
         self.controls = _controls(self._model, self._config)
         # The longest first, since one may begin like another. A literal stand-in is split out too, see _literal.
         names = sorted(special, key=len, reverse=True)
@@ -59,7 +61,23 @@ class SentencePieceTokenizer:
         return cls(folder)
 
     def encode(self, text: str) -> list[int]:
-        return [i for part in text.split(GUARD) for i in self._part(part)]
+        return [i for part in unguarded(text, self.controls) for i in self._part(part)]
+
+    def _rendered(self, text: str) -> list[int]:
+        """A conversation as the transformers library encodes it.
+
+        Where that has a dummy space before each text, it has one behind each control token too.
+        """
+        if not self._dummy_prefix:
+            return self.encode(text)
+        ids: list[int] = []
+        for part in self._split.split(text):
+            begins = not ids or ids[-1] in self._special.values()
+            first, *others = unguarded(part, self.controls)
+            plain = begins and first not in (*self._special, _SPACE)
+            ids += self._model.encode(first) if plain else self._part(first)
+            ids += [i for other in others for i in self._part(other)]
+        return ids
 
     def _part(self, text: str) -> list[int]:
         ids: list[int] = []
@@ -80,7 +98,7 @@ class SentencePieceTokenizer:
 
     def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         if self._template is not None:
-            return self.encode(self._template.prompt(messages, options))
+            return self._rendered(self._template.prompt(messages, options))
         opened = self._model.bos_id() >= 0 and self._config.get("add_bos_token", True)
         return [self._model.bos_id()] * bool(opened) + self.encode(plain_chat(messages))
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 GUARD = "\ufdd0"
 """Stands inside a spelled control token that is no control token; a noncharacter, which no text should hold."""
+_NOTHING = r"(?!)"
 
 
 def literal(text: str, controls: Collection[str]) -> str:
@@ -15,11 +16,23 @@ def literal(text: str, controls: Collection[str]) -> str:
 
     A draft, a problem or an excerpt that is put into a prompt comes from outside: whatever it spells, it is read.
     """
-    plain = text.replace(GUARD, "")
-    return _spelled(tuple(sorted(controls))).sub(lambda found: found[0][0] + GUARD + found[0][1:], plain)
+    return _spelled(tuple(sorted(controls))).sub(lambda found: found[0][0] + GUARD + found[0][1:], text)
+
+
+def unguarded(text: str, controls: Collection[str]) -> list[str]:
+    """``text`` cut where ``literal`` has put a guard; encoded one by one, the pieces spell no control token."""
+    if GUARD not in text:
+        return [text]
+    return _guarded(tuple(sorted(controls))).split(text)
 
 
 @lru_cache(maxsize=64)
 def _spelled(controls: tuple[str, ...]) -> re.Pattern[str]:
     longest_first = sorted((c for c in controls if len(c) > 1), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+    return re.compile("|".join(map(re.escape, longest_first)) or _NOTHING)
+
+
+@lru_cache(maxsize=64)
+def _guarded(controls: tuple[str, ...]) -> re.Pattern[str]:
+    inside = [f"(?<={re.escape(c[0])}){GUARD}(?={re.escape(c[1:])})" for c in controls if len(c) > 1]
+    return re.compile("|".join(inside) or _NOTHING)

@@ -143,7 +143,7 @@ def edit_config(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architectures": ["Qwen2ForCausalLM"]}, "is a Qwen2ForCausalLM checkpoint"),
+        ({"architectures": ["GemmaForCausalLM"]}, "is a GemmaForCausalLM checkpoint.*Llama.*Mistral.*Qwen2.*Qwen3"),
         ({"hidden_act": "gelu"}, "activation gelu"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "no rope scaling 'yarn'"),
         ({"num_hidden_layers": 3}, "has no tensor model.layers.2"),

@@ -44,9 +44,20 @@ def test_control_tokens_are_ids(tokenizer: SentencePieceTokenizer) -> None:
 
 def test_chat(tokenizer: SentencePieceTokenizer) -> None:
     asked = [{"role": "user", "content": "2 + 3"}]
-    assert tokenizer.decode(tokenizer.chat(asked)) == "<user>2 + 3<assistant>"
+    assert tokenizer.decode(tokenizer.chat(asked)).strip() == "<user>2 + 3<assistant>"
     begun = [*asked, {"role": "assistant", "content": "so "}]
-    assert tokenizer.decode(tokenizer.chat(begun)) == "<user>2 + 3<assistant>so "
+    assert tokenizer.decode(tokenizer.chat(begun)).lstrip() == "<user>2 + 3<assistant>so "
+
+
+def test_a_conversation_has_the_dummy_prefix_where_transformers_has_it(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, add_dummy_prefix=True)
+    file = tmp_path / "tokenizer_config.json"
+    config = json.loads(file.read_text()) | {"chat_template": "<s>[{{ messages[0].content }}]</s>so"}
+    for legacy, ids_after in ((True, "<s> [5 ]</s> so"), (False, "<s>[5 ]</s>so")):
+        file.write_text(json.dumps(config | {"legacy": legacy}))
+        tokenizer = SentencePieceTokenizer.from_folder(tmp_path)
+        assert tokenizer.decode(tokenizer.chat([{"role": "user", "content": "5 "}])) == ids_after
+        assert tokenizer.decode(tokenizer.encode("<s>[")) == "<s>["  # in a trace nothing is added
 
 
 def test_without_a_chat_template(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.renderer import Renderer
 from widthwise.core.chat_options import ChatOptions
 from widthwise.core.errors import UsageError
-from widthwise.core.prompting.literal import GUARD, literal
+from widthwise.core.prompting.literal import GUARD, literal, unguarded
 
 USER = {"role": "user", "content": "Hi there"}
 TURNS = (
@@ -137,9 +137,12 @@ def test_what_is_data_cannot_forge_control_tokens(file: str) -> None:
 
 @given(st.text(st.sampled_from("</s>ab\ufdd0"), max_size=30))
 def test_guarded_text_spells_no_control_token(text: str) -> None:
-    guarded = literal(text, ["<s>", "</s>", "<"])
-    assert all("<s>" not in part and "</s>" not in part for part in guarded.split(GUARD))
-    assert guarded.replace(GUARD, "") == text.replace(GUARD, "")
+    controls = ["<s>", "</s>", "<"]
+    parts = unguarded(literal(text, controls), controls)
+    assert all("<s>" not in part and "</s>" not in part for part in parts)
+    assert "".join(parts).replace(GUARD, "") == text.replace(GUARD, "")
+    if GUARD not in text:
+        assert "".join(parts) == text
 
 
 def test_template_that_is_not_jinja() -> None:
