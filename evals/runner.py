@@ -22,6 +22,7 @@ from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Note, Trace, name
 from widthwise.evals.beginning import Beginning
 from widthwise.evals.measure.summary import Summary, summarise
+from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import UNFINISHED, Leaf, Outcome
 from widthwise.evals.store.store import Store
@@ -148,7 +149,7 @@ async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
         leaves=tuple(leaves),
         ledger=result.ledger,
         errors=tuple(dict.fromkeys(result.errors)),
-        fields=_fields(result.notes),
+        fields=_fields(result.notes) | copies_field(_texts(result.traces)),
     )
 
 
@@ -163,7 +164,12 @@ def _fragment(trace: Trace) -> Leaf:
     return Leaf(trace.id, "joined", own)
 
 
-def _fields(notes: Sequence[Note]) -> dict[str, list[list[str]]]:
+def _texts(traces: Sequence[Trace]) -> list[str]:
+    """What the samples say: copies of one another may stand for one."""
+    return [trace.completion for trace in traces if trace.finish not in UNFINISHED]
+
+
+def _fields(notes: Sequence[Note]) -> dict[str, Any]:
     return {"notes": [[name(note.trace), note.text] for note in notes]} if notes else {}
 
 

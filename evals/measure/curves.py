@@ -262,6 +262,8 @@ def _notes(source: Source) -> list[str]:
     notes = []
     if source.dependent:
         notes.append(f"{source.dependent}: only the run's own result is shown, smaller budgets need runs of their own")
+    if source.copies is not None and source.copies.note:
+        notes.append(source.copies.note)
     if source.open:
         notes.append(f"{source.open} of {source.open + len(source.pools)} problems have not been worked on yet")
     if len(source.pools) == 1:

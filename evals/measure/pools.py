@@ -19,6 +19,7 @@ from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.subsets import Floats, Ints
+from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
@@ -68,7 +69,8 @@ class Source:
     """What curves are drawn from.
 
     ``answered`` holds the strategy's own results (empty for recorded generations). ``dependent`` says why the
-    samples must not be sub-sampled; empty where they may. ``open`` problems have not been worked on yet.
+    samples must not be sub-sampled; empty where they may. ``open`` problems have not been worked on yet. ``copies``
+    says how many different samples a problem's are worth.
     """
 
     path: str
@@ -80,6 +82,7 @@ class Source:
     answered: tuple[Answered, ...] = ()
     dependent: str = ""
     open: int = 0
+    copies: Copies | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -125,6 +128,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         answered=tuple(Answered(o.problem.id, o.correct is True, o.ledger) for o in done) if strategy else (),
         dependent=_dependence(strategy, done),
         open=len(outcomes) - len(done),
+        copies=Copies.stored(done),
     )
 
 
@@ -213,6 +217,7 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         strategy="",
         pools=pools,
         dependent=_dependent_samplers(r.fields for r in recordings),
+        copies=Copies.of((len(r.samples), effective_number([s.text for s in r.samples])) for r in recordings),
     )
 
 

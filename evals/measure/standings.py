@@ -11,6 +11,7 @@ import numpy as np
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.wilson import wilson
+from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.store import Store
 
@@ -24,7 +25,7 @@ class Standing:
 
     ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems. ``difference``
     is its accuracy minus the first run's, paired by problem, its p adjusted for the number of runs (Holm); None for the
-    first run itself.
+    first run itself. ``copies`` says how many different samples a problem's are worth.
     """
 
     run: str
@@ -36,6 +37,7 @@ class Standing:
     interval: tuple[float, float]
     costs: Mapping[str, float]
     difference: Difference | None = None
+    copies: Copies | None = None
 
 
 def standings(paths: Sequence[str | Path]) -> list[Standing]:
@@ -79,4 +81,5 @@ def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome]) -> Standing:
         accuracy=right / len(outcomes),
         interval=wilson(right, len(outcomes)),
         costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in COSTS},
+        copies=Copies.stored(outcomes),
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from widthwise.core.session.ledger import Ledger
 from widthwise.evals.measure.wilson import wilson
+from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
 
@@ -35,13 +36,14 @@ class Summary:
     """A run in figures; accuracies are fractions of 1.
 
     ``problems`` are those worked on, ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
-    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single
-    samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the
-    fraction of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths,
-    ``wall_seconds`` the attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that an ideal prefix cache held
-    for a problem's tree, at most and on average, averaged over problems. ``asking`` is how the model was asked:
-    its profile and why, and all sampling settings in force; None for runs that do not say. ``notes`` are what was out
-    of the ordinary, one of each kind, with the number of problems that had it, the most frequent first.
+    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single samples
+    (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the fraction of problems
+    with a right trace among all. ``sequential_tokens`` sums the problems' critical paths, ``wall_seconds`` the
+    attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that an ideal prefix cache held for a problem's tree, at
+    most and on average, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all
+    sampling settings in force; None for runs that do not say. ``notes`` are what was out of the ordinary, one of each
+    kind, with the number of problems that had it, the most frequent first. ``copies`` says how many different samples a
+    problem's are worth.
     """
 
     suite: str
@@ -62,6 +64,7 @@ class Summary:
     run: str
     asking: Mapping[str, Any] | None = None
     notes: tuple[tuple[str, int], ...] = ()
+    copies: Copies | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -99,6 +102,7 @@ def summarise(store: Store) -> Summary:
         run=str(store.path),
         asking=store.manifest.get("asking"),
         notes=_noted(outcomes),
+        copies=Copies.stored(outcomes),
     )
 
 

@@ -14,6 +14,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.replacement import replacement
+from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import PRIVATE, StoreError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
@@ -59,7 +60,8 @@ def _store(store: Store, recording: Recording) -> None:
     pairs = list(zip(traces, recording.samples, strict=True))
     leaves = tuple(Leaf(t.id, s.finish, t.tokens, s.answer, s.correct) for t, s in pairs)
     ends = {node: part for trace, sample in pairs for node, part in _split_ends(trace, sample)}
-    store.finish(Outcome(recording.problem, "done", leaves=leaves, fields=recording.fields), traces, ends=ends)
+    fields = {**recording.fields, **copies_field([sample.text for sample in recording.samples])}
+    store.finish(Outcome(recording.problem, "done", leaves=leaves, fields=fields), traces, ends=ends)
 
 
 class StoredRecordings(Mapping[str, Recording]):

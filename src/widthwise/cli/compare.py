@@ -37,6 +37,9 @@ def compare_runs(
     say(f"{found[0].suite}: {found[0].problems} problems that every run has finished; tokens are means over them")
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
     rows_table([*columns, *_COSTS.values()], [[*_said(each), *_spent(each)] for each in found])
+    for each in found:
+        if each.copies is not None and each.copies.note:
+            say(f"note: {Path(each.run).stem}: {each.copies.note}")
 
 
 _COSTS = {

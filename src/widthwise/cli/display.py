@@ -62,6 +62,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "prompt", f"{cached}"
     yield "tree", f"{summary.kv_mean:,.0f} unique tokens held on average, {summary.kv_peak:,.0f} at most, per problem"
     yield "critical path", f"{summary.sequential_tokens:,} tokens one after the other"
+    if summary.copies is not None and summary.copies.note:
+        yield "copies", summary.copies.note
     for note, problems in summary.notes:
         yield "noted", f"in {problems} of {summary.problems} problems, such as: {note}"
     yield "wall-clock", f"{summary.wall_seconds:,.1f} s"

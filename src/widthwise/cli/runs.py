@@ -66,9 +66,15 @@ def import_file(
     ] = None,
 ) -> None:
     """Make a run file of recorded generations."""
+    from widthwise.evals.store.copies import Copies
     from widthwise.evals.store.exchange import import_recordings
+    from widthwise.evals.store.store import Store
 
     say(f"{import_recordings(file, run, importer)} problems imported into {run}", err=True)
+    with Store.read(run) as store:
+        note = Copies.stored(store.outcomes()).note
+    if note:
+        say(f"note: {note}", err=True)
 
 
 @register("command", "export")
