@@ -1,4 +1,4 @@
-"""Which files a strategy crosses from the command line to a sampled token and into the store; likewise a score, a verdict.
+"""Which files a strategy crosses on its way from the command line to a token and the store; so a score, and a verdict.
 
 Runs the command line on one problem with the bundled models and takes the stack of calls at each station of the walk. A
 task's stack goes on in that of whoever created it. A file counts as crossed twice where a walk comes back to it.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -28,11 +29,18 @@ Call = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A place on a walk: the first call of ``function`` in ``file`` after the stations before it."""
+    """A place on a walk: the first call of ``function`` in ``file`` after the stations before it.
+
+    With ``last`` it is the last one before the next station: a default is read before what was given.
+    """
 
     what: str
     file: str
     function: str
+    last: bool = False
+
+    def is_at(self, frame: FrameType) -> bool:
+        return frame.f_code.co_name == self.function and _file(frame) == self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ WALKS = {
         "a strategy string: from the command line to a sampled token and into the store",
         "best_of_n(n=2) | majority_vote()",
         (
-            Station("read", "samplers/best_of_n.py", "__post_init__"),
+            Station("read", "samplers/best_of_n.py", "__post_init__", last=True),
             Station("sampled", "backends/embedded/sampling.py", "choose"),
             Station("stored", "evals/store/database.py", "transaction"),
         ),
@@ -58,7 +66,10 @@ WALKS = {
     "score": Walk(
         "a score: from an aggregator to the reward model's engine",
         "best_of_n(n=2) | best_by('reward_model')",
-        (Station("read by the engine", "backends/embedded/probe.py", "take"),),
+        (
+            Station("asked for", "aggregators/best_by.py", "__call__"),
+            Station("read", "backends/embedded/probe.py", "take"),
+        ),
         ("--reward-model", "scorer"),
     ),
     "verdict": Walk(
@@ -78,14 +89,17 @@ class Tracer:
 
     stations: list[Station]
     found: list[tuple[Station, list[Call]]] = field(default_factory=list)
+    called: set[str] = field(default_factory=set)
     created: dict[int, list[Call]] = field(default_factory=dict)
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         if event != "call" or not self.stations:
             return
-        station, name = self.stations[0], frame.f_code.co_name
-        if name == station.function and _file(frame) == station.file:
+        self.called.add(_file(frame) or "")
+        if self.stations[0].is_at(frame):
             self.found.append((self.stations.pop(0), self.stack(frame)))
+        elif self.found and self.found[-1][0].last and self.found[-1][0].is_at(frame):
+            self.found[-1] = (self.found[-1][0], self.stack(frame))
 
     def stack(self, frame: FrameType | None) -> list[Call]:
         """The calls that lead to ``frame``, outermost first; below the event loop it is whoever made the task."""
@@ -130,8 +144,8 @@ def _file(frame: FrameType) -> str | None:
 _known: dict[str, str] = {}
 
 
-def walked(walk: Walk) -> list[tuple[Station, list[Call]]]:
-    """Run the walk's command; the stack at each of its stations."""
+def walked(walk: Walk) -> Tracer:
+    """Run the walk's command; the tracer with the stack at each of its stations."""
     from typer.testing import CliRunner
 
     from widthwise.cli.app import app
@@ -155,7 +169,7 @@ def walked(walk: Walk) -> list[tuple[Station, list[Call]]]:
             asyncio.set_event_loop_policy(None)
     if result.exit_code or tracer.stations:
         raise SystemExit(f"{walk.title}: not reached: {[s.what for s in tracer.stations]}\n{result.output}")
-    return tracer.found
+    return tracer
 
 
 def files(calls: list[Call]) -> list[str]:
@@ -172,16 +186,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("walk", nargs="?", choices=WALKS, help="one walk; all of them if not given")
     parser.add_argument("--calls", action="store_true", help="print functions too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a walk")
     chosen = parser.parse_args()
     for name in [chosen.walk] if chosen.walk else WALKS:
-        found = walked(WALKS[name])
+        tracer = walked(WALKS[name])
+        found = tracer.found
+        if chosen.json:
+            crossed = {station.what: files(calls) for station, calls in found}
+            print(json.dumps({"walk": name, "stations": crossed}))
+            continue
         print(f"{name}: {WALKS[name].title}\n")
         for station, calls in found:
             print(f"  {station.what}")
             for file, group in groupby(calls, key=lambda call: call[0]):
                 print(f"    {file}" + (f"  ({' > '.join(f for _, f in group)})" if chosen.calls else ""))
             print(f"    twice: {', '.join(repeated(files(calls))) or 'none'}\n")
-        print(f"  {len({file for _, calls in found for file, _ in calls})} files in all\n")
+        crossing = {file for _, calls in found for file, _ in calls}
+        print(f"  {len(crossing)} files in all; {len(tracer.called - {''})} in which anything was called meanwhile\n")
 
 
 if __name__ == "__main__":

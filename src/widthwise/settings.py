@@ -95,6 +95,11 @@ class RunSettings:
         for name in ("backend_args", "reward_args"):
             object.__setattr__(self, name, dict(getattr(self, name)))
 
+    def answered_by(self, strategy: Any, *, budget: Limits | None = None, seed: int = 0) -> RunSettings:
+        """These settings with a strategy (text or a value), under ``budget``, with a seed."""
+        chosen = replace(self, strategy=as_any_strategy(strategy), seed=seed)
+        return chosen.within(budget)
+
     def within(self, budget: Limits | None) -> RunSettings:
         """These settings under ``budget``, and under what it leaves open of the strategy's own."""
         own = self.strategy.budget

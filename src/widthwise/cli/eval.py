@@ -13,7 +13,7 @@ import typer
 from widthwise.cli.display import summary_table
 from widthwise.cli.progress import progress
 from widthwise.cli.prompt_files import Sent, sent
-from widthwise.cli.settings_options import SettingsFrom, count, number, text, with_settings
+from widthwise.cli.settings_options import count, number, text, with_settings
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
@@ -36,7 +36,7 @@ ShowPrompts = Annotated[
 @register("command", "eval")
 @with_settings
 def evaluate_suite(
-    settings: SettingsFrom,
+    settings: RunSettings,
     suite: Annotated[str | None, typer.Argument(help="A suite's name; see `widthwise suites`.")] = None,
     data: Annotated[Path | None, text("Take the problems from a JSONL, Parquet or run file.", "FILE")] = None,
     strategy: Annotated[str, text(_STRATEGY, "STRATEGY")] = STRATEGY,
@@ -57,7 +57,7 @@ def evaluate_suite(
     from widthwise.evals.suites.suites import load_suite
 
     budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds)
-    chosen = settings(strategy=strategy, budget=budget, seed=seed)
+    chosen = settings.answered_by(strategy, budget=budget, seed=seed)
     evaluation = Evaluation.of(load_suite(suite, data=data, limit=chosen.limit), chosen, run=run, data=data)
     if show_prompts:
         print_prompts(asyncio.run(sent(evaluation)), as_json)

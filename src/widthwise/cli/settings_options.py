@@ -69,9 +69,8 @@ def settings_of(
     max_tokens: Annotated[int | None, count("At most N tokens a sample; to the context's end if not given.")] = None,
     logprobs: Annotated[int | None, count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
     prompt: _Prompt = None,
-    **others: Any,
 ) -> RunSettings:
-    """The settings that the options spell; ``others`` are those that a command has itself."""
+    """The settings that the options spell."""
     return RunSettings.of(
         model=model,
         backend_args=dict(named_value(each, "--backend-arg") for each in backend_arg or []),
@@ -93,23 +92,18 @@ def settings_of(
         max_tokens=max_tokens,
         logprobs=logprobs,
         prompts=own_prompts(prompt or []),
-        **others,
     )
 
 
-SettingsFrom = Callable[..., RunSettings]
-"""Makes the settings of a command's options; takes the settings that the command words in its own way."""
-
-
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter ``settings`` (a ``SettingsFrom``) is filled from the options of ``settings_of``."""
+    """A command whose parameter ``settings`` (``RunSettings``) is filled from the options of ``settings_of``."""
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "settings"]
-    shared = [p for p in inspect.signature(settings_of).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    shared = list(inspect.signature(settings_of).parameters.values())
 
     @wraps(command)
     def called(**given: Any) -> None:
         options = {p.name: given.pop(p.name) for p in shared}
-        command(settings=lambda **others: settings_of(**options, **others), **given)
+        command(settings=settings_of(**options), **given)
 
     hints = get_type_hints(settings_of, include_extras=True) | get_type_hints(command, include_extras=True)
     parameters = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in (*own, *shared)]

@@ -14,11 +14,12 @@ from widthwise.cli.display import rows_table
 from widthwise.cli.eval import ShowPrompts, print_prompts
 from widthwise.cli.measure import print_comparison
 from widthwise.cli.prompt_files import sent
-from widthwise.cli.settings_options import SettingsFrom, count, with_settings
+from widthwise.cli.settings_options import count, with_settings
 from widthwise.cli.terminal import say
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import register
 from widthwise.evaluation import CONCURRENCY, Interrupted
+from widthwise.settings import RunSettings
 from widthwise.sweeping import AXIS, FOLDER, Progress, Sweep, Sweeping
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 @register("command", "sweep")
 @with_settings
 def run_sweep(
-    settings: SettingsFrom,
+    settings: RunSettings,
     strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
     suite: Annotated[list[str], typer.Option(help="A suite; may be repeated. See `widthwise suites`.")],
     budgets: Annotated[str, typer.Option(help="Budgets for each problem, with commas between.")] = "1,2,4,8,16,32",
@@ -55,7 +56,7 @@ def run_sweep(
         axis=_axis(axis),
         seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
         folder=folder,
-        settings=settings(),
+        settings=settings,
     )
     if show_prompts:
         _show_prompts(sweeping)
