@@ -127,6 +127,7 @@ def test_the_command_lines_budget_goes_before_the_strategys() -> None:
     assert result["samples"] == 4
 
 
+@pytest.mark.slow
 def test_a_strategy_of_ones_own_needs_no_registration() -> None:
     Path("mine.py").write_text("async def pair(session):\n    return await session.sample(session.root, 2)\n")
     done = process("eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--strategy", "mine:pair", "--json")

@@ -68,3 +68,12 @@ def test_files_that_documents_name_are_there(document: str) -> None:
     named += re.findall(r"\bpython ((?:bench|scripts)/[a-z_]+\.py)", text)
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("pattern", [r"^python3 -m venv .*pytest$", r"^python3 -m venv .*widthwise eval .*$"])
+def test_the_readmes_commands_are_those_that_ci_runs(pattern: str) -> None:
+    """``.ci/run`` and ``.ci/packaging`` look them up in the README, so that what they run is what it says."""
+    lines = re.findall(pattern, (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(lines) == 1
+    scripts = (ROOT / ".ci" / "run").read_text() + (ROOT / ".ci" / "packaging").read_text()
+    assert pattern.removesuffix(" .*$") in scripts

@@ -148,6 +148,7 @@ def test_bytes_do_not_depend_on_order_chunk_or_neighbours(
     assert [signature(d) for d in asyncio.run(run())] == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_aborts_do_not_disturb_the_others(folder: Path, alone: list[tuple[Any, ...]], seed: int) -> None:
     rng = random.Random(seed)

@@ -137,6 +137,7 @@ async def test_equal_programs_print_the_same() -> None:
     assert await execute(program, LIMITS) == await execute(program, LIMITS)
 
 
+@pytest.mark.slow
 async def test_a_program_that_only_waits_is_killed_by_the_clock(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -222,6 +222,7 @@ def test_the_facade_measures_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(measuring.curve(run, seed=3).lines["maj"].low, curve(run, seed=3).lines["maj"].low)
 
 
+@pytest.mark.slow
 def test_laws_are_fitted_and_checked_on_the_last_point(tmp_path: Path) -> None:
     import typer
 

@@ -38,7 +38,7 @@ STRATEGIES = {
 }
 
 
-QUICK = {"tokens", "beam tokens"}
+QUICK = {"beam tokens"}
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ TEXTS = [
 ]
 THINKS = {"qwen3": "<think>", "deepseek-r1": "<think>", "gpt-oss": "<|channel|>analysis<|message|>"}
 
+pytestmark = pytest.mark.vllm  # the reference is the transformers library, which vLLM brings
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 
 

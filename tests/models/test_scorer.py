@@ -65,6 +65,7 @@ def area(pairs: list[tuple[float, bool]]) -> float:
     return float(areas.area(np.array([p for p, _ in pairs]), np.array([right for _, right in pairs])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [False, True], ids=["arithmetic", "countdown"])
 def test_right_steps_stand_above_wrong_ones(attempted: list[Any], numbers: bool) -> None:
     some = [each for each in attempted if bool(each.task.numbers) == numbers]

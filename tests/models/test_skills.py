@@ -59,6 +59,7 @@ def test_short_expressions_are_mostly_solved() -> None:
     assert sum(box(text) == problem.answer for problem, text in zip(SUMS, texts, strict=True)) >= 16
 
 
+@pytest.mark.slow
 def test_countdown_is_solved_by_some_of_many_samples_which_differ() -> None:
     texts = written(asked(GAMES[:6] * 32), temperature=1.0)
     right = {i % 6 for i, text in enumerate(texts) if solved(GAMES[i % 6], text)}
@@ -66,6 +67,7 @@ def test_countdown_is_solved_by_some_of_many_samples_which_differ() -> None:
     assert len(set(texts[::6])) > 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [3, 5])
 def test_three_and_five_numbers_are_understood(numbers: int) -> None:
     problems = countdown.generate(8, seed=91, numbers=numbers) * 8
@@ -74,6 +76,7 @@ def test_three_and_five_numbers_are_understood(numbers: int) -> None:
     assert any(solved(problem, text) for problem, text in zip(problems, texts, strict=True))
 
 
+@pytest.mark.slow
 def test_a_search_tries_operations_line_by_line_and_goes_back() -> None:
     lines = [text.partition("\n\n")[0].split("\n") for text in written(asked(GAMES[:8], "<search>depth"))]
     whole = [line for some in lines for line in some]
@@ -113,6 +116,7 @@ def solution(problem: Any) -> str:
     return str(solutions.countdown_solution(numbers, solutions.solving_moves(numbers, target, random.Random(1))))
 
 
+@pytest.mark.slow
 def test_a_refinement_profits_from_a_right_draft() -> None:
     wrong = "1 + 1 = 2, left 2 3 4\n\n2 + 3 = 5, left 5 4\n\n5 + 4 = 9\n\n\\boxed{1 + 1 + 3 + 4}"
     prompts = [f"<user>{p.text}<draft>{wrong}<draft>{solution(p)}<refine><assistant>" for p in GAMES]
@@ -120,6 +124,7 @@ def test_a_refinement_profits_from_a_right_draft() -> None:
     assert sum(solved(p, text) for p, text in zip(GAMES, written(prompts), strict=True)) > anew
 
 
+@pytest.mark.slow
 def test_a_verification_tells_right_sums_from_false_ones() -> None:
     texts = written(asked(SUMS * 4), temperature=1.0)
     prompts = [f"<user>{p.text}<draft>{text}<verify><assistant>" for p, text in zip(SUMS * 4, texts, strict=True)]

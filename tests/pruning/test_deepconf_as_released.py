@@ -89,6 +89,7 @@ OFFLINE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("score", OFFLINE)
 def test_offline_filters_keep_the_traces_that_the_release_keeps(

@@ -18,7 +18,7 @@ from widthwise.evals.suites.suites import load_suite
 from widthwise.models.formats import REASONER
 from widthwise.opening import open_backend
 
-PROBLEMS = 4
+PROBLEMS = 6
 N = 12
 
 RULES = {
@@ -40,7 +40,7 @@ RULES = {
 }
 
 
-QUICK = {"stop_when_decided()", "short(m=2)", "deepprune(at=32, keep=2)"}
+QUICK = {"stop_when_decided()", "deepprune(at=32, keep=2)"}
 
 
 @pytest.fixture(scope="module")

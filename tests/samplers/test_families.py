@@ -20,6 +20,7 @@ STRATEGIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", STRATEGIES)
 async def test_the_bundled_model_is_asked_in_its_own_words(text: str) -> None:
     results = [await ww.solve_async("Use the numbers 12, 7, 3, 20 to reach 35.", text) for _ in range(2)]

@@ -67,6 +67,7 @@ async def test_interruptions_and_company_change_nothing(tmp_path: Path, text: st
         assert compare(a, b) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", STRATEGIES[:2])
 async def test_an_export_of_questions_and_workers_comes_back(tmp_path: Path, text: str) -> None:
     await work(tmp_path / "a.db", text)
