@@ -161,9 +161,6 @@ class TreeSampler(Part):
             return
         for node, reason in selection.reasons.items():
             _leave(session, node, "pruned", f"round {tree.round}: {reason}")
-        slowest = max(candidates + tuple(born), key=lambda node: node.trace.sequential)
-        for node in kept:
-            node.trace = session.wait(node.trace, after=slowest.trace)
         tree.plan = [(node, share) for node, share in kept.items() if share]
         tree.waiting = [node for node, share in kept.items() if not share]
 

@@ -9,6 +9,7 @@ from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.call import Call
+from widthwise.core.session.clock import Clock
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.draw import Branch
 from widthwise.core.session.journal import request_digest
@@ -21,12 +22,20 @@ class Branching:
     """Makes the branches that a call asks for, as many as the limits allow, each with its id, seed and request."""
 
     def __init__(
-        self, problem: Problem, setting: Setting, accounts: Accounts, tree: TraceTree, *, priority: int
+        self,
+        problem: Problem,
+        setting: Setting,
+        accounts: Accounts,
+        tree: TraceTree,
+        clock: Clock,
+        *,
+        priority: int,
     ) -> None:
         self._problem = problem
         self._setting = setting
         self._accounts = accounts
         self._tree = tree
+        self._clock = clock
         self._priority = priority
 
     def branches(self, call: Call) -> list[Branch]:
@@ -55,7 +64,7 @@ class Branching:
         return [self._branch(trace, prompt, params, digest, self._chunk(call)) for _ in range(count)]
 
     def _params(self, trace: Trace, call: Call) -> SamplingParams:
-        """The call's parameters, ``max_tokens`` cut to what the sequential limit leaves; checks every limit."""
+        """The call's parameters; checks every limit. A draw cuts ``max_tokens`` to what the sequential one leaves."""
         params = self._setting.params.changed(**call.params)
         if call.logprobs:
             params = replace(params, logprobs=max(params.logprobs or 0, call.logprobs))
@@ -63,12 +72,9 @@ class Branching:
         if self._accounts.spent or (self._accounts.samples_left == 0 and not call.judging):
             raise BudgetReached("the budget is used up")
         sequential = self._accounts.limits.sequential
-        if sequential is None:
-            return params
-        room = sequential - trace.sequential
-        if room < 1:
+        if sequential is not None and max(trace.sequential, self._clock.now.time) >= sequential:
             raise BudgetReached(f"the budget of {sequential} sequential tokens is used up")
-        return replace(params, max_tokens=room if params.max_tokens is None else min(room, params.max_tokens))
+        return params
 
     def _check_logprobs(self, asked: int | None) -> None:
         backend = self._setting.backend

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from widthwise.core.backend import Delta, IntArray, Request, Usage
+from widthwise.core.session.clock import Clock, Moment, latest
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.growing import Rows, Spelling, Stats
-from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId
+from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId, Wait
 
 
 class Branch:
@@ -26,6 +27,8 @@ class Branch:
         self.parent = parent
         self.request = request
         self.params = params
+        self.start = parent.sequential
+        self.waited: Wait | None = None
         self.tokens = 0
         self.finish: Finish | None = None
         self.reason: str | int | None = None
@@ -33,6 +36,23 @@ class Branch:
         self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(decode)
         self._usage: Usage | None = None
         self._metadata: dict[str, Any] = {}
+
+    def begin(self, moment: Moment, limit: int | None) -> bool:
+        """Begin when the parent is there and ``moment`` has come; whether ``limit`` leaves room for a token."""
+        if moment.time > self.start:
+            self.start, self.waited = moment.time, moment.wait
+        if limit is None:
+            return True
+        room, params = limit - self.start, self.request.params
+        most = room if params.max_tokens is None else min(room, params.max_tokens)
+        if most >= 1:
+            self.request = replace(self.request, params=replace(params, max_tokens=most))
+        return most >= 1
+
+    @property
+    def moment(self) -> Moment:
+        """When the branch had come as far as it is, in sequential tokens."""
+        return Moment(self.start + self.tokens, Wait(self.id, self.tokens))
 
     def take(self, delta: Delta) -> None:
         """Add what the backend delivered."""
@@ -66,7 +86,7 @@ class Branch:
             params=self.params,
             metadata=dict(self._metadata),
         )
-        return Trace(self.id, segment, self.parent, self.parent.sequential + self.tokens)
+        return Trace(self.id, segment, self.parent, self.start + self.tokens, self.waited)
 
 
 Source = Callable[[Branch], AsyncIterator[Delta]]
@@ -80,24 +100,32 @@ class Event:
     delta: Delta | None = None
     error: Exception | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes of the branch."""
+        return self.error is not None or (self.delta is not None and self.delta.finish is not None)
+
 
 class Draw:
     """Runs branches against a backend and hands out their events.
 
     At most ``width`` branches are in flight; the next begins when one has ended, but none beyond the first
-    ``warmup`` before all of these have ended. In ``lockstep`` (deterministic backends) the branches advance by one
-    delta each per round and a round's events come in branch order, so that what a strategy sees does not depend on
-    timing. Otherwise events come as they happen. ``deadline`` is a time of the event loop's clock at which a batch is
-    handed out though it may be empty. ``judging`` is the account its tokens go to. ``watches`` look after it;
-    ``milestone`` is how long its longest branch was when they were last asked, ``held`` the traces whose paths it
-    counts as resident in an ideal prefix cache.
+    ``warmup`` before all of these have ended, and none where ``sequential`` tokens are reached. By ``clock``, a branch
+    waits for the one that left its place, for the warm-up, and for what the draw's reader did in between. In
+    ``lockstep`` (deterministic backends) the branches advance by one delta each per round and a round's events come in
+    branch order, so that what a strategy sees does not depend on timing. Otherwise events come as they happen.
+    ``deadline`` is a time of the event loop's clock at which a batch is handed out though it may be empty. ``judging``
+    is the account its tokens go to. ``watches`` look after it; ``milestone`` is how long its longest branch was when
+    they were last asked, ``held`` the traces whose paths it counts as resident in an ideal prefix cache.
     """
 
     def __init__(
         self,
         branches: list[Branch],
         source: Source,
+        clock: Clock,
         *,
+        sequential: int | None = None,
         lockstep: bool,
         width: int,
         warmup: int = 0,
@@ -112,6 +140,11 @@ class Draw:
         self.held: list[Trace] = []
         self._waiting = list(reversed(branches))
         self._source = source
+        self._clock = clock
+        self._sequential = sequential
+        self._begun = self._seen = clock.now
+        self._left: list[Moment] = []
+        self._refused = 0
         self._lockstep = lockstep
         self._width = width
         self._warmup = branches[:warmup]
@@ -135,10 +168,11 @@ class Draw:
         self._refill()
         while self._pumps:
             events = await self._batch()
-            for event in events:
-                if event.error is not None or (event.delta is not None and event.delta.finish is not None):
-                    self._pumps.pop(event.branch, None)
+            over = [event.branch for event in events if event.over]
+            for branch in over:
+                self._pumps.pop(branch, None)
             yield sorted(events, key=lambda event: event.branch.id)
+            self._left += [branch.moment for branch in over]
             self._refill()
             for gate in self._gates.values():
                 gate.set()
@@ -156,15 +190,21 @@ class Draw:
             self._deadline = None
         return events
 
+    def see(self, moment: Moment) -> None:
+        """Who reads the draw gets to see what came at ``moment``: its own next work can begin no earlier."""
+        self._clock.advance(moment)
+        self._seen = latest((self._seen, moment))
+
     def drop_waiting(self) -> int:
-        """Begin no further branch; how many had not begun."""
-        dropped = len(self._waiting)
+        """Begin no further branch; how many have not begun, those left out for want of sequential tokens included."""
+        dropped, self._refused = len(self._waiting) + self._refused, 0
         self._waiting.clear()
         return dropped
 
     async def stop(self, branches: Collection[Branch]) -> list[Event]:
         """Abort these branches; the events that came from them in the meantime."""
         tasks = [self._pumps.pop(branch) for branch in branches if branch in self._pumps]
+        self._left += [self._clock.now] * len(tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -180,7 +220,25 @@ class Draw:
             if warming_up and self._waiting[-1] not in self._warmup:
                 return
             branch = self._waiting.pop()
-            self._pumps[branch] = asyncio.create_task(self._pump(branch))
+            place = self._place()
+            if branch.begin(self._turn(branch, place), self._sequential):
+                self._pumps[branch] = asyncio.create_task(self._pump(branch))
+            else:
+                self._refused += 1
+                self._left.append(place)
+
+    def _place(self) -> Moment:
+        """When the next place is free: from the beginning on or since it was left, the first of them."""
+        if len(self._pumps) + len(self._left) < self._width:
+            return self._begun
+        self._left.sort(key=lambda moment: moment.time)
+        return self._left.pop(0)
+
+    def _turn(self, branch: Branch, place: Moment) -> Moment:
+        """When ``branch`` may take the place: after the warm-up and whatever else the reader did."""
+        warm = () if branch in self._warmup else [early.moment for early in self._warmup]
+        now = self._clock.now
+        return latest((place, *warm, now if now.time > self._seen.time else self._begun))
 
     async def _pump(self, branch: Branch) -> None:
         gate = self._gates[branch] = asyncio.Event()

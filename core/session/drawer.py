@@ -11,6 +11,7 @@ from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.branching import Branching
 from widthwise.core.session.call import Call
+from widthwise.core.session.clock import Clock, Moment, latest
 from widthwise.core.session.draw import Branch, Draw, Event
 from widthwise.core.session.journal import Journal, replayed
 from widthwise.core.session.setting import Setting
@@ -29,6 +30,7 @@ class Drawer:
         accounts: Accounts,
         tree: TraceTree,
         votes: Votes,
+        clock: Clock,
         *,
         journal: Journal | None,
         priority: int,
@@ -38,8 +40,9 @@ class Drawer:
         self._accounts = accounts
         self._tree = tree
         self._votes = votes
+        self._clock = clock
         self._journal = journal
-        self._branching = Branching(problem, setting, accounts, tree, priority=priority)
+        self._branching = Branching(problem, setting, accounts, tree, clock, priority=priority)
         self._draws: set[Draw] = set()
 
     async def stream(self, call: Call) -> AsyncIterator[Trace]:
@@ -51,10 +54,11 @@ class Drawer:
                 async for events in batches:
                     ended = self._take(draw, events) + await self._stop_if_spent(draw)
                     finished += ended
-                    pruned = await self._prune(draw, finished, any_ended=bool(ended))
+                    pruned = await self._prune(draw, finished, ended)
                     pruned += await self._stop_if_spent(draw)  # by judges
                     finished += pruned
                     for trace in ended + pruned:
+                        draw.see(Moment.of(trace))
                         yield trace
         finally:
             await self._abort(draw)
@@ -76,6 +80,8 @@ class Drawer:
         draw = Draw(
             branches,
             self._source,
+            self._clock,
+            sequential=self._accounts.limits.sequential,
             judging=call.judging,
             lockstep=self._setting.lockstep,
             width=min(self._setting.width, call.width or max(len(branches), 1)),
@@ -92,12 +98,12 @@ class Drawer:
         """What the backend delivers, or what it delivered before a run was killed."""
         if self._journal is not None:
             segment = self._journal.recorded(self._problem.id, branch.id, branch.params, branch.request.seed)
-            if segment is not None:
+            if segment is not None and len(segment) <= (branch.request.params.max_tokens or len(segment)):
                 return replayed(segment, branch.request.chunk)
         return self._setting.scheduler.generate(branch.request, self._accounts.ledger)
 
     def _take(self, draw: Draw, events: Sequence[Event]) -> list[Trace]:
-        """Charge the events and keep the traces that ended by them, the shortest first."""
+        """Charge the events and keep the traces that ended by them, the first to end first."""
         ended = []
         for event in events:
             branch = event.branch
@@ -110,14 +116,15 @@ class Drawer:
                 raise event.error
             if branch.finish is not None:
                 ended.append(branch)
-        return [self._keep(b, draw) for b in sorted(ended, key=lambda b: (b.tokens, b.id))]
+        return [self._keep(b, draw) for b in sorted(ended, key=lambda b: (b.moment.time, b.id))]
 
-    async def _prune(self, draw: Draw, finished: Sequence[Trace], *, any_ended: bool) -> list[Trace]:
-        """Ask the pruners whose checkpoint has come, and do as they say."""
+    async def _prune(self, draw: Draw, finished: Sequence[Trace], ended: Sequence[Trace]) -> list[Trace]:
+        """Ask the pruners whose checkpoint has come, ``ended`` being the last to finish, and do as they say."""
         stopped: list[Trace] = []
         longest = draw.longest
         for number, watch in enumerate(draw.watches):
-            if any_ended or watch.due(draw.milestone, longest):
+            if ended or watch.due(draw.milestone, longest):
+                draw.see(latest([*map(Moment.of, ended)] or [branch.moment for branch in draw.live]))
                 live = [branch.trace for branch in draw.live]
                 decision = await watch.decision(live, [*finished, *stopped], len(draw.branches))
                 self._votes.weigh(number, decision.votes)
@@ -127,7 +134,7 @@ class Drawer:
                     stopped += await self._stop(draw, targets, "pruned", reason, last=decision.decided)
         draw.milestone = draw.longest
         if any(t.finish in ("stop", "length") for t in stopped):  # some came to their end while being stopped
-            stopped += await self._prune(draw, [*finished, *stopped], any_ended=True)
+            stopped += await self._prune(draw, [*finished, *stopped], stopped)
         return stopped
 
     async def _stop_if_spent(self, draw: Draw) -> list[Trace]:

@@ -14,6 +14,7 @@ from widthwise.core.pruner import PrunerOf
 from widthwise.core.rewards.reward import StepScores
 from widthwise.core.session import together
 from widthwise.core.session.call import Call
+from widthwise.core.session.clock import Moment, latest
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.limits import Limits
@@ -189,7 +190,7 @@ class Session:
         The traces are worked on side by side, unless ``together`` would not do so either. With ``until``, one is
         worked on after the other, and the first result for which it is true is the last: the rest is aborted.
         """
-        return await together.follow(traces, work, until, in_turn=self._in_turn)
+        return await together.follow(traces, work, until, self._shared.clock, in_turn=self._in_turn)
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """The results of works that do not need each other, in order; the first error ends all of them.
@@ -197,7 +198,7 @@ class Session:
         They advance side by side. On a deterministic backend with a limit on tokens or samples they go one after the
         other: who spends the last of what they share must not be a matter of timing.
         """
-        return await together.together(works, in_turn=self._in_turn)
+        return await together.together(works, self._shared.clock, in_turn=self._in_turn)
 
     @property
     def _in_turn(self) -> bool:
@@ -265,15 +266,11 @@ class Session:
             self._shared.accounts.discard(len(trace.segment))
         return self._shared.tree.keep(trace.ended(finish, reason))
 
-    def wait(self, trace: Trace, *, after: Trace) -> Trace:
-        """``trace`` as it can be continued once ``after`` has ended too: the critical path runs through both."""
-        if after.sequential <= trace.sequential:
-            return trace
-        return self._shared.tree.keep(replace(trace, sequential=after.sequential))
-
     def adopt(self, traces: Iterable[Trace]) -> None:
         """Make the traces of a search state that was unpickled known to this session, to be continued in it."""
-        self._shared.tree.adopt(traces)
+        known = list(traces)
+        self._shared.tree.adopt(known)
+        self._shared.clock.advance(latest(map(Moment.of, known)))
 
     def answer(self, trace: Trace) -> str | None:
         """The answer ``trace`` states; None if pruned, aborted, failed, a fragment, or without a vote (``weight``)."""

@@ -8,6 +8,7 @@ from typing import Unpack
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.answers import Answers
+from widthwise.core.session.clock import Clock
 from widthwise.core.session.drawer import Drawer
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.questions import Questions
@@ -32,6 +33,7 @@ class Shared:
         self.setting = setting
         self.notes: list[Note] = []
         self.accounts = Accounts(limits)
+        self.clock = Clock()
         self.tree = TraceTree(self.accounts)
         self.votes = Votes()
         self.questions = Questions(problem, setting.format, setting.instruction)
@@ -39,7 +41,8 @@ class Shared:
         self.writer = Writer(self.tree, setting.tokenizer, setting.chat)
         self.answers = Answers(problem, setting.grader.for_problem(problem), self.tree, self.votes)
         self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
-        self.drawer = Drawer(problem, setting, self.accounts, self.tree, self.votes, journal=journal, priority=priority)
+        state = (self.accounts, self.tree, self.votes, self.clock)
+        self.drawer = Drawer(problem, setting, *state, journal=journal, priority=priority)
 
     def note(self, trace: Trace, text: str) -> None:
         """Log ``text`` about ``trace``, and keep it for the problem's result."""

@@ -52,19 +52,31 @@ class Segment:
         return len(self.token_ids)
 
 
+class Wait(NamedTuple):
+    """A piece of a trace that had to be there before something else could begin: the first ``tokens`` of a segment.
+
+    The segment is the last one of ``trace``.
+    """
+
+    trace: TraceId
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """A path of segments from a prompt to a leaf; compares by identity, names itself by ``id``.
 
     ``id`` is the position in the problem's tree: the root's number, then the child number at every fork.
     ``sequential`` is the critical path: how many tokens had to be sampled one after the other before this
-    trace's end could be known, those of other traces that it waited for included.
+    trace's end could be known, those of other traces that it waited for included. ``waited`` is what a sampled
+    segment waited for last, if that was later than the parent's end.
     """
 
     id: TraceId
     segment: Segment
     parent: Trace | None = None
     sequential: int = 0
+    waited: Wait | None = None
 
     @property
     def lineage(self) -> Iterator[Trace]:

@@ -95,7 +95,8 @@ async def test_verdicts_choose_where_the_model_cannot_name_drafts(operator: str)
     assert sum(p.startswith("verify") for p in backend.asked) == (5 if operator == "top_k" else 10)
     verdict = len("checked\n\nyes\0")
     assert min(t.sequential for t in session.leaves if t.id[0] > 0) >= len("aaaaa = 4\0") + len("refine")
-    assert session.ledger.sequential == len("aaaaa = 4\0") + verdict - 1 + len("r0 saw 2 = 2\0")
+    # All drafts are judged once all are there, and the longest verdict is waited for.
+    assert session.ledger.sequential == len("aaaaa = 4\0") + verdict + len("r0 saw 2 = 2\0")
 
 
 @pytest.mark.parametrize("reply", ["none of them", "[7, 8, 0]", "[" + "9" * 50 + "]", ""])
