@@ -276,6 +276,7 @@ class ReplayTokenizer:
     def __init__(self, inner: Tokenizer) -> None:
         self.inner = inner
         self.eos_ids = inner.eos_ids
+        self.bos_id = inner.bos_id
         self.controls = inner.controls
         self.conversations: dict[str, None] = {}
 

@@ -178,9 +178,13 @@ class Tokenizer(Protocol):
     ``encode`` maps spelled-out control tokens (a tag of the model's vocabulary) to their ids and adds no
     begin-of-sequence token; what ``literal`` has guarded stays text. ``controls`` are the control tokens, which mark
     turns and ends and are no part of what a model says, by their spelling; empty where they are not known.
+    ``bos_id`` is the begin-of-sequence token, None for a model without.
     """
 
     eos_ids: frozenset[int]
+
+    @property
+    def bos_id(self) -> int | None: ...
 
     @property
     def controls(self) -> Mapping[str, int]: ...

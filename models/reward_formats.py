@@ -5,15 +5,25 @@ from __future__ import annotations
 import re
 
 from widthwise.core.errors import UsageError
+from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.registry import Entry, entries, find, register, value_of
-from widthwise.core.rewards.reward_format import RewardFormat
+from widthwise.core.rewards.reward_format import BY_TOKENS, RewardFormat
 from widthwise.core.roles import ROLES
 from widthwise.models.formats import BOXED
 
-SCORER = register("reward_format")(RewardFormat("scorer", tag="<step>", models=r"(^|[/:])scorer"))
+OWN_FORMAT = "widthwise_reward_format"
+"""A checkpoint's ``config.json`` may name its reward format under this key, as the bundled scorer's does."""
+_ORM = r"reward|(?<![a-z])[or]?rm(?![a-z])"  # not the "rm" in "prm"
+
+
+def _registered(reward_format: RewardFormat) -> RewardFormat:
+    return register("reward_format")(reward_format)
+
+
+SCORER = _registered(RewardFormat("scorer", tag="<step>", models=r"^scorer$"))
 """The bundled scorer: ``<user>problem<assistant>step<step>step<step>``, `+` against `-` at each ``<step>``."""
 
-MATH_SHEPHERD = register("reward_format")(
+MATH_SHEPHERD = _registered(
     RewardFormat(
         "math-shepherd",
         chat=False,
@@ -26,55 +36,164 @@ MATH_SHEPHERD = register("reward_format")(
 )
 """Math-Shepherd (Wang et al., arXiv 2312.08935): plain text, a tag behind every step, `+` against `-` at the tag."""
 
-RLHFLOW = register("reward_format")(
-    RewardFormat("rlhflow", turns=True, opening="{problem} ", models=r"rlhflow.*prm|prm-(deepseek|mistral)-data")
+RLHFLOW = _registered(
+    RewardFormat("rlhflow", turns=True, opening="{problem} ", models=r"prm-(deepseek|mistral)-data|rlhflow.*prm")
 )
 """RLHFlow's PRMs on Llama 3.1: every step is a turn of the user's, `+` against `-` opens the assistant's."""
 
-QWEN_PRM = register("reward_format")(
-    RewardFormat("qwen-prm", system=BOXED, tag="<extra_0>", reads="classes", models=r"qwen2\.5-math.*prm")
+RLHFLOW_ORM = _registered(
+    RewardFormat(
+        "rlhflow-orm",
+        kind="outcome",
+        turns=True,
+        opening="{problem} ",
+        models=r"orm-(deepseek|mistral)-data|rlhflow.*orm",
+    )
+)
+"""RLHFlow's outcome models are generative too: the whole solution is the user's turn, `+` or `-` the reply."""
+
+QWEN_PRM = _registered(
+    RewardFormat(
+        "qwen-prm",
+        system=BOXED,
+        tag="<extra_0>",
+        reads="classes",
+        architectures=("Qwen2ForProcessRewardModel",),
+        models=r"qwen2\.5-math.*prm",
+    )
 )
 """Qwen2.5-Math-PRM: a two-class head, read at the ``<extra_0>`` behind every step."""
 
-SKYWORK_PRM = register("reward_format")(
-    RewardFormat("skywork-prm", chat=False, opening="{problem}\n", tag="\n", reads="value", models=r"skywork-?o1.*prm")
-)
-"""Skywork-o1-PRM: a value head, read at the newline behind every step."""
-
-LLAMA_ORM = register("reward_format")(
+QWEN_MATH_RM = _registered(
     RewardFormat(
-        "llama-orm", kind="outcome", ending="<|eot_id|>", reads="value", models=r"(reward|rm).*llama|llama.*(reward|rm)"
+        "qwen-math-rm",
+        kind="outcome",
+        system=BOXED,
+        ending="<|im_end|>\n",
+        reads="value",
+        architectures=("Qwen2ForRewardModel",),
+        models=r"qwen2\.5-math-rm",
     )
 )
-QWEN_ORM = register("reward_format")(
+"""Qwen2.5-Math-RM: a value head, read at the end of the conversation that its family was trained with."""
+
+SKYWORK_PRM = _registered(
     RewardFormat(
-        "qwen-orm", kind="outcome", ending="<|im_end|>\n", reads="value", models=r"(reward|rm).*qwen|qwen.*(reward|rm)"
+        "skywork-prm",
+        chat=False,
+        bos=True,
+        opening="{problem}\n",
+        tag="\n",
+        lines=True,
+        reads="value",
+        architectures=("Qwen2ForPrmModel",),
+        models=r"skywork-?o1.*prm",
+    )
+)
+"""Skywork-o1-PRM: a value head, read at the newline after every line, blank ones too."""
+
+LLAMA_ORM = _registered(
+    RewardFormat(
+        "llama-orm",
+        kind="outcome",
+        ending="<|eot_id|>",
+        reads="value",
+        architectures=("LlamaForSequenceClassification",),
+        models=rf"({_ORM}).*llama|llama.*({_ORM})",
+        template="<|eot_id|>",
+    )
+)
+QWEN_ORM = _registered(
+    RewardFormat(
+        "qwen-orm",
+        kind="outcome",
+        ending="<|im_end|>\n",
+        reads="value",
+        architectures=("Qwen2ForSequenceClassification", "Qwen3ForSequenceClassification"),
+        models=rf"({_ORM}).*qwen|qwen.*({_ORM})",
+        template="<|im_end|>",
     )
 )
 """Outcome reward models on Llama 3 and Qwen, which read at the end of the closed assistant's turn."""
 
-ORM = register("reward_format")(
-    RewardFormat("orm", kind="outcome", reads="value", models=r"reward|(^|[-_/])[or]rm([-_]|$)")
+ORM = _registered(
+    RewardFormat(
+        "orm",
+        kind="outcome",
+        reads="value",
+        architectures=(
+            "LlamaForSequenceClassification",
+            "MistralForSequenceClassification",
+            "GemmaForSequenceClassification",
+            "Gemma2ForSequenceClassification",
+        ),
+        models=_ORM,
+    )
 )
 """Any outcome reward model with one output, read at the conversation's last token."""
 
+JUDGE = _registered(
+    RewardFormat(
+        "judge",
+        kind="outcome",
+        opening=(
+            "{problem}\n\nHere is a solution.\n\n{solution}\n\nHow likely is it that the final answer of this solution "
+            "is right? Answer with a single digit from 0 (certainly wrong) to 9 (certainly right), and nothing else."
+        ),
+        reads="expectation",
+        labels=tuple("0123456789"),
+    )
+)
+"""Any chat model as a judge: the mean of the digits that it would answer with, by their probabilities."""
 
-def reward_format_for(model: str, named: str | None = None) -> RewardFormat:
-    """The format called ``named``, or else that of the family which ``model`` (a name or a path) belongs to.
 
-    Raises ``UsageError`` for a name that is none, and for a model of no known family: a wrong layout would give
-    scores that mean nothing.
+def reward_format_for(facts: ModelFacts, named: str | None = None) -> RewardFormat:
+    """The format called ``named``, or else that of the family which the model's files, or its name, show.
+
+    Raises ``UsageError`` for a name that is none, for a model of no known family (a wrong layout would give scores
+    that mean nothing), and for one that has not the head which the format reads.
     """
+    own = facts.config.get(OWN_FORMAT)
     if named is not None:
-        return _checked(find("reward_format", named))
-    known = entries(ROLES["reward_format"])
+        found = _checked(find("reward_format", named))
+    elif isinstance(own, str):
+        found = _checked(find("reward_format", own, trusted=False))
+    else:
+        found = _recognised(facts)
+    _check_head(found, facts)
+    return found
+
+
+def _recognised(facts: ModelFacts) -> RewardFormat:
     # Formats that were installed know their models better than ours, which go by common words.
-    for entry in sorted(known, key=lambda entry: entry.built_in):
-        found = _checked(entry)
-        if found.models and re.search(found.models, model, re.IGNORECASE):
+    known = sorted(entries(ROLES["reward_format"]), key=lambda entry: entry.built_in)
+    formats = [f for f in map(_checked, known) if f.template in (facts.template or f.template)]
+    for found in formats:
+        if set(found.architectures) & set(_architectures(facts)):
+            return found
+    for found in formats:
+        if found.models and re.search(found.models, facts.last_name, re.IGNORECASE):
             return found
     names = ", ".join(entry.name for entry in known)
-    raise UsageError(f"{model} is of no known family of reward models: name its format (format=...), one of {names}")
+    raise UsageError(
+        f"{facts.name} is of no known family of reward models: name its format (format=...), one of {names}"
+    )
+
+
+def _check_head(found: RewardFormat, facts: ModelFacts) -> None:
+    """What a format reads is there or not, and that can be said before anything is sampled."""
+    for architecture in _architectures(facts)[:1]:
+        if (found.reads in BY_TOKENS) != architecture.endswith("ForCausalLM"):
+            needs = "the scores of its next token" if found.reads in BY_TOKENS else "a head that gives values"
+            raise UsageError(
+                f"the reward format {found.name!r} reads {needs}, and {facts.name} is a {architecture}, which has "
+                "none: name another format (format=...), or the model that the format belongs to"
+            )
+
+
+def _architectures(facts: ModelFacts) -> list[str]:
+    named = facts.config.get("architectures")
+    return [str(name) for name in named] if isinstance(named, list) else []
 
 
 def _checked(entry: Entry) -> RewardFormat:

@@ -38,10 +38,12 @@ class HFTokenizer:
         controls: Mapping[str, int],
         opening: Sequence[int] = (),
         bytes_of: Sequence[bytes] = (),
+        bos_id: int | None = None,
     ) -> None:
         self._encode, self._decode = encode, decode
         self.eos_ids = frozenset(eos_ids)
         self.controls = controls
+        self.bos_id = bos_id
         self.bytes_of = bytes_of
         self.template = template
         if template is None:
@@ -62,7 +64,8 @@ class HFTokenizer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         table = spellings(tokenizer)
-        eos = special_tokens(_json(folder / "tokenizer_config.json")).get("eos_token")
+        named = special_tokens(_json(folder / "tokenizer_config.json"))
+        bos, eos = named.get("bos_token"), named.get("eos_token")
         own = None if eos is None else tokenizer.token_to_id(eos)
         return cls(
             lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
@@ -72,6 +75,7 @@ class HFTokenizer:
             controls={t.content: i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special},
             opening=tokenizer.encode("", add_special_tokens=True).ids[:1],
             bytes_of=table,
+            bos_id=None if bos is None else tokenizer.token_to_id(bos),
         )
 
     @classmethod
@@ -84,6 +88,7 @@ class HFTokenizer:
             template=_transformers_template(tokenizer),
             controls={t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special},
             opening=tokenizer.encode("")[:1],
+            bos_id=tokenizer.bos_token_id,
         )
 
     def encode(self, text: str) -> list[int]:

@@ -43,6 +43,7 @@ class PieceTokenizer:
     """
 
     eos_ids: frozenset[int] = frozenset()
+    bos_id: int | None = None
     controls: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ class RemoteTokenizer:
     """
 
     eos_ids: frozenset[int] = frozenset()
+    bos_id: int | None = None
 
     def __init__(self, root: str, model: str, timeout: float) -> None:
         self._root, self._model, self._timeout = root, model, timeout

@@ -48,6 +48,7 @@ class SentencePieceTokenizer:
         self.eos_ids = frozenset(i for i in (self._model.eos_id(), named, *eos_ids_of(folder)) if i >= 0)
         self._byte_ids = {piece: i for i, piece in enumerate(self.bytes_of) if self._is_byte(i)}
         self._special = special
+        self.bos_id: int | None = self._model.bos_id() if self._model.bos_id() >= 0 else None
         begun = [self._model.id_to_piece(i) for i in self._model.encode("a")]
         self._dummy_prefix = begun[:1] != ["a"] and self._config.get("legacy", True) is not False
         self.controls = _controls(self._model, self._config)

@@ -45,6 +45,11 @@ class LanguageRewardModel:
     def kind(self) -> Kind:
         return self.format.kind
 
+    @property
+    def by_lines(self) -> bool:
+        """Whether every line of a solution is a step, blank ones too."""
+        return self.format.lines
+
     async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]:
         """Scores per solution; one that cannot be read is unscored with the reason."""
         laid = [self.format.laid_out(self._reader.tokenizer, problem, s.steps) for s in solutions]

@@ -113,7 +113,8 @@ class RewardModel(Protocol):
     """Scores solutions of a problem: a process reward model each step, an outcome reward model the whole.
 
     ``score`` gives one ``StepScores`` per solution, in order, the known scores among them. It may be called for many
-    problems at once. What it raises, and scores that make no sense, are recorded with the traces as errors.
+    problems at once. What it raises, and scores that make no sense, are recorded with the traces as errors. One that
+    has a true ``by_lines`` is given every line of a solution as a step, blank ones too.
     """
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
+from widthwise.core.prompting.literal import literal
 from widthwise.core.prompting.template import filled
+from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.rewards.reward import Kind
 
-Reads = Literal["labels", "classes", "value"]
+Reads = Literal["labels", "classes", "value", "expectation"]
+BY_TOKENS: tuple[Reads, ...] = ("labels", "expectation")
+"""Scores that are read from a language model's next token; the others need a head of their own."""
 
 _NUMBERED = re.compile(r"^step \d+[:.]\s*", re.IGNORECASE)
 
@@ -37,11 +41,18 @@ class RewardFormat:
     ``system``); without, plain text. Every step follows in the form ``step`` (places ``{n}``, ``{step}``; a line
     break at its beginning is a space before the first), then the token ``tag``, where its score stands. With
     ``turns``, each step is a turn of the user's instead, and the score stands where the assistant's turn begins. An
-    outcome format has its one score at the end, behind ``ending``.
+    outcome format has its one score at the end, after ``ending``; where ``opening`` has the place ``{solution}``, it is
+    a question about the whole solution, and the score is what the model would reply. With ``lines``, every line is a
+    step, blank ones too, and stays as it is. ``bos``: plain text begins with the begin-of-sequence token.
 
     ``reads`` says what a score is: "labels", the probability of the first of the two tokens ``labels`` against the
-    second; "classes", the softmax probability of the class ``good_class``; "value", the sigmoid of the only output.
-    ``models`` is a regular expression that is found in the names of the models it is for, whatever the case.
+    second; "classes", the softmax probability of the class ``good_class``; "value", the sigmoid of the only output;
+    "expectation", the mean of the numbers that the ``labels`` are, weighted by their probabilities, between the least
+    and the greatest of them.
+
+    Which models a format is for: ``architectures`` are those of their ``config.json``; ``models`` is a regular
+    expression that is found in the last component of their names, whatever the case; ``template`` stands in their chat
+    template, where one is known. ``thinking`` is how the model thinks, which a judge is kept from.
     """
 
     name: str
@@ -54,34 +65,39 @@ class RewardFormat:
     turns: bool = False
     ending: str = ""
     reads: Reads = "labels"
-    labels: tuple[str, str] = ("+", "-")
+    labels: tuple[str, ...] = ("+", "-")
     good_class: int = 1
+    lines: bool = False
+    bos: bool = False
+    architectures: tuple[str, ...] = ()
     models: str = ""
+    template: str = ""
+    thinking: Thinking | None = None
 
     def laid_out(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> Laid:
         """The solution as the model wants it.
 
         The tokens of a solution's first steps do not depend on those that follow, so prefixes are shared.
         """
-        clean = [self._clean(step) for step in steps]
+        # What a model wrote, and a problem from a file, is data: it forges no control token.
+        asked = replace(problem, text=literal(problem.text, tokenizer.controls))
+        clean = [literal(self._clean(step), tokenizer.controls) for step in steps]
         if self.kind == "outcome":
             clean = ["\n\n".join(clean)]
-        ids, positions = (
-            self._as_turns(tokenizer, problem, clean) if self.turns else self._in_line(tokenizer, problem, clean)
-        )
+        ids, positions = self._layout(tokenizer, asked, clean)
         return Laid(np.array(ids, np.int64), tuple(positions))
 
     def label_ids(self, tokenizer: Tokenizer) -> tuple[int, ...]:
         """The ids of the two labels, none for a family without; raises ``UsageError`` for a vocabulary without them."""
-        if self.reads != "labels":
+        if self.reads not in BY_TOKENS:
             return ()
         return tuple(self._single(tokenizer, label) for label in self.labels)
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise ``UsageError`` where the vocabulary lacks the family's tag or labels."""
         self.label_ids(tokenizer)
-        if self.tag:
-            self._single(tokenizer, self.tag)
+        for text in filter(None, (self.tag, self.ending.strip())):
+            self._single(tokenizer, text)
 
     def scores(self, values: FloatArray) -> list[float]:
         """The scores in the values read at each position, ``[positions, labels or classes]``."""
@@ -90,14 +106,36 @@ class RewardFormat:
             return [float(p) for p in _sigmoid(rows[:, 0] - rows[:, 1])]
         if self.reads == "value":
             return [float(p) for p in _sigmoid(rows[:, 0])]
+        if self.reads == "expectation":
+            return self._expected(rows)
         if rows.shape[1] <= self.good_class:
             raise UsageError(f"the reward model has {rows.shape[1]} classes, and {self.name} reads another one")
         weights = np.exp(rows - rows.max(axis=1, keepdims=True))
         return [float(p) for p in weights[:, self.good_class] / weights.sum(axis=1)]
 
+    def _expected(self, logprobs: NDArray[np.float64]) -> list[float]:
+        numbers = np.array([float(label) for label in self.labels])
+        weights = np.exp(logprobs - logprobs.max(axis=1, keepdims=True))
+        mean = weights @ numbers / weights.sum(axis=1)
+        return [float(p) for p in (mean - numbers.min()) / (numbers.max() - numbers.min())]
+
+    def _layout(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> tuple[list[int], list[int]]:
+        if "{solution}" in self.opening:
+            return self._asked_about(tokenizer, problem, steps[0])
+        return self._as_turns(tokenizer, problem, steps) if self.turns else self._in_line(tokenizer, problem, steps)
+
+    def _asked_about(self, tokenizer: Tokenizer, problem: Problem, solution: str) -> tuple[list[int], list[int]]:
+        """A question about the solution, up to where the reply begins; a model that thinks has it behind itself."""
+        asked = filled(self.opening, problem=problem.text, solution=solution)
+        ids = tokenizer.chat([*self._system(), {"role": "user", "content": asked}])
+        if self.thinking is not None:
+            thinks_already = self.thinking.begun(tokenizer.decode(ids))
+            ids += tokenizer.encode(self.thinking.close if thinks_already else self.thinking.empty)
+        return ids, [len(ids) - 1]
+
     def _clean(self, step: str) -> str:
         """A step without what has a meaning to the family: its tag, and a number it would get a second time."""
-        plain = step.replace(self.tag, " ").strip() if self.tag else step
+        plain = step.replace(self.tag, " ").strip() if self.tag and not self.lines else step
         return _NUMBERED.sub("", plain) if "{n}" in self.step else plain
 
     def _in_line(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> tuple[list[int], list[int]]:
@@ -108,14 +146,16 @@ class RewardFormat:
             if n == 1 and text.startswith("\n"):
                 text = " " + text[1:]
             # One by one, for a tag is a token of its own: a line break would merge with the full stop before it.
-            ids += [*tokenizer.encode(text), *tokenizer.encode(self.tag or self.ending)]
+            for line in text.split(self.tag) if self.lines else [text]:
+                ids += [*tokenizer.encode(line), *tokenizer.encode(self.tag or self.ending)]
             positions.append(len(ids) - 1)
         return ids, positions
 
     def _begin(self, tokenizer: Tokenizer, problem: Problem) -> list[int]:
         asked = filled(self.opening, problem=problem.text)
         if not self.chat:
-            return tokenizer.encode(asked)
+            bos = [tokenizer.bos_id] if self.bos and tokenizer.bos_id is not None else []
+            return bos + tokenizer.encode(asked)
         return tokenizer.chat([*self._system(), {"role": "user", "content": asked}])
 
     def _as_turns(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> tuple[list[int], list[int]]:

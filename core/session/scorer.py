@@ -35,6 +35,7 @@ class Scorer:
         self._accounts = accounts
         self._transcript = transcript
         model = setting.reward_model
+        self._by_lines = bool(getattr(model, "by_lines", False))
         self._memory = None if model is None else ScoreMemory(model, problem, journal=journal, limit=setting.patience)
 
     async def score(self, traces: Sequence[Trace], *, whole: bool = False) -> list[StepScores]:
@@ -49,8 +50,9 @@ class Scorer:
 
     def _steps(self, trace: Trace, whole: bool) -> tuple[str, ...]:
         text = self._transcript.said(trace)
-        steps = (text.strip(),) if whole else steps_of(text, self._separator)
-        return tuple(step for step in steps if step)
+        if whole or not text.strip():
+            return tuple(filter(None, (text.strip(),)))
+        return tuple(text.strip().split("\n")) if self._by_lines else steps_of(text, self._separator)
 
     @property
     def by_trace(self) -> Mapping[TraceId, StepScores]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from widthwise.core.backend import Backend
 from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
+from widthwise.core.prompting.profile import facts_of
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.session.score_memory import ScoreMemory
+from widthwise.models.profiles import profile_of
 from widthwise.opening import kind_of, open_backend, open_engine
 from widthwise.settings import RunSettings
 
@@ -93,12 +95,15 @@ async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) ->
     named = given.pop("format", None)
     kind, address = kind_of(spec)
     # A wrong layout is said before an engine is started, but a whole reward model needs none.
-    layout = None if kind.may_score and named is None else reward_format_for(address, named)
+    layout = None if kind.may_score and named is None else reward_format_for(await kind.facts(address), named)
     engine = await open_engine(spec, lambda kind: kind.reader("labels" if layout is None else layout.reads), given)
     try:
         if layout is None and hasattr(engine, "score"):
             return await _tried(engine)
-        return await _tried(LanguageRewardModel(engine, layout or reward_format_for(spec)))
+        layout = layout or reward_format_for(facts_of(engine))
+        if layout.reads == "expectation":  # what a judge would say, not what it would think
+            layout = replace(layout, thinking=profile_of(facts_of(engine)).thinking)
+        return await _tried(LanguageRewardModel(engine, layout))
     except BaseException:
         await engine.close()
         raise

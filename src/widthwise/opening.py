@@ -15,9 +15,10 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.registry import Entry, entries, find, importable, nearest, register
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.rewards.reward_format import Reads
+from widthwise.core.rewards.reward_format import BY_TOKENS, Reads
 from widthwise.core.roles import ROLES
 
+_CARD_SECONDS = 10.0
 Maker = Callable[..., Any]
 """Makes an engine of an address and the user's arguments."""
 
@@ -36,6 +37,10 @@ class ModelKind:
     def place(self, address: str) -> tuple[str, dict[str, Any]]:
         """What an engine is made of besides the user's arguments."""
         return str(bundled_models().get(address, address)), {}
+
+    async def facts(self, address: str) -> ModelFacts:
+        """What is known of the model at this address before its engine is started."""
+        return ModelFacts(address)
 
     def backend(self) -> Maker:
         """What makes a backend."""
@@ -56,6 +61,9 @@ class Embedded(ModelKind):
 
     written = "embedded:FOLDER, or the name of a bundled model"
 
+    async def facts(self, address: str) -> ModelFacts:
+        return await _facts_at(self.place(address)[0])
+
     def backend(self) -> Maker:
         from widthwise.backends.embedded.backend import EmbeddedBackend
 
@@ -69,13 +77,16 @@ class VLLM(ModelKind):
     written = "vllm:FOLDER, a hub id, or the name of a bundled model"
     in_thread = True
 
+    async def facts(self, address: str) -> ModelFacts:
+        return await _facts_at(self.place(address)[0])
+
     def backend(self) -> Maker:
         from widthwise.backends.vllm.backend import VLLMBackend
 
         return VLLMBackend
 
     def reader(self, reads: Reads) -> Maker:
-        return self.backend() if reads == "labels" else self._pooling("token_classify")
+        return self.backend() if reads in BY_TOKENS else self._pooling("token_classify")
 
     def embedder(self) -> Maker:
         return self._pooling("embed")
@@ -97,13 +108,21 @@ class HTTP(ModelKind):
         urls, _, model = address.partition("#")
         return f"{self.written.partition(':')[0]}:{urls}", {"model": model} if model else {}
 
+    async def facts(self, address: str) -> ModelFacts:
+        from widthwise.backends.http.server_info import model_card
+        from widthwise.backends.http.server_pool import listed
+
+        first, fixed = self.place(address)
+        card = await asyncio.to_thread(model_card, listed(first)[0], fixed.get("model"), _CARD_SECONDS)
+        return await _facts_at(str(card.get("root") or card["id"]))
+
     def backend(self) -> Maker:
         from widthwise.backends.http.backend import HTTPBackend
 
         return HTTPBackend
 
     def reader(self, reads: Reads) -> Maker:
-        return self.backend() if reads == "labels" else self.embedder()
+        return self.backend() if reads in BY_TOKENS else self.embedder()
 
     def embedder(self) -> Maker:
         from widthwise.backends.http.pooling import HTTPPooling
@@ -153,6 +172,14 @@ class OwnKind(ModelKind):
         if not callable(self._make):
             raise UsageError(f"{self._make!r} does not fit: {ROLES['backend']}")
         return self._make  # type: ignore[no-any-return]
+
+
+async def _facts_at(model: str) -> ModelFacts:
+    """From a model's folder, or what can be fetched by its hub id."""
+    from widthwise.backends.model_facts import facts_in
+    from widthwise.backends.tokenizers.files import folder_of
+
+    return facts_in(await asyncio.to_thread(folder_of, model), model)
 
 
 def bundled_models() -> dict[str, Path]:

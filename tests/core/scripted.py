@@ -24,6 +24,7 @@ class Characters:
     """One token a character; the id is the code point."""
 
     eos_ids = frozenset({0})
+    bos_id: int | None = None
     controls: Mapping[str, int] = {}
 
     def encode(self, text: str) -> list[int]:

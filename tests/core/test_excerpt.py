@@ -18,6 +18,7 @@ class Pairs:
     """Two characters a token where it can; encoding anew gives other tokens than sampling did."""
 
     eos_ids = frozenset({0})
+    bos_id: int | None = None
     controls: Mapping[str, int] = {}
 
     def encode(self, text: str) -> list[int]:

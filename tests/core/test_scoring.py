@@ -34,6 +34,7 @@ class Told:
     """A reward model that does what a test says."""
 
     name = "told"
+    by_lines = False
 
     def __init__(self, answer: Answer = by_length, kind: Kind = "process") -> None:
         self.kind = kind
@@ -59,6 +60,18 @@ async def test_steps_are_cut_at_blank_lines_and_the_end_token_is_no_step() -> No
     assert [sc.steps for sc in scores] == [(0.03, 0.05), (0.04,)]
     assert [solution.steps for solution in model.asked] == [("one", "three"), ("four",)]
     assert s.ledger.scoring == 12
+
+
+async def test_a_model_that_reads_lines_is_given_every_line() -> None:
+    model = Told()
+    model.by_lines = True
+    s = scored_by(model)
+    trace = s.append(s.root, "one\n two\n\nthree\n\n")
+    [scores] = await s.score([trace])
+    assert model.asked[0].steps == ("one", " two", "", "three")
+    assert scores.steps == (0.03, 0.04, 0.0, 0.05)
+    await s.score([trace], whole=True)
+    assert model.asked[1].steps == ("one\n two\n\nthree",)
 
 
 async def test_nothing_is_scored_twice() -> None:
