@@ -85,7 +85,8 @@ def list_models() -> None:
     say()
     rows_table(["backend", "written as"], [[entry.name, _written(entry)] for entry in entries(ROLES["backend"])])
     say()
-    rows_table(["prompt format", "from"], [[e.name, e.origin] for e in entries(ROLES["prompt_format"])])
+    formats = [[entry.name, entry.origin, _recommends(entry)] for entry in entries(ROLES["prompt_format"])]
+    rows_table(["prompt format", "from", "recommends, where the model's own files say nothing"], formats)
     say()
     rows_table(["reward format", "of"], [[entry.name, _reads(entry)] for entry in entries(ROLES["reward_format"])])
     say()
@@ -101,12 +102,28 @@ def _written(entry: Entry) -> str:
     return f"{entry.name}:...  (from {entry.origin}) {_summary(entry)}"
 
 
+def _recommends(entry: Entry) -> str:
+    """The sampling settings of a family's model card."""
+    from widthwise.models.families import as_family
+
+    try:
+        sampling = as_family(entry).sampling
+    except UsageError as error:
+        return str(error)
+    return ", ".join(f"{name} {value:g}" for name, value in sampling.items())
+
+
 def _reads(entry: Entry) -> str:
     try:
         reward_format = value_of(entry)
     except UsageError as error:
         return str(error)
-    head = {"labels": "label tokens", "classes": "a head with classes", "value": "a head with one output"}
+    head = {
+        "labels": "label tokens",
+        "classes": "a head with classes",
+        "value": "a head with one output",
+        "expectation": "the numbers that a chat model would answer with",
+    }
     return f"{reward_format.kind} reward models, read from {head[reward_format.reads]}"
 
 
