@@ -34,11 +34,16 @@ from widthwise.evals.grading.terms import (
 
 POINTS = 8
 """Points at which formulas are compared: small, larger, negative and mixed reals, and four integers in a row."""
+FIRST_INTEGER = 4
+MANY_POINTS = 16
+"""With further integers, up to a million, for what goes in steps."""
 MAX_COST = 6_000
 """Operations that one evaluation may take."""
 
 _INTEGRAL_BITS = 200
 _INFINITE = Symbol(MARK + "infinity")
+_STEPS = frozenset(("floor", "ceil", "mod"))
+OF_INTEGERS = frozenset(("gcd", "lcm"))
 _LOCK = threading.Lock()
 """The context of mpmath changes its precision while some functions run."""
 
@@ -60,13 +65,14 @@ class Values:
         return len(self.found) == 1
 
 
-def values_of(node: Node) -> Values:
+def values_of(node: Node, points: int | None = None) -> Values:
     """Raises TooLarge where the values cannot be had, Undefined where there are none."""
     names = tuple(sorted(variables(node)))
+    count = 1 if not names else points or (MANY_POINTS if _is_stepped(node) else POINTS)
     real = bool(names) and "i" not in symbols(node)
     lost: list[int] = []
     with _LOCK:
-        found = tuple(_value(node, point(names, n), real, n, lost) for n in range(_points(node) if names else 1))
+        found = tuple(_value(node, point(names, n), real, n, lost) for n in range(count))
     if len(lost) == len(found):
         raise TooLarge("nowhere computed")
     if all(value is None for value in found) and not lost:
@@ -74,9 +80,9 @@ def values_of(node: Node) -> Values:
     return Values(found, frozenset(lost))
 
 
-def _points(node: Node) -> int:
-    """What has values at integers only is compared at more of them."""
-    return POINTS + 6 if any(isinstance(p, Term) and p.head in ("gcd", "lcm") for p in walk(node)) else POINTS
+def _is_stepped(node: Node) -> bool:
+    """Whether a formula has few values, so that more points are needed to tell it from another."""
+    return any(isinstance(part, Term) and part.head in _STEPS for part in walk(node))
 
 
 def _value(node: Node, at: Point, real: bool, number: int, lost: list[int]) -> Value | None:
@@ -95,14 +101,14 @@ def point(names: tuple[str, ...], number: int) -> dict[str, Fraction]:
 
 @lru_cache(maxsize=10_000)
 def _coordinate(name: str, number: int) -> Fraction:
-    """The value of a variable at a point; the integers of the last points have all remainders by 2, 3 and 4."""
-    drawn = random.Random(f"{name} {number % 4}" if number < 4 else name)
-    fraction = Fraction(drawn.randrange(10_007, 99_991), 100_003)
+    """The value of a variable at a point; the small integers have all remainders by 2, 3 and 4."""
+    rng = random.Random(name if FIRST_INTEGER <= number < POINTS else f"{name} {number}")
     if number >= POINTS:
-        return Fraction(random.Random(f"{name} {number}").randrange(40, 4_000))
-    if number >= 4:
-        return Fraction(drawn.randrange(2, 6) + number - 4)
-    sign = -1 if number == 2 or (number == 3 and drawn.random() < 0.5) else 1
+        return Fraction(rng.randrange(10 ** (1 + number % 5), 10 ** (2 + number % 5)))
+    if number >= FIRST_INTEGER:
+        return Fraction(rng.randrange(2, 6) + number - 4)
+    fraction = Fraction(rng.randrange(10_007, 99_991), 100_003)
+    sign = -1 if number == 2 or (number == 3 and rng.random() < 0.5) else 1
     return fraction if number == 0 else sign * (fraction * 3 + 1)
 
 
@@ -139,6 +145,8 @@ class Evaluation:
             return self._folded(_ARITHMETIC[head], args)
         if head == "integral" and len(args) == 3:
             return self._integral(*args)
+        if head in OF_INTEGERS and variables(node):  # a few points say little of them
+            return drawn(head, *sorted(self._fingerprint(a) for a in args))
         if head in ("call", "integral", "limit"):
             return drawn(head, *(self._fingerprint(a) for a in args))
         if head in ("sum", "prod"):

@@ -9,12 +9,13 @@ from fractions import Fraction
 
 from widthwise.core.errors import UsageError
 from widthwise.evals.grading import quantities
-from widthwise.evals.grading.evaluation import values_of
+from widthwise.evals.grading.evaluation import FIRST_INTEGER, MANY_POINTS, values_of
 from widthwise.evals.grading.meaning import constant, key_of
 from widthwise.evals.grading.quantities import TooLarge, Undefined
 from widthwise.evals.grading.shapes import INTERVALS
 from widthwise.evals.grading.terms import PI, Node, Number, Term, args_of, is_value, spelled, variables
 
+_INTEGERS = frozenset("klmnNM")
 _COMMON_POINTS = 4
 _MAX_PAIRED = 12
 """Items of two lists that are tried against each other where their keys do not pair them."""
@@ -58,7 +59,7 @@ class _Forgiving:
         """Tries the rules in turn; each is None where it does not apply."""
         rules: tuple[Callable[[Node, Node], str | None], ...] = (
             self._same, self._names, self._units, self._percent, self._angles, self._times, self._bases,
-            self._close, self._rounded, self._where_defined, self._collections)  # fmt: skip
+            self._close, self._rounded, self._where_defined, self._at_integers, self._collections)  # fmt: skip
         for rule in rules:
             if found := rule(a, b):
                 return found
@@ -168,13 +169,25 @@ class _Forgiving:
         if not (is_value(a) and is_value(b)) or variables(a) != variables(b) or not variables(a):
             return None
         try:
-            pairs = zip(values_of(a).found, values_of(b).found, strict=False)
+            pairs = zip(values_of(a, MANY_POINTS).found, values_of(b, MANY_POINTS).found, strict=True)
         except (TooLarge, Undefined):
             return None
         common = [(x, y) for x, y in pairs if x is not None and y is not None]
         if len(common) < _COMMON_POINTS or any(quantities.key(x) != quantities.key(y) for x, y in common):
             return None
         return "equal where both are defined"
+
+    def _at_integers(self, a: Node, b: Node) -> str | None:
+        """Formulas in letters that stand for integers, such as ``n``, where they agree at all of those tried."""
+        names = variables(a)
+        if not (is_value(a) and is_value(b)) or names != variables(b) or not names <= _INTEGERS or not names:
+            return None
+        try:
+            found = [values_of(node, MANY_POINTS).found[FIRST_INTEGER:] for node in (a, b)]
+        except (TooLarge, Undefined):
+            return None
+        keys = [[None if v is None else quantities.key(v) for v in side] for side in found]
+        return "equal at integers" if None not in keys[0] and keys[0] == keys[1] else None
 
     # --- Collections --------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from widthwise.evals.grading import quantities
-from widthwise.evals.grading.evaluation import Values, values_of
+from widthwise.evals.grading.evaluation import OF_INTEGERS, Values, values_of
 from widthwise.evals.grading.quantities import TooLarge, Undefined, Value
 from widthwise.evals.grading.terms import (
     INFINITY,
@@ -26,6 +26,7 @@ from widthwise.evals.grading.terms import (
     Term,
     is_value,
     spelled,
+    variables,
     walk,
     words,
 )
@@ -191,6 +192,8 @@ def _is_unevaluated(part: Node) -> bool:
     match part:
         case Term("limit" | "integral", _):
             return True
+        case Term(head, _) if head in OF_INTEGERS:
+            return bool(variables(part))
         case Term("sum" | "prod", _):
             return not is_value(part)
         case Term("call", (Symbol(name), Term())):
