@@ -6,6 +6,8 @@ The recorded samples of every problem are drawn one after another, in several ra
 far, and what it would not have drawn is not counted. "text" is the text read against that of all samples (recordings
 know no tokens). Accuracies are in per cent with 95 % intervals bootstrapped by problem; "against the vote" is the
 paired difference to the majority vote over all samples. Files with fewer than 4 samples a problem are left out.
+short-m@k is about thinking: it has rows only where samples think apart from what they answer, and goes by the
+characters of their thinking; a sample whose thinking is not closed never finished.
 """
 
 from __future__ import annotations
@@ -30,11 +32,15 @@ from widthwise.pruning.stopping_rule import StoppingRule, Votes
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One problem's samples in the order drawn: answer classes (None: no answer), whether right, characters."""
+    """One problem's samples in the order drawn: answer classes (None: no answer), whether right, characters.
+
+    ``thinking`` are the characters of their thinking; None where it is not closed.
+    """
 
     labels: list[int | None]
     right: list[bool]
     lengths: list[int]
+    thinking: list[int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +102,16 @@ def stopping(rule: StoppingRule) -> Rule:
 
 
 def short(m: int, side_by_side: bool) -> Rule:
-    """short-m@k: the m shortest samples vote; the others are read as far as the m-th shortest known so far."""
+    """short-m@k: the m samples of the shortest thinking vote; the others think as far as the m-th shortest so far."""
 
     def run(drawn: Drawn) -> Spent:
-        order = np.argsort(drawn.lengths, kind="stable")[:m].tolist()
-        final = drawn.lengths[order[-1]]
-        read, seen = 0, list[int]()
-        for length in drawn.lengths:
-            bound = final if side_by_side else sorted(seen)[m - 1] if len(seen) >= m else length
-            read += min(length, bound)
+        thought = [np.inf if length is None else length for length in drawn.thinking]
+        order = [i for i in np.argsort(thought, kind="stable")[:m].tolist() if thought[i] < np.inf]
+        final = sorted(thought)[min(m, len(thought)) - 1]
+        read, seen = 0, list[float]()
+        for i, length in enumerate(thought):
+            bound = final if side_by_side else sorted(seen)[m - 1] if len(seen) >= m else np.inf
+            read += drawn.lengths[i] if length <= bound else int(min(bound, drawn.lengths[i]))
             seen.append(length)
         return Spent(voted(drawn, order), len(drawn.lengths), read)
 
@@ -124,18 +131,26 @@ RULES: dict[str, Rule] = {
     "adaptive_consistency(0.9)": stopping(AdaptiveConsistency(0.9)),
     "anytime(0.05)": stopping(Anytime()),
     "anytime(0.2)": stopping(Anytime(0.2)),
+}
+SHORT: dict[str, Rule] = {
     "short(m=1), side by side": short(1, side_by_side=True),
     "short(m=3), side by side": short(3, side_by_side=True),
     "short(m=3), one after another": short(3, side_by_side=False),
 }
+CLOSING = "</think>"
 
 
 def problems(path: Path) -> list[Drawn]:
     """The problems of a recording that have at least four samples."""
     source = load(path)
-    lengths = {r.problem.id: [len(s.text) for s in r.samples] for r in read_recordings(path)}
+    texts = {r.problem.id: [s.text for s in r.samples] for r in read_recordings(path)}
     return [
-        Drawn([None if v < 0 else int(v) for v in pool.votes], [bool(v) for v in pool.values], lengths[pool.problem])
+        Drawn(
+            [None if v < 0 else int(v) for v in pool.votes],
+            [bool(v) for v in pool.values],
+            [len(text) for text in texts[pool.problem]],
+            [text.rfind(CLOSING) + len(CLOSING) if CLOSING in text else None for text in texts[pool.problem]],
+        )
         for pool in source.pools
         if len(pool) >= 4
     ]
@@ -143,14 +158,17 @@ def problems(path: Path) -> list[Drawn]:
 
 def shuffled(drawn: Drawn, rng: np.random.Generator) -> Drawn:
     order = rng.permutation(len(drawn.labels)).tolist()
-    return Drawn([drawn.labels[i] for i in order], [drawn.right[i] for i in order], [drawn.lengths[i] for i in order])
+    fields = (drawn.labels, drawn.right, drawn.lengths, drawn.thinking)
+    return Drawn(*([field[i] for i in order] for field in fields))  # type: ignore[arg-type, misc]
 
 
 def table(name: str, pool: Sequence[Drawn], orders: int) -> None:
     """Every rule's row; a rule's figures are means over the orders, problem by problem."""
     rng = np.random.default_rng(0)
     shuffles = [[shuffled(drawn, rng) for _ in range(orders)] for drawn in pool]
-    spent = {rule: [[run(d) for d in ds] for ds in shuffles] for rule, run in RULES.items()}
+    thinks = np.mean([length is not None for drawn in pool for length in drawn.thinking]) > 0.5
+    rules = {**RULES, **(SHORT if thinks else {})}
+    spent = {rule: [[run(d) for d in ds] for ds in shuffles] for rule, run in rules.items()}
 
     def mean(rule: str, field: str) -> np.ndarray:
         return np.array([np.mean([getattr(s, field) for s in row]) for row in spent[rule]])
@@ -159,7 +177,7 @@ def table(name: str, pool: Sequence[Drawn], orders: int) -> None:
     samples = len(pool[0].labels)
     print(f"\n{name}: {len(pool)} problems x {samples} samples, {orders} orders")
     print(f"{'':42}{'samples':>8}{'text':>7}  {'accuracy':>20}  {'against the vote':>22}")
-    for rule in RULES:
+    for rule in rules:
         right = mean(rule, "right")
         band, difference = bootstrap(100 * right), bootstrap(100 * (right - vote))
         shown = f"{float(band.mean):.1f} ({float(band.low):.1f} to {float(band.high):.1f})"
