@@ -12,7 +12,8 @@ from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.prompting.verdict import printed, program
 from widthwise.core.registry import register
 from widthwise.core.sandbox.confinement import MODULES
-from widthwise.core.sandbox.sandbox import Execution, Limits, execute_all
+from widthwise.core.sandbox.sandbox import Execution, Limits, execute_all, require_walls
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.verification import note_silence
@@ -39,6 +40,10 @@ class ProgramCheck(Part):
     def __post_init__(self) -> None:
         if self.k < 1 or self.strength <= 0 or self.seconds <= 0:
             raise ValueError("k must be at least 1, strength and seconds must be above 0")
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` where programs cannot be held: none is run with a wall less."""
+        require_walls()
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         classes = await candidates(session, traces)

@@ -79,10 +79,10 @@ def damage_cells(path: Path, chance: random.Random) -> None:
         db.execute("PRAGMA ignore_check_constraints = ON")
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for _ in range(chance.choice([1, 1, 3])):
-            table = chance.choice(tables)
-            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-            rows = [row for (row,) in db.execute(f"SELECT rowid FROM {table}")]
             try:
+                table = chance.choice(tables)
+                columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+                rows = [row for (row,) in db.execute(f"SELECT rowid FROM {table}")]
                 if chance.random() < 0.1:
                     db.execute(chance.choice(ADDED))
                 elif chance.random() < 0.2:

@@ -3,7 +3,10 @@
 Run by :mod:`widthwise.core.sandbox.sandbox` as a script, with nothing but the standard library. The request, a JSON
 object, is read from stdin; the reply, another, goes to stdout. There are three walls: an allow-list of syntax, names
 and modules, checked before anything runs; an audit hook; and the system's own limits on processor time, memory,
-processes and files, with a filter of system calls where the kernel has one.
+processes and files with the kernel's filter of system calls. Where one of them cannot be built, nothing is run.
+
+numpy and sympy are not among the modules: what they hold leads to the memory (``ndarray.ctypes``), to files
+(``numpy.load``) and to ``eval`` (``sympify``) by ordinary names, so that no list of names could keep the first wall.
 """
 
 from __future__ import annotations
@@ -21,15 +24,19 @@ import os
 import platform
 import random
 import signal
+import string
 import struct
 import sys
-from types import SimpleNamespace
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any, NoReturn
+
+_FORMAT = "format of strings"
+"""The name of what stands in for it: none that a program can spell."""
 
 BUILTINS = """
 abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex int
-isinstance issubclass iter len list map max min next oct ord pow print range repr reversed round set slice sorted str
-sum tuple zip True False None NotImplemented Ellipsis
+isinstance issubclass iter len list map max min next object oct ord pow print property range repr reversed round set
+slice sorted classmethod staticmethod str sum super tuple zip True False None NotImplemented Ellipsis
 ArithmeticError AssertionError Exception IndexError KeyError LookupError OverflowError RuntimeError StopIteration
 TypeError ValueError ZeroDivisionError
 """
@@ -39,6 +46,8 @@ MODULES = {
     "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
     "cmath": "acos asin atan cos e exp inf isclose isfinite isinf isnan log log10 nan phase pi polar rect sin sqrt tan",
     "collections": "Counter OrderedDict defaultdict deque",
+    "dataclasses": "dataclass field",
+    "datetime": "date datetime time timedelta timezone",
     "decimal": "Decimal ROUND_CEILING ROUND_DOWN ROUND_FLOOR ROUND_HALF_EVEN ROUND_HALF_UP ROUND_UP getcontext",
     "fractions": "Fraction",
     "functools": "cache cmp_to_key lru_cache partial reduce",
@@ -48,6 +57,8 @@ MODULES = {
     "math": " ".join(name for name in dir(math) if not name.startswith("_")),
     "operator": "add and_ eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ pow sub truediv xor",
     "random": "choice choices randint random randrange sample seed shuffle uniform",
+    "re": "compile escape findall finditer fullmatch match search split sub subn "
+    "A ASCII DOTALL I IGNORECASE M MULTILINE S VERBOSE X",
     "statistics": "fmean mean median mode multimode pstdev pvariance stdev variance",
     "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation",
     "typing": "Any Callable Dict Iterable Iterator List Optional Sequence Set Tuple Union",
@@ -59,10 +70,25 @@ Module FunctionDef Return Delete Assign AugAssign AnnAssign For While If Raise T
 Nonlocal Expr Pass Break Continue BoolOp NamedExpr BinOp UnaryOp Lambda IfExp Dict Set ListComp SetComp DictComp
 GeneratorExp Yield YieldFrom Compare Call FormattedValue JoinedStr Constant Attribute Subscript Starred Name List Tuple
 Slice comprehension ExceptHandler arguments arg keyword alias expr_context boolop operator unaryop cmpop
+ClassDef Match match_case MatchValue MatchSingleton MatchSequence MatchMapping MatchClass MatchStar MatchAs MatchOr
 """
 _SYNTAX = tuple(getattr(ast, name) for name in _NODES.split())
 _INNER = ("gi_", "cr_", "ag_", "tb_", "co_", "f_")
 """How attributes of frames, code and tracebacks begin: ways into the interpreter that no underscore marks."""
+
+_OPERATORS = "add sub mul truediv floordiv mod divmod pow and or xor lshift rshift"
+_OWN_METHODS = f"""
+init post_init repr str eq ne lt le gt ge hash bool len iter next contains getitem setitem delitem call int float neg
+pos abs invert {_OPERATORS} radd rsub rmul rtruediv rfloordiv rmod rpow iadd isub imul
+"""
+_METHODS = frozenset(f"__{name}__" for name in _OWN_METHODS.split())
+"""What a class may define of the language's own methods: none of them is called with anything of the interpreter."""
+
+_CLOCKS = ("now", "today", "utcnow")
+"""Of dates, what says the time: equal programs print the same."""
+
+NO_WALL = "nothing is run here: "
+"""How a refusal begins that is the machine's, whatever the program."""
 
 _LETHAL_EVENTS = ("open", "socket.", "subprocess.", "os.", "ctypes.", "import", "shutil.", "signal.", "pty.", "mmap.")
 
@@ -78,13 +104,20 @@ class Refusal(Exception):
     """Why a program is not run, or not any further."""
 
 
+class NoWall(Refusal):
+    """A wall cannot be built on this machine."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{NO_WALL}{what}")
+
+
 def main() -> None:
     """Run the request of stdin and reply on stdout."""
     request = json.loads(sys.stdin.buffer.read())
     prints = _Prints(request["output_chars"])
-    restrain(request["cpu_seconds"], request["memory_bytes"])
     try:
-        tree = checked(request["program"])
+        restrain(request["cpu_seconds"], request["memory_bytes"])
+        tree = _Formatting().visit(checked(request["program"]))
         names = _names(tree, prints)
         code = compile(tree, "<program>", "exec")
         lock_down()
@@ -104,13 +137,18 @@ def _reply(output: str, refusal: str | None = None) -> NoReturn:
 def _sentence(error: BaseException) -> str:
     """What went wrong, in few words whatever the error says."""
     if isinstance(error, Refusal):
-        return str(error)
+        return _plain(str(error))[:200]
     if isinstance(error, MemoryError):
         return "it ran out of memory"
     try:
-        return f"it raised {type(error).__name__}: {str(error)[:200]}"
+        return f"it raised {type(error).__name__[:100]}: {_plain(str(error))[:200]}"
     except BaseException:
-        return f"it raised {type(error).__name__}"
+        return f"it raised {type(error).__name__[:100]}"
+
+
+def _plain(text: str) -> str:
+    """``text`` as a string of the language's own: a program's kind of string may answer for itself."""
+    return str.__str__(text)
 
 
 # -- the first wall: what may be written ---------------------------------------------------------------------------
@@ -137,7 +175,16 @@ def _check(node: ast.AST) -> None:
         _check_import("." * node.level + (node.module or ""), [alias.name for alias in node.names])
     elif isinstance(node, ast.Attribute):
         _check_attribute(node)
-    for field in ("id", "arg", "name", "asname"):
+    elif isinstance(node, ast.ClassDef) and node.keywords:
+        raise Refusal("a class with keywords is not allowed")
+    elif isinstance(node, ast.MatchClass):
+        for attribute in node.kwd_attrs:  # a pattern reads attributes too
+            _check_read(attribute)
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        _check_read(node.target.id)  # a field of a dataclass: patterns and comparisons read it
+    elif isinstance(node, ast.FunctionDef) and node.name in _METHODS:
+        return
+    for field in ("id", "arg", "name", "asname", "rest"):
         name = getattr(node, field, None)
         if isinstance(name, str) and not isinstance(node, ast.alias | ast.keyword):
             _check_name(name)
@@ -154,13 +201,70 @@ def _check_import(module: str, names: Any) -> None:
 
 
 def _check_attribute(node: ast.Attribute) -> None:
-    name = node.attr
-    if name.startswith(("_", *_INNER)) or name == "format_map":
+    if _is_parents_init(node):
+        return
+    _check_member(node.attr, own=isinstance(node.value, ast.Name) and node.value.id in ("self", "other"))
+
+
+def _check_member(name: str, *, own: bool = False) -> None:
+    """Refuse an attribute that may lead to the interpreter; ``own`` ones of an object may begin with an underscore."""
+    hidden = name.startswith("__" if own else "_")
+    if hidden or name.startswith(_INNER) or name == "format_map" or name in _CLOCKS:
         raise Refusal(f"the attribute {name[:50]!r} is not allowed")
-    if name == "format":  # a format string can walk from attribute to attribute
-        text = node.value.value if isinstance(node.value, ast.Constant) else None
-        if not isinstance(text, str) or "_" in text:
-            raise Refusal("format is allowed on plain literals only")
+
+
+def _check_read(name: str) -> None:
+    """Refuse an attribute that is read by its name alone, so that nothing can stand in for what it gives."""
+    _check_member(name, own=True)
+    if name == "format":
+        raise Refusal("the attribute 'format' is not allowed here")
+
+
+def _is_parents_init(node: ast.Attribute) -> bool:
+    """``super().__init__``, as every class that extends another calls it."""
+    value = node.value
+    is_super = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "super"
+    return is_super and node.attr == "__init__" and isinstance(value, ast.Call) and not value.args
+
+
+class _Formatting(ast.NodeTransformer):
+    """Puts our own ``format`` in the place of the strings': theirs walks from attribute to attribute.
+
+    ``x.format(...)`` becomes a call of a function that a program cannot name; ``x.format`` that is not called is
+    refused.
+    """
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+            node.args.insert(0, node.func.value)
+            node.func = ast.copy_location(ast.Name(_FORMAT, ast.Load()), node.func)
+        return self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr == "format":
+            text = node.value.value if isinstance(node.value, ast.Constant) else None
+            if not isinstance(text, str) or "_" in text:
+                raise Refusal("format without a call is allowed on plain literals only")
+        return self.generic_visit(node)
+
+
+class _Formatter(string.Formatter):
+    """Fields are values as they are, and nothing inside them."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        if "." in field_name or "[" in field_name:
+            raise ValueError("format takes plain values only")
+        return super().get_field(field_name, args, kwargs)
+
+
+def _format(text: object, /, *args: Any, **kwargs: Any) -> object:
+    """Stands in for the method ``format`` of strings, and calls that of a program's own classes."""
+    if isinstance(text, str):
+        return _Formatter().vformat(_plain(text), args, kwargs)
+    method = getattr(text, "format", None)
+    if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType):
+        return method(*args, **kwargs)
+    raise ValueError("format is a method of strings")
 
 
 def _check_name(name: str) -> None:
@@ -180,10 +284,10 @@ class _Prints:
 
     def print(self, *values: object, sep: str | None = " ", end: str | None = "\n", **_: object) -> None:
         """Stands in for ``print``."""
-        sep, end = " " if sep is None else sep, "\n" if end is None else end
+        between, last = " " if sep is None else _plain(sep), "\n" if end is None else _plain(end)
         for i, value in enumerate(values):
-            self._take((sep if i else "") + str(value))
-        self._take(end)
+            self._take((between if i else "") + _plain(str(value)))
+        self._take(last)
 
     def _take(self, text: str) -> None:
         self._parts.append(text[: self._room])
@@ -200,14 +304,17 @@ def _names(tree: ast.Module, prints: _Prints) -> dict[str, Any]:
     """The names that a program begins with; the modules it imports are loaded now, while there still are files."""
     wanted = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     wanted |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
-    modules = {name: _excerpt(name) for name in wanted}
+    modules: dict[str, Any] = {name: _excerpt(name) for name in wanted}
+    if "datetime" in wanted:  # its methods import these by our own `__import__`; a program cannot ask for them
+        modules |= {name: importlib.import_module(name) for name in ("_strptime", "time")}
     random.seed(0)
 
-    def load(name: str, *_: object) -> SimpleNamespace:
+    def load(name: str, *_: object) -> Any:
         return modules[name]
 
     allowed = {name: getattr(builtins, name) for name in _BUILTINS}
-    allowed |= {"print": prints.print, "__import__": load, "__build_class__": None}
+    allowed |= {"print": prints.print, "__import__": load, "__build_class__": builtins.__build_class__}
+    allowed[_FORMAT] = _format
     return {"__builtins__": allowed, "__name__": "__main__"}
 
 
@@ -229,16 +336,13 @@ def restrain(cpu_seconds: float, memory_bytes: int) -> None:
 
 
 def lock_down() -> None:
-    """Give up everything that computing does not need, for good."""
+    """Give up everything that computing does not need, for good; raises ``NoWall`` where that cannot be."""
     _limit(NPROC=0, FSIZE=0, NOFILE=0)
-    with contextlib.suppress(OSError, AttributeError):  # no such calls on this system
+    try:
         _cut_off(ctypes.CDLL(None, use_errno=True))
+    except (OSError, AttributeError):
+        raise NoWall("this system has no filter of system calls") from None
     sys.addaudithook(_audit)
-
-
-def can_filter_calls() -> bool:
-    """Whether the wall of system calls can be built here: on Linux, on the processors that it is written for."""
-    return sys.platform == "linux" and _filter() is not None
 
 
 def _audit(event: str, _: object) -> None:
@@ -251,25 +355,34 @@ def _limit(**limits: int) -> None:
     """Limits of the system on what a process may take, by their names."""
     try:
         import resource
-    except ImportError:  # not a Unix
-        return
-    for name, most in limits.items():
-        with contextlib.suppress(ValueError, OSError, AttributeError):  # a lower one stands already, or none is known
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
+
+        for name, most in limits.items():
+            kind = getattr(resource, f"RLIMIT_{name}")
+            hard = resource.getrlimit(kind)[1]
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (most, most))
+    except (ImportError, ValueError, OSError, AttributeError):
+        raise NoWall("this system does not limit what a process may take") from None
 
 
 def _cut_off(libc: Any) -> None:
     """No network, no other processes in reach, no life beyond the parent's, and only harmless system calls (Linux)."""
     die_with_parent, no_new_privileges, set_seccomp, filtering = 1, 38, 22, 2
     new_user, new_network, new_ipc = 0x10000000, 0x40000000, 0x08000000
-    libc.prctl(die_with_parent, signal.SIGKILL, 0, 0, 0)
-    libc.unshare(new_user | new_network | new_ipc)  # where it is permitted
-    libc.prctl(no_new_privileges, 1, 0, 0, 0)
+    libc.unshare(new_user | new_network | new_ipc)  # where it is permitted; the filter refuses the same and more
     rules = _filter()
-    if rules is not None:
-        buffer = ctypes.create_string_buffer(rules, len(rules))
-        program = struct.pack("HxxxxxxP", len(rules) // 8, ctypes.addressof(buffer))
-        libc.prctl(set_seccomp, filtering, ctypes.create_string_buffer(program, len(program)), 0, 0)
+    if sys.platform != "linux" or rules is None:
+        raise NoWall("the filter of system calls is written for Linux on x86-64 and arm64")
+    buffer = ctypes.create_string_buffer(rules, len(rules))
+    program = struct.pack("HxxxxxxP", len(rules) // 8, ctypes.addressof(buffer))
+    asked = (
+        (die_with_parent, signal.SIGKILL, 0, 0, 0),
+        (no_new_privileges, 1, 0, 0, 0),
+        (set_seccomp, filtering, ctypes.create_string_buffer(program, len(program)), 0, 0),
+    )
+    for request in asked:
+        if libc.prctl(*request) != 0:
+            raise NoWall("the kernel, or the container, does not let system calls be filtered")
 
 
 def _filter() -> bytes | None:

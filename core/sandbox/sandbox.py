@@ -8,18 +8,24 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import parse
 from widthwise.core.sandbox import confinement
 
 _log = logging.getLogger(__name__)
+
+INTERPRETER = sys.executable
+"""What runs the programs."""
 
 _REPLY_BYTES = 1 << 20
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -71,7 +77,6 @@ async def execute(program: str, limits: Limits | None = None) -> Execution:
         return Execution("", f"it is longer than {limits.program_chars} characters")
     if not _is_text(program):
         return Execution("", "it is no text")
-    _tell_of_missing_walls()
     slots = _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
     async with slots:
         try:
@@ -89,26 +94,38 @@ async def execute(program: str, limits: Limits | None = None) -> Execution:
 
 
 @cache
-def _tell_of_missing_walls() -> None:
-    """Say once where a program could reach the system's calls if it escaped the language."""
-    if not confinement.can_filter_calls():
-        _log.warning(
-            "this system cannot filter system calls: programs of models are held by the language's and the resources' "
-            "limits only"
+def require_walls() -> None:
+    """Raises ``UsageError`` where a wall cannot be built: no program is run with fewer. Tried once, in a process."""
+    request = json.dumps({"program": "print(1)"} | asdict(Limits())).encode()
+    try:
+        done = subprocess.run(**_process(), input=request, stdout=PIPE, stderr=DEVNULL, timeout=60)
+        execution = _read(done.stdout) or Execution("", _death(done.returncode, Limits()))
+    except (OSError, subprocess.SubprocessError) as error:
+        execution = Execution("", f"its process could not be started ({error})")
+    if execution != Execution("1\n"):
+        why = (execution.refusal or "it does not work").removeprefix(confinement.NO_WALL)
+        raise UsageError(
+            f"programs that a model writes cannot be run here: {why}. They run on Linux, on x86-64 or arm64, where the "
+            "kernel filters system calls; take another strategy, or another machine"
         )
 
 
 async def _started() -> Process:
     """A process that waits for its request; of the environment it sees only where the interpreter's libraries are."""
+    command = _process()
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", confinement.__file__),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        cwd=Path(confinement.__file__).anchor,
-        env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
-        start_new_session=True,
+        *command.pop("args"), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, **command
     )
+
+
+def _process() -> dict[str, Any]:
+    known = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    return {
+        "args": [INTERPRETER, "-I", "-S", confinement.__file__],
+        "cwd": Path(confinement.__file__).anchor,
+        "env": {**known, "TZ": "UTC"},
+        "start_new_session": True,
+    }
 
 
 def _is_text(program: str) -> bool:

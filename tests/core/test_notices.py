@@ -13,7 +13,6 @@ from widthwise.core.rewards.language_reward import LanguageRewardModel
 from widthwise.core.rewards.reading import Read, Reading
 from widthwise.core.rewards.reward import Solution
 from widthwise.core.rewards.reward_format import RewardFormat
-from widthwise.core.sandbox import confinement, sandbox
 from widthwise.core.session.scheduler import Retry
 
 
@@ -50,18 +49,3 @@ async def test_a_reading_that_is_asked_for_again(caplog: pytest.LogCaptureFixtur
     (scores,) = await model.score(Problem("p", "?"), [Solution(("a",))])
     assert scores.steps is not None
     assert [r.getMessage() for r in caplog.records] == ["a reading of problem p is asked for again: busy"]
-
-
-async def test_a_sandbox_with_a_wall_less_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(confinement.platform, "machine", lambda: "unheard-of")
-    sandbox._tell_of_missing_walls.cache_clear()
-    for _ in range(2):
-        await sandbox.execute("print(1)")
-    monkeypatch.undo()
-    sandbox._tell_of_missing_walls.cache_clear()
-    assert [r.getMessage() for r in caplog.records] == [
-        "this system cannot filter system calls: programs of models are held by the language's and the resources' "
-        "limits only"
-    ]

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from widthwise.core.sandbox import confinement
+from widthwise.aggregators.program_check import ProgramCheck
+from widthwise.core.errors import UsageError
+from widthwise.core.sandbox import confinement, sandbox
 from widthwise.core.sandbox.sandbox import Execution, Limits, execute
+from widthwise.core.session.conditions import Conditions
 
 LIMITS = Limits(cpu_seconds=1.0, wall_seconds=60.0, memory_bytes=256 << 20, output_chars=2_000)
 
@@ -28,6 +34,29 @@ HONEST = {
     "import statistics, decimal\nprint(statistics.mean([1, 2]), decimal.Decimal('0.1') * 3)": "1.5 0.3\n",
     "from collections import Counter\nprint(Counter('abca').most_common(1))": "[('a', 2)]\n",
     "from random import choice, shuffle\nx = [1, 2]\nshuffle(x)\nprint(choice(x) in x)": "True\n",
+    "class P:\n    def __init__(self, x):\n        self._x = x\n"
+    "    def __add__(self, other):\n        return P(self._x + other._x)\n"
+    "    def __repr__(self):\n        return f'P({self._x})'\nprint(P(1) + P(2), [P(3)])": "P(3) [P(3)]\n",
+    "class A:\n    def __init__(self):\n        self.x = 1\n"
+    "class B(A):\n    def __init__(self):\n        super().__init__()\n"
+    "    @property\n    def double(self):\n        return 2 * self.x\nprint(B().double)": "2\n",
+    "class E(ValueError):\n    pass\ntry:\n    raise E('no')\nexcept E as e:\n    print(e)": "no\n",
+    "from dataclasses import dataclass, field\n@dataclass(order=True)\nclass P:\n    x: int\n"
+    "    y: list = field(default_factory=list)\n"
+    "print(P(1), P(1) < P(2))": "P(x=1, y=[]) True\n",
+    "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass P:\n    x: int\n"
+    "match P(3):\n    case P(x=3):\n        print('three')":
+        "three\n",
+    "match [1, 2, 3]:\n    case [a, *rest]:\n        print(a, rest)": "1 [2, 3]\n",
+    "match {'a': 1, 'b': 2}:\n    case {'a': 1 | 2 as n, **others}:\n        print(n, others)": "1 {'b': 2}\n",
+    "import re\nprint(re.findall(r'\\d+', 'a1b22'), re.sub('a', 'b', 'aa', flags=re.I))": "['1', '22'] bb\n",
+    "import re\nm = re.compile(r'(?P<n>\\d+)').search('x42')\nprint(m.group('n'), m.span())": "42 (1, 3)\n",
+    "from datetime import date, timedelta\nprint(date(2024, 2, 28) + timedelta(days=2), date(2024, 1, 1).weekday())":
+        "2024-03-01 0\n",
+    "import datetime as d\nprint(d.datetime.strptime('2024-05-06', '%Y-%m-%d').strftime('%d %B'))": "06 May\n",
+    "text = '{}-{:>4}|{name!r}'\nprint(text.format(1, 2.5, name='x'), '{:{w}}'.format(1, w=3))": "1- 2.5|'x'   1\n",
+    "class T:\n    def format(self, x):\n        return x + 1\nprint(T().format(1))": "2\n",
+    "print(list(map('{:02d}'.format, [1, 2])))": "['01', '02']\n",
     "pass": "",
 }  # fmt: skip
 
@@ -52,9 +81,17 @@ REFUSED = {
     "().__class__.__mro__[1].__subclasses__()": "attribute '__",
     "(lambda: 0).__globals__": "attribute '__globals__'",
     "(x for x in []).gi_frame.f_back.f_globals": "attribute",
-    "'{0.__class__.__mro__}'.format(0)": "plain literals",
-    "'{0.__cla' 'ss__}'.format(0)": "plain literals",
-    "s = '{0._' + '_class__}'\nprint(s.format(0))": "plain literals",
+    "'{0.__class__.__mro__}'.format(0)": "plain values",
+    "'{0[0].__class__}'.format([0])": "plain values",
+    "'{:{0.__class__}}'.format(0)": "plain values",
+    "'{x.__init__.__globals__}'.format(x=print)": "plain values",
+    "'{0.__cla' 'ss__}'.format(0)": "plain values",
+    "s = '{0._' + '_class__}'\nprint(s.format(0))": "plain values",
+    "class S(str): pass\nprint(S('{0.__class__}').format(0))": "plain values",
+    "print(str.format('{0.__class__}', 0))": "method of strings",
+    "class S(str):\n    def go(self):\n        return super().format(0)\nS('{0.__class__}').go()": "method of strings",
+    "f = '{0.real}{}'.format\ns = str.format": "plain literals",
+    "s = ''\nf = s.format": "plain literals",
     "print(list(map(str.format, ['{0.real}'], [1])))": "plain literals",
     "'{x}'.format_map({})": "format_map",
     "getattr(0, '__class__')": "'getattr'",
@@ -63,8 +100,39 @@ REFUSED = {
     "compile('1', '', 'eval')": "'compile'",
     "type('X', (), {})": "'type'",
     "globals()": "'globals'",
-    "class A: pass": "ClassDef",
-    "match 0:\n    case int(__class__=c): print(c)": "Match",
+    "match 0:\n    case int(__class__=c): print(c)": "attribute '__class__'",
+    "match '':\n    case str(format=f): print(f)": "attribute 'format'",
+    "match '':\n    case str(format_map=f): print(f)": "attribute 'format_map'",
+    "match 0:\n    case {'a': 1, **__builtins__}: pass": "'__builtins__'",
+    "match 0:\n    case [*__builtins__]: pass": "'__builtins__'",
+    "match 0:\n    case __builtins__: pass": "'__builtins__'",
+    "class A(metaclass=print): pass": "keywords",
+    "class A:\n    __slots__ = ()": "'__slots__'",
+    "class A:\n    __match_args__ = ('__class__',)": "'__match_args__'",
+    "class A:\n    def __getattr__(self, name): pass": "'__getattr__'",
+    "class A:\n    def __del__(self): pass": "'__del__'",
+    "class A:\n    def __class_getitem__(self): pass": "'__class_getitem__'",
+    "class A:\n    def __init_subclass__(cls): pass": "'__init_subclass__'",
+    "class A: pass\nA().__dict__": "attribute '__dict__'",
+    "class A: pass\nA.__init__.__globals__": "attribute '__",
+    "class A:\n    def __init__(self): self.__globals__": "attribute '__globals__'",
+    "super(int, 1).__init__": "attribute '__init__'",
+    "class A:\n    x: int\nx = A()._hidden": "attribute '_hidden'",
+    "from dataclasses import *\n@dataclass\nclass S(str):\n    format: object = field(init=False)": "'format'",
+    "from dataclasses import dataclass\n@dataclass\nclass S:\n    gi_frame: int": "'gi_frame'",
+    "from dataclasses import dataclass\n@dataclass\nclass S:\n    __globals__: int": "'__globals__'",
+    "from dataclasses import make_dataclass": "'make_dataclass' from",
+    "import dataclasses\ndataclasses.sys": "no attribute 'sys'",
+    "from datetime import datetime\ndatetime.now()": "attribute 'now'",
+    "import datetime\nprint(datetime.date.today())": "attribute 'today'",
+    "import datetime\nprint(datetime.sys)": "no attribute 'sys'",
+    "import re\nre.enum": "no attribute 'enum'",
+    "import numpy": "importing 'numpy'",
+    "import sympy": "importing 'sympy'",
+    "class S(str):\n    def __len__(self): return 0\n    def __getitem__(self, i): return self\n"
+    "class T:\n    def __str__(self): return S('x' * 10 ** 6)\nprint(T())": "printed too much",
+    "class E(Exception):\n    def __str__(self): return 'x' * 10 ** 7\nraise E": "it raised E: xxx",
+    "class E(Exception):\n    def __str__(self): return 5\nraise E": "it raised E",
     "async def f(): pass": "Async",
     "with x: pass": "With",
     "import operator\noperator.attrgetter('__class__')(0)": "no attribute 'attrgetter'",
@@ -89,7 +157,7 @@ REFUSED = {
     "def f(): return f()\nf()": "RecursionError",
     "while True: print('x' * 1000)": "printed too much",
     "print('x' * 10 ** 7)": "printed too much",
-    "import re\nre.match('(a+)+b', 'a' * 99)": "importing 're'",
+    "import re\nre.match('(a+)+b', 'a' * 99)": "it ran for more than",
     "import itertools\nfor _ in itertools.count(): pass": "it ran for more than",
     "x = {}\nfor i in range(10 ** 9): x[i] = x": "",
     # odd ends
@@ -107,6 +175,18 @@ REFUSED = {
     "\ud800": "no text",
     "#" * 30_000: "longer than",
 }  # fmt: skip
+
+
+UNBUILDABLE = [
+    ("libc.prctl(*request) != 0", "libc.prctl(99999, *request[1:]) != 0",
+     "the kernel, or the container, does not let system calls be filtered"),
+    ("if platform.machine() not in", "if True or platform.machine() not in",
+     "the filter of system calls is written for Linux on x86-64 and arm64"),
+    ("ctypes.CDLL(None, use_errno=True)", "ctypes.CDLL('nowhere.so')", "this system has no filter of system calls"),
+    ("        import resource\n", "        import resource_of_another_system as resource\n",
+     "this system does not limit what a process may take"),
+]  # fmt: skip
+"""A wall that this machine has, as one that has it not would find it, and the words for it."""
 
 
 @pytest.mark.parametrize("program", HONEST)
@@ -232,6 +312,71 @@ def test_the_walls_behind_the_first_hold_alone(attempt: str, *, hooked: bool) ->
     else:
         refused = ("PermissionError", "OSError", "RuntimeError", "AssertionError", "LookupError")
         assert done.stdout in refused, done
+
+
+async def test_where_a_wall_cannot_be_built_nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a program nor a strategy that needs one: it ran with fewer walls."""
+    own = Path(confinement.__file__).read_text()  # noqa: ASYNC240
+    for number, (change, by, why) in enumerate(UNBUILDABLE):
+        assert change in own
+        script = tmp_path / f"confinement{number}.py"
+        script.write_text(own.replace(change, by))
+        monkeypatch.setattr(confinement, "__file__", str(script))
+        execution = await execute("print(1)", LIMITS)
+        assert execution == Execution("", f"{confinement.NO_WALL}{why}")
+        sandbox.require_walls.cache_clear()
+        with pytest.raises(UsageError, match=f"cannot be run here: {why}. They run on Linux"):
+            sandbox.require_walls()
+    monkeypatch.undo()
+    sandbox.require_walls.cache_clear()
+    sandbox.require_walls()
+
+
+def test_a_strategy_with_programs_is_refused_before_the_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "INTERPRETER", "/nowhere/python")
+    sandbox.require_walls.cache_clear()
+    try:
+        with pytest.raises(UsageError, match="cannot be run here: its process could not be started"):
+            ProgramCheck().check(cast(Conditions, None))
+    finally:
+        sandbox.require_walls.cache_clear()
+
+
+def _interpreters() -> list[str]:
+    """Other versions of Python on this machine that can be run as they are."""
+    found = []
+    for minor in (11, 12, 13):
+        name = shutil.which(f"python3.{minor}")
+        if name and f"3.{minor}" in sys.version[:5]:
+            continue
+        if name and subprocess.run([name, "-c", ""], capture_output=True).returncode == 0:
+            found.append(name)
+    return [*found, *filter(None, os.environ.get("WIDTHWISE_PYTHONS", "").split(os.pathsep))]
+
+
+@pytest.mark.parametrize("interpreter", _interpreters() or [None])
+async def test_other_versions_of_python_hold_as_well(monkeypatch: pytest.MonkeyPatch, interpreter: str | None) -> None:
+    if interpreter is None:
+        pytest.skip("no other Python is here: WIDTHWISE_PYTHONS may name some")
+    monkeypatch.setattr(sandbox, "INTERPRETER", interpreter)
+    for program, printed in HONEST.items():
+        assert await execute(program, LIMITS) == Execution(printed), program
+    for program in REFUSED:
+        assert (await execute(program, LIMITS)).refusal, program
+
+
+def test_an_ordinary_user_without_namespaces_is_held_as_well() -> None:
+    """Root may make namespaces; the others do without: the filter of system calls refuses the same and more."""
+    before = "import resource\nsys.addaudithook = lambda hook: None\nnone = lambda *_: -1\n"
+    before += "real = confinement.ctypes.CDLL(None)\nreal.unshare = none\n"
+    before += "confinement.ctypes.CDLL = lambda *_, **__: real\n"
+    before += "os.setgid(65534); os.setuid(65534)"
+    if os.getuid() != 0:
+        before = before.rpartition("\n")[0]
+    for attempt in ("socket.socket()", "os.fork()", "os.kill(os.getppid(), 0)", "os.listdir('/')"):
+        script = _ESCAPED.format(folder=str(Path(confinement.__file__).parent), before=before, attempt=attempt)
+        done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=60)
+        assert done.stdout in ("PermissionError", "OSError"), (attempt, done)
 
 
 def test_bad_limits() -> None:
