@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -160,7 +161,8 @@ class HTTPBackend:
         name = self._info.root or self._info.model
         if tokenizer is not None:
             return facts_in(holding(tokenizer), name)
-        return facts_in(folder_of(name) if self._info.token_ids else None, name)
+        folder = folder_of(name) if self._info.token_ids or Path(name).is_dir() else None
+        return facts_in(folder, name)
 
     def _servers_tokenizer(self) -> Tokenizer:
         """From the model's folder or hub id as the server reports it; else the server itself is asked."""
@@ -181,7 +183,9 @@ class HTTPBackend:
                 f"{self._pool.servers[0].url} takes token ids but does not tokenize: name a local tokenizer "
                 "(tokenizer=FOLDER)"
             ) from error
-        self._notes.warn("texts are tokenized by the server, one request for each")
+        self._notes.warn(
+            "texts are tokenized by the server, one request for each; dates in its chat template are the server's"
+        )
         return remote
 
     @property

@@ -8,6 +8,7 @@ from widthwise.core.backend import Backend, SamplingParams, Tokenizer
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.problem import Grader
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.session.scheduler import Scheduler
@@ -19,7 +20,7 @@ class Setting:
 
     ``params`` are the defaults of every draw, ``width`` is the largest number of branches of one draw in flight.
     ``patience`` is how many seconds the reward model may take for one call. ``chat`` is what the model's chat template
-    is given besides the conversation.
+    is given besides the conversation, ``thinking`` how the model marks its thinking; None for one that does not think.
     """
 
     scheduler: Scheduler
@@ -33,6 +34,7 @@ class Setting:
     embedder: Embedder | None = None
     patience: float = 600.0
     chat: ChatOptions = NO_OPTIONS
+    thinking: Thinking | None = None
 
     @property
     def backend(self) -> Backend:

@@ -121,6 +121,7 @@ class Asked:
             "template_args": dict(self.chat.arguments),
             "system": self.format.system,
             "date": today.isoformat(),
+            "notes": list(self.profile.notes),
         }
 
 

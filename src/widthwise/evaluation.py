@@ -114,6 +114,7 @@ class Evaluation:
             in_force.format,
             params=in_force.params,
             chat=in_force.chat,
+            thinking=in_force.profile.thinking,
             seed=self.settings.seed,
             reward_model=engines.reward_model,
             embedder=engines.embedder,

@@ -57,7 +57,7 @@ class ModelKind:
 
 @register("backend")
 class Embedded(ModelKind):
-    """The numpy engine for small Llama checkpoints; it reads and embeds too."""
+    """The numpy engine for small checkpoints (Llama, Mistral, Qwen2, Qwen3); it reads and embeds too."""
 
     written = "embedded:FOLDER, or the name of a bundled model"
 

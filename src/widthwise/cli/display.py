@@ -53,6 +53,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.asking is not None:
         yield "asked as", f"{summary.asking['profile']}: {summary.asking['why']}"
         yield "sampling", _sampling(summary.asking)
+        yield from (("note", note) for note in summary.asking.get("notes", ()))
     if summary.accuracy_ci95 is not None:
         low, high = summary.accuracy_ci95
         yield "accuracy", f"{percent(summary.accuracy)}  (95 % interval {100 * low:.1f} to {100 * high:.1f})"
