@@ -9,13 +9,14 @@ from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, MAX_STATEMENTS, 
 
 _SPACE = r"[ \t]{1,9}"
 _LINE_START = (
-    r"^[^\S\n]{0,8}(?:[>#*_$-]{1,6}[^\S\n]{0,4}){0,3}(?:\\text(?:bf|it)?\{)?"
+    r"^[^\S\n]{0,8}(?:(?:[>#*_$`-]{1,6}|<\w{1,6}>)[^\S\n]{0,4}){0,3}(?:\\text(?:bf|it)?\{)?"
     r"(?:(?:so|thus|hence|therefore),?[ \t]{1,4})?"
     rf"(?:(?:the|my|our|final|correct|short|exact){_SPACE}){{0,3}}"
 )
 _ANSWER_LINE = re.compile(
-    rf"(?im){_LINE_START}(?:answer[*_}}]{{0,4}}[ \t]{{0,9}}(?:[:：=]|->|→)|answer{_SPACE}is\b[:：]?|ans[.:：])"
-    r"[*_}]{0,4}"
+    rf"(?im){_LINE_START}"
+    rf"(?:answer[*_}}]{{0,4}}[ \t]{{0,9}}(?:[:：=]|->|→|[—–-][ \t])|answer{_SPACE}is\b[:：]?|ans[.:：])"
+    r"[*_}]{0,4}(?:</\w{1,6}>)?"
 )
 _HEADER = re.compile(rf"(?im){_LINE_START}answer[*_}}#]{{0,4}}[ \t]{{0,9}}$")
 _SHORT_LINE = re.compile(r"(?m)^[ \t]{0,8}A:")
@@ -124,7 +125,7 @@ def _after(text: str, place: int) -> str:
     window = text[place : place + 2 * MAX_ANSWER_CHARS]
     line, _, following = window.partition("\n")
     if not line.strip(_MARKUP):
-        window = _QUOTED.sub("", following).lstrip(" \t\n")
+        window = _QUOTED.sub("", following).lstrip(" \t\n`")
         if len(following) - len(window) > 40:
             return ""
         line = window.partition("\n")[0]

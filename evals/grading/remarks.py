@@ -46,10 +46,17 @@ _REMARK = re.compile(
       | or\s+(?:approximately|about|roughly|equivalently)\b | (?:approximately|approx\.|about|roughly)\s*[\d$\\] | ≈
       | assuming\b(?=\s+(?:no|all|i|we)\b) | from\s+(?:the|our|above|step|part|equation)\b | with\s+(?:the|equality)\b
       | is\s+(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\b | is\s+(?:correct|right)\b
-    )"""
+    )|\s*[;,(—–]\s*(?:here|see|note|indeed|recall|observe|check|it|we|they|you|there|all\s+other)\b"""
 )
-_BRACKETED = re.compile(r"\s\((?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?)\)\s*$", re.I)
-_CONTRAST = re.compile(r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of)\s+\(?\S{1,12}\s*$")
+_BRACKETED = re.compile(
+    r"(?i)\s\((?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?|(?!(?:mod|base|for|when|if|or|and|in|up|counting|per|as)\b)"
+    r"[a-z]+(?:[ ,'-]+[a-z]+){1,20}[.!]?)\)\s*$"
+)
+_REMARKS = (_REMARK, _BRACKETED)
+_CONTRAST = re.compile(
+    r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of)\s+\(?\S{1,12}"
+    r"(?:\s+(?:as|since|because|like)\b.*)?\s*$"
+)
 _PLAIN = re.compile(r"\(?(?:[A-J]|[-+−]?[\d.,/]{1,20})\)?")
 _DENIAL = re.compile(
     r"(?i)\b(?:not|no|never|cannot|can't|isn't|doesn't|wrong|incorrect|impossible|contradict\w*|invalid|fails?|false|"
@@ -64,7 +71,7 @@ _CONCLUDING = re.compile(
     r"(?i)[=:：]|[^\x00-\u00ff]{2}|\b(?:is|are|equals?|gives?|gets?|find|have|has|est|es|ist|costs?)\b"
 )
 _FEW_WORDS, _MANY_WORDS = 2, 5
-_LABEL = r"\s*(?:so\s+)?(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\s*(?:is\b\s*[:：]?|[:：=])"
+_LABEL = r"\s*(?:so\s+)?(?:the\s+)?(?:final\s+|correct\s+|right\s+)?ans(?:wer)?\s*(?:is\b\s*[:：]?|[:：=])"
 _LABELS = (
     re.compile(rf"(?is)\\text\w{{0,2}}\s?\{{{_LABEL}\s*\}}\s*(.*)"),
     re.compile(rf"(?is)\\text\w{{0,2}}\s?\{{{_LABEL}\s*(.*)\}}\s*"),
@@ -162,7 +169,7 @@ def _without_remark(text: str) -> str:
     plain = hidden(text)
     remark = _REMARK.search(plain)
     if remark and plain[: remark.start()].strip(" *_`("):
-        if _DENIAL.search(plain, remark.start()):
+        if _DENIAL.search(plain):
             return text
         text = text[: remark.start()]
     text = _BRACKETED.sub("", text) if not _DENIAL.search(text) else text
@@ -175,6 +182,6 @@ def _without_remark(text: str) -> str:
 def _without_text_remark(text: str) -> str:
     """As ``_without_remark`` for words in a formula: ``72 \\text{ in total}``."""
     match = _TEXT_AT_END.fullmatch(text)
-    if match and not _DENIAL.search(match[2]) and _REMARK.match(" " + match[2]):
+    if match and not _DENIAL.search(match[2]) and any(p.match(" " + match[2].strip()) for p in _REMARKS):
         return match[1]
     return text

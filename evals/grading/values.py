@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from widthwise.evals.grading.meaning import meaning
 from widthwise.evals.grading.remarks import answer_in, clauses
 
 # --- Choices --------------------------------------------------------------------------------------------------------
@@ -23,9 +24,10 @@ class Choice(NamedTuple):
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mbox|bf|rm)\s?\{([^{}]*)\}")
 _CHOICE = re.compile(
-    r"(?s)\s*(?:(?:option|choice)\s+)?(?:\(([A-J])\)[.:]?|([A-J])[).:])(?:\s|~|\\[,;:! ]|\\quad)*(.*)|\s*([A-J])\s*"
+    r"(?s)\s*(?:(?:option|choice)\s+)?(?:\(([A-J])\)[.:]?|([A-J])(?:[).:]|\s*[—–,-]{1,2}(?=\s+[a-z]{3,}\b)))"
+    r"(?:\s|~|\\[,;:! ]|\\quad)*(.*)|\s*([A-J])\s*"
 )
-_ANOTHER = re.compile(r"(?:\(|\b)[A-J](?:\)|[.:](?:\s|$))|^(?:and|or|not|is|was|nor|,|\+|-|=)(?:\b|\s|$)")
+_ANOTHER = re.compile(r"(?:\(|\b)[A-J](?:\)|[.:](?:\s|$))|\b[B-H]\b|^(?:and|or|not|is|was|nor|,|\+|-|=)(?:\b|\s|$)")
 
 
 def read_choice(answer: str) -> Choice | None:
@@ -99,14 +101,26 @@ def integer(statement: str, prose: bool) -> str | None:
 def _integer_of(said: str) -> str | None:
     choice = read_choice(said)
     text = _unwrapped(choice.text if choice else said)
-    if is_integer(text):
+    if is_integer(text) or _comes_to_one(text):
         return text
     if _RELATION.search(text) or _SEVERAL.search(_hidden_in_brackets(text)):
         return None
     sides = [side.strip() for side in _sides(text)]
-    found = [side for side in sides if is_integer(side)]
+    found = [side for side in sides if is_integer(side)] or [side for side in sides[-1:] if _comes_to_one(side)]
     agree = len({re.sub(r"\D|\.0+$", "", value) for value in found}) == 1
     return found[-1] if found and agree and len(sides) > 1 else None
+
+
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_NO_SUM = re.compile(r"[=%]|[a-zA-Z]{3,}")
+
+
+def _comes_to_one(text: str) -> bool:
+    """Whether ``text`` is an expression whose value is an integer: ``10^3``."""
+    if _NO_SUM.search(_COMMAND.sub("", text)):
+        return False
+    kind, *value = meaning(text).key
+    return bool(kind == "fraction" and value[1] == 1)
 
 
 def _unwrapped(text: str) -> str:
