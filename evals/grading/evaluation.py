@@ -35,8 +35,8 @@ from widthwise.evals.grading.terms import (
 POINTS = 8
 """Points at which formulas are compared: small, larger, negative and mixed reals, and four integers in a row."""
 FIRST_INTEGER = 4
-MANY_POINTS = 16
-"""With further integers, up to a million, for what goes in steps."""
+MANY_POINTS = 20
+"""With further integers, six in a row and six up to a million, for what goes in steps."""
 MAX_COST = 6_000
 """Operations that one evaluation may take."""
 
@@ -68,7 +68,7 @@ class Values:
 def values_of(node: Node, points: int | None = None) -> Values:
     """Raises TooLarge where the values cannot be had, Undefined where there are none."""
     names = tuple(sorted(variables(node)))
-    count = 1 if not names else points or (MANY_POINTS if _is_stepped(node) else POINTS)
+    count = 1 if not names else points or (MANY_POINTS if is_stepped(node) else POINTS)
     real = bool(names) and "i" not in symbols(node)
     lost: list[int] = []
     with _LOCK:
@@ -80,7 +80,7 @@ def values_of(node: Node, points: int | None = None) -> Values:
     return Values(found, frozenset(lost))
 
 
-def _is_stepped(node: Node) -> bool:
+def is_stepped(node: Node) -> bool:
     """Whether a formula has few values, so that more points are needed to tell it from another."""
     return any(isinstance(part, Term) and part.head in _STEPS for part in walk(node))
 
@@ -102,11 +102,12 @@ def point(names: tuple[str, ...], number: int) -> dict[str, Fraction]:
 @lru_cache(maxsize=10_000)
 def _coordinate(name: str, number: int) -> Fraction:
     """The value of a variable at a point; the small integers have all remainders by 2, 3 and 4."""
-    rng = random.Random(name if FIRST_INTEGER <= number < POINTS else f"{name} {number}")
-    if number >= POINTS:
+    in_a_row = FIRST_INTEGER <= number < POINTS + 6
+    rng = random.Random(name if in_a_row else f"{name} {number}")
+    if number >= POINTS + 6:
         return Fraction(rng.randrange(10 ** (1 + number % 5), 10 ** (2 + number % 5)))
-    if number >= FIRST_INTEGER:
-        return Fraction(rng.randrange(2, 6) + number - 4)
+    if in_a_row:
+        return Fraction(rng.randrange(2, 6) + number - FIRST_INTEGER)
     fraction = Fraction(rng.randrange(10_007, 99_991), 100_003)
     sign = -1 if number == 2 or (number == 3 and rng.random() < 0.5) else 1
     return fraction if number == 0 else sign * (fraction * 3 + 1)

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from widthwise.core.errors import UsageError
 from widthwise.evals.grading import quantities
-from widthwise.evals.grading.evaluation import FIRST_INTEGER, MANY_POINTS, values_of
+from widthwise.evals.grading.evaluation import FIRST_INTEGER, MANY_POINTS, is_stepped, values_of
 from widthwise.evals.grading.meaning import constant, key_of
 from widthwise.evals.grading.quantities import TooLarge, Undefined
 from widthwise.evals.grading.shapes import INTERVALS
@@ -168,8 +168,10 @@ class _Forgiving:
         """Formulas that agree wherever both have a value."""
         if not (is_value(a) and is_value(b)) or variables(a) != variables(b) or not variables(a):
             return None
+        if is_stepped(a) or is_stepped(b):
+            return None
         try:
-            pairs = zip(values_of(a, MANY_POINTS).found, values_of(b, MANY_POINTS).found, strict=True)
+            pairs = zip(values_of(a).found, values_of(b).found, strict=True)
         except (TooLarge, Undefined):
             return None
         common = [(x, y) for x, y in pairs if x is not None and y is not None]
