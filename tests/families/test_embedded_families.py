@@ -17,6 +17,7 @@ ARCHITECTURES = {"llama3": "Llama", "mistral": "Mistral", "qwen2.5-math": "Qwen2
 PROMPT = "Natalia sold clips to 48 of her friends in April, and then half as many in May. " * 16
 QUESTIONS = [f"What is {n} * {n + 7}? " * (1 + n % 5) for n in range(9)]
 
+pytestmark = [pytest.mark.slow, pytest.mark.vllm]  # random weights are made by transformers, which vLLM brings
 every_architecture = pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 
 
