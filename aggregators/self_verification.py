@@ -54,7 +54,7 @@ class SelfVerification(Part):
         if len(contest.classes) < 2:
             return elect(contest.classes)
         scored = await verified(session, contest.candidates, self.k, after=traces)
-        scores = [score for score, _ in scored]
+        scores = [round(score, 9) for score, _ in scored]  # means of the same verdicts in another order are equal
         votes = [contest.classes[answer].weight for answer in contest.answers]
         ranked = sorted(range(len(scores)), key=lambda i: (-scores[i], -votes[i]))
         close = [i for i in ranked[: self.closest] if scores[i] >= scores[ranked[0]] - self.band]

@@ -1,4 +1,7 @@
-"""Knockout and league against the paper's algorithms, written here anew from its description (arXiv 2411.19477)."""
+"""Knockout, league and self-verification against the papers' algorithms, written here anew from their descriptions.
+
+arXiv 2411.19477 and 2502.01839.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.aggregators.judges import Judge, asked, trace
-from widthwise import Knockout, League
+from tests.aggregators.judges import SURE, Judge, asked, trace
+from widthwise import Knockout, League, SelfVerification
 
 SAMPLES = [0] * 34 + [1 + i % 16 for i in range(30)]
 """64 samples: 53 % are right (0), the others state one of 16 wrong answers."""
@@ -110,3 +113,54 @@ async def test_what_each_variant_costs(skip_equal: bool) -> None:
         costs[entry] = len(judge.requests)
     assert costs["answers"] == 2 * 16
     assert costs["traces"] == 2 * 63 if not skip_equal else 2 * 16 < costs["traces"] < 2 * 63
+
+
+# -- self-verification -----------------------------------------------------------------------------------------------
+
+
+def verdict(seed: int, candidate: int, index: int) -> bool:
+    return random.Random(f"{seed} {candidate} {index}").random() < 0.3 + 0.1 * (candidate % 5)
+
+
+def preferred(seed: int, first: int, second: int, index: int) -> int:
+    return random.Random(f"{seed} {first} {second} {index}").choice([1, 2])
+
+
+def self_verification(seed: int, answers: list[int], k: int, comparisons: int, band: float, closest: int) -> int:
+    """The paper's: the best mean verdict; of those close to it with other answers, who wins most match-ups."""
+    yes = [sum(verdict(seed, i, n) for n in range(k)) for i in range(len(answers))]
+    score = [(n * SURE + (k - n) * (1 - SURE)) / k for n in yes]  # a verdict's token is as sure as the judge is
+    votes = [answers.count(a) for a in answers]
+    ranked = sorted(range(len(answers)), key=lambda i: (-score[i], -votes[i]))
+    close = [i for i in ranked[:closest] if score[i] >= score[ranked[0]] - band]
+    won = dict.fromkeys(ranked, 0)
+    for place, a in enumerate(close):
+        for b in close[place + 1 :]:
+            if answers[a] != answers[b]:
+                there = [preferred(seed, a, b, n) for n in range(comparisons // 2)]
+                back = [3 - preferred(seed, b, a, n) for n in range(comparisons // 2)]
+                firsts = (there + back).count(1)
+                if firsts * 2 != comparisons:
+                    won[a if firsts * 2 > comparisons else b] += 1
+    return answers[max(ranked, key=lambda i: (won[i], score[i], -ranked.index(i)))]
+
+
+@pytest.mark.parametrize("closest", [1, 3, 6])
+async def test_self_verification_answers_as_the_papers_algorithm(closest: int) -> None:
+    compared = 0
+    for seed in range(40):
+        answers = [random.Random(seed * 100 + i).randrange(4) for i in range(9)]
+        traces = [trace(i, f"candidate {i} says = {a}") for i, a in enumerate(answers)]
+
+        def says(prompt: str, index: int, seed: int = seed) -> str:
+            numbers = [int(part.split()[0]) for part in prompt.split("candidate ")[1:]]
+            if len(numbers) == 2:
+                return str(preferred(seed, numbers[0], numbers[1], index))
+            return "yes" if verdict(seed, numbers[0], index) else "no"
+
+        judge = Judge(says)
+        part = SelfVerification(k=4, comparisons=4, band=0.25, closest=closest)
+        answer = await part(asked(judge, seed=seed), traces)
+        assert answer.text == str(self_verification(seed, answers, 4, 4, 0.25, closest)), seed
+        compared += len(judge.requests) > 4 * len(answers)
+    assert (compared > 10) == (closest > 1)
