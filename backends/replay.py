@@ -85,6 +85,7 @@ class ReplayBackend:
             max_logprobs=20 if model is None else min(20, model.capabilities.max_logprobs),
         )
         self.facts = facts_of(model) if model is not None else facts or ModelFacts(name)
+        self.recorded = model is None
         self._model = model
         self._cutter = ReplayTokenizer(tokenizer or PieceTokenizer())
         self.tokenizer: Tokenizer = self._cutter

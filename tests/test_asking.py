@@ -32,6 +32,7 @@ class Known(Scripted):
     def __init__(self, facts: ModelFacts = QWEN) -> None:
         super().__init__([])
         self.facts = facts
+        self.recorded = False
 
 
 def test_the_users_word_goes_before_the_models_before_the_defaults() -> None:
@@ -86,6 +87,32 @@ def test_a_run_goes_on_with_what_was_in_force_when_it_was_begun(caplog: pytest.L
     assert asked.chat.today == date(2024, 2, 29)
     assert asked.record == begun
     assert "goes on with" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"sampling": 3},
+        {"sampling": {"temperature": "hot"}},
+        {"sampling_from": {"nothing": "given"}},
+        {"date": "yesterday"},
+        {"profile": None},
+        {"why": ["x"]},
+    ],
+)
+def test_a_files_word_is_checked(damage: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="the run's file is damaged"):
+        recorded_asking({"asking": Asking().settled(Known()).record | damage})
+    with pytest.raises(UsageError, match="import path"):
+        Asking().settled(Known(), Asking().settled(Known()).record | {"profile": "os:path"})
+
+
+def test_what_is_replayed_was_sampled_before() -> None:
+    replay = Known()
+    replay.recorded = True
+    asked = Asking({"top_p": 0.5}).settled(replay)
+    assert asked.params.temperature == 1.0
+    assert asked.record["sampling"] == asked.record["sampling_from"] == {}
 
 
 def test_a_run_from_before_there_were_recommendations_follows_none() -> None:

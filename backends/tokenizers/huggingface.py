@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat, special_tokens
 from widthwise.backends.tokenizers.spellings import spelled, spellings
 from widthwise.core.backend import IntArray
@@ -102,7 +104,7 @@ class HFTokenizer:
 
     def decode(self, ids: Sequence[int] | IntArray) -> str:
         if self.bytes_of:
-            return spelled(self.bytes_of, list(map(int, ids)))
+            return spelled(self.bytes_of, ids.tolist() if isinstance(ids, np.ndarray) else ids)
         return self._decode([*self._anchor_ids, *map(int, ids)])[len(self._anchor) :]
 
     def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:

@@ -28,7 +28,8 @@ def spellings(tokenizer: Any) -> list[bytes]:
 
 def spelled(table: Sequence[bytes], ids: Sequence[int]) -> str:
     """The text of some ids: U+FFFD for bytes that are no character, nothing for an id beyond the table."""
-    return b"".join(table[i] if 0 <= i < len(table) else b"" for i in ids).decode("utf-8", "replace")
+    end = len(table)
+    return b"".join([table[i] if 0 <= i < end else b"" for i in ids]).decode("utf-8", "replace")
 
 
 def _writing(tokenizer: Any) -> tuple[Spelling, Spelling]:

@@ -12,6 +12,7 @@ from widthwise.core.session.ledger import Ledger
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.recorded_asking import asking_in
 from widthwise.evals.store.store import Store
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -100,7 +101,7 @@ def summarise(store: Store) -> Summary:
         kv_peak=ledger.kv_peak / max(len(outcomes), 1),
         kv_mean=ledger.kv_mean / max(len(outcomes), 1),
         run=str(store.path),
-        asking=store.manifest.get("asking"),
+        asking=asking_in(store.manifest),
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
     )

@@ -14,6 +14,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts, ModelProfile, facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.registry import nearest
+from widthwise.evals.store.recorded_asking import asking_in
 from widthwise.models.profiles import profile_of
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,8 @@ class Asking:
         profile = profile_of(facts, self.format) if self.format else profile_of(facts, then, trusted=False)
         _check_arguments(self.template_args, facts)
         arguments = {name: value for name, value in self.template_args.items() if name != SYSTEM}
-        recommended, source = self._recommended(profile, arguments, recorded)
+        replayed = bool(getattr(backend, "recorded", False))
+        recommended, source = self._recommended(profile, arguments, recorded, replayed=replayed)
         format = profile.format.changed(self.prompts)
         if SYSTEM in self.template_args:
             format = replace(format, system=str(self.template_args[SYSTEM]))
@@ -82,16 +84,17 @@ class Asking:
             params=SamplingParams().changed(**{**recommended, **self.given}),
             sources={**dict.fromkeys(recommended, source), **dict.fromkeys(self.given, "given")},
             chat=ChatOptions(arguments, _date(recorded)),
+            replayed=replayed,
         )
 
     def _recommended(
-        self, profile: ModelProfile, arguments: Mapping[str, Any], recorded: Mapping[str, Any] | None
+        self, profile: ModelProfile, arguments: Mapping[str, Any], recorded: Mapping[str, Any] | None, *, replayed: bool
     ) -> tuple[Mapping[str, float], str]:
         """Settings that nobody gave, and who recommends them."""
-        now = profile.recommended(arguments) if self.sampling == "model" else {}
+        now = profile.recommended(arguments) if self.sampling == "model" and not replayed else {}
         if recorded is None:
             return now, profile.sampling_from
-        sources = recorded.get("sampling_from", {})
+        sources = recorded["sampling_from"]
         then = {name: recorded["sampling"][name] for name, source in sources.items() if source != "given"}
         if then != now:
             _log.warning("the model recommends %s now; this run goes on with %s", dict(now), then)
@@ -100,24 +103,29 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is in force: ``sources`` say of each sampling setting that is no default where it came from."""
+    """What is in force: ``sources`` say of each sampling setting that is no default where it came from.
+
+    What is ``replayed`` was sampled before, in whatever way: no setting is in force.
+    """
 
     profile: ModelProfile
     format: PromptFormat
     params: SamplingParams
     sources: Mapping[str, str]
     chat: ChatOptions
+    replayed: bool = False
 
     @property
     def record(self) -> dict[str, Any]:
         """What a run's file keeps of it; a run that goes on takes it from there."""
         today = self.chat.today or date.today()
+        settings = {} if self.replayed else {k: v for k, v in asdict(self.params).items() if k not in _LIMITS}
         return {
             "profile": self.profile.name,
             "why": self.profile.why,
             "thinks": self.profile.thinks(self.chat.arguments),
-            "sampling": {k: v for k, v in asdict(self.params).items() if k not in _LIMITS},
-            "sampling_from": {k: v for k, v in self.sources.items() if k not in _LIMITS},
+            "sampling": settings,
+            "sampling_from": {k: v for k, v in self.sources.items() if k in settings},
             "template_args": dict(self.chat.arguments),
             "system": self.format.system,
             "date": today.isoformat(),
@@ -131,8 +139,7 @@ def recorded_asking(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     Runs from before models had profiles follow no recommendation.
     """
     plain = {"sampling": asdict(SamplingParams()), "sampling_from": {}}
-    known: Mapping[str, Any] | None = manifest.get("asking", plain if "backend" in manifest else None)
-    return known
+    return asking_in(manifest) or (plain if "backend" in manifest else None)
 
 
 def _date(recorded: Mapping[str, Any] | None) -> date:

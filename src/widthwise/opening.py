@@ -300,7 +300,8 @@ async def _replayed(
 
 def _recorded_facts(manifest: Mapping[str, Any]) -> ModelFacts:
     """What a run's file says of the model that it recorded: its profile, and its name."""
+    from widthwise.evals.store.recorded_asking import asking_in
     from widthwise.models.families import OWN_PROFILE
 
-    profile = manifest.get("asking", {}).get("profile")
+    profile = (asking_in(manifest) or {}).get("profile")
     return ModelFacts(str(manifest["configuration"].get("model")), config={OWN_PROFILE: profile} if profile else {})

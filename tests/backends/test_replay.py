@@ -131,6 +131,7 @@ async def test_a_tokenizer_cuts_what_has_no_tokens() -> None:
         """Not a PieceTokenizer: recorded ends are not its business."""
 
         eos_ids: frozenset[int] = frozenset()
+        bos_id: int | None = None
         controls: Mapping[str, int] = {}
 
         def __init__(self) -> None:

@@ -73,6 +73,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
 
 def _sampling(asking: Mapping[str, Any]) -> str:
     """All settings, those together that come from one place: ``temperature 0.6 (given); top_k 0 ... (by default)``."""
+    if not asking["sampling"]:
+        return "as it was recorded"
     sources: dict[str, list[str]] = {}
     for name, value in asking["sampling"].items():
         sources.setdefault(asking["sampling_from"].get(name, "by default"), []).append(f"{name} {value:g}")

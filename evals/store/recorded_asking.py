@@ -1,0 +1,35 @@
+"""What a run's file says of how its model was asked; a file from elsewhere may say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from widthwise.core.errors import UsageError
+
+
+def asking_in(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest's entry ``asking``; None for runs from before there was one.
+
+    Raises ``UsageError`` for an entry that no run has written.
+    """
+    said = manifest.get("asking")
+    if said is None:
+        return None
+    try:
+        _check(said)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UsageError(f"the run's file is damaged: it does not say how its model was asked ({error!r})") from None
+    return dict(said)
+
+
+def _check(said: Mapping[str, Any]) -> None:
+    date.fromisoformat(said["date"])
+    texts = (said["profile"], said["why"], *said["sampling_from"].values(), *said.get("notes", ()))
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a text is none")
+    if not all(isinstance(value, int | float) for value in said["sampling"].values()):
+        raise TypeError("a setting is no number")
+    if not said["sampling_from"].keys() <= said["sampling"].keys():
+        raise KeyError("a source of nothing")
