@@ -179,6 +179,17 @@ def role_of(part: Any) -> str | None:
     return role
 
 
+def check_role(part: Any, role: str) -> None:
+    """Raises ``UsageError`` for what stands in the place of a part of ``role`` and does not say that it is one."""
+    if role_of(part) == role and not inspect.isclass(part):
+        return
+    named = path_of(part) if _is_definition(part) else path_of(type(part))
+    said = (
+        f"a {role_of(part)}" if role_of(part) else f"nothing that says its role (@ww.register({role!r}) before it does)"
+    )
+    raise UsageError(f"{named} does not fit: {ROLES[role]}; found {said}")
+
+
 def path_of(part: Any) -> str:
     """How text names a function or a class: by its name if that is built in or installed, else by its import path."""
     named: str | None = vars(part).get("__part_name__")

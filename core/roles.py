@@ -63,7 +63,7 @@ ROLES = {
         _strategy(
             "selector",
             "a frozen dataclass derived from ww.Selector whose async method select(session, frontier) returns a "
-            "Selection",
+            "Selection that has every node of the frontier in its widths or its reasons",
             ["session", "frontier"],
             "select",
         ),

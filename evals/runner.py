@@ -14,6 +14,7 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.roles import ROLES
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
@@ -199,11 +200,16 @@ class _Grading:
         if answer is None:
             return None
         if answer not in self._graded:
-            self._graded[answer] = await self._grader.correct(self._problem, answer)
+            right = await self._grader.correct(self._problem, answer)
+            if not isinstance(right, bool):
+                raise ROLES["grader"].mismatch(f"the grader {self._grader.name}", right)
+            self._graded[answer] = right
         return self._graded[answer]
 
     async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
         answer = None if trace.finish in UNFINISHED else self._grader.extract(trace.completion)
+        if not isinstance(answer, str | None):
+            raise ROLES["grader"].mismatch(f"the grader {self._grader.name}", answer)
         return Leaf(trace.id, trace.finish, trace.tokens, answer, await self.correct(answer), vote)
 
 

@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 
 from widthwise.core.pruner import Decision
-from widthwise.core.registry import register
+from widthwise.core.registry import check_role, register
+from widthwise.core.roles import ROLES
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.spelling import spelled
 from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace, TraceId
 from widthwise.pruning.judge import Judge
@@ -54,6 +56,7 @@ class DeepPrune(Part):
             raise ValueError(f"threshold must be in [0, 1], not {self.threshold}")
         if self.vote not in ("largest", "sizes"):
             raise ValueError(f"vote must be 'largest' or 'sizes', not {self.vote!r}")
+        check_role(self.judge, "judge")
 
     @property
     def every(self) -> int:
@@ -131,7 +134,11 @@ class _Clustering:
     async def _likeness(self, session: Session, trace: Trace) -> list[float]:
         """The mean probability of agreeing with a cluster's members, for each cluster; unknown ones count nothing."""
         members = [self._some(cluster) for cluster in self._clusters]
-        said = iter(await self._judge(session, trace, [other for some in members for other in some]))
+        others = [other for some in members for other in some]
+        opinions = await self._judge(session, trace, others)
+        if not isinstance(opinions, list | tuple) or len(opinions) != len(others):
+            raise ROLES["judge"].mismatch(spelled(self._settings.judge), opinions)
+        said = iter(opinions)
         known = [[p for _ in some if (p := next(said)) is not None] for some in members]
         self._asked += sum(map(len, members))
         self._said += sum(map(len, known))

@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
 from widthwise.core.rewards.reward import REDUCTIONS, Reduction
+from widthwise.core.roles import ROLES
 from widthwise.core.scores.trace_score import REWARD_MODEL, check_score, trace_scores
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.checking import inside
-from widthwise.core.strategy.frontier import Frontier, Selector
+from widthwise.core.strategy.frontier import Frontier, Selection, Selector
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Finish, Trace, TraceId
@@ -155,6 +156,8 @@ class TreeSampler(Part):
             _give_up(session, frontier, f"{tree.solved} solutions are complete")
             return
         selection = await self.selector.select(session, Frontier(candidates, width))
+        if not isinstance(selection, Selection) or {*selection.widths, *selection.reasons} != set(candidates):
+            raise ROLES["selector"].mismatch(str(self.selector), selection)
         kept = {node: share for node, share in selection.widths.items() if node.state == "open"}
         if self.compete and (not kept or any(map(self.ends, kept))):
             _end(session, frontier)

@@ -140,6 +140,7 @@ def recordings(folder: Path) -> Path:
 # -- parts that do not fit -------------------------------------------------------------------------------------------
 
 WRONG = """
+import dataclasses
 import widthwise as ww
 
 async def number(session): return 3
@@ -157,6 +158,20 @@ class Sync(ww.Grader):
     def correct(self, problem, answer): return True
 def one(): return 1
 def broken(): raise KeyError("x")
+class Guess(ww.Grader):
+    name = "guess"
+    def extract(self, text): return "4"
+    async def correct(self, problem, answer): return "yes"
+class Length(ww.Grader):
+    name = "length"
+    def extract(self, text): return len(text)
+    async def correct(self, problem, answer): return True
+async def unsaid(session, trace, others): return []
+@ww.register("judge")
+async def few(session, trace, others): return []
+@dataclasses.dataclass(frozen=True)
+class Loser(ww.Selector):
+    async def select(self, session, frontier): return ww.Selection({})
 FORMAT = "{problem}"
 def rows(path): return [1]
 """
@@ -182,6 +197,13 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
          "from ww.Grader and has name, extract(text), which returns the answer or None, and async correct"),
         (f"{EVAL} 'single()' --grader mine:Sync", "found a Sync whose correct is not async"),
         (f"{EVAL} 'single()' --grader mine:one", "found an int without name"),
+        (f"{EVAL} 'single()' --grader mine:Guess", "which returns True or False; it returned 'yes' (str)"),
+        (f"{EVAL} 'best_of_n(n=2)' --grader mine:Length", "(int)"),
+        (f"{EVAL} 'best_of_n(n=2) | deepprune(at=2, judge=mine:unsaid)'",
+         "mine:unsaid does not fit: a judge is an async function of (session, trace, others)"),
+        ("widthwise eval arithmetic --limit 1 --strategy 'best_of_n(n=8) | deepprune(at=8, judge=mine:few)'",
+         "it returned [] (list)"),
+        (f"{EVAL} \"tree_search(n=2, by='mean_logprob', select=mine:Loser())\"", "every node of the frontier"),
         (f"{EVAL} 'single()' --format mine:FORMAT", "a prompt format is a PromptFormat, or a Family, which says too "
          "how its models are recognised; it returned '{problem}' (str)"),
         (f"{EVAL} 'single()' --reward-model scorer --reward-arg format=mine:FORMAT", "a reward format is a "
@@ -304,6 +326,25 @@ def test_own_parts_work_in_solve_and_sweep(here: Path) -> None:
     swept = ww.sweep(["three:three(n=2) | majority_vote()"], ["sums:sums(n=2)"], [1], model="echo:Echo",
                      backend_args={"says": "so 2"}, grader="exact:Exact", folder=here / "sweep")  # fmt: skip
     assert swept.curves[0].lines["run"].accuracy.tolist() == [0.5]
+
+
+REWARD = """
+import widthwise as ww
+
+class Short:
+    name, kind = "short", "outcome"
+    async def score(self, problem, solutions):
+        return [ww.StepScores((1.0 / (1 + len("".join(s.steps))),)) for s in solutions]
+    async def close(self): ...
+"""
+
+
+def test_a_reward_model_of_ones_own_is_named_like_a_model(here: Path) -> None:
+    (here / "mine.py").write_text(REWARD)
+    strategy = "best_of_n(n=4) | best_by('reward_model')"
+    ended(f'widthwise eval arithmetic --limit 1 --strategy "{strategy}" --reward-model mine:Short')
+    result = ww.solve("Compute 2 + 3 - 1.", strategy, reward_model="mine:Short")
+    assert result.election.trace is min(result.traces, key=lambda trace: len(trace.completion))
 
 
 def test_a_run_of_an_own_grader_is_graded_again_by_it_alone(here: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from widthwise.core.answer import AnswerClass, commonest, group
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.roles import ROLES
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.votes import Votes
 from widthwise.core.trace.trace import Trace
@@ -27,10 +28,16 @@ class Answers:
         if stopped or self._tree.is_fragment(trace) or not self._votes.weight(trace.id):
             return None
         if trace.finish is None:
-            return self._grader.extract(trace.completion)
+            return self._read(trace)
         if trace not in self._extracted:
-            self._extracted[trace] = self._grader.extract(trace.completion)
+            self._extracted[trace] = self._read(trace)
         return self._extracted[trace]
+
+    def _read(self, trace: Trace) -> str | None:
+        answer = self._grader.extract(trace.completion)
+        if not isinstance(answer, str | None):
+            raise ROLES["grader"].mismatch(f"the grader {self._grader.name}", answer)
+        return answer
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance."""
