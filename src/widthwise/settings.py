@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypedDict
 
+from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.asking import Asking
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import UsageError
@@ -17,8 +18,10 @@ from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.opening import canonical
+from widthwise.samplers.best_of_n import BestOfN
 
-STRATEGY = "best_of_n(n=16) | majority_vote()"
+STRATEGY = BestOfN(16) | MajorityVote()
+"""How problems are answered unless told otherwise."""
 
 
 class Options(TypedDict, total=False):
@@ -65,7 +68,7 @@ class RunSettings:
     reward_model: str | RewardModel | None = None
     reward_args: Mapping[str, Any] = field(default_factory=dict)
     embedding_model: str | None = None
-    strategy: Strategy = field(default_factory=lambda: parse_strategy(STRATEGY))
+    strategy: Strategy = STRATEGY
     budget: Limits | None = None
     asking: Asking = field(default_factory=Asking)
     grader: Grader | None = None
@@ -83,7 +86,7 @@ class RunSettings:
         own, of_model, of_samples = (_fields(each) for each in (cls, Asking, SamplingParams))
         _check_names(given, [*own, *of_model, *of_samples])
         asking = Asking(_picked(given, of_samples), **_picked(given, of_model))
-        chosen = as_any_strategy(STRATEGY if strategy is None else strategy)
+        chosen = as_any_strategy(strategy)
         if "grader" in given:
             given["grader"] = grader_named(given["grader"])
         settings = cls(strategy=chosen, asking=asking, **_picked(given, own))
@@ -145,7 +148,9 @@ def grader_named(grader: str | Grader) -> Grader:
 
 
 def as_any_strategy(strategy: Any) -> Strategy:
-    """A strategy from a value or from the command line's text."""
+    """A strategy from a value or from the command line's text; None is the default."""
+    if strategy is None:
+        return STRATEGY
     return parse_strategy(strategy) if isinstance(strategy, str) else as_strategy(strategy)
 
 

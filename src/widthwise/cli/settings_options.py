@@ -26,9 +26,9 @@ def number(words: str) -> Any:
     return typer.Option(help=words, metavar="X")
 
 
-def text(words: str, metavar: str) -> Any:
-    """An option that takes what ``metavar`` says."""
-    return typer.Option(help=words, metavar=metavar)
+def text(words: str, metavar: str, default: str | None = None) -> Any:
+    """An option that takes what ``metavar`` says; ``default`` is shown."""
+    return typer.Option(help=words, metavar=metavar, show_default=default or True)
 
 
 def _several(words: str) -> Any:
