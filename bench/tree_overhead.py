@@ -47,6 +47,8 @@ class Words:
     """A tokenizer of three words."""
 
     eos_ids = frozenset({END})
+    controls: Mapping[str, int] = {}
+    bos_id: int | None = None
 
     def encode(self, text: str) -> list[int]:
         return [2] * len(text)

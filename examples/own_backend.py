@@ -14,6 +14,7 @@ class Characters:
 
     eos_ids = frozenset({0})
     controls: Mapping[str, int] = {}
+    bos_id: int | None = None
 
     def encode(self, text: str) -> list[int]:
         return [ord(c) for c in text]

@@ -15,6 +15,8 @@ from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.backend import Request, SamplingParams
 from widthwise.models.profiles import profile_of
+from widthwise.models.reward_formats import reward_format_for
+from widthwise.opening import kind_of
 
 SETTINGS = {
     "temperature": 0.7,
@@ -69,3 +71,10 @@ def test_vllm_is_told_every_setting() -> None:
     backend.tokenizer = tokenizer_from(MODEL)
     params = backend._sampling_params(Request(np.array([1]), SamplingParams(**SETTINGS), 1))  # type: ignore[arg-type]
     assert {name: getattr(params, name) for name in SETTINGS} == SETTINGS
+
+
+async def test_what_a_server_serves_is_known_before_it_is_opened() -> None:
+    with own_server("text_server.py", str(MODEL.parent / "scorer")) as url:
+        for address in (url, f"{url}/v1#words"):
+            kind, rest = kind_of(address)
+            assert reward_format_for(await kind.facts(rest)).name == "scorer"

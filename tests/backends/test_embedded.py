@@ -342,6 +342,14 @@ async def test_bad_requests(backend: EmbeddedBackend, bad: Request, message: str
     assert ids(await collect(backend, request(prompt(5))))
 
 
+def test_the_context_is_as_long_as_its_keys_and_values_fit_and_says_so(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, Shape(layers=4, max_len=2**20))
+    backend = EmbeddedBackend(folder)
+    assert backend.max_model_len == 2**19  # 512 bytes a token, of 256 MiB
+    assert "the context is 524288 tokens" in " ".join(backend.describe()["notes"])
+    assert EmbeddedBackend(folder, max_model_len=600).max_model_len == 600
+
+
 async def test_a_request_larger_than_the_memory(folder: Path) -> None:
     backend = EmbeddedBackend(folder, kv_cache_bytes=128 * TOKEN_BYTES)
     with pytest.raises(BackendError, match=r"a sequence of up to 160 tokens needs .* raise it or ask for fewer"):

@@ -135,6 +135,22 @@ def test_bucket() -> None:
     assert [bucket(n) for n in (1, 64, 65, 128)] == [64, 64, 128, 128]
 
 
+@pytest.mark.parametrize(
+    ("changes", "reaches"),
+    [
+        ({"sliding_window": 128}, 128),
+        ({"sliding_window": 128, "use_sliding_window": False}, 512),
+        ({"sliding_window": 128, "layer_types": ["full_attention", "full_attention"]}, 512),
+        ({"sliding_window": None}, 512),
+        ({"sliding_window": 4096}, 512),
+    ],
+)
+def test_the_context_ends_where_attention_would_slide(changes: dict[str, object], reaches: int, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, Shape())
+    edit_config(folder, architectures=["MistralForCausalLM"], **changes)
+    assert LlamaConfig.from_folder(folder).max_len == reaches
+
+
 def edit_config(folder: Path, **changes: object) -> None:
     config = json.loads((folder / "config.json").read_text()) | changes
     (folder / "config.json").write_text(json.dumps(config))
