@@ -16,7 +16,7 @@ _LINE_START = (
 _ANSWER_LINE = re.compile(
     rf"(?im){_LINE_START}"
     rf"(?:answer[*_}}]{{0,4}}[ \t]{{0,9}}(?:[:：=]|->|→|[—–-][ \t])|answer{_SPACE}is\b[:：]?|ans[.:：])"
-    r"[*_}]{0,4}(?:</\w{1,6}>)?"
+    r"[*_}]{0,4}(?:[ \t]\}|</\w{1,6}>)?"
 )
 _HEADER = re.compile(rf"(?im){_LINE_START}answer[*_}}#]{{0,4}}[ \t]{{0,9}}$")
 _SHORT_LINE = re.compile(r"(?m)^[ \t]{0,8}A:")
@@ -24,15 +24,20 @@ _HASHES = re.compile(r"####")
 _HEADING = re.compile(r"^\W{0,3}\d+[.:)](?:\s|$)|\s[A-Z][a-z]+")
 _SENTENCE = re.compile(
     r"(?i)(?<!\bif )(?<!whether )(?<!suppose )(?<!assume )(?<!assuming )"
-    rf"(?:\b(?P<kind>final|correct|desired|required|requested|the|our|my){_SPACE}"
-    rf"(?:(?P<final>final)|correct|desired|required|numerical|exact)?(?:{_SPACE}|(?<=[ \t]))(?:answer|option|choice)"
+    rf"(?:\b(?P<kind>final|correct|best|desired|required|requested|the|our|my){_SPACE}"
+    rf"(?:(?P<final>final)|correct|desired|required|numerical|exact)?(?:{_SPACE}|(?<=[ \t]))(?:answers?|option|choice)"
     rf"(?:{_SPACE}(?:to|for|of){_SPACE}(?:this|the|our){_SPACE}(?:[a-z]{{1,12}}{_SPACE}){{0,2}}(?:problem|question))?"
-    rf"{_SPACE}(?:is|=|equals|must{_SPACE}be|should{_SPACE}be|would{_SPACE}be|will{_SPACE}be)(?!\w)"
+    rf"{_SPACE}(?:is|are|=|equals|must{_SPACE}be|should{_SPACE}be|would{_SPACE}be|will{_SPACE}be)(?!\w)"
     r"|(?:(?<=so )|(?<=hence )|(?<=thus )|(?<=therefore )|(?<=, ))answer[ \t]{1,9}is\b"
     r"|(?:最终)?答案(?:是|为|為|[:：])|\br[ée]ponse(?: finale)?(?: est\b| ?:)|\brespuesta(?: final)?(?: es\b|:)"
     r"|\bantwort(?: ist\b|:)|\bответ(?: ?:|\s[—–-]))"
     r"(?:[ \t]{0,9}[:：])?"
 )
+_WORD = re.compile(
+    r"[Aa](?:nswer|NSWER|ntwort)|[Oo](?:ption|PTION)|[Cc](?:hoice|HOICE)|[Rr](?:[ée]ponse|espuesta)|答案|[Оо]твет"
+)
+_MAX_WORDS = 4 * MAX_STATEMENTS
+_AROUND = 80
 _TAG = re.compile(r"(?i)<(/?)(?:final_?)?answer>")
 _DISPLAYED = re.compile(r"\s*(?:\\\[(.+?)\\\]|\$\$(.+?)\$\$)", re.DOTALL)
 _MARKUP = " \t*_#:：}>"
@@ -67,7 +72,7 @@ def hashes(text: str) -> Iterator[Statement]:
 
 def sentences(text: str) -> Iterator[Statement]:
     """``The answer is 42.``, last first; certain where it calls the answer final or goes on as a value does."""
-    for match in _last(_SENTENCE, text):
+    for match in _stating(text):
         if said := _after(text, match.end()):
             final = match["final"] or (match["kind"] or "").lower() == "final"
             yield Statement("sentence", match.start(), said, bool(final) or like_a_value(_without_filler(said)))
@@ -104,6 +109,17 @@ def _without_filler(said: str) -> str:
     """What is stated, without "therefore" and the like before it."""
     filler = _FILLER.match(said)
     return said[filler.end() :] if filler else said
+
+
+def _stating(text: str) -> list[re.Match[str]]:
+    """The places where a sentence states an answer, last first: looked for around the words for it only."""
+    found: list[re.Match[str]] = []
+    for word in list(_WORD.finditer(text))[-_MAX_WORDS:]:
+        begin = max(word.start() - _AROUND, found[-1].end() if found else 0)
+        match = _SENTENCE.search(text, begin, word.end() + 2 * _AROUND)
+        if match and match.start() <= word.start():
+            found.append(match)
+    return found[-MAX_STATEMENTS:][::-1]
 
 
 def _line(text: str, match: re.Match[str]) -> Iterator[Statement]:

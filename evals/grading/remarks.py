@@ -31,6 +31,7 @@ _REMARK = re.compile(
     r"""(?ix)(?:\s*[,;(—–]\s*|\s+-+\s+|\s+)(?:
         (?:which|since|because|hence|therefore|thus|giving|using|obtained|found|rounded|altogether|overall|meaning|making)\b
       | so\b(?!\s+that\s+[a-z]\s*[=<>])
+      | such\s+(?!that)[a-z]+\b(?=\s*[.,;)]?\s*$)
       | the\s+(?:last|first|second|third|smallest|largest|same|only|correct|required|desired)\b
       | as\s+(?:required|desired|claimed|needed|requested|stated|expected|wanted|asked|shown|found|computed)\b
       | as\s+(?:calculated|above|before|well|we|can|per|given|the|it|you|this|a\s+result)\b
@@ -46,7 +47,7 @@ _REMARK = re.compile(
       | or\s+(?:approximately|about|roughly|equivalently)\b | (?:approximately|approx\.|about|roughly)\s*[\d$\\] | ≈
       | assuming\b(?=\s+(?:no|all|i|we)\b) | from\s+(?:the|our|above|step|part|equation)\b | with\s+(?:the|equality)\b
       | is\s+(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\b | is\s+(?:correct|right)\b
-    )|\s*[;,(—–]\s*(?:here|see|note|indeed|recall|observe|check|it|we|they|you|there|all\s+other)\b"""
+    )|\s*[;,(—–]\s*(?:here|see|note|indeed|recall|observe|check|it|we|they|you|there|all\s+other|the\s+(?:other|rest))\b"""
 )
 _BRACKETED = re.compile(
     r"(?i)\s\((?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?|(?!(?:mod|base|for|when|if|or|and|in|up|counting|per|as)\b)"
@@ -78,6 +79,12 @@ _LABELS = (
     re.compile(rf"(?is){_LABEL}\s*(.+)"),
 )
 _TEXT_AT_END = re.compile(r"(?s)(.*\S)\s*\\(?:text|mbox|textrm|mathrm)\s?\{([^{}]*)\}\s*\.?")
+_SUBJECT = re.compile(
+    r"(?i)\s*(?:(?:the|its|their|our|his|her)\s+(?:[^\s.,;=]{1,40}\s+){1,8}?(?:is|are|equals)|there\s+(?:are|is)|it\s+is"
+    r"|(?:we|you)\s+(?:get|have|obtain|find)|[$\w\\{}()]{1,10}\s+is)\s+"
+    r"(?:(?:exactly|equal\s+to|then|therefore|thus)\s+)?(?=[-+$\\(*]?[\d$\\(*])"
+)
+"""What a sentence speaks of, where it goes on with a value: "the value of x is", "there are"."""
 _PLACEHOLDER = re.compile(
     r"(?i)[\s.?_…*-]*|[\[<(]?(?:\\text\w{0,2}\{)?(?:your\s+|the\s+)?(?:final\s+)?(?:answer|result|solution|integer|number|value)"
     r"(?:\s+here)?\}?[\])>]?|\\text\w{0,2}\s?\{[\s.?]*\}"
@@ -95,6 +102,8 @@ def answer_in(statement: str, prose: bool) -> str:
     What stands in a box is no prose: a remark in it stands in ``\\text{}``.
     """
     text = without_label(statement)
+    if prose and (subject := _SUBJECT.match(text)):
+        text = text[subject.end() :]
     if _PLACEHOLDER.fullmatch(text.strip()) or _NO_VALUE.match(text):
         return ""
     text = _EMPHASIS.sub(r"\2", text)
