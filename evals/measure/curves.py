@@ -17,6 +17,7 @@ from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
+from widthwise.evals.store.waits import NOT_KNOWN
 
 Axis = Literal["samples", "tokens", "sequential", "seconds"]
 AXES: dict[Axis, str] = {
@@ -250,9 +251,10 @@ def _measured(source: Source, level: float) -> Line:
     budgets: dict[Axis, Floats] = {
         "samples": np.array([np.mean([s.samples for s in spent])]),
         "tokens": np.array([np.mean([s.total for s in spent])]),
-        "sequential": np.array([np.mean([s.sequential for s in spent])]),
         "seconds": np.array([np.mean([s.seconds for s in spent])]),
     }
+    if source.sequential_known:
+        budgets["sequential"] = np.array([np.mean([s.sequential for s in spent])])
     k = np.array([round(float(budgets["samples"][0]))])
     low, high = np.array([interval.low]), np.array([interval.high])
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(1), scores)
@@ -264,6 +266,8 @@ def _notes(source: Source) -> list[str]:
         notes.append(f"{source.dependent}: only the run's own result is shown, smaller budgets need runs of their own")
     if source.copies is not None and source.copies.note:
         notes.append(source.copies.note)
+    if not source.sequential_known:
+        notes.append(NOT_KNOWN)
     if source.open:
         notes.append(f"{source.open} of {source.open + len(source.pools)} problems have not been worked on yet")
     if len(source.pools) == 1:

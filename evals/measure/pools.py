@@ -23,6 +23,7 @@ from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
+from widthwise.evals.store.waits import sequential_known
 from widthwise.evals.suites.suites import grader_for, grader_of
 
 Grouping = Literal["meaning", "spelling"]
@@ -70,7 +71,7 @@ class Source:
 
     ``answered`` holds the strategy's own results (empty for recorded generations). ``dependent`` says why the
     samples must not be sub-sampled; empty where they may. ``open`` problems have not been worked on yet. ``copies``
-    says how many different samples a problem's are worth.
+    says how many different samples a problem's are worth. ``sequential_known``: see ``evals.store.waits``.
     """
 
     path: str
@@ -83,6 +84,7 @@ class Source:
     dependent: str = ""
     open: int = 0
     copies: Copies | None = None
+    sequential_known: bool = True
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -115,6 +117,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
             raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
         grader = grader_of(store)
+        known = sequential_known(store)
         counted = any(leaf.tokens for o in done for leaf in o.leaves)
         pools = run_sync(_pools((_of_run(store, o, scores, counted) for o in done), grader, grouping))
     strategy = said.get("strategy") or ""
@@ -129,6 +132,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         dependent=_dependence(strategy, done),
         open=len(outcomes) - len(done),
         copies=Copies.stored(done),
+        sequential_known=known,
     )
 
 

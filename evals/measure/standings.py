@@ -14,6 +14,7 @@ from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.store import Store
+from widthwise.evals.store.waits import sequential_known
 
 COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", "kv_mean", "kv_peak", "seconds")
 """What is compared of the ledgers; see ``Ledger``."""
@@ -23,7 +24,8 @@ COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", "kv_mean", 
 class Standing:
     """One run on the problems that all of the compared runs have finished.
 
-    ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems. ``difference``
+    ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems, those left out
+    that a file does not know. ``difference``
     is its accuracy minus the first run's, paired by problem, its p adjusted for the number of runs (Holm); None for the
     first run itself. ``copies`` says how many different samples a problem's are worth.
     """
@@ -49,28 +51,29 @@ def standings(paths: Sequence[str | Path]) -> list[Standing]:
     if not paths:
         raise UsageError("there is nothing to compare: name run files, the one to compare with first")
     runs = [_finished(Path(path)) for path in paths]
-    shared = [name for name in runs[0][1] if all(name in done for _, done in runs)]
+    shared = [name for name in runs[0][1] if all(name in done for _, done, _ in runs)]
     if not shared:
         raise UsageError("these runs have no finished problem in common, so they cannot be compared")
-    right = [np.array([done[name].correct is True for name in shared], float) for _, done in runs]
+    right = [np.array([done[name].correct is True for name in shared], float) for _, done, _ in runs]
     differences = adjusted([paired(row, right[0]) for row in right[1:]])
-    found = [_standing(said, [done[name] for name in shared]) for said, done in runs]
+    found = [_standing(said, [done[name] for name in shared], costs) for said, done, costs in runs]
     return [replace(each, difference=gap) for each, gap in zip(found, (None, *differences), strict=True)]
 
 
-def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome]]:
-    """A run's configuration and its finished problems."""
+def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome], Sequence[str]]:
+    """A run's configuration, its finished problems, and those costs that its file knows."""
     with Store.read(path) as store:
         said = {"run": str(path)} | {
             name: store.manifest["configuration"].get(name) or "" for name in ("suite", "model", "strategy")
         }
+        costs = [name for name in COSTS if name != "sequential" or sequential_known(store)]
         done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
     if not said["strategy"]:
         raise UsageError(f"{path} holds recorded traces that no strategy has answered: evaluate one on replay:{path}")
-    return said, done
+    return said, done, costs
 
 
-def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome]) -> Standing:
+def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome], costs: Sequence[str]) -> Standing:
     right = sum(outcome.correct is True for outcome in outcomes)
     return Standing(
         run=said["run"],
@@ -80,6 +83,6 @@ def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome]) -> Standing:
         problems=len(outcomes),
         accuracy=right / len(outcomes),
         interval=wilson(right, len(outcomes)),
-        costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in COSTS},
+        costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in costs},
         copies=Copies.stored(outcomes),
     )

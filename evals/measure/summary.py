@@ -14,6 +14,7 @@ from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recorded_asking import asking_in
 from widthwise.evals.store.store import Store
+from widthwise.evals.store.waits import sequential_known
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -37,14 +38,14 @@ class Summary:
     """A run in figures; accuracies are fractions of 1.
 
     ``problems`` are those worked on, ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
-    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single samples
-    (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the fraction of problems
-    with a right trace among all. ``sequential_tokens`` sums the problems' critical paths, ``wall_seconds`` the
-    attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that an ideal prefix cache held for a problem's tree, at
-    most and on average, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all
-    sampling settings in force; None for runs that do not say. ``notes`` are what was out of the ordinary, one of each
-    kind, with the number of problems that had it, the most frequent first. ``copies`` says how many different samples a
-    problem's are worth.
+    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single
+    samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the fraction
+    of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths (None: the
+    file does not know them), ``wall_seconds`` the attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that
+    an ideal prefix cache held for a problem's tree, at most and on average, averaged over problems. ``asking`` is
+    how the model was asked: its profile and why, and all sampling settings in force; None for runs that do not say.
+    ``notes`` are what was out of the ordinary, one of each kind, with the number of problems that had it, the most
+    frequent first. ``copies`` says how many different samples a problem's are worth.
     """
 
     suite: str
@@ -58,7 +59,7 @@ class Summary:
     pass_at_n: float | None
     samples: int
     tokens: Tokens
-    sequential_tokens: int
+    sequential_tokens: int | None
     wall_seconds: float
     kv_peak: float
     kv_mean: float
@@ -96,7 +97,7 @@ def summarise(store: Store) -> Summary:
         pass_at_n=_mean([float(_any_right(outcome)) for outcome in outcomes]),
         samples=ledger.samples,
         tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
-        sequential_tokens=ledger.sequential,
+        sequential_tokens=ledger.sequential if sequential_known(store) else None,
         wall_seconds=store.seconds,
         kv_peak=ledger.kv_peak / max(len(outcomes), 1),
         kv_mean=ledger.kv_mean / max(len(outcomes), 1),

@@ -27,6 +27,7 @@ from widthwise.evals.measure.estimators import weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL
 from widthwise.evals.measure.pools import Answered, SamplePool, Source, load
 from widthwise.evals.measure.subsets import Estimate, Floats
+from widthwise.evals.store.waits import NOT_KNOWN
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
 from widthwise.samplers.tree_search import TreeSampler
@@ -220,6 +221,9 @@ def collect(made: Plan, path_of: Callable[[Task], Path], *, replicates: int = 10
 def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], replicates: int, seed: int) -> Curve:
     score = cells[0].shared.score if cells[0].shared else None
     sources = {t: load(path_of(t), scores=[score] if score else []) for cell in cells for t in cell.tasks}
+    for source in sources.values():
+        if axis == "sequential" and not source.sequential_known:
+            raise UsageError(f"{source.path}: {NOT_KNOWN}")
     if cells[0].shared is not None:
         line = _shared_line(cells, [sources[t] for t in cells[0].tasks], axis, replicates, seed)
     else:

@@ -14,13 +14,14 @@ from filelock import BaseFileLock, FileLock, Timeout
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evals.input_file import regular_file
 from widthwise.evals.store.row_types import check_rows, check_schema
+from widthwise.evals.store.tables import FACTS, SCHEMA, SCORES
 
 _log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x77777274
 """Marks a SQLite file as a run of widthwise ("wwrt")."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a table or the meaning of a column changes; then older files are migrated here, or refused."""
 
 OLDEST_VERSION = 1
@@ -31,44 +32,6 @@ PRIVATE = 0o600
 
 _LOCK_SECONDS = 0.2
 """How long a lock is waited for: as long as its last holder may take to let go of it."""
-
-_SCHEMA = """
-CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE attempts (id INTEGER PRIMARY KEY, began TEXT NOT NULL, seconds REAL NOT NULL DEFAULT 0);
-CREATE TABLE problems (
-    id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, answer TEXT, metadata TEXT NOT NULL,
-    fields TEXT NOT NULL DEFAULT '{}', state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'done', 'error'))
-);
-CREATE TABLE segments (
-    problem TEXT NOT NULL REFERENCES problems (id), trace TEXT NOT NULL, parent TEXT, origin TEXT NOT NULL,
-    text TEXT NOT NULL, token_ids BLOB, token_ends BLOB, logprobs BLOB, top_ids BLOB, top_logprobs BLOB,
-    finish TEXT, reason TEXT, seed INTEGER, prompt_cached INTEGER, prompt_computed INTEGER, params TEXT NOT NULL,
-    sequential INTEGER NOT NULL, metadata TEXT NOT NULL, PRIMARY KEY (problem, trace)
-);
-CREATE TABLE traces (
-    problem TEXT NOT NULL REFERENCES problems (id), trace TEXT NOT NULL, finish TEXT, tokens INTEGER NOT NULL,
-    answer TEXT, correct INTEGER CHECK (correct IN (0, 1)), class INTEGER, PRIMARY KEY (problem, trace)
-);
-CREATE TABLE answers (
-    problem TEXT PRIMARY KEY REFERENCES problems (id), answer TEXT, correct INTEGER CHECK (correct IN (0, 1)),
-    tied INTEGER NOT NULL, trace TEXT
-);
-CREATE TABLE ledgers (problem TEXT PRIMARY KEY REFERENCES problems (id), spent TEXT NOT NULL);
-CREATE TABLE errors (
-    problem TEXT NOT NULL REFERENCES problems (id), attempt INTEGER REFERENCES attempts (id),
-    reason TEXT NOT NULL
-);
-"""
-
-
-# Apart, since run files of the first release lack it: it is added to a file that is opened for writing.
-_SCORES = """
-CREATE TABLE IF NOT EXISTS scores (
-    problem TEXT NOT NULL REFERENCES problems (id), key TEXT NOT NULL, trace TEXT NOT NULL, steps TEXT,
-    tokens INTEGER NOT NULL, error TEXT, PRIMARY KEY (problem, key)
-)
-"""
-
 
 _DAMAGED = ("malformed", "decode to UTF-8", "too big", "interrupted", "no such table", "no such column", "corrupt")
 _LONGEST = 200
@@ -149,7 +112,7 @@ class Database:
                 rows = self.connection.execute(query, values).fetchall()
             finally:
                 self.connection.set_progress_handler(None, 0)
-            check_rows(query, rows, _SCHEMA + _SCORES)
+            check_rows(query, rows, SCHEMA + SCORES)
             return rows
 
     @contextmanager
@@ -183,17 +146,34 @@ class Database:
         is_new = not _pragma(db, "application_id") and not list(db.execute("SELECT 1 FROM sqlite_master LIMIT 1"))
         if is_new and create:
             header = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            db.executescript(f"BEGIN; {header} {_SCHEMA} COMMIT;")
+            db.executescript(f"BEGIN; {header} {SCHEMA} COMMIT;")
         if is_new and not create and not self.path.stat().st_size:
             raise not_begun(self.path)
         if _pragma(db, "application_id") != APPLICATION_ID:
             raise UsageError(f"{self.path} is not a widthwise run file")
-        _check_version(self.path, _pragma(db, "user_version"))
+        version = _pragma(db, "user_version")
+        _check_version(self.path, version)
         with self.decoding():
-            check_schema(db, _SCHEMA)
+            check_schema(db, SCHEMA if version > 1 else SCHEMA.replace(FACTS, ""))
         if self._lock is not None:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute(_SCORES)
+            db.execute(SCORES)
+            if version == 1:
+                self._add_facts()
+
+    def _add_facts(self) -> None:
+        """Make a file of format 1 one of format 2, which says that its first segments have no facts."""
+        with self.transaction() as db:
+            db.execute(f"ALTER TABLE segments ADD COLUMN{FACTS.rstrip(',')}")
+            db.execute("INSERT OR REPLACE INTO manifest VALUES ('began_as_format', '1')")
+            db.execute("PRAGMA user_version = 2")
+        _log.info("%s is of format 2 now: what its traces waited for before is not known", self.path)
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether the file has, of every segment, what it waited for."""
+        began = self.rows("SELECT value FROM manifest WHERE key = 'began_as_format'")
+        return _pragma(self.connection, "user_version") > 1 and not began
 
     def _check_place(self) -> None:
         """A writer's file must still be the one of its name: what is written to a removed one is lost."""

@@ -19,7 +19,7 @@ from widthwise.evals.store.database import PRIVATE, StoreError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recording_rows import to_row
-from widthwise.evals.store.segment_rows import parse, to_json
+from widthwise.evals.store.segment_rows import parse, spelled, to_json, wait_of
 from widthwise.evals.store.store import Ends, Store
 
 _log = logging.getLogger(__name__)
@@ -171,6 +171,7 @@ def _path_entry(node: Trace) -> dict[str, Any]:
         "seed": segment.seed,
         "params": segment.params,
         "sequential": node.sequential,
+        "waited": None if node.waited is None else spelled(node.waited),
         "prompt_cached": segment.usage.prompt_cached if segment.usage else None,
         "prompt_computed": segment.usage.prompt_computed if segment.usage else None,
     }
@@ -240,7 +241,8 @@ def _planted(tree: dict[TraceId, Trace], sample: Sample, place: TraceId) -> Trac
         if place not in tree:
             metadata = sample.metadata if number == len(sample.path) else {}
             segment = _part(sample, entry, texts, tokens, metadata)
-            tree[place] = Trace(place, segment, tree.get(place[:-1]), entry["sequential"])
+            waited = wait_of(entry["waited"]) if "waited" in entry else None
+            tree[place] = Trace(place, segment, tree.get(place[:-1]), entry["sequential"], waited)
     return tree[place]
 
 

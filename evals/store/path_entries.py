@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from widthwise.core.trace.trace import Finish, TraceId
-from widthwise.evals.store.segment_rows import parse
+from widthwise.evals.store.segment_rows import parse, wait_of
 
 Entry = Mapping[str, Any]
 
@@ -23,6 +23,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "seed": int,
     "params": str,
     "sequential": int,
+    "waited": str,
     "prompt_cached": int,
     "prompt_computed": int,
 }
@@ -68,6 +69,8 @@ def _checked(number: int, entry: Any) -> Entry:
             raise ValueError(f"entry {number} of the path: {key!r} is of the wrong type")
         if isinstance(value, int) and key != "stop_token" and not 0 <= value < 2**63:
             raise ValueError(f"entry {number} of the path: {key!r} is out of bounds")
+    if "waited" in known:
+        wait_of(known["waited"])
     if known.get("finish", "stop") not in get_args(Finish):
         raise ValueError(f"entry {number} of the path: {str(known['finish'])[:20]!r} is no finish")
     if ("prompt_cached" in known) != ("prompt_computed" in known):

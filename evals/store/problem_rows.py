@@ -11,7 +11,7 @@ from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.trace import Trace, TraceId, name
 from widthwise.evals.store.database import Database
 from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.segment_rows import COLUMNS, parse, segment_row, to_json
+from widthwise.evals.store.segment_rows import COLUMNS, parse, segment_row
 
 INSERT_SEGMENT = f"INSERT OR REPLACE INTO segments ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
@@ -65,5 +65,6 @@ def _stored(database: Database, problem_id: str, nodes: Mapping[TraceId, Trace])
 def _agree(node: Trace, row: sqlite3.Row) -> bool:
     """Whether a row says what is known of the node now: a search may have scored, pruned or made it wait since."""
     segment = node.segment
-    now = (segment.params, segment.seed, segment.finish, node.sequential, to_json(segment.metadata))
-    return now == (row["params"], row["seed"], row["finish"], row["sequential"], row["metadata"])
+    facts = segment_row("", node)[-2:]
+    now = (segment.params, segment.seed, segment.finish, node.sequential, *facts)
+    return now == (row["params"], row["seed"], row["finish"], row["sequential"], row["metadata"], row["facts"])

@@ -14,7 +14,7 @@ import numpy as np
 from widthwise.core.backend import IntArray, TokenStats, Usage
 from widthwise.core.plain_json import parse as parse_json
 from widthwise.core.plain_json import well_formed
-from widthwise.core.trace.trace import Finish, Origin, Segment, Trace, TraceId, name
+from widthwise.core.trace.trace import Finish, Origin, Segment, Trace, TraceId, Wait, name
 from widthwise.evals.store.arrays import pack, unpack
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _TRACE_ID = re.compile(r"\d{1,18}(\.\d{1,18})*", re.ASCII)
 COLUMNS = (
     *("problem", "trace", "parent", "origin", "text", "token_ids", "token_ends", "logprobs", "top_ids"),
     *("top_logprobs", "finish", "reason", "seed", "prompt_cached", "prompt_computed", "params", "sequential"),
-    "metadata",
+    *("metadata", "facts"),
 )
 
 
@@ -52,6 +52,7 @@ def segment_row(problem_id: str, trace: Trace, ends: IntArray | None = None) -> 
         segment.params,
         trace.sequential,
         to_json(segment.metadata),
+        to_json({} if trace.waited is None else {"waited": spelled(trace.waited)}),
     )
 
 
@@ -123,8 +124,23 @@ def rebuilt(rows: Sequence[sqlite3.Row]) -> dict[TraceId, Trace]:
     """The traces of one problem from its rows, sharing their prefixes."""
     traces: dict[TraceId, Trace] = {}
     for trace_id, row in sorted(((parse(r["trace"]), r) for r in rows), key=lambda entry: entry[0]):
-        traces[trace_id] = Trace(trace_id, segment_of(row), traces.get(trace_id[:-1]), row["sequential"])
+        facts = json_object(row["facts"]) if "facts" in tuple(row.keys()) else {}  # format 1 has none
+        waited = None if facts.get("waited") is None else wait_of(facts["waited"])
+        traces[trace_id] = Trace(trace_id, segment_of(row), traces.get(trace_id[:-1]), row["sequential"], waited)
     return traces
+
+
+def spelled(wait: Wait) -> str:
+    """``0.3@128``: the first 128 tokens of the last segment of trace 0.3."""
+    return f"{name(wait.trace)}@{wait.tokens}"
+
+
+def wait_of(text: Any) -> Wait:
+    """What ``spelled`` wrote; ``ValueError`` for anything else."""
+    trace, at, tokens = text.partition("@") if isinstance(text, str) else ("", "", "")
+    if not at or not re.fullmatch(r"\d{1,18}", tokens, re.ASCII):
+        raise ValueError(f"{str(text)[:40]!r} is no piece of a trace that could be waited for")
+    return Wait(parse(trace), int(tokens))
 
 
 def rooted(tree: Mapping[TraceId, Trace], leaf: TraceId) -> Trace:

@@ -202,6 +202,11 @@ class Store:
         """Wall-clock of all attempts together."""
         return float(sum(row["seconds"] for row in self._db.rows("SELECT seconds FROM attempts")))
 
+    @property
+    def has_facts(self) -> bool:
+        """Whether the file has, of every segment, what it waited for."""
+        return self._db.has_facts
+
     def scores(self, problem_id: str) -> list[tuple[TraceId, StepScores]]:
         """What the reward model said of a problem's traces, errors too, in the order of the traces."""
         if not self._db.has_scores:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from widthwise.core.trace.trace import Finish, Note, Trace, TraceId
+from widthwise.core.trace.trace import Finish, Note, Trace, TraceId, Wait
 from widthwise.evals.store.segment_rows import parse
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One piece that was sampled without a break, from sequential token ``start`` to ``end``, and why it ended."""
+    """One piece that was sampled without a break, from sequential token ``start`` to ``end``, and why it ended.
+
+    ``waited`` is the piece of another trace that it waited for, where that came later than what it goes on from.
+    """
 
     trace: TraceId
     start: int
     end: int
     finish: Finish | None
     reason: str | int | None
+    waited: Wait | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ def timeline(tree: Mapping[TraceId, Trace], notes: Sequence[Note] = ()) -> list[
         lane = _lane(trace, tree, lanes)
         segment = trace.segment
         start = trace.sequential - len(segment)
-        lane.bars.append(Bar(trace.id, start, trace.sequential, segment.finish, segment.reason))
+        lane.bars.append(Bar(trace.id, start, trace.sequential, segment.finish, segment.reason, trace.waited))
         lanes[trace.id] = lane
     for note in notes:
         if note.trace in lanes:

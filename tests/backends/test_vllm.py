@@ -22,6 +22,7 @@ import pytest
 from tests.backends.conformance import Subject
 from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL
 from tests.core.scripted import session as scripted_session
+from tests.evals.recount import check_recount, evaluated
 from widthwise.backends.vllm.options import engine_args, require_vllm
 from widthwise.backends.vllm.stats import token_stats
 from widthwise.backends.watchdog import Watchdog
@@ -180,3 +181,8 @@ def test_watchdog_spares_what_it_was_dismissed_from() -> None:
         time.sleep(0.2)
         assert sleeper.poll() is None
         sleeper.kill()
+
+
+@pytest.mark.parametrize("strategy", ["best_of_n(n=6, width=2)", "parallel_distill_refine(drafts=(3, 1))"])
+async def test_stored_waits_recount_to_the_ledger(strategy: str, tmp_path: Path, vllm_subject: Subject) -> None:
+    check_recount(await evaluated(strategy, tmp_path / "a.db", vllm_subject.backend))

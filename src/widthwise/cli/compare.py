@@ -60,7 +60,8 @@ def _said(standing: Standing) -> list[str]:
 
 
 def _spent(standing: Standing) -> list[str]:
-    return [f"{standing.costs[name]:,.{2 if name == 'seconds' else 0}f}" for name in _COSTS]
+    known = standing.costs
+    return [f"{known[name]:,.{2 if name == 'seconds' else 0}f}" if name in known else "-" for name in _COSTS]
 
 
 def _brief(strategy: str) -> str:

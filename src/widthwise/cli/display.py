@@ -62,13 +62,19 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
     yield "prompt", f"{cached}"
     yield "tree", f"{summary.kv_mean:,.0f} unique tokens held on average, {summary.kv_peak:,.0f} at most, per problem"
-    yield "critical path", f"{summary.sequential_tokens:,} tokens one after the other"
+    yield "critical path", _critical_path(summary.sequential_tokens)
     if summary.copies is not None and summary.copies.note:
         yield "copies", summary.copies.note
     for note, problems in summary.notes:
         yield "noted", f"in {problems} of {summary.problems} problems, such as: {note}"
     yield "wall-clock", f"{summary.wall_seconds:,.1f} s"
     yield "run", summary.run
+
+
+def _critical_path(tokens: int | None) -> str:
+    if tokens is None:
+        return "not known: the run was begun by an older version"
+    return f"{tokens:,} tokens one after the other"
 
 
 def _sampling(asking: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from widthwise.cli.terminal import cell, say_table
-from widthwise.core.trace.trace import Note, name
+from widthwise.core.trace.trace import Note, Wait, name
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -34,7 +34,11 @@ def lanes_of(store: Store, problem_id: str) -> list[Lane]:
 
 def as_json(lane: Lane) -> dict[str, Any]:
     """A lane as plain values, its ids as the store writes them."""
-    bars = [{**asdict(bar), "trace": name(bar.trace)} for bar in lane.bars]
+    from widthwise.evals.store.segment_rows import spelled
+
+    bars = [
+        {**asdict(bar), "trace": name(bar.trace), "waited": bar.waited and spelled(bar.waited)} for bar in lane.bars
+    ]
     return {
         **asdict(lane),
         "id": name(lane.id),
@@ -45,7 +49,7 @@ def as_json(lane: Lane) -> dict[str, Any]:
 
 
 def print_timeline(lanes: Sequence[Lane]) -> None:
-    """One line a lane: what it is, its bars against sequential tokens, its tokens, and why it ended."""
+    """One line a lane: what it is, its bars against sequential tokens, its tokens, what it waited for, how it ended."""
     from rich.table import Table
 
     whole = max((lane.end for lane in lanes), default=0)
@@ -56,11 +60,13 @@ def print_timeline(lanes: Sequence[Lane]) -> None:
     table.add_column("round", justify="right")
     table.add_column(f"0{f'{whole:,} tokens':>{width - 1}}", no_wrap=True)
     table.add_column("tokens", justify="right")
+    table.add_column("waited for", no_wrap=True)
     table.add_column("ended", overflow="fold")
     for lane in lanes:
         label = cell("  " * lane.depth + _label(lane))
         ended = cell("; ".join([_ended(lane.bars[-1]), *lane.notes]))
-        table.add_row(label, str(lane.round), _drawn(lane, whole, width), f"{lane.tokens:,}", ended)
+        waits = ", ".join(_waited(bar.waited) for bar in lane.bars if bar.waited)
+        table.add_row(label, str(lane.round), _drawn(lane, whole, width), f"{lane.tokens:,}", waits, ended)
     say_table(table)
 
 
@@ -79,10 +85,15 @@ def _drawn(lane: Lane, whole: int, width: int) -> Text:
     for number, bar in enumerate(lane.bars):
         begin = max(at, min(bar.start * width // max(whole, 1), width - 1))
         end = max(begin + 1, bar.end * width // max(whole, 1))
-        line.append(("·" if number else " ") * (begin - at))
+        line.append(("·" if number or bar.waited else " ") * (begin - at))
         line.append("█" * (end - begin), style=_COLOURS.get(str(bar.finish), "red"))
         at = end
     return line
+
+
+def _waited(wait: Wait) -> str:
+    """``0.3 at 128``: for the first 128 tokens of the last piece of trace 0.3."""
+    return f"{name(wait.trace)} at {wait.tokens}"
 
 
 def _ended(bar: Bar) -> str:

@@ -1,0 +1,58 @@
+"""A critical path counted anew from what a run file says of its traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.trace.trace import Trace, TraceId
+from widthwise.evals.runner import run, setting_for
+from widthwise.evals.store.segment_rows import parse
+from widthwise.evals.store.store import Store
+from widthwise.evals.suites.suites import load_suite
+from widthwise.models.formats import REASONER
+
+
+def recounted_ends(tree: Mapping[TraceId, Trace]) -> dict[TraceId, int]:
+    """When every trace had ended, from nothing but who grew from whom, what waited for what, and how long it became."""
+    ends: dict[TraceId, int] = {}
+
+    def begins(trace: Trace) -> int:
+        before = [end(tree[trace.parent.id])] if trace.parent else [0]
+        before += [end(tree[parse(other)]) for other in trace.segment.metadata.get("after", ())]
+        if trace.segment.origin == "sampled" and trace.waited is not None:
+            before.append(begins(tree[trace.waited.trace]) + trace.waited.tokens)
+        return max(before)
+
+    def end(trace: Trace) -> int:
+        if trace.id not in ends:
+            ends[trace.id] = begins(trace) + (len(trace.segment) if trace.segment.origin == "sampled" else 0)
+        return ends[trace.id]
+
+    return {place: end(trace) for place, trace in tree.items()}
+
+
+def recounted(tree: Mapping[TraceId, Trace]) -> int:
+    return max(recounted_ends(tree).values())
+
+
+async def evaluated(strategy: str, path: Path, backend: Backend) -> Store:
+    """The run of two problems, to be read."""
+    suite = load_suite("arithmetic", limit=2)
+
+    with Store.begin(path, {"strategy": strategy, "model": backend.name}, suite.problems) as store:
+        setting = setting_for(suite, backend, REASONER, params=SamplingParams(logprobs=20, max_tokens=200))
+        await run(suite, parse_strategy(strategy), setting, store, concurrency=2)
+    return Store.read(path)
+
+
+def check_recount(store: Store) -> None:
+    """Every stored end, and the ledger, are those of a recount."""
+    for outcome in store.outcomes():
+        tree = store.tree(outcome.problem.id)
+        assert outcome.ledger.sequential > 0
+        assert recounted(tree) == outcome.ledger.sequential
+        assert {place: tree[place].sequential for place in tree} == recounted_ends(tree)
+    store.close()
