@@ -277,7 +277,8 @@ def _applied(name: str, base: Node | None, arguments: tuple[Node, ...]) -> Node:
     if base is not None and head != "log":
         raise NotUnderstood(f"{name} with a subscript")
     if head in ("max", "min", "gcd", "lcm"):
-        return Term(head, arguments)
+        named = head in ("max", "min") and len(arguments) == 1
+        return Term("call", (Symbol(MARK + head), *arguments)) if named else Term(head, arguments)
     if head in ("binom", "/"):
         return _of(2, head, arguments)
     if head == "log" and base is None and len(arguments) == 2:

@@ -66,8 +66,9 @@ class Cursor:
         token = self.token
         if token.kind == "number":
             before = self._tokens[self._at - 1].text
-            raised = self.ahead().text == "^" and token.spaced
-            return before in (")", "}", "]", "!") or raised
+            if token.spaced:  # n 2^n, but not (a) 5
+                return self.ahead().text == "^"
+            return before in (")", "}", "]", "!")
         if token.kind == "op":
             if token.text == "|" and (self.in_braces or self._bars):
                 return False

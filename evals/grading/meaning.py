@@ -116,6 +116,8 @@ class Keys:
             return special[head](args)
         if head == "titled":
             return self._relation(["="], args)
+        if head == "phrase":  # a 3 by 4 matrix is no 4 by 3 matrix
+            return (head, *(("name", spelled(a)) if a in _products(args) else self.of(a) for a in args))
         self.open |= _is_unevaluated(node)
         keys = [self.of(argument) for argument in args]
         head = _ALIKE.get(head, head)
@@ -182,6 +184,10 @@ class Keys:
         self.open |= bool(values.lost)
         keys = [None if v is None else quantities.key(quantities.divide(v, factor)) for v in values.found]
         return tuple(LOST if n in values.lost else key for n, key in enumerate(keys))
+
+
+def _products(args: Sequence[Node]) -> list[Node]:
+    return [argument for argument in args if isinstance(argument, Term) and argument.head == "*"]
 
 
 def _is_unevaluated(part: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from widthwise.evals.grading.lexicon import NAMED
+from widthwise.evals.grading.lexicon import FUNCTIONS, NAMED
 from widthwise.evals.grading.terms import (
     CONSTANTS,
     INFINITY,
@@ -147,7 +147,12 @@ def _is_particular(part: Node) -> bool:
     if not isinstance(part, Symbol):
         return isinstance(part, Number) or _head(part).startswith("chain ")
     name = part.name.removeprefix(MARK)
-    return any(sign in name for sign in "'^_ ") or name in NAMED or (part.name[0] != MARK and name.isupper())
+    return (
+        any(sign in name for sign in "'^_ ")
+        or name in NAMED
+        or name in FUNCTIONS
+        or (part.name[0] != MARK and name.isupper())
+    )
 
 
 def _long_equation(sides: list[Node]) -> Node:
