@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_REASON = 2000
 """Characters of a failure that are stored and shown."""
 
-Listener = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 
 async def run(
@@ -45,7 +45,7 @@ async def run(
     store: Store,
     *,
     concurrency: int = 32,
-    on_outcome: Listener = lambda outcome: None,
+    on_outcome: OnOutcome = lambda outcome: None,
 ) -> Summary:
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
 
@@ -84,7 +84,7 @@ class _Work:
     strategy: Strategy
     store: Store
     slots: asyncio.Semaphore
-    on_outcome: Listener
+    on_outcome: OnOutcome
     beginning: Beginning
     began: float = field(default_factory=time.monotonic)
 

@@ -18,7 +18,7 @@ import widthwise as ww
 from widthwise.cli.app import app
 from widthwise.core import registry
 from widthwise.core.errors import UsageError
-from widthwise.core.roles import ROLES
+from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.store.exchange import import_recordings
 
@@ -243,6 +243,18 @@ def test_a_decorator_refuses_what_does_not_fit(here: Path, role: str, part: str,
     assert result.exit_code == 2
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("folder", ["samplers", "pruning", "aggregators"])
+def test_every_built_in_part_is_public_and_found_by_its_name(folder: str) -> None:
+    known = {entry.source for entry in registry.entries(*(ROLES[role] for role in STRATEGY))}
+    declared = {}
+    for file in (PAGE.parents[1] / folder).glob("*.py"):
+        for name in re.findall(r'^@register\("\w+"\)\n(?:@.*\n)*class (\w+)', file.read_text(), re.MULTILINE):
+            declared[name] = f"widthwise.{folder}.{file.stem}:{name}"
+    assert len(declared) >= 10
+    assert set(declared) <= set(ww.__all__)
+    assert set(declared.values()) <= known
 
 
 # -- names -----------------------------------------------------------------------------------------------------------

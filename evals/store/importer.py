@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,9 @@ def recognised(path: Path, first: Mapping[str, Any]) -> Importer | None:
 
 
 def _importer(entry: Entry) -> Importer:
-    part = entry.load()
+    part: Any = entry.load()
     if isinstance(part, Importer):
         return part
-    if not callable(part):
+    if not isroutine(part):
         raise UsageError(f"{entry.source} does not fit: {entry.role}; found a {type(part).__name__}")
     return Importer(entry.name, part)

@@ -119,7 +119,7 @@ def hub_rows(benchmark: Benchmark) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         import datasets
 
-        rows = datasets.load_dataset(benchmark.path, benchmark.config, split=benchmark.split)
+        rows = datasets.load_dataset(str(benchmark.path), benchmark.config, split=benchmark.split)
     except Exception as error:  # whatever the network, the hub or the cache did
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UsageError(

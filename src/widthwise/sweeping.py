@@ -96,7 +96,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listener:
+class _SweepListener:
     """Hears of the problems of one run on behalf of the whole sweep."""
 
     task: Task
@@ -111,7 +111,7 @@ class _Listener:
         self.on_progress(self.progress)
 
 
-class _Deaf:
+class _NoListener:
     """Hears of a pilot's problems."""
 
     def stored(self, outcome: Outcome) -> None: ...
@@ -170,7 +170,7 @@ class Sweeping:
                 with TemporaryDirectory() as folder:
                     evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
                     with evaluation.store() as store:
-                        await evaluation.work(store, engines, concurrency=problems, listener=_Deaf())
+                        await evaluation.work(store, engines, concurrency=problems, listener=_NoListener())
                     self.pilots[name] = _finished(evaluation.path)
         finally:
             await engines.close()
@@ -204,7 +204,7 @@ class Sweeping:
             try:
                 for task in open_tasks:
                     progress.runs = self.plan.tasks.index(task) + 1
-                    listener = _Listener(task, progress, on_progress)
+                    listener = _SweepListener(task, progress, on_progress)
                     evaluation = self.evaluations[task]
                     evaluation.settings.asking.settled(engines.backend)
                     with evaluation.store() as store:
