@@ -14,25 +14,31 @@ from typing import Any
 
 from widthwise.core.errors import UsageError
 
-SECONDS = 10.0
-"""How long a template may take for one conversation."""
+SECONDS = 10
+"""Processor time that a template may take for one conversation."""
+_PATIENCE = 12
+"""How many times as long a busy machine may take for it."""
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "TMPDIR")
 _WORKER = Path(__file__).with_name("template_worker.py")
 
 
 class Renderer:
     """One process for all templates of this program, begun when first needed and again after it was killed."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: int = SECONDS) -> None:
+        self._seconds = seconds
+        self.forget()
+
+    def forget(self) -> None:
+        """Leave the process to whoever has it too: a program that was forked off begins its own."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._owner = os.getpid()
 
     def render(self, source: str, context: Mapping[str, Any], today: str) -> str:
         """The template ``source`` with the names of ``context``; ``UsageError``, in one sentence, where it fails."""
-        task = json.dumps({"source": source, "today": today, "context": dict(context)}).encode() + b"\n"
+        task = {"source": source, "today": today, "seconds": self._seconds, "context": dict(context)}
         with self._lock:
-            reply = self._asked(task)
+            reply = self._asked(json.dumps(task).encode() + b"\n")
         if "text" in reply:
             return str(reply["text"])
         said = " ".join(str(reply["error"]).split())[:300]
@@ -41,15 +47,18 @@ class Renderer:
     def close(self) -> None:
         """End the process; a later ``render`` begins another."""
         process, self._process = self._process, None
-        if process is not None and self._owner == os.getpid():
+        if process is not None:
             process.kill()
             process.communicate()
 
     def _asked(self, task: bytes) -> dict[str, Any]:
-        process = self._running()
+        try:
+            process = self._running()
+        except OSError as error:
+            return {"error": f"no process could be started to render it ({error})"}
         assert process.stdin is not None
         assert process.stdout is not None
-        alarm = threading.Timer(self.seconds, process.kill)
+        alarm = threading.Timer(self._seconds * _PATIENCE, process.kill)
         alarm.start()
         try:
             process.stdin.write(task)
@@ -62,22 +71,24 @@ class Renderer:
         if line:
             return dict(json.loads(line))
         self.close()
-        return {"error": f"it took more than {self.seconds:g} seconds, or more memory than it may have"}
+        return {"error": f"it took more than {self._seconds} seconds, or more memory than it may have"}
 
     def _running(self) -> subprocess.Popen[bytes]:
-        ours = self._owner == os.getpid()  # a forked program shares the pipes of its parent's
-        if self._process is None or not ours or self._process.poll() is not None:
-            self._owner = os.getpid()
-            paths = os.pathsep.join(path for path in sys.path if path)  # Jinja may stand anywhere on it
+        if self._process is None or self._process.poll() is not None:
+            # Jinja may stand anywhere on the path; keys and the like in the environment are no template's business.
+            environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+            environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             self._process = subprocess.Popen(
                 [sys.executable, "-S", "-P", str(_WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": paths},
+                env=environment,
             )
         return self._process
 
 
 RENDERER = Renderer()
 atexit.register(RENDERER.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=RENDERER.forget)

@@ -7,7 +7,9 @@ terabytes. This file is run as a script of its own, beside the package: it impor
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
@@ -81,18 +83,22 @@ def rendered(task: dict[str, Any]) -> dict[str, str]:
     return {"text": "".join(parts)}
 
 
-def _limit_memory() -> None:
-    with suppress(ImportError, ValueError, OSError):  # not available everywhere; the time limit stays
+def _limit(seconds: int) -> None:
+    """From now on, no more than so much processor time and ``MEMORY_BYTES``; the process ends where it takes more."""
+    with suppress(ImportError, ValueError, OSError):  # not everywhere to be had; who waits has a limit too
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        end = math.ceil(time.process_time()) + seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (end, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def main() -> None:
     """Answer tasks, one JSON value a line, until the input ends."""
-    _limit_memory()
     for line in sys.stdin.buffer:
-        reply = json.dumps(rendered(json.loads(line)))
+        task = json.loads(line)
+        _limit(task["seconds"])
+        reply = json.dumps(rendered(task))
         sys.stdout.buffer.write(reply.encode() + b"\n")
         sys.stdout.buffer.flush()
 
