@@ -112,3 +112,14 @@ def test_a_wrong_request_is_one_sentence(arguments: list[str], complaint: str) -
     result = called("grade", *arguments)
     assert complaint in result.stderr
     assert result.exit_code == 2
+
+
+def test_an_evaluation_keeps_the_arguments_of_its_grader() -> None:
+    arguments = ("--data", "x.jsonl", "--model", "replay:x.jsonl", "--strategy", "best_of_n(n=3) | majority_vote()")
+    done = called("eval", *arguments, "--grader", "math(last_number=True, thinking='never')", "--run", "b.db")
+    assert done.exit_code == 0, done.output
+    with Store.read("b.db") as store:
+        assert store.manifest["configuration"]["grader"] == "math"
+        assert store.manifest["configuration"]["grading"]["thinking"] == "never"
+        assert [leaf.answer for outcome in store.outcomes() for leaf in outcome.leaves][2::3] == ["6", "6"]
+    assert json.loads(called("grade", "b.db", "--json").stdout)["changes"] == []
