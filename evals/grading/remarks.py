@@ -47,12 +47,14 @@ _REMARK = re.compile(
       | or\s+(?:approximately|about|roughly|equivalently)\b | (?:approximately|approx\.|about|roughly)\s*[\d$\\] | ≈
       | assuming\b(?=\s+(?:no|all|i|we)\b) | from\s+(?:the|our|above|step|part|equation)\b | with\s+(?:the|equality)\b
       | is\s+(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\b | is\s+(?:correct|right)\b
-    )|\s*[;,(—–]\s*(?:here|see|note|indeed|recall|observe|check|it|we|they|you|there|all\s+other|the\s+(?:other|rest))\b"""
+    )|\s*[;,(—–]\s*(?:as|here|see|note|indeed|recall|observe|check|it|we|they|you|there|all\s+other|the\s+(?:other|rest))\b"""
 )
 _BRACKETED = re.compile(
     r"(?i)\s\((?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?|(?!(?:mod|base|for|when|if|or|and|in|up|counting|per|as)\b)"
     r"[a-z]+(?:[ ,'-]+[a-z]+){1,20}[.!]?)\)\s*$"
 )
+_REASON = re.compile(r"(?i)[\s,;(—–]*(?:since|because|as|so|hence|therefore|thus)\b")
+"""What begins a reason: what it denies is not the answer."""
 _REMARKS = (_REMARK, _BRACKETED)
 _CONTRAST = re.compile(
     r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of)\s+\(?\S{1,12}"
@@ -178,7 +180,7 @@ def _without_remark(text: str) -> str:
     plain = hidden(text)
     remark = _REMARK.search(plain)
     if remark and plain[: remark.start()].strip(" *_`("):
-        if _DENIAL.search(plain):
+        if not _REASON.match(remark[0]) and _DENIAL.search(plain):
             return text
         text = text[: remark.start()]
     text = _BRACKETED.sub("", text) if not _DENIAL.search(text) else text

@@ -20,6 +20,10 @@ from widthwise.evals.grading.units import Unit, read_unit
 _OPENING = frozenset(("(", "[", "{", "\\{", "langle", "lfloor", "lceil"))
 _CLOSING = frozenset((")", "]", "}", "\\}", "rangle", "rfloor", "rceil"))
 _REMARKS = frozenset(("where", "which", "since", "because", "as", "for", "so"))
+_DENIALS = frozenset(
+    ("not", "no", "never", "cannot", "wrong", "incorrect", "impossible", "invalid", "false", "contradicts", "fails")
+)
+"""Words of a remark that takes the answer back."""
 _REALS = frozenset(("all real numbers", "all reals", "real numbers", "all real", "all real values", "any real number"))
 _ORDINALS = frozenset(("st", "nd", "rd", "th"))
 _CHOICES = frozenset("ABCDEFGHIJ")
@@ -121,7 +125,7 @@ def _words(tokens: Sequence[Token]) -> set[str]:
 def _is_remark(part: Sequence[Token]) -> bool:
     """``where ...``, ``which is the total``, ``k \\in \\mathbb{Z}``: said of what stands before it."""
     if part[0].kind == "word" and part[0].text in _REMARKS:
-        return True
+        return _DENIALS.isdisjoint(_words(part))
     membership = len(part) > 3 and part[0].kind == "letter" and part[1].text == "in" and part[2].text == "mathbb"
     return membership and part[4].text in ("Z", "N")
 
