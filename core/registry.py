@@ -192,7 +192,8 @@ def check_role(part: Any, role: str) -> None:
 
 def path_of(part: Any) -> str:
     """How text names a function or a class: by its name if that is built in or installed, else by its import path."""
-    named: str | None = vars(part).get("__part_name__")
+    # Not by getattr: a derived class does not have the name of its base.
+    named: str | None = vars(part).get("__part_name__") if _is_definition(part) else None
     return named or f"{part.__module__}:{part.__qualname__}"
 
 

@@ -71,7 +71,7 @@ class _Reader:
         call = node if isinstance(node, ast.Call) else None
         name = self._name(call.func if call else node)
         if name is None:
-            raise UsageError(f"{_short(ast.unparse(node))!r} is no part of a strategy; write name(argument=value)")
+            raise UsageError(f"{self._said(node)!r} is no part of a strategy; write name(argument=value)")
         entry = find(STRATEGY, name, trusted=self._trusted)
         return _called(entry, *self._arguments(name, call)) if call else _named(entry)
 
@@ -88,10 +88,18 @@ class _Reader:
         is_call = isinstance(node, ast.Call) and self._name(node.func) is not None
         if is_call or isinstance(node, ast.Name) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
             return self._part(node)
+        if isinstance(node, ast.List | ast.Tuple):
+            values = [self._value(name, each) for each in node.elts]
+            return values if isinstance(node, ast.List) else tuple(values)
         try:
             return ast.literal_eval(node)
         except (ValueError, TypeError, RecursionError):
-            raise UsageError(f"{name}: {_short(ast.unparse(node))} is not a literal value") from None
+            raise UsageError(f"{name}: {self._said(node)} is not a literal value") from None
+
+    def _said(self, node: ast.expr) -> str:
+        """An expression as it stood in the text."""
+        text = re.sub(r"_path_(\d+)", lambda place: self._paths[int(place[1])], ast.unparse(node))
+        return _short(text)
 
 
 def _named(entry: Entry) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields, is_dataclass
-from inspect import isfunction
+from inspect import isroutine
 from typing import Any
 
 from widthwise.core.registry import path_of
@@ -24,14 +24,19 @@ class Spelled:
 
 def spelled(part: Any, *, brief: bool = False) -> str:
     """A part as the command line writes it, a function by its import path."""
-    if isfunction(part):
+    if isroutine(part):
         return path_of(part)
     return part.brief() if brief and isinstance(part, Spelled) else str(part)
 
 
 def literal(value: Any, *, brief: bool = False) -> str:
     """An argument as the command line writes it: a part or a function as ``spelled``, anything else as a literal."""
-    return spelled(value, brief=brief) if isinstance(value, Spelled) or isfunction(value) else repr(value)
+    if isinstance(value, Spelled) or isroutine(value):
+        return spelled(value, brief=brief)
+    if type(value) in (list, tuple):
+        inside = ", ".join(literal(each, brief=brief) for each in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
+    return repr(value)
 
 
 def _arguments(part: Spelled, *, changed: bool = False) -> list[str]:

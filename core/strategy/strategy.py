@@ -167,7 +167,7 @@ def compose(left: Any, right: Any) -> Strategy:
         case "limit":
             return replace(strategy, budget=right)
         case "pruner":
-            pruner: Any = FunctionPart(right) if inspect.isfunction(right) else right
+            pruner: Any = FunctionPart(right) if inspect.isroutine(right) else right
             return replace(strategy, pruners=(*strategy.pruners, pruner))
         case "aggregator":
             return replace(strategy, aggregator=right)
@@ -221,7 +221,7 @@ def _declared(part: Any) -> str | None:
     if isinstance(part, FunctionPart):
         return part.declared
     role = role_of(part)
-    if role is None and not inspect.isfunction(part):
+    if role is None and not inspect.isroutine(part):
         raise UsageError(
             f"{path_of(type(part))} says no role: put @ww.register('sampler') (or another "
             "role) before its class, or derive it from ww.Sampler, ww.Pruner, ww.Aggregator, ww.Selector or ww.Judge"

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from widthwise import BestOfN, Budget, MajorityVote, Single, StopWhenDecided, Strategy, UsageError
+from widthwise.core.session.session import Session
 from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.trace.trace import Trace
 
 
 def parse(text: str) -> Strategy:
@@ -91,6 +93,14 @@ class Guard(ww.Part, ww.Pruner):
 
 def thrifty(tokens=10):
     return ww.Budget(tokens=tokens)
+
+async def several(session, workers=()): ...
+
+whole = ww.BestOfN(4) | guard | ww.MajorityVote()
+
+class Group:
+    @staticmethod
+    async def three(session): ...
 """
 
 
@@ -113,12 +123,15 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "tree_search(n=4, select=top_k(k=2) | {0}:Newest(keep=1))",
         "tree_search(n=4, select={0}:Newest)",
         "sequential_refinement(worker=single)",
+        "{0}:whole",
+        "{0}:Group.three | {0}:pick",
+        "{0}:several(workers=[{0}:grow, single()])",
     ],
 )
 def test_own_parts_are_found_in_the_current_folder_nested_too(own: str, text: str) -> None:
     strategy = parse(text.format(own))
     assert parse(str(strategy)) == strategy
-    assert str(strategy).count(f"{own}:") == text.count("{0}:")
+    assert str(strategy).count(f"{own}:") == (text.count("{0}:") if "whole" not in text else 1)
 
 
 def test_a_function_that_makes_the_part_is_called_with_the_arguments(own: str) -> None:
@@ -134,6 +147,7 @@ def test_a_function_that_makes_the_part_is_called_with_the_arguments(own: str) -
         ("best_of_n(4) | {0}:grow", ["takes (session)", "@ww.register"]),
         ("{0}:NoRole()", ["NoRole", "says no role", "ww.Sampler"]),
         ("{0}:Newest()", ["cannot stand at the beginning"]),
+        ("best_of_n(n={0}:grow.real[0])", ["{0}:grow", "is not a literal value"]),
         ("{0}:grow(m=3)", ["no argument 'm'", "it takes session, n"]),
         ("{0}:grow(3)", ["by name"]),
         ("tree_search(select={0}:grow)", ["select must be a frontier selector"]),
@@ -144,8 +158,16 @@ def test_what_is_wrong_with_an_own_part_is_one_sentence(own: str, text: str, wor
     with pytest.raises(UsageError) as caught:
         parse(text.format(own))
     for word in words:
-        assert word in str(caught.value)
+        assert word.format(own) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_method_is_a_function_too() -> None:
+    class Growing:
+        async def grow(self, session: Session) -> list[Trace]:
+            return await session.sample(session.root, 2)
+
+    assert str(Growing().grow | MajorityVote()).endswith("Growing.grow | majority_vote(tie='first')")
 
 
 def test_text_that_is_not_the_users_own_imports_nothing(own: str) -> None:
