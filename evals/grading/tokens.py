@@ -237,7 +237,9 @@ def _letters(run: str, spaced: bool, spoken: bool, python: bool, before: Token, 
         return [Token("module", run, spaced)]
     if run in ("oo", "inf", "infinity", "Infinity"):
         return [Token("command", "infty", spaced)]
-    if run in _ORDINALS and before.text in ("^", "{"):
+    if run in _ORDINALS and (
+        before.text in ("^", "{") or (before.kind == "number" and not spaced and not after.strip())
+    ):
         return [Token("word", run, spaced)]
     if run in ("AM", "PM") and before.kind == "number":
         return [Token("word", lower, spaced)]

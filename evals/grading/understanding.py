@@ -125,7 +125,7 @@ def _words(tokens: Sequence[Token]) -> set[str]:
 def _is_remark(part: Sequence[Token]) -> bool:
     """``where ...``, ``which is the total``, ``k \\in \\mathbb{Z}``: said of what stands before it."""
     if part[0].kind == "word" and part[0].text in _REMARKS:
-        return _DENIALS.isdisjoint(_words(part))
+        return len(part) > 1 and _DENIALS.isdisjoint(_words(part))
     membership = len(part) > 3 and part[0].kind == "letter" and part[1].text == "in" and part[2].text == "mathbb"
     return membership and part[4].text in ("Z", "N")
 
