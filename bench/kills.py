@@ -1,0 +1,251 @@
+"""SIGKILLs at random moments, over all commands that write: nothing is lost, and what is resumed is equal.
+
+Each kill starts a command anew and ends it without a word, while it starts, works or is about to end. Killed runs
+(embedded, and recordings replayed) and sweeps are resumed until they are done, and then equal a run that nobody
+killed, row by row; an import, an export, a report or a drawing is there as a whole or not at all, and the file that
+stood there before is as it was; a grading is done or not, problem by problem, and the same command ends it. Exit
+status 1 for anything else.
+
+    python bench/kills.py [--kills 200] [--seed 0] [--commands eval,replay,sweep,import,export,report,curve,grade]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from widthwise.evals.store.store import Store, compare
+
+PROGRAM = (sys.executable, "-m", "widthwise")
+VOTE = "best_of_n(n=6) | majority_vote()"
+
+
+class Wrong(Exception):
+    """What a kill did that it must not do."""
+
+
+def command(words: Sequence[str], folder: Path) -> None:
+    """Run a command to its end."""
+    done = subprocess.run([*PROGRAM, *words], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise Wrong(f"{' '.join(words)} ended with {done.returncode}: {done.stderr[-500:]}")
+
+
+def killed(words: Sequence[str], folder: Path, after: float) -> bool:
+    """Start a command and kill it after so many seconds; whether it was still at work."""
+    process = subprocess.Popen([*PROGRAM, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(after)
+    process.kill()
+    return process.wait() != 0
+
+
+@dataclass(slots=True)
+class Tried:
+    """A command that is killed again and again in a folder of its own.
+
+    ``longest`` is how long it takes when nobody kills it. ``check`` looks at what a kill has left, ``end`` at what
+    there is when the command has been let through at last.
+    """
+
+    words: list[str]
+    folder: Path
+    check: Callable[[Path], None]
+    end: Callable[[Path], None]
+    longest: float = 0.0
+    kills: int = 0
+    unhurt: int = 0
+
+    def kill(self, chance: random.Random) -> None:
+        if killed(self.words, self.folder, chance.uniform(0.1, 1.05) * self.longest):
+            self.kills += 1
+        else:
+            self.unhurt += 1
+            self.finish()
+        self.check(self.folder)
+
+    def finish(self) -> None:
+        command(self.words, self.folder)
+        self.end(self.folder)
+
+
+@dataclass(slots=True)
+class Ground:
+    """Where it happens: ``calm`` holds what commands make that nobody kills."""
+
+    root: Path
+    calm: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.calm = self.root / "calm"
+        self.calm.mkdir()
+        rows = [_row(i) for i in range(120)]
+        (self.calm / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def tried(self, name: str, words: list[str], check: Callable[[Path], None], end: Callable[[Path], None]) -> Tried:
+        """The command, done once in peace, with its folder for kills."""
+        before = {path.name for path in self.calm.iterdir()}
+        began = time.monotonic()
+        command(words, self.calm)
+        longest = time.monotonic() - began
+        folder = self.root / name
+        folder.mkdir()
+        for path in self.calm.iterdir():
+            if path.name in before and path.is_file():
+                shutil.copy(path, folder / path.name)
+        return Tried(words, folder, check, end, longest)
+
+
+def _row(i: int) -> dict[str, object]:
+    samples = [{"text": f"{'so ' * 400}it is \\boxed{{{2 * i + k % 2}}}", "answer": None} for k in range(6)]
+    return {"problem_id": f"sum-{i}", "problem": f"What is {i} plus {i}?", "answer": str(2 * i), "samples": samples}
+
+
+def equal_runs(calm: Path, broken: Path) -> None:
+    """Both are done, and say the same."""
+    with Store.read(calm) as a, Store.read(broken) as b:
+        if differences := compare(a, b):
+            raise Wrong(f"{broken} differs after resuming: {differences[:3]}")
+        if any(outcome.state != "done" for outcome in b.outcomes()):
+            raise Wrong(f"{broken} is not done")
+
+
+def _resumed(calm: Path, name: str) -> Callable[[Path], None]:
+    def end(folder: Path) -> None:
+        equal_runs(calm / name, folder / name)
+        (folder / name).unlink()  # the next kill meets a new run
+
+    return end
+
+
+def _swept(calm: Path) -> Callable[[Path], None]:
+    def end(folder: Path) -> None:
+        for run in (calm / "sweep").glob("*.db"):
+            equal_runs(run, folder / "sweep" / run.name)
+        shutil.rmtree(folder / "sweep")
+
+    return end
+
+
+def _readable(name: str) -> Callable[[Path], None]:
+    """What a kill leaves of a run can be read, or was not begun."""
+
+    def check(folder: Path) -> None:
+        for path in folder.glob(name):
+            if path.stat().st_size:
+                done = subprocess.run([*PROGRAM, "traces", str(path)], capture_output=True, text=True)
+                if done.returncode and "holds no run yet" not in done.stderr:
+                    raise Wrong(f"{path} cannot be read after a kill: {done.stderr[-300:]}")
+
+    return check
+
+
+def _whole(name: str, old: bytes | None, is_whole: Callable[[Path], bool]) -> Callable[[Path], None]:
+    """The file is as it was before, or as the command makes it."""
+
+    def check(folder: Path) -> None:
+        path = folder / name
+        now = path.read_bytes() if path.exists() else None
+        if now != old and not is_whole(path):
+            raise Wrong(f"{path} is neither the old file nor a whole new one")
+        if old is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(old)
+
+    return check
+
+
+def grounds(root: Path, names: Sequence[str]) -> list[Tried]:
+    """Every command that writes, with what must hold of it."""
+    ground = Ground(root)
+    calm = ground.calm
+    replay = ["eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--strategy", VOTE, "--run", "replay.db"]
+    made = [
+        ("eval", ["eval", "arithmetic", "--limit", "6", "--strategy", VOTE, "--seed", "3", "--run", "eval.db"],
+         _readable("eval.db"), _resumed(calm, "eval.db")),
+        ("replay", replay, _readable("replay.db"), _resumed(calm, "replay.db")),
+        ("sweep", ["sweep", "--suite", "arithmetic", "--limit", "3", "--strategy", "best_of_n() | majority_vote()",
+                   "--budgets", "1,4", "--folder", "sweep"], _readable("sweep/*.db"), _swept(calm)),
+        ("import", ["import", "sums.jsonl", "imported.db"],
+         _whole("imported.db", None, lambda path: _problems(path) == 120), _removed("imported.db")),
+        ("export", ["export", "replay.db", "export.jsonl"],
+         _whole("export.jsonl", b"old", lambda path: path.read_text().count("\n") == 120), _old("export.jsonl")),
+        ("report", ["report", "replay.db", "--out", "page.html"],
+         _whole("page.html", b"old", lambda path: path.read_text().rstrip().endswith("</html>")), _old("page.html")),
+        ("curve", ["curve", "replay.db", "--replicates", "20", "--out", "curve.svg"],
+         _whole("curve.svg", b"old", lambda path: path.read_text().rstrip().endswith("</svg>")), _old("curve.svg")),
+        ("grade", ["grade", "replay.db"], _readable("replay.db"), lambda folder: equal_runs(calm / "replay.db",
+                                                                                            folder / "replay.db")),
+    ]  # fmt: skip
+    needed = {"export", "report", "curve", "grade"} & set(names) and "replay" not in names
+    if needed:
+        command(replay, calm)
+    tried = []
+    for name, words, check, end in made:
+        if name in names:
+            for old in ("export.jsonl", "page.html", "curve.svg"):
+                (calm / old).write_bytes(b"old")
+            tried.append(ground.tried(name, words, check, end))
+    return tried
+
+
+def _problems(run: Path) -> int:
+    with Store.read(run) as store:
+        return sum(outcome.state == "done" for outcome in store.outcomes())
+
+
+def _removed(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def _old(name: str) -> Callable[[Path], None]:
+    def end(folder: Path) -> None:
+        (folder / name).write_bytes(b"old")
+
+    return end
+
+
+COMMANDS = "eval,replay,sweep,import,export,report,curve,grade"
+
+
+def kill_all(kills: int, seed: int, names: Sequence[str], say: Callable[[str], None] = print) -> dict[str, int]:
+    """Kill commands ``kills`` times in all, one after the other; how often each was hit. Raises ``Wrong``."""
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory() as root:
+        tried = grounds(Path(root), names)
+        while sum(each.kills for each in tried) < kills:
+            each = min(tried, key=lambda one: one.kills + 0.5 * one.unhurt)
+            each.kill(chance)
+            if (done := sum(one.kills for one in tried)) % 20 == 0:
+                say(f"{done} kills")
+        for each in tried:
+            each.finish()
+        return {each.folder.name: each.kills for each in tried}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--commands", default=COMMANDS)
+    arguments = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        hit = kill_all(arguments.kills, arguments.seed, arguments.commands.split(","))
+    except Wrong as error:
+        sys.exit(f"wrong: {error}")
+    print(json.dumps({"kills": sum(hit.values()), "hit": hit, "wrong": 0}))
+
+
+if __name__ == "__main__":
+    main()
