@@ -47,6 +47,10 @@ class LoopThread:
             raise BackendError(_FORKED)
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have ``work`` done in the thread until the end."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
     async def stream(self, source: AsyncGenerator[T, None]) -> AsyncIterator[T]:
         """The items of ``source``, which runs in the thread; closing this iterator closes it there.
 

@@ -75,7 +75,7 @@ class VLLMBackend(VLLMEngine):
         params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(reading.labels), detokenize=False)
         try:
             async with aclosing(engine.generate(prompt, params, self._next_id())) as outputs:
-                async for output in outputs:
+                async for output in self._watch.over(outputs):
                     known = {token: p.logprob for token, p in output.outputs[0].logprobs[0].items()}
                     cached = output.num_cached_tokens or 0
                     yield [known[label] for label in reading.labels], Usage(cached, end - cached)
@@ -93,7 +93,7 @@ class VLLMBackend(VLLMEngine):
         first = True
         try:
             async with aclosing(engine.generate(prompt, params, request_id, priority=request.priority)) as outputs:
-                async for output in outputs:
+                async for output in self._watch.over(outputs):
                     delta = _delta(output, request, matcher, with_usage=first)
                     first = False
                     yield delta

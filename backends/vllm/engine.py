@@ -18,6 +18,7 @@ from widthwise.backends.model_facts import facts_in
 from widthwise.backends.tokenizers.files import folder_of
 from widthwise.backends.tokenizers.huggingface import HFTokenizer, as_ids
 from widthwise.backends.vllm.options import engine_args
+from widthwise.backends.vllm.stall_watch import StallWatch
 from widthwise.backends.watchdog import Watchdog
 from widthwise.core.backend import Tokenizer
 from widthwise.core.errors import BackendError, PromptTooLong
@@ -35,11 +36,14 @@ class VLLMEngine:
     ``model`` is a folder or a hub id; ``engine_args`` are vLLM's engine arguments under vLLM's names
     (``tensor_parallel_size=8``). The constructor returns when the engine is ready; it raises ``UsageError``
     for an unknown argument and ``BackendError`` where vLLM is missing or does not start.
+
+    An engine that dies is started again. So is one that is stuck: that has given nothing to any of the requests waiting
+    for ``stall_timeout`` seconds (ten minutes).
     """
 
     _engine: Any  # AsyncLLM: the one that runs now
 
-    def __init__(self, model: str, **engine_args_: Any) -> None:
+    def __init__(self, model: str, *, stall_timeout: float = 600.0, **engine_args_: Any) -> None:
         self.name = f"vllm:{model}"
         self._model = str(model)
         self._given = engine_args_
@@ -49,8 +53,11 @@ class VLLMEngine:
         self._closed = False
         self._thread = LoopThread("widthwise-vllm")
         self._restart_lock = asyncio.Lock()
+        self._stall_timeout = stall_timeout
+        self._watch = StallWatch(stall_timeout, self._end_stuck)
         try:
             self._thread.call(self._start())
+            self._thread.begin(self._watch.run())
         except BaseException:
             self._thread.stop()
             raise
@@ -120,6 +127,14 @@ class VLLMEngine:
                 _log.warning("the vLLM process %s did not end and is killed", process.pid)
                 process.kill()
         self._watchdog.dismiss()
+
+    def _end_stuck(self) -> None:
+        _log.warning(
+            "the vLLM engine has given nothing for %g seconds: it is stuck, and is killed to be started again",
+            self._stall_timeout,
+        )
+        for process in self._processes:
+            process.kill()
 
     async def _live_engine(self) -> Any:
         """The engine, started again if it died."""

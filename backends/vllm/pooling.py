@@ -78,7 +78,7 @@ class VLLMPooling(VLLMEngine):
             params.use_activation = False
         try:
             async with aclosing(engine.encode({"prompt_token_ids": ids}, params, self._next_id())) as outputs:
-                async for output in outputs:
+                async for output in self._watch.over(outputs):
                     cached = output.num_cached_tokens or 0
                     yield output.outputs.data.float().cpu().numpy(), Usage(cached, len(ids) - cached)
             self._restarts = 0

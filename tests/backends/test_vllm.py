@@ -119,6 +119,22 @@ async def test_dead_engine_is_started_again(vllm_subject: Subject) -> None:
     assert all(sampled.ids for sampled in several)
 
 
+async def test_a_stuck_engine_is_started_again(vllm_subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped process is alive and answers nobody: whoever waited for it waited for ever."""
+    backend: Any = vllm_subject.backend
+    monkeypatch.setattr(backend._watch, "_seconds", 20.0)
+
+    async def consume() -> None:
+        async for _ in backend.generate(vllm_subject.request(max_tokens=None, chunk=1)):
+            with suppress(ProcessLookupError):
+                os.kill(backend._processes[0].pid, signal.SIGSTOP)
+
+    with pytest.raises(BackendError, match="engine died") as died:
+        await consume()
+    assert died.value.retryable
+    assert (await vllm_subject.sample(max_tokens=4)).ids
+
+
 @contextmanager
 def script(role: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
