@@ -257,6 +257,7 @@ class Store:
 
     def check(self) -> None:
         """Read everything; raises ``StoreError`` for the first thing that makes no sense."""
+        _ = self.seconds
         for outcome in self.outcomes():
             self.traces(outcome.problem.id)
             self.token_ends(outcome.problem.id)

@@ -46,6 +46,7 @@ def run(tmp_path: Path) -> Path:
         "UPDATE problems SET text = x'ff'",
         "UPDATE problems SET metadata = '[1]'",
         "UPDATE problems SET fields = 'NaN,'",
+        "INSERT INTO attempts (began, seconds) VALUES ('x', 'y')",
         "UPDATE manifest SET value = '5' WHERE key = 'configuration'",
         "UPDATE manifest SET value = '{\"suite\": 5}' WHERE key = 'configuration'",
     ],
