@@ -68,10 +68,10 @@ class Tried:
     def kill(self, chance: random.Random) -> None:
         if killed(self.words, self.folder, chance.uniform(0.1, 1.05) * self.longest):
             self.kills += 1
-        else:
+            self.check(self.folder)
+        else:  # it was done before its time was over
             self.unhurt += 1
-            self.finish()
-        self.check(self.folder)
+            self.end(self.folder)
 
     def finish(self) -> None:
         command(self.words, self.folder)
@@ -93,15 +93,14 @@ class Ground:
 
     def tried(self, name: str, words: list[str], check: Callable[[Path], None], end: Callable[[Path], None]) -> Tried:
         """The command, done once in peace, with its folder for kills."""
-        before = {path.name for path in self.calm.iterdir()}
+        needs = ["sums.jsonl", *(["replay.db"] if words[1] == "replay.db" else [])]
         began = time.monotonic()
         command(words, self.calm)
         longest = time.monotonic() - began
         folder = self.root / name
         folder.mkdir()
-        for path in self.calm.iterdir():
-            if path.name in before and path.is_file():
-                shutil.copy(path, folder / path.name)
+        for file in needs:
+            shutil.copy(self.calm / file, folder / file)
         return Tried(words, folder, check, end, longest)
 
 
@@ -149,20 +148,42 @@ def _readable(name: str) -> Callable[[Path], None]:
     return check
 
 
-def _whole(name: str, old: bytes | None, is_whole: Callable[[Path], bool]) -> Callable[[Path], None]:
-    """The file is as it was before, or as the command makes it."""
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A file that a command makes as a whole, in the place of ``old`` (None: of nothing)."""
 
-    def check(folder: Path) -> None:
-        path = folder / name
+    name: str
+    old: bytes | None
+    is_whole: Callable[[Path], bool]
+
+    def check(self, folder: Path) -> None:
+        """After a kill the file is as it was before, or as the command makes it."""
+        path = folder / self.name
         now = path.read_bytes() if path.exists() else None
-        if now != old and not is_whole(path):
+        if now != self.old and not self.is_whole(path):
             raise Wrong(f"{path} is neither the old file nor a whole new one")
-        if old is None:
+        self._reset(path)
+
+    def end(self, folder: Path) -> None:
+        """The command is done: the file is there."""
+        path = folder / self.name
+        if not path.exists() or not self.is_whole(path):
+            raise Wrong(f"{path} is not what the command should make")
+        self._reset(path)
+
+    def _reset(self, path: Path) -> None:
+        if self.old is None:
             path.unlink(missing_ok=True)
         else:
-            path.write_bytes(old)
+            path.write_bytes(self.old)
 
-    return check
+
+def _ends_in(mark: str) -> Callable[[Path], bool]:
+    return lambda path: path.read_text().rstrip().endswith(mark)
+
+
+def _has_lines(number: int) -> Callable[[Path], bool]:
+    return lambda path: path.read_text().count("\n") == number
 
 
 def grounds(root: Path, names: Sequence[str]) -> list[Tried]:
@@ -170,49 +191,42 @@ def grounds(root: Path, names: Sequence[str]) -> list[Tried]:
     ground = Ground(root)
     calm = ground.calm
     replay = ["eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--strategy", VOTE, "--run", "replay.db"]
-    made = [
-        ("eval", ["eval", "arithmetic", "--limit", "6", "--strategy", VOTE, "--seed", "3", "--run", "eval.db"],
+    products = [
+        (["import", "sums.jsonl", "imported.db"], Product("imported.db", None, lambda path: _problems(path) == 120)),
+        (
+            ["export", "replay.db", "a.jsonl"],
+            Product("a.jsonl", b"old", lambda path: path.read_text().count("\n") == 120),
+        ),
+        (["report", "replay.db", "--out", "a.html"], Product("a.html", b"old", _ends_in("</html>"))),
+        (["curve", "replay.db", "--replicates", "20", "--out", "a.svg"], Product("a.svg", b"old", _ends_in("</svg>"))),
+    ]
+    made: list[tuple[list[str], Callable[[Path], None], Callable[[Path], None]]] = [
+        (["eval", "arithmetic", "--limit", "6", "--strategy", VOTE, "--seed", "3", "--run", "eval.db"],
          _readable("eval.db"), _resumed(calm, "eval.db")),
-        ("replay", replay, _readable("replay.db"), _resumed(calm, "replay.db")),
-        ("sweep", ["sweep", "--suite", "arithmetic", "--limit", "3", "--strategy", "best_of_n() | majority_vote()",
-                   "--budgets", "1,4", "--folder", "sweep"], _readable("sweep/*.db"), _swept(calm)),
-        ("import", ["import", "sums.jsonl", "imported.db"],
-         _whole("imported.db", None, lambda path: _problems(path) == 120), _removed("imported.db")),
-        ("export", ["export", "replay.db", "export.jsonl"],
-         _whole("export.jsonl", b"old", lambda path: path.read_text().count("\n") == 120), _old("export.jsonl")),
-        ("report", ["report", "replay.db", "--out", "page.html"],
-         _whole("page.html", b"old", lambda path: path.read_text().rstrip().endswith("</html>")), _old("page.html")),
-        ("curve", ["curve", "replay.db", "--replicates", "20", "--out", "curve.svg"],
-         _whole("curve.svg", b"old", lambda path: path.read_text().rstrip().endswith("</svg>")), _old("curve.svg")),
-        ("grade", ["grade", "replay.db"], _readable("replay.db"), lambda folder: equal_runs(calm / "replay.db",
-                                                                                            folder / "replay.db")),
+        (replay, _readable("replay.db"), _resumed(calm, "replay.db")),
+        (["sweep", "--suite", "arithmetic", "--limit", "3", "--strategy", "best_of_n() | majority_vote()",
+          "--budgets", "1,4", "--folder", "sweep"], _readable("sweep/*.db"), _swept(calm)),
+        (["grade", "replay.db"], _readable("replay.db"),
+         lambda folder: equal_runs(calm / "replay.db", folder / "replay.db")),
+        *((words, product.check, product.end) for words, product in products),
     ]  # fmt: skip
-    needed = {"export", "report", "curve", "grade"} & set(names) and "replay" not in names
-    if needed:
+    if {"export", "report", "curve", "grade"} & set(names):
         command(replay, calm)
     tried = []
-    for name, words, check, end in made:
+    for words, check, end in made:
+        name = "replay" if words is replay else words[0]
         if name in names:
-            for old in ("export.jsonl", "page.html", "curve.svg"):
-                (calm / old).write_bytes(b"old")
             tried.append(ground.tried(name, words, check, end))
+    for _, product in products:
+        for each in tried:
+            if product.old is not None:
+                (each.folder / product.name).write_bytes(product.old)
     return tried
 
 
 def _problems(run: Path) -> int:
     with Store.read(run) as store:
         return sum(outcome.state == "done" for outcome in store.outcomes())
-
-
-def _removed(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).unlink()
-
-
-def _old(name: str) -> Callable[[Path], None]:
-    def end(folder: Path) -> None:
-        (folder / name).write_bytes(b"old")
-
-    return end
 
 
 COMMANDS = "eval,replay,sweep,import,export,report,curve,grade"
