@@ -123,3 +123,9 @@ def test_an_evaluation_keeps_the_arguments_of_its_grader() -> None:
         assert store.manifest["configuration"]["grading"]["thinking"] == "never"
         assert [leaf.answer for outcome in store.outcomes() for leaf in outcome.leaves][2::3] == ["6", "6"]
     assert json.loads(called("grade", "b.db", "--json").stdout)["changes"] == []
+
+
+def test_the_list_of_graders_says_what_they_read_and_their_arguments() -> None:
+    listed = called("graders").stdout
+    for words in ("reads an integer; thinking='last', last_number=False", "relative=0.0001", "reads a number"):
+        assert words in listed

@@ -12,7 +12,7 @@ from widthwise.core.problem import Grader, Partition, Problem
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.equality import Verdict
 from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
-from widthwise.evals.grading.graders import known_arguments
+from widthwise.evals.grading.graders import described, known_arguments
 from widthwise.evals.suites import countdown
 from widthwise.evals.suites.search_path import expression_of_path
 
@@ -34,6 +34,11 @@ class CountdownGrader:
     @property
     def settings(self) -> Mapping[str, Any]:
         return {"thinking": self.thinking}
+
+    @property
+    def about(self) -> str:
+        """One line for lists: what it reads, and its arguments."""
+        return described("judges expressions that must reach a target with given numbers, each used once", self)
 
     def changed(self, **arguments: Any) -> CountdownGrader:
         """This grader with other arguments; raises UsageError for one that there is not."""

@@ -38,12 +38,13 @@ class Policy:
 
     ``readers`` find statements; the last certain one counts. Where there is none, the last uncertain one does, then
     those of ``hints``. ``value`` gives the answer in a statement: None where it is of another kind (there is no answer
-    then), empty where nothing is stated.
+    then), empty where nothing is stated. ``about`` says what that is.
     """
 
     readers: tuple[Reader, ...]
     value: Callable[[str, bool], str | None] = formula
     hints: tuple[Reader, ...] = ()
+    about: str = "any mathematical answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,10 @@ def _outside(statements: list[Statement]) -> Iterator[Statement]:
 
 
 MATH = Policy((listed_boxes, tags, answer_lines, sentences, hashes), formula)
-INTEGER = Policy((boxes, tags, answer_lines, sentences, hashes), integer, hints=(short_answer_lines,))
-WORD_PROBLEM = Policy((boxes, tags, hashes, short_answer_lines, answer_lines, sentences), quantity)
-COUNTDOWN = Policy((boxes, tags, answer_lines, sentences), expression, hints=(only_line,))
+INTEGER = Policy((boxes, tags, answer_lines, sentences, hashes), integer, (short_answer_lines,), "an integer")
+WORD_PROBLEM = Policy(
+    (boxes, tags, hashes, short_answer_lines, answer_lines, sentences),
+    quantity,
+    about="a number, without what it counts",
+)
+COUNTDOWN = Policy((boxes, tags, answer_lines, sentences), expression, (only_line,), "an arithmetic expression")

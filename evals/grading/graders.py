@@ -80,6 +80,11 @@ class MathGrader:
     def settings(self) -> Mapping[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "policy")}
 
+    @property
+    def about(self) -> str:
+        """One line for lists: what it reads, and its arguments."""
+        return described(f"reads {self.policy.about}", self)
+
     def changed(self, **arguments: Any) -> MathGrader:
         """This grader with other arguments; raises UsageError for one that there is not."""
         return replace(self, **known_arguments(arguments, self))
@@ -126,6 +131,11 @@ class MathGrader:
             absolute=absolute,
             relative=self.relative,
         )
+
+
+def described(what: str, grader: Grader) -> str:
+    """What a grader does, with its arguments as ``--grader`` takes them."""
+    return f"{what}; {', '.join(f'{name}={value!r}' for name, value in grader.settings.items())}"
 
 
 def known_arguments(arguments: Mapping[str, Any], grader: Grader) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MARKS = {True: "right", False: "wrong", None: "–"}
 """Verdicts, as tables show them."""
 
-_LONGEST_CELL = 120
+_LONGEST_CELL = 160
 
 
 def summary_table(summary: Summary) -> None:
