@@ -317,6 +317,16 @@ def test_a_broken_plug_in_is_said_where_it_is_listed_and_breaks_nothing_else(her
     ended(f"{EVAL} 'single()'")
 
 
+def test_a_suite_that_is_a_value_is_listed_with_its_size(here: Path) -> None:
+    (here / "mine.py").write_text(
+        "import widthwise as ww\nfrom widthwise.evals.suites.hub import MATH\n"
+        "two = ww.Suite('two', tuple(ww.Problem(f'p{i}', '1+1?', '2') for i in range(2)), MATH, 'made by hand')\n"
+    )
+    install(here, "widthwise-two", ("suite", "two = mine:two"))
+    assert re.search(r"two +2 +made by hand", ended("widthwise suites"))
+    assert "two, 2 problems" in ended("widthwise eval mine:two --max-tokens 4 --strategy 'single()'")
+
+
 def test_nothing_of_a_plug_in_is_imported_before_it_is_used(here: Path) -> None:
     (here / "mine.py").write_text("async def three(session): ...\n")
     install(here, "widthwise-three", ("sampler", "three = mine:three"), ("suite", "three = mine:three"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -68,8 +69,10 @@ class SuiteInfo:
             return cls(entry.name, None, entry.origin, "", str(error))
         if isinstance(part, Benchmark):
             return cls(part.name, part.size, part.source, part.licence, part.description)
-        size = len(part.problems) if isinstance(part, Suite) else None
-        return cls(entry.name, size, entry.origin, "", (getattr(part, "__doc__", "") or "").strip().partition("\n")[0])
+        if isinstance(part, Suite):
+            return cls(entry.name, len(part.problems), part.source, "", f"from {entry.origin}")
+        said = (inspect.getdoc(part) or "").partition("\n")[0]
+        return cls(entry.name, None, entry.origin, "", said)
 
 
 def list_suites() -> list[SuiteInfo]:
