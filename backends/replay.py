@@ -128,6 +128,12 @@ class ReplayBackend:
         """The problems that were recorded."""
         return self._recordings
 
+    def longest(self, request: Request) -> int | None:
+        """The length of the problem's longest sample: what a limit of tokens was, when it was recorded."""
+        if request.problem not in self._recordings or (self._model is not None and not self._was_recorded(request)):
+            return None
+        return max((len(reel.ids) for reel in self._reels(request.problem)), default=None)
+
     def recorded_facts(self, problem: str) -> RecordedFacts:
         """What the samples of one problem were recorded with."""
         samples = self._recording(problem).samples

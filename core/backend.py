@@ -211,6 +211,15 @@ class LearningTokenizer(Protocol):
         ...
 
 
+@runtime_checkable
+class Bounded(Protocol):
+    """A backend that knows better than its context's length how long the answer to a request may get at most."""
+
+    def longest(self, request: Request) -> int | None:
+        """A bound in tokens; None where there is none."""
+        ...
+
+
 class Backend(Protocol):
     """What turns token ids into sampled tokens.
 

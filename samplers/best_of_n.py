@@ -18,8 +18,8 @@ class BestOfN(Part):
     Self-consistency (Wang et al., arXiv 2203.11171) with a vote behind it, verifier re-ranking (Cobbe et al.,
     arXiv 2110.14168) with a choice by score. Pruners and budgets may stop the rest at any token.
 
-    The traces grow side by side, at most ``width`` of them at once (None: all). A token budget that is too small
-    for ``n`` traces cuts all that are growing; with a small ``width`` those are few, and the others are whole.
+    The traces grow side by side, at most ``width`` of them at once (None: all). A token budget that may be too small
+    for ``n`` traces lets them begin only as it is certain to buy them whole (``core/session/launches.py``).
     """
 
     n: int = 16

@@ -124,6 +124,7 @@ class TreeSampler(Part):
         """One round of all ``trees``: expand their plans, score the children, plan the next round."""
         for tree in trees:
             tree.round += 1
+            session.go_on_from(node.trace for node in (*(planned for planned, _ in tree.plan), *tree.waiting))
         born = await expand(session, trees, self)
         await self._score(session, [node for nodes in born for node in nodes if node.state != "dead"])
         for tree, nodes in zip(trees, born, strict=True):

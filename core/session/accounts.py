@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterable
 from itertools import takewhile
 
-from widthwise.core.backend import Delta
+from widthwise.core.backend import Delta, IntArray
+from widthwise.core.session.content_residency import ContentResidency, distinct_tokens
+from widthwise.core.session.launches import Launches
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.residency import Residency
@@ -20,7 +22,9 @@ class Accounts:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.ledger = Ledger()
+        self.launches = Launches(self.ledger, limits.tokens)
         self.residency = Residency()
+        self.content = ContentResidency()
         self._cached: set[TraceId] = set()
         self.closed = False
         self._began = time.monotonic()
@@ -33,7 +37,6 @@ class Accounts:
 
     def charge(self, delta: Delta, *, judging: bool) -> None:
         """What came of a request, to the policy's account or the judges'."""
-        self.residency.grow(len(delta.token_ids))
         if judging:
             self.ledger.judging += len(delta.token_ids)
         else:
@@ -74,16 +77,30 @@ class Accounts:
         """Count these traces' paths as resident until they are released."""
         for trace in traces:
             self.residency.hold(trace)
+            self.content.hold(trace)
 
     def release(self, traces: Iterable[Trace]) -> None:
         """These traces, held before, will not be continued (again)."""
         for trace in traces:
             self.residency.release(trace)
+            self.content.release(trace)
+
+    def grow(self, id: TraceId, parent: Trace, tokens: IntArray) -> None:
+        """The branch ``id`` of ``parent`` has grown by ``tokens``."""
+        self.residency.grow(len(tokens))
+        self.content.grow(id, parent, tokens)
 
     def grown(self, trace: Trace) -> None:
         """``trace``, which came of a branch, is in the perfect cache; its tokens stay only if somebody holds it."""
         self._cached.add(trace.id)
         self.residency.shrink(len(trace.segment))
+        self.content.end(trace)
+
+    def go_on_from(self, traces: Iterable[Trace]) -> None:
+        """A round of a search goes on from ``traces``: what it retains is summed over rounds."""
+        by_node, by_content = distinct_tokens(traces)
+        self.ledger.kv_rounds += by_node
+        self.ledger.kv_content_rounds += by_content
 
     # -- limits --------------------------------------------------------------------------------------------
 
@@ -113,4 +130,6 @@ class Accounts:
         """Write what is known only at the end into the ledger; nothing is to be charged any more."""
         self.closed = True
         self.ledger.seconds = time.monotonic() - self._began
-        self.ledger.kv_peak, self.ledger.kv_mean = self.residency.peak, self.residency.mean
+        node, content = self.residency.gauge, self.content.gauge
+        self.ledger.kv_peak, self.ledger.kv_mean = node.peak, node.mean
+        self.ledger.kv_content_peak, self.ledger.kv_content_mean = content.peak, content.mean

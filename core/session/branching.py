@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from widthwise.core.backend import IntArray, Request, SamplingParams
+from widthwise.core.backend import Bounded, IntArray, Request, SamplingParams
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
@@ -54,14 +54,33 @@ class Branching:
     def _of(self, trace: Trace, params: SamplingParams, call: Call) -> list[Branch]:
         """The branches behind one trace."""
         count = call.n
-        if not call.judging:
+        counted = self._is_sample(trace, call)
+        if counted:
             left = self._accounts.samples_left
             count = call.n if left is None else min(call.n, left)
             self._accounts.begin(count)
         self._accounts.charge_ideal(trace)
         prompt = trace.token_ids
         digest = request_digest(prompt, params)
-        return [self._branch(trace, prompt, params, digest, self._chunk(call)) for _ in range(count)]
+        whole = counted and _is_prompt(trace) and not call.params.get("stop")
+        made = [self._branch(trace, prompt, params, digest, call.chunk) for _ in range(count)]
+        for branch in made:
+            branch.sample, branch.whole = counted, whole
+        return made
+
+    def _is_sample(self, trace: Trace, call: Call) -> bool:
+        """Whether what the call draws behind ``trace`` are samples: no judge's replies, no threads, nothing that only
+        goes on behind what was put into a trace."""
+        goes_on = call.n == 1 and trace.segment.origin == "inserted" and not _is_prompt(trace)
+        return not (call.judging or goes_on or self._tree.is_fragment(trace))
+
+    def _check_limits(self, trace: Trace, call: Call) -> None:
+        """Raises ``BudgetReached`` where the limits allow not a single branch behind ``trace``."""
+        sample = self._is_sample(trace, call)
+        if self._accounts.spent or (sample and self._accounts.samples_left == 0):
+            raise BudgetReached("the budget is used up")
+        if sample and _is_prompt(trace) and not self._accounts.launches.buys():
+            raise BudgetReached(f"{self._accounts.limits.tokens} tokens buy no further trace")
 
     def _params(self, trace: Trace, call: Call) -> SamplingParams:
         """The call's parameters; checks every limit. A draw cuts ``max_tokens`` to what the sequential one leaves."""
@@ -69,8 +88,7 @@ class Branching:
         if call.logprobs:
             params = replace(params, logprobs=max(params.logprobs or 0, call.logprobs))
         self._check_logprobs(params.logprobs)
-        if self._accounts.spent or (self._accounts.samples_left == 0 and not call.judging):
-            raise BudgetReached("the budget is used up")
+        self._check_limits(trace, call)
         sequential = self._accounts.limits.sequential
         if sequential is not None and max(trace.sequential, self._clock.now.time) >= sequential:
             raise BudgetReached(f"the budget of {sequential} sequential tokens is used up")
@@ -85,10 +103,6 @@ class Branching:
                 f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
             )
 
-    def _chunk(self, call: Call) -> int:
-        """How many tokens may come at once; a limit on tokens needs to see every one."""
-        return call.chunk if self._accounts.limits.tokens is None else 1
-
     def _branch(self, trace: Trace, prompt: IntArray, params: SamplingParams, digest: str, chunk: int) -> Branch:
         trace_id = self._tree.next_id(trace.id)
         request = Request(
@@ -100,4 +114,17 @@ class Branching:
             priority=self._priority,
             chunk=chunk,
         )
-        return Branch(trace_id, trace, request, digest, self._setting.tokenizer.decode)
+        return Branch(trace_id, trace, request, digest, self._setting.tokenizer.decode, room=self._room(request))
+
+    def _room(self, request: Request) -> int | None:
+        """How many tokens the backend could give a request at most, as far as it is known."""
+        backend = self._setting.backend
+        if isinstance(backend, Bounded):
+            return backend.longest(request)
+        context = backend.max_model_len
+        return None if context is None else max(context - len(request.prompt), 1)
+
+
+def _is_prompt(trace: Trace) -> bool:
+    """Whether nothing of ``trace`` has been sampled yet."""
+    return all(node.segment.origin != "sampled" for node in trace.lineage)

@@ -12,16 +12,29 @@ import numpy as np
 
 from widthwise.core.backend import Delta, IntArray, Request, Usage
 from widthwise.core.session.clock import Clock, Moment, latest
+from widthwise.core.session.launches import Launches
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.growing import Rows, Spelling, Stats
 from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId, Wait
 
 
 class Branch:
-    """One continuation while it grows; ``trace`` is a snapshot of it as a value."""
+    """One continuation while it grows; ``trace`` is a snapshot of it as a value.
+
+    It may have ``room`` tokens in the model's context, where that is known. It is a ``sample`` if it counts as one, and
+    ``whole`` if it is a trace from its first token to its last; it is ``capped`` if less was left of a limit on tokens
+    than it might have wanted.
+    """
 
     def __init__(
-        self, id: TraceId, parent: Trace, request: Request, params: str, decode: Callable[[IntArray], str]
+        self,
+        id: TraceId,
+        parent: Trace,
+        request: Request,
+        params: str,
+        decode: Callable[[IntArray], str],
+        *,
+        room: int | None = None,
     ) -> None:
         self.id = id
         self.parent = parent
@@ -29,10 +42,13 @@ class Branch:
         self.params = params
         self.start = parent.sequential
         self.waited: Wait | None = None
+        self.sample = self.whole = False
+        self.capped = False
         self.tokens = 0
         self.finish: Finish | None = None
         self.reason: str | int | None = None
         self._decode = decode
+        self._room = room
         self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(decode)
         self._usage: Usage | None = None
         self._metadata: dict[str, Any] = {}
@@ -53,6 +69,18 @@ class Branch:
     def moment(self) -> Moment:
         """When the branch had come as far as it is, in sequential tokens."""
         return Moment(self.start + self.tokens, Wait(self.id, self.tokens))
+
+    @property
+    def most(self) -> int | None:
+        """How many tokens it may get to at most; None where nothing tells."""
+        known = [limit for limit in (self.request.params.max_tokens, self._room) if limit is not None]
+        return min(known, default=None)
+
+    def cap(self, tokens: int) -> None:
+        """Let it have no more than so many tokens, though it might want more."""
+        if self.most is None or tokens < self.most:
+            self.request = replace(self.request, params=replace(self.request.params, max_tokens=tokens))
+            self.capped = True
 
     def take(self, delta: Delta) -> None:
         """Add what the backend delivered."""
@@ -110,8 +138,9 @@ class Draw:
     """Runs branches against a backend and hands out their events.
 
     At most ``width`` branches are in flight; the next begins when one has ended, but none beyond the first
-    ``warmup`` before all of these have ended, and none where ``sequential`` tokens are reached. By ``clock``, a branch
-    waits for the one that left its place, for the warm-up, and for what the draw's reader did in between. In
+    ``warmup`` before all of these have ended, none where ``sequential`` tokens are reached, and none that ``launches``
+    does not allow yet. By ``clock``, a branch waits for the one that left its place, for the warm-up, for the one that
+    showed what the limit on tokens still buys, and for what the draw's reader did in between. In
     ``lockstep`` (deterministic backends) the branches advance by one delta each per round and a round's events come in
     branch order, so that what a strategy sees does not depend on timing. Otherwise events come as they happen.
     ``deadline`` is a time of the event loop's clock at which a batch is handed out though it may be empty. ``judging``
@@ -124,6 +153,7 @@ class Draw:
         branches: list[Branch],
         source: Source,
         clock: Clock,
+        launches: Launches,
         *,
         sequential: int | None = None,
         lockstep: bool,
@@ -142,9 +172,11 @@ class Draw:
         self._source = source
         self._clock = clock
         self._sequential = sequential
-        self._begun = self._seen = clock.now
+        self._begun = self._seen = self._ended = clock.now
+        self._held_back = False
         self._left: list[Moment] = []
         self._refused = 0
+        self._launches = launches
         self._lockstep = lockstep
         self._width = width
         self._warmup = branches[:warmup]
@@ -172,7 +204,7 @@ class Draw:
             for branch in over:
                 self._pumps.pop(branch, None)
             yield sorted(events, key=lambda event: event.branch.id)
-            self._left += [branch.moment for branch in over]
+            self._leave([branch.moment for branch in over])
             self._refill()
             for gate in self._gates.values():
                 gate.set()
@@ -196,15 +228,15 @@ class Draw:
         self._seen = latest((self._seen, moment))
 
     def drop_waiting(self) -> int:
-        """Begin no further branch; how many have not begun, those left out for want of sequential tokens included."""
-        dropped, self._refused = len(self._waiting) + self._refused, 0
+        """Begin no further branch; how many samples have not begun, those for want of sequential tokens included."""
+        dropped, self._refused = sum(branch.sample for branch in self._waiting) + self._refused, 0
         self._waiting.clear()
         return dropped
 
     async def stop(self, branches: Collection[Branch]) -> list[Event]:
         """Abort these branches; the events that came from them in the meantime."""
         tasks = [self._pumps.pop(branch) for branch in branches if branch in self._pumps]
-        self._left += [self._clock.now] * len(tasks)
+        self._leave([self._clock.now] * len(tasks))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -219,13 +251,23 @@ class Draw:
             warming_up = any(branch in self._pumps for branch in self._warmup)
             if warming_up and self._waiting[-1] not in self._warmup:
                 return
+            if not self._launches.allows(self._waiting[-1], self._pumps):
+                self._held_back = True
+                return
             branch = self._waiting.pop()
             place = self._place()
             if branch.begin(self._turn(branch, place), self._sequential):
+                self._launches.begin(branch, () if branch.whole else self._waiting)
                 self._pumps[branch] = asyncio.create_task(self._pump(branch))
             else:
-                self._refused += 1
+                self._refused += branch.sample
                 self._left.append(place)
+        self._held_back = False
+
+    def _leave(self, moments: Sequence[Moment]) -> None:
+        """Branches left their places at these moments."""
+        self._left += moments
+        self._ended = latest((self._ended, *moments))
 
     def _place(self) -> Moment:
         """When the next place is free: from the beginning on or since it was left, the first of them."""
@@ -235,10 +277,11 @@ class Draw:
         return self._left.pop(0)
 
     def _turn(self, branch: Branch, place: Moment) -> Moment:
-        """When ``branch`` may take the place: after the warm-up and whatever else the reader did."""
+        """When ``branch`` may begin there: after the warm-up, what showed that it may, and what the reader did."""
         warm = () if branch in self._warmup else [early.moment for early in self._warmup]
         now = self._clock.now
-        return latest((place, *warm, now if now.time > self._seen.time else self._begun))
+        ended = self._ended if self._held_back else self._begun
+        return latest((place, ended, *warm, now if now.time > self._seen.time else self._begun))
 
     async def _pump(self, branch: Branch) -> None:
         gate = self._gates[branch] = asyncio.Event()

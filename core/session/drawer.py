@@ -81,6 +81,7 @@ class Drawer:
             branches,
             self._source,
             self._clock,
+            self._accounts.launches,
             sequential=self._accounts.limits.sequential,
             judging=call.judging,
             lockstep=self._setting.lockstep,
@@ -110,6 +111,7 @@ class Drawer:
             if event.delta is not None:
                 branch.take(event.delta)
                 self._accounts.charge(event.delta, judging=draw.judging)
+                self._accounts.grow(branch.id, branch.parent, event.delta.token_ids)
             elif isinstance(event.error, BackendError):
                 branch.end("error", str(event.error))
             elif event.error is not None:
@@ -153,8 +155,7 @@ class Drawer:
         After the ``last`` stop of a draw no waiting branch begins either.
         """
         if last:
-            dropped = draw.drop_waiting()
-            self._accounts.begin(0 if draw.judging else -dropped)
+            self._accounts.begin(-draw.drop_waiting())
         leftover = self._take(draw, await draw.stop(branches))
         stopped = []
         for branch in branches:
@@ -171,6 +172,8 @@ class Drawer:
         trace = branch.trace
         if trace.finish == "length" and trace.sequential == self._accounts.limits.sequential:
             trace = trace.ended("budget", "sequential tokens")
+        elif trace.finish == "length" and branch.capped:
+            trace = trace.ended("budget", "the budget is used up")
         elif trace.finish in ("stop", "length") and self._journal is not None:
             self._journal.record(self._problem.id, trace)
         self._settle_up(trace, branch, draw)

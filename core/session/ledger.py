@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+KV_FIGURES = ("kv_peak", "kv_mean", "kv_rounds", "kv_content_peak", "kv_content_mean", "kv_content_rounds")
+"""What caches held; no spending."""
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -14,9 +17,14 @@ class Ledger:
     what is no solution itself (verdicts, summaries, outlines); ``scoring`` and ``embedding``, read by reward and
     embedding models.
     ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same requests.
-    ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations, ``retries``
+    ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations: a trace is
+    one whatever threads it spawns and joins, a step of a search is one, a judge's reply is none. ``retries`` are
     requests that had to be sent again, ``seconds`` wall-clock. ``kv_peak`` and ``kv_mean`` are the unique tokens
-    that an ideal prefix cache held for the tree, at most and on average while tokens were sampled (``Residency``).
+    by node that a cache held for the tree, at most and on average while tokens were sampled: siblings with equal text
+    counted apart (``Residency``). ``kv_content_peak`` and ``kv_content_mean`` are those by content: equal prefixes
+    counted once (``ContentResidency``). ``kv_rounds`` and ``kv_content_rounds`` are summed over the rounds of a tree
+    search: the unique tokens of the traces that each goes on from, the prompt's included (KV tokens in the paper of
+    ETS, Hooper et al., arXiv 2502.13575).
     """
 
     prompt_computed: int = 0
@@ -33,6 +41,10 @@ class Ledger:
     seconds: float = 0.0
     kv_peak: int = 0
     kv_mean: float = 0.0
+    kv_rounds: int = 0
+    kv_content_peak: int = 0
+    kv_content_mean: float = 0.0
+    kv_content_rounds: int = 0
 
     @property
     def total(self) -> int:

@@ -10,7 +10,8 @@ class Limits:
     """Hard limits for one problem; None leaves an axis free.
 
     ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of
-    tokens sampled one after the other. ``samples``: sampled continuations, judges' left out. ``seconds``: wall-clock.
+    tokens sampled one after the other. ``samples``: continuations that are samples (see ``Ledger``). ``seconds``:
+    wall-clock. Tokens buy whole traces, in order of launch (see ``Launches``).
     The overshoot is at most what one decoding step has in flight.
     """
 

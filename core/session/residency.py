@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from widthwise.core.session.gauge import Gauge
 from widthwise.core.trace.trace import Trace, TraceId
 
 
@@ -11,19 +12,14 @@ from widthwise.core.trace.trace import Trace, TraceId
 class Residency:
     """Unique tokens resident: those on the paths of traces that may still grow, every shared segment once.
 
-    Time is counted in sampled tokens: ``mean`` is what was resident on average when a token was sampled, ``peak``
-    the most that ever was. Prompts are included. Holding and releasing cost the same whatever the tree's size.
+    Siblings with equal text count apart: an engine that shares by request holds both while they are decoded. ``gauge``
+    is what was resident over sampled tokens. Prompts are included. Holding and releasing cost the same whatever the
+    tree's size.
     """
 
     resident: int = 0
-    peak: int = 0
-    _area: int = 0
-    _sampled: int = 0
+    gauge: Gauge = field(default_factory=Gauge)
     _holders: dict[TraceId, int] = field(default_factory=dict)
-
-    @property
-    def mean(self) -> float:
-        return self._area / self._sampled if self._sampled else 0.0
 
     def hold(self, trace: Trace) -> None:
         """Keep ``trace``'s path; once for every ``release`` to come."""
@@ -46,9 +42,7 @@ class Residency:
     def grow(self, tokens: int) -> None:
         """So many tokens were sampled behind what is held."""
         self.resident += tokens
-        self.peak = max(self.peak, self.resident)
-        self._area += self.resident * tokens
-        self._sampled += tokens
+        self.gauge.note(self.resident, tokens)
 
     def shrink(self, tokens: int) -> None:
         """A branch of so many tokens ended; its trace is held from now on, or gone."""

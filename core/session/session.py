@@ -158,8 +158,7 @@ class Session:
         Raises ``BudgetReached`` if nothing may be spent any more.
         """
         traces = (trace,) if isinstance(trace, Trace) else trace
-        call = self._view.call(self, Call(traces, n, params, width, judging=judging))
-        return self._shared.drawer.stream(call)
+        return self._shared.drawer.stream(self._view.call(self, Call(traces, n, params, width, judging=judging)))
 
     def heed(self, *parts: object) -> None:
         """Sample from now on with as many ``logprobs`` as these parts say they need (see ``PrunerOf``)."""
@@ -172,6 +171,10 @@ class Session:
     def release(self, traces: Iterable[Trace]) -> None:
         """These traces, held before, will not be continued (again)."""
         self._shared.accounts.release(traces)
+
+    def go_on_from(self, traces: Iterable[Trace]) -> None:
+        """A round of a search goes on from ``traces`` and retains nothing else; for the ledger's ``kv_rounds``."""
+        self._shared.accounts.go_on_from(traces)
 
     def seed(self, *place: int | str) -> int:
         """A seed for a strategy's own randomness, derived from the run's seed and ``place``."""

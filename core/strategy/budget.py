@@ -15,7 +15,8 @@ class Budget(Limits, Part):
     """Hard limits for one problem; None leaves an axis free.
 
     ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of
-    tokens sampled one after the other. ``samples``: sampled continuations, judges' left out. ``seconds``: wall-clock.
+    tokens sampled one after the other. ``samples``: continuations that are samples (see ``Ledger``). ``seconds``:
+    wall-clock. Tokens buy whole traces, in order of launch (see ``Launches``).
     A strategy that reaches a limit is stopped and its traces so far are aggregated; the overshoot is at most
     what one decoding step has in flight.
     """

@@ -40,7 +40,8 @@ class Line:
     ``k`` are samples, ``budgets`` what they cost by axis, averaged over problems (an axis that was not measured is
     absent). ``low`` and ``high`` bound the accuracy on other problems of this kind (NaN for a single problem),
     ``sampling_error`` is the Monte-Carlo standard error of the estimate itself, 0 where it is exact. ``scores``
-    ``[problems, points]`` are what all of it is made of.
+    ``[problems, points]`` are what all of it is made of. Where the points were limited, ``limits`` are their budgets
+    for each problem and ``cut`` the shares of problems on which one trace alone is longer than the budget.
     """
 
     method: str
@@ -51,6 +52,8 @@ class Line:
     high: Floats
     sampling_error: Floats
     scores: Floats
+    limits: Floats | None = None
+    cut: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

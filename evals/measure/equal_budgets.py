@@ -15,13 +15,17 @@ from widthwise.evals.measure.subsets import Floats
 
 _log = logging.getLogger(__name__)
 
-OVERSHOOT = 0.05
-"""By how much a run that was cut at its budget may have overshot it and still count as within."""
+MOSTLY = 0.5
+"""A method whose one trace is longer than the budget on more than this share of problems cannot follow the budget."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """One method at one budget; ``scores`` ``[problems]`` in the order of the comparison's problems."""
+    """One method at one budget; ``scores`` ``[problems]`` in the order of the comparison's problems.
+
+    ``budget`` is what it spent, averaged over problems; ``limit`` what it was allowed on each of them (None: it was not
+    limited). ``cut`` is the share of problems that the limit left without one whole trace.
+    """
 
     label: str
     method: str
@@ -31,10 +35,27 @@ class Point:
     low: float
     high: float
     scores: Floats
+    limit: float | None = None
+    cut: float = 0.0
+
+    @property
+    def within(self) -> float:
+        """The smallest budget that it belongs to."""
+        return self.budget if self.limit is None else self.limit
+
+    @property
+    def follows(self) -> bool:
+        """Whether it can be compared at this budget: on most problems, the budget buys it one whole trace."""
+        return self.cut <= MOSTLY
 
     @property
     def name(self) -> str:
         return self.label if self.method == "run" else f"{self.label} {self.method}@{self.k}"
+
+    @property
+    def marked(self) -> str:
+        """The name, and a word where it does not follow the budget."""
+        return self.name if self.follows else f"{self.name} (one trace alone is longer on {100 * self.cut:.0f} %)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,15 +109,12 @@ def matched_budgets(curves: Sequence[Curve], axis: Axis) -> list[float]:
     return sorted(set(ends))
 
 
-def at_budget(found: Sequence[Point], budget: float, *, slack: float = 1e-9) -> list[Point]:
-    """For each method the most it does within ``budget``; methods that start above it are left out.
-
-    ``slack`` is the share by which a budget may be overshot: runs that were cut at it had a step in flight.
-    """
+def at_budget(found: Sequence[Point], budget: float) -> list[Point]:
+    """For each method the most it does within ``budget``; methods that start above it are left out."""
     largest: dict[tuple[str, str], Point] = {}
     for point in found:
         key = (point.label, point.method)
-        if point.budget <= budget * (1 + slack) and (key not in largest or point.budget > largest[key].budget):
+        if point.within <= budget * (1 + 1e-9) and (key not in largest or point.within > largest[key].within):
             largest[key] = point
     return sorted(largest.values(), key=lambda p: (-p.accuracy, p.budget))
 
@@ -121,7 +139,8 @@ def _doublings(found: Sequence[Point]) -> list[Point]:
 
 
 def against_best(found: Sequence[Point], *, replicates: int = 2000, seed: int = 0) -> list[Versus]:
-    """The most accurate point against each other one, paired by problem."""
+    """The most accurate point against each other one, paired by problem; those that do not follow it are left out."""
+    found = [point for point in found if point.follows]
     if len(found) < 2 or len(found[0].scores) < 2:
         return []
     best, *others = sorted(found, key=lambda p: (-p.accuracy, p.budget))
@@ -144,4 +163,6 @@ def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> It
             low=float(line.low[i]),
             high=float(line.high[i]),
             scores=rows[:, i],
+            limit=None if line.limits is None else float(line.limits[i]),
+            cut=0.0 if line.cut is None else float(line.cut[i]),
         )

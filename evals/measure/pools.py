@@ -55,14 +55,33 @@ class SamplePool:
     def __len__(self) -> int:
         return len(self.votes)
 
+    def first(self, n: int) -> SamplePool:
+        """The pool of the first ``n`` samples, in order of launch."""
+        return SamplePool(
+            self.problem,
+            self.votes[:n],
+            self.values[:n],
+            self.tokens[:n],
+            self.finished[:n],
+            {name: scores[:n] for name, scores in self.scores.items()},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a strategy made of one problem: whether its answer was right, and what that cost."""
+    """What a strategy made of one problem: whether its answer was right, and what that cost.
+
+    ``cut`` says that a budget left it without one whole trace.
+    """
 
     problem: str
     right: bool
     spent: Ledger
+    cut: bool = False
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Answered:
+        return cls(outcome.problem.id, outcome.correct is True, outcome.ledger, outcome.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +147,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         model=said.get("model") or "",
         strategy=strategy,
         pools=pools,
-        answered=tuple(Answered(o.problem.id, o.correct is True, o.ledger) for o in done) if strategy else (),
+        answered=tuple(map(Answered.of, done)) if strategy else (),
         dependent=_dependence(strategy, done),
         open=len(outcomes) - len(done),
         copies=Copies.stored(done),

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from widthwise.core.errors import UsageError
+from widthwise.core.session.ledger import KV_FIGURES
+from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
@@ -16,7 +18,7 @@ from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
-COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", "kv_mean", "kv_peak", "seconds")
+COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", *KV_FIGURES, "seconds")
 """What is compared of the ledgers; see ``Ledger``."""
 
 
@@ -27,7 +29,8 @@ class Standing:
     ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems, those left out
     that a file does not know. ``difference``
     is its accuracy minus the first run's, paired by problem, its p adjusted for the number of runs (Holm); None for the
-    first run itself. ``copies`` says how many different samples a problem's are worth.
+    first run itself, and where a budget left one of the two without a single whole trace on most problems (``cut`` is
+    the share of them). ``copies`` says how many different samples a problem's are worth.
     """
 
     run: str
@@ -38,6 +41,7 @@ class Standing:
     accuracy: float
     interval: tuple[float, float]
     costs: Mapping[str, float]
+    cut: float = 0.0
     difference: Difference | None = None
     copies: Copies | None = None
 
@@ -55,9 +59,10 @@ def standings(paths: Sequence[str | Path]) -> list[Standing]:
     if not shared:
         raise UsageError("these runs have no finished problem in common, so they cannot be compared")
     right = [np.array([done[name].correct is True for name in shared], float) for _, done, _ in runs]
-    differences = adjusted([paired(row, right[0]) for row in right[1:]])
     found = [_standing(said, [done[name] for name in shared], costs) for said, done, costs in runs]
-    return [replace(each, difference=gap) for each, gap in zip(found, (None, *differences), strict=True)]
+    tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
+    differences = dict(zip(tested, adjusted([paired(right[i], right[0]) for i in tested]), strict=True))
+    return [replace(each, difference=differences.get(i)) for i, each in enumerate(found)]
 
 
 def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome], Sequence[str]]:
@@ -83,6 +88,7 @@ def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome], costs: Seque
         problems=len(outcomes),
         accuracy=right / len(outcomes),
         interval=wilson(right, len(outcomes)),
+        cut=float(np.mean([outcome.cut for outcome in outcomes])),
         costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in costs},
         copies=Copies.stored(outcomes),
     )

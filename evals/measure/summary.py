@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from widthwise.core.session.ledger import Ledger
+from widthwise.core.session.ledger import KV_FIGURES, Ledger
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome
@@ -41,9 +41,9 @@ class Summary:
     strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single
     samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the fraction
     of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths (None: the
-    file does not know them), ``wall_seconds`` the attempts. ``kv_peak`` and ``kv_mean`` are the unique tokens that
-    an ideal prefix cache held for a problem's tree, at most and on average, averaged over problems. ``asking`` is
-    how the model was asked: its profile and why, and all sampling settings in force; None for runs that do not say.
+    file does not know them), ``wall_seconds`` the attempts. ``kv_peak`` and the like are the ledger's figures of what
+    caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
+    settings in force; None for runs that do not say.
     ``notes`` are what was out of the ordinary, one of each kind, with the number of problems that had it, the most
     frequent first. ``copies`` says how many different samples a problem's are worth.
     """
@@ -63,6 +63,10 @@ class Summary:
     wall_seconds: float
     kv_peak: float
     kv_mean: float
+    kv_rounds: float
+    kv_content_peak: float
+    kv_content_mean: float
+    kv_content_rounds: float
     run: str
     asking: Mapping[str, Any] | None = None
     notes: tuple[tuple[str, int], ...] = ()
@@ -99,8 +103,7 @@ def summarise(store: Store) -> Summary:
         tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
         sequential_tokens=ledger.sequential if sequential_known(store) else None,
         wall_seconds=store.seconds,
-        kv_peak=ledger.kv_peak / max(len(outcomes), 1),
-        kv_mean=ledger.kv_mean / max(len(outcomes), 1),
+        **{name: getattr(ledger, name) / max(len(outcomes), 1) for name in KV_FIGURES},
         run=str(store.path),
         asking=asking_in(store.manifest),
         notes=_noted(outcomes),

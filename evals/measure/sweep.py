@@ -22,6 +22,7 @@ from widthwise.core.scores.trace_score import REWARD_MODEL
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.strategy import Strategy
+from widthwise.evals.measure.buying import pick_of, purchase
 from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL
@@ -104,7 +105,8 @@ def plan(
     if shared:
         notes.append(f"read from shared samples, as means over all subsets of each size: {'; '.join(shared)}")
         if axis == "tokens":
-            notes.append("shared samples meet a token budget on average, with whole samples; own runs are cut at it")
+            notes[-1] = f"read from shared samples, in their order of launch: {'; '.join(shared)}"
+            notes.append("a token budget buys whole traces for each problem, from shared samples and in own runs alike")
     return Plan(axis, tuple(cells), tuple(notes))
 
 
@@ -133,7 +135,7 @@ def choice(strategy: Strategy) -> Method | None:
             return method("maj")
         case BestBy(score=score) if not score.startswith(REWARD_MODEL):
             return method(f"best:{score}")
-        case WeightedVote(by=score) as vote if not score.startswith(REWARD_MODEL):
+        case WeightedVote(by=score, top=1.0, tie="first" | "random") as vote if not score.startswith(REWARD_MODEL):
             return Method(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
     return None
 
@@ -156,7 +158,7 @@ def _cells(strategy: Strategy, suite: str, limits: Sequence[float], axis: Axis, 
     if shared is not None:
         pool = _pool_of(strategy, int(limits[-1]) if axis == "samples" else None)
         tasks = tuple(Task(suite, pool, None, seed) for seed in seeds)
-        chosen = limits[:1] if isinstance(strategy.sampler, Single) else limits
+        chosen = limits[:1] if isinstance(strategy.sampler, Single) and axis == "samples" else limits
         return [Cell(strategy, suite, limit, tasks, shared) for limit in chosen]
     return [
         Cell(strategy, suite, limit, tuple(_own(strategy, suite, limit, axis, seed) for seed in seeds))
@@ -230,7 +232,7 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
         line = _own_line(cells, sources, replicates, seed)
     first = next(iter(sources.values()))
     lost = len(cells) - len(line.k)
-    left_out = f"{lost} of {len(cells)} budgets are left out: they buy less than one sample, or no more than another"
+    left_out = f"{lost} of {len(cells)} budgets are left out: there are no more samples than at another"
     notes = (left_out,) if lost else ()
     return Curve(
         first.path, label(cells[0].strategy, axis), cells[0].suite, first.model, first.problems, {"run": line}, notes
@@ -240,14 +242,11 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
 def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:
     chosen = cells[0].shared
     assert chosen is not None
+    if axis == "tokens":
+        return _bought_line(cells, sources, replicates, seed)
     per_seed = [lines(s.pools, [chosen], replicates=1, seed=seed)[chosen.name] for s in sources]
-    if axis not in per_seed[0].budgets:
-        raise UsageError(f"{sources[0].path} has no token counts: sweep over samples instead")
-    spent = np.mean([line.budgets[axis] for line in per_seed], axis=0)
-    fitting = [int(np.searchsorted(spent, cell.limit * (1 + 1e-9), "right")) for cell in cells]
-    if chosen.name == "single":
-        fitting = [1]
-    k = np.unique([n for n in fitting if n])
+    single = isinstance(cells[0].strategy.sampler, Single)
+    k = np.unique([1 if single else min(int(cell.limit), len(per_seed[0].k)) for cell in cells])
     at = k - 1
     budgets: dict[Axis, Floats] = {
         name: np.mean([line.budgets[name][at] for line in per_seed], axis=0) for name in per_seed[0].budgets
@@ -255,7 +254,32 @@ def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, r
     scores = np.mean([line.scores[:, at] for line in per_seed], axis=0)
     errors = np.sqrt(np.sum([line.sampling_error[at] ** 2 for line in per_seed], axis=0)) / len(per_seed)
     low, high = band(scores, replicates, LEVEL, seed)
-    return Line("run", k, budgets, scores.mean(axis=0), low, high, errors, scores)
+    return Line("run", k, budgets, scores.mean(axis=0), low, high, errors, scores, np.array(k, np.float64))
+
+
+def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], replicates: int, seed: int) -> Line:
+    """What each budget buys of the samples of each problem, averaged over seeds."""
+    strategy, pick = cells[0].strategy, pick_of(cells[0].strategy.aggregator)
+    assert pick is not None
+    for source in sources:
+        if any(np.isnan(pool.tokens).any() for pool in source.pools):
+            raise UsageError(f"{source.path} has no token counts: sweep over samples instead")
+    n = strategy.sampler.n if isinstance(strategy.sampler, BestOfN) else 1
+    made = [
+        [[purchase(pool, cell.limit, n, pick, task.seed) for cell in cells] for pool in source.pools]
+        for source, task in zip(sources, cells[0].tasks, strict=True)
+    ]
+    value, begun, whole, spent = (
+        np.array([[[float(getattr(p, name)) for p in row] for row in rows] for rows in made])
+        for name in ("value", "begun", "whole", "spent")
+    )
+    scores, samples = value.mean(axis=0), begun.mean(axis=(0, 1))
+    low, high = band(scores, replicates, LEVEL, seed)
+    k = np.maximum(np.round(samples).astype(np.int64), 1)
+    budgets: dict[Axis, Floats] = {"samples": samples, "tokens": spent.mean(axis=(0, 1))}
+    cut = ((whole == 0) & (begun > 0)).mean(axis=(0, 1))
+    limits = np.array([cell.limit for cell in cells], np.float64)
+    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
 
 
 def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], replicates: int, seed: int) -> Line:
@@ -268,7 +292,9 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], replicates:
     }
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(budgets["samples"]).astype(np.int64), 1)
-    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores)
+    limits = np.array([cell.limit for cell in cells], np.float64)
+    cut = np.array([np.mean([a.cut for run in of_cell for a in run]) for of_cell in results])
+    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
 
 
 def _spent(answered: Answered, axis: Axis) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from widthwise.evals.store.database import Database
@@ -15,6 +14,9 @@ _COMPARED = {"problems": "id", "segments": "problem", "traces": "problem", "answ
 
 _ENGINE_STATE = frozenset({"prompt_cached", "prompt_computed"})
 """Columns that depend on what else the engine was doing."""
+
+_TIMING = _ENGINE_STATE | {"seconds", "retries", "kv_peak", "kv_mean", "kv_content_peak", "kv_content_mean"}
+"""Figures of the ledger that do."""
 
 
 def contents(database: Database, configuration: Any, outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -31,10 +33,8 @@ def contents(database: Database, configuration: Any, outcomes: Iterable[Outcome]
             for row in database.rows(f"SELECT * FROM {table} WHERE {key} = ? ORDER BY 2", problem_id):
                 values = {k: _shown(v) for k, v in zip(row.keys(), row, strict=True) if k not in _ENGINE_STATE}
                 yield f"{table} {json.dumps(values, sort_keys=True)}"
-        ledger = replace(
-            outcome.ledger, prompt_cached=0, prompt_computed=0, seconds=0.0, retries=0, kv_peak=0, kv_mean=0.0
-        )
-        yield f"ledger {problem_id} {json.dumps(ledger.asdict())} {json.dumps(outcome.errors)}"
+        spent = {k: v for k, v in outcome.ledger.asdict().items() if k not in _TIMING}
+        yield f"ledger {problem_id} {json.dumps(spent)} {json.dumps(outcome.errors)}"
 
 
 def _shown(value: Any) -> Any:

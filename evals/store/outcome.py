@@ -57,3 +57,9 @@ class Outcome:
     def samples(self) -> list[Leaf]:
         """The traces that were left to say their answer."""
         return [leaf for leaf in self.leaves if leaf.finish not in UNFINISHED]
+
+    @property
+    def cut(self) -> bool:
+        """Whether a budget cut its traces before a single one had come to its end."""
+        finishes = {leaf.finish for leaf in self.leaves}
+        return "budget" in finishes and not finishes & {"stop", "length", None}

@@ -27,7 +27,6 @@ from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Segment, Trace, name
 from widthwise.evals.measure.curves import AXES, METHODS, Axis, Curve, Line, curve
 from widthwise.evals.measure.equal_budgets import (
-    OVERSHOOT,
     Point,
     against_best,
     at_budget,
@@ -300,18 +299,17 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[flo
     axis = given or shared_axis(drawn)
     found = points(drawn, axis)
     budgets = limits or matched_budgets(drawn, axis)
-    slack = OVERSHOOT if limits else 1e-9
-    rows = [(b, p) for b in budgets for p in at_budget(found, b, slack=slack)]
+    rows = [(b, p) for b in budgets for p in at_budget(found, b)]
     return {
         "axis": axis,
-        "budgets": [{**_point(p), "spent": p.budget, "budget": b} for b, p in rows],
+        "budgets": [{**_point(p), "name": p.marked, "spent": p.budget, "budget": b} for b, p in rows],
         "differences": [
             {
                 "better": v.better.name,
                 "other": v.other.name,
                 **{key: getattr(v.difference, key) for key in ("mean", "low", "high", "p", "detectable")},
             }
-            for v in against_best(at_budget(found, budgets[-1], slack=slack))
+            for v in against_best(at_budget(found, budgets[-1]))
         ],
         "pareto": [_point(p) for p in pareto(found)],
     }

@@ -42,7 +42,7 @@ class Scripted:
 
     Behind a prompt that already holds part of the text, it goes on from there. ``faults`` maps an attempt's
     running number to how many deltas it delivers before it raises the given error. Not deterministic, it
-    pushes a delta whenever the loop gives it a turn.
+    pushes a delta whenever the loop gives it a turn. ``most`` is how many tokens it says it gives a request at most.
     """
 
     max_model_len = None
@@ -53,6 +53,7 @@ class Scripted:
         *,
         deterministic: bool = True,
         max_logprobs: int = 0,
+        most: int | None = None,
         faults: Mapping[int, tuple[int, Exception]] | None = None,
     ) -> None:
         self.name = "scripted"
@@ -62,7 +63,11 @@ class Scripted:
         self.generated = 0
         self.closed = 0
         self._texts = texts
+        self._most = most
         self._faults = faults or {}
+
+    def longest(self, request: Request) -> int | None:
+        return self._most
 
     def rest(self, request: Request) -> str:
         """What is still to be said behind a prompt."""

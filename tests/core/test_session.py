@@ -21,6 +21,18 @@ from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Trace
 
 TEXTS = ["so = 2", "I think it is = 3", "hm = 2.0", "no idea at all"]
+
+
+@dataclass(frozen=True)
+class Watchful(Part):
+    """Wants to see every token, so that deltas are one token long; prunes nothing."""
+
+    every: int | None = 1
+
+    async def __call__(self, session: Session, live: object, finished: object, total: int) -> Decision:
+        return GO_ON
+
+
 BOTH = pytest.mark.parametrize("deterministic", [True, False])
 
 
@@ -60,7 +72,7 @@ async def test_seeds_follow_from_the_place_in_the_tree_and_the_run() -> None:
 @BOTH
 async def test_a_stream_yields_as_traces_finish_and_leaving_it_aborts_the_rest(deterministic: bool) -> None:
     backend = Scripted(TEXTS, deterministic=deterministic)
-    s = session(backend, budget=Budget(tokens=10_000))  # a token budget makes the deltas one token long
+    s = session(backend, pruners=[Watchful()])
     async with aclosing(s.stream(s.root, 4)) as stream:
         async for trace in stream:
             assert trace.completion == "so = 2\0"
@@ -83,7 +95,7 @@ async def test_a_prompt_is_charged_though_its_request_was_aborted_before_the_bac
                 async for delta in deltas:
                     yield replace(delta, usage=Usage(1, 4) if delta.finish else None)
 
-    s = session(Late(TEXTS), budget=Budget(tokens=10_000))
+    s = session(Late(TEXTS), pruners=[Watchful()])
     async with aclosing(s.stream(s.root, 4)) as stream:
         async for _ in stream:
             break
@@ -161,16 +173,6 @@ async def test_at_most_width_branches_of_a_draw_are_in_flight() -> None:
     assert len(backend.requests) == 9
 
 
-async def test_a_narrow_draw_spends_a_budget_on_whole_traces() -> None:
-    texts = ["x" * 20 + " = 1"] * 10
-    wide, narrow = (session(Scripted(texts), budget=Budget(tokens=125)) for _ in range(2))
-    for s, width in ((wide, None), (narrow, 2)):
-        await (BestOfN(10, width=width) | MajorityVote()).run(s)
-    assert sum(t.finish == "stop" for t in wide.leaves) == 0
-    assert sum(t.finish == "stop" for t in narrow.leaves) == 4
-    assert narrow.ledger.sampled <= 126
-
-
 async def test_insertions_and_joins_carry_the_critical_path() -> None:
     s = session(Scripted(TEXTS))
     short, long = await s.sample(s.root, 2)
@@ -209,7 +211,7 @@ async def test_wrong_sampling_parameters_are_one_sentence() -> None:
 async def test_a_failed_request_is_continued_and_every_token_counted_once() -> None:
     fault = BackendError("reset", retryable=True)
     backend = Scripted(["abcdef = 12"], faults={0: (2, fault), 1: (1, fault)})
-    s = session(backend, budget=Budget(tokens=1000))
+    s = session(backend, pruners=[Watchful()])
     [trace] = await s.sample(s.root)
     assert trace.completion == "abcdef = 12\0"
     assert s.ledger.sampled == backend.generated == trace.tokens == 12

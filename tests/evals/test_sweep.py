@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import widthwise as ww
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.majority import maj_at_k
-from widthwise.evals.measure.sweep import plan
+from widthwise.evals.measure.sweep import plan, why_not_shared
 from widthwise.evals.store.store import Store
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.settings import RunSettings, as_any_strategy
@@ -113,10 +113,54 @@ def test_a_token_budget_buys_as_many_whole_samples_as_fit(tmp_path: Path, record
     strategy = "best_of_n(n=8) | majority_vote()"
     done = sweep([strategy], [str(recorded)], [1, 30, 10_000], axis="tokens", model=model, folder=tmp_path / "s")
     line = done.curves[0].lines["run"]
-    assert line.k[-1] == 8
-    assert line.budgets["tokens"][0] <= 30
-    assert line.budgets["tokens"][0] + line.budgets["tokens"][0] / line.k[0] > 30
-    assert "1 of 3 budgets are left out" in done.curves[0].notes[0]
+    each = line.budgets["tokens"][-1] / 8
+    assert line.limits is not None
+    assert line.limits.tolist() == [1, 30, 10_000]
+    assert line.k.tolist() == [1, int(30 / each), 8]
+    assert line.budgets["tokens"].tolist() == [1, int(30 / each) * each, 8 * each]
+    assert line.cut is not None
+    assert line.cut.tolist() == [1, 0, 0]
+    assert line.accuracy[0] == 0
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    """Sixteen problems with twelve samples each, of very different lengths."""
+    rng, path = np.random.default_rng(1), tmp_path / "uneven.jsonl"
+    with path.open("w") as file:
+        for i in range(16):
+            answers = rng.choice(["1", "2", "3"], 12, p=[0.5, 0.3, 0.2])
+            lengths = np.ceil(rng.lognormal(2.5, 0.8, 12)).astype(int)
+            samples = [
+                {"text": "word " * int(n) + f"\\boxed{{{a}}}", "answer": a, "reward": float(rng.random())}
+                for n, a in zip(lengths, answers, strict=True)
+            ]
+            file.write(json.dumps({"problem_id": f"p{i}", "problem": "Q?", "answer": "1", "samples": samples}) + "\n")
+    return path
+
+
+def test_at_every_token_budget_shared_samples_answer_as_a_run_of_its_own(tmp_path: Path, uneven: Path) -> None:
+    limits = [5, 40, 80, 150, 10_000]
+    pairs = {
+        "best_of_n(n=12) | majority_vote()": "best_of_n(n=12) | stop_when_decided() | majority_vote()",
+        "best_of_n(n=12) | best_by(score='reward')": "best_of_n(n=12) | budget(seconds=1000) | best_by(score='reward')",
+        "best_of_n(n=12) | majority_vote(tie='random')": "best_of_n(n=12) | budget(seconds=1000) "
+        "| majority_vote(tie='random')",
+        "single()": "single() | budget(seconds=1000)",
+    }
+    texts = [text for pair in pairs.items() for text in pair]
+    model = f"replay:{uneven}"
+    done = sweep(texts, [str(uneven)], limits, axis="tokens", model=model, folder=tmp_path / "s")
+    lines = dict(zip(texts, (curve.lines["run"] for curve in done.curves), strict=True))
+    assert sum("read from shared" in note for note in done.plan.notes) == 1
+    for shared, own in pairs.items():
+        assert why_not_shared(as_any_strategy(shared), "tokens") == ""
+        assert why_not_shared(as_any_strategy(own), "tokens") != ""
+        np.testing.assert_array_equal(lines[shared].scores, lines[own].scores)
+        assert 0 < lines[shared].accuracy[2] < 1
+        assert lines[shared].cut == pytest.approx(lines[own].cut)
+        if "stop_when_decided" not in own:
+            np.testing.assert_array_equal(lines[shared].budgets["tokens"], lines[own].budgets["tokens"])
 
 
 def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Path) -> None:

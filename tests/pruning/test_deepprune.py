@@ -28,7 +28,7 @@ class Judging(Scripted):
     Asked for its answer now, it says the number of the letter. It notes the pairs it was asked about.
     """
 
-    def __init__(self, texts: Sequence[str], **options: bool) -> None:
+    def __init__(self, texts: Sequence[str], **options: int) -> None:
         super().__init__(texts, max_logprobs=20, **options)  # type: ignore[arg-type]
         self.pairs: list[str] = []
         self.probes = 0
@@ -171,11 +171,14 @@ async def test_engines_of_both_kinds_reach_the_same_answer(
 
 
 async def test_judges_are_paid_from_the_same_budget() -> None:
-    backend = Judging(TEXTS)
-    s = session(backend, pruners=[rule()], format=FORMAT, budget=Budget(tokens=8 * AT + 5))
+    texts = [thinking(letter, 0, 0) for letter in "abcdefgh"]  # a judge that tells all apart prunes nothing
+    long = len(texts[0]) + 1
+    backend = Judging(texts, most=long)
+    s = session(backend, pruners=[rule()], format=FORMAT, budget=Budget(tokens=8 * long))
     result = await (BestOfN(8) | MajorityVote()).run(s)
-    assert result.ledger.total <= 8 * AT + 5 + 8
-    assert {t.finish for t in result.traces} == {"budget"}
+    assert s.ledger.judging > 0
+    assert 8 * long <= result.ledger.total < 8 * long + 8
+    assert "budget" in {t.finish for t in result.traces}
 
 
 @pytest.mark.parametrize("wrong", [{"at": 0}, {"threshold": 2.0}, {"vote": "some"}])

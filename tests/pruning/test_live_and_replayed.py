@@ -83,6 +83,25 @@ def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_p
     assert sum(o.ledger.sampled for o in live) < full, "the rule stops nothing: the test would show nothing"
 
 
+def test_at_every_token_budget_a_rule_that_cannot_change_the_vote_does_not(recorded: Path, tmp_path: Path) -> None:
+    sampler, answered = f"best_of_n(n={N}, temperature=1.2)", []
+    for limit in (40, 150, 300, 450):
+        full, stopped = (
+            evaluate(f"replay:{recorded}", parse_strategy(text), tmp_path / f"{limit}-{i}.db", behind="reasoner")
+            for i, text in enumerate(
+                f"{sampler} | {rule}budget(tokens={limit}) | majority_vote()" for rule in ("", "stop_when_decided() | ")
+            )
+        )
+        assert [o.answer for o in full] == [o.answer for o in stopped]
+        assert all(o.ledger.sampled <= limit for o in (*full, *stopped))
+        answered.append([o.answer for o in full])
+        if limit == 300:  # the model itself, which knows no lengths, buys the same traces
+            live = evaluate("reasoner", parse_strategy(f"{sampler} | budget(tokens={limit}) | majority_vote()"),
+                            tmp_path / "live.db")  # fmt: skip
+            assert [(o.answer, o.leaves) for o in live] == [(o.answer, o.leaves) for o in full]
+    assert len({tuple(answers) for answers in answered}) > 1, "the budgets change nothing: the test would show nothing"
+
+
 def test_a_recording_without_the_likeliest_tokens_says_so(recorded: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.db"
     evaluate("reasoner", parse_strategy("best_of_n(n=4) | majority_vote()"), bare)

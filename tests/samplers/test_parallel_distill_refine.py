@@ -190,7 +190,8 @@ async def test_whatever_the_budget_the_drafts_so_far_are_voted_on(limit: int) ->
     strategy = ParallelDistillRefine((3, 2, 1)) | Budget(tokens=limit) | MajorityVote()
     session = talk(lambda p, i: plain(p, i).replace("=", "long work ="), budget=strategy.budget)
     result = await strategy.run(session)
-    assert limit <= result.ledger.total < limit + 3
+    assert result.ledger.total <= limit
+    assert limit < result.ledger.total + 18 + len("they agree\0") or result.ledger.samples == 6
     finished = [t for t in result.traces if t.finish == "stop"]
     if any(session.answer(t) is not None for t in finished):
         assert result.answer is not None

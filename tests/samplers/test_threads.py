@@ -95,6 +95,18 @@ async def test_the_critical_path_is_the_longest_thread_not_the_sum(threads: int)
     assert result.traces[0].sequential == s.ledger.sequential
 
 
+async def test_a_trace_is_one_sample_whatever_it_spawns() -> None:
+    outlines = "".join(f"<Outline>{n}: x</Outline>" for n in range(1, 5))
+    table = {f"\n{n}:": "y</Thread>" for n in range(1, 5)} | {
+        "1+1?\n": f"<Outlines>{outlines}</Outlines>",
+        "\n": "= 2",
+    }
+    s = spawning("threadweaver", replies(table), budget=Budget(samples=2))
+    result = await run(Threads(n=3), s)
+    assert [t.completion[-5:] for t in result.traces] == ["\n= 2\0"] * 2
+    assert (s.ledger.samples, len(result.fragments)) == (2, 8)
+
+
 async def test_only_conclusions_return_to_the_reasoner() -> None:
     table = {
         "1+1?\n": BLOCK,

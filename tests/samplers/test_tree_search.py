@@ -298,6 +298,8 @@ async def test_unique_tokens_are_those_of_the_live_paths(deterministic: bool) ->
     kept = prompt + len("good\n\n") + len("fair\n\n")
     assert s.ledger.kv_peak == max(prompt + steps, kept + ends) or not deterministic
     assert prompt < s.ledger.kv_mean < s.ledger.kv_peak <= prompt + steps + ends
+    assert prompt < s.ledger.kv_content_mean < s.ledger.kv_mean  # two of the steps are "poor"
+    assert s.ledger.kv_rounds == s.ledger.kv_content_rounds == prompt + kept
     assert s._shared.accounts.residency.resident == 0
 
 
@@ -377,7 +379,8 @@ async def test_a_tree_shows_its_rounds_and_draws_what_was_pruned_when_and_why(ca
     assert drawn[1] == "├─ 0.0  score 0.900  6 tokens  good"
     assert drawn[2].startswith("│  ├─ 0.0.0  score 0.900  9 tokens  [1 not graded]  good = 1")
     assert drawn[4].startswith("├─ 0.1  score 0.200  6 tokens  [pruned, round 1: score 0.200 is not among the best 2")
-    assert f"{result.ledger.kv_peak:,} at most" in drawn[-2]
+    assert f"{result.ledger.kv_peak:,} at most" in drawn[-3]
+    assert f"summed over rounds: {result.ledger.kv_rounds:,} by node" in drawn[-2]
 
 
 @pytest.mark.parametrize(

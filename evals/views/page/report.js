@@ -164,7 +164,7 @@ function comparison(data) {
   return el("section", {}, el("h2", {}, "At equal budgets"),
     table(["budget", "method", "spent", "accuracy, %", "95 % interval"], budgets.map((b) => [number(b.budget), b.name, number(b.spent), percent(b.accuracy), b.low === null ? "–" : `${percent(b.low)} to ${percent(b.high)}`])),
     el("h3", {}, "Differences, paired by problem"),
-    table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), `${percent(d.low)} to ${percent(d.high)}`, d.p < 0.001 ? "<0.001" : d.p.toFixed(3), percent(d.detectable)])),
+    table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), `${percent(d.low)} to ${percent(d.high)}`, d.p < 0.001 ? "< 0.001" : d.p.toFixed(3), percent(d.detectable)])),
     el("h3", {}, "Pareto set"),
     table(["method", "budget", "accuracy, %"], pareto.map((p) => [p.name, number(p.budget), percent(p.accuracy)])));
 }

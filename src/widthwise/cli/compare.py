@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widthwise.cli.display import rows_table
-from widthwise.cli.measure import span
+from widthwise.cli.measure import chance, span
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.registry import register
 
@@ -40,6 +40,11 @@ def compare_runs(
     for each in found:
         if each.copies is not None and each.copies.note:
             say(f"note: {Path(each.run).stem}: {each.copies.note}")
+        if each.cut:
+            short = f"{100 * each.cut:.0f} % of the problems"
+            say(f"note: {Path(each.run).stem}: its budget does not buy one whole trace on {short}")
+    if any(each.difference is None for each in found[1:]):
+        say("note: where that holds for most problems, no paired test is made")
 
 
 _COSTS = {
@@ -47,7 +52,9 @@ _COSTS = {
     "judging": "judging",
     "scoring": "scoring",
     "sequential": "sequential",
-    "kv_mean": "held",
+    "kv_mean": "held by node",
+    "kv_content_mean": "by content",
+    "kv_rounds": "over rounds",
     "seconds": "s",
 }
 
@@ -55,7 +62,7 @@ _COSTS = {
 def _said(standing: Standing) -> list[str]:
     gap = standing.difference
     said = [Path(standing.run).stem, _brief(standing.strategy), f"{100 * standing.accuracy:.2f}"]
-    gained = ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), f"{gap.p:.3f}"]
+    gained = ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), chance(gap.p)]
     return [*said, span(*standing.interval), *gained]
 
 

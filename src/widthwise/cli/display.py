@@ -61,7 +61,11 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "sampled", f"{tokens.sampled:,} tokens in {summary.samples:,} samples, {tokens.discarded:,} discarded"
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
     yield "prompt", f"{cached}"
-    yield "tree", f"{summary.kv_mean:,.0f} unique tokens held on average, {summary.kv_peak:,.0f} at most, per problem"
+    by_content = f"{summary.kv_content_mean:,.0f} and {summary.kv_content_peak:,.0f} by content, per problem"
+    yield "cache", f"{summary.kv_mean:,.0f} unique tokens held by node, at most {summary.kv_peak:,.0f}; {by_content}"
+    if summary.kv_rounds:
+        by_content = f"{summary.kv_content_rounds:,.0f} by content"
+        yield "rounds", f"go on from {summary.kv_rounds:,.0f} tokens by node, summed over rounds; {by_content}"
     yield "critical path", _critical_path(summary.sequential_tokens)
     if summary.copies is not None and summary.copies.note:
         yield "copies", summary.copies.note

@@ -83,28 +83,23 @@ def write_report(
     say(f"{out}: {size / 1e6:,.1f} MB", err=True)
 
 
-def print_comparison(
-    curves: Sequence[Curve], axis: Axis, budgets: Sequence[float] | None = None, slack: float = 1e-9
-) -> None:
+def print_comparison(curves: Sequence[Curve], axis: Axis, budgets: Sequence[float] | None = None) -> None:
     """Print what methods do at equal ``budgets``, how far they differ, and the Pareto set.
 
-    Budgets are what the curves end at unless given; ``slack`` as in ``at_budget``.
+    Budgets are what the curves end at unless given.
     """
     from widthwise.evals.measure.equal_budgets import against_best, at_budget, matched_budgets, pareto, points
 
     found = points(curves, axis)
     budgets = budgets or matched_budgets(curves, axis)
     say(f"\nat equal budgets ({axis})")
-    rows = [
-        [f"{b:,.0f}", p.name, f"{p.budget:,.0f}", *_bounds(p)]
-        for b in budgets
-        for p in at_budget(found, b, slack=slack)
-    ]
+    rows = [[f"{b:,.0f}", p.marked, f"{p.budget:,.0f}", *_bounds(p)] for b in budgets for p in at_budget(found, b)]
     rows_table(["budget", "method", "spent", "accuracy, %", "95 % interval"], rows)
+    if not all(p.follows for p in found):
+        say("note: a method whose one trace is longer than the budget on most problems is in no paired test there")
     say("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
     differences = [
-        [v.better.name, v.other.name, *_difference(v.difference)]
-        for v in against_best(at_budget(found, budgets[-1], slack=slack))
+        [v.better.name, v.other.name, *_difference(v.difference)] for v in against_best(at_budget(found, budgets[-1]))
     ]
     rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
     say("\nPareto set")
@@ -181,7 +176,12 @@ def _spent(point: Point) -> list[str]:
 
 def _difference(found: Difference) -> list[str]:
     bounds = span(found.low, found.high)
-    return [f"{100 * found.mean:.2f}", bounds, f"{found.p:.3f}", f"{100 * found.detectable:.1f}"]
+    return [f"{100 * found.mean:.2f}", bounds, chance(found.p), f"{100 * found.detectable:.1f}"]
+
+
+def chance(p: float) -> str:
+    """A probability, which is never nothing."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def span(low: float, high: float) -> str:

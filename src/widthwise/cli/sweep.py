@@ -107,14 +107,13 @@ def _print_plan(sweeping: Sweeping) -> None:
 
 
 def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -> None:
-    from widthwise.evals.measure.equal_budgets import OVERSHOOT
     from widthwise.evals.views.plots import draw, save
     from widthwise.evals.views.report import write_report
 
     curves, axis = done.on(suite), sweeping.plan.axis
     say(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
     limits = sorted({cell.limit for cell in sweeping.plan.cells})
-    print_comparison(curves, axis, limits, OVERSHOOT)
+    print_comparison(curves, axis, limits)
     for note in dict.fromkeys(note for curve in curves for note in curve.notes):
         say(f"note: {note}")
     stem = sweeping.folder / Path(suite.partition("(")[0]).stem.replace(":", "_")

@@ -73,7 +73,13 @@ def _end(node: Trace, leaf: Leaf | None) -> list[str]:
 def _account(ledger: Ledger) -> Iterator[str]:
     served = ledger.prompt_cached + ledger.prompt_computed
     shareable = served - ledger.prompt_ideal
-    yield f"unique tokens held: {ledger.kv_mean:,.0f} on average, {ledger.kv_peak:,} at most"
+    held = [
+        f"{ledger.kv_mean:,.0f} on average, {ledger.kv_peak:,} at most (by node)",
+        f"{ledger.kv_content_mean:,.0f} and {ledger.kv_content_peak:,} (by content)",
+    ]
+    yield f"unique tokens held: {'; '.join(held)}"
+    if ledger.kv_rounds:
+        yield f"summed over rounds: {ledger.kv_rounds:,} by node, {ledger.kv_content_rounds:,} by content"
     yield (
         f"prompt tokens: {served:,} served, {ledger.prompt_cached:,} of them from the engine's cache; an ideal one had "
         f"{shareable:,}" + (f" ({percent(ledger.prompt_cached / shareable)} of it)" if shareable > 0 else "")

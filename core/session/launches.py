@@ -1,0 +1,123 @@
+"""Which traces a limit on tokens lets begin."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Protocol
+
+from widthwise.core.backend import Request
+from widthwise.core.session.ledger import Ledger
+from widthwise.core.trace.trace import Finish
+
+
+class Growth(Protocol):
+    """A branch as far as its tokens are concerned; ``whole`` if nothing but its own end will end it."""
+
+    request: Request
+    whole: bool
+    tokens: int
+    finish: Finish | None
+
+    @property
+    def most(self) -> int | None:
+        """How many tokens it may get to at most; None where nothing tells."""
+        ...
+
+    def cap(self, tokens: int) -> None:
+        """Let it have no more than so many tokens, though it might want more."""
+        ...
+
+
+class Launches:
+    """Lets traces begin in order, as far as ``limit`` tokens (None: any number) buy them whole.
+
+    The first one begins. Each further one does if what all before it have cost, and what a trace has cost so far (the
+    median), fit into the limit together. What a live one will cost is not known; beside live ones, a trace begins
+    where the rule holds even if each of them takes all that it may. So which traces are bought follows from their
+    lengths in order of launch alone, whatever the engine, the width and the timing; the last of them may still be
+    longer than what is left, and is cut there.
+
+    Pieces of traces (steps, threads, judges' replies) are no launches: they begin as they come.
+    """
+
+    def __init__(self, ledger: Ledger, limit: int | None) -> None:
+        self._ledger = ledger
+        self._limit = limit
+        self._begun: list[Growth] = []
+        self._live: list[Growth] = []
+
+    def buys(self) -> bool:
+        """Whether another whole trace may begin where none is live."""
+        return self._limit is None or self._ledger.total + self._typical() <= self._limit
+
+    def allows(self, branch: Growth, live: Collection[Growth]) -> bool:
+        """Whether ``branch`` may begin now, beside those of its draw that are ``live``; the last one is capped."""
+        if self._limit is None or not branch.whole:
+            return True
+        return self._beside(branch, live) if live else self._alone(branch, self._limit)
+
+    def begin(self, branch: Growth, waiting: Iterable[Growth]) -> None:
+        """Note that ``branch`` begins, while others are ``waiting`` that may begin beside it.
+
+        Its tokens may come several at a time if the limit is enough for all of them, as long as they may get; else
+        every single one must be seen.
+        """
+        if self._limit is None:
+            return
+        self._live = [other for other in self._live if other.finish is None] + [branch]
+        if not self._fit([*self._live, *waiting]):
+            branch.request = replace(branch.request, chunk=1)
+        if branch.whole:
+            self._begun.append(branch)
+
+    def _alone(self, branch: Growth, limit: int) -> bool:
+        """Nothing is open: the rule as it stands."""
+        left = limit - self._ledger.total
+        if left < max(self._typical(), 1):
+            return False
+        branch.cap(left)
+        return True
+
+    def _beside(self, branch: Growth, live: Collection[Growth]) -> bool:
+        """Whether the rule holds whatever becomes of the live ones."""
+        needs = [other.most for other in live]
+        known = [need for need in needs if need is not None]
+        if len(known) < len(needs) or branch.most is None:
+            return False
+        return self._fit([*live, branch]) and self._fit(live, self._typical(known))
+
+    def _fit(self, branches: Iterable[Growth], more: float = 0) -> bool:
+        """Whether the limit is enough for ``branches``, each as long as it may get, and so many tokens more."""
+        assert self._limit is not None
+        still = [None if b.most is None else b.most - b.tokens for b in branches]
+        return None not in still and self._ledger.total + sum(n for n in still if n) + more <= self._limit
+
+    def _typical(self, live: Iterable[int] = ()) -> float:
+        """The median length of the whole traces that have ended, and of those ``live``; 0 before there is any."""
+        lengths = [branch.tokens for branch in self._begun if branch.finish is not None]
+        return median([*lengths, *live]) if lengths or live else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What a limit buys of traces: how many begin, how many of these come to their end, and the tokens spent."""
+
+    begun: int
+    whole: int
+    spent: float
+
+
+def bought(lengths: Sequence[float], limit: float) -> Bought:
+    """What ``limit`` tokens buy of traces of these ``lengths``, given in order of launch: the rule of ``Launches``."""
+    spent, rising = 0.0, list[float]()
+    for begun, length in enumerate(lengths):
+        if spent >= limit or (rising and spent + median(rising) > limit):
+            return Bought(begun, begun, spent)
+        spent += length
+        insort(rising, length)
+        if spent > limit:
+            return Bought(begun + 1, begun, limit)
+    return Bought(len(lengths), len(lengths), spent)

@@ -1,0 +1,94 @@
+"""What a token budget buys of stored samples, and what strategies answer with that.
+
+The rule is that of a run (``core/session/launches.py``): samples are bought whole, in order of launch. So a strategy
+that is read from stored samples answers as it would have answered in a run of its own that met the same samples.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from widthwise.aggregators.best_by import BestBy
+from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.session.derived_seed import derived_seed
+from widthwise.core.session.launches import bought
+from widthwise.evals.measure.estimators import NO_VOTE
+from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.subsets import Floats
+
+Pick = Callable[[SamplePool, int], int | None]
+"""The position of the sample whose answer is chosen among a pool's, in a run with this seed; None: no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What a budget bought of one problem's samples, and whether the answer chosen among them is right.
+
+    ``begun`` samples cost ``spent`` tokens; ``whole`` of them came to their end and could vote.
+    """
+
+    value: float
+    begun: int
+    whole: int
+    spent: float
+
+
+def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int) -> Purchase:
+    """What ``limit`` tokens buy of the first ``n`` samples of ``pool``."""
+    found = bought(pool.tokens[:n].tolist(), limit)
+    whole = pool.first(found.whole)
+    chosen = pick(whole, seed)
+    value = 0.0 if chosen is None else float(whole.values[chosen])
+    return Purchase(value, found.begun, found.whole, found.spent)
+
+
+def pick_of(aggregator: object) -> Pick | None:
+    """How ``aggregator`` (None: the usual vote) chooses; None where stored answers and scores do not tell."""
+    match aggregator:
+        case None:
+            return lambda pool, seed: _elected(pool, np.ones(len(pool)), "first", seed)
+        case MajorityVote(tie="first" | "random" as tie):
+            return lambda pool, seed: _elected(pool, np.ones(len(pool)), tie, seed)
+        case BestBy(score=score):
+            return lambda pool, seed: _best(pool, score)
+        case WeightedVote(tie="first" | "random" as tie) as vote:
+            return lambda pool, seed: _elected(pool, _weights(vote, pool), tie, seed)
+    return None
+
+
+def _elected(pool: SamplePool, weights: Floats, tie: str, seed: int) -> int | None:
+    """The first sample of the heaviest class, as ``elect`` finds it."""
+    voters = [i for i in range(len(pool)) if pool.votes[i] != NO_VOTE and not np.isnan(weights[i])]
+    classes: dict[int, list[int]] = {}
+    for i in voters:
+        classes.setdefault(int(pool.votes[i]), []).append(i)
+    if not classes:
+        return None
+    ranked = sorted(classes.values(), key=lambda members: -sum(weights[i] for i in members))
+    heaviest = sum(weights[i] for i in ranked[0])
+    best = [c for c in ranked if math.isclose(sum(weights[i] for i in c), heaviest, rel_tol=1e-9, abs_tol=1e-12)]
+    return (random.Random(derived_seed(seed, pool.problem, ("tie",))).choice(best) if tie == "random" else best[0])[0]
+
+
+def _best(pool: SamplePool, score: str) -> int | None:
+    known = [i for i in range(len(pool)) if pool.votes[i] != NO_VOTE and not np.isnan(pool.scores[score][i])]
+    return max(known, key=lambda i: float(pool.scores[score][i]), default=None)
+
+
+def _weights(vote: WeightedVote, pool: SamplePool) -> Floats:
+    """Each sample's vote; NaN where it does not vote."""
+    score = np.where(pool.votes == NO_VOTE, np.nan, pool.scores[vote.by])
+    if np.isnan(score).all():
+        return score
+    score = np.where(score >= np.nanquantile(score, 1 - vote.top), score, np.nan)
+    if vote.weight == "equal":
+        return np.where(np.isnan(score), np.nan, 1.0)
+    if vote.weight == "exp":
+        return np.asarray(np.exp((score - np.nanmax(score)) / vote.temperature))
+    return score if vote.weight == "identity" else 1 / score

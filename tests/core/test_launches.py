@@ -1,0 +1,121 @@
+"""Which traces a limit on tokens buys: a matter of their lengths in order of launch, and of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.scripted import Replying, Scripted, session
+from widthwise import BestOfN, Budget, BudgetReached, MajorityVote, StopWhenDecided
+from widthwise.core.pruner import GO_ON, Decision
+from widthwise.core.session.launches import bought
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.part import Part
+
+
+def by_hand(lengths: list[int], limit: int) -> tuple[int, int]:
+    """How many traces begin, and how many of them are whole, read off the rule."""
+    begun = spent = 0
+    while begun < len(lengths) and spent < limit and (not begun or spent + np.median(lengths[:begun]) <= limit):
+        spent += lengths[begun]
+        begun += 1
+    return begun, begun - (spent > limit)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 300))
+def test_the_traces_that_a_limit_buys(lengths: list[int], limit: int) -> None:
+    begun, whole = by_hand(lengths, limit)
+    found = bought(lengths, limit)
+    assert (found.begun, found.whole) == (begun, whole)
+    assert found.spent == min(sum(lengths[:begun]), limit)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    limit=st.integers(1, 300),
+    most=st.sampled_from([None, 40, 60]),
+    width=st.integers(1, 12),
+    deterministic=st.booleans(),
+    every=st.sampled_from([None, 1, 7]),
+)
+async def test_a_run_begins_these_and_no_others(
+    lengths: list[int], limit: int, most: int | None, width: int, deterministic: bool, every: int | None
+) -> None:
+    backend = Scripted(["x" * (n - 1) for n in lengths], deterministic=deterministic, most=most)
+    s = session(backend, budget=Budget(tokens=limit), pruners=[Watchful(every)])
+    await (BestOfN(len(lengths), width=width) | MajorityVote()).run(s)
+    begun, whole = by_hand(lengths, limit)
+    assert [t.id for t in s.leaves] == [(0, i) for i in range(begun)]
+    assert [t.finish for t in s.leaves] == ["stop"] * whole + ["budget"] * (begun - whole)
+    assert s.ledger.sampled == backend.generated == min(sum(lengths[:begun]), limit)
+    assert s.ledger.samples == begun
+
+
+@dataclass(frozen=True)
+class Watchful(Part):
+    """Looks, and prunes nothing."""
+
+    every: int | None = None
+
+    async def __call__(self, session: Session, live: object, finished: object, total: int) -> Decision:
+        return GO_ON
+
+
+@given(
+    answers=st.lists(st.integers(1, 3), min_size=1, max_size=12),
+    lengths=st.lists(st.integers(5, 40), min_size=12, max_size=12),
+    limit=st.integers(1, 300),
+    most=st.sampled_from([None, 46]),
+)
+async def test_a_rule_that_cannot_change_the_vote_does_not_change_it_at_any_budget(
+    answers: list[int], lengths: list[int], limit: int, most: int | None
+) -> None:
+    said = ["x" * n + f" = {answer}" for n, answer in zip(lengths, answers, strict=False)]
+    results = []
+    for pruners in ([], [StopWhenDecided()]):
+        s = session(Scripted(said, most=most), budget=Budget(tokens=limit), pruners=pruners)
+        results.append((await (BestOfN(len(said)) | MajorityVote()).run(s)).answer)
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+async def test_a_limit_that_cannot_bind_costs_nothing(deterministic: bool) -> None:
+    free, limited = (
+        session(Scripted(["a" * 30], deterministic=deterministic, most=40), budget=budget)
+        for budget in (None, Budget(tokens=8 * 40))
+    )
+    for s in (free, limited):
+        assert len(await s.sample(s.root, 8)) == 8
+    assert limited.ledger.sequential == free.ledger.sequential == 31
+    sizes = [{r.chunk for r in s._shared.setting.scheduler.backend.requests} for s in (free, limited)]  # type: ignore[attr-defined]
+    assert sizes == [{16}, {16}]
+
+
+async def test_one_that_was_held_back_waits_for_the_trace_that_showed_it_can_begin() -> None:
+    # Two of at most 20 tokens fit into 50 at once; the third begins when the first has ended after 10.
+    s = session(Scripted(["a" * 9, "a" * 14, "a" * 9, "a" * 9], most=20), budget=Budget(tokens=50))
+    traces = await s.sample(s.root, 4)
+    assert [t.sequential - t.tokens for t in traces[:2]] == [0, 0]
+    third = traces[2]
+    assert third.waited is not None
+    assert third.waited.trace in {(0, 0), (0, 1)}
+    assert third.sequential - third.tokens in {10, 15}
+
+
+async def test_a_further_draw_that_buys_nothing_says_so() -> None:
+    s = session(Scripted(["a" * 9]), budget=Budget(tokens=25))
+    assert len(await s.sample(s.root, 2)) == 2
+    with pytest.raises(BudgetReached, match="25 tokens buy no further trace"):
+        await s.sample(s.root)
+
+
+async def test_pieces_of_traces_begin_as_they_come_and_are_seen_to_the_token() -> None:
+    s = session(Replying(lambda prompt, index: "a" * 40), budget=Budget(tokens=50))
+    steps = await s.sample(s.root, 4, stop="b")
+    assert len(steps) == 4
+    assert 50 <= s.ledger.sampled < 54
+    assert {t.finish for t in steps} == {"budget"}
