@@ -163,6 +163,8 @@ def imported(path: str) -> Any:
     _search_here()
     try:
         found = importlib.import_module(module_name)
+    except WidthwiseError:
+        raise
     except Exception as error:  # whatever the user's module does when it is imported
         raise UsageError(f"cannot import {module_name!r}: {_told(error)}") from error
     for name in attribute.split("."):
@@ -253,6 +255,8 @@ def _offered(role: Role, point: EntryPoint) -> Entry:
             raise UsageError(f"{point.name!r} of {origin} is {source!r}, which names no object in a module")
         try:
             part = point.load()
+        except WidthwiseError:
+            raise
         except Exception as error:  # whatever another package does when it is imported
             raise UsageError(f"{point.name!r} of {origin} cannot be loaded: {_told(error)}") from error
         role.check(part, source)

@@ -41,6 +41,10 @@ class Role:
         if found:
             raise UsageError(f"{source} does not fit: {self}; found {found}")
 
+    def misfit(self, source: str, part: Any) -> UsageError:
+        """The error of what is no part of this role at all."""
+        return UsageError(f"{source} does not fit: {self}; found {_shown(part)}")
+
     def mismatch(self, source: str, value: Any) -> UsageError:
         """The error of a part that returned ``value``, which is not what its role returns."""
         return UsageError(f"{source} does not fit: {self}; it returned {_shown(value)}")

@@ -223,7 +223,7 @@ def _declared(part: Any) -> str | None:
     role = role_of(part)
     if role is None and not inspect.isroutine(part):
         raise UsageError(
-            f"{path_of(type(part))} says no role: put @ww.register('sampler') (or another "
+            f"{_noun(part)} says no role: put @ww.register('sampler') (or another "
             "role) before its class, or derive it from ww.Sampler, ww.Pruner, ww.Aggregator, ww.Selector or ww.Judge"
         )
     return role
@@ -236,6 +236,11 @@ def _open_arguments(function: Any) -> list[str]:
     if not inspect.iscoroutinefunction(function):
         raise UsageError(f"{spelled(function)} must be an `async def` function")
     return required(function)
+
+
+def _noun(part: Any) -> str:
+    """A value by its class; one of Python's own by itself."""
+    return path_of(type(part)) if type(part).__module__ != "builtins" else repr(part)[:60]
 
 
 def _taking(part: Any, names: Sequence[str]) -> str:

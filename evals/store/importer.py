@@ -62,5 +62,5 @@ def _importer(entry: Entry) -> Importer:
     if isinstance(part, Importer):
         return part
     if not isroutine(part):
-        raise UsageError(f"{entry.source} does not fit: {entry.role}; found a {type(part).__name__}")
+        raise entry.role.misfit(entry.source, part)
     return Importer(entry.name, part)

@@ -163,15 +163,16 @@ class OwnKind(ModelKind):
     may_score = True
 
     def __init__(self, entry: Entry) -> None:
-        self._make = entry.load()
+        self._entry = entry
 
     def place(self, address: str) -> tuple[str, dict[str, Any]]:
         return address, {}
 
     def backend(self) -> Maker:
-        if not callable(self._make):
-            raise UsageError(f"{self._make!r} does not fit: {ROLES['backend']}")
-        return self._make  # type: ignore[no-any-return]
+        make: Any = self._entry.load()
+        if not callable(make):
+            raise ROLES["backend"].misfit(self._entry.source, make)
+        return make  # type: ignore[no-any-return]
 
 
 async def _facts_at(model: str) -> ModelFacts:

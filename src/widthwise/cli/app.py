@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from inspect import isroutine
 from typing import Annotated, Any
 
 import typer
@@ -53,12 +54,19 @@ class _Commands(TyperGroup):
 def _command(name: str) -> Any:
     """The command of a name or an import path; one that cannot be had says why, in the list of commands too."""
     try:
-        function = find("command", name).load()
+        function = _function(name)
     except UsageError as error:
         function = _refusal(error)
     shell = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_HELP)
     shell.command(name)(function)
     return typer.main.get_command(shell)
+
+
+def _function(name: str) -> Callable[..., Any]:
+    function: Any = find("command", name).load()
+    if not isroutine(function):
+        raise ROLES["command"].misfit(name, function)
+    return function
 
 
 def _refusal(error: UsageError) -> Callable[[], None]:
