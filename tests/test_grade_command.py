@@ -77,6 +77,7 @@ def test_a_run_keeps_how_it_was_graded_last() -> None:
     assert json.loads(called("grade", RUN, "--json").stdout)["changes"] == []
 
 
+@pytest.mark.slow
 @needs_math_verify
 def test_a_run_is_compared_with_math_verify() -> None:
     called("grade", RUN)
@@ -88,6 +89,7 @@ def test_a_run_is_compared_with_math_verify() -> None:
     assert "judged differently" in called("grade", RUN, "--against", "math-verify").stdout
 
 
+@pytest.mark.slow
 @needs_math_verify
 def test_a_pair_that_ends_the_process_has_no_verdict() -> None:
     hostile = ("1", "$" + "2^{" * 40 + "9" + "}" * 40 + "$")

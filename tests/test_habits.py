@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,24 +26,25 @@ WHOLE = "core/sandbox/confinement.py"
 LONGEST_FUNCTION, MEDIAN_FUNCTION, P90_FUNCTION = 50, 6, 16
 
 
-def function_lengths(files: list[Path]) -> dict[str, int]:
+@cache
+def function_lengths() -> dict[str, int]:
     """Lines of every function, from its ``def`` to its last line, by file and name."""
     return {
         f"{file.relative_to(ROOT)}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for file in files
+        for file in SOURCES
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
 
 
 def test_no_function_is_too_long_to_be_read_at_a_glance() -> None:
-    lengths = function_lengths(SOURCES)
+    lengths = function_lengths()
     assert len(lengths) > 1000
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
 
 
 def test_most_functions_are_short() -> None:
-    lengths = sorted(function_lengths(SOURCES).values())
+    lengths = sorted(function_lengths().values())
     assert lengths[len(lengths) // 2] <= MEDIAN_FUNCTION
     assert lengths[len(lengths) * 9 // 10] <= P90_FUNCTION
 

@@ -58,6 +58,7 @@ def _line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 def test_a_notebooks_stop_button_ends_the_sampling() -> None:
     """It went on until the kernel died."""
     notebook = subprocess.Popen([sys.executable, "-c", NOTEBOOK], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
@@ -136,6 +137,7 @@ def test_a_signal_before_the_run_begins_is_one_word(tmp_path: Path, number: sign
     assert not (tmp_path / "a.db").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_while_a_file_is_written_leaves_the_old_one(tmp_path: Path) -> None:
     row = {"problem_id": "p", "problem": "1?", "answer": "1", "samples": [{"text": "x" * 1000, "answer": "1"}] * 200}
     rows = (json.dumps({**row, "problem_id": f"p{i}"}) + "\n" for i in range(100))

@@ -23,6 +23,7 @@ def walks() -> dict[str, dict[str, list[str]]]:
     return {row["walk"]: row["stations"] for row in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.slow
 def test_a_strategy_crosses_few_files_and_comes_back_to_none(walks: dict[str, dict[str, list[str]]]) -> None:
     stations = walks["token"]
     assert len({file for crossed in stations.values() for file in crossed}) <= MOST_FILES

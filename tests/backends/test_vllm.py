@@ -139,7 +139,7 @@ async def test_a_stuck_engine_is_started_again(vllm_subject: Subject, monkeypatc
 def script(role: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, str(HERE / "vllm_script.py"), role],
-        env={**os.environ, **CPU_ENVIRONMENT, "PYTHONPATH": str(HERE.parents[1])},
+        env={**os.environ, **CPU_ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), *sys.path])},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -223,6 +223,7 @@ async def test_a_stopped_request_is_aborted_at_once_and_stays_in_the_books(rule:
     assert result.ledger.discarded == sum(t.tokens for t in stopped)
 
 
+@pytest.mark.slow
 @BOTH
 async def test_a_thousand_early_stopped_draws_in_a_row_neither_hang_nor_leak(deterministic: bool) -> None:
     backend = Scripted(["= 1"] * 4 + ["x" * 400] * 4, deterministic=deterministic)

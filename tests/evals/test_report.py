@@ -140,6 +140,7 @@ def test_the_dark_scheme_is_followed(tmp_path: Path) -> None:
     assert max(map(int, re.findall(r"\d+", back)[:3])) < 60
 
 
+@pytest.mark.slow
 @needs_browser
 def test_ten_thousand_traces_stay_quick(tmp_path: Path, window: browser.Browser) -> None:
     answers = [["1" if (i * j) % 3 else "2" for j in range(200)] for i in range(49)] + [["1"] * 200]

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -127,6 +128,7 @@ def _expanded(formula: Formula) -> Formula:
     return Op(formula.name, args)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(FORMULAS)
 def test_every_way_of_writing_a_formula_is_the_same(formula: Formula) -> None:
@@ -135,6 +137,7 @@ def test_every_way_of_writing_a_formula_is_the_same(formula: Formula) -> None:
     assert {compare(written[0], other).outcome for other in written} == {"same"}, written
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(FORMULAS, FORMULAS)
 def test_formulas_are_the_same_only_if_their_values_are(a: Formula, b: Formula) -> None:
@@ -143,6 +146,7 @@ def test_formulas_are_the_same_only_if_their_values_are(a: Formula, b: Formula) 
     assert (compare(_latex(a), _plain(b)).outcome == "same") == same
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(FORMULAS, st.integers(1, 9))
 def test_a_formula_that_was_changed_is_another(formula: Formula, by: int) -> None:

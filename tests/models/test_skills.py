@@ -85,6 +85,7 @@ def test_a_search_tries_operations_line_by_line_and_goes_back() -> None:
     assert sum(any(later > earlier for earlier, later in pairwise(some)) for some in depths) >= 6
 
 
+@pytest.mark.slow
 def test_a_parent_outlines_different_branches_and_stops_to_spawn_them() -> None:
     followed = 0
     for problem, text in zip(GAMES, written(asked(GAMES, "<spawn>8"), stop=("</Outlines>",)), strict=True):

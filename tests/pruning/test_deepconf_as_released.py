@@ -133,6 +133,7 @@ def test_online_without_consensus_stops_and_counts_as_the_release(
         assert totals[outcome.answer or ""] == pytest.approx(max(totals.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("consensus", [0.6, 0.8, 0.95])
 def test_online_with_consensus_ends_at_the_first_trace_after_the_warm_up_that_brings_it(
     consensus: float, stored: Path, tmp_path: Path
