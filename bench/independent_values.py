@@ -1,7 +1,7 @@
 """Whether two answers differ in value, by SymPy and not by this package: to check what the grader is tested with.
 
 A JSON list of [one, other, relative, absolute] on stdin; a line ``"different"``, ``"equal"`` or ``"unknown"`` each on
-stdout. A pair that takes more than a few seconds ends the process, which its caller starts again.
+stdout. A pair that takes more than a few seconds of processor time ends the process, which its caller starts again.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def main() -> None:
     verdict("x", "$1$", 0, 0)  # loads the grammar before the clock runs
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     for pair in pairs:
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             said = verdict(*pair)
         except Exception:  # what SymPy cannot evaluate is not verified
             said = "unknown"
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(said), flush=True)
 
 

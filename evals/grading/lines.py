@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from widthwise.evals.grading.remarks import SUBJECT
 from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, MAX_STATEMENTS, Statement, like_a_value
 
 _SPACE = r"[ \t]{1,9}"
@@ -128,8 +129,12 @@ def _line(text: str, match: re.Match[str]) -> Iterator[Statement]:
         said = said[:-1]
     if said.endswith("}") and said.count("}") > said.count("{"):
         said = said[:-1]
-    if said and (len(said.split()) <= _LINE_WORDS or like_a_value(said)):
+    if said and (len(said.split()) <= _LINE_WORDS or _comes_to_a_value(said)):
         yield Statement("answer line", match.start(), said)
+
+
+def _comes_to_a_value(said: str) -> bool:
+    return like_a_value(said) or SUBJECT.match(said) is not None
 
 
 def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
@@ -145,7 +150,7 @@ def _after(text: str, place: int) -> str:
         if len(following) - len(window) > 40:
             return ""
         line = window.partition("\n")[0]
-        if not (like_a_value(line) or len(line.split()) <= _NEXT_LINE_WORDS):
+        if not (len(line.split()) <= _NEXT_LINE_WORDS or _comes_to_a_value(line)):
             return ""
     displayed = _DISPLAYED.match(window)
     if displayed and "\n" in displayed[0]:

@@ -1,7 +1,7 @@
 """math-verify by itself: a JSON list of (reference answer, text) pairs on stdin, a line ``true`` or ``false`` a pair.
 
-Run by :mod:`widthwise.evals.grading.second_opinion` as a script. A pair that takes longer than a few seconds, or more
-memory than there is, ends the process.
+Run by :mod:`widthwise.evals.grading.second_opinion` as a script. A pair that takes more than a few seconds of
+processor time, or more memory than there is, ends the process.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def main() -> None:
     agrees("1", "$1$")  # loads the grammar before the clock runs
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     for gold, text in pairs:
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             verdict = agrees(gold, text)
         except Exception:  # whatever a hostile string provokes: math-verify has not found it right
             verdict = False
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(verdict), flush=True)
 
 

@@ -81,8 +81,8 @@ _LABELS = (
     re.compile(rf"(?is){_LABEL}\s*(.+)"),
 )
 _TEXT_AT_END = re.compile(r"(?s)(.*\S)\s*\\(?:text|mbox|textrm|mathrm)\s?\{([^{}]*)\}\s*\.?")
-_SUBJECT = re.compile(
-    r"(?i)\s*(?:(?:the|its|their|our|his|her)\s+(?:[^\s.,;=]{1,40}\s+){1,8}?(?:is|are|equals)|there\s+(?:are|is)|it\s+is"
+SUBJECT = re.compile(
+    r"(?i)\s*(?:(?:the|its|their|our|his|her)\s+(?:[^\s.,;=]{1,40}\s+){1,16}?(?:is|are|equals)|there\s+(?:are|is)|it\s+is"
     r"|(?:we|you)\s+(?:get|have|obtain|find)|[$\w\\{}()]{1,10}\s+is)\s+"
     r"(?:(?:exactly|equal\s+to|then|therefore|thus)\s+)?(?=[-+$\\(*]?[\d$\\(*])"
 )
@@ -92,7 +92,7 @@ _PLACEHOLDER = re.compile(
     r"(?:\s+here)?\}?[\])>]?|\\text\w{0,2}\s?\{[\s.?]*\}"
 )
 _NO_VALUE = re.compile(
-    r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|unclear|obvious|reasonable|helpful|as\s+(?:above|follows|below)|"
+    r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|unclear|obvious|reasonable|helpful|(?:as\s+)?(?:above|follows|below|stated)|as\s+shown|see|shown|stated|provided|explained|"
     r"above|below|in\s+the|the\s+same|(?:an?|the)\s+(?:single\s+|positive\s+|whole\s+|non-?negative\s+)?"
     r"(?:integer|number|sum|product|value)s?)\b(?!\s*\d)"
 )
@@ -104,7 +104,7 @@ def answer_in(statement: str, prose: bool) -> str:
     What stands in a box is no prose: a remark in it stands in ``\\text{}``.
     """
     text = without_label(statement)
-    if prose and (subject := _SUBJECT.match(text)):
+    if prose and (subject := SUBJECT.match(text)):
         text = text[subject.end() :]
     if _PLACEHOLDER.fullmatch(text.strip()) or _NO_VALUE.match(text):
         return ""
