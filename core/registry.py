@@ -111,7 +111,7 @@ def entries(*roles: Role) -> list[Entry]:
     """
     for role in roles:
         importlib.import_module(role.home)
-    offered = [_offered(role, point) for role in roles for point in _points(role.group)]
+    offered = [_offered(role, point) for role in roles for point in _installed().select(group=role.group)]
     installed = {(entry.name, entry.source) for entry in offered}
     known = [e for e in _registered.values() if e.role in roles and (e.name, e.source) not in installed]
     return sorted([*known, *offered], key=lambda entry: not entry.built_in)
@@ -229,8 +229,9 @@ def _search_here() -> None:
 
 
 @cache
-def _points(group: str) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=group))
+def _installed() -> Any:
+    """All entry points, read once; how they are typed differs between versions of Python."""
+    return entry_points()
 
 
 def _enter(entry: Entry) -> None:

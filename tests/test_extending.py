@@ -70,7 +70,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "answers.txt").write_text("1 + 1?;2;It is 2;It is 3\n")
     known = set(sys.modules)
     yield tmp_path
-    registry._points.cache_clear()
+    registry._installed.cache_clear()
     for name in set(sys.modules) - known:
         if name in {example.module for example in EXAMPLES} or name.startswith("mine"):
             del sys.modules[name]
@@ -86,7 +86,7 @@ def install(folder: Path, name: str, *points: tuple[str, str]) -> None:
     lines = [f"[{ROLES[role].group}]\n{point}\n" for role, point in points]
     (metadata / "entry_points.txt").write_text("\n".join(lines))
     sys.path.append(str(folder))
-    registry._points.cache_clear()
+    registry._installed.cache_clear()
 
 
 def called(command: str) -> Result:
