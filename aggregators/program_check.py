@@ -11,7 +11,7 @@ from widthwise.aggregators.judging import candidates, replies
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.prompting.verdict import printed, program
 from widthwise.core.registry import register
-from widthwise.core.sandbox.confinement import MODULES
+from widthwise.core.sandbox.language import MODULES
 from widthwise.core.sandbox.sandbox import Execution, Limits, execute_all, require_walls
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session

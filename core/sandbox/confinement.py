@@ -4,9 +4,6 @@ Run by :mod:`widthwise.core.sandbox.sandbox` as a script, with nothing but the s
 object, is read from stdin; the reply, another, goes to stdout. There are three walls: an allow-list of syntax, names
 and modules, checked before anything runs; an audit hook; and the system's own limits on processor time, memory,
 processes and files with the kernel's filter of system calls. Where one of them cannot be built, nothing is run.
-
-numpy and sympy are not among the modules: what they hold leads to the memory (``ndarray.ctypes``), to files
-(``numpy.load``) and to ``eval`` (``sympify``) by ordinary names, so that no list of names could keep the first wall.
 """
 
 from __future__ import annotations
@@ -24,68 +21,18 @@ import os
 import platform
 import random
 import signal
-import string
 import struct
 import sys
-from types import FunctionType, MethodType, SimpleNamespace
-from typing import Any, NoReturn
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
 
-_FORMAT = "format of strings"
-"""The name of what stands in for it: none that a program can spell."""
+if TYPE_CHECKING or __package__:
+    from widthwise.core.sandbox.language import ALLOWED, FORMAT, MODULES, Formatting, Refusal, checked, formatted, plain
+else:  # a script with nothing but the standard library finds its neighbour by its folder
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from language import ALLOWED, FORMAT, MODULES, Formatting, Refusal, checked, formatted, plain
 
-BUILTINS = """
-abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex int
-isinstance issubclass iter len list map max min next object oct ord pow print property range repr reversed round set
-slice sorted classmethod staticmethod str sum super tuple zip True False None NotImplemented Ellipsis
-ArithmeticError AssertionError Exception IndexError KeyError LookupError OverflowError RuntimeError StopIteration
-TypeError ValueError ZeroDivisionError
-"""
-_BUILTINS = frozenset(BUILTINS.split())
-
-MODULES = {
-    "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
-    "cmath": "acos asin atan cos e exp inf isclose isfinite isinf isnan log log10 nan phase pi polar rect sin sqrt tan",
-    "collections": "Counter OrderedDict defaultdict deque",
-    "dataclasses": "dataclass field",
-    "datetime": "date datetime time timedelta timezone",
-    "decimal": "Decimal ROUND_CEILING ROUND_DOWN ROUND_FLOOR ROUND_HALF_EVEN ROUND_HALF_UP ROUND_UP getcontext",
-    "fractions": "Fraction",
-    "functools": "cache cmp_to_key lru_cache partial reduce",
-    "heapq": "heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest",
-    "itertools": "accumulate chain combinations combinations_with_replacement compress count cycle dropwhile "
-    "filterfalse groupby islice pairwise permutations product repeat starmap takewhile tee zip_longest",
-    "math": " ".join(name for name in dir(math) if not name.startswith("_")),
-    "operator": "add and_ eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ pow sub truediv xor",
-    "random": "choice choices randint random randrange sample seed shuffle uniform",
-    "re": "compile escape findall finditer fullmatch match search split sub subn "
-    "A ASCII DOTALL I IGNORECASE M MULTILINE S VERBOSE X",
-    "statistics": "fmean mean median mode multimode pstdev pvariance stdev variance",
-    "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation",
-    "typing": "Any Callable Dict Iterable Iterator List Optional Sequence Set Tuple Union",
-}  # fmt: skip
-"""What a program may import, name by name: a module's other names may lead to the interpreter or the system."""
-
-_NODES = """
-Module FunctionDef Return Delete Assign AugAssign AnnAssign For While If Raise Try Assert Import ImportFrom Global
-Nonlocal Expr Pass Break Continue BoolOp NamedExpr BinOp UnaryOp Lambda IfExp Dict Set ListComp SetComp DictComp
-GeneratorExp Yield YieldFrom Compare Call FormattedValue JoinedStr Constant Attribute Subscript Starred Name List Tuple
-Slice comprehension ExceptHandler arguments arg keyword alias expr_context boolop operator unaryop cmpop
-ClassDef Match match_case MatchValue MatchSingleton MatchSequence MatchMapping MatchClass MatchStar MatchAs MatchOr
-"""
-_SYNTAX = tuple(getattr(ast, name) for name in _NODES.split())
-_INNER = ("gi_", "cr_", "ag_", "tb_", "co_", "f_")
-"""How attributes of frames, code and tracebacks begin: ways into the interpreter that no underscore marks."""
-
-_OPERATORS = "add sub mul truediv floordiv mod divmod pow and or xor lshift rshift"
-_OWN_METHODS = f"""
-init post_init repr str eq ne lt le gt ge hash bool len iter next contains getitem setitem delitem call int float neg
-pos abs invert {_OPERATORS} radd rsub rmul rtruediv rfloordiv rmod rpow iadd isub imul
-"""
-_METHODS = frozenset(f"__{name}__" for name in _OWN_METHODS.split())
-"""What a class may define of the language's own methods: none of them is called with anything of the interpreter."""
-
-_CLOCKS = ("now", "today", "utcnow")
-"""Of dates, what says the time: equal programs print the same."""
+    del sys.path[0]
 
 NO_WALL = "nothing is run here: "
 """How a refusal begins that is the machine's, whatever the program."""
@@ -98,10 +45,6 @@ _SYSTEM_CALLS = {
     "x86_64": (0xC000003E, (0, 1, 9, 10, 11, 12, 13, 14, 15, 25, 28, 24, 60, 202, 231, 228, 318)),
     "aarch64": (0xC00000B7, (63, 64, 222, 226, 215, 214, 134, 135, 139, 216, 233, 124, 93, 98, 94, 113, 278)),
 }
-
-
-class Refusal(Exception):
-    """Why a program is not run, or not any further."""
 
 
 class NoWall(Refusal):
@@ -117,7 +60,7 @@ def main() -> None:
     prints = _Prints(request["output_chars"])
     try:
         restrain(request["cpu_seconds"], request["memory_bytes"])
-        tree = _Formatting().visit(checked(request["program"]))
+        tree = Formatting().visit(checked(request["program"]))
         names = _names(tree, prints)
         code = compile(tree, "<program>", "exec")
         lock_down()
@@ -137,139 +80,13 @@ def _reply(output: str, refusal: str | None = None) -> NoReturn:
 def _sentence(error: BaseException) -> str:
     """What went wrong, in few words whatever the error says."""
     if isinstance(error, Refusal):
-        return _plain(str(error))[:200]
+        return plain(str(error))[:200]
     if isinstance(error, MemoryError):
         return "it ran out of memory"
     try:
-        return f"it raised {type(error).__name__[:100]}: {_plain(str(error))[:200]}"
+        return f"it raised {type(error).__name__[:100]}: {plain(str(error))[:200]}"
     except BaseException:
         return f"it raised {type(error).__name__[:100]}"
-
-
-def _plain(text: str) -> str:
-    """``text`` as a string of the language's own: a program's kind of string may answer for itself."""
-    return str.__str__(text)
-
-
-# -- the first wall: what may be written ---------------------------------------------------------------------------
-
-
-def checked(program: str) -> ast.Module:
-    """The program's syntax tree; raises ``Refusal`` for whatever the allow-list does not hold."""
-    try:
-        tree = ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise Refusal(f"it is no Python that can be read: {str(error)[:100]}") from None
-    for node in ast.walk(tree):
-        if not isinstance(node, _SYNTAX):
-            raise Refusal(f"{type(node).__name__} is not allowed")
-        _check(node)
-    return tree
-
-
-def _check(node: ast.AST) -> None:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            _check_import(alias.name, ())
-    elif isinstance(node, ast.ImportFrom):
-        _check_import("." * node.level + (node.module or ""), [alias.name for alias in node.names])
-    elif isinstance(node, ast.Attribute):
-        _check_attribute(node)
-    elif isinstance(node, ast.ClassDef) and node.keywords:
-        raise Refusal("a class with keywords is not allowed")
-    elif isinstance(node, ast.MatchClass):
-        for attribute in node.kwd_attrs:  # a pattern reads attributes too
-            _check_read(attribute)
-    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        _check_read(node.target.id)  # a field of a dataclass: patterns and comparisons read it
-    elif isinstance(node, ast.FunctionDef) and node.name in _METHODS:
-        return
-    for field in ("id", "arg", "name", "asname", "rest"):
-        name = getattr(node, field, None)
-        if isinstance(name, str) and not isinstance(node, ast.alias | ast.keyword):
-            _check_name(name)
-    if isinstance(node, ast.alias) and node.asname:
-        _check_name(node.asname)
-
-
-def _check_import(module: str, names: Any) -> None:
-    if module not in MODULES:
-        raise Refusal(f"importing {module[:50]!r} is not allowed")
-    for name in names:
-        if name != "*" and name not in MODULES[module].split():
-            raise Refusal(f"importing {name[:50]!r} from {module!r} is not allowed")
-
-
-def _check_attribute(node: ast.Attribute) -> None:
-    if _is_parents_init(node):
-        return
-    _check_member(node.attr, own=isinstance(node.value, ast.Name) and node.value.id in ("self", "other"))
-
-
-def _check_member(name: str, *, own: bool = False) -> None:
-    """Refuse an attribute that may lead to the interpreter; ``own`` ones of an object may begin with an underscore."""
-    hidden = name.startswith("__" if own else "_")
-    if hidden or name.startswith(_INNER) or name == "format_map" or name in _CLOCKS:
-        raise Refusal(f"the attribute {name[:50]!r} is not allowed")
-
-
-def _check_read(name: str) -> None:
-    """Refuse an attribute that is read by its name alone, so that nothing can stand in for what it gives."""
-    _check_member(name, own=True)
-    if name == "format":
-        raise Refusal("the attribute 'format' is not allowed here")
-
-
-def _is_parents_init(node: ast.Attribute) -> bool:
-    """``super().__init__``, as every class that extends another calls it."""
-    value = node.value
-    is_super = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "super"
-    return is_super and node.attr == "__init__" and isinstance(value, ast.Call) and not value.args
-
-
-class _Formatting(ast.NodeTransformer):
-    """Puts our own ``format`` in the place of the strings': theirs walks from attribute to attribute.
-
-    ``x.format(...)`` becomes a call of a function that a program cannot name; ``x.format`` that is not called is
-    refused.
-    """
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
-            node.args.insert(0, node.func.value)
-            node.func = ast.copy_location(ast.Name(_FORMAT, ast.Load()), node.func)
-        return self.generic_visit(node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if node.attr == "format":
-            text = node.value.value if isinstance(node.value, ast.Constant) else None
-            if not isinstance(text, str) or "_" in text:
-                raise Refusal("format without a call is allowed on plain literals only")
-        return self.generic_visit(node)
-
-
-class _Formatter(string.Formatter):
-    """Fields are values as they are, and nothing inside them."""
-
-    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        if "." in field_name or "[" in field_name:
-            raise ValueError("format takes plain values only")
-        return super().get_field(field_name, args, kwargs)
-
-
-def _format(text: object, /, *args: Any, **kwargs: Any) -> object:
-    """Stands in for the method ``format`` of strings, and calls that of a program's own classes."""
-    if isinstance(text, str):
-        return _Formatter().vformat(_plain(text), args, kwargs)
-    method = getattr(text, "format", None)
-    if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType):
-        return method(*args, **kwargs)
-    raise ValueError("format is a method of strings")
-
-
-def _check_name(name: str) -> None:
-    if name != "__name__" and (name.startswith("__") or (hasattr(builtins, name) and name not in _BUILTINS)):
-        raise Refusal(f"the name {name[:50]!r} is not allowed")
 
 
 # -- what it finds when it runs ------------------------------------------------------------------------------------
@@ -284,9 +101,9 @@ class _Prints:
 
     def print(self, *values: object, sep: str | None = " ", end: str | None = "\n", **_: object) -> None:
         """Stands in for ``print``."""
-        between, last = " " if sep is None else _plain(sep), "\n" if end is None else _plain(end)
+        between, last = " " if sep is None else plain(sep), "\n" if end is None else plain(end)
         for i, value in enumerate(values):
-            self._take((between if i else "") + _plain(str(value)))
+            self._take((between if i else "") + plain(str(value)))
         self._take(last)
 
     def _take(self, text: str) -> None:
@@ -312,9 +129,9 @@ def _names(tree: ast.Module, prints: _Prints) -> dict[str, Any]:
     def load(name: str, *_: object) -> Any:
         return modules[name]
 
-    allowed = {name: getattr(builtins, name) for name in _BUILTINS}
+    allowed = {name: getattr(builtins, name) for name in ALLOWED}
     allowed |= {"print": prints.print, "__import__": load, "__build_class__": builtins.__build_class__}
-    allowed[_FORMAT] = _format
+    allowed[FORMAT] = formatted
     return {"__builtins__": allowed, "__name__": "__main__"}
 
 

@@ -1,0 +1,198 @@
+"""The first wall around a program that a model wrote: what may be written, checked before anything runs.
+
+numpy and sympy are not among the modules: what they hold leads to the memory (``ndarray.ctypes``), to files
+(``numpy.load``) and to ``eval`` (``sympify``) by ordinary names, so that no list of names could keep this wall.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import math
+import string
+from types import FunctionType, MethodType
+from typing import Any
+
+FORMAT = "format of strings"
+"""The name of what stands in for it: none that a program can spell."""
+
+BUILTINS = """
+abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex int
+isinstance issubclass iter len list map max min next object oct ord pow print property range repr reversed round set
+slice sorted classmethod staticmethod str sum super tuple zip True False None NotImplemented Ellipsis
+ArithmeticError AssertionError Exception IndexError KeyError LookupError OverflowError RuntimeError StopIteration
+TypeError ValueError ZeroDivisionError
+"""
+ALLOWED = frozenset(BUILTINS.split())
+
+MODULES = {
+    "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
+    "cmath": "acos asin atan cos e exp inf isclose isfinite isinf isnan log log10 nan phase pi polar rect sin sqrt tan",
+    "collections": "Counter OrderedDict defaultdict deque",
+    "dataclasses": "dataclass field",
+    "datetime": "date datetime time timedelta timezone",
+    "decimal": "Decimal ROUND_CEILING ROUND_DOWN ROUND_FLOOR ROUND_HALF_EVEN ROUND_HALF_UP ROUND_UP getcontext",
+    "fractions": "Fraction",
+    "functools": "cache cmp_to_key lru_cache partial reduce",
+    "heapq": "heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest",
+    "itertools": "accumulate chain combinations combinations_with_replacement compress count cycle dropwhile "
+    "filterfalse groupby islice pairwise permutations product repeat starmap takewhile tee zip_longest",
+    "math": " ".join(name for name in dir(math) if not name.startswith("_")),
+    "operator": "add and_ eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ pow sub truediv xor",
+    "random": "choice choices randint random randrange sample seed shuffle uniform",
+    "re": "compile escape findall finditer fullmatch match search split sub subn "
+    "A ASCII DOTALL I IGNORECASE M MULTILINE S VERBOSE X",
+    "statistics": "fmean mean median mode multimode pstdev pvariance stdev variance",
+    "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation",
+    "typing": "Any Callable Dict Iterable Iterator List Optional Sequence Set Tuple Union",
+}  # fmt: skip
+"""What a program may import, name by name: a module's other names may lead to the interpreter or the system."""
+
+_NODES = """
+Module FunctionDef Return Delete Assign AugAssign AnnAssign For While If Raise Try Assert Import ImportFrom Global
+Nonlocal Expr Pass Break Continue BoolOp NamedExpr BinOp UnaryOp Lambda IfExp Dict Set ListComp SetComp DictComp
+GeneratorExp Yield YieldFrom Compare Call FormattedValue JoinedStr Constant Attribute Subscript Starred Name List Tuple
+Slice comprehension ExceptHandler arguments arg keyword alias expr_context boolop operator unaryop cmpop
+ClassDef Match match_case MatchValue MatchSingleton MatchSequence MatchMapping MatchClass MatchStar MatchAs MatchOr
+"""
+_SYNTAX = tuple(getattr(ast, name) for name in _NODES.split())
+_INNER = ("gi_", "cr_", "ag_", "tb_", "co_", "f_")
+"""How attributes of frames, code and tracebacks begin: ways into the interpreter that no underscore marks."""
+
+_OPERATORS = "add sub mul truediv floordiv mod divmod pow and or xor lshift rshift"
+_OWN_METHODS = f"""
+init post_init repr str eq ne lt le gt ge hash bool len iter next contains getitem setitem delitem call int float neg
+pos abs invert {_OPERATORS} radd rsub rmul rtruediv rfloordiv rmod rpow iadd isub imul
+"""
+_METHODS = frozenset(f"__{name}__" for name in _OWN_METHODS.split())
+"""What a class may define of the language's own methods: none of them is called with anything of the interpreter."""
+
+_CLOCKS = ("now", "today", "utcnow")
+"""Of dates, what says the time: equal programs print the same."""
+
+
+class Refusal(Exception):
+    """Why a program is not run, or not any further."""
+
+
+def checked(program: str) -> ast.Module:
+    """The program's syntax tree; raises ``Refusal`` for whatever the allow-list does not hold."""
+    try:
+        tree = ast.parse(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Refusal(f"it is no Python that can be read: {str(error)[:100]}") from None
+    for node in ast.walk(tree):
+        if not isinstance(node, _SYNTAX):
+            raise Refusal(f"{type(node).__name__} is not allowed")
+        _check(node)
+    return tree
+
+
+def _check(node: ast.AST) -> None:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            _check_import(alias.name, ())
+    elif isinstance(node, ast.ImportFrom):
+        _check_import("." * node.level + (node.module or ""), [alias.name for alias in node.names])
+    elif isinstance(node, ast.Attribute):
+        _check_attribute(node)
+    elif isinstance(node, ast.ClassDef) and node.keywords:
+        raise Refusal("a class with keywords is not allowed")
+    elif isinstance(node, ast.MatchClass):
+        for attribute in node.kwd_attrs:  # a pattern reads attributes too
+            _check_read(attribute)
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        _check_read(node.target.id)  # a field of a dataclass: patterns and comparisons read it
+    elif isinstance(node, ast.FunctionDef) and node.name in _METHODS:
+        return
+    for field in ("id", "arg", "name", "asname", "rest"):
+        name = getattr(node, field, None)
+        if isinstance(name, str) and not isinstance(node, ast.alias | ast.keyword):
+            _check_name(name)
+    if isinstance(node, ast.alias) and node.asname:
+        _check_name(node.asname)
+
+
+def _check_import(module: str, names: Any) -> None:
+    if module not in MODULES:
+        raise Refusal(f"importing {module[:50]!r} is not allowed")
+    for name in names:
+        if name != "*" and name not in MODULES[module].split():
+            raise Refusal(f"importing {name[:50]!r} from {module!r} is not allowed")
+
+
+def _check_attribute(node: ast.Attribute) -> None:
+    if _is_parents_init(node):
+        return
+    _check_member(node.attr, own=isinstance(node.value, ast.Name) and node.value.id in ("self", "other"))
+
+
+def _check_member(name: str, *, own: bool = False) -> None:
+    """Refuse an attribute that may lead to the interpreter; ``own`` ones of an object may begin with an underscore."""
+    hidden = name.startswith("__" if own else "_")
+    if hidden or name.startswith(_INNER) or name == "format_map" or name in _CLOCKS:
+        raise Refusal(f"the attribute {name[:50]!r} is not allowed")
+
+
+def _check_read(name: str) -> None:
+    """Refuse an attribute that is read by its name alone, so that nothing can stand in for what it gives."""
+    _check_member(name, own=True)
+    if name == "format":
+        raise Refusal("the attribute 'format' is not allowed here")
+
+
+def _is_parents_init(node: ast.Attribute) -> bool:
+    """``super().__init__``, as every class that extends another calls it."""
+    value = node.value
+    is_super = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "super"
+    return is_super and node.attr == "__init__" and isinstance(value, ast.Call) and not value.args
+
+
+class Formatting(ast.NodeTransformer):
+    """Puts our own ``format`` in the place of the strings': theirs walks from attribute to attribute.
+
+    ``x.format(...)`` becomes a call of a function that a program cannot name; ``x.format`` that is not called is
+    refused.
+    """
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+            node.args.insert(0, node.func.value)
+            node.func = ast.copy_location(ast.Name(FORMAT, ast.Load()), node.func)
+        return self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr == "format":
+            text = node.value.value if isinstance(node.value, ast.Constant) else None
+            if not isinstance(text, str) or "_" in text:
+                raise Refusal("format without a call is allowed on plain literals only")
+        return self.generic_visit(node)
+
+
+class _Formatter(string.Formatter):
+    """Fields are values as they are, and nothing inside them."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        if "." in field_name or "[" in field_name:
+            raise ValueError("format takes plain values only")
+        return super().get_field(field_name, args, kwargs)
+
+
+def formatted(text: object, /, *args: Any, **kwargs: Any) -> object:
+    """Stands in for the method ``format`` of strings, and calls that of a program's own classes."""
+    if isinstance(text, str):
+        return _Formatter().vformat(plain(text), args, kwargs)
+    method = getattr(text, "format", None)
+    if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType):
+        return method(*args, **kwargs)
+    raise ValueError("format is a method of strings")
+
+
+def _check_name(name: str) -> None:
+    if name != "__name__" and (name.startswith("__") or (hasattr(builtins, name) and name not in ALLOWED)):
+        raise Refusal(f"the name {name[:50]!r} is not allowed")
+
+
+def plain(text: str) -> str:
+    """``text`` as a string of the language's own: a program's kind of string may answer for itself."""
+    return str.__str__(text)
