@@ -42,12 +42,11 @@ class _Reader:
 
     def read(self, text: str) -> Any:
         try:
-            tree = ast.parse(_TOKEN.sub(self._named, text).strip(), mode="eval").body
+            return self._part(ast.parse(_TOKEN.sub(self._named, text).strip(), mode="eval").body)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise UsageError(
                 f"{_short(text)!r} is no part of a strategy; write name(argument=value), joined by |"
             ) from None
-        return self._part(tree)
 
     def _named(self, token: re.Match[str]) -> str:
         if token[0][0] in "'\"":

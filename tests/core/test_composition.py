@@ -50,6 +50,8 @@ def test_positional_arguments_missing_brackets_and_odd_spacing() -> None:
         ("math:sqr", ["did you mean 'sqrt'"]),
         ("best_of_n(n=" + "9" * 20_000 + ")", ["too long"]),
         ("best_of_n(" * 900 + ")" * 900, ["best_of_n"]),
+        ("best_of_n(n=" + "not " * 2000 + "1)", ["best_of_n", "no part of a strategy"]),
+        ("best_of_n(n=" + "-" * 9000 + "1)", ["no part of a strategy"]),
     ],
 )
 def test_a_wrong_strategy_is_answered_with_the_way_out(text: str, words: list[str]) -> None:
