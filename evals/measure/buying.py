@@ -18,6 +18,7 @@ from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.launches import bought
+from widthwise.evals.measure.curves import Method
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.pools import SamplePool
 from widthwise.evals.measure.subsets import Floats
@@ -38,6 +39,11 @@ class Purchase:
     whole: int
     spent: float
 
+    @property
+    def cut(self) -> bool:
+        """Whether one sample alone is longer than the budget."""
+        return self.begun > 0 and not self.whole
+
 
 def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int) -> Purchase:
     """What ``limit`` tokens buy of the first ``n`` samples of ``pool``."""
@@ -45,6 +51,14 @@ def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int) -> P
     whole = pool.first(found.whole)
     chosen = pick(whole, seed)
     value = 0.0 if chosen is None else float(whole.values[chosen])
+    return Purchase(value, found.begun, found.whole, found.spent)
+
+
+def purchased(pool: SamplePool, limit: float, method: Method) -> Purchase:
+    """What ``limit`` tokens buy of ``pool``, and what ``method`` makes of it: expected, where it draws among equals."""
+    found = bought(pool.tokens.tolist(), limit)
+    seed = derived_seed(0, pool.problem, ("bought",))
+    value = float(method.estimate(pool.first(found.whole), seed).value[-1]) if found.whole else 0.0
     return Purchase(value, found.begun, found.whole, found.spent)
 
 

@@ -61,7 +61,8 @@ class Curve:
     """What a run or a recording shows about accuracy and budget.
 
     ``lines`` by method; the strategy's own results, where there are any, are the line "run" of a single point.
-    ``notes`` are sentences that belong beside the figure.
+    ``notes`` are sentences that belong beside the figure. ``pools`` are the samples that lines with a point for every k
+    were drawn from.
     """
 
     path: str
@@ -71,6 +72,7 @@ class Curve:
     problems: tuple[str, ...]
     lines: Mapping[str, Line]
     notes: tuple[str, ...] = ()
+    pools: tuple[SamplePool, ...] = ()
 
     def table(self) -> dict[str, list[Any]]:
         """The curve as columns of equal length, one row a point: ready for any data frame."""
@@ -108,7 +110,9 @@ def curve(
         drawn |= lines(source.pools, methods, replicates=replicates, level=level, seed=seed)
     if not drawn:
         raise UsageError(f"{run}: {source.dependent}: accuracy at smaller budgets cannot be told from them")
-    return Curve(str(run), source.label, source.suite, source.model, source.problems, drawn, tuple(_notes(source)))
+    pools = () if source.dependent else source.pools
+    said = (str(run), source.label, source.suite, source.model, source.problems)
+    return Curve(*said, drawn, tuple(_notes(source)), pools)
 
 
 def lines(

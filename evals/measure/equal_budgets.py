@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from widthwise.core.errors import UsageError
-from widthwise.evals.measure.curves import AXES, Axis, Curve, Line
-from widthwise.evals.measure.intervals import Difference, adjusted, paired
+from widthwise.evals.measure.buying import purchased
+from widthwise.evals.measure.curves import AXES, REPLICATES, Axis, Curve, Line, band, method
+from widthwise.evals.measure.intervals import LEVEL, Difference, adjusted, paired
 from widthwise.evals.measure.subsets import Floats
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,9 @@ class Point:
 
     @property
     def name(self) -> str:
-        return self.label if self.method == "run" else f"{self.label} {self.method}@{self.k}"
+        if self.method == "run":
+            return self.label
+        return f"{self.label} {self.method}" + (f"@{self.k}" if self.limit is None else "")
 
     @property
     def marked(self) -> str:
@@ -109,8 +112,18 @@ def matched_budgets(curves: Sequence[Curve], axis: Axis) -> list[float]:
     return sorted(set(ends))
 
 
-def at_budget(found: Sequence[Point], budget: float) -> list[Point]:
-    """For each method the most it does within ``budget``; methods that start above it are left out."""
+def at_budget(
+    found: Sequence[Point], budget: float, curves: Sequence[Curve] = (), axis: Axis = "samples"
+) -> list[Point]:
+    """For each method the most it does within ``budget``; methods that start above it are left out.
+
+    On the axis of tokens, what is read from the samples of one of ``curves`` is what the budget buys of them for each
+    problem, as in a run.
+    """
+    if axis == "tokens":
+        bought = [p for curve in curves for p in _bought(curve, budget, common_problems(curves))]
+        read = {(point.label, point.method) for point in bought}
+        found = [*bought, *(p for p in found if (p.label, p.method) not in read)]
     largest: dict[tuple[str, str], Point] = {}
     for point in found:
         key = (point.label, point.method)
@@ -165,4 +178,27 @@ def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> It
             scores=rows[:, i],
             limit=None if line.limits is None else float(line.limits[i]),
             cut=0.0 if line.cut is None else float(line.cut[i]),
+        )
+
+
+def _bought(curve: Curve, budget: float, problems: Sequence[str]) -> Iterator[Point]:
+    """What ``budget`` tokens buy of each problem's samples, for each method that chooses among samples."""
+    pools = {pool.problem: pool for pool in curve.pools}
+    if not pools or any("tokens" not in line.budgets for line in curve.lines.values()):
+        return
+    for name in [name for name in curve.lines if name not in ("run", "pass")]:
+        made = [purchased(pools[problem], budget, method(name)) for problem in problems]
+        scores = np.array([p.value for p in made])
+        low, high = band(scores[:, None], REPLICATES, LEVEL, 0)
+        yield Point(
+            label=curve.label,
+            method=name,
+            k=max(round(float(np.mean([p.begun for p in made]))), 1),
+            budget=float(np.mean([p.spent for p in made])),
+            accuracy=float(scores.mean()),
+            low=float(low[0]),
+            high=float(high[0]),
+            scores=scores,
+            limit=budget,
+            cut=float(np.mean([p.cut for p in made])),
         )

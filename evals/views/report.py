@@ -299,7 +299,7 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[flo
     axis = given or shared_axis(drawn)
     found = points(drawn, axis)
     budgets = limits or matched_budgets(drawn, axis)
-    rows = [(b, p) for b in budgets for p in at_budget(found, b)]
+    rows = [(b, p) for b in budgets for p in at_budget(found, b, drawn, axis)]
     return {
         "axis": axis,
         "budgets": [{**_point(p), "name": p.marked, "spent": p.budget, "budget": b} for b, p in rows],
@@ -309,7 +309,7 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[flo
                 "other": v.other.name,
                 **{key: getattr(v.difference, key) for key in ("mean", "low", "high", "p", "detectable")},
             }
-            for v in against_best(at_budget(found, budgets[-1]))
+            for v in against_best(at_budget(found, budgets[-1], drawn, axis))
         ],
         "pareto": [_point(p) for p in pareto(found)],
     }

@@ -47,6 +47,23 @@ def test_the_budget_of_k_samples_is_exact(tmp_path: Path) -> None:
     np.testing.assert_allclose(line.budgets["sequential"], largest_at_k(rows).mean(axis=0))
 
 
+def test_a_token_budget_buys_whole_samples_of_each_problem_in_their_order(tmp_path: Path) -> None:
+    long = curve(made_run(tmp_path / "a.db", MIXED), methods=["maj", "short:1"])
+    brief = curve(made_run(tmp_path / "b.db", MIXED, text="\\boxed{%s}"), methods=["maj"])
+    each = len("Think.\n\nThe answer is \\boxed{1}.")
+
+    bought = at_budget(points([long], "tokens"), 3 * each, [long], "tokens")
+    spent = {p.method: p for p in bought if p.limit is not None}
+    assert spent["maj"].scores.tolist() == [1, 0, 1, 0]
+    assert spent["maj"].budget == pytest.approx((3 * 3 * each + 2 * each + 3) / 4)  # a third is no longer sure to fit
+    assert spent["short:1"].scores.tolist() == [1, 1, 1, 0]
+    found = at_budget(points([long, brief], "tokens"), each - 1, [long, brief], "tokens")
+    cut = [p for p in found if not p.follows]
+    assert {p.method for p in cut} == {"maj", "short:1"}
+    assert all("one trace alone is longer on 100 %" in p.marked and not p.scores.any() for p in cut)
+    assert not [v for v in against_best(found) if not (v.better.follows and v.other.follows)]
+
+
 def test_waiting_for_the_shortest_costs_what_all_subsets_say() -> None:
     from itertools import combinations
 

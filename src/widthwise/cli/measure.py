@@ -41,7 +41,8 @@ def draw_curve(
 ) -> None:
     """Accuracy against budget, from what runs have stored; needs no model.
 
-    Several runs on the same problems are compared at equal budgets.
+    Several runs on the same problems are compared at equal budgets. A budget of tokens is one for each problem, and
+    buys whole samples in their order, as it does in a run.
     """
     from widthwise.evals.measure.curves import METHODS, curve
     from widthwise.evals.views.plots import draw, save
@@ -93,13 +94,15 @@ def print_comparison(curves: Sequence[Curve], axis: Axis, budgets: Sequence[floa
     found = points(curves, axis)
     budgets = budgets or matched_budgets(curves, axis)
     say(f"\nat equal budgets ({axis})")
-    rows = [[f"{b:,.0f}", p.marked, f"{p.budget:,.0f}", *_bounds(p)] for b in budgets for p in at_budget(found, b)]
+    matched = [(b, p) for b in budgets for p in at_budget(found, b, curves, axis)]
+    rows = [[f"{b:,.0f}", p.marked, f"{p.budget:,.0f}", *_bounds(p)] for b, p in matched]
     rows_table(["budget", "method", "spent", "accuracy, %", "95 % interval"], rows)
-    if not all(p.follows for p in found):
+    if not all(p.follows for _, p in matched):
         say("note: a method whose one trace is longer than the budget on most problems is in no paired test there")
     say("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
     differences = [
-        [v.better.name, v.other.name, *_difference(v.difference)] for v in against_best(at_budget(found, budgets[-1]))
+        [v.better.name, v.other.name, *_difference(v.difference)]
+        for v in against_best(at_budget(found, budgets[-1], curves, axis))
     ]
     rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
     say("\nPareto set")
