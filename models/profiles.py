@@ -8,8 +8,6 @@ from typing import Any
 
 from widthwise.core.backend import SamplingParams
 from widthwise.core.prompting.profile import ModelFacts, ModelProfile
-from widthwise.core.registry import entries
-from widthwise.core.roles import ROLES
 from widthwise.models.families import (
     FAMILIES,
     GENERIC_FAMILY,
@@ -25,11 +23,6 @@ _NOT_RECOMMENDED = {"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt_
 _SAMPLING = {f.name for f in fields(SamplingParams)} - _NOT_RECOMMENDED
 
 Seen = Callable[[Family, ModelFacts], str | None]
-
-
-def profile_names() -> list[str]:
-    """The names that ``--format`` takes."""
-    return [entry.name for entry in entries(ROLES["prompt_format"])]
 
 
 def profile_of(facts: ModelFacts, named: str | None = None, *, trusted: bool = True) -> ModelProfile:

@@ -66,11 +66,6 @@ def _decimal_comma(gold: str, prediction: str) -> str | None:
     return None
 
 
-async def compare_async(gold: str, prediction: str, leniency: Leniency | None = None) -> Verdict:
-    """As ``compare``, without blocking the event loop."""
-    return await asyncio.to_thread(compare, gold, prediction, leniency)
-
-
 def partition(answers: Sequence[str]) -> Partition:
     """The answers grouped by meaning."""
     meanings = [meaning(answer) for answer in answers]

@@ -11,7 +11,9 @@ import pytest
 from widthwise.backends.model_facts import facts_in
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts
-from widthwise.models.profiles import profile_names, profile_of
+from widthwise.core.registry import entries
+from widthwise.core.roles import ROLES
+from widthwise.models.profiles import profile_of
 
 REASONER = Path(__file__).parents[2] / "models" / "reasoner"
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -117,7 +119,7 @@ def test_a_format_can_be_named(tmp_path: Path) -> None:
 
 
 def test_every_name_is_a_profile_of_that_name() -> None:
-    for name in profile_names():
+    for name in [entry.name for entry in entries(ROLES["prompt_format"])]:
         assert profile_of(ModelFacts("x"), name).name == name
 
 
