@@ -92,9 +92,10 @@ _PLACEHOLDER = re.compile(
     r"(?:\s+here)?\}?[\])>]?|\\text\w{0,2}\s?\{[\s.?]*\}"
 )
 _NO_VALUE = re.compile(
-    r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|unclear|obvious|reasonable|helpful|(?:as\s+)?(?:above|follows|below|stated)|as\s+shown|see|shown|stated|provided|explained|"
-    r"above|below|in\s+the|the\s+same|(?:an?|the)\s+(?:single\s+|positive\s+|whole\s+|non-?negative\s+)?"
-    r"(?:integer|number|sum|product|value)s?)\b(?!\s*\d)"
+    r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|unclear|obvious|reasonable|helpful"
+    r"|(?:as\s+)?(?:above|follows|below|stated)|as\s+shown|see|shown|provided|explained|in\s+the|the\s+same"
+    r"|(?:an?|the)\s+(?:single\s+|positive\s+|whole\s+|non-?negative\s+)?(?:integer|number|sum|product|value)s?)"
+    r"\b(?!\s*\d)"
 )
 
 
