@@ -38,8 +38,8 @@ STRATEGIES = (
     "single()",
     "threads() | majority_vote()",
     "parallel_distill_refine(drafts=4) | majority_vote()",
-    "serial_search(rounds=2) | majority_vote()",
-    "recursive_self_aggregation(population=3, subset=2, steps=2) | majority_vote()",
+    "sequential_refinement(rounds=2) | majority_vote()",
+    "recursive_self_aggregation(population=3, group=2, loops=2) | majority_vote()",
 )
 GROWTH = {"memory": 1.25, "descriptors": 1.0, "threads": 1.0, "tasks": 1.0, "temporary files": 1.0}
 """By which factor a figure may end above what it was after the first rounds."""

@@ -100,17 +100,17 @@ def plain_chat(messages: Messages) -> str:
 def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     """Texts of the special tokens that a ``tokenizer_config.json`` names, ``{"bos_token": "<s>", ...}``."""
     named = {name: config.get(name) for name in _SPECIAL_TOKENS}
-    texts = {name: token["content"] if isinstance(token, dict) else token for name, token in named.items()}
+    texts = {name: token.get("content") if isinstance(token, dict) else token for name, token in named.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 def _default(entry: Any) -> str | None:
     """The template of a ``chat_template`` entry: one text, or a list of named ones with a "default"."""
     if isinstance(entry, list):
-        named = {t["name"]: t["template"] for t in entry}
+        named = {str(t.get("name")): t.get("template") for t in entry if isinstance(t, dict)}
         if "default" not in named:
             _log.warning("of the chat templates %s none is named default: none is used", ", ".join(named))
-        return named.get("default")
+        entry = named.get("default")
     return entry if isinstance(entry, str) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,8 @@ class SentencePieceTokenizer:
 
     def _text_of(self, name: str) -> str | None:
         token = self._config.get(name)
-        return token.get("content") if isinstance(token, dict) else token
+        text = token.get("content") if isinstance(token, dict) else token
+        return text if isinstance(text, str) else None
 
 
 def _optional_json(file: Path) -> dict[str, Any]:
@@ -143,16 +144,23 @@ def _special_tokens(model: SentencePieceProcessor, config: Mapping[str, Any]) ->
     """Text and id of the tokens that SentencePiece itself would not find in a text."""
     pieces = range(model.vocab_size())
     special = {model.id_to_piece(i): i for i in pieces if model.is_control(i)}
-    for token, entry in config.get("added_tokens_decoder", {}).items():
-        special[entry["content"]] = int(token)
-    return special
+    return special | {entry["content"]: token for token, entry in _added(config)}
+
+
+def _added(config: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The tokens that ``tokenizer_config.json`` adds, by their ids; raises BackendError for what is none."""
+    added = config.get("added_tokens_decoder") or {}
+    for token, entry in added.items() if isinstance(added, dict) else [("", added)]:
+        is_token = isinstance(entry, dict) and isinstance(entry.get("content"), str)
+        if not (is_token and token.isascii() and token.isdigit() and len(token) < 8):
+            raise BackendError("tokenizer_config.json adds a token that is none; fetch the checkpoint again")
+        yield int(token), entry
 
 
 def _controls(model: SentencePieceProcessor, config: Mapping[str, Any]) -> dict[str, int]:
     """The special tokens that mark turns and ends; others (tags for a model's own use) are text that it writes."""
     own = {model.id_to_piece(i): i for i in range(model.vocab_size()) if model.is_control(i) or model.is_unknown(i)}
-    added = config.get("added_tokens_decoder", {}).items()
-    return own | {entry["content"]: int(token) for token, entry in added if entry.get("special")}
+    return own | {entry["content"]: token for token, entry in _added(config) if entry.get("special")}
 
 
 def _spellings(model: SentencePieceProcessor, special: Mapping[str, int]) -> list[bytes]:

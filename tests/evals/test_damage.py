@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -78,3 +79,24 @@ def test_a_view_in_a_tables_place_is_not_run(run: Path) -> None:
 def test_a_query_that_does_not_end_is_ended(run: Path) -> None:
     with Store.read(run) as store, pytest.raises(StoreError, match="damaged or cut short"):
         store._db.rows("WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer_config.json", '{"bos_token": {"text": "<s>"}, "chat_template": "{{ bos_token }}"}'),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"5": {"text": "<s>"}}}'),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"99999999999999": {"content": "<s>"}}}'),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"x": {"content": "<s>"}}}'),
+        ("tokenizer_config.json", '{"added_tokens_decoder": [1]}'),
+        ("tokenizer_config.json", '{"chat_template": [{"name": 5}, "x"]}'),
+        ("config.json", '{"architectures": 5}'),
+        ("config.json", "[" * 5000),
+    ],
+)
+def test_a_checkpoint_whose_files_make_no_sense_is_read_or_refused(tmp_path: Path, name: str, content: str) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(damage._reasoner(), folder)
+    (folder / name).write_text(content)
+    code, wrong = damage.judged(damage.checkpoint_commands(str(folder), str(tmp_path))[0], 120.0)
+    assert (code in (0, 1, 2), wrong) == (True, "")
