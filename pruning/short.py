@@ -62,7 +62,7 @@ class _Shortest:
         if len(shortest) < self._m:
             return GO_ON
         bound = lengths[shortest[-1]]
-        longer = [t.id for t in live if t.id not in shortest and lengths.get(t.id, t.tokens) >= bound]
+        longer = [t.id for t in live if t.id not in shortest and t.tokens >= bound]
         return Decision(
             stop=frozenset(longer),
             reason=f"thinks longer than the {self._m} shortest, of up to {bound} tokens",
