@@ -126,5 +126,5 @@ class Branching:
 
 
 def _is_prompt(trace: Trace) -> bool:
-    """Whether nothing of ``trace`` has been sampled yet."""
-    return all(node.segment.origin != "sampled" for node in trace.lineage)
+    """Whether nothing of ``trace`` has been sampled yet, nor for a trace that it was cut from."""
+    return not any(node.segment.origin == "sampled" or "cut" in node.segment.metadata for node in trace.lineage)

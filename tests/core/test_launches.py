@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.scripted import Replying, Scripted, session
@@ -42,6 +42,7 @@ def test_the_traces_that_a_limit_buys(lengths: list[int], limit: int) -> None:
     deterministic=st.booleans(),
     every=st.sampled_from([None, 1, 7]),
 )
+@example(lengths=[1, 40, 40], limit=62, most=40, width=3, deterministic=True, every=None)
 async def test_a_run_begins_these_and_no_others(
     lengths: list[int], limit: int, most: int | None, width: int, deterministic: bool, every: int | None
 ) -> None:
@@ -53,6 +54,8 @@ async def test_a_run_begins_these_and_no_others(
     assert [t.finish for t in s.leaves] == ["stop"] * whole + ["budget"] * (begun - whole)
     assert s.ledger.sampled == backend.generated == min(sum(lengths[:begun]), limit)
     assert s.ledger.samples == begun
+    if whole < begun:
+        assert backend.requests[-1].params.max_tokens == limit - sum(lengths[:whole])
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,7 @@ async def test_sub_searches_of_apr_see_their_own_state_and_return_the_clean_path
     assert trace.completion == f"{STATE}{call}{joined}36,36 equal: Goal Reached = 36\0"
     assert s.ledger.sequential == len(STATE + call + spawn) + len(success) + 1 + len("36,36 equal: Goal Reached = 36\0")
     conserved(s, backend)
+    assert s.ledger.samples == 1
 
 
 async def test_apr_never_writes_the_joined_block_itself() -> None:
