@@ -16,7 +16,10 @@ Reduction = Literal["last", "min", "prod", "mean", "model"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
-_USUAL_ENDS = ("</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<｜end▁of▁sentence｜>")
+_USUAL_ENDS = (
+    *("</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>", "<eos>"),
+    *("<｜end▁of▁sentence｜>", "<|return|>", "<|end|>", "<|endofassistant|>"),
+)
 
 
 def reduce(steps: Sequence[float], kind: Reduction) -> float:
@@ -46,12 +49,14 @@ def steps_of(text: str, separator: str) -> tuple[str, ...]:
 
 
 def without_end(text: str, ends: Iterable[str] = ()) -> str:
-    """A completion without the end-of-sequence token that it may spell: one of ``ends``, or a usual one.
+    """A completion without the end-of-sequence tokens that it may spell: some of ``ends``, or usual ones.
 
-    Recordings hold such tokens without saying so. To a reward model they would be more than text.
+    Recordings hold such tokens without saying so. To a reward model, and to whoever reads an answer, they would be more
+    than text. White space after them goes with them.
     """
-    for end in (*ends, *_USUAL_ENDS):
-        text = text.removesuffix(end)
+    spelled = tuple(end for end in (*ends, *_USUAL_ENDS) if end)
+    while (bare := text.rstrip()).endswith(spelled):
+        text = bare[: -max(len(end) for end in spelled if bare.endswith(end))]
     return text
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from widthwise.core.errors import UsageError
+from widthwise.core.rewards.reward import without_end
 from widthwise.evals.grading.boxes import boxes, listed_boxes
 from widthwise.evals.grading.lines import answer_lines, hashes, only_line, sentences, short_answer_lines, tags
 from widthwise.evals.grading.remarks import FORMULA, hidden
@@ -72,9 +73,11 @@ def check_thinking(thinking: str) -> None:
 def read(text: str, policy: Policy, *, thinking: Thinking = "last", last_number: bool = False) -> Reading | None:
     """As ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
 
+    Tokens that end a sequence are no part of the text, whoever spelled them into it.
+
     ``last_number``: a text that states no answer answers with its last formula or number.
     """
-    for part in _parts(text, thinking):
+    for part in _parts(without_end(text), thinking):
         for statement in (*_in_order(part, policy), *(last_values(part) if last_number else ())):
             answer = policy.value(statement.text, statement.reader != "box")
             if answer is None:

@@ -151,3 +151,13 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     for policy in POLICIES.values():
         answer = extract(text, policy)
         assert answer is None or answer == answer.strip() != ""
+
+
+ENDS = ("<|im_end|>", "</s>", "<|eot_id|>\n", "<end_of_turn>", "<|im_end|><|endoftext|>", "<|return|>")
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("text", ["ANSWER: 42", "The answer is \\boxed{42}", "The final answer is 42", "#### 42"])
+@pytest.mark.parametrize("policy", [MATH, INTEGER])
+def test_a_token_that_ends_the_sequence_is_no_part_of_the_answer(text: str, end: str, policy: Policy) -> None:
+    assert extract(text + end, policy) == "42"
