@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import insort
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import median
 from typing import Protocol
 
 from widthwise.core.backend import Request
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish
+
+_log = logging.getLogger(__name__)
 
 
 class Growth(Protocol):
@@ -86,6 +90,7 @@ class Launches:
         needs = [other.most for other in live]
         known = [need for need in needs if need is not None]
         if len(known) < len(needs) or branch.most is None:
+            _say_unbounded()
             return False
         return self._fit([*live, branch]) and self._fit(live, self._typical(known))
 
@@ -99,6 +104,14 @@ class Launches:
         """The median length of the whole traces that have ended, and of those ``live``; 0 before there is any."""
         lengths = [branch.tokens for branch in self._begun if branch.finish is not None]
         return median([*lengths, *live]) if lengths or live else 0
+
+
+@cache
+def _say_unbounded() -> None:
+    _log.warning(
+        "nothing tells how long a trace may get (no max_tokens, a context of unknown length): under a limit on tokens "
+        "they are sampled one after the other; --max-tokens lets several grow at once"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.core.scripted import Replying, Scripted, session
 from widthwise import BestOfN, Budget, BudgetReached, MajorityVote, StopWhenDecided
 from widthwise.core.pruner import GO_ON, Decision
+from widthwise.core.session import launches
 from widthwise.core.session.launches import bought
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
@@ -107,6 +108,17 @@ async def test_one_that_was_held_back_waits_for_the_trace_that_showed_it_can_beg
     assert third.waited is not None
     assert third.waited.trace in {(0, 0), (0, 1)}
     assert third.sequential - third.tokens in {10, 15}
+
+
+async def test_traces_that_nothing_bounds_go_one_after_the_other_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    launches._say_unbounded.cache_clear()
+    s = session(Scripted(["a" * 9]), budget=Budget(tokens=1000))
+    traces = await s.sample(s.root, 3)
+    assert [t.sequential for t in traces] == [10, 20, 30]
+    assert [r.message for r in caplog.records if "one after the other" in r.message][1:] == []
+    assert "--max-tokens" in caplog.text
 
 
 async def test_a_further_draw_that_buys_nothing_says_so() -> None:
