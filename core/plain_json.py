@@ -14,13 +14,13 @@ _HUGE_NUMBER = re.compile(r"[eE]\+?0*[1-9]\d\d|\d{309}")
 def parse(text: str | bytes, *, finite: bool = True) -> Any:
     """The value that ``text`` (UTF-8) spells, without lone surrogates; ValueError, in few words, for what is no JSON.
 
-    ``finite`` refuses NaN, infinities and numbers too large for a float, which are no JSON either though Python reads
-    and writes them.
+    Whole numbers too large for a float are refused, and with ``finite`` NaN, infinities and all others that are too
+    large: they are no JSON either, though Python reads and writes them.
     """
     spelled = text if isinstance(text, str) else text.decode("utf-8")
     hooks: dict[str, Any] = {"parse_constant": _refuse} if finite else {}
-    if finite and _HUGE_NUMBER.search(spelled):
-        hooks["parse_float"] = _finite_float
+    if _HUGE_NUMBER.search(spelled):
+        hooks |= {"parse_int": _number_of_int} | ({"parse_float": _finite_float} if finite else {})
     try:
         value = json.loads(spelled, **hooks)
         return well_formed_values(value) if _ESCAPED_SURROGATE.search(spelled) else value
@@ -53,6 +53,13 @@ def well_formed_values(value: Any) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def _number_of_int(spelled: str) -> int:
+    number = int(spelled)
+    if abs(number) >= 2**1023:
+        raise ValueError(f"the number {spelled[:20]}... is too large")
+    return number
 
 
 def _finite_float(spelled: str) -> float:

@@ -230,6 +230,8 @@ def _budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) ->
     if any(np.isnan(pool.tokens).any() for pool in pools):
         return {"samples": k}
     costs = [_token_costs(pool.tokens, points, waits_for) for pool in pools if len(pool)]
+    if not costs:
+        return {"samples": k}
     tokens, sequential = (np.mean([c[i] for c in costs], axis=0) for i in (0, 1))
     return {"samples": k, "tokens": tokens, "sequential": sequential}
 

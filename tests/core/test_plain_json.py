@@ -44,6 +44,13 @@ def test_other_numbers_are_read(text: str, value: Any) -> None:
     assert parse(text) == value
 
 
+def test_whole_numbers_that_no_float_holds_are_refused() -> None:
+    for finite in (True, False):
+        with pytest.raises(ValueError, match="too large"):
+            parse("[" + "9" * 400 + "]", finite=finite)
+    assert parse("[" + "9" * 300 + "]") == [int("9" * 300)]
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, b"\xff\xfe", "", "[1", "9" * 5000])
 def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):

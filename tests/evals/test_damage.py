@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from widthwise.core.errors import WidthwiseError
+from widthwise.core.problem import Problem
 from widthwise.evals.store.database import StoreError
+from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.store import Store
+from widthwise.evals.views.report import write_report
 
 sys.path.append(str(Path(__file__).parents[2] / "bench"))
 damage = importlib.import_module("damage")
@@ -28,8 +31,6 @@ def test_altered_files_are_answered_in_one_sentence(kind: str, cases: int) -> No
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    from widthwise.core.problem import Problem
-
     problems = [Problem(f"p{i}", f"{i}?", "1") for i in range(3)]
     Store.begin(tmp_path / "a.db", {"suite": "s"}, problems).close()
     return tmp_path / "a.db"
@@ -100,3 +101,10 @@ def test_a_checkpoint_whose_files_make_no_sense_is_read_or_refused(tmp_path: Pat
     (folder / name).write_text(content)
     code, wrong = damage.judged(damage.checkpoint_commands(str(folder), str(tmp_path))[0], 120.0)
     assert (code in (0, 1, 2), wrong) == (True, "")
+
+
+def test_a_run_without_a_trace_has_a_page(tmp_path: Path) -> None:
+    problem = Problem("p", "1?", "1")
+    with Store.begin(tmp_path / "a.db", {"suite": "s", "strategy": "best_of_n(n=2)"}, [problem]) as store:
+        store.finish(Outcome(problem, "done", answer="1", correct=True), [])
+    assert write_report([tmp_path / "a.db"], tmp_path / "a.html") > 1000
