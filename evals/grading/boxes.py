@@ -24,6 +24,8 @@ _LAYOUT = re.compile(
 _NAME_AT_END = re.compile(rf"{_NAME}\s*=\s*$")
 _MARK = re.compile(r"[,;]")
 _SEPARATORS = frozenset((",", ";", "and", "or"))
+_DENIED = re.compile(r"(?i)\b(?:not|rather\s+than|instead\s+of)(?:\s|\$|\*|\\[(\[,;: ])*$")
+"""What stands before a box that is said not to be the answer."""
 _CORRECTIONS = (
     "no not nope wait actually rather instead sorry oops hmm but then so should becomes become is was are were be wrong"
     " incorrect right fails equals gives yields means hence thus therefore correction i to into"
@@ -47,6 +49,8 @@ def boxes(text: str, lists: bool = False) -> Iterator[Statement]:
     """
     outer = _outermost(text)
     for group in reversed(_grouped(text, outer, lists)):
+        if _DENIED.search(text, max(0, group[0].start - _BETWEEN_CHARS), group[0].start):
+            continue
         yield Statement("box", group[0].start, _joined(text, group), end=group[-1].end)
     if not outer:
         yield from (Statement("box", m.start(), m[1]) for m in reversed(list(_BARE.finditer(text))[-MAX_STATEMENTS:]))

@@ -49,12 +49,14 @@ COMMANDS = words(
 TEXT = words("text textbf textit textrm textsf texttt textnormal mbox hbox mathrm mathsf mathtt rm bf operatorname")
 IGNORED = words(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle limits quad qquad "
-    "thinspace medspace enspace nolimits bigm middle"
+    "thinspace medspace enspace nolimits bigm middle tiny scriptsize footnotesize small normalsize large Large LARGE "
+    "huge Huge mathstrut strut"
 )
 
 FILLER = words("the a an of is are equals approximately about roughly exactly answer final therefore thus so hence")
 """Words before an answer that add nothing to it."""
 QUALIFIERS = words("where for only exactly total altogether respectively")
+ABBREVIATIONS = {"dne": "does not exist"}
 ARTICLES = frozenset(("the", "a", "an"))
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 COUNTS = {

@@ -34,6 +34,12 @@ _SENTENCE = re.compile(
     r"|\bantwort(?: ist\b|:)|\bответ(?: ?:|\s[—–-]))"
     r"(?:[ \t]{0,9}[:：])?"
 )
+_DOUBT = re.compile(
+    r"(?i)(?:(?<!no )(?<!beyond )(?<!without )\bdoubt(?:s|ed|ful)?\b|\b(?:unlikely|untrue|false|wrong|unclear|uncertain)\b"
+    r"|(?:\b(?:not|never|cannot|nobody|no[ -]one)|n['’]t)\b(?!\s+(?:too\s+|very\s+)?(?:hard|difficult|surpris|only|just|forget))"
+    r"|\b(?:suppose|assum(?:e|ing)|imagine|pretend)\b)[^.,;:!?\n]{0,60}(?<!so )\b(?:that|whether|if)\s$"
+)
+"""What stands before "the answer is 7" where nobody says so: "I doubt that", "it is not true that"."""
 _WORD = re.compile(
     r"[Aa](?:nswer|NSWER|ntwort)|[Oo](?:ption|PTION)|[Cc](?:hoice|HOICE)|[Rr](?:[ée]ponse|espuesta)|答案|[Оо]твет"
 )
@@ -118,7 +124,7 @@ def _stating(text: str) -> list[re.Match[str]]:
     for word in list(_WORD.finditer(text))[-_MAX_WORDS:]:
         begin = max(word.start() - _AROUND, found[-1].end() if found else 0)
         match = _SENTENCE.search(text, begin, word.end() + 2 * _AROUND)
-        if match and match.start() <= word.start():
+        if match and match.start() <= word.start() and not _DOUBT.search(text, begin, match.start()):
             found.append(match)
     return found[-MAX_STATEMENTS:][::-1]
 

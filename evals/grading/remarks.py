@@ -60,7 +60,7 @@ _CONTRAST = re.compile(
     r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of)\s+\(?\S{1,12}"
     r"(?:\s+(?:as|since|because|like)\b.*)?\s*$"
 )
-_PLAIN = re.compile(r"\(?(?:[A-J]|[-+−]?[\d.,/]{1,20})\)?")
+_PLAIN = re.compile(r"\\?\$?\(?(?:[A-J]|[-+−]?[\d.,/]{1,20})\)?\$?")
 _DENIAL = re.compile(
     r"(?i)\b(?:not|no|never|cannot|can't|isn't|doesn't|wrong|incorrect|impossible|contradict\w*|invalid|fails?|false|"
     r"unless|except|if|provided)\b"
@@ -102,7 +102,7 @@ _NO_VALUE = re.compile(
 def answer_in(statement: str, prose: bool) -> str:
     """The answer that ``statement`` states, without remarks; empty where it states none.
 
-    What stands in a box is no prose: a remark in it stands in ``\\text{}``.
+    What stands in a box is no prose: a remark in it stands in ``\\text{}``. A question states nothing.
     """
     text = without_label(statement)
     if prose and (subject := SUBJECT.match(text)):
@@ -111,7 +111,10 @@ def answer_in(statement: str, prose: bool) -> str:
         return ""
     text = _EMPHASIS.sub(r"\2", text)
     if prose:
-        text = _without_remark(_corrected(_first_sentence(text)))
+        sentence = _first_sentence(text)
+        if text[len(sentence) :].startswith("?"):
+            return ""
+        text = _without_remark(_corrected(sentence))
     return bare(_without_text_remark(text))
 
 

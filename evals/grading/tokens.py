@@ -41,6 +41,7 @@ _PLAIN_DERIVATIVE = re.compile(r"(?<![A-Za-z\\])d([A-Za-z])\s?/\s?d([A-Za-z])(?!
 _CURRENCY = re.compile(r"(?:\bUS\s?)?\\\$|(?<![\d)}])[£€¥](?=\s?[\d.])|(?<=\d)\s?[€£¥]")
 
 _ORDINALS = frozenset(("st", "nd", "rd", "th"))
+_COLOUR = re.compile(r"\\(?:text)?color\s?\{[\w!]{1,40}\}|\\[hv]?phantom\s?\{[^{}]{0,40}\}")
 _QUOTED = re.compile(r"""(["'`])(.*)\1""", re.DOTALL)
 _NAMES = lexicon.GREEK | lexicon.FUNCTIONS.keys() | {"inf", "infinity", "Infinity"}
 _KNOWN_WORDS = lexicon.SHORT_WORDS | lexicon.WORDS | lexicon.SCALES.keys() | lexicon.COUNTS.keys()
@@ -102,7 +103,7 @@ def cleaned(answer: str) -> str:
     text = _CHARACTER.sub(lambda match: _CHARACTERS[match[0]], unicodedata.normalize("NFKC", text))
     if "\\\\begin" in text or ("\\begin" not in text and "&" not in text):
         text = re.sub(r"\\\\(?=[A-Za-z\\(\[{])", r"\\", text)
-    text = _without_delimiters(text.replace("...", r"\dots "))
+    text = _without_delimiters(_COLOUR.sub("", text.replace("...", r"\dots ")))
     text = _PLAIN_DERIVATIVE.sub(r"\\frac{d\1}{d\2}", _HALF_DAY.sub(r" \1m ", _THOUSANDS.sub("", text)))
     if not _BRACKETS.search(text):
         text = _PLAIN_THOUSANDS.sub(lambda match: re.sub("[, ]", "", match[0]), text)

@@ -25,6 +25,8 @@ _DENIALS = frozenset(
 )
 """Words of a remark that takes the answer back."""
 _REALS = frozenset(("all real numbers", "all reals", "real numbers", "all real", "all real values", "any real number"))
+_NONE_OF_THEM = re.compile(r"(?:there (?:is|are) )?(no(?: [a-z]+?){1,5})s?")
+"""``no solution``, ``there are no solutions``."""
 _ORDINALS = frozenset(("st", "nd", "rd", "th"))
 _CHOICES = frozenset("ABCDEFGHIJ")
 MAX_ITEMS = 200
@@ -192,6 +194,9 @@ def _is_filler(token: Token) -> bool:
 def _spoken(tokens: list[Token]) -> Node:
     words = [t.text for t in tokens if t.text not in (".", "!")]
     text = " ".join(word for word in words if word not in lexicon.ARTICLES or len(words) == 1)
+    if none := _NONE_OF_THEM.fullmatch(text):
+        text = none[1]
+    text = lexicon.ABBREVIATIONS.get(text, text)
     if text in _REALS:
         return REALS
     if text in lexicon.COUNTS:
