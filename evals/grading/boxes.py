@@ -24,8 +24,15 @@ _LAYOUT = re.compile(
 _NAME_AT_END = re.compile(rf"{_NAME}\s*=\s*$")
 _MARK = re.compile(r"[,;]")
 _SEPARATORS = frozenset((",", ";", "and", "or"))
-_DENIED = re.compile(r"(?i)\b(?:not|rather\s+than|instead\s+of)(?:\s|\$|\*|\\[(\[,;: ])*$")
-"""What stands before a box that is said not to be the answer."""
+_DENIED = re.compile(
+    r"(?i)(?:(?:\b(?:not|cannot|never)|n['’]t)(?:\s+be)?(?:\s+equal(?:\s+to)?)?|\b(?:rather\s+than|instead\s+of)"
+    r"|(?:^|[.!?\n])\s*(?:wrong|incorrect|invalid|impossible)\s*:)(?:\s|\$|\*|\\[(\[,;: ])*$"
+)
+_REJECTED = re.compile(
+    r"(?i)(?:\\[)\],;: ]|[}$*\s])*\s(?:(?:is|was)(?:\s+not|n['’]t)\s+(?:possible|correct|right|valid|the\s+answer)"
+    r"|(?:(?:is|was)\s+(?:clearly\s+|also\s+)?)?(?:impossible|wrong|incorrect|invalid|extraneous|rejected|fails)\b)"
+)
+"""What stands before and after a box that is said not to be the answer."""
 _CORRECTIONS = (
     "no not nope wait actually rather instead sorry oops hmm but then so should becomes become is was are were be wrong"
     " incorrect right fails equals gives yields means hence thus therefore correction i to into"
@@ -49,11 +56,16 @@ def boxes(text: str, lists: bool = False) -> Iterator[Statement]:
     """
     outer = _outermost(text)
     for group in reversed(_grouped(text, outer, lists)):
-        if _DENIED.search(text, max(0, group[0].start - _BETWEEN_CHARS), group[0].start):
-            continue
-        yield Statement("box", group[0].start, _joined(text, group), end=group[-1].end)
+        if not _taken_back(text, group):
+            yield Statement("box", group[0].start, _joined(text, group), end=group[-1].end)
     if not outer:
         yield from (Statement("box", m.start(), m[1]) for m in reversed(list(_BARE.finditer(text))[-MAX_STATEMENTS:]))
+
+
+def _taken_back(text: str, group: list[Box]) -> bool:
+    before, after = group[0].start, group[-1].end + 1
+    denied = _DENIED.search(text, max(0, before - _BETWEEN_CHARS), before)
+    return bool(denied or _REJECTED.match(text, after, after + _BETWEEN_CHARS))
 
 
 listed_boxes: Reader = partial(boxes, lists=True)

@@ -29,7 +29,7 @@ class Commands(Atoms):
             return self._fraction()
         if name.endswith("binom"):
             return Term("binom", (self.argument(), self.argument()))
-        if name in ("boxed", "fbox", "mathit"):
+        if name in ("boxed", "fbox", "mathit", "underline"):
             return self.argument()
         if name.startswith("begin "):
             return self._matrix(name.removeprefix("begin "))

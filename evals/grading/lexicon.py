@@ -61,7 +61,9 @@ ARTICLES = frozenset(("the", "a", "an"))
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 COUNTS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "eleven": 11, "twelve": 12,
+    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
+    "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
+    "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
 SHORT_WORDS = words("is no on or if in to of at by it as an am pm do go he we me my so up us be")
 WORDS = words(
@@ -72,6 +74,7 @@ WORDS = words(
 NUMBER_NOUNS = words(
     "halves thirds fourths quarters fifths sixths sevenths eighths ninths tenths hundredths thousandths tens dozens "
     "hundreds thousands millions billions trillions times plus minus less unless always ends exists fails this thus "
-    "does was has is equals percents pairs digits radians losses reds others ones zeros twos tries"
+    "does was has is equals sometimes perhaps besides towards upwards downwards afterwards repeats diverges converges "
+    "works percents pairs digits radians losses reds others ones zeros twos tries"
 )
 """Words in s that say more of a number than what is counted."""

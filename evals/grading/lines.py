@@ -35,8 +35,10 @@ _SENTENCE = re.compile(
     r"(?:[ \t]{0,9}[:：])?"
 )
 _DOUBT = re.compile(
-    r"(?i)(?:(?<!no )(?<!beyond )(?<!without )\bdoubt(?:s|ed|ful)?\b|\b(?:unlikely|untrue|false|wrong|unclear|uncertain)\b"
-    r"|(?:\b(?:not|never|cannot|nobody|no[ -]one)|n['’]t)\b(?!\s+(?:too\s+|very\s+)?(?:hard|difficult|surpris|only|just|forget))"
+    r"(?i)(?:(?<!no )(?<!beyond )(?<!without )\bdoubt(?:s|ed|ful)?\b"
+    r"|\b(?:unlikely|untrue|false|wrong|unclear|uncertain)\b"
+    r"|(?:\b(?:not|never|cannot|nobody|no[ -]one)|n['’]t)\b"
+    r"(?!\s+(?:too\s+|very\s+)?(?:hard|difficult|surpris|only|just|forget))"
     r"|\b(?:suppose|assum(?:e|ing)|imagine|pretend)\b)[^.,;:!?\n]{0,60}(?<!so )\b(?:that|whether|if)\s$"
 )
 """What stands before "the answer is 7" where nobody says so: "I doubt that", "it is not true that"."""
@@ -106,7 +108,7 @@ def only_line(text: str) -> Iterator[Statement]:
 
 
 _FILLER = re.compile(
-    r"(?i)\s*(?:(?:therefore|thus|then|hence|simply|just|exactly|indeed|clearly|actually|that|equal\s+to|given\s+by|"
+    r"(?i)\s*(?:(?:therefore|thus|then|now|hence|simply|just|exactly|indeed|clearly|actually|that|equal\s+to|given\s+by|"
     r"(?:the\s+)?(?:number|value|integer|fraction|expression)(?!\s+of)|(?:option|choice)(?=\s+\W{0,3}[A-J]\b))"
     r"(?:\s*[:,])?\s+)+"
 )

@@ -50,7 +50,7 @@ _REMARK = re.compile(
     )|\s*[;,(—–]\s*(?:as|here|see|note|indeed|recall|observe|check|it|we|they|you|there|all\s+other|the\s+(?:other|rest))\b"""
 )
 _BRACKETED = re.compile(
-    r"(?i)\s\((?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?|(?!(?:mod|base|for|when|if|or|and|in|up|counting|per|as)\b)"
+    r"(?i)\s\((?!extraneous|reject|discard)(?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?|(?!(?:mod|base|for|when|if|or|and|in|up|counting|per|as)\b)"
     r"[a-z]+(?:[ ,'-]+[a-z]+){1,20}[.!]?)\)\s*$"
 )
 _REASON = re.compile(r"(?i)[\s,;(—–]*(?:since|because|as|so|hence|therefore|thus)\b")

@@ -112,7 +112,7 @@ def _named(word: str, spoken: bool, compound: bool) -> Unit | None:
 
 
 def _noun(word: str) -> Unit | None:
-    counted = len(word) > 3 and word.endswith("s") and not word.endswith("ss")
+    counted = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
     if not counted or word in NUMBER_NOUNS or word in WORDS or word.removesuffix("s") in SCALES:
         return None
     return Unit(Fraction(1), ((f"{word}", 1),))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from widthwise.evals.grading.lexicon import COUNTS
 from widthwise.evals.grading.meaning import meaning
 from widthwise.evals.grading.remarks import answer_in, clauses
 
@@ -60,6 +61,7 @@ _CHANGING = (
     "not no less more fewer most least than at over under above below between minimum maximum never or and to is isn't"
     " dozen dozens hundred hundreds thousand thousands million millions billion trillion half halves twice double"
     " triple times quarter third thirds quarters pair pairs score if unless except minus plus about approximately"
+    " squared cubed factorial x y z n"
 )
 _NOT_PLAIN = frozenset(_CHANGING.split())
 """Words that make another number of the one beside them."""
@@ -95,7 +97,7 @@ def integer(statement: str, prose: bool) -> str | None:
     for said in (whole, *reversed(clauses(statement)[1:])):
         if (value := _integer_of(said)) is not None:
             return value
-    return None
+    return _spelled_out(whole)
 
 
 def _integer_of(said: str) -> str | None:
@@ -160,11 +162,17 @@ _AMOUNT = re.compile(
 _MAX_WORDS = 12
 
 
+def _spelled_out(answer: str) -> str | None:
+    """``seven`` and ``\\text{seven}`` are 7."""
+    count = COUNTS.get(_unwrapped(answer).lower())
+    return None if count is None else str(count)
+
+
 def quantity(statement: str, prose: bool) -> str | None:
     """A number with whatever is counted by it: ``72 clips`` and ``$72`` are 72; ``2 dozen`` stays as it is."""
     answer = answer_in(statement, prose)
     if not answer or not any(map(str.isdigit, answer)):
-        return None if answer else answer
+        return _spelled_out(answer) if answer else answer
     value = _sides(answer)[-1] if not _RELATION.search(answer) else answer
     plain = re.sub(r"\\?\$|[€£¥]", "", _WRAPPER.sub(r" \1 ", value))
     amounts = list(_AMOUNT.finditer(plain))
