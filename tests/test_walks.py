@@ -32,6 +32,7 @@ def test_a_strategy_crosses_few_files_and_comes_back_to_none(walks: dict[str, di
             assert len(crossed) == len(set(crossed)), crossed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["token", "score", "verdict"])
 def test_the_page_draws_the_walk(walks: dict[str, dict[str, list[str]]], name: str) -> None:
     section = (ROOT / "ARCHITECTURE.md").read_text().split("## Three walks")[1].split("\n## ")[0]

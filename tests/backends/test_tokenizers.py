@@ -106,6 +106,7 @@ def test_a_template_that_fails_in_any_way_is_one_sentence(source: str, said: str
         renderer.close()
 
 
+@pytest.mark.slow
 def test_an_endless_template_is_stopped_and_the_next_one_is_rendered() -> None:
     renderer = Renderer(seconds=1)
     with pytest.raises(UsageError, match="took more than 1 seconds"):

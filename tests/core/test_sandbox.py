@@ -194,6 +194,7 @@ async def test_honest_programs_run(program: str) -> None:
     assert await execute(program, LIMITS) == Execution(HONEST[program])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", REFUSED, ids=lambda p: p[:40].encode("unicode_escape").decode())
 async def test_everything_else_ends_in_a_refusal_within_its_limits(program: str) -> None:
     execution = await execute(program, LIMITS)

@@ -200,6 +200,7 @@ def test_a_table_has_columns_of_one_length(tmp_path: Path) -> None:
     assert columns["method"][0] == "run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_figures_are_the_same_each_time(tmp_path: Path, suffix: str) -> None:
     found = curve(made_run(tmp_path / "a.db", MIXED))

@@ -38,12 +38,8 @@ STRATEGIES = {
 }
 
 
-QUICK = {"beam tokens"}
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in STRATEGIES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_concurrency_changes_nothing(name: str, tmp_path: Path) -> None:
     def store(concurrency: int) -> Store:
         path = tmp_path / f"{concurrency}.db"

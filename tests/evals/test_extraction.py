@@ -124,6 +124,7 @@ def test_choices(answer: str, choice: tuple[str, str] | None) -> None:
     assert read_choice(answer) == choice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     ["\\boxed{", "{", "}", "\\", "\\boxed{1}", "\\boxed{1} and ", "the answer is ", "ANSWER: \n", "#### ", "A: x\n",

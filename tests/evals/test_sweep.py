@@ -139,6 +139,7 @@ def uneven(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_at_every_token_budget_shared_samples_answer_as_a_run_of_its_own(tmp_path: Path, uneven: Path) -> None:
     limits = [5, 40, 80, 150, 10_000]
     pairs = {
@@ -163,6 +164,7 @@ def test_at_every_token_budget_shared_samples_answer_as_a_run_of_its_own(tmp_pat
             np.testing.assert_array_equal(lines[shared].budgets["tokens"], lines[own].budgets["tokens"])
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Path) -> None:
     def curves(folder: str) -> list[list[float]]:
         done = sweep([VOTE, ONLINE], [str(recorded)], [2, 4], model=f"replay:{recorded}", folder=tmp_path / folder)

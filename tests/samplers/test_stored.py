@@ -51,9 +51,8 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
         await asyncio.gather(task, return_exceptions=bool(interrupt))
 
 
-@pytest.mark.parametrize(
-    "text", [pytest.param(text, marks=() if text == STRATEGIES[-1] else pytest.mark.slow) for text in STRATEGIES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("text", STRATEGIES)
 async def test_interruptions_and_company_change_nothing(tmp_path: Path, text: str) -> None:
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     await work(whole, text)
