@@ -40,7 +40,7 @@ class Sample:
         if len(lengths) > 1:
             raise ValueError(f"per-token fields of different lengths ({', '.join(map(str, sorted(lengths)))})")
         ends = self.token_ends
-        if ends is not None and not _covers(ends, len(self.text)):
+        if ends is not None and not covers(ends, len(self.text)):
             raise ValueError('"token_ends" must rise from 0 to the length of "text"')
 
 
@@ -60,7 +60,7 @@ class Recording:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _covers(ends: IntArray, length: int) -> bool:
+def covers(ends: IntArray, length: int) -> bool:
     """Whether the ends rise from at least 0 and reach exactly ``length``."""
     steps = np.diff(ends, prepend=0)
     return bool((steps >= 0).all()) and (int(ends[-1]) if len(ends) else 0) == length

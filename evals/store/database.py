@@ -215,6 +215,8 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise _explanation(self.path, error) from error
+        except UnicodeError as error:  # SQLite's own message quotes the file
+            raise damaged(self.path, str(error)) from error
 
 
 class _Patience:

@@ -14,6 +14,7 @@ import numpy as np
 from widthwise.core.backend import IntArray, TokenStats, Usage
 from widthwise.core.plain_json import parse as parse_json
 from widthwise.core.plain_json import well_formed
+from widthwise.core.trace.recording import covers
 from widthwise.core.trace.trace import Finish, Origin, Segment, Trace, TraceId, Wait, name
 from widthwise.evals.store.arrays import pack, unpack
 
@@ -84,7 +85,13 @@ def segment_of(row: sqlite3.Row) -> Segment:
 
 def ends_of(row: sqlite3.Row) -> IntArray | None:
     """Where the segment's tokens end in its text, ``int64 [t]``; None where that is not known."""
-    return None if row["token_ends"] is None else _array(row["token_ends"], "iu", 1)
+    if row["token_ends"] is None:
+        return None
+    ends: IntArray = _array(row["token_ends"], "iu", 1)
+    ids = unpack(row["token_ids"])
+    if not covers(ends, len(row["text"])) or (ids is not None and len(ids) != len(ends)):
+        raise ValueError(f"the tokens of segment {row['trace'][:40]!r} do not end with its text")
+    return ends
 
 
 def _stats_of(row: sqlite3.Row, tokens: int) -> TokenStats | None:

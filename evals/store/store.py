@@ -251,7 +251,7 @@ class Store:
 
     def token_ends(self, problem_id: str) -> Ends:
         """Where the tokens of each segment of a problem end in its text."""
-        rows = self._db.rows("SELECT trace, token_ends FROM segments WHERE problem = ?", problem_id)
+        rows = self._db.rows("SELECT trace, text, token_ids, token_ends FROM segments WHERE problem = ?", problem_id)
         with self._db.decoding():
             return {parse(row["trace"]): ends_of(row) for row in rows}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.evals.made_runs import made_run
 from widthwise.core.errors import WidthwiseError
 from widthwise.core.problem import Problem
 from widthwise.evals.store.database import StoreError
@@ -108,3 +109,18 @@ def test_a_run_without_a_trace_has_a_page(tmp_path: Path) -> None:
     with Store.begin(tmp_path / "a.db", {"suite": "s", "strategy": "best_of_n(n=2)"}, [problem]) as store:
         store.finish(Outcome(problem, "done", answer="1", correct=True), [])
     assert write_report([tmp_path / "a.db"], tmp_path / "a.html") > 1000
+
+
+def test_a_schema_that_is_no_text_is_damage(run: Path) -> None:
+    run.write_bytes(run.read_bytes().replace(b"CREATE TABLE problems", b"CREATE TABLE \xd2roblems"))
+    with pytest.raises(StoreError, match="damaged or cut short"):
+        Store.read(run)
+
+
+def test_tokens_that_do_not_end_with_their_text_are_damage(tmp_path: Path) -> None:
+    made_run(tmp_path / "a.db", [["1"]])
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        db.execute("UPDATE segments SET token_ends = ? WHERE origin = 'sampled'", (b"|u1:1\n\x00",))
+    db.close()
+    with Store.read(tmp_path / "a.db") as store, pytest.raises(StoreError, match="do not end with its text"):
+        store.check()
