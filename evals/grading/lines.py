@@ -109,7 +109,7 @@ def only_line(text: str) -> Iterator[Statement]:
 
 _FILLER = re.compile(
     r"(?i)\s*(?:(?:therefore|thus|then|now|hence|simply|just|exactly|indeed|clearly|actually|that|equal\s+to|given\s+by|"
-    r"(?:the\s+)?(?:number|value|integer|fraction|expression)(?!\s+of)|(?:option|choice)(?=\s+\W{0,3}[A-J]\b))"
+    r"(?:the\s+)?(?:number|value|integer|digit|fraction|expression)(?!\s+of)|(?:option|choice)(?=\s+\W{0,3}[A-J]\b))"
     r"(?:\s*[:,])?\s+)+"
 )
 

@@ -29,7 +29,7 @@ _CORRECTION = re.compile(
 )
 _REMARK = re.compile(
     r"""(?ix)(?:\s*[,;(—–]\s*|\s+-+\s+|\s+)(?:
-        (?:which|since|because|hence|therefore|thus|giving|using|obtained|found|rounded|altogether|overall|meaning|making)\b
+        (?:which|since|because|unlike|hence|therefore|thus|giving|using|obtained|found|rounded|altogether|overall|meaning|making)\b
       | so\b(?!\s+that\s+[a-z]\s*[=<>])
       | such\s+(?!that)[a-z]+\b(?=\s*[.,;)]?\s*$)
       | the\s+(?:last|first|second|third|smallest|largest|same|only|correct|required|desired)\b
@@ -53,6 +53,7 @@ _BRACKETED = re.compile(
     r"(?i)\s\((?!extraneous|reject|discard)(?:=[^()]{1,80}|[a-z]{3,}(?:-[a-z]+)?|(?!(?:mod|base|for|when|if|or|and|in|up|counting|per|as)\b)"
     r"[a-z]+(?:[ ,'-]+[a-z]+){1,20}[.!]?)\)\s*$"
 )
+_NOT_BUT = re.compile(r"(?i)\s*not\s+[^\s,;]{1,20},?\s+but\s+(?:rather\s+)?")
 _REASON = re.compile(r"(?i)[\s,;(—–]*(?:since|because|as|so|hence|therefore|thus)\b")
 """What begins a reason: what it denies is not the answer."""
 _REMARKS = (_REMARK, _BRACKETED)
@@ -107,6 +108,8 @@ def answer_in(statement: str, prose: bool) -> str:
     text = without_label(statement)
     if prose and (subject := SUBJECT.match(text)):
         text = text[subject.end() :]
+    if prose and (contrast := _NOT_BUT.match(text)):
+        text = text[contrast.end() :]
     if _PLACEHOLDER.fullmatch(text.strip()) or _NO_VALUE.match(text):
         return ""
     text = _EMPHASIS.sub(r"\2", text)

@@ -126,8 +126,9 @@ def _equation(sides: list[Node]) -> Node:
             return _named(label, value)
         if is_label(label) and _is(label, "call") and not _holds(value, label):
             return _named(label, value)
-    if _is_constant(left) and _is_constant(right) and not isinstance(left, Number):
-        return right if isinstance(right, Number) else Term("chain =", (left, right))
+    numbers = [side for side in sides if isinstance(side, Number)]
+    if _is_constant(left) and _is_constant(right) and len(numbers) == 1:
+        return numbers[0]
     if _is_constant(right) and _is(left, "/") and _of_capitals(left):
         return Term("named", (left, right))
     return Term("chain =", (left, right))

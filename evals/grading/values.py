@@ -94,10 +94,11 @@ def integer(statement: str, prose: bool) -> str | None:
     whole = answer_in(statement, prose)
     if not whole or _STANDS_FOR_ONE.fullmatch(whole):
         return ""
-    for said in (whole, *reversed(clauses(statement)[1:])):
-        if (value := _integer_of(said)) is not None:
-            return value
-    return _spelled_out(whole)
+    value = _integer_of(whole)
+    if value is not None and is_integer(value):
+        return value
+    concluded = (_integer_of(said) for said in reversed(clauses(statement)[1:]))
+    return next((found for found in concluded if found is not None), value) or _spelled_out(whole)
 
 
 def _integer_of(said: str) -> str | None:
@@ -126,7 +127,7 @@ def _comes_to_one(text: str) -> bool:
 
 
 def _unwrapped(text: str) -> str:
-    return _WRAPPER.sub(r"\1", text).strip(" $.")
+    return _WRAPPER.sub(r"\1", text).strip(" $").rstrip(" $.")
 
 
 def _sides(text: str) -> list[str]:
