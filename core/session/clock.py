@@ -27,9 +27,14 @@ class Moment:
         return cls(trace.sequential, Wait(trace.id, len(trace.segment)))
 
 
+def in_order(moment: Moment) -> tuple[object, ...]:
+    """Sorts moments by time, those of one time by what came then: never by who was told of them first."""
+    return (moment.time, *(moment.wait or ()))
+
+
 def latest(moments: Iterable[Moment]) -> Moment:
-    """The last of some moments, the first of equal ones; the beginning where there are none."""
-    return max(moments, key=lambda moment: moment.time, default=Moment())
+    """The last of some moments; the beginning where there are none."""
+    return max(moments, key=in_order, default=Moment())
 
 
 class Clock:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import Delta, IntArray, Request, Usage
-from widthwise.core.session.clock import Clock, Moment, latest
+from widthwise.core.session.clock import Clock, Moment, in_order, latest
 from widthwise.core.session.launches import Launches
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.growing import Rows, Spelling, Stats
@@ -273,7 +273,7 @@ class Draw:
         """When the next place is free: from the beginning on or since it was left, the first of them."""
         if len(self._pumps) + len(self._left) < self._width:
             return self._begun
-        self._left.sort(key=lambda moment: moment.time)
+        self._left.sort(key=in_order)
         return self._left.pop(0)
 
     def _turn(self, branch: Branch, place: Moment) -> Moment:

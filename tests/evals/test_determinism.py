@@ -27,7 +27,7 @@ from widthwise.opening import bundled_models
 
 STRATEGIES = {
     "decided": BestOfN(16, width=5, temperature=1.5) | StopWhenDecided() | MajorityVote(),
-    "tokens": BestOfN(8, width=3) | Budget(tokens=500) | MajorityVote(),
+    "tokens": BestOfN(8, width=3) | Budget(tokens=400) | MajorityVote(),
     "judged": BestOfN(8) | DeepPrune(at=32, keep=2) | MajorityVote(),
     "probed": BestOfN(8, width=5) | DeepPrune(at=32, keep=2, judge=AnswerProbe()) | MajorityVote(),
     "confident": BestOfN(8, width=3) | DeepConf(warmup=3, window=16, consensus=None) | MajorityVote(),
@@ -54,7 +54,8 @@ def test_concurrency_changes_nothing(name: str, tmp_path: Path) -> None:
 
     suite = load_suite("arithmetic", limit=10)
     with store(1) as alone, store(4) as some, store(10) as all_at_once:
-        cut = [leaf for o in alone.outcomes() for leaf in o.leaves if leaf.finish not in ("stop", "length")]
-        assert cut, "the strategy stops nothing: the test would show nothing"
+        outcomes = list(alone.outcomes())
+        cut = [leaf for o in outcomes for leaf in o.leaves if leaf.finish not in ("stop", "length")]
+        assert cut or len({len(o.leaves) for o in outcomes}) > 1, "nothing is stopped: the test would show nothing"
         assert compare(alone, some) == []
         assert compare(alone, all_at_once) == []
