@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from widthwise.core.trace.trace import Trace, Wait
 
@@ -77,7 +77,7 @@ class Clock:
         """The hand of a task that has none yet, begun by the task whose context it inherited."""
         innermost = starter = _STARTER.get()
         while starter is not None and starter.clock is not self:
-            starter = starter.starter
+            starter = starter.before()
         starter = starter or self._first
         hand = _Hand(self, innermost, self._first.joined() if starter is self._first else starter.now)
         starter.started.append((task, hand))
@@ -86,11 +86,15 @@ class Clock:
 
 
 class _Hand:
-    """The time of one task; ``started`` are the tasks that it started, as long as they work."""
+    """The time of one task; ``started`` are the tasks that it started, as long as they work.
 
-    def __init__(self, clock: Clock, starter: _Hand | None, now: Moment) -> None:
+    ``before`` gives the hand that the task had, or inherited, of another session.
+    """
+
+    def __init__(self, clock: Clock, before: _Hand | None, now: Moment) -> None:
         self.clock = clock
-        self.starter = starter
+        # Weak, because one task may hold thousands of sessions one after the other, and those are done with.
+        self.before = (lambda: None) if before is None else ref(before)
         self.now = now
         self.started: list[tuple[Task, _Hand]] = []
 

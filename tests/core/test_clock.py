@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from weakref import ref
 
 from tests.core.scripted import Replying, Scripted, session
 from widthwise.core.session.clock import Clock, Moment
@@ -90,3 +92,14 @@ async def test_a_sequential_budget_binds_along_what_was_waited_for() -> None:
     assert [t.tokens for t in traces] == [10, 10, 5]
     assert s.ledger.sequential == 25
     assert s.ledger.samples == 3
+
+
+async def test_sessions_one_after_the_other_leave_nothing_of_each_other() -> None:
+    clocks = []
+    for _ in range(5):
+        s = session(Scripted(["a"]))
+        await s.sample(s.root)
+        clocks.append(ref(s._shared.clock))
+    del s
+    gc.collect()
+    assert [clock() is not None for clock in clocks] == [False, False, False, False, True]  # the last is the task's
