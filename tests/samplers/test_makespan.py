@@ -14,6 +14,7 @@ from tests.core.virtual_time import VirtualTime
 from widthwise.core.backend import SamplingParams, TokenStats
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.pruner import Decision
 from widthwise.core.rewards.reward import Solution, StepScores
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
@@ -22,6 +23,7 @@ from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Sampler, as_strategy
 from widthwise.core.trace.trace import Trace
 from widthwise.models.thread_grammars import GRAMMARS
+from widthwise.samplers.best_of_n import BestOfN
 
 FORMAT = PromptFormat(
     "chatter",
@@ -195,3 +197,17 @@ async def test_functions_of_ones_own_wait_for_what_they_waited_for(strategy: Sam
     result = await as_strategy(strategy).solve(Problem("p1", "1+1?", "2"), setting(backend))
     assert result.ledger.sequential == backend.now
     assert result.ledger.sequential < result.ledger.total or strategy is checked_one_by_one
+
+
+async def once_one_is_there(session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Decision:
+    """Stops what grows beside the first trace to finish."""
+    return Decision(stop=frozenset(t.id for t in live)) if len(finished) == 1 else Decision()
+
+
+async def test_a_stopped_trace_leaves_its_place_when_it_is_stopped_not_when_it_last_delivered() -> None:
+    texts = ["x" * 60 + " = 1", "x" * 14 + " = 1", "x" * 26 + " = 1"]  # after 19 ticks the first has delivered 16
+    backend = VirtualTime(lambda _, index: texts[index])
+    strategy = as_strategy(BestOfN(3, width=2)) | once_one_is_there
+    result = await strategy.solve(Problem("p1", "1+1?", "2"), setting(backend))
+    assert [t.finish for t in result.traces] == ["pruned", "stop", "stop"]
+    assert result.ledger.sequential == backend.now == 19 + 31
