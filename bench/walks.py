@@ -136,7 +136,8 @@ def _file(frame: FrameType) -> str | None:
     path = _known.get(name)
     if path is None:
         real = Path(name).resolve() if os.path.isabs(name) else Path()
-        inside = real.is_relative_to(ROOT) and not real.is_relative_to(ROOT / "bench")
+        # A virtual environment may lie in the repository, as the README makes it.
+        inside = real.is_relative_to(ROOT) and not {"bench", "site-packages"} & set(real.relative_to(ROOT).parts)
         path = _known[name] = str(real.relative_to(ROOT)) if inside else ""
     return path or None
 
