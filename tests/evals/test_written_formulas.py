@@ -56,6 +56,8 @@ def _value(formula: Formula, at: dict[str, float]) -> complex:
         case "^", [a, b]:
             return a**b
         case "sqrt", [a]:
+            if a.imag or a.real < 0:
+                raise ZeroDivisionError("no real root")
             return cmath.sqrt(a)
         case "sin", [a]:
             return cmath.sin(a)
