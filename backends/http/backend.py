@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -14,20 +14,24 @@ from typing import Any
 import aiohttp
 import numpy as np
 
+from widthwise.backends.http.answer import Answer
 from widthwise.backends.http.client import unreachable
-from widthwise.backends.http.dialect import AnswerReader, Dialect, TextDialect, TokenDialect
+from widthwise.backends.http.dialect import Dialect
 from widthwise.backends.http.json_client import JSONClient, open_session, posted
 from widthwise.backends.http.labels import read_labels
-from widthwise.backends.http.server_info import ServerInfo, probe
+from widthwise.backends.http.probing import probe
+from widthwise.backends.http.profile import ServerProfile, capabilities, common, compare
 from widthwise.backends.http.server_pool import Server, ServerPool, listed
 from widthwise.backends.http.stream import checked, drained, events
+from widthwise.backends.http.text_dialect import TextDialect
+from widthwise.backends.http.token_dialect import TokenDialect
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import folder_of, holding, tokenizer_from
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
-from widthwise.core.backend import Capabilities, Delta, Request, Tokenizer, Usage
+from widthwise.core.backend import Delta, Request, Tokenizer
 from widthwise.core.errors import BackendError, PromptTooLong, UsageError, WidthwiseError
 from widthwise.core.plain_json import parse
 from widthwise.core.prompting.profile import ModelFacts
@@ -68,7 +72,7 @@ class HTTPBackend:
         self.max_model_len = self._info.max_model_len
         self.facts = self._facts(tokenizer)
         self.tokenizer, self._dialect = self._language(tokenizer)
-        self.capabilities = _capabilities(self._info)
+        self.capabilities = capabilities(self._info)
         self._thread = LoopThread("widthwise-http")
         self._session = self._thread.call(open_session(self._connect))
         self._client = JSONClient(self._thread, self._session, self._pool, limit=first_timeout)
@@ -129,9 +133,9 @@ class HTTPBackend:
         self._thread.call(self._session.close(), timeout=5)
         self._thread.stop()
 
-    def _ask_servers(self, model: str | None) -> tuple[ServerInfo, Notes]:
+    def _ask_servers(self, model: str | None) -> tuple[ServerProfile, Notes]:
         """What the first server that answers can do; the others must serve the same model."""
-        infos: list[ServerInfo] = []
+        infos: list[ServerProfile] = []
         notes = Notes()
         failure: BackendError | None = None
         for server in self._pool.servers:
@@ -143,9 +147,9 @@ class HTTPBackend:
                 notes.warn(f"{server.url} did not answer at the start")
         if not infos:
             raise BackendError(str(failure)) from failure
-        common = _common(infos)
-        _compare(common, infos, notes)
-        return common, notes
+        shared = common(infos)
+        compare(shared, infos, notes)
+        return shared, notes
 
     def _language(self, tokenizer: str | None) -> tuple[Tokenizer, Dialect]:
         if not self._info.token_ids:
@@ -204,7 +208,7 @@ class HTTPBackend:
 
     async def _from(self, server: Server, request: Request) -> AsyncGenerator[Delta, None]:
         """One server's deltas; the last comes when the server has also said what the prompt cost."""
-        answer = _Answer(self._dialect.reader(request), len(request.prompt), counts_alike=self._info.token_ids)
+        answer = Answer(self._dialect.reader(request), len(request.prompt), counts_alike=self._info.token_ids)
         server.in_flight += 1
         try:
             async with aclosing(self._events(server, request)) as events:
@@ -227,7 +231,7 @@ class HTTPBackend:
 
     async def _events(self, server: Server, request: Request) -> AsyncGenerator[dict[str, Any], None]:
         """The server's answer, event by event, or as one where it does not stream."""
-        url, body = f"{server.url}/completions", {"model": self._info.model, **self._dialect.body(request)}
+        url, body = server.url + self._dialect.path, {"model": self._info.model, **self._dialect.body(request)}
         response = await self._post(url, body)
         try:
             await checked(response)
@@ -253,72 +257,3 @@ class HTTPBackend:
             raise BackendError(f"{url} sent nothing for {self._first:g} seconds", retryable=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(url, error) from error
-
-
-class _Answer:
-    """One request's answer while it comes in.
-
-    ``last`` is the delta that ends it, held back since the usage comes after it. ``stopped_here`` says that
-    the end was found on this side and the server would go on.
-    """
-
-    def __init__(self, reader: AnswerReader, prompt_length: int, *, counts_alike: bool) -> None:
-        self._reader = reader
-        self._prompt_length = prompt_length
-        self._counts_alike = counts_alike
-        self.usage = Usage(0, prompt_length)
-        self.last: Delta | None = None
-        self.started = False
-        self.stopped_here = False
-
-    def take(self, event: Mapping[str, Any]) -> Iterator[Delta]:
-        """The deltas in one event, but for the last."""
-        self._note_usage(event.get("usage") or {})
-        for choice in event.get("choices") or ():
-            delta = self._reader.read(choice)
-            if delta.finish is not None:
-                self.last = delta
-                self.stopped_here = not choice.get("finish_reason")
-            elif len(delta.token_ids):
-                self.started = True
-                yield delta
-
-    def _note_usage(self, reported: Mapping[str, Any]) -> None:
-        cached = (reported.get("prompt_tokens_details") or {}).get("cached_tokens")
-        if cached and self._counts_alike:  # otherwise here everything is counted in pieces
-            self.usage = Usage(cached, self._prompt_length - cached)
-
-
-def _common(infos: Sequence[ServerInfo]) -> ServerInfo:
-    """What all servers of a pool can do."""
-    lengths = [info.max_model_len for info in infos if info.max_model_len is not None]
-    return replace(
-        infos[0],
-        max_model_len=min(lengths, default=None),
-        token_ids=all(info.token_ids for info in infos),
-        cached_tokens=all(info.cached_tokens for info in infos),
-        logprobs=all(info.logprobs for info in infos),
-        priorities=all(info.priorities for info in infos),
-    )
-
-
-def _compare(common: ServerInfo, infos: Sequence[ServerInfo], notes: Notes) -> None:
-    """Note what some server of a pool could do and all together cannot."""
-    for name in ("max_model_len", "token_ids", "cached_tokens", "logprobs", "priorities"):
-        if any(getattr(info, name) != getattr(common, name) for info in infos):
-            notes.warn(f"the servers differ in {name}: {getattr(common, name)} is taken for all")
-    if common.token_ids and not common.cached_tokens:
-        notes.warn("cached prompt tokens are not reported and count as computed (--enable-prompt-tokens-details)")
-
-
-def _capabilities(info: ServerInfo) -> Capabilities:
-    # 20 and 5 are the usual limits of vLLM's and of other servers.
-    most = 20 if info.token_ids else 5
-    return Capabilities(
-        token_ids=info.token_ids,
-        logprobs=bool(info.logprobs),
-        max_logprobs=most if info.logprobs else 0,
-        prompt_logprobs=info.token_ids,
-        cached_tokens=info.token_ids and info.cached_tokens,
-        stop_token_ids=info.token_ids,
-    )

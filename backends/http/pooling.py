@@ -12,7 +12,7 @@ import numpy as np
 
 from widthwise.backends.embedding import unit
 from widthwise.backends.http.json_client import JSONClient, open_session
-from widthwise.backends.http.server_info import model_card
+from widthwise.backends.http.probing import model_card
 from widthwise.backends.http.server_pool import ServerPool, listed
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.tokenizers.files import folder_of, tokenizer_from

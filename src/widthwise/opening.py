@@ -109,7 +109,7 @@ class HTTP(ModelKind):
         return f"{self.written.partition(':')[0]}:{urls}", {"model": model} if model else {}
 
     async def facts(self, address: str) -> ModelFacts:
-        from widthwise.backends.http.server_info import model_card
+        from widthwise.backends.http.probing import model_card
         from widthwise.backends.http.server_pool import listed
 
         first, fixed = self.place(address)

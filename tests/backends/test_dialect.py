@@ -10,7 +10,8 @@ import pytest
 
 from tests.backends.servers import MODEL, own_server
 from widthwise.backends.http.backend import HTTPBackend
-from widthwise.backends.http.dialect import TextDialect, TokenDialect
+from widthwise.backends.http.text_dialect import TextDialect
+from widthwise.backends.http.token_dialect import TokenDialect
 from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.backend import Request, SamplingParams

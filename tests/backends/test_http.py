@@ -14,8 +14,8 @@ from tests.backends.servers import own_server
 from widthwise.backends.http import server_pool
 from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.http.client import status_error
-from widthwise.backends.http.dialect import TextDialect
 from widthwise.backends.http.server_pool import ServerPool
+from widthwise.backends.http.text_dialect import TextDialect
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Request, SamplingParams

@@ -19,7 +19,7 @@ from tests.backends.conformance import Subject
 from tests.backends.heads import expected_outputs, write_qwen_prm
 from tests.backends.servers import MODEL, vllm_server
 from widthwise.backends.embedded.backend import EmbeddedBackend
-from widthwise.backends.http import server_info
+from widthwise.backends.http import probing
 from widthwise.backends.http.client import unreachable
 from widthwise.backends.http.json_client import JSONClient, open_session, posted
 from widthwise.backends.http.labels import read_labels
@@ -277,8 +277,8 @@ def test_a_busy_server_is_not_taken_for_one_without_token_ids(monkeypatch: pytes
     def post(url: str, body: Any, timeout: float) -> Any:
         raise unreachable(url, "timed out")
 
-    monkeypatch.setattr(server_info, "get", lambda *_: {"data": [{"id": "m"}]})
-    monkeypatch.setattr(server_info, "post", post)
+    monkeypatch.setattr(probing, "get", lambda *_: {"data": [{"id": "m"}]})
+    monkeypatch.setattr(probing, "post", post)
     with pytest.raises(BackendError, match="timed out") as raised:
-        server_info.probe("http://s/v1", None, 1.0)
+        probing.probe("http://s/v1", None, 1.0)
     assert raised.value.retryable

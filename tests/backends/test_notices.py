@@ -16,11 +16,12 @@ import pytest
 
 from widthwise.backends import watchdog
 from widthwise.backends.embedding import cut_to
-from widthwise.backends.http import client, server_info, server_pool
-from widthwise.backends.http.backend import _common, _compare
-from widthwise.backends.http.dialect import TextDialect, TokenDialect
-from widthwise.backends.http.server_info import ServerInfo, model_card
+from widthwise.backends.http import client, probing, server_pool
+from widthwise.backends.http.probing import model_card
+from widthwise.backends.http.profile import ServerProfile, common, compare
 from widthwise.backends.http.server_pool import ServerPool
+from widthwise.backends.http.text_dialect import TextDialect
+from widthwise.backends.http.token_dialect import TokenDialect
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.notes import Notes
 from widthwise.backends.replay import ReplayBackend
@@ -33,7 +34,7 @@ from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
 from widthwise.core.trace.recording import Recording, Sample
 
-INFO = ServerInfo("m", None, 4096, "0.1", token_ids=True, cached_tokens=True, logprobs=True, priorities=True)
+INFO = ServerProfile("m", None, 4096, "0.1", token_ids=True, cached_tokens=True, logprobs=True, priorities=True)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_question_that_is_asked_again(said: pytest.LogCaptureFixture, monkeypa
 def test_the_first_of_several_models_is_a_guess(
     said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_info, "get", lambda *_: {"data": [{"id": "a"}, {"id": "b"}]})
+    monkeypatch.setattr(probing, "get", lambda *_: {"data": [{"id": "a"}, {"id": "b"}]})
     assert model_card("http://s/v1", None, 1.0)["id"] == "a"
     assert "http://s/v1 serves 2 models; the first is taken: a" in said.text
 
@@ -90,14 +91,14 @@ def test_a_server_without_a_list_of_models_is_believed(
     def refuse(*_: Any) -> Any:
         raise BackendError("answered 404")
 
-    monkeypatch.setattr(server_info, "get", refuse)
+    monkeypatch.setattr(probing, "get", refuse)
     assert model_card("http://s/v1", "m", 1.0) == {"id": "m"}
     assert "it is taken to serve m" in said.text
 
 
 def test_what_a_pool_cannot_do_together_is_noted(said: pytest.LogCaptureFixture) -> None:
     notes, infos = Notes(), [INFO, replace(INFO, max_model_len=1024, cached_tokens=False)]
-    _compare(_common(infos), infos, notes)
+    compare(common(infos), infos, notes)
     assert "the servers differ in max_model_len: 1024 is taken for all" in notes
     assert [r.getMessage() for r in said.records] == notes
     assert any("count as computed" in note for note in notes)
@@ -105,7 +106,7 @@ def test_what_a_pool_cannot_do_together_is_noted(said: pytest.LogCaptureFixture)
 
 def test_servers_that_are_alike_leave_no_note() -> None:
     notes = Notes()
-    _compare(_common([INFO, INFO]), [INFO, INFO], notes)
+    compare(common([INFO, INFO]), [INFO, INFO], notes)
     assert notes == []
 
 

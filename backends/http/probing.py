@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from widthwise.backends.http.client import Unreachable, get, post
+from widthwise.backends.http.profile import ServerProfile
 from widthwise.core.errors import BackendError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -15,21 +15,7 @@ _log = logging.getLogger(__name__)
 _ANY_ID = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """``root`` is where the server has the model from; ``token_ids`` whether it takes and gives token ids."""
-
-    model: str
-    root: str | None
-    max_model_len: int | None
-    version: str | None
-    token_ids: bool
-    cached_tokens: bool
-    logprobs: bool
-    priorities: bool
-
-
-def probe(url: str, model: str | None, timeout: float) -> ServerInfo:
+def probe(url: str, model: str | None, timeout: float) -> ServerProfile:
     """Ask the server at ``url`` (ending in ``/v1``).
 
     Raises BackendError where it does not answer, UsageError for a model that it does not serve.
@@ -38,7 +24,7 @@ def probe(url: str, model: str | None, timeout: float) -> ServerInfo:
     name = str(card["id"])
     ids = _try(url, timeout, _token_request(name))
     answer = ids or _text_answer(url, name, timeout)
-    return ServerInfo(
+    return ServerProfile(
         model=name,
         root=card.get("root"),
         max_model_len=card.get("max_model_len"),
