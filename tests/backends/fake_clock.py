@@ -1,0 +1,116 @@
+"""A clock that all event loops of a test share, and that jumps: what takes ten minutes takes none.
+
+Time stands still while any loop can work. When all of them wait, for sockets of this process and for each other, it
+goes on to the earliest timer. Sockets are real, and so are threads with loops of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+_POLL = 0.002
+"""Seconds, real ones, in which a loop looks whether anything has come; time jumps after two that were empty."""
+
+
+class FakeClock:
+    """``now`` in seconds. ``run`` runs a test's coroutine; loops made in its time are on the clock too."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._lock = threading.Lock()
+        self._work = 0
+        self._quiet: dict[_Waiting, tuple[int, float]] = {}
+        self._loops: list[_Waiting] = []
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Put loops that are made from now on, and ``time.monotonic`` of the pool of servers, on the clock."""
+        from widthwise.backends.http import server_pool
+
+        patch.setattr(asyncio, "new_event_loop", self.loop)
+        patch.setattr(server_pool, "monotonic", lambda: self.now)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        with asyncio.Runner(loop_factory=self.loop) as runner:
+            return runner.run(work)
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return _Loop(self, _Waiting(self))
+
+    def enter(self, waiting: _Waiting) -> None:
+        """A loop begins to run: time waits for it too."""
+        with self._lock:
+            self._loops.append(waiting)
+
+    def leave(self, waiting: _Waiting) -> None:
+        with self._lock:
+            self._loops.remove(waiting)
+            self._quiet.pop(waiting, None)
+            self._work += 1
+
+    def worked(self, waiting: _Waiting) -> None:
+        """A loop goes on: nobody else may take the silence before for the end of all work."""
+        with self._lock:
+            self._work += 1
+            self._quiet.pop(waiting, None)
+
+    def quiet(self, waiting: _Waiting, timeout: float | None) -> bool:
+        """A loop has nothing to do for ``timeout`` seconds; whether the time has come."""
+        with self._lock:
+            due = float("inf") if timeout is None else waiting.began + timeout
+            seen, _ = self._quiet.get(waiting, (-1, due))
+            if seen != self._work:
+                self._quiet[waiting] = (self._work, due)
+                return False
+            if any(self._quiet.get(other, (-1, 0.0))[0] != self._work for other in self._loops):
+                return False
+            if timeout is None or due > min(self._quiet[other][1] for other in self._loops):
+                return False
+            self.now = max(self.now, due)
+            self._work += 1
+            self._quiet.pop(waiting)
+            return True
+
+
+class _Waiting(selectors.DefaultSelector):
+    """A loop's selector: it waits on the clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.began = clock.now
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.began = self._clock.now
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        while True:
+            ready = super().select(_POLL)
+            if ready:
+                self._clock.worked(self)
+                return ready
+            if self._clock.quiet(self, timeout):
+                return []
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: FakeClock, waiting: _Waiting) -> None:
+        self._clock, self._waiting = clock, waiting
+        super().__init__(waiting)
+
+    def run_forever(self) -> None:
+        self._clock.enter(self._waiting)
+        try:
+            super().run_forever()
+        finally:
+            self._clock.leave(self._waiting)
+
+    def time(self) -> float:
+        return self._clock.now
