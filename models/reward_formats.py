@@ -7,7 +7,7 @@ import re
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.registry import Entry, entries, find, register, value_of
-from widthwise.core.rewards.reward_format import BY_TOKENS, RewardFormat
+from widthwise.core.rewards.reward_format import BY_TOKENS, WITHOUT_HEAD, RewardFormat
 from widthwise.core.roles import ROLES
 from widthwise.models.formats import BOXED
 
@@ -146,6 +146,24 @@ JUDGE = _registered(
 )
 """Any chat model as a judge: the mean of the digits that it would answer with, by their probabilities."""
 
+STATED = _registered(
+    RewardFormat(
+        "stated",
+        kind="outcome",
+        opening=(
+            "{problem}\n\nHere is a solution.\n\n{solution}\n\nCheck it step by step. Then say how likely it is that "
+            'its final answer is right: end with a line "Score: N", where N is a number from 0 (certainly wrong) to '
+            "10 (certainly right)."
+        ),
+        reads="stated",
+        labels=("0", "10"),
+    )
+)
+"""Any chat model as a judge that thinks and reasons: the number that it ends with."""
+
+_NEEDS = {**dict.fromkeys(BY_TOKENS, "the scores of its next token"), "stated": "a text that the model writes"}
+"""What formats read that read no head."""
+
 
 def reward_format_for(facts: ModelFacts, named: str | None = None) -> RewardFormat:
     """The format called ``named``, or else that of the family which the model's files, or its name, show.
@@ -183,8 +201,8 @@ def _recognised(facts: ModelFacts) -> RewardFormat:
 def _check_head(found: RewardFormat, facts: ModelFacts) -> None:
     """What a format reads is there or not, and that can be said before anything is sampled."""
     for architecture in _architectures(facts)[:1]:
-        if (found.reads in BY_TOKENS) != architecture.endswith("ForCausalLM"):
-            needs = "the scores of its next token" if found.reads in BY_TOKENS else "a head that gives values"
+        if (found.reads in WITHOUT_HEAD) != architecture.endswith("ForCausalLM"):
+            needs = _NEEDS.get(found.reads, "a head that gives values")
             raise UsageError(
                 f"the reward format {found.name!r} reads {needs}, and {facts.name} is a {architecture}, which has "
                 "none: name another format (format=...), or the model that the format belongs to"

@@ -213,3 +213,22 @@ def test_an_open_model_stays_open(scorer: Path) -> None:
         return [error for result in results for error in result.errors]
 
     assert asyncio.run(twice()) == []
+
+
+def test_a_judge_that_states_its_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.py").write_text(
+        "from tests.core.scripted import Replying\n"
+        "def judge():\n"
+        "    return Replying(lambda prompt, index: 'Score: 9' if len(prompt) % 2 else 'I cannot tell.')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    run, judge = tmp_path / "run.db", ("--reward-model", "own:judge", "--reward-arg", "format=stated")
+    shown = evaluated(run, *judge)
+    assert "errors" not in shown
+    with Store.read(run) as store:
+        about = store.manifest["reward_model"]
+        assert (about["format"], about["kind"], about["samples"], about["tokens"]) == ("stated", "outcome", 1, 4096)
+        said = [s for outcome in store.outcomes() for _, s in store.scores(outcome.problem.id)]
+        assert {s.steps for s in said} == {(0.9,), None}
+        assert all(outcome.state == "done" for outcome in store.outcomes())
+    assert "tokens of a judge" in evaluated(tmp_path / "b.db", *judge, "--reward-arg", "tokens=none", code=2)

@@ -69,13 +69,15 @@ class LanguageRewardModel:
         reading = Reading(laid.ids, laid.positions[len(known) :], self._labels, problem.id)
         try:
             read = await self._read(reading)
+            if read.silence is not None:
+                return StepScores(None, cost + read.written, read.silence, abstained=True)
             if len(read.values) != len(reading.positions):
                 raise BackendError(
                     f"{self.name} gave {len(read.values)} scores where {len(reading.positions)} were due"
                 )
-            return StepScores((*known, *self.format.scores(read.values)), cost)
+            return StepScores((*known, *self.format.scores(read.values)), cost + read.written)
         except WidthwiseError as error:
-            return StepScores(None, error=str(error), too_long=isinstance(error, PromptTooLong))
+            return StepScores(None, error=str(error), abstained=isinstance(error, PromptTooLong))
 
     async def _read(self, reading: Reading) -> Read:
         """Read, again and again while that may help."""

@@ -30,10 +30,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """``values`` ``float32 [positions, labels or classes]``, before any softmax over the labels; what it cost."""
+    """``values`` ``float32 [positions, labels or classes]``, before any softmax over the labels; what it cost.
+
+    ``written`` are tokens that were sampled for it. ``silence`` says why there are no values though nothing failed.
+    """
 
     values: FloatArray
     usage: Usage
+    written: int = 0
+    silence: str | None = None
 
 
 class Reader(Protocol):

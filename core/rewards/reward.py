@@ -79,14 +79,15 @@ class StepScores:
     """Scores of one solution in [0, 1], first step first; an outcome reward model gives a single one.
 
     ``steps`` is None where it could not be scored, and then ``error`` says why: unscored is not zero. ``tokens``
-    were read by the reward model: what was scored before, or what a prefix cache held, is not counted. ``too_long``
-    says that the solution does not fit the model's context: no failure, for it would not fit the next time either.
+    were read by the reward model: what was scored before, or what a prefix cache held, is not counted. ``abstained``
+    says that nothing failed: the solution does not fit the model's context, or a judge names no score; it would be the
+    same the next time.
     """
 
     steps: tuple[float, ...] | None
     tokens: int = 0
     error: str | None = None
-    too_long: bool = False
+    abstained: bool = False
 
     def reduced(self, kind: Reduction) -> float | None:
         """One number; None where unscored, or where there was no step to score."""

@@ -18,9 +18,11 @@ from widthwise.core.prompting.template import filled
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.rewards.reward import Kind
 
-Reads = Literal["labels", "classes", "value", "expectation"]
+Reads = Literal["labels", "classes", "value", "expectation", "stated"]
 BY_TOKENS: tuple[Reads, ...] = ("labels", "expectation")
-"""Scores that are read from a language model's next token; the others need a head of their own."""
+"""Scores that are read from a language model's next token."""
+WITHOUT_HEAD: tuple[Reads, ...] = (*BY_TOKENS, "stated")
+"""Scores of any language model; the others need a head of their own."""
 
 _NUMBERED = re.compile(r"^step \d+[:.]\s*", re.IGNORECASE)
 
@@ -48,11 +50,12 @@ class RewardFormat:
     ``reads`` says what a score is: "labels", the probability of the first of the two tokens ``labels`` against the
     second; "classes", the softmax probability of the class ``good_class``; "value", the sigmoid of the only output;
     "expectation", the mean of the numbers that the ``labels`` are, weighted by their probabilities, between the least
-    and the greatest of them.
+    and the greatest of them; "stated", the number that the model writes after reasoning, between the first and the last
+    of the ``labels``.
 
     Which models a format is for: ``architectures`` are those of their ``config.json``; ``models`` is a regular
     expression that is found in the last component of their names, whatever the case; ``template`` stands in their chat
-    template, where one is known. ``thinking`` is how the model thinks, which a judge is kept from.
+    template, where one is known. ``thinking`` is how the model thinks, which a judge is kept from that does not write.
     """
 
     name: str
@@ -99,6 +102,11 @@ class RewardFormat:
         for text in filter(None, (self.tag, self.ending.strip())):
             self._single(tokenizer, text)
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The least and the greatest number that a judge may answer with."""
+        return float(self.labels[0]), float(self.labels[-1])
+
     def scores(self, values: FloatArray) -> list[float]:
         """The scores in the values read at each position, ``[positions, labels or classes]``."""
         rows = values.astype(np.float64)
@@ -108,6 +116,9 @@ class RewardFormat:
             return [float(p) for p in _sigmoid(rows[:, 0])]
         if self.reads == "expectation":
             return self._expected(rows)
+        if self.reads == "stated":
+            least, most = self.scale
+            return [float(p) for p in (rows[:, 0] - least) / (most - least)]
         if rows.shape[1] <= self.good_class:
             raise UsageError(f"the reward model has {rows.shape[1]} classes, and {self.name} reads another one")
         weights = np.exp(rows - rows.max(axis=1, keepdims=True))
@@ -125,10 +136,10 @@ class RewardFormat:
         return self._as_turns(tokenizer, problem, steps) if self.turns else self._in_line(tokenizer, problem, steps)
 
     def _asked_about(self, tokenizer: Tokenizer, problem: Problem, solution: str) -> tuple[list[int], list[int]]:
-        """A question about the solution, up to where the reply begins; a model that thinks has it behind itself."""
+        """A question about the solution, up to where the reply begins; what is not written out has no thinking."""
         asked = filled(self.opening, problem=problem.text, solution=solution)
         ids = tokenizer.chat([*self._system(), {"role": "user", "content": asked}])
-        if self.thinking is not None:
+        if self.thinking is not None and self.reads in BY_TOKENS:
             thinks_already = self.thinking.begun(tokenizer.decode(ids))
             ids += tokenizer.encode(self.thinking.close if thinks_already else self.thinking.empty)
         return ids, [len(ids) - 1]

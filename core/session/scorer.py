@@ -61,8 +61,8 @@ class Scorer:
 
     @property
     def errors(self) -> list[str]:
-        """Why traces could not be scored; one that is too long for the model is no error."""
-        return [s.error for s in self.by_trace.values() if s.error and not s.too_long]
+        """Why traces could not be scored; an abstention is no error."""
+        return [s.error for s in self.by_trace.values() if s.error and not s.abstained]
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of the texts, ``float32 [texts, dimensions]`` (see ``Session.embed``)."""

@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
-from widthwise.core.backend import Backend
-from widthwise.core.errors import BackendError
+from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.profile import facts_of
+from widthwise.core.rewards.language_reward import LanguageRewardModel
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
+from widthwise.core.rewards.reward_format import RewardFormat
+from widthwise.core.rewards.stating import TOKENS, Stating
 from widthwise.core.session.score_memory import ScoreMemory
 from widthwise.models.profiles import profile_of
 from widthwise.opening import kind_of, open_backend, open_engine
@@ -21,6 +24,9 @@ T = TypeVar("T")
 
 _PATIENCE = 120.0
 """Seconds that a reward model may take for its first score."""
+_TRIAL_TOKENS = 8
+_REPLIES = ("tokens", "samples")
+"""Arguments of a judge that writes its scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +91,10 @@ async def _kept(opening: Awaitable[T], owned: list[Any]) -> T:
 async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) -> RewardModel:
     """The reward model of an address such as ``vllm:Qwen/Qwen2.5-Math-PRM-7B`` or ``http://host/v1#MODEL``.
 
-    ``args``: ``format`` names its layout where the model's name does not tell; others go to the engine.
+    ``args``: ``format`` names its layout where the model's name does not tell; ``tokens`` and ``samples`` are the
+    length and the number of a judge's replies, where that layout has it write them; others go to the engine.
     ``replay:RUN.db`` serves the scores that a run recorded. Raises ``UsageError`` and ``BackendError``.
     """
-    from widthwise.core.rewards.language_reward import LanguageRewardModel
     from widthwise.models.reward_formats import reward_format_for
 
     given = dict(args or {})
@@ -96,17 +102,39 @@ async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) ->
     kind, address = kind_of(spec)
     # A wrong layout is said before an engine is started, but a whole reward model needs none.
     layout = None if kind.may_score and named is None else reward_format_for(await kind.facts(address), named)
+    replies = {name: given.pop(name) for name in _REPLIES if layout and layout.reads == "stated" and name in given}
     engine = await open_engine(spec, lambda kind: kind.reader("labels" if layout is None else layout.reads), given)
     try:
         if layout is None and hasattr(engine, "score"):
             return await _tried(engine)
         layout = layout or reward_format_for(facts_of(engine))
-        if layout.reads == "expectation":  # what a judge would say, not what it would think
-            layout = replace(layout, thinking=profile_of(facts_of(engine)).thinking)
-        return await _tried(LanguageRewardModel(engine, layout))
+        return await (_stating(engine, layout, replies) if layout.reads == "stated" else _reading(engine, layout))
     except BaseException:
         await engine.close()
         raise
+
+
+async def _reading(engine: Any, layout: RewardFormat) -> RewardModel:
+    """A reward model whose scores are read from what the engine computes."""
+    if layout.reads == "expectation":  # what a judge would say, not what it would think
+        layout = replace(layout, thinking=profile_of(facts_of(engine)).thinking)
+    return await _tried(LanguageRewardModel(engine, layout))
+
+
+async def _stating(engine: Any, layout: RewardFormat, replies: Mapping[str, Any]) -> RewardModel:
+    """A judge that writes its scores, with the sampling that its model recommends; tried with a short reply."""
+    profile = profile_of(facts_of(engine))
+    tokens, samples = _whole(replies.get("tokens", TOKENS), "tokens"), _whole(replies.get("samples", 1), "samples")
+    params = SamplingParams().changed(max_tokens=tokens, **profile.recommended({}))
+    judge = Stating(engine, *layout.scale, params, profile.thinking, samples)
+    await _tried(LanguageRewardModel(replace(judge, params=params.changed(max_tokens=_TRIAL_TOKENS)), layout))
+    return LanguageRewardModel(judge, layout)
+
+
+def _whole(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"{name} of a judge that states its scores is a whole number from 1 on, not {value!r}")
+    return value
 
 
 async def _tried(model: RewardModel) -> RewardModel:
@@ -118,7 +146,7 @@ async def _tried(model: RewardModel) -> RewardModel:
         return model
     memory = ScoreMemory(model, Problem("trial", "What is 1 + 1?", "2"), journal=None, limit=_PATIENCE)
     [scores] = await memory.score({(0,): ("1 + 1 = 2.",)})
-    if scores.steps is None:
+    if scores.steps is None and not scores.abstained:
         raise BackendError(f"the reward model {model.name} is there, but it cannot score: {scores.error}")
     return model
 

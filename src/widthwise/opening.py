@@ -15,7 +15,7 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.registry import Entry, entries, find, importable, nearest, register
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.rewards.reward_format import BY_TOKENS, Reads
+from widthwise.core.rewards.reward_format import WITHOUT_HEAD, Reads
 from widthwise.core.roles import ROLES
 
 _CARD_SECONDS = 10.0
@@ -86,7 +86,7 @@ class VLLM(ModelKind):
         return VLLMBackend
 
     def reader(self, reads: Reads) -> Maker:
-        return self.backend() if reads in BY_TOKENS else self._pooling("token_classify")
+        return self.backend() if reads in WITHOUT_HEAD else self._pooling("token_classify")
 
     def embedder(self) -> Maker:
         return self._pooling("embed")
@@ -122,7 +122,7 @@ class HTTP(ModelKind):
         return HTTPBackend
 
     def reader(self, reads: Reads) -> Maker:
-        return self.backend() if reads in BY_TOKENS else self.embedder()
+        return self.backend() if reads in WITHOUT_HEAD else self.embedder()
 
     def embedder(self) -> Maker:
         from widthwise.backends.http.pooling import HTTPPooling

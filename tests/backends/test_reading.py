@@ -184,7 +184,7 @@ async def test_one_solution_too_long_does_not_hurt_the_others(engine: EmbeddedBa
     assert short.steps is not None
     assert long.steps is None
     assert "context" in str(long.error)
-    assert (short.too_long, long.too_long) == (False, True)
+    assert (short.abstained, long.abstained) == (False, True)
 
 
 async def test_embeddings_are_unit_rows_and_near_for_like_texts(engine: EmbeddedBackend) -> None:

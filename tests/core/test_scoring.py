@@ -175,7 +175,7 @@ async def test_a_bad_answer_is_recorded_with_the_trace_and_the_search_goes_on(an
 
 
 async def test_a_solution_that_does_not_fit_is_unscored_and_no_failure() -> None:
-    endless = StepScores(None, error="the prompt has 1027 tokens and the model's context 1024", too_long=True)
+    endless = StepScores(None, error="the prompt has 1027 tokens and the model's context 1024", abstained=True)
     model = Told(lambda solution: endless if solution.steps[0] == "endless" else by_length(solution))
     s = scored_by(model, ["endless\n\n= 1", "good\n\n= 2"])
     result = await Strategy(BestOfN(2), aggregator=BestBy("reward_model")).run(s)

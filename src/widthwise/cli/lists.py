@@ -123,6 +123,7 @@ def _reads(entry: Entry) -> str:
         "classes": "a head with classes",
         "value": "a head with one output",
         "expectation": "the numbers that a chat model would answer with",
+        "stated": "the number that a chat model states after reasoning",
     }
     return f"{reward_format.kind} reward models, read from {head[reward_format.reads]}"
 

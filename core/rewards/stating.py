@@ -1,0 +1,102 @@
+"""A chat model that writes down a score: asked, left to think and to reason, and read where its reply ends."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import Backend, Request, SamplingParams, Tokenizer, Usage
+from widthwise.core.prompting.stated_score import stated_score
+from widthwise.core.prompting.thinking import Thinking
+from widthwise.core.rewards.reading import Read, Reading
+from widthwise.core.rewards.reward import without_end
+
+TOKENS = 4096
+"""How long a reply may get, its thinking included, unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model wrote, and why it ended; ``begun``: the prompt has opened its thinking."""
+
+    text: str
+    tokens: int
+    finish: str | None
+    begun: bool
+
+
+@dataclass(frozen=True)
+class Stating:
+    """A ``Reader`` whose values are scores that the model ``backend`` states: the mean of ``samples`` replies.
+
+    A score is a number from ``least`` to ``most`` at the end of what is said after the thinking. A reply without one
+    does not count, nor does one that was cut off (``params.max_tokens``); where none is left, the reading is silent.
+    """
+
+    backend: Backend
+    least: float
+    most: float
+    params: SamplingParams = field(default_factory=lambda: SamplingParams(max_tokens=TOKENS))
+    thinking: Thinking | None = None
+    samples: int = 1
+
+    reuses_prefixes = False
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.backend.tokenizer
+
+    async def read(self, reading: Reading) -> Read:
+        """The score as the only value, ``float32 [1, 1]``; none at all where no reply states one."""
+        replies = await asyncio.gather(*(self._reply(reading, number) for number in range(self.samples)))
+        stated = [score for reply in replies if (score := self._stated(reply)) is not None]
+        values = np.array([[np.mean(stated)]] if stated else np.empty((0, 1)), np.float32)
+        written = sum(reply.tokens for reply in replies)
+        return Read(values, Usage(0, len(reading.ids)), written, None if stated else self._silence(replies[0]))
+
+    def describe(self) -> Mapping[str, Any]:
+        sampling = {"temperature": self.params.temperature, "top_p": self.params.top_p, "top_k": self.params.top_k}
+        return {**self.backend.describe(), "samples": self.samples, "tokens": self.params.max_tokens, **sampling}
+
+    async def close(self) -> None:
+        await self.backend.close()
+
+    async def _reply(self, reading: Reading, number: int) -> Reply:
+        request = Request(reading.ids, self.params, _seed(reading, number), reading.problem, number)
+        ids, finish = [np.empty(0, np.int64)], None
+        async for delta in self.backend.generate(request):
+            ids.append(delta.token_ids)
+            finish = delta.finish or finish
+        written = np.concatenate(ids)
+        begun = self.thinking is not None and self.thinking.begun(self.tokenizer.decode(reading.ids))
+        return Reply(self.tokenizer.decode(written), len(written), finish, begun)
+
+    def _stated(self, reply: Reply) -> float | None:
+        return stated_score(self._said(reply), self.least, self.most) if reply.finish == "stop" else None
+
+    def _said(self, reply: Reply) -> str:
+        said = reply.text if self.thinking is None else self.thinking.said(reply.text, reply.begun)
+        return without_end(said, [self.tokenizer.decode([end]) for end in self.tokenizer.eos_ids])
+
+    def _silence(self, reply: Reply) -> str:
+        """Why a reply states no score."""
+        if reply.finish == "stop":
+            return f"the judge {self.name} ended its reply without a score from {self.least:g} to {self.most:g}"
+        thinking = self.thinking is not None and self.thinking.is_open(reply.text, reply.begun)
+        where = "in its thinking" if thinking else "before its score"
+        return f"the judge {self.name} was cut off {where} after {reply.tokens} tokens (tokens=N gives it more)"
+
+
+def _seed(reading: Reading, number: int) -> int:
+    """Of what is read alone: a solution has the same score whoever is scored beside it."""
+    shown = f"{reading.problem}\x1f{number}\x1f".encode() + reading.ids.tobytes()
+    return int.from_bytes(hashlib.blake2b(shown, digest_size=8).digest(), "little") >> 1
