@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
+from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError
 
 FloatArray = NDArray[np.float32]
@@ -93,7 +94,8 @@ class Request:
     replay finds its recording by it; a pool of servers keeps a problem on one server), ``index`` the position
     among the siblings drawn from the same prompt. ``seed`` is 63 bits wide; with equal seeds a deterministic
     backend gives equal tokens. ``priority`` orders waiting requests, lower first; requests that share a prefix
-    share it. ``chunk`` is a hint: how many tokens the consumer would like in one delta.
+    share it. ``chunk`` is a hint: how many tokens the consumer would like in one delta. ``conversation`` is what the
+    prompt was made from, for backends that are asked in messages; None for a prompt that was made from none.
     """
 
     prompt: IntArray
@@ -103,6 +105,7 @@ class Request:
     index: int = 0
     priority: int = 0
     chunk: int = 16
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ class Delta:
     ``stop_reason``; None is the end-of-sequence token) or "length". ``usage`` and ``prompt_stats`` come with
     some delta, at the latest with the last. ``prompt_stats`` covers prompt positions 1..length-1 (the first
     token has no probability). ``metadata`` is what a recording knows about its sample (``reward`` ...).
+    ``anew``: the answer begins again, and what came before this delta is abandoned.
     """
 
     token_ids: IntArray
@@ -149,6 +153,7 @@ class Delta:
     usage: Usage | None = None
     prompt_stats: TokenStats | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,8 @@ class Capabilities:
     ``seeds``: equal seeds give equal tokens in an idle engine. ``deterministic``: equal bytes whatever the
     batch neighbours, and a request advances only while its deltas are awaited. ``logprobs``: sampled tokens come with
     their log-probabilities. ``max_logprobs``: largest k.
-    ``cached_tokens``: usage tells cached from computed prompt tokens.
+    ``cached_tokens``: usage tells cached from computed prompt tokens. ``continues``: an answer that was begun can be
+    continued; otherwise conversations are answered, and an answer that breaks off begins again.
     """
 
     token_ids: bool = True
@@ -170,6 +176,7 @@ class Capabilities:
     prompt_logprobs: bool = False
     cached_tokens: bool = True
     stop_token_ids: bool = True
+    continues: bool = True
 
 
 class Tokenizer(Protocol):

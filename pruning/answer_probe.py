@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
@@ -22,6 +23,8 @@ class AnswerProbe(Part):
     """
 
     max_tokens: int = 16
+
+    continues: ClassVar[bool] = True
 
     def begin(self) -> _Probes:
         """The judge of one draw, which probes each trace once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.registry import register
@@ -29,6 +29,8 @@ class SerialSearch(Part):
     window: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+
+    continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.order not in ("depth", "breadth"):

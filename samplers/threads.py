@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.prompting.grammar import ThreadGrammar, ThreadLimits
@@ -57,6 +57,8 @@ class Threads(Part):
     temperature: float | None = None
     top_p: float | None = None
     thread_temperature: float | None = None
+
+    continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("n", "width", "rounds", "max_tokens", "thread_tokens", "total_tokens", "window"):

@@ -58,6 +58,7 @@ class TreeSampler(Part):
     """Whether finished traces stand for selection beside open ones; a round that keeps none open is then the last."""
 
     facts: ClassVar[tuple[str, ...]] = ("score", "round")
+    continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for what in ("n", "max_depth", "max_step_tokens", "max_tokens"):

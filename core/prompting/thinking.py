@@ -29,6 +29,11 @@ class Thinking:
         """The texts that close the thinking."""
         return tuple(dict.fromkeys(close for _, close in self.marks))
 
+    @property
+    def around(self) -> tuple[str, str]:
+        """What stands before and after thinking that is written out whole."""
+        return self.marks[0][0], self.close
+
     def begun(self, prompt: str) -> bool:
         """Whether a prompt leaves its reader inside the thinking: its last word opens it."""
         return prompt.rstrip().endswith(tuple(opening.rstrip() for opening, _ in self.marks))

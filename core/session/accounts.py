@@ -67,6 +67,13 @@ class Accounts:
         """So many of the tokens charged before are in traces that came to nothing."""
         self.ledger.discarded += tokens
 
+    def abandon(self, id: TraceId, tokens: int, *, judging: bool) -> None:
+        """The branch ``id`` begins again: the tokens that it had, charged before, came to nothing."""
+        if not judging:
+            self.discard(tokens)
+        self.residency.shrink(tokens)
+        self.content.drop(id)
+
     def reach(self, sequential: int) -> None:
         """A trace's critical path is so many tokens long."""
         self.ledger.sequential = max(self.ledger.sequential, sequential)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from widthwise.core.backend import Bounded, IntArray, Request, SamplingParams
+from widthwise.core.conversation import Conversation
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.call import Call
 from widthwise.core.session.clock import Clock
+from widthwise.core.session.conditions import can_continue
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.draw import Branch
 from widthwise.core.session.journal import request_digest
@@ -60,10 +62,10 @@ class Branching:
             count = call.n if left is None else min(call.n, left)
             self._accounts.begin(count)
         self._accounts.charge_ideal(trace)
-        prompt = trace.token_ids
+        prompt, conversation = trace.token_ids, trace.conversation
         digest = request_digest(prompt, params)
         whole = counted and _is_prompt(trace) and not call.params.get("stop")
-        made = [self._branch(trace, prompt, params, digest, call.chunk) for _ in range(count)]
+        made = [self._branch(trace, prompt, conversation, params, digest, call.chunk) for _ in range(count)]
         for branch in made:
             branch.sample, branch.whole = counted, whole
         return made
@@ -88,11 +90,17 @@ class Branching:
         if call.logprobs:
             params = replace(params, logprobs=max(params.logprobs or 0, call.logprobs))
         self._check_logprobs(params.logprobs)
+        self._check_continuation(trace)
         self._check_limits(trace, call)
         sequential = self._accounts.limits.sequential
         if sequential is not None and max(trace.sequential, self._clock.now.time) >= sequential:
             raise BudgetReached(f"the budget of {sequential} sequential tokens is used up")
         return params
+
+    def _check_continuation(self, trace: Trace) -> None:
+        """Raises ``UsageError`` where the backend answers conversations only, and the assistant's turn has begun."""
+        if not self._setting.backend.capabilities.continues and trace.completion:
+            can_continue(self._setting.backend, "this strategy")
 
     def _check_logprobs(self, asked: int | None) -> None:
         backend = self._setting.backend
@@ -103,7 +111,15 @@ class Branching:
                 f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
             )
 
-    def _branch(self, trace: Trace, prompt: IntArray, params: SamplingParams, digest: str, chunk: int) -> Branch:
+    def _branch(
+        self,
+        trace: Trace,
+        prompt: IntArray,
+        conversation: Conversation | None,
+        params: SamplingParams,
+        digest: str,
+        chunk: int,
+    ) -> Branch:
         trace_id = self._tree.next_id(trace.id)
         request = Request(
             prompt=prompt,
@@ -113,6 +129,7 @@ class Branching:
             index=trace_id[-1],
             priority=self._priority,
             chunk=chunk,
+            conversation=conversation,
         )
         return Branch(trace_id, trace, request, digest, self._setting.tokenizer.decode, room=self._room(request))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
+from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.registry import nearest
@@ -37,6 +38,14 @@ class Recorded(Protocol):
     def recorded_facts(self, problem: str) -> RecordedFacts: ...
 
 
+@runtime_checkable
+class AnsweringOnly(Protocol):
+    """A backend that may be unable to continue a text, and knows why, and the way out."""
+
+    @property
+    def no_continuation(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """A run's setting and problems, and ``facts``, the names of the numbers that the strategy's traces come with.
@@ -61,6 +70,10 @@ class Conditions:
     def question(self, name: str) -> None:
         """Raises ``UsageError`` where the model's prompt format has no question of this name."""
         self.setting.format.prompt(name)
+
+    def continuation(self, what: object) -> None:
+        """Raises ``UsageError`` where the backend cannot go on from a text, as ``what`` does."""
+        can_continue(self.setting.backend, what)
 
     def logprobs(self, k: int, what: object, *, recorded: bool = True) -> None:
         """Raises ``UsageError`` where traces cannot come with the ``k`` most likely tokens' log-probabilities.
@@ -115,6 +128,13 @@ class Conditions:
         """What is recorded of the problems, one after the other: reading a recording takes its time."""
         held = set(backend.problem_ids)
         return (backend.recorded_facts(problem.id) for problem in self.problems if problem.id in held)
+
+
+def can_continue(backend: Backend, what: object) -> None:
+    """Raises ``UsageError`` where ``backend`` answers whole conversations only, and ``what`` goes on from a text."""
+    if not backend.capabilities.continues:
+        reason = backend.no_continuation if isinstance(backend, AnsweringOnly) else "take another backend"
+        raise UsageError(f"{what} needs a backend that continues a text, and {backend.name} cannot: {reason}")
 
 
 def _meant(name: str, valid: Sequence[str]) -> str:

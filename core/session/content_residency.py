@@ -113,6 +113,12 @@ class ContentResidency:
         self._tips[id] = grown
         self.gauge.note(self.resident, len(tokens))
 
+    def drop(self, id: TraceId) -> None:
+        """What the branch ``id`` has grown is gone; it may grow anew."""
+        tip = self._tips.pop(id, None)
+        if tip is not None:
+            self._tree.release(tip)
+
     def end(self, trace: Trace) -> None:
         """A branch ended with ``trace``, which is held from now on, or gone."""
         tip = self._tips.pop(trace.id, None)

@@ -83,7 +83,10 @@ class Branch:
             self.capped = True
 
     def take(self, delta: Delta) -> None:
-        """Add what the backend delivered."""
+        """Add what the backend delivered, in place of what it delivered before where it begins ``anew``."""
+        if delta.anew:
+            self.tokens, self._metadata = 0, {}
+            self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(self._decode)
         if len(delta.token_ids):
             self._ids.extend(delta.token_ids)
             self._stats.extend(delta.stats)

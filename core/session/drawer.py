@@ -109,6 +109,8 @@ class Drawer:
         for event in events:
             branch = event.branch
             if event.delta is not None:
+                if event.delta.anew:
+                    self._accounts.abandon(branch.id, branch.tokens, judging=draw.judging)
                 branch.take(event.delta)
                 self._accounts.charge(event.delta, judging=draw.judging)
                 self._accounts.grow(branch.id, branch.parent, event.delta.token_ids)

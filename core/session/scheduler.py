@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from widthwise.core.backend import Backend, Delta, Request
+from widthwise.core.backend import Backend, Delta, Request, Tokenizer
 from widthwise.core.errors import BackendError
 from widthwise.core.retry import Retry
 from widthwise.core.session.ledger import Ledger
@@ -55,7 +55,8 @@ class Scheduler:
                         yield delta
                 return
             except BackendError as error:
-                failures = 1 if received else failures + 1
+                begins_anew = not self.backend.capabilities.continues
+                failures = 1 if received and not begins_anew else failures + 1
                 if not error.retryable or failures >= self.retry.attempts:
                     raise
                 _log.warning("a request of problem %s is sent again: %s", request.problem, error)
@@ -63,11 +64,16 @@ class Scheduler:
             if (end := self._end(request, received)) is not None:
                 yield end
                 return
+            if begins_anew:
+                if received:
+                    yield Delta(np.empty(0, np.int64), anew=True)
+                await asyncio.sleep(self.retry.delay(failures))
+                continue
             if received and request.params.stop and resumed is None:
                 # A stop string may begin before the failure and end behind it: the backend sees its second half only.
                 resumed = StopMatcher(self.backend.tokenizer, request.params)
                 resumed.feed(received)
-            request = _rest(request, received)
+            request = _rest(request, received, self.backend.tokenizer)
             await asyncio.sleep(self.retry.delay(failures))
 
     def _end(self, request: Request, received: list[int]) -> Delta | None:
@@ -80,14 +86,15 @@ class Scheduler:
         return None
 
 
-def _rest(request: Request, received: list[int]) -> Request:
+def _rest(request: Request, received: list[int], tokenizer: Tokenizer) -> Request:
     """The request for what is still missing behind the ``received`` tokens."""
     if not received:
         return request
     limit = request.params.max_tokens
     params = replace(request.params, max_tokens=None if limit is None else limit - len(received), prompt_logprobs=None)
     prompt = np.concatenate([request.prompt, np.array(received, np.int64)])
-    return replace(request, prompt=prompt, params=params)
+    asked = request.conversation and request.conversation.continued(tokenizer.decode(received))
+    return replace(request, prompt=prompt, params=params, conversation=asked)
 
 
 def _stopped(delta: Delta, stop: Stop) -> Delta:

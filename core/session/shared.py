@@ -38,7 +38,7 @@ class Shared:
         self.votes = Votes()
         self.questions = Questions(problem, setting.format, setting.instruction)
         self.transcript = Transcript(setting.format, setting.tokenizer)
-        self.writer = Writer(self.tree, setting.tokenizer, setting.chat)
+        self.writer = Writer(self.tree, setting.tokenizer, setting.chat, setting.thinking)
         self.answers = Answers(problem, setting.grader.for_problem(problem), self.tree, self.votes)
         self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
         state = (self.accounts, self.tree, self.votes, self.clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from widthwise.core.backend import Tokenizer
 from widthwise.core.chat_options import ChatOptions
+from widthwise.core.conversation import Conversation
 from widthwise.core.plain_json import well_formed
+from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.trace.excerpt import Excerpt, joined_ids, kept_before
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
@@ -28,19 +31,23 @@ NO_FACTS: Facts = MappingProxyType({})
 class Writer:
     """Writes prompts and insertions into the tree, and cuts traces off; ``after`` and ``facts`` as of ``Session``."""
 
-    def __init__(self, tree: TraceTree, tokenizer: Tokenizer, chat: ChatOptions) -> None:
+    def __init__(
+        self, tree: TraceTree, tokenizer: Tokenizer, chat: ChatOptions, thinking: Thinking | None = None
+    ) -> None:
         self._tree = tree
         self._tokenizer = tokenizer
-        self._chat = chat
+        self._asked = Conversation((), chat) if thinking is None else Conversation((), chat, thinking.around)
 
     def prompt(
         self, place: TraceId, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS
     ) -> Trace:
         """A new beginning below ``place``, from a conversation."""
-        said = [{key: well_formed(text) for key, text in message.items()} for message in messages]
-        ids = np.array(self._tokenizer.chat(said, self._chat), np.int64)
+        said = tuple({key: well_formed(text) for key, text in message.items()} for message in messages)
+        asked = replace(self._asked, messages=said)
+        ids = np.array(self._tokenizer.chat(said, asked.options), np.int64)
         sequential = max((t.sequential for t in after), default=0)
-        segment = Segment("prompt", ids, self._tokenizer.decode(ids), metadata=_linked(facts, after))
+        text, facts_kept = self._tokenizer.decode(ids), _linked(facts, after)
+        segment = Segment("prompt", ids, text, metadata=facts_kept, conversation=asked)
         return self._begin(Trace(self._tree.next_id(place), segment, None, sequential))
 
     def append(self, trace: Trace, text: Pieces, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:

@@ -16,9 +16,10 @@ from widthwise.core.strategy.spelling import spelled
 def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
     """Raises ``UsageError``, one sentence, for what can be known to fail.
 
-    A part may have four attributes that say what it needs and gives: ``check(conditions)`` raises ``UsageError`` where
-    it cannot work; ``logprobs`` is how many of the most likely tokens' log-probabilities its traces must come with;
-    ``questions`` are those that it asks the model; ``facts`` are the names of numbers that it annotates traces with.
+    A part may have five attributes that say what it needs and gives: ``check(conditions)`` raises ``UsageError`` where
+    it cannot work; ``continues`` is true for one that goes on from texts that were begun; ``logprobs`` is how many of
+    the most likely tokens' log-probabilities its traces must come with; ``questions`` are those that it asks the model;
+    ``facts`` are the names of numbers that it annotates traces with.
     Parts inside of parts (workers, judges, selectors) are asked too.
     """
     parts = [part for part in inside(strategy) if part is not strategy]
@@ -27,6 +28,8 @@ def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
     for part in parts:
         if (needed := getattr(part, "logprobs", None)) is not None and needed > 0:
             conditions.logprobs(needed, spelled(part, brief=True), recorded=role_of(part) != "judge")
+        if getattr(part, "continues", False):
+            conditions.continuation(spelled(part, brief=True))
         for question in getattr(part, "questions", ()):
             conditions.question(question)
         if (asked := getattr(part, "check", None)) is not None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
+from widthwise.core.conversation import Conversation
 
 Origin = Literal["prompt", "sampled", "inserted"]
 
@@ -28,7 +29,8 @@ class Segment:
     ``finish`` is None for prompts, insertions and a segment still being sampled; ``reason`` says more: the stop
     string or stop token, the pruner's words, the error's sentence. ``params`` is a digest of the request that
     sampled it. ``metadata`` is what a recording knows (``reward`` ...), and of what was inserted, how it came about:
-    ``after`` which other traces, as which ``thread``, for which ``question``.
+    ``after`` which other traces, as which ``thread``, for which ``question``. ``conversation`` is what a prompt spells;
+    None for one that was made from none, and for one that was read from a file.
     """
 
     origin: Origin
@@ -41,6 +43,7 @@ class Segment:
     usage: Usage | None = None
     params: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    conversation: Conversation | None = None
 
     def __post_init__(self) -> None:
         if self.stats is not None and len(self.stats.logprobs) != len(self.token_ids):
@@ -106,6 +109,12 @@ class Trace:
     def completion(self) -> str:
         """The text after the prompt: what was sampled and what was inserted."""
         return "".join(s.text for s in self.path if s.origin != "prompt")
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The conversation that the trace's prompt spells, continued by what came after it."""
+        begun = self.beginning.segment.conversation
+        return None if begun is None else begun.continued(self.completion)
 
     @property
     def tokens(self) -> int:
