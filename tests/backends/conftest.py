@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.backends.conformance import MESSAGES, PROBLEM, Sampled, Subject
-from tests.backends.servers import CPU_ENVIRONMENT, MODEL, own_server, vllm_server
+from tests.backends.servers import CPU_ENVIRONMENT, MODEL, litellm_proxy, llama_server, own_server, vllm_server
 from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Backend
@@ -19,6 +22,9 @@ from widthwise.core.problem import Problem
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.token_ends import token_ends
 
+ALIAS = "house"
+"""What the vLLM server calls its model, which is not where it has it from."""
+KEY = "sk-of-the-tests"
 _VLLM = pytest.mark.vllm
 BACKENDS = ["embedded", pytest.param("vllm", marks=_VLLM), pytest.param("http", marks=_VLLM), "http_text", "replay"]
 
@@ -58,7 +64,34 @@ def start_vllm() -> Backend:
 
 @pytest.fixture(scope="session")
 def vllm_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with vllm_server(tmp_path_factory.mktemp("vllm") / "server.log") as url:
+    with vllm_server(tmp_path_factory.mktemp("vllm") / "server.log", MODEL, "--served-model-name", ALIAS) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def litellm_url(vllm_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """LiteLLM's proxy in front of the vLLM server; it wants ``KEY``."""
+    program = os.environ.get("LITELLM") or shutil.which("litellm")
+    if program is None:
+        pytest.skip("LiteLLM's proxy is not installed: pip install 'litellm[proxy]', or name its program in LITELLM")
+    with litellm_proxy(tmp_path_factory.mktemp("litellm") / "server.log", program, vllm_url, ALIAS, KEY) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled reasoner as llama.cpp reads it."""
+    for library in ("xllamacpp", "gguf"):
+        pytest.importorskip(library, reason=f"llama.cpp's server needs {library}: pip install 'widthwise[dev]'")
+    from scripts.reasoner_gguf import write_gguf
+
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "reasoner.gguf")
+
+
+@pytest.fixture(scope="session")
+def llama_url(gguf: Path) -> Iterator[str]:
+    """llama.cpp's own server with the bundled reasoner."""
+    with llama_server(gguf) as url:
         yield url
 
 

