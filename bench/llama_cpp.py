@@ -1,16 +1,16 @@
 """The bundled reasoner on llama.cpp's server and embedded: do both give the same text and the same accuracy?
 
 * ``same``: how many greedy answers to ``--problems`` arithmetic problems are the same text;
-* ``embedded`` and ``llama_cpp``: percent of the single samples that are right, four for each of ``--sampled`` problems at
-  temperature 1;
+* ``embedded`` and ``llama_cpp``: percent of single samples that are right, four for each of ``--sampled`` problems
+  at temperature 1;
 * ``resumed``: how many of a run's samples were stored when it was killed and are the same in the end, of how many.
 
 Exit status 1 below 95 % equal texts, above 4 points of difference, or where a stored sample was lost or sampled anew.
 
     python bench/llama_cpp.py [--problems 100] [--sampled 200] [--json]
 
-The model is turned into a GGUF file and served by `scripts/llama_server.py`; what is run is what anybody runs, `widthwise
-eval arithmetic --model http://127.0.0.1:PORT`. Needs pip install 'widthwise[dev]'.
+The model is turned into a GGUF file and served by `scripts/llama_server.py`; what is run is what anybody runs,
+`widthwise eval arithmetic --model http://127.0.0.1:PORT`. Needs pip install 'widthwise[dev]'.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""llama.cpp's own server with a GGUF file, from the `xllamacpp` package, for tests and where there is no `llama-server`.
+"""llama.cpp's own server with a GGUF file, where there is no `llama-server`: that of the `xllamacpp` package.
 
     python scripts/llama_server.py FILE.gguf [--port 0] [--alias NAME] [--key KEY] [--slots 8] [--context 1024]
 

@@ -2,9 +2,9 @@
 
     python scripts/reasoner_gguf.py reasoner.gguf [--model FOLDER]
 
-The weights stay float32 and the chat template goes with them. Pieces of several characters become user-defined tokens,
-which llama.cpp finds in a text before anything else, as the model's own tokenizer does; the others are single characters
-and bytes. Needs the `gguf` package: pip install 'widthwise[dev]'.
+The weights stay float32 and the chat template goes with them. Pieces of several characters become user-defined
+tokens, which llama.cpp finds in a text before anything else, as the model's own tokenizer does; the others are single
+characters and bytes. Needs the `gguf` package: pip install 'widthwise[dev]'.
 """
 
 from __future__ import annotations
