@@ -15,7 +15,15 @@ from typing import Literal, get_args
 from widthwise.core.errors import UsageError
 from widthwise.core.rewards.reward import without_end
 from widthwise.evals.grading.boxes import boxes, listed_boxes
-from widthwise.evals.grading.lines import answer_lines, hashes, only_line, sentences, short_answer_lines, tags
+from widthwise.evals.grading.lines import (
+    answer_lines,
+    called_answers,
+    hashes,
+    only_line,
+    sentences,
+    short_answer_lines,
+    tags,
+)
 from widthwise.evals.grading.remarks import FORMULA, hidden
 from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, Reader, Statement
 from widthwise.evals.grading.values import expression, formula, integer, quantity
@@ -123,11 +131,15 @@ def _outside(statements: list[Statement]) -> Iterator[Statement]:
         covered = max(covered, statement.end)
 
 
-MATH = Policy((listed_boxes, tags, answer_lines, sentences, hashes), formula)
-INTEGER = Policy((boxes, tags, answer_lines, sentences, hashes), integer, (short_answer_lines,), "an integer")
+MATH = Policy((listed_boxes, tags, answer_lines, sentences, called_answers, hashes), formula)
+INTEGER = Policy(
+    (boxes, tags, answer_lines, sentences, called_answers, hashes), integer, (short_answer_lines,), "an integer"
+)
 WORD_PROBLEM = Policy(
-    (boxes, tags, hashes, short_answer_lines, answer_lines, sentences),
+    (boxes, tags, hashes, short_answer_lines, answer_lines, sentences, called_answers),
     quantity,
     about="a number, without what it counts",
 )
-COUNTDOWN = Policy((boxes, tags, answer_lines, sentences), expression, (only_line,), "an arithmetic expression")
+COUNTDOWN = Policy(
+    (boxes, tags, answer_lines, sentences, called_answers), expression, (only_line,), "an arithmetic expression"
+)

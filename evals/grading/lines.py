@@ -23,11 +23,28 @@ _HEADER = re.compile(rf"(?im){_LINE_START}answer[*_}}#]{{0,4}}[ \t]{{0,9}}$")
 _SHORT_LINE = re.compile(r"(?m)^[ \t]{0,8}A:")
 _HASHES = re.compile(r"####")
 _HEADING = re.compile(r"^\W{0,3}\d+[.:)](?:\s|$)|\s[A-Z][a-z]+")
+_QUESTION = (
+    rf"(?:this|the|our|your|that){_SPACE}(?:[a-z]{{1,12}}{_SPACE}){{0,3}}"
+    r"(?:problem|question|puzzle|riddle|equation|expression|exercise|task|calculation)"
+)
+_BEHIND = re.compile(
+    rf"(?i)(?:,{_SPACE}which)?{_SPACE}is{_SPACE}(?:the|our|my){_SPACE}(?:(?:final|correct|required|desired){_SPACE})?answer"
+    rf"(?:{_SPACE}(?:to|for|of){_SPACE}{_QUESTION})?(?=[ \t]{{0,3}}(?:[.!,;)]|$|\n|since\b|because\b))"
+)
+"""What stands after a value that is called the answer."""
+_OPENING = re.compile(r"(?i)(?:(?:and|so|now|then|thus|hence|therefore|finally),?[ \t]{1,4})+")
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+_CLAUSE_END = re.compile(r"(?i)[:;](?=\s)|(?:^|[^\d)}\]$]),(?=\s)|,?\s(?:so|thus|hence|therefore)\b,?")
+_HEDGED = re.compile(
+    r"(?i)\b(?:not|never|no|doubt\w*|if|whether|suppose|assum\w+|imagine|pretend|guess\w*|sa(?:y|ys|id)|claim\w*|think|thought"
+    r"|may|maybe|might|could|perhaps|wrong|false)\b|n['’]t\b"
+)
+"""What stands before "7 is the answer" in a sentence that may not mean it."""
 _SENTENCE = re.compile(
     r"(?i)(?<!\bif )(?<!whether )(?<!suppose )(?<!assume )(?<!assuming )"
     rf"(?:\b(?P<kind>final|correct|best|desired|required|requested|the|our|my){_SPACE}"
     rf"(?:(?P<final>final)|correct|desired|required|numerical|exact)?(?:{_SPACE}|(?<=[ \t]))(?:answers?|option|choice)"
-    rf"(?:{_SPACE}(?:to|for|of){_SPACE}(?:this|the|our){_SPACE}(?:[a-z]{{1,12}}{_SPACE}){{0,2}}(?:problem|question))?"
+    rf"(?:{_SPACE}(?:to|for|of){_SPACE}{_QUESTION})?"
     rf"{_SPACE}(?:is|are|=|equals|must{_SPACE}be|should{_SPACE}be|would{_SPACE}be|will{_SPACE}be)(?!\w)"
     r"|(?:(?<=so )|(?<=hence )|(?<=thus )|(?<=therefore )|(?<=, ))answer[ \t]{1,9}is\b"
     r"|(?:最终)?答案(?:是|为|為|[:：])|\br[ée]ponse(?: finale)?(?: est\b| ?:)|\brespuesta(?: final)?(?: es\b|:)"
@@ -87,6 +104,19 @@ def sentences(text: str) -> Iterator[Statement]:
             yield Statement("sentence", match.start(), said, bool(final) or like_a_value(_without_filler(said)))
 
 
+def called_answers(text: str) -> Iterator[Statement]:
+    """``42 is the answer``, ``6 * 7 = 42, which is the answer``, last first; only what goes on from a value."""
+    for match in _last(_BEHIND, text):
+        window = text[max(0, match.start() - 2 * _AROUND) : match.start()]
+        sentence = _SENTENCE_END.split(window)[-1]
+        said = _CLAUSE_END.split(sentence)[-1].strip(_MARKUP)
+        opening = _OPENING.match(said)
+        said = said[opening.end() :] if opening else said
+        whole = len(sentence) < len(window) or match.start() == len(window)
+        if whole and _comes_to_a_value(said) and _entire(said) and not _HEDGED.search(sentence):
+            yield Statement("sentence", match.start(), said)
+
+
 def tags(text: str) -> Iterator[Statement]:
     """``<answer>42</answer>``, last first; the last may lack its end, where generation stopped at it."""
     end: int | None = len(text)
@@ -129,6 +159,11 @@ def _stating(text: str) -> list[re.Match[str]]:
         if match and match.start() <= word.start() and not _DOUBT.search(text, begin, match.start()):
             found.append(match)
     return found[-MAX_STATEMENTS:][::-1]
+
+
+def _entire(said: str) -> bool:
+    """Whether all brackets that ``said`` closes are opened in it; what stands in a box is read there."""
+    return "boxed" not in said and all(said.count(opening) == said.count(close) for opening, close in ("()", "{}"))
 
 
 def _line(text: str, match: re.Match[str]) -> Iterator[Statement]:

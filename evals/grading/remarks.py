@@ -43,6 +43,7 @@ _REMARK = re.compile(
       | (?:total|respectively|only|exactly)\b(?=\s*[.,;)]?\s*$)
       | i\.?\s?e\.? | that\s+is\b | this\s+(?:is|follows|gives|means|completes|matches)\b
       | and\s+(?:we\s+are\s+done|this|that|so|thus|hence|therefore)\b
+      | and\s+the\s+(?:answer|solution|problem|question|equation)\b
       | for\s+(?:this|the\s+given|the)\s+(?:problem|question|reasons?)\b | to\s+(?:this|the)\s+(?:problem|question)\b
       | or\s+(?:approximately|about|roughly|equivalently)\b | (?:approximately|approx\.|about|roughly)\s*[\d$\\] | ≈
       | assuming\b(?=\s+(?:no|all|i|we)\b) | from\s+(?:the|our|above|step|part|equation)\b | with\s+(?:the|equality)\b
@@ -58,7 +59,7 @@ _REASON = re.compile(r"(?i)[\s,;(—–]*(?:since|because|as|so|hence|therefore|
 """What begins a reason: what it denies is not the answer."""
 _REMARKS = (_REMARK, _BRACKETED)
 _CONTRAST = re.compile(
-    r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of)\s+\(?\S{1,12}"
+    r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:(?:(?:the\s+answer|it)\s+is\s+)?not|rather\s+than|instead\s+of)\s+\(?\S{1,12}"
     r"(?:\s+(?:as|since|because|like)\b.*)?\s*$"
 )
 _PLAIN = re.compile(r"\\?\$?\(?(?:[A-J]|[-+−]?[\d.,/]{1,20})\)?\$?")
@@ -90,11 +91,16 @@ SUBJECT = re.compile(
 """What a sentence speaks of, where it goes on with a value: "the value of x is", "there are"."""
 _PLACEHOLDER = re.compile(
     r"(?i)[\s.?_…*-]*|[\[<(]?(?:\\text\w{0,2}\{)?(?:your\s+|the\s+)?(?:final\s+)?(?:answer|result|solution|integer|number|value)"
-    r"(?:\s+here)?\}?[\])>]?|\\text\w{0,2}\s?\{[\s.?]*\}"
+    r"(?:\s+here)?\}?[\])>]?|\\(?:text\w{0,2}|boxed|fbox)\s?\{[\s.?]*\}\.?"
 )
+_QUOTE_END = re.compile(r"(?<=[.,!])[\"\u201d](?=\s|$)")
+_DESCRIPTION = re.compile(r"\s*an?(?:\s+[^\W\d_]+(?:['’-][^\W\d_]+)?[,:;]?){4}(?!\S)")
+"""Many words about the answer: "a beautiful example of mathematics"."""
+_UNFINISHED = re.compile(r"(?:[+/=^(\[{−×÷]|\s[-*])\s*$|\\(?:frac|cdot|times|div)\s*$")
+"""How a text ends that was cut off within a formula."""
 _NO_VALUE = re.compile(
     r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|unclear|obvious|reasonable|helpful"
-    r"|(?:as\s+)?(?:above|follows|below|stated)|as\s+shown|see|shown|provided|explained|in\s+the|the\s+same"
+    r"|(?:as\s+)?(?:above|follows|below|stated)|as\s+shown|see|shown|provided|explained|(?:with)?in\s+the|the\s+same"
     r"|(?:an?|the)\s+(?:single\s+|positive\s+|whole\s+|non-?negative\s+)?(?:integer|number|sum|product|value)s?)"
     r"\b(?!\s*\d)"
 )
@@ -106,6 +112,10 @@ def answer_in(statement: str, prose: bool) -> str:
     What stands in a box is no prose: a remark in it stands in ``\\text{}``. A question states nothing.
     """
     text = without_label(statement)
+    if prose and _UNFINISHED.search(text):
+        return ""
+    if prose:
+        text = _within(text)
     if prose and (subject := SUBJECT.match(text)):
         text = text[subject.end() :]
     if prose and (contrast := _NOT_BUT.match(text)):
@@ -118,6 +128,8 @@ def answer_in(statement: str, prose: bool) -> str:
         if text[len(sentence) :].startswith("?"):
             return ""
         text = _without_remark(_corrected(sentence))
+        if _DESCRIPTION.match(text):
+            return ""
     return bare(_without_text_remark(text))
 
 
@@ -168,6 +180,17 @@ def tells(text: str) -> bool:
     return bool(_CONCLUDING.search(last)) and not (_DENIAL.search(last) or _COMPARING.search(last))
 
 
+def _within(text: str) -> str:
+    """``text`` up to where a bracket or a quotation closes that was opened before it: "(the answer is 7)"."""
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0 and character == ")" and _CHOICE_POINT.fullmatch(text[:place]) is None:
+            return text[:place]
+    quoted = _QUOTE_END.search(text)
+    return text if quoted is None else text[: quoted.start()]
+
+
 def _first_sentence(text: str) -> str:
     for end in _SENTENCE_END.finditer(hidden(text)):
         choice = _CHOICE_POINT.fullmatch(text[: end.start()]) and text[end.end() :].strip()
@@ -184,6 +207,7 @@ def _corrected(text: str) -> str:
 
 
 def _without_remark(text: str) -> str:
+    text = _without_contrast(text)
     plain = hidden(text)
     remark = _REMARK.search(plain)
     if remark and plain[: remark.start()].strip(" *_`("):
@@ -191,6 +215,11 @@ def _without_remark(text: str) -> str:
             return text
         text = text[: remark.start()]
     text = _BRACKETED.sub("", text) if not _DENIAL.search(text) else text
+    return _without_contrast(text)
+
+
+def _without_contrast(text: str) -> str:
+    """Without what the answer is said not to be: "7, not 8"."""
     contrast = _CONTRAST.search(text)
     if contrast and _PLAIN.fullmatch(text[: contrast.start()].strip(" *_`")):
         return text[: contrast.start()]
