@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from widthwise.core.backend import Delta
 from widthwise.core.errors import BackendError, UsageError
@@ -74,6 +75,7 @@ class Drawer:
 
     def _open(self, call: Call) -> Draw:
         call.check()
+        call = self._bounded(call)
         if self._accounts.closed:
             raise UsageError("this session has ended; Strategy.solve opens one for every problem that it works on")
         branches = self._branching.branches(call)
@@ -94,6 +96,13 @@ class Drawer:
         draw.held += dict.fromkeys(branch.parent for branch in branches)
         self._accounts.hold(draw.held)
         return draw
+
+    def _bounded(self, call: Call) -> Call:
+        """``call`` with the run's limit on judges' replies, where it has none of its own."""
+        if not call.judging or call.params.get("max_tokens") is not None:
+            return call
+        longest = max((len(trace.token_ids) for trace in call.traces), default=0)
+        return replace(call, params={**call.params, "max_tokens": self._setting.reply_tokens(longest)})
 
     def _source(self, branch: Branch) -> AsyncIterator[Delta]:
         """What the backend delivers, or what it delivered before a run was killed."""

@@ -154,7 +154,7 @@ class Session:
         Of several traces, ``n`` continuations each grow side by side (``Trace.parent`` says whose they are).
         Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once,
         the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges; what
-        judges write is no solution, so pruners do not see it and it is no leaf.
+        judges write is no solution, so pruners do not see it and it is no leaf; its length is ``Setting.judge_tokens``.
         Raises ``BudgetReached`` if nothing may be spent any more.
         """
         traces = (trace,) if isinstance(trace, Trace) else trace

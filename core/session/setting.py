@@ -13,6 +13,9 @@ from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.session.scheduler import Scheduler
 
+JUDGE_TOKENS = 4096
+"""What a judge that thinks may write at least, unless told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -21,6 +24,8 @@ class Setting:
     ``params`` are the defaults of every draw, ``width`` is the largest number of branches of one draw in flight.
     ``patience`` is how many seconds the reward model may take for one call. ``chat`` is what the model's chat template
     is given besides the conversation, ``thinking`` how the model marks its thinking; None for one that does not think.
+    ``judge_tokens`` is how long a judge's reply may get, its thinking included; None: as a sample, and ``JUDGE_TOKENS``
+    at least where the model thinks.
     """
 
     scheduler: Scheduler
@@ -35,6 +40,7 @@ class Setting:
     patience: float = 600.0
     chat: ChatOptions = NO_OPTIONS
     thinking: Thinking | None = None
+    judge_tokens: int | None = None
 
     @property
     def backend(self) -> Backend:
@@ -43,6 +49,15 @@ class Setting:
     @property
     def tokenizer(self) -> Tokenizer:
         return self.backend.tokenizer
+
+    def reply_tokens(self, prompt: int) -> int | None:
+        """How long a judge's reply behind so many tokens may get; None: to the context's end."""
+        most = self.judge_tokens or self.params.max_tokens
+        if most is None or self.judge_tokens is not None or self.thinking is None:
+            return most
+        context = self.backend.max_model_len
+        room = JUDGE_TOKENS if context is None else min(JUDGE_TOKENS, context - prompt)
+        return max(most, room)
 
     @property
     def lockstep(self) -> bool:

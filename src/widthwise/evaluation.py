@@ -118,6 +118,7 @@ class Evaluation:
             seed=self.settings.seed,
             reward_model=engines.reward_model,
             embedder=engines.embedder,
+            judge_tokens=self.settings.judge_tokens,
         )
 
     @property

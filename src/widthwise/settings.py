@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     embedding_model: str | None
     backend_args: Mapping[str, Any] | None
     grader: str | Grader | None
+    judge_tokens: int | None
     sampling: str | None
     format: str | None
     template_args: Mapping[str, Any] | None
@@ -59,8 +60,9 @@ class RunSettings:
 
     ``model`` samples, ``reward_model`` scores steps, ``embedding_model`` compares texts: each as ``--model`` takes it
     (or open, from Python), with arguments of its own; ``asking`` is how the first is asked. ``grader`` is used in
-    place of the suite's. ``limit`` keeps the first so many problems. ``budget`` is each problem's, the strategy's own
-    included.
+    place of the suite's. ``judge_tokens`` is how long a judge's reply may get, its thinking included
+    (``Setting`` has the default). ``limit`` keeps the first so many problems. ``budget`` is each problem's, the
+    strategy's own included.
     """
 
     model: str | Backend = "reasoner"
@@ -72,6 +74,7 @@ class RunSettings:
     budget: Limits | None = None
     asking: Asking = field(default_factory=Asking)
     grader: Grader | None = None
+    judge_tokens: int | None = None
     seed: int = 0
     limit: int | None = None
 
@@ -95,6 +98,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", canonical(self.model))
+        if self.judge_tokens is not None and self.judge_tokens < 1:
+            raise UsageError(f"judge_tokens must be at least 1, not {self.judge_tokens}")
         for name in ("backend_args", "reward_args"):
             object.__setattr__(self, name, dict(getattr(self, name)))
 
@@ -117,6 +122,7 @@ class RunSettings:
             "reward_model": _named(self.reward_model),
             "reward_args": dict(self.reward_args),
             "embedding_model": _named(self.embedding_model),
+            "judge_tokens": self.judge_tokens,
         }
         return {
             "limit": self.limit,

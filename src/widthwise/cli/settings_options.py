@@ -40,6 +40,7 @@ _Format = Annotated[
     str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
 ]
 _TemplateArg = Annotated[list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")]
+_JUDGE_TOKENS = "At most N tokens a judge's reply, thinking included; else as a sample (thinking models: 4096 or more)."
 _Sampling = Annotated[
     str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
 ]
@@ -68,6 +69,7 @@ def settings_of(
     frequency_penalty: Annotated[float | None, number("Above 0: likewise, the more often the more.")] = None,
     max_tokens: Annotated[int | None, count("At most N tokens a sample; to the context's end if not given.")] = None,
     logprobs: Annotated[int | None, count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
+    judge_tokens: Annotated[int | None, count(_JUDGE_TOKENS, 1)] = None,
     prompt: _Prompt = None,
 ) -> RunSettings:
     """The settings that the options spell."""
@@ -91,6 +93,7 @@ def settings_of(
         frequency_penalty=frequency_penalty,
         max_tokens=max_tokens,
         logprobs=logprobs,
+        judge_tokens=judge_tokens,
         prompts=own_prompts(prompt or []),
     )
 
