@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Grader, Partition, Problem
+from widthwise.core.problem import Partition, Problem
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.equality import Verdict
-from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
-from widthwise.evals.grading.graders import described, known_arguments
+from widthwise.evals.grading.extraction import Policy, Reading
+from widthwise.evals.grading.policy_grader import PolicyGrader
 from widthwise.evals.suites import countdown
 from widthwise.evals.suites.search_path import expression_of_path
 
 
-@dataclass(frozen=True, slots=True)
-class CountdownGrader:
+@dataclass(frozen=True)
+class CountdownGrader(PolicyGrader):
     """Judges expressions that must reach a target with given numbers, each used once.
 
     A problem gives ``numbers`` and, unless its answer is the target itself, ``target`` in its metadata.
@@ -26,36 +25,16 @@ class CountdownGrader:
 
     name: str = "countdown"
     policy: Policy = extraction.COUNTDOWN
-    thinking: Thinking = "last"
-
-    def __post_init__(self) -> None:
-        extraction.check_thinking(self.thinking)
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        return {"thinking": self.thinking}
-
-    @property
-    def about(self) -> str:
-        """One line for lists: what it reads, and its arguments."""
-        return described("judges expressions that must reach a target with given numbers, each used once", self)
-
-    def changed(self, **arguments: Any) -> CountdownGrader:
-        """This grader with other arguments; raises UsageError for one that there is not."""
-        return replace(self, **known_arguments(arguments, self))
-
-    def for_problem(self, problem: Problem) -> Grader:
-        return self
-
-    def extract(self, text: str) -> str | None:
-        reading = self.read(text)
-        return None if reading is None else reading.answer
+    def what(self) -> str:
+        return "judges expressions that must reach a target with given numbers, each used once"
 
     def read(self, text: str) -> Reading | None:
         """As ``extract``, with where the answer was found; the clean path of a search that was written out counts."""
         if (found := expression_of_path(text)) is not None:
             return Reading(found, "path", 0, text)
-        return read(text, self.policy, thinking=self.thinking)
+        return super().read(text)
 
     async def partition(self, answers: Sequence[str]) -> Partition:
         return Partition.of(map(_form, answers))

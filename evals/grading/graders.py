@@ -1,20 +1,21 @@
-"""The judge of mathematical answers, and what the judges of all tasks share."""
+"""The judge of mathematical answers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Grader, Partition, Problem
+from widthwise.core.problem import Partition, Problem
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.equality import Verdict, canonical, compare, partition_async
-from widthwise.evals.grading.extraction import Policy, Reading, Thinking, read
+from widthwise.evals.grading.extraction import Policy, Reading, read
 from widthwise.evals.grading.leniency import Leniency
+from widthwise.evals.grading.policy_grader import PolicyGrader
 from widthwise.evals.grading.remarks import tells
 from widthwise.evals.grading.values import read_choice
 
@@ -49,8 +50,8 @@ def verdict_on(gold: str, answer: str, leniency: Leniency) -> Verdict:
     return verdict
 
 
-@dataclass(frozen=True, slots=True)
-class MathGrader:
+@dataclass(frozen=True)
+class MathGrader(PolicyGrader):
     """Judges mathematical answers: numbers, expressions, lists, intervals, equations, words, choices.
 
     ``policy`` says where answers stand in a text. The other arguments are what projects disagree on, and a run file
@@ -63,7 +64,6 @@ class MathGrader:
 
     name: str = "math"
     policy: Policy = extraction.MATH
-    thinking: Thinking = "last"
     last_number: bool = False
     percent: bool = True
     digits: int = 4
@@ -73,28 +73,8 @@ class MathGrader:
     relative: float = 0.0
 
     def __post_init__(self) -> None:
-        extraction.check_thinking(self.thinking)
+        super().__post_init__()
         self.leniency()
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "policy")}
-
-    @property
-    def about(self) -> str:
-        """One line for lists: what it reads, and its arguments."""
-        return described(f"reads {self.policy.about}", self)
-
-    def changed(self, **arguments: Any) -> MathGrader:
-        """This grader with other arguments; raises UsageError for one that there is not."""
-        return replace(self, **known_arguments(arguments, self))
-
-    def for_problem(self, problem: Problem) -> Grader:
-        return self
-
-    def extract(self, text: str) -> str | None:
-        reading = self.read(text)
-        return None if reading is None else reading.answer
 
     def read(self, text: str) -> Reading | None:
         """As ``extract``, with where the answer was found."""
@@ -131,21 +111,6 @@ class MathGrader:
             absolute=absolute,
             relative=self.relative,
         )
-
-
-def described(what: str, grader: Grader) -> str:
-    """What a grader does, with its arguments as ``--grader`` takes them."""
-    return f"{what}; {', '.join(f'{name}={value!r}' for name, value in grader.settings.items())}"
-
-
-def known_arguments(arguments: Mapping[str, Any], grader: Grader) -> Mapping[str, Any]:
-    for name, value in arguments.items():
-        if name not in grader.settings:
-            raise UsageError(f"the {grader.name} grader has no argument {name!r}; it has {', '.join(grader.settings)}")
-        default = grader.settings[name]
-        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
-            raise UsageError(f"{name} of the {grader.name} grader is a {type(default).__name__}, not {value!r}")
-    return arguments
 
 
 def _voted(answer: str) -> str:

@@ -51,7 +51,7 @@ _SENTENCE = re.compile(
     r"|\bantwort(?: ist\b|:)|\bответ(?: ?:|\s[—–-]))"
     r"(?:[ \t]{0,9}[:：])?"
 )
-_DOUBT = re.compile(
+DOUBT = re.compile(
     r"(?i)(?:(?<!no )(?<!beyond )(?<!without )\bdoubt(?:s|ed|ful)?\b"
     r"|\b(?:unlikely|untrue|false|wrong|unclear|uncertain)\b"
     r"|(?:\b(?:not|never|cannot|nobody|no[ -]one)|n['’]t)\b"
@@ -156,7 +156,7 @@ def _stating(text: str) -> list[re.Match[str]]:
     for word in list(_WORD.finditer(text))[-_MAX_WORDS:]:
         begin = max(word.start() - _AROUND, found[-1].end() if found else 0)
         match = _SENTENCE.search(text, begin, word.end() + 2 * _AROUND)
-        if match and match.start() <= word.start() and not _DOUBT.search(text, begin, match.start()):
+        if match and match.start() <= word.start() and not DOUBT.search(text, begin, match.start()):
             found.append(match)
     return found[-MAX_STATEMENTS:][::-1]
 

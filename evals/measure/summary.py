@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from widthwise.core.session.ledger import KV_FIGURES, Ledger
+from widthwise.evals.grading.choice import options_of
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome
@@ -45,7 +46,8 @@ class Summary:
     caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
     settings in force; None for runs that do not say.
     ``notes`` are what was out of the ordinary, one of each kind, with the number of problems that had it, the most
-    frequent first. ``copies`` says how many different samples a problem's are worth.
+    frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
+    guessing, for multiple choice.
     """
 
     suite: str
@@ -71,6 +73,7 @@ class Summary:
     asking: Mapping[str, Any] | None = None
     notes: tuple[tuple[str, int], ...] = ()
     copies: Copies | None = None
+    chance: float | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -108,7 +111,14 @@ def summarise(store: Store) -> Summary:
         asking=asking_in(store.manifest),
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
+        chance=_chance(outcomes),
     )
+
+
+def _chance(outcomes: Sequence[Outcome]) -> float | None:
+    """How often a guess is right; None unless every problem is a choice among options."""
+    options = [len(options_of(outcome.problem)) for outcome in outcomes]
+    return _mean([1 / n for n in options]) if options and all(options) else None
 
 
 def _noted(outcomes: Sequence[Outcome]) -> tuple[tuple[str, int], ...]:

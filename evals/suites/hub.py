@@ -13,56 +13,48 @@ says where. Licences are those of the repositories that the problems come from, 
 [6] EvalScope's documentation (OE_TO_maths_en_COMP: train, 674 problems; the GitHub copy has 675) and lighteval's
     olympiade_bench.py (question, final_answer, is_multiple_answer, unit, answer_type, subject). Not confirmed: that the
     tolerance is in the column "error", as in the GitHub copy; without it the one such problem is judged exactly
+[7] scripts and documentation that load Idavidrein/gpqa (gpqa_diamond, gpqa_main, gpqa_extended; train; Question,
+    Correct Answer, Incorrect Answer 1 to 3, Record ID, Subdomain, High-level domain). The dataset is gated: accept its
+    terms and log in
+[8] the dataset card of TIGER-Lab/MMLU-Pro (test; question_id, question, options, answer, answer_index, category, src)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Grader, Problem
+from widthwise.core.problem import Problem
 from widthwise.core.registry import register
 from widthwise.evals.grading import extraction
+from widthwise.evals.grading.choice import ChoiceGrader
 from widthwise.evals.grading.countdown import CountdownGrader
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.suites import arithmetic, countdown
-
-BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
+from widthwise.evals.suites.benchmark import Argument, Benchmark
+from widthwise.evals.suites.choice_rows import CHOOSE, choice_problem
 
 MATH = register("grader")(MathGrader("math"))
 INTEGER = register("grader")(MathGrader("integer", extraction.INTEGER))
 WORD_PROBLEM = register("grader")(MathGrader("word_problem", extraction.WORD_PROBLEM))
 SCIENCE = register("grader")(MathGrader("science", relative=1e-4))  # as Qwen2.5-Math's grader and its many copies do
 COUNTDOWN = register("grader")(CountdownGrader())
+CHOICE = register("grader")(ChoiceGrader())
 
 
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """A suite that has a name. ``path`` is its hub id, None where it is bundled.
+def level(problem: Problem) -> int | None:
+    """The level of a MATH problem: a number, or ``Level 3``."""
+    found = re.fullmatch(r"(?:Level\s+)?(\d)", str(problem.metadata.get("level", "")))
+    return int(found[1]) if found else None
 
-    ``generate`` makes problems of the ``arguments`` that stand in a suite's brackets, each within its range.
-    ``columns`` renames hub columns to those of :mod:`widthwise.evals.suites.rows`; the common names need no entry.
-    ``instruction`` is appended to the problem text.
-    """
 
-    name: str
-    size: int
-    grader: Grader
-    licence: str
-    description: str
-    path: str | None = None
-    config: str | None = None
-    split: str = "test"
-    columns: Mapping[str, str] = field(default_factory=dict)
-    instruction: str = BOXED
-    generate: Callable[..., list[Problem]] | None = None
-    arguments: Mapping[str, range] = field(default_factory=dict)
-
-    @property
-    def source(self) -> str:
-        return f"hub: {self.path}{f' ({self.config})' if self.config else ''}" if self.path else "bundled"
+def year(problem: Problem) -> int | None:
+    """The year of a competition: its own column, or in the problem's id (``aime2024-I-1``, ``2024-II-4``)."""
+    said = str(problem.metadata.get("year", problem.metadata.get("Year", "")))
+    found = re.fullmatch(r"\d{4}", said) or re.search(r"(?<!\d)(?:19|20)\d\d(?!\d)", problem.id)
+    return int(found[0]) if found else None
 
 
 def _arithmetic(n: int = 200, seed: int = 0, level: int | None = None) -> list[Problem]:
@@ -76,15 +68,16 @@ _OLYMPIAD = {"is_multiple_answer": "multiple", "error": "tolerance"}
 _TEXT_ONLY_ENGLISH = "OE_TO_maths_en_COMP"
 
 # The micro reasoner was trained on bare problem texts: the bundled suites add no instruction.
-_GENERATED = {"n": range(1, 10_001), "seed": range(2**63)}
+_SEED = Argument(range(2**63), 0)
+_GENERATED = {"n": Argument(range(1, 10_001), 200), "seed": _SEED}
 _BUNDLED = (
     Benchmark(
         "arithmetic", 200, INTEGER, "Apache-2.0", "generated: expressions of 2-8 operations", instruction="",
-        generate=_arithmetic, arguments={**_GENERATED, "level": range(2, 13)},
+        generate=_arithmetic, arguments={**_GENERATED, "level": Argument(range(2, 13))},
     ),
     Benchmark(
         "countdown", 200, COUNTDOWN, "Apache-2.0", "generated: reach a target from 4 numbers", instruction="",
-        generate=countdown.generate, arguments={**_GENERATED, "numbers": range(3, 7)},
+        generate=countdown.generate, arguments={**_GENERATED, "numbers": Argument(range(3, 7))},
     ),
 )  # fmt: skip
 
@@ -95,7 +88,10 @@ _ON_HUB = (
     Benchmark("aime2026", 30, INTEGER, _MAA, "AIME I and II 2026", "MathArena/aime_2026", None, "train", _ARENA),  # [4]
     Benchmark("hmmt2025", 30, MATH, _HMMT, "HMMT Feb. 2025", "MathArena/hmmt_feb_2025", None, "train", _ARENA),  # [4]
     Benchmark("amc2023", 40, INTEGER, _MAA, "AMC 12 2023, integer answers", "math-ai/amc23", None, "test"),  # [5]
-    Benchmark("math500", 500, MATH, "MIT", "MATH, five levels", "HuggingFaceH4/MATH-500", None, "test"),  # [1]
+    Benchmark(  # [1]
+        "math500", 500, MATH, "MIT", "MATH, five levels: math500(levels=[1, 2])", "HuggingFaceH4/MATH-500",
+        arguments={"levels": Argument(range(1, 6), several=True)}, keeps={"levels": level},
+    ),
     Benchmark("gsm8k", 1319, WORD_PROBLEM, "MIT", "grade-school word problems", "openai/gsm8k", "main", "test"),  # [2]
     Benchmark(  # [6]
         "olympiadbench", 674, MATH, "MIT", "olympiad mathematics, English, text only",
@@ -107,24 +103,50 @@ _ON_HUB = (
     ),
 )  # fmt: skip
 
-BENCHMARKS: Mapping[str, Benchmark] = {each.name: register("suite")(each) for each in (*_BUNDLED, *_ON_HUB)}
+_AIME = {int(each.name[4:]): each for each in _ON_HUB if each.name.startswith("aime")}
+_CATEGORIES = (
+    "biology", "business", "chemistry", "computer science", "economics", "engineering", "health", "history", "law",
+    "math", "other", "philosophy", "physics", "psychology",
+)  # fmt: skip
+_ON_HUB_TOO = (
+    Benchmark(
+        "aime", 90, INTEGER, _MAA, "AIME of several years: aime(years=[2024, 2025])", members=_AIME, chooses="years",
+        arguments={"years": Argument(range(1983, 2027), tuple(_AIME), True)}, keeps={"years": year},
+    ),
+    Benchmark(  # [7]
+        "gpqa", 198, CHOICE, "CC BY 4.0, gated", "science, 4 options (chance 25 %): gpqa(subset='main', seed=1)",
+        "Idavidrein/gpqa", "gpqa_{subset}", "train", instruction=CHOOSE, layout=choice_problem, reads=("seed",),
+        arguments={"subset": Argument(("diamond", "main", "extended"), "diamond"), "seed": _SEED},
+    ),
+    Benchmark(  # [8]
+        "mmlu_pro", 12032, CHOICE, "MIT", "14 subjects, up to 10 options: mmlu_pro(categories=['law'])",
+        "TIGER-Lab/MMLU-Pro", None, "test", instruction=CHOOSE, layout=choice_problem,
+        arguments={"categories": Argument(_CATEGORIES, several=True)},
+        keeps={"categories": lambda problem: problem.metadata.get("category")},
+    ),
+)  # fmt: skip
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    each.name: register("suite")(each) for each in (*_BUNDLED, *_ON_HUB, *_ON_HUB_TOO)
+}
 """The built-in ones: a problem's id and a run's file may name them, whoever wrote it."""
 
 
-def hub_rows(benchmark: Benchmark) -> Iterator[tuple[int, dict[str, Any]]]:
+def hub_rows(benchmark: Benchmark, arguments: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The numbered rows of a hub benchmark under our column names.
 
     Raises UsageError, naming the way out, when the hub cannot be reached or the dataset has changed.
     """
+    config = benchmark.config and benchmark.config.format(**arguments)
     try:
         import datasets
 
-        rows = datasets.load_dataset(str(benchmark.path), benchmark.config, split=benchmark.split)
+        rows = datasets.load_dataset(str(benchmark.path), config, split=benchmark.split)
     except Exception as error:  # whatever the network, the hub or the cache did
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UsageError(
             f"{benchmark.name} could not be loaded from the Hugging Face hub ({benchmark.path}: {reason}); "
-            f"give a local JSON Lines or Parquet copy with --data FILE"
+            f"give a local copy with --data FILE (JSON Lines, Parquet, CSV or JSON)"
         ) from error
     for number, row in enumerate(rows, 1):
         yield number, {benchmark.columns.get(name, name): value for name, value in row.items()}

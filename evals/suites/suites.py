@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from widthwise.evals.grading.values import is_integer
 from widthwise.evals.named_call import named_call
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites.hub import BENCHMARKS, BOXED, COUNTDOWN, INTEGER, MATH, Benchmark, hub_rows
-from widthwise.evals.suites.rows import read_problems, read_rows
+from widthwise.evals.suites.benchmark import BOXED, Benchmark
+from widthwise.evals.suites.choice_rows import CHOOSE, RIGHT
+from widthwise.evals.suites.hub import BENCHMARKS, CHOICE, COUNTDOWN, INTEGER, MATH, hub_rows
+from widthwise.evals.suites.rows import FILES, Layout, Row, read_problems, read_rows
 
 _log = logging.getLogger(__name__)
 
 DATA = Path(__file__).parent / "data"
-_FILE_SUFFIXES = (".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class SuiteInfo:
         except UsageError as error:
             return cls(entry.name, None, entry.origin, "", str(error))
         if isinstance(part, Benchmark):
-            return cls(part.name, part.size, part.source, part.licence, part.description)
+            source = part.source.format(**part.checked({}))
+            return cls(part.name, part.size, source, part.licence, part.description)
         if isinstance(part, Suite):
             return cls(entry.name, len(part.problems), part.source, "", f"from {entry.origin}")
         said = (inspect.getdoc(part) or "").partition("\n")[0]
@@ -93,17 +95,18 @@ def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit:
     """A suite by name, from a file, or both: the file's problems judged as the named suite judges.
 
     ``name_or_spec`` is a suite's name or import path (``mine:suite``), with its arguments where it takes some
-    (``countdown(numbers=4, seed=7, n=1000)``), or the path of a data file. ``data`` is a JSON Lines or
-    Parquet file of problems or of recorded generations; without a name, its grader is told from its problems.
+    (``countdown(numbers=4, seed=7, n=1000)``, ``math500(levels=[1, 2])``), or the path of a data file. ``data`` is a
+    file (JSON Lines, Parquet, CSV, JSON) of problems or of recorded generations, or a run file; without a name, its
+    grader is told from its columns and its problems.
     ``limit`` keeps the first so many problems. Raises UsageError for whatever is wrong with the request or the file.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1, not {limit}")
-    if data is None and name_or_spec is not None and name_or_spec.endswith(_FILE_SUFFIXES):
+    if data is None and name_or_spec is not None and name_or_spec.endswith(FILES):
         data = Path(name_or_spec)
         name_or_spec = None
     if data is not None:
-        suite = _from_file(data, None if name_or_spec is None else _manner(name_or_spec))
+        suite = _from_file(data, name_or_spec)
     elif name_or_spec is not None:
         suite = _by_name(name_or_spec)
     else:
@@ -158,18 +161,41 @@ def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: 
 # --- By name ------------------------------------------------------------------------------------------------------
 
 
+_SPELLING = "countdown(numbers=4, seed=7, n=100)"
+
+
 def _by_name(spec: str) -> Suite:
-    name, arguments = named_call(spec, "suite", "countdown(numbers=4, seed=7, n=100)")
+    name, given = named_call(spec, "suite", _SPELLING)
     entry = find("suite", name)
     part = entry.load()
     if not isinstance(part, Benchmark):
-        return _own(entry, arguments)
-    if "(" in spec:
+        return _own(entry, given)
+    arguments = part.checked(given)
+    if part.generate and "(" in spec:
         problems, source = _generated(part, arguments)
-        return _suite(spec.strip(), part, problems, source)
-    path = DATA / f"{name}.jsonl"
-    rows = read_rows(path) if part.path is None else hub_rows(part)
-    return _suite(name, part, read_problems(rows, part.path or str(path), name), part.source)
+    else:
+        problems, source = _problems(part, arguments), part.source.format(**arguments)
+    return _suite(spec.strip(), part, part.kept(problems, arguments), source)
+
+
+def _problems(benchmark: Benchmark, arguments: Mapping[str, Any]) -> list[Problem]:
+    """The problems of a bundled file, of the hub, or of the members that the arguments choose."""
+    if benchmark.members:
+        return [problem for value in arguments[benchmark.chooses] for problem in _member(benchmark, value)]
+    path = DATA / f"{benchmark.name}.jsonl"
+    rows = read_rows(path) if benchmark.path is None else hub_rows(benchmark, arguments)
+    return read_problems(rows, benchmark.path or str(path), benchmark.name, benchmark.layout_of(arguments))
+
+
+def _member(benchmark: Benchmark, value: Any) -> list[Problem]:
+    if value not in benchmark.members:
+        there = ", ".join(map(str, benchmark.members))
+        raise UsageError(
+            f"{benchmark.name}: of {benchmark.chooses} the hub has {there}, not {value}; give a file with --data FILE"
+        )
+    member = benchmark.members[value]
+    facts = {benchmark.chooses.rstrip("s"): value}
+    return [replace(problem, metadata={**problem.metadata, **facts}) for problem in _problems(member, {})]
 
 
 def _own(entry: Entry, arguments: Mapping[str, Any]) -> Suite:
@@ -184,30 +210,22 @@ def _own(entry: Entry, arguments: Mapping[str, Any]) -> Suite:
     return _suite(entry.name, _told_from(made), made, f"made by {entry.source}")
 
 
-def _manner(name: str) -> Benchmark:
-    """How the named suite judges and asks, for the problems of a file."""
+def _manner(spec: str) -> tuple[Benchmark, dict[str, Any]]:
+    """How the named suite reads, judges and asks, for the problems of a file, and the arguments that were given."""
+    name, given = named_call(spec, "suite", _SPELLING)
     entry = find("suite", name)
     if isinstance(part := entry.load(), Benchmark):
-        return part
-    own = _own(entry, {})
-    return Benchmark(own.name, len(own.problems), own.grader, "", "", instruction=own.instruction)
+        part.checked(given)
+        return part, given
+    own = _own(entry, given)
+    return Benchmark(own.name, len(own.problems), own.grader, "", "", instruction=own.instruction), {}
 
 
 def _generated(benchmark: Benchmark, arguments: Mapping[str, Any]) -> tuple[list[Problem], str]:
-    name, allowed = benchmark.name, benchmark.arguments
-    if benchmark.generate is None:
-        others = ", ".join(name for name, each in BENCHMARKS.items() if each.generate)
-        raise UsageError(f"the suite {name} takes no arguments; those that do are {others}")
-    for key, value in arguments.items():
-        if key not in allowed:
-            raise UsageError(f"{name} has no argument {key!r}: its arguments are {', '.join(allowed)}")
-        if type(value) is not int or value not in allowed[key]:
-            span = f"{allowed[key].start} to {allowed[key].stop - 1}"
-            raise UsageError(f"{name}: {key} must be a whole number from {span}, not {value!r}")
-    complete = {"n": 200, "seed": 0, **arguments}
-    said = f"{name}({', '.join(f'{key}={value}' for key, value in complete.items())})"
+    assert benchmark.generate is not None
+    said = f"{benchmark.name}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
     try:
-        return benchmark.generate(**complete), f"generated by {said}"
+        return benchmark.generate(**arguments), f"generated by {said}"
     except ValueError as error:  # the space of problems is too small
         raise UsageError(f"{said}: {error}") from error
 
@@ -215,27 +233,56 @@ def _generated(benchmark: Benchmark, arguments: Mapping[str, Any]) -> tuple[list
 # --- From a file --------------------------------------------------------------------------------------------------
 
 
-def _from_file(path: Path, benchmark: Benchmark | None) -> Suite:
+def _from_file(path: Path, spec: str | None) -> Suite:
+    named, given = (None, {}) if spec is None else _manner(spec)
     if path.suffix == ".db":
-        return _from_run(path, benchmark)
+        return _from_run(path, named, given)
     first = next(iter(read_rows(path)), None)
     if first is None:
         raise UsageError(f"{path} is empty: a suite needs at least one problem")
+    manner = named or _shown_by(first[1])
     if "samples" in first[1]:
         problems = [recording.problem for recording in read_recordings(path)]
+        _refuse_others(manner, given, path)
     else:
-        problems = read_problems(read_rows(path), str(path), path.stem)
-    about = benchmark or _told_from(problems)
-    return _suite(benchmark.name if benchmark else path.stem, about, problems, f"file: {path.name}")
+        problems = read_problems(read_rows(path), str(path), path.stem, _layout(manner, given, path))
+    about = manner or _told_from(problems)
+    kept = about.kept(problems, about.checked(given)) if given else problems
+    return _suite(spec.strip() if spec else path.stem, about, kept, f"file: {path.name}")
 
 
-def _from_run(path: Path, benchmark: Benchmark | None) -> Suite:
+def _layout(manner: Benchmark | None, given: Mapping[str, Any], path: Path) -> Layout | None:
+    if manner is None:
+        return None
+    _refuse_others(manner, given, path, *manner.reads)
+    return manner.layout_of(manner.checked(given))
+
+
+def _refuse_others(manner: Benchmark | None, given: Mapping[str, Any], path: Path, *read: str) -> None:
+    """Arguments that cannot say anything about the problems of a file are refused: those that choose or make others."""
+    for name in given:
+        if manner and name not in (*manner.keeps, *read):
+            raise UsageError(
+                f"{manner.name}: {name} says nothing about the problems of {path}, which are what they are"
+            )
+
+
+def _shown_by(row: Row) -> Benchmark | None:
+    """The suite whose columns a row has, where they are not those of any question with an answer."""
+    if RIGHT in row:
+        return BENCHMARKS["gpqa"]
+    return BENCHMARKS["mmlu_pro"] if row.get("options") is not None else None
+
+
+def _from_run(path: Path, benchmark: Benchmark | None, given: Mapping[str, Any]) -> Suite:
     """The problems of a run file, judged as they were."""
+    _refuse_others(benchmark, given, path)
     with Store.read(path) as store:
         problems = list(store.problems())
         name = benchmark.name if benchmark else store.manifest["configuration"].get("suite") or path.stem
     about = benchmark or BENCHMARKS.get(name.partition("(")[0]) or _told_from(problems)
-    return _suite(name, about, problems, f"run: {path.name}")
+    kept = about.kept(problems, about.checked(given)) if given else problems
+    return _suite(name, about, kept, f"run: {path.name}")
 
 
 def _told_from(problems: Sequence[Problem]) -> Benchmark:
@@ -252,6 +299,8 @@ def _task(problem: Problem) -> Benchmark | None:
     """The task that a problem shows itself: the suite that its id names, or countdown's numbers and target."""
     if named := BENCHMARKS.get(problem.id.split("-")[0]):
         return named
+    if isinstance(problem.metadata.get("options"), list | tuple):
+        return Benchmark("file", 1, CHOICE, "", "", instruction=CHOOSE)
     numbers = problem.metadata.get("numbers")
     if isinstance(numbers, list | tuple) and ("target" in problem.metadata or is_integer(problem.answer or "")):
         return Benchmark("file", 1, COUNTDOWN, "", "", instruction="")

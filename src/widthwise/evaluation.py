@@ -130,7 +130,14 @@ class Evaluation:
         """The run's file, begun or continued."""
         from widthwise.evals.store.store import Store
 
-        return Store.begin(self.path, self.configuration, self.suite.problems, {"data": self.data, **_about()})
+        return Store.begin(
+            self.path, self.configuration, self.suite.problems, {"data": self.data, **self._asked, **_about()}
+        )
+
+    @property
+    def _asked(self) -> dict[str, str]:
+        """What the suite says of its problems' origin, and what is appended to each of them."""
+        return {"source": self.suite.source, "instruction": self.suite.instruction}
 
     async def work(self, store: Store, engines: Engines, *, concurrency: int, listener: Listener) -> Summary:
         """Do what ``store`` does not have yet; raises ``Interrupted`` on SIGINT and SIGTERM."""

@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.evals.choice_spellings import PLANETS
+from widthwise.evals.grading.choice import choice_policy
 from widthwise.evals.grading.extraction import COUNTDOWN, INTEGER, MATH, WORD_PROBLEM, extract
 from widthwise.evals.grading.graders import MathGrader, verdict_on
 from widthwise.evals.grading.leniency import Leniency
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "grading.md").read_text(encoding="utf-8")
-POLICIES = {"math": MATH, "integer": INTEGER, "word": WORD_PROBLEM, "countdown": COUNTDOWN}
+POLICIES = {
+    "math": MATH,
+    "integer": INTEGER,
+    "word": WORD_PROBLEM,
+    "countdown": COUNTDOWN,
+    "choice": choice_policy(PLANETS),
+}
 
 
 def _table(head: str) -> list[list[str]]:
@@ -23,7 +31,9 @@ def _table(head: str) -> list[list[str]]:
     return rows
 
 
-@pytest.mark.parametrize("row", _table("| suite's reading |"))
+@pytest.mark.parametrize(
+    "row", [*_table("| suite's reading | text | answer |"), *_table("| suite's reading | text | choice |")]
+)
 def test_what_is_read(row: list[str]) -> None:
     policy, text, answer = row
     assert (extract(text, POLICIES[policy]) or "none") == answer

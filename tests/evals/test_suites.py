@@ -12,6 +12,7 @@ import pytest
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.evals.suites import hub
+from widthwise.evals.suites.benchmark import BOXED
 from widthwise.evals.suites.suites import Suite, digest, grader_for, list_suites, load_suite
 
 Write = Callable[..., Path]
@@ -55,8 +56,8 @@ def test_generated_suites() -> None:
     ("spec", "message"),
     [
         ("aime-2025", "did you mean 'aime2025'"),
-        ("nothing like it", "unknown suite 'nothing like it'. Valid names: aime2024"),
-        ("math500(n=3)", "takes no arguments"),
+        ("nothing like it", "unknown suite 'nothing like it'. Valid names: aime, aime2024"),
+        ("math500(n=3)", "its arguments are levels"),
         ("countdown(size=3)", "its arguments are n, seed, numbers"),
         ("countdown(n=0)", "from 1 to 10000"),
         ("countdown(n=True)", "whole number"),
@@ -78,7 +79,7 @@ def test_a_file_of_problems(write: Write) -> None:
     assert [(p.id, p.text, p.answer) for p in suite.problems] == [("a", "1+1?", "2"), ("b", "2+2?", "4")]
     assert suite.problems[1].metadata == {"level": 1}
     assert (suite.name, suite.grader, suite.source) == ("data", hub.INTEGER, "file: data.jsonl")
-    assert suite.instruction == hub.BOXED
+    assert suite.instruction == BOXED
     assert load_suite(str(write(ROW))).problems == suite.problems[:1], "a path does as a name"
 
 
@@ -193,7 +194,7 @@ def test_the_hub_is_asked_and_its_failure_explained(monkeypatch: pytest.MonkeyPa
 def test_the_list_of_suites() -> None:
     infos = {info.name: info for info in list_suites()}
     assert {"arithmetic", "countdown", "aime2024", "aime2025", "aime2026", "hmmt2025", "amc2023", "math500", "gsm8k",
-            "olympiadbench", "minerva"} == set(infos)  # fmt: skip
+            "olympiadbench", "minerva", "aime", "gpqa", "mmlu_pro"} == set(infos)  # fmt: skip
     assert infos["gsm8k"].source == "hub: openai/gsm8k (main)"
     assert all(info.size and info.licence and info.description for info in infos.values())
 

@@ -57,6 +57,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.accuracy_ci95 is not None:
         low, high = summary.accuracy_ci95
         yield "accuracy", f"{percent(summary.accuracy)}  (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    if summary.chance is not None:
+        yield "chance", f"{percent(summary.chance)} of guesses are right"
     yield "one sample", f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
     yield "sampled", f"{tokens.sampled:,} tokens in {summary.samples:,} samples, {tokens.discarded:,} discarded"
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"

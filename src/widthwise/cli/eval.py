@@ -38,7 +38,9 @@ ShowPrompts = Annotated[
 def evaluate_suite(
     settings: RunSettings,
     suite: Annotated[str | None, typer.Argument(help="A suite's name; see `widthwise suites`.")] = None,
-    data: Annotated[Path | None, text("Take the problems from a JSONL, Parquet or run file.", "FILE")] = None,
+    data: Annotated[
+        Path | None, text("Take the problems from a JSONL, Parquet, CSV, JSON or run file.", "FILE")
+    ] = None,
     strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY", str(STRATEGY))] = None,
     budget_tokens: Annotated[int | None, count("At most N sampled tokens a problem.")] = None,
     budget_sequential: Annotated[int | None, count("At most N tokens one after the other a problem.")] = None,

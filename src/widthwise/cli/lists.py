@@ -25,7 +25,9 @@ def list_suites() -> None:
 
     rows = [[s.name, "?" if s.size is None else str(s.size), s.source, s.licence, s.description] for s in known()]
     rows_table(["suite", "problems", "source", "licence", ""], rows)
-    say("\nAny JSONL or Parquet file of problems or of recorded generations is a suite too: --data FILE.")
+    say(
+        "\nAny JSONL, Parquet, CSV or JSON file of problems is a suite too, and so are recorded generations: --data FILE."
+    )
     say("A suite of your own is named my_module:my_suite.")
 
 

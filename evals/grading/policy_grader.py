@@ -1,0 +1,63 @@
+"""What the graders of all tasks that read stated answers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Grader, Problem
+from widthwise.evals.grading.extraction import MATH, Policy, Reading, Thinking, check_thinking, read
+
+_NOT_SETTINGS = ("name", "policy", "problem")
+
+
+@dataclass(frozen=True)
+class PolicyGrader(Grader):
+    """Reads answers as ``policy`` says; its other fields are arguments of ``--grader`` and are kept in run files."""
+
+    name: str = ""
+    policy: Policy = MATH
+    thinking: Thinking = "last"
+
+    def __post_init__(self) -> None:
+        check_thinking(self.thinking)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SETTINGS}
+
+    @property
+    def what(self) -> str:
+        """What it does, in a few words."""
+        return f"reads {self.policy.about}"
+
+    @property
+    def about(self) -> str:
+        """One line for lists: what it does, with its arguments as ``--grader`` takes them."""
+        return f"{self.what}; {', '.join(f'{name}={value!r}' for name, value in self.settings.items())}"
+
+    def changed(self, **arguments: Any) -> Self:
+        """This grader with other arguments; raises UsageError for one that there is not."""
+        for name, value in arguments.items():
+            self._check_argument(name, value)
+        return replace(self, **arguments)
+
+    def _check_argument(self, name: str, value: Any) -> None:
+        if name not in self.settings:
+            raise UsageError(f"the {self.name} grader has no argument {name!r}; it has {', '.join(self.settings)}")
+        default = self.settings[name]
+        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
+            raise UsageError(f"{name} of the {self.name} grader is a {type(default).__name__}, not {value!r}")
+
+    def for_problem(self, problem: Problem) -> Grader:
+        return self
+
+    def extract(self, text: str) -> str | None:
+        reading = self.read(text)
+        return None if reading is None else reading.answer
+
+    def read(self, text: str) -> Reading | None:
+        """As ``extract``, with where the answer was found."""
+        return read(text, self.policy, thinking=self.thinking)
