@@ -26,7 +26,7 @@ def list_suites() -> None:
     rows = [[s.name, "?" if s.size is None else str(s.size), s.source, s.licence, s.description] for s in known()]
     rows_table(["suite", "problems", "source", "licence", ""], rows)
     say(
-        "\nAny JSONL, Parquet, CSV or JSON file of problems is a suite too, and so are recorded generations: --data FILE."
+        "\nA JSONL, Parquet, CSV or JSON file of problems is a suite too, and so are recorded generations: --data FILE."
     )
     say("A suite of your own is named my_module:my_suite.")
 
