@@ -12,12 +12,20 @@ class UsageError(WidthwiseError):
 class BackendError(WidthwiseError):
     """A backend could not do what was asked.
 
-    ``retryable`` says whether the same request may succeed when it is sent again.
+    ``retryable`` says whether the same request may succeed when it is sent again; ``attempts`` how often it was sent.
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.attempts = 1
+
+
+class AccessRefused(BackendError):
+    """A backend answers no further request: a wrong key, a quota that is used up, a model that it does not have.
+
+    It is no failure of one problem: it ends the run, with what is finished kept.
+    """
 
 
 class PromptTooLong(BackendError):

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and how patiently a failed request is sent again; delays in seconds, doubling."""
+    """How often and how patiently a failed request is sent again; delays in seconds, doubling.
+
+    ``attempts`` bounds how often in a row without a new token, ``in_all`` how often at all, and ``patience`` the
+    seconds since the last token.
+    """
 
     attempts: int = 8
+    in_all: int = 100
+    patience: float = 7200.0
     first_delay: float = 0.25
     longest_delay: float = 20.0
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after the given number of failures in a row."""
         return min(self.first_delay * 2.0 ** (failures - 1), self.longest_delay)
+
+    def over(self, failures: int, sent: int, seconds: float) -> bool:
+        """Whether a request is given up that failed so often in a row, was ``sent`` so often, and got nothing since."""
+        return failures >= self.attempts or sent >= self.in_all or seconds > self.patience

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from widthwise.backends.http.dialect import AnswerReader
-from widthwise.core.backend import Delta, Usage
+from widthwise.backends.http.finish import ended_by, is_answer
+from widthwise.backends.http.stream import Batch, EndedInError
+from widthwise.core.backend import Delta, Request, Usage
+from widthwise.core.errors import BackendError
 
 
 class Answer:
@@ -16,28 +21,69 @@ class Answer:
     the end was found on this side and the server would go on.
     """
 
-    def __init__(self, reader: AnswerReader, prompt_length: int, *, counts_alike: bool) -> None:
+    def __init__(self, reader: AnswerReader, request: Request, *, counts_alike: bool) -> None:
         self._reader = reader
-        self._prompt_length = prompt_length
+        self._request = request
         self._counts_alike = counts_alike
-        self.usage = Usage(0, prompt_length)
+        self._counted = 0
+        self.usage = Usage(0, len(request.prompt))
         self.last: Delta | None = None
         self.started = False
         self.stopped_here = False
 
-    def take(self, event: Mapping[str, Any]) -> Iterator[Delta]:
-        """The deltas in one event, but for the last."""
-        self._note_usage(event.get("usage") or {})
-        for choice in event.get("choices") or ():
-            delta = self._reader.read(choice)
-            if delta.finish is not None:
-                self.last = delta
-                self.stopped_here = not choice.get("finish_reason")
-            elif len(delta.token_ids):
-                self.started = True
-                yield delta
+    def take(self, batch: Batch) -> Iterator[Delta]:
+        """The deltas in what arrived, but for the last.
 
-    def _note_usage(self, reported: Mapping[str, Any]) -> None:
-        cached = (reported.get("prompt_tokens_details") or {}).get("cached_tokens")
+        Raises EndedInError where the server ended the answer in some other way than by its end or its limit.
+        """
+        for event in batch.events:
+            self._note_usage(event.get("usage"))
+            for choice in listed(event.get("choices")) if self.last is None else ():
+                if (delta := self._read(choice)) is not None:
+                    yield delta
+                if self.last is None and not is_answer(choice.get("finish_reason")):
+                    raise EndedInError(ended_by(choice["finish_reason"]))
+        if batch.done and self.last is None and self.started:
+            self.last = self._end()
+
+    def failure(self, error: BackendError) -> BackendError:
+        """What ``error`` means for this answer: one that the server reports after it had begun makes it no answer."""
+        if isinstance(error, EndedInError) and self.started:
+            return BackendError(str(error))
+        return error
+
+    def _read(self, choice: Mapping[str, Any]) -> Delta | None:
+        delta = self._reader.read(choice)
+        if delta.finish is not None:
+            self.last = delta
+            self.stopped_here = not choice.get("finish_reason")
+        elif len(delta.token_ids):
+            self.started = True
+            return delta
+        return None
+
+    def _end(self) -> Delta:
+        """The end of an answer whose server says that it is over, and not why: cut, if it used up what it may."""
+        limit = self._request.params.max_tokens
+        cut = limit is not None and self._counted >= limit
+        return Delta(np.empty(0, np.int64), finish="length" if cut else "stop")
+
+    def _note_usage(self, reported: Any) -> None:
+        if not isinstance(reported, Mapping):
+            return
+        self._counted = max(self._counted, whole_number(reported.get("completion_tokens")))
+        details = reported.get("prompt_tokens_details")
+        cached = whole_number(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
         if cached and self._counts_alike:  # otherwise here everything is counted in pieces
-            self.usage = Usage(cached, self._prompt_length - cached)
+            cached = min(cached, len(self._request.prompt))
+            self.usage = Usage(cached, len(self._request.prompt) - cached)
+
+
+def listed(choices: Any) -> list[Mapping[str, Any]]:
+    """The choices of an event, whatever it has in their place."""
+    return [choice for choice in choices if isinstance(choice, Mapping)] if isinstance(choices, list) else []
+
+
+def whole_number(value: Any) -> int:
+    """A count that a server reports; 0 for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

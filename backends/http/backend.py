@@ -7,24 +7,24 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import numpy as np
 
+from widthwise.backends.http.address import endpoint, named, shown
 from widthwise.backends.http.answer import Answer
-from widthwise.backends.http.client import unreachable
 from widthwise.backends.http.dialect import Dialect
-from widthwise.backends.http.json_client import JSONClient, open_session, posted
+from widthwise.backends.http.exchange import exchange
+from widthwise.backends.http.json_client import JSONClient
 from widthwise.backends.http.labels import read_labels
 from widthwise.backends.http.probing import probe
 from widthwise.backends.http.profile import ServerProfile, capabilities, common, compare
-from widthwise.backends.http.server_pool import Server, ServerPool, listed
-from widthwise.backends.http.stream import checked, drained, events
+from widthwise.backends.http.server_pool import Server, ServerPool
+from widthwise.backends.http.stream import Batch, batches, drained
 from widthwise.backends.http.text_dialect import TextDialect
 from widthwise.backends.http.token_dialect import TokenDialect
+from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
@@ -33,7 +33,6 @@ from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Delta, Request, Tokenizer
 from widthwise.core.errors import BackendError, PromptTooLong, UsageError, WidthwiseError
-from widthwise.core.plain_json import parse
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.rewards.reading import Read, Reading
 
@@ -64,7 +63,8 @@ class HTTPBackend:
         first_timeout: float = 600.0,
         stall_timeout: float = 120.0,
     ) -> None:
-        self._pool = ServerPool(listed(urls))
+        bases, model = named(urls, model)
+        self._pool = ServerPool(bases)
         self._connect, self._first, self._stall = connect_timeout, first_timeout, stall_timeout
         self._info, self._notes = self._ask_servers(model)
         self._closed = False
@@ -74,8 +74,8 @@ class HTTPBackend:
         self.tokenizer, self._dialect = self._language(tokenizer)
         self.capabilities = capabilities(self._info)
         self._thread = LoopThread("widthwise-http")
-        self._session = self._thread.call(open_session(self._connect))
-        self._client = JSONClient(self._thread, self._session, self._pool, limit=first_timeout)
+        self._transport = Transport(connect_timeout)
+        self._client = JSONClient(self._thread, self._transport, self._pool, limit=first_timeout)
 
     def generate(self, request: Request) -> AsyncIterator[Delta]:
         return self._thread.stream(self._deltas(request))
@@ -95,7 +95,7 @@ class HTTPBackend:
         """Streams from the server that the problem belongs to; one that fails at once hands on to the next."""
         self._check(request)
         servers = self._pool.candidates(request.problem)
-        for server in servers:
+        for number, server in enumerate(servers, 1):
             started = False
             try:
                 async with aclosing(self._from(server, request)) as deltas:
@@ -104,17 +104,15 @@ class HTTPBackend:
                         yield delta
                 return
             except BackendError as error:
-                if not error.retryable:
-                    raise
-                server.failed(error)
-                if started or server is servers[-1]:
+                error.attempts = number
+                if not server.may_pass_on(error) or started or number == len(servers):
                     raise
                 _log.info("problem %s moves to the next server of the pool", request.problem)
 
     def describe(self) -> Mapping[str, Any]:
         return {
             "backend": "http",
-            "servers": [server.url for server in self._pool.servers],
+            "servers": [shown(server.url) for server in self._pool.servers],
             "model": self._info.model,
             "engine": self._info.version,
             "max_model_len": self.max_model_len,
@@ -130,7 +128,7 @@ class HTTPBackend:
 
     def _shut_down(self) -> None:
         self._thread.end_streams()
-        self._thread.call(self._session.close(), timeout=5)
+        self._thread.call(self._transport.close(), timeout=5)
         self._thread.stop()
 
     def _ask_servers(self, model: str | None) -> tuple[ServerProfile, Notes]:
@@ -170,7 +168,7 @@ class HTTPBackend:
 
     def _servers_tokenizer(self) -> Tokenizer:
         """From the model's folder or hub id as the server reports it; else the server itself is asked."""
-        remote = RemoteTokenizer(self._root, self._info.model, self._connect)
+        remote = RemoteTokenizer(self._first_base, self._info.model, self._connect)
         folder = folder_of(self._info.root or self._info.model)
         if folder is not None:
             try:
@@ -193,9 +191,9 @@ class HTTPBackend:
         return remote
 
     @property
-    def _root(self) -> str:
+    def _first_base(self) -> str:
         first = next((s for s in self._pool.servers if s.healthy), self._pool.servers[0])
-        return first.url.removesuffix("/v1")
+        return first.url
 
     def _check(self, request: Request) -> None:
         length = len(request.prompt)
@@ -208,52 +206,31 @@ class HTTPBackend:
 
     async def _from(self, server: Server, request: Request) -> AsyncGenerator[Delta, None]:
         """One server's deltas; the last comes when the server has also said what the prompt cost."""
-        answer = Answer(self._dialect.reader(request), len(request.prompt), counts_alike=self._info.token_ids)
-        server.in_flight += 1
+        answer = Answer(self._dialect.reader(request), request, counts_alike=self._info.token_ids)
         try:
-            async with aclosing(self._events(server, request)) as events:
-                async for event in events:
-                    for delta in answer.take(event):
+            async with aclosing(self._batches(server, request)) as arriving:
+                async for batch in arriving:
+                    for delta in answer.take(batch):
                         yield delta
                     if answer.stopped_here:
                         break
             if answer.last is None:
-                raise BackendError(f"{server.url} ended the stream before the end of the answer", retryable=True)
-        except BackendError:
+                raise BackendError(f"{shown(server.url)} ended the stream before the end of the answer", retryable=True)
+        except BackendError as error:
             if answer.last is None:
                 if answer.started:  # what the prompt cost is owed whether or not the answer came to its end
                     yield Delta(np.empty(0, np.int64), usage=answer.usage)
-                raise
-        finally:
-            server.in_flight -= 1
+                raise answer.failure(error) from error
         server.succeeded()
         yield replace(answer.last, usage=answer.usage)
 
-    async def _events(self, server: Server, request: Request) -> AsyncGenerator[dict[str, Any], None]:
-        """The server's answer, event by event, or as one where it does not stream."""
-        url, body = server.url + self._dialect.path, {"model": self._info.model, **self._dialect.body(request)}
-        response = await self._post(url, body)
-        try:
-            await checked(response)
-            if body["stream"]:
-                async for event in events(response, first=self._first, stall=self._stall):
-                    yield event
-                await drained(response)
-            else:
-                async with asyncio.timeout(self._first):
-                    yield await response.json(loads=partial(parse, finite=False))
-        except ValueError as error:
-            raise BackendError(f"{url} sent an answer that is not JSON", retryable=True) from error
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise unreachable(url, f"the connection broke off ({error})") from error
-        finally:
-            response.close()
-
-    async def _post(self, url: str, body: dict[str, Any]) -> aiohttp.ClientResponse:
-        try:
-            async with asyncio.timeout(self._first):
-                return await posted(self._session, url, body)
-        except TimeoutError as error:
-            raise BackendError(f"{url} sent nothing for {self._first:g} seconds", retryable=True) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(url, error) from error
+    async def _batches(self, server: Server, request: Request) -> AsyncGenerator[Batch, None]:
+        """The server's answer as it comes in."""
+        url, body = endpoint(server.url, self._dialect.path), {"model": self._info.model, **self._dialect.body(request)}
+        async with (
+            exchange(server, self._transport, url, body, self._first) as response,
+            aclosing(batches(response, first=self._first, stall=self._stall)) as arriving,  # type: ignore[type-var]
+        ):
+            async for batch in arriving:
+                yield batch
+            await drained(response)

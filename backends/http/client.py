@@ -1,98 +1,85 @@
-"""Blocking requests to an OpenAI-compatible server: what it is, asked once before any generation."""
+"""Blocking requests to an OpenAI-compatible server: what it is, asked before any generation, and its tokenizer."""
 
 from __future__ import annotations
 
-import http.client
-import json
+import asyncio
 import logging
 import os
-import time
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from widthwise.core.errors import BackendError, PromptTooLong
+import aiohttp
+
+from widthwise.backends.http.address import shown
+from widthwise.backends.http.rate_headers import told_wait
+from widthwise.backends.http.statuses import StatusError, Unreachable, status_error, unreachable
+from widthwise.backends.http.transport import Transport, whole_text
+from widthwise.backends.loop_thread import LoopThread
+from widthwise.core.errors import BackendError
 from widthwise.core.plain_json import parse
+
+__all__ = ["StatusError", "Unreachable", "get", "post", "status_error", "unreachable"]
 
 _log = logging.getLogger(__name__)
 
-# What servers write when a prompt does not fit; none of them has a code for it.
-_TOO_LONG = ("maximum context length", "maximum model length", "context length", "context size", "context window")
-# Seconds to wait before asking again: a server may be busy at the moment when it is asked what it is.
-_PATIENCE = (0.1, 0.2, 0.4, 0.8)
-_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+# A server may be busy at the moment when it is asked what it is: seconds to wait before asking again, doubling.
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
+_PATIENCE = 1.6
+
+Headers = Mapping[str, str]
 
 
-def headers() -> dict[str, str]:
-    """The key from the environment, if there is one; it never reaches a manifest or an error message."""
-    key = os.environ.get("WIDTHWISE_API_KEY") or os.environ.get("OPENAI_API_KEY")
-    return {"Authorization": f"Bearer {key}"} if key else {}
+def get(url: str, timeout: float, headers: Headers | None = None, *, patience: float = _PATIENCE) -> Any:
+    """The JSON at ``url``; asked again for ``patience`` seconds while failures may pass. Raises BackendError."""
+    return _thread(os.getpid()).call(_asked(url, None, timeout, headers, patience))
 
 
-def get(url: str, timeout: float) -> Any:
-    """The JSON at ``url``. Raises BackendError."""
-    return _ask(urllib.request.Request(url, headers=headers()), timeout)
+def post(
+    url: str, body: Mapping[str, Any], timeout: float, headers: Headers | None = None, *, patience: float = _PATIENCE
+) -> Any:
+    """The JSON answer to the JSON ``body``, as ``get`` does. Raises BackendError."""
+    return _thread(os.getpid()).call(_asked(url, body, timeout, headers, patience))
 
 
-def post(url: str, body: dict[str, Any], timeout: float) -> Any:
-    """The JSON answer to the JSON ``body``. Raises BackendError."""
-    data = json.dumps(body).encode()
-    return _ask(
-        urllib.request.Request(url, data, {"Content-Type": "application/json", **headers()}, method="POST"), timeout
-    )
+@lru_cache(1)
+def _thread(process: int) -> LoopThread:
+    """Where the requests of this process are made; callers may be in an event loop themselves."""
+    return LoopThread("widthwise-asking")
 
 
-def status_error(url: str, status: int, body: str) -> BackendError:
-    """What a status other than 200 means for the one who asked."""
-    message = _message(body)
-    if status == 400 and any(words in message.lower() for words in _TOO_LONG):
-        return PromptTooLong(f"the prompt does not fit {url}'s model: {message}")
-    if status in (401, 403):
-        message += " (the key is read from WIDTHWISE_API_KEY or OPENAI_API_KEY)"
-    return BackendError(f"{url} answered {status}: {message}", retryable=status in _RETRYABLE)
-
-
-class Unreachable(BackendError):
-    """No server answered; it says nothing about what the server can do."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, retryable=True)
-
-
-def unreachable(url: str, reason: object) -> Unreachable:
-    return Unreachable(f"no server answers at {url}: {reason}")
-
-
-def _ask(request: urllib.request.Request, timeout: float) -> Any:
-    for delay in _PATIENCE:
-        try:
-            return _ask_once(request, timeout)
-        except BackendError as error:
-            if not error.retryable:
-                raise
-            _log.info("asked again in %g seconds: %s", delay, error)
-        time.sleep(delay)
-    return _ask_once(request, timeout)
-
-
-def _ask_once(request: urllib.request.Request, timeout: float) -> Any:
-    url = request.full_url
+async def _asked(url: str, body: Any, timeout: float, headers: Headers | None, patience: float) -> Any:
+    transport, delay = Transport(timeout, headers), _FIRST_DELAY
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            return parse(response.read(), finite=False)
-    except urllib.error.HTTPError as error:
-        raise status_error(url, error.code, error.read().decode(errors="replace")) from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise unreachable(url, getattr(error, "reason", error)) from error
+        while True:
+            wait, error = await _answer_or_wait(transport, url, body, timeout)
+            if error is None:
+                return wait
+            pause = max(delay, wait or 0.0)
+            if not error.retryable or pause > patience:
+                raise error
+            _log.info("asked again in %g seconds: %s", pause, error)
+            await asyncio.sleep(pause)
+            patience, delay = patience - pause, min(delay * 2, _LONGEST_DELAY)
+    finally:
+        await transport.close()
 
 
-def _message(body: str) -> str:
-    """The message inside an error body: OpenAI's, vLLM's and Ollama's forms, or the text itself."""
+async def _answer_or_wait(transport: Transport, url: str, body: Any, timeout: float) -> tuple[Any, BackendError | None]:
+    """The answer; or the seconds that the server wants to be left alone, if it names any, and why it did not answer."""
     try:
-        content: Any = parse(body, finite=False)
-    except ValueError:
-        return body.strip()[:300] or "no reason given"
-    for key in ("error", "message", "detail"):
-        while isinstance(content, dict) and key in content:
-            content = content[key]
-    return str(content)[:500]
+        async with asyncio.timeout(timeout):
+            response = await transport.begin(url, body)
+            try:
+                if response.status == 200:
+                    return parse(await response.read(), finite=False), None
+                text = await whole_text(response, url)
+            finally:
+                response.close()
+        return told_wait(response.headers, text), status_error(url, response.status, text, response.headers)
+    except BackendError as error:
+        return None, error
+    except TimeoutError:
+        return None, unreachable(url, f"it sent nothing for {timeout:g} seconds")
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return None, unreachable(shown(url), error)

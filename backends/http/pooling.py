@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from widthwise.backends.embedding import unit
-from widthwise.backends.http.json_client import JSONClient, open_session
+from widthwise.backends.http.address import named, shown
+from widthwise.backends.http.json_client import JSONClient
 from widthwise.backends.http.probing import model_card
-from widthwise.backends.http.server_pool import ServerPool, listed
+from widthwise.backends.http.server_pool import ServerPool
+from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
@@ -46,7 +48,8 @@ class HTTPPooling:
         connect_timeout: float = 10.0,
         timeout: float = 600.0,
     ) -> None:
-        pool = ServerPool(listed(urls))
+        bases, model = named(urls, model)
+        pool = ServerPool(bases)
         self._urls = [server.url for server in pool.servers]
         card = model_card(self._urls[0], model, connect_timeout)
         self._model = str(card["id"])
@@ -57,8 +60,8 @@ class HTTPPooling:
         self.name = f"http:{self._model}"
         self._closed = False
         self._thread = LoopThread("widthwise-pooling")
-        self._session = self._thread.call(open_session(connect_timeout))
-        self._client = JSONClient(self._thread, self._session, pool, limit=timeout)
+        self._transport = Transport(connect_timeout)
+        self._client = JSONClient(self._thread, self._transport, pool, limit=timeout)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -100,7 +103,7 @@ class HTTPPooling:
         return rows, int((answer.get("usage") or {}).get("prompt_tokens") or 0)
 
     def describe(self) -> Mapping[str, Any]:
-        return {"backend": "http", "servers": self._urls, "model": self._model, "notes": []}
+        return {"backend": "http", "servers": [shown(url) for url in self._urls], "model": self._model, "notes": []}
 
     async def close(self) -> None:
         if not self._closed:
@@ -109,7 +112,7 @@ class HTTPPooling:
 
     def _shut_down(self) -> None:
         self._thread.end_streams()
-        self._thread.call(self._session.close(), timeout=5)
+        self._thread.call(self._transport.close(), timeout=5)
         self._thread.stop()
 
     def _found_tokenizer(self) -> Tokenizer:
@@ -122,7 +125,7 @@ class HTTPPooling:
             except WidthwiseError as error:
                 _log.info("no usable tokenizer in %s: %s", folder, error)
         _log.warning("%s: texts are tokenized by the server, one request for each", self.name)
-        return RemoteTokenizer(self._urls[0].removesuffix("/v1"), self._model, self._connect)
+        return RemoteTokenizer(self._urls[0], self._model, self._connect)
 
 
 def _matrix(answer: Mapping[str, Any], name: str) -> FloatArray:

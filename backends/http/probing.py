@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from widthwise.backends.http.address import beside, endpoint
 from widthwise.backends.http.client import Unreachable, get, post
 from widthwise.backends.http.profile import ServerProfile
 from widthwise.core.errors import BackendError, UsageError
@@ -39,7 +40,7 @@ def probe(url: str, model: str | None, timeout: float) -> ServerProfile:
 def model_card(url: str, model: str | None, timeout: float) -> dict[str, Any]:
     """The entry of ``/models`` for the model asked for, or the only (first) one."""
     try:
-        cards: list[dict[str, Any]] = get(f"{url}/models", timeout)["data"]
+        cards: list[dict[str, Any]] = get(endpoint(url, "/models"), timeout)["data"]
     except BackendError as error:
         if error.retryable or model is None:
             raise
@@ -73,7 +74,7 @@ def _token_request(model: str) -> dict[str, Any]:
 def _try(url: str, timeout: float, body: dict[str, Any]) -> dict[str, Any] | None:
     """The answer if it has token ids and counted the prompt as it was sent, else None; raises ``Unreachable``."""
     try:
-        answer: dict[str, Any] = post(f"{url}/completions", body, timeout)
+        answer: dict[str, Any] = post(endpoint(url, "/completions"), body, timeout)
         choice = answer["choices"][0]
     except Unreachable:  # a busy server must not be taken for one that knows no token ids
         raise
@@ -87,20 +88,19 @@ def _text_answer(url: str, model: str, timeout: float) -> dict[str, Any]:
     """One token of text, with log-probabilities if the server has them."""
     body = {"model": model, "prompt": "1", "max_tokens": 1}
     try:
-        return dict(post(f"{url}/completions", body | {"logprobs": 0}, timeout))
+        return dict(post(endpoint(url, "/completions"), body | {"logprobs": 0}, timeout))
     except BackendError as error:
         if error.retryable:
             raise
         _log.info("%s does not give log-probabilities: %s", url, error)
-        return dict(post(f"{url}/completions", body, timeout))
+        return dict(post(endpoint(url, "/completions"), body, timeout))
 
 
 def _version(url: str, timeout: float) -> str | None:
     """vLLM and Ollama name theirs, at different places; others do not."""
-    root = url.removesuffix("/v1")
     for path in ("/version", "/api/version"):
         try:
-            return str(get(root + path, timeout)["version"])
+            return str(get(beside(url, path), timeout)["version"])
         except (BackendError, KeyError, TypeError):
             continue
     _log.info("%s does not say which version it is", url)

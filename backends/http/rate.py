@@ -41,7 +41,8 @@ class Gate:
     Then one request asks whether it is open again, and what had been taken since the gate last opened, in the time
     until it opened again, is the limit that is kept to from there on: ``count`` requests in any ``seconds``. From time
     to time a little more is tried. A server that refuses without naming a time is taken to be full instead: no more are
-    sent at once than it worked on, until some have ended (and a little more with each that ends). To be used in one event loop.
+    sent at once than it worked on, until some have ended (and a little more with each that ends).
+    To be used in one event loop.
     """
 
     def __init__(self) -> None:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_IN_WORDS = re.compile(r"(?:try again|retry|wait)\D{0,20}?((?:\d+(?:\.\d+)?(?:ms|[smhd])\s?)+|\d+(?:\.\d+)?\s?seconds?)", re.I)
+_IN_WORDS = re.compile(
+    r"(?:try again|retry|wait)\D{0,20}?((?:\d+(?:\.\d+)?(?:ms|[smhd])\s?)+|\d+(?:\.\d+)?\s?seconds?)", re.I
+)
 _RESET = re.compile(r"ratelimit.*-reset|^ratelimit-reset")
 
 _EPOCH, _EPOCH_MS = 1e9, 1e12

@@ -5,23 +5,29 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
-from widthwise.core.errors import UsageError
+from widthwise.backends.http.address import shown
+from widthwise.backends.http.rate import Gate
+from widthwise.backends.http.statuses import is_full
+from widthwise.core.errors import BackendError
 
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 # A server keeps its problems until it has this many requests and twice its share of the pool's.
 _ENOUGH_REQUESTS = 32
+_MOST_TRIED = 4
+"""Servers that get a request at most before it has failed once: of a pool that is down, not all are asked each time."""
 
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """One server of a pool: ``url`` ends in ``/v1``. It is put aside for growing pauses while it fails."""
+    """One server of a pool, with the base of its paths. It is put aside for growing pauses while it fails."""
 
     url: str
+    gate: Gate = field(default_factory=Gate)
     in_flight: int = 0
     failures: int = 0
     aside_until: float = 0.0
@@ -36,11 +42,18 @@ class Server:
             self.failures += 1
             pause = min(_FIRST_PAUSE * 2.0 ** (self.failures - 1), _LONGEST_PAUSE)
             self.aside_until = monotonic() + pause
-            _log.warning("%s failed and is put aside for %g seconds: %s", self.url, pause, reason)
+            _log.warning("%s failed and is put aside for %g seconds: %s", shown(self.url), pause, reason)
+
+    def may_pass_on(self, error: BackendError) -> bool:
+        """Whether another server may be asked what this one answered with ``error``; it is put aside where it failed,
+        and not where it only takes no more at present."""
+        if error.retryable and not is_full(error):
+            self.failed(error)
+        return error.retryable
 
     def succeeded(self) -> None:
         if self.failures:
-            _log.info("%s answers again", self.url)
+            _log.info("%s answers again", shown(self.url))
         self.failures, self.aside_until = 0, 0.0
 
 
@@ -55,14 +68,14 @@ class ServerPool:
         self.servers = [Server(url) for url in urls]
 
     def candidates(self, problem: str) -> list[Server]:
-        """All servers, the one to try first in front; those that are put aside come last."""
+        """The servers to try, the first in front; those that are put aside come last. Of many only some are tried."""
         ranked = sorted(self.servers, key=lambda server: _rank(server.url, problem))
-        return sorted(ranked, key=self._reluctance)
+        return sorted(ranked, key=self._reluctance)[:_MOST_TRIED]
 
     def _reluctance(self, server: Server) -> tuple[int, float]:
         if not server.healthy:
             return 2, server.aside_until
-        return int(self._overloaded(server)), 0.0
+        return int(self._overloaded(server) or not server.gate.is_open), 0.0
 
     def _overloaded(self, server: Server) -> bool:
         share = sum(s.in_flight for s in self.servers) / len(self.servers)
@@ -71,12 +84,3 @@ class ServerPool:
 
 def _rank(url: str, problem: str) -> bytes:
     return hashlib.blake2b(f"{url}\0{problem}".encode(), digest_size=8).digest()
-
-
-def listed(urls: str | Sequence[str]) -> list[str]:
-    """The URLs one by one, each ending in ``/v1``."""
-    each = urls.split(",") if isinstance(urls, str) else list(urls)
-    cleaned = [url.strip().rstrip("/") for url in each if url.strip()]
-    if not cleaned:
-        raise UsageError("the http backend needs a URL: http://host:8000/v1")
-    return list(dict.fromkeys(url if url.endswith("/v1") else f"{url}/v1" for url in cleaned))

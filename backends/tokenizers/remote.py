@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from widthwise.backends.http.address import beside
 from widthwise.backends.http.client import post
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
@@ -24,8 +25,8 @@ class RemoteTokenizer:
     eos_ids: frozenset[int] = frozenset()
     bos_id: int | None = None
 
-    def __init__(self, root: str, model: str, timeout: float) -> None:
-        self._root, self._model, self._timeout = root, model, timeout
+    def __init__(self, base: str, model: str, timeout: float) -> None:
+        self._base, self._model, self._timeout = base, model, timeout
         self.controls: Mapping[str, int] = {}
         self._encode = lru_cache(_CACHED)(self._ask_encode)
         self._decode = lru_cache(_CACHED)(self._ask_decode)
@@ -50,8 +51,8 @@ class RemoteTokenizer:
 
     def _ask_decode(self, ids: tuple[int, ...]) -> str:
         body = {"model": self._model, "tokens": list(ids)}
-        return str(post(f"{self._root}/detokenize", body, self._timeout)["prompt"])
+        return str(post(beside(self._base, "/detokenize"), body, self._timeout)["prompt"])
 
     def _tokens(self, body: dict[str, object]) -> list[int]:
-        answer = post(f"{self._root}/tokenize", {"model": self._model, **body}, self._timeout)
+        answer = post(beside(self._base, "/tokenize"), {"model": self._model, **body}, self._timeout)
         return [int(i) for i in answer["tokens"]]

@@ -38,7 +38,7 @@ class Scheduler:
         Tokens received before a failure were really generated: they are kept, and the next attempt continues
         behind them. Raises ``BackendError`` when the attempts are used up without progress.
         """
-        failures = 0
+        failures, sent, progress = 0, 0, _now()
         resumed: StopMatcher | None = None
         while True:
             received: list[int] = []
@@ -48,6 +48,7 @@ class Scheduler:
                     aclosing(self.backend.generate(request)) as deltas,  # type: ignore[type-var]
                 ):
                     async for delta in deltas:
+                        progress = _now()
                         received.extend(delta.token_ids.tolist())
                         if resumed is not None and (stop := resumed.feed(delta.token_ids.tolist())) is not None:
                             yield _stopped(delta, stop)
@@ -56,8 +57,9 @@ class Scheduler:
                 return
             except BackendError as error:
                 begins_anew = not self.backend.capabilities.continues
-                failures = 1 if received and not begins_anew else failures + 1
-                if not error.retryable or failures >= self.retry.attempts:
+                failures = error.attempts + (0 if received and not begins_anew else failures)
+                sent += error.attempts
+                if not error.retryable or self.retry.over(failures, sent, _now() - progress):
                     raise
                 _log.warning("a request of problem %s is sent again: %s", request.problem, error)
             ledger.retries += 1
@@ -84,6 +86,10 @@ class Scheduler:
         if request.params.max_tokens is not None and len(received) >= request.params.max_tokens:
             return Delta(np.empty(0, np.int64), finish="length")
         return None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _rest(request: Request, received: list[int], tokenizer: Tokenizer) -> Request:

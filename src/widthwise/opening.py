@@ -109,8 +109,8 @@ class HTTP(ModelKind):
         return f"{self.written.partition(':')[0]}:{urls}", {"model": model} if model else {}
 
     async def facts(self, address: str) -> ModelFacts:
+        from widthwise.backends.http.address import listed
         from widthwise.backends.http.probing import model_card
-        from widthwise.backends.http.server_pool import listed
 
         first, fixed = self.place(address)
         card = await asyncio.to_thread(model_card, listed(first)[0], fixed.get("model"), _CARD_SECONDS)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import numpy as np
 import pytest
 from aiohttp import web
@@ -21,10 +20,11 @@ from tests.backends.servers import MODEL, vllm_server
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.backends.http import probing
 from widthwise.backends.http.client import unreachable
-from widthwise.backends.http.json_client import JSONClient, open_session, posted
+from widthwise.backends.http.json_client import JSONClient
 from widthwise.backends.http.labels import read_labels
 from widthwise.backends.http.pooling import HTTPPooling
 from widthwise.backends.http.server_pool import ServerPool
+from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
@@ -125,7 +125,7 @@ async def answering(answer: Any, status: int = 200) -> AsyncIterator[str]:
         ({"data": []}, "something else"),
         ({"data": [{"data": []}]}, "0 outputs for"),
         ({"data": [{"data": [["a"]]}]}, "something else"),
-        ({"error": "?"}, "something else"),
+        ({"error": "?"}, "reported an error: ?"),
         ([1, 2], "no JSON object"),
         ("<html>", "not JSON"),
     ],
@@ -226,11 +226,11 @@ def completion(token: str, logprob: float) -> Any:
 async def test_a_completions_server_that_cannot_score(answer: Any, complaint: str) -> None:
     thread = LoopThread("test")
     async with answering(answer) as url:
-        session = await asyncio.to_thread(thread.call, open_session(5.0))
-        client = JSONClient(thread, session, ServerPool([f"{url}/v1"]), limit=5.0)
+        transport = Transport(5.0)
+        client = JSONClient(thread, transport, ServerPool([f"{url}/v1"]), limit=5.0)
         with pytest.raises(BackendError, match=complaint):
             await read_labels(client, "m", Reading(IDS, (5,), (359, 361)))
-        await asyncio.to_thread(thread.call, session.close())
+        await asyncio.to_thread(thread.call, transport.close())
     await asyncio.to_thread(thread.stop)
 
 
@@ -259,18 +259,22 @@ async def forgetful(answers: int) -> AsyncIterator[tuple[str, list[int]]]:
 
 async def test_a_connection_that_the_server_dropped_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="widthwise")
-    async with forgetful(answers=1) as (url, asked), await open_session(5.0) as session:
+    transport = Transport(5.0)
+    async with forgetful(answers=1) as (url, asked):
         for _ in range(3):
-            async with await posted(session, f"{url}/completions", {}) as response:
+            async with await transport.begin(f"{url}/completions", {}) as response:
                 assert await response.json() == {}
+        await transport.close()
     assert len(asked) == 3
     assert caplog.text.count("closed the connection before it answered") == 2
 
 
 async def test_a_server_that_never_answers_is_one() -> None:
-    async with forgetful(answers=0) as (url, _), await open_session(5.0) as session:
-        with pytest.raises(aiohttp.ClientError):
-            await posted(session, f"{url}/completions", {})
+    transport = Transport(5.0)
+    async with forgetful(answers=0) as (url, _):
+        with pytest.raises(BackendError, match="broke the connection off"):
+            await transport.begin(f"{url}/completions", {})
+        await transport.close()
 
 
 def test_a_busy_server_is_not_taken_for_one_without_token_ids(monkeypatch: pytest.MonkeyPatch) -> None:

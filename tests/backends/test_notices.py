@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.backends.scripted_server import Reply, by_path, in_turn, refusal, served
 from widthwise.backends import watchdog
 from widthwise.backends.embedding import cut_to
 from widthwise.backends.http import client, probing, server_pool
@@ -63,18 +64,10 @@ def test_a_server_that_fails_is_named_once_and_so_is_its_return(
     assert "http://a/v1 failed and is put aside for 0.5 seconds: the connection broke off" in said.text
 
 
-def test_a_question_that_is_asked_again(said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([BackendError("busy", retryable=True), {"data": []}])
-
-    def ask(*_: Any) -> Any:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(client, "_ask_once", ask)
-    assert client.get("http://a/v1/models", 1.0) == {"data": []}
-    assert "asked again in 0.1 seconds: busy" in said.text
+def test_a_question_that_is_asked_again(said: pytest.LogCaptureFixture) -> None:
+    with served(by_path(models=in_turn(refusal(503, "busy"), Reply({"data": []}))), None) as server:
+        assert client.get(f"{server.url}/v1/models", 10.0) == {"data": []}
+    assert f"asked again in 0.1 seconds: {server.url}/v1/models answered 503: busy" in said.text
 
 
 def test_the_first_of_several_models_is_a_guess(
@@ -115,8 +108,8 @@ def test_servers_that_are_alike_leave_no_note() -> None:
 
 def test_an_unusual_end_is_named(said: pytest.LogCaptureFixture) -> None:
     dialect = TextDialect(PieceTokenizer(), logprobs=False)
-    assert dialect.reader(request()).read({"text": "a", "finish_reason": "content_filter"}).finish == "stop"
-    assert "the server ended an answer with 'content_filter'" in said.text
+    assert dialect.reader(request()).read({"text": "a", "finish_reason": "bored"}).finish == "stop"
+    assert "the server ended an answer with 'bored'" in said.text
 
 
 def test_log_probabilities_of_other_tokens_than_the_text_are_lost_aloud(said: pytest.LogCaptureFixture) -> None:
