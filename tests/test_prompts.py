@@ -11,7 +11,9 @@ from typer.testing import CliRunner, Result
 import widthwise as ww
 from widthwise.cli.app import app
 
+MODEL = Path(__file__).parents[1] / "models" / "reasoner"
 QUESTION = "Compute (17 + 5) * 3 - 48."
+FIRST = "Compute 87 * 11 - 80."
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +101,33 @@ def test_a_sweep_shows_and_takes_prompts_too(here: Path) -> None:
     assert "Please: {problem}" in shown.stdout
     assert "{task}<search>{order}" in shown.stdout
     assert not (here / "sweep").exists()
+
+
+def test_nothing_is_sampled_and_no_weights_are_needed_to_show_prompts(here: Path) -> None:
+    folder = here / "tokenizer-only"
+    folder.mkdir()
+    for file in (MODEL / name for name in ("tokenizer.model", "config.json", "tokenizer_config.json")):
+        if file.exists():
+            (folder / file.name).write_bytes(file.read_bytes())
+    strategy = "parallel_distill_refine(drafts=(2, 1)) | generative_verification(k=1)"
+    options = ["--model", f"vllm:{folder}", "--max-tokens", "200", "--show-prompts", "--json"]
+    shown = json.loads(evaluated(*options, strategy=strategy).stdout)
+    prompts = {prompt["name"]: prompt["example"] for prompt in shown["prompts"]}
+    assert list(prompts) == ["solve", "summarise", "refine_summary", "verify"]
+    assert prompts["solve"] == f"<user>{FIRST}<assistant>"
+    assert "(line 1 of reply 2)" in prompts["summarise"]  # what a draft says, exactly as it would be quoted
+    assert prompts["verify"] == f"<user>{FIRST}<draft>{{draft}}<verify><assistant>"
+
+
+def test_what_is_inserted_into_traces_is_shown_too(here: Path) -> None:
+    shown = evaluated("--show-prompts", "--max-tokens", "200", strategy="threads()").stdout
+    thread = shown.partition("== inserted for a thread ==")[2]
+    assert thread.partition("==")[0].split("-- example --\n")[1].rstrip("\n") == "\n<Thread>\n1:"
+    assert "<Conclusion>none</Conclusion>" in thread.partition("== inserted ==")[2]
+
+
+def test_a_recording_takes_its_own_part(here: Path) -> None:
+    assert evaluated("--run", "x.db", strategy="single()").exit_code == 0
+    replayed = evaluated("--model", "replay:x.db", "--show-prompts", strategy="single()")
+    assert "== solve ==" in replayed.stdout
+    assert FIRST in replayed.stdout

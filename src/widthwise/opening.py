@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
-from widthwise.core.backend import Backend
+from widthwise.core.backend import Backend, Tokenizer
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.registry import Entry, entries, find, importable, nearest, register
@@ -42,6 +42,10 @@ class ModelKind:
         """What is known of the model at this address before its engine is started."""
         return ModelFacts(address)
 
+    def tokenizer(self, address: str) -> Tokenizer | None:
+        """The tokenizer in the model's files, without an engine; None where only the engine has it."""
+        return None
+
     def backend(self) -> Maker:
         """What makes a backend."""
         raise NotImplementedError
@@ -64,6 +68,9 @@ class Embedded(ModelKind):
     async def facts(self, address: str) -> ModelFacts:
         return await _facts_at(self.place(address)[0])
 
+    def tokenizer(self, address: str) -> Tokenizer | None:
+        return _tokenizer_at(self.place(address)[0])
+
     def backend(self) -> Maker:
         from widthwise.backends.embedded.backend import EmbeddedBackend
 
@@ -79,6 +86,9 @@ class VLLM(ModelKind):
 
     async def facts(self, address: str) -> ModelFacts:
         return await _facts_at(self.place(address)[0])
+
+    def tokenizer(self, address: str) -> Tokenizer | None:
+        return _tokenizer_at(self.place(address)[0])
 
     def backend(self) -> Maker:
         from widthwise.backends.vllm.backend import VLLMBackend
@@ -181,6 +191,13 @@ async def _facts_at(model: str) -> ModelFacts:
     from widthwise.backends.tokenizers.files import folder_of
 
     return facts_in(await asyncio.to_thread(folder_of, model), model)
+
+
+def _tokenizer_at(model: str) -> Tokenizer | None:
+    from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
+
+    folder = folder_of(model)
+    return None if folder is None else tokenizer_from(folder)
 
 
 def bundled_models() -> dict[str, Path]:

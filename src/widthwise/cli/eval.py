@@ -29,7 +29,8 @@ _STRATEGY = "How to answer; see `widthwise strategies`. my_module:my_strategy na
 _RUN = "The run file; by default under runs/, named by the settings."
 
 ShowPrompts = Annotated[
-    bool, typer.Option("--show-prompts", help="Show what strategies ask on a few problems, and stop.")
+    bool,
+    typer.Option("--show-prompts", help="Show the exact texts that would be sent, and stop; nothing is sampled."),
 ]
 
 

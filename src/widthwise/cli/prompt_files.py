@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING
 
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.template import places
 from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.checking import inside
 from widthwise.core.trace.trace import Trace
-from widthwise.engines import open_engines
+from widthwise.rehearsal import stand_ins
 
 if TYPE_CHECKING:
     from widthwise.evaluation import Evaluation
 
 PROBLEMS = 4
-"""Problems that are worked on to see what a strategy asks."""
+"""Problems that are gone through to see what a strategy asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One kind of prompt: its ``name``, its ``template`` as it is written, and the first one sent.
+    """One kind of text that is sent: its ``name``, its ``template`` as it is written, and an ``example``.
 
-    A prompt that is a strategy's own, and not of the format, has neither name nor template. ``forms`` are the forms of
-    items that the template lists, by name.
+    The example is exact, control tokens spelled out. Of a prompt it is all that stands before the reply; of what is
+    inserted into a trace, that alone. A prompt that is a strategy's own, and not of the format, has neither name nor
+    template. ``forms`` are the forms of items that the template lists, by name. In what the strategy did not come to
+    ask, places are still open (``{draft}``).
     """
 
     name: str | None
@@ -35,38 +40,66 @@ class Sent:
 
     @classmethod
     def of(cls, trace: Trace, format: PromptFormat) -> Sent:
-        name = trace.segment.metadata.get("question")
-        if name is None:
-            return cls(None, None, trace.segment.text)
+        """What stood before something that was sampled behind ``trace``."""
+        if trace.tokens:
+            return cls(_inserted(trace), None, trace.segment.text)
+        name = trace.beginning.segment.metadata.get("question")
+        example = trace.beginning.segment.text + trace.completion
+        return cls(None, None, example) if name is None else cls.asking(name, example, format)
+
+    @classmethod
+    def asking(cls, name: str, example: str, format: PromptFormat) -> Sent:
+        """A question of the format."""
         template = format.prompt(name)
         forms = [(each, text) for each, text in format.prompts.items() if _lists(template, each)]
-        return cls(name, template, trace.segment.text, tuple(forms))
+        return cls(name, template, example, tuple(forms))
 
 
 async def sent(evaluation: Evaluation) -> list[Sent]:
-    """Every kind of prompt that the strategy sends on the suite's first problems, in order of its first use.
+    """Every kind of text that the strategy would send on the suite's first problems, in order of its first use.
 
-    Works on them with the model, for what a strategy asks may depend on what it is told; nothing is stored.
+    A stand-in for the model answers, so that nothing is sampled and only the model's tokenizer is needed.
     """
-    engines = await open_engines(evaluation.settings)
+    engines = await stand_ins(evaluation.settings)
     try:
         setting = evaluation.setting(engines)
         found: dict[str, Sent] = {}
         for problem in evaluation.suite.problems[:PROBLEMS]:
             session = evaluation.strategy.open(problem, setting)
             await evaluation.strategy.run(session)
-            for prompt in used(session):
-                one = Sent.of(prompt, setting.format)
+            for trace in used(session):
+                one = Sent.of(trace, setting.format)
                 found.setdefault(one.name or one.example, one)
+        for one in _open(evaluation, setting):
+            found.setdefault(str(one.name), one)
         return list(found.values())
     finally:
         await engines.close()
 
 
 def used(session: Session) -> list[Trace]:
-    """The prompts of a session from which something was sampled, in order."""
-    asked = {t.beginning for t in session.traces.values() if t.segment.origin == "sampled"}
-    return sorted(asked, key=lambda prompt: prompt.id)
+    """Prompts, with what was put behind them, and other insertions, behind which something was sampled; in order."""
+    parents = {t.parent for t in session.traces.values() if t.segment.origin == "sampled" and t.parent is not None}
+    written = [t for t in parents if t.segment.origin != "sampled"]
+    return sorted(written, key=lambda trace: (trace.tokens > 0, trace.id))
+
+
+def _open(evaluation: Evaluation, setting: Setting) -> list[Sent]:
+    """The questions that the strategy's parts say they ask, with their places open."""
+    asked = dict.fromkeys(name for part in inside(evaluation.strategy) for name in getattr(part, "questions", ()))
+    problem, found = evaluation.suite.problems[0], []
+    for name in asked:
+        fields = {place: f"{{{place}}}" for place in places(setting.format.prompt(name))}
+        known = {"problem": problem.text, "task": problem.text, "instruction": setting.instruction}
+        messages = setting.format.question(name, problem, setting.instruction, {**fields, **known})
+        example = setting.tokenizer.decode(setting.tokenizer.chat(messages, setting.chat))
+        found.append(Sent.asking(name, example, setting.format))
+    return found
+
+
+def _inserted(trace: Trace) -> str:
+    """A name for what was put into a trace that had sampled already."""
+    return "inserted for a thread" if "thread" in trace.segment.metadata else "inserted"
 
 
 def own_prompts(options: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,142 @@
+"""Going through a strategy with a stand-in for the model: what would be sent, before anything is sampled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.backend import Backend, Capabilities, Delta, Request, Tokenizer, TokenStats, Usage
+from widthwise.core.problem import Problem
+from widthwise.core.prompting.grammar import ThreadGrammar
+from widthwise.core.prompting.profile import ModelFacts, ModelProfile, facts_of
+from widthwise.core.rewards.reward import Solution, StepScores
+from widthwise.core.trace.stopping import StopMatcher
+from widthwise.engines import Engines
+from widthwise.models.profiles import profile_of
+from widthwise.opening import kind_of, open_backend
+from widthwise.settings import RunSettings
+
+_ANSWERS = 3
+"""So many different answers, for those who are asked only where answers differ."""
+
+
+class StandIn:
+    """Has the tokenizer of a model, and replies that everybody sees are none.
+
+    Each reply thinks, where the model does, lists two lines and states one of a few answers; where a thread may be
+    spawned, it spawns two. What goes on from an earlier reply only states the answer.
+    """
+
+    capabilities = Capabilities(deterministic=True, max_logprobs=1 << 20)
+
+    def __init__(self, tokenizer: Tokenizer, facts: ModelFacts, profile: ModelProfile) -> None:
+        self.name = facts.name
+        self.facts = facts
+        self.tokenizer = tokenizer
+        self.max_model_len: int | None = None
+        self._thinking = profile.thinking
+        self._grammars = tuple(profile.format.grammars.values())
+        self._prompts: list[list[int]] = []
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        prompt = request.prompt.tolist()
+        goes_on = any(len(known) < len(prompt) and prompt[: len(known)] == known for known in self._prompts)
+        self._prompts.append(prompt)
+        ids = [*self.tokenizer.encode(self._reply(request, goes_on)), *sorted(self.tokenizer.eos_ids)[:1]]
+        stop = StopMatcher(self.tokenizer, request.params).feed(ids)
+        keep = min(len(ids) if stop is None else stop.keep, request.params.max_tokens or len(ids))
+        ended = stop is not None and keep == stop.keep
+        yield Delta(
+            np.array(ids[:keep], np.int64),
+            stats=_certain(ids[:keep], request.params.logprobs),
+            finish="stop" if ended else "length",
+            stop_reason=stop.reason if stop is not None and ended else None,
+            usage=Usage(0, len(prompt)),
+        )
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"engine": "a stand-in"}
+
+    async def close(self) -> None: ...
+
+    def _reply(self, request: Request, goes_on: bool) -> str:
+        answer = f"The final answer is \\boxed{{{1 + request.index % _ANSWERS}}}."
+        if goes_on:
+            return answer
+        number = request.index + 1
+        lines = f"1. (line 1 of reply {number})\n2. (line 2 of reply {number})\n\n"
+        spawning = [grammar for grammar in self._grammars if grammar.spawn in request.params.stop]
+        return self._thought(request, number) + (_block(spawning[0]) if spawning else "") + lines + answer
+
+    def _thought(self, request: Request, number: int) -> str:
+        if self._thinking is None:
+            return ""
+        prompt, closed = self.tokenizer.decode(request.prompt), tuple(c.rstrip() for c in self._thinking.closing)
+        if prompt.rstrip().endswith(closed):
+            return ""
+        opening = "" if self._thinking.begun(prompt) else self._thinking.marks[0][0]
+        return f"{opening}(what reply {number} thinks){self._thinking.close}"
+
+
+def _block(grammar: ThreadGrammar) -> str:
+    outlines = "".join(f"<Outline>{n}: (task of thread {n})</Outline>\n" for n in (1, 2))
+    return f"{grammar.opening}\n{outlines if grammar.outline else ''}{grammar.spawn}"
+
+
+def _certain(ids: Sequence[int], k: int | None) -> TokenStats | None:
+    """Statistics of tokens that were sure to come, with ``k`` likeliest ones that are all the token itself."""
+    if k is None:
+        return None
+    zeros = np.zeros(len(ids), np.float32)
+    if not k:
+        return TokenStats(zeros)
+    return TokenStats(zeros, np.tile(np.array(ids, np.int64)[:, None], k), np.zeros((len(ids), k), np.float32))
+
+
+class StandInScores:
+    """In place of a reward and an embedding model: even chances, and texts that have nothing in common."""
+
+    kind = "process"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]:
+        return [StepScores((0.5,) * len(solution.steps)) for solution in solutions]
+
+    async def embed(self, texts: Sequence[str]) -> tuple[Any, int]:
+        return np.eye(len(texts), dtype=np.float32), 0
+
+
+async def stand_ins(settings: RunSettings) -> Engines:
+    """Engines that cost nothing, with the model's own tokenizer: of its files where there are any, else of the server.
+
+    What is recorded takes its own part, for it samples nothing. Raises as ``open_backend`` does.
+    """
+    backend, owned = await _stand_in(settings)
+    scores = StandInScores(str(settings.reward_model)) if settings.reward_model is not None else None
+    embedder = StandInScores(str(settings.embedding_model))
+    return Engines(backend, scores, embedder, owned)  # type: ignore[arg-type]
+
+
+async def _stand_in(settings: RunSettings) -> tuple[Backend, tuple[Any, ...]]:
+    model = settings.model
+    if isinstance(model, str):
+        kind, address = kind_of(model)
+        tokenizer = await asyncio.to_thread(kind.tokenizer, address)
+        if tokenizer is not None:
+            return _of(tokenizer, await kind.facts(address), settings), ()
+        opened = await open_backend(model, settings.backend_args)
+    else:
+        opened = model
+    owned = (opened,) if isinstance(model, str) else ()
+    if getattr(opened, "recorded", False):
+        return opened, owned
+    return _of(opened.tokenizer, facts_of(opened), settings), owned
+
+
+def _of(tokenizer: Tokenizer, facts: ModelFacts, settings: RunSettings) -> StandIn:
+    return StandIn(tokenizer, facts, profile_of(facts, settings.asking.format))
