@@ -28,6 +28,7 @@ from widthwise.core.backend import (
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
+from widthwise.core.prompting.saying import BEGUN
 from widthwise.core.session.conditions import RecordedFacts
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.stopping import StopMatcher
@@ -120,7 +121,7 @@ class ReplayBackend:
                 finish=finish if over else None,
                 stop_reason=reason if over else None,
                 usage=usage if at == begin else None,
-                metadata=reel.metadata if over else {},
+                metadata=reel.metadata if over else reel.begun if at == begin else {},
             )
 
     @property
@@ -261,6 +262,11 @@ class _Reel:
     stats: TokenStats | None
     finish: FinishReason
     metadata: Mapping[str, Any]
+
+    @property
+    def begun(self) -> Mapping[str, Any]:
+        """What has to be known of the sample before its end: that it begins inside its thinking."""
+        return {BEGUN: True} if self.metadata.get(BEGUN) is True else {}
 
     def position(self, prefix: IntArray, tokenizer: Tokenizer) -> int | None:
         """How many of the sample's tokens ``prefix`` stands for; None if the sample does not begin with it."""

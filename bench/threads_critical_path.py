@@ -62,7 +62,7 @@ def origins(session: Session, number: int) -> tuple[Trace, list[Trace]]:
     outlines = [Outline(str(n), f"{n + 11} - {n} = 11, left 11 {n + 3} {n + 7}") for n in range(1, number + 1)]
     lines = "".join(f"<Outline>{o.number}: {o.text}</Outline>\n" for o in outlines)
     spawner = session.append(session.root, f"{grammar.proposal}{lines}{grammar.spawn}")
-    return spawner, [session.append(spawner, grammar.before + grammar.headed(o)) for o in outlines]
+    return spawner, [session.append(spawner, [grammar.before, *grammar.headed(o)]) for o in outlines]
 
 
 async def drawn(backend: Backend, problem: Problem, number: int, seed: int, *, together: bool) -> Drawn:

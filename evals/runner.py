@@ -14,7 +14,9 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.saying import Saying
 from widthwise.core.roles import ROLES
+from widthwise.core.session.answers import stated
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
@@ -26,6 +28,7 @@ from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import UNFINISHED, Leaf, Outcome
+from widthwise.evals.store.recorded_saying import record_of
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suites import Suite
 from widthwise.models.profiles import profile_of
@@ -57,8 +60,9 @@ async def run(
     """
     strategy.check_against(setting, store.problems())
     store.start_attempt(setting.scheduler.backend)
+    store.note({"saying": record_of(setting.saying)})
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
-    work = _Work(setting, strategy, store, asyncio.Semaphore(concurrency), on_outcome, Beginning())
+    work = _Work(setting, setting.saying, strategy, store, asyncio.Semaphore(concurrency), on_outcome, Beginning())
     try:
         async with asyncio.TaskGroup() as group:
             for place, problem in enumerate(todo):
@@ -72,8 +76,16 @@ async def run(
 
 def setting_for(suite: Suite, backend: Backend, format: PromptFormat | None = None, **shared: Any) -> Setting:
     """What the sessions of a run on ``suite`` share; ``shared`` are other fields of ``Setting``."""
-    asked = format or profile_of(facts_of(backend)).format
-    return Setting(Scheduler(backend), suite.grader, asked, instruction=suite.instruction, **shared)
+    profile = profile_of(facts_of(backend))
+    thinking = shared.pop("thinking", profile.thinking)
+    return Setting(
+        Scheduler(backend),
+        suite.grader,
+        format or profile.format,
+        instruction=suite.instruction,
+        thinking=thinking,
+        **shared,
+    )
 
 
 @dataclass(slots=True)
@@ -81,6 +93,7 @@ class _Work:
     """What the tasks of a run share."""
 
     setting: Setting
+    saying: Saying
     strategy: Strategy
     store: Store
     slots: asyncio.Semaphore
@@ -116,7 +129,7 @@ class _Work:
         try:
             session = self.strategy.open(problem, self.setting, journal=self.store, priority=place)
             result = await self.strategy.run(session)
-            outcome = await graded(self.setting.grader, problem, result)
+            outcome = await graded(self.setting.grader, problem, result, self.saying)
             return outcome, (*result.traces, *result.fragments, *result.judgements), None
         except StoreError:
             raise
@@ -133,9 +146,9 @@ class _Work:
             _log.warning("the time that this attempt took could not be stored", exc_info=True)
 
 
-async def graded(grader: Grader, problem: Problem, result: Result) -> Outcome:
-    """The result with its answer and every trace graded by the reference."""
-    grading = _Grading(grader, problem)
+async def graded(grader: Grader, problem: Problem, result: Result, saying: Saying) -> Outcome:
+    """The result with its answer and every trace graded by the reference; ``saying`` is the model's."""
+    grading = _Grading(grader, problem, saying)
     votes = {t.id: i for i, c in enumerate(result.election.classes) for t in c.traces}
     leaves = [await grading.leaf(trace, votes.get(trace.id)) for trace in result.traces]
     leaves += map(_fragment, result.fragments)
@@ -174,12 +187,13 @@ def _fields(notes: Sequence[Note]) -> dict[str, Any]:
     return {"notes": [[name(note.trace), note.text] for note in notes]} if notes else {}
 
 
-async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
+async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace], saying: Saying) -> Outcome:
     """A stored outcome with its answers read and graded anew; the vote stays as it was.
 
+    ``saying`` is that of the model which was run (:func:`~widthwise.evals.store.recorded_saying.saying_in`).
     The strategy's answer is read again from the trace that represented it, where there is one.
     """
-    grading = _Grading(grader, outcome.problem)
+    grading = _Grading(grader, outcome.problem, saying)
     pairs = zip(traces, outcome.leaves, strict=True)
     leaves = [leaf if leaf.finish == "joined" else await grading.leaf(t, leaf.vote) for t, leaf in pairs]
     spoken = {leaf.id: leaf.answer for leaf in leaves}
@@ -190,8 +204,9 @@ async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace]) ->
 class _Grading:
     """Reads and grades answers to one problem, each spelling once."""
 
-    def __init__(self, grader: Grader, problem: Problem) -> None:
+    def __init__(self, grader: Grader, problem: Problem, saying: Saying) -> None:
         self._grader = grader.for_problem(problem)
+        self._saying = saying
         self._problem = problem
         self._graded: dict[str, bool] = {}
 
@@ -207,9 +222,7 @@ class _Grading:
         return self._graded[answer]
 
     async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
-        answer = None if trace.finish in UNFINISHED else self._grader.extract(trace.completion)
-        if not isinstance(answer, str | None):
-            raise ROLES["grader"].mismatch(f"the grader {self._grader.name}", answer)
+        answer = None if trace.finish in UNFINISHED else stated(trace, self._grader, self._saying)
         return Leaf(trace.id, trace.finish, trace.tokens, answer, await self.correct(answer), vote)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from widthwise.core.prompting.thinking import Thinking
+from widthwise.core.prompting.thinking import HARMONY_MARKS, Thinking
 
 # Tags that a template writes around thinking: <think>, <seed:think>, <thought>, <reasoning>, [THINK].
 _TAG = re.compile(r"(?:<|\[)/?((?:[a-z]{1,20}:)?think(?:ing)?|THINK|thought|reasoning)(?:>|\])")
@@ -29,10 +29,7 @@ THINK = tagged()
 """DeepSeek-R1 and most since: the tags ``<think>`` and ``</think>``."""
 
 HARMONY = Thinking(
-    marks=(
-        ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
-        ("<|channel|>commentary", "<|channel|>final<|message|>"),
-    ),
+    marks=HARMONY_MARKS,
     close="<|end|><|start|>assistant<|channel|>final<|message|>",
     empty="<|channel|>final<|message|>",
 )

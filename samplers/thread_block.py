@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from widthwise.core.literal import Tags
 from widthwise.core.prompting.grammar import Outline, ThreadGrammar
 from widthwise.core.session.session import Session
 from widthwise.core.trace.excerpt import Excerpt
@@ -39,7 +40,7 @@ class ThreadBlock:
         grammar, session = self.grammar, self.session
         facts = {"thread": outline.number, "outline": outline.text}
         if grammar.message is None:
-            return session.append(self.parent, grammar.before + grammar.headed(outline), facts=facts)
+            return session.append(self.parent, [Tags(grammar.before), *grammar.headed(outline)], facts=facts)
         message = grammar.message("".join(segment.text for segment in self.parent.path), outline)
         if message is None:
             session.note(self.parent, f"there is nothing to begin thread {outline.number} with")
@@ -51,19 +52,21 @@ class ThreadBlock:
         grammar, excerpt = self.grammar, self.session.excerpt(thread, origin)
         seen = grammar.returned(excerpt.text) if thread.finish in ("stop", "length", "budget") else None
         if seen is None:
-            return Returned(outline, thread, [grammar.missing(outline)], False)
+            return Returned(outline, thread, grammar.missing(outline), False)
         closed = thread.segment.reason == grammar.close or excerpt.text.endswith(grammar.forced)
         tail = self.session.tail(excerpt, seen.start)
-        pieces: list[str | Excerpt] = [grammar.headed(outline), tail, "" if closed else grammar.forced]
+        pieces: list[str | Excerpt] = [*grammar.headed(outline), tail, Tags("" if closed else grammar.forced)]
         return Returned(outline, thread, pieces, seen.found)
 
     def joined(self, threads: Sequence[Returned]) -> Trace | None:
         """The parent with what came back behind it, in the order of the outlines; None where nothing did."""
         grammar, session = self.grammar, self.session
         by_outline = {thread.outline: thread for thread in threads}
-        seen = [by_outline[o].pieces if o in by_outline else [grammar.missing(o)] for o in self.outlines]
+        seen = [by_outline[o].pieces if o in by_outline else grammar.missing(o) for o in self.outlines]
         pieces = [piece for of_thread in seen for piece in of_thread if piece]
         if not pieces:
             return None
         base = session.cut(self.parent, grammar.opening) if grammar.replaces else self.parent
-        return session.append(base, [grammar.before, *pieces, grammar.after], after=[t.trace for t in threads])
+        return session.append(
+            base, [Tags(grammar.before), *pieces, Tags(grammar.after)], after=[t.trace for t in threads]
+        )

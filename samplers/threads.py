@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from widthwise.core.errors import BudgetReached, UsageError
+from widthwise.core.literal import Tags
 from widthwise.core.prompting.grammar import ThreadGrammar, ThreadLimits
 from widthwise.core.prompting.template import filled
 from widthwise.core.registry import register
@@ -107,7 +108,7 @@ class Threads(Part):
             root = session.ask(grammar.question, width=str(limits.width), budget=budget)
         else:
             root = session.root
-        return session.append(root, grammar.proposal) if self.propose else root
+        return session.append(root, Tags(grammar.proposal)) if self.propose else root
 
     def _told(self, grammar: ThreadGrammar) -> str:
         """The words that tell the model its budget of calls; raises ``UsageError`` where it knows none."""
@@ -186,7 +187,7 @@ class _Whole:
         """Where a trace goes on that stopped at a tag: behind the join, or as plain text where there is none."""
         grammar, session = self.grammar, self.session
         if trace.segment.reason != grammar.spawn:
-            return session.append(session.cut(trace, grammar.never), grammar.opening)
+            return session.append(session.cut(trace, grammar.never), Tags(grammar.opening))
         outlines = grammar.outlines(trace.segment.text, self.limits.width + 1)
         if not outlines or depth == self.limits.depth:
             session.note(trace, f"nested more than {depth} deep" if outlines else "a spawn without outlines")

@@ -15,7 +15,7 @@ from widthwise.backends.tokenizers.spellings import spelled, spellings
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
-from widthwise.core.prompting.literal import unguarded
+from widthwise.core.literal import unguarded
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from widthwise.backends.http.address import beside
 from widthwise.backends.http.client import post
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
-from widthwise.core.prompting.literal import unguarded
+from widthwise.core.literal import unguarded
 
 _CACHED = 65_536
 

@@ -16,7 +16,7 @@ from widthwise.backends.tokenizers.huggingface import eos_ids_of
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
-from widthwise.core.prompting.literal import unguarded
+from widthwise.core.literal import unguarded
 
 _log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from widthwise.core.literal import Tags
 from widthwise.core.prompting.template import filled
 
 
@@ -96,10 +97,16 @@ class ThreadGrammar:
             first.setdefault(outline.number, outline)
         return list(first.values())
 
-    def headed(self, outline: Outline) -> str:
-        """What stands before the thread of ``outline``."""
-        return filled(self.header, number=outline.number, text=outline.text)
+    def headed(self, outline: Outline) -> list[str]:
+        """What stands before the thread of ``outline``: the family's tags, and the outline's text, which is data."""
+        return _written(self.header, outline)
 
-    def missing(self, outline: Outline) -> str:
-        """What stands in place of a thread that returned nothing."""
-        return filled(self.failed, number=outline.number, text=outline.text)
+    def missing(self, outline: Outline) -> list[str]:
+        """What stands in place of a thread that returned nothing; likewise."""
+        return _written(self.failed, outline)
+
+
+def _written(template: str, outline: Outline) -> list[str]:
+    before, place, after = template.partition("{text}")
+    first, last = (Tags(filled(part, number=outline.number)) for part in (before, after))
+    return [first, outline.text, last] if place else [first]

@@ -24,8 +24,8 @@ class PromptFormat:
     the problem, or the question about it that a strategy's worker was given (see ``Session.at``). Names that begin
     with "each_" are not questions but the form of one item in a list of them (see ``listed``).
     ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
-    ``thinking_end`` stands between a trace's thinking and what it says to the reader. ``answer_now`` is put
-    behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
+    A solution is shown to a reader from the last ``shown_after`` on, all of it where nothing follows. ``answer_now`` is
+    put behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
     ``grammars`` in which it spawns threads. A judge of beginnings is shown the last ``recent_steps`` whole steps of
     each and what follows them; None: all of it.
     """
@@ -36,7 +36,7 @@ class PromptFormat:
     step_separator: str = "\n\n"
     prompts: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[str, str] = ("yes", "no")
-    thinking_end: str = "</think>"
+    shown_after: str = ""
     answer_now: str = "\n\nThe final answer is \\boxed{"
     grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)
     threads: str = ""

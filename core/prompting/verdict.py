@@ -21,9 +21,9 @@ _CODE = re.compile(r"^```[a-zA-Z0-9]*[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTAL
 _NUMBER = re.compile(r"(?<![\d.])\d{1,6}(?![\d]|\.\d)")
 
 
-def concluded(text: str, thinking_end: str) -> str:
-    """What follows the thinking; all of it where nothing does."""
-    conclusion = text.rpartition(thinking_end)[2]
+def concluded(text: str, mark: str) -> str:
+    """What follows the last ``mark``; all of it where nothing does, and without a mark."""
+    conclusion = text.rpartition(mark)[2] if mark else text
     return conclusion if conclusion.strip() else text
 
 
@@ -50,8 +50,8 @@ def printed(output: str) -> bool | None:
     return {"True": True, "False": False}.get(output.rstrip()[-_LINE_CHARS:].rpartition("\n")[2].strip())
 
 
-def verdict(segment: Segment, text: str, tokenizer: Tokenizer, words: tuple[str, str]) -> float | None:
-    """P(right) of a judge's reply ``segment``, which says ``text`` but for its end token; None for no verdict.
+def verdict(segment: Segment, text: str, tokenizer: Tokenizer, words: tuple[str, str], begin: int = 0) -> float | None:
+    """P(right) of a judge's reply ``segment``, which says ``text`` from character ``begin`` on; None for no verdict.
 
     The verdict is the first of ``words`` (right) or the second (wrong). With the log-probabilities of the most
     likely tokens where the verdict begins, the two are normalised against each other, all spellings of each
@@ -63,7 +63,7 @@ def verdict(segment: Segment, text: str, tokenizer: Tokenizer, words: tuple[str,
         return None
     position, right = found
     sampled = 1.0 if right else 0.0
-    token = _token_at(segment, tokenizer, position)
+    token = _token_at(segment, tokenizer, begin + position)
     if token is None or segment.stats is None:
         return sampled
     if segment.stats.top_ids is not None and segment.stats.top_logprobs is not None:

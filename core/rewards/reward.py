@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -14,12 +14,6 @@ Kind = Literal["process", "outcome"]
 
 Reduction = Literal["last", "min", "prod", "mean", "model"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
-
-
-_USUAL_ENDS = (
-    *("</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>", "<eos>"),
-    *("<｜end▁of▁sentence｜>", "<|return|>", "<|end|>", "<|endofassistant|>"),
-)
 
 
 def reduce(steps: Sequence[float], kind: Reduction) -> float:
@@ -46,18 +40,6 @@ def steps_of(text: str, separator: str) -> tuple[str, ...]:
     nothing about the solution.
     """
     return tuple(step for part in text.split(separator) if (step := part.strip()))
-
-
-def without_end(text: str, ends: Iterable[str] = ()) -> str:
-    """A completion without the end-of-sequence tokens that it may spell: some of ``ends``, or usual ones.
-
-    Recordings hold such tokens without saying so. To a reward model, and to whoever reads an answer, they would be more
-    than text. White space after them goes with them.
-    """
-    spelled = tuple(end for end in (*ends, *_USUAL_ENDS) if end)
-    while (bare := text.rstrip()).endswith(spelled):
-        text = bare[: -max(len(end) for end in spelled if bare.endswith(end))]
-    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer
 from widthwise.core.errors import UsageError
+from widthwise.core.literal import literal
 from widthwise.core.problem import Problem
-from widthwise.core.prompting.literal import literal
 from widthwise.core.prompting.template import filled
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.rewards.reward import Kind

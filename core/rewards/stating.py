@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import Backend, Request, SamplingParams, Tokenizer, Usage
+from widthwise.core.prompting.saying import Saying
 from widthwise.core.prompting.stated_score import stated_score
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.rewards.reading import Read, Reading
-from widthwise.core.rewards.reward import without_end
 
 TOKENS = 4096
 """How long a reply may get, its thinking included, unless told otherwise."""
@@ -84,8 +84,7 @@ class Stating:
         return stated_score(self._said(reply), self.least, self.most) if reply.finish == "stop" else None
 
     def _said(self, reply: Reply) -> str:
-        said = reply.text if self.thinking is None else self.thinking.said(reply.text, reply.begun)
-        return without_end(said, [self.tokenizer.decode([end]) for end in self.tokenizer.eos_ids])
+        return Saying.of(self.thinking, self.tokenizer).readable_text(reply.text, "never", reply.begun)
 
     def _silence(self, reply: Reply) -> str:
         """Why a reply states no score."""

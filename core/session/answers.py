@@ -3,21 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from widthwise.core.answer import AnswerClass, commonest, group
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.prompting.saying import BEGUN, Counted, Saying
 from widthwise.core.roles import ROLES
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.votes import Votes
+from widthwise.core.trace.recording import Sample
 from widthwise.core.trace.trace import Trace
+
+
+def stated(trace: Trace, grader: Grader, saying: Saying) -> str | None:
+    """The final answer in what ``trace`` says; a grader may have a setting ``thinking``, which says what that counts.
+
+    Raises ``UsageError`` for a grader that reads something else than a text or None.
+    """
+    return _extracted(saying.readable(trace, _counted(grader)), grader)
+
+
+def stated_in(sample: Sample, grader: Grader) -> str | None:
+    """As ``stated``, of a recorded sample of a model whose marks are not known."""
+    begun = sample.metadata.get(BEGUN) is True
+    return _extracted(Saying().readable_text(sample.text, _counted(grader), begun), grader)
+
+
+def _counted(grader: Grader) -> Counted:
+    known: tuple[Counted, ...] = get_args(Counted)
+    return next((counted for counted in known if counted == grader.settings.get("thinking")), "never")
+
+
+def _extracted(text: str, grader: Grader) -> str | None:
+    answer = grader.extract(text)
+    if not isinstance(answer, str | None):
+        raise ROLES["grader"].mismatch(f"the grader {grader.name}", answer)
+    return answer
 
 
 class Answers:
     """Reads traces' answers with the suite's grader, each trace once, and groups them by meaning."""
 
-    def __init__(self, problem: Problem, grader: Grader, tree: TraceTree, votes: Votes) -> None:
+    def __init__(self, problem: Problem, grader: Grader, saying: Saying, tree: TraceTree, votes: Votes) -> None:
         self._problem = problem
         self._grader = grader
+        self._saying = saying
         self._tree = tree
         self._votes = votes
         self._extracted: dict[Trace, str | None] = {}
@@ -34,10 +64,7 @@ class Answers:
         return self._extracted[trace]
 
     def _read(self, trace: Trace) -> str | None:
-        answer = self._grader.extract(trace.completion)
-        if not isinstance(answer, str | None):
-            raise ROLES["grader"].mismatch(f"the grader {self._grader.name}", answer)
-        return answer
+        return stated(trace, self._grader, self._saying)
 
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance."""

@@ -57,8 +57,3 @@ class Questions:
     def grammar(self, name: str | None = None) -> ThreadGrammar:
         """How the model writes threads; by ``name``, how another family does."""
         return self._format.grammar(name)
-
-    @property
-    def answer_now(self) -> str:
-        """The text that makes the model state its answer at once."""
-        return self._format.answer_now

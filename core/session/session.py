@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from dataclasses import replace
 from typing import Any, Self, TypeVar, Unpack
 
-from widthwise.core.answer import AnswerClass
 from widthwise.core.backend import FloatArray
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
@@ -18,20 +17,20 @@ from widthwise.core.session.clock import Moment, latest
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.limits import Limits
+from widthwise.core.session.reads import Reads
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.shared import Shared
 from widthwise.core.session.terms import Terms
 from widthwise.core.session.together import Work
 from widthwise.core.session.view import View
 from widthwise.core.session.writer import NO_FACTS, Facts, Messages, Pieces
-from widthwise.core.trace.excerpt import Excerpt
 from widthwise.core.trace.trace import Finish, Note, Trace, TraceId
 
 T = TypeVar("T")
 Traces = Trace | Sequence[Trace]
 
 
-class Session:
+class Session(Reads):
     """One problem being worked on: its trace tree, its budget, its ledger.
 
     A strategy grows traces with ``sample``, ``stream``, ``append`` and ``prompt``, and reads them with ``score``,
@@ -217,8 +216,8 @@ class Session:
         return self._shared.writer.append(trace, text, after=after, facts=facts)
 
     def conclude(self, trace: Trace) -> Trace:
-        """``trace`` with the text behind it that makes the model state its answer at once."""
-        return self.append(trace, self._shared.questions.answer_now)
+        """``trace`` with what makes the model state its answer at once: its thinking is closed first."""
+        return self.append(trace, self._shared.transcript.concluding(trace))
 
     def prompt(self, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own one is ``root``); see ``append``."""
@@ -242,10 +241,6 @@ class Session:
     def listed(self, name: str, texts: Sequence[str]) -> str:
         """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
         return self._shared.questions.listed(name, texts)
-
-    def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
-        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
-        return self._shared.questions.side_by_side(first, second)
 
     def grammar(self, name: str | None = None) -> ThreadGrammar:
         """How the model writes threads; by ``name``, how another family does. Raises ``UsageError`` for neither."""
@@ -275,25 +270,6 @@ class Session:
         self._shared.tree.adopt(known)
         self._shared.clock.advance(latest(map(Moment.of, known)))
 
-    def answer(self, trace: Trace) -> str | None:
-        """The answer ``trace`` states; None if pruned, aborted, failed, a fragment, or without a vote (``weight``)."""
-        return self._shared.answers.answer(trace)
-
-    async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
-        """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
-
-        A class weighs as much as its traces' votes count: one each, where no pruner says otherwise (``weight``).
-        """
-        return await self._shared.answers.classes(traces)
-
-    def weight(self, trace: Trace) -> float:
-        """How much the trace's vote counts: 1 unless pruners say otherwise, 0 for no vote."""
-        return self._shared.votes.weight(trace.id)
-
-    async def valid(self, trace: Trace) -> bool:
-        """Whether ``trace`` states an answer that passes every check possible without the reference."""
-        return await self._shared.answers.valid(trace)
-
     async def score(self, traces: Sequence[Trace], *, whole: bool = False) -> list[StepScores]:
         """Scores of the traces' steps by the run's reward model, in order; raises ``UsageError`` without one.
 
@@ -308,43 +284,3 @@ class Session:
         Raises ``UsageError`` for a run without an embedding model, ``BackendError`` where it fails.
         """
         return await self._shared.scorer.embed(texts)
-
-    def solution(self, trace: Trace) -> str:
-        """What ``trace`` says, as a reader is to see it: without its thinking and the end-of-sequence token."""
-        return self._shared.transcript.solution(trace)
-
-    def response(self, trace: Trace) -> str:
-        """All that ``trace`` says, its thinking included, without the end-of-sequence token."""
-        return self._shared.transcript.said(trace)
-
-    def thinking_tokens(self, trace: Trace) -> int | None:
-        """How many tokens of ``trace`` its thinking has, its closing mark included; None where none is closed."""
-        return self._shared.transcript.thinking_tokens(trace)
-
-    def thought_length(self, trace: Trace) -> int:
-        """The tokens of the trace's thinking; all that were sampled where none is closed."""
-        return self._shared.transcript.thought_length(trace)
-
-    def ending(self, text: str, tokens: int) -> str:
-        """The last ``tokens`` tokens of ``text``; all of it where it is no longer."""
-        return self._shared.transcript.ending(text, tokens)
-
-    def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
-        """What ``trace`` has grown behind ``since``, to be put into another one; without an end-of-sequence token."""
-        return self._shared.transcript.excerpt(trace, since)
-
-    def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
-        """``excerpt`` from character ``start`` on."""
-        return self._shared.transcript.tail(excerpt, start)
-
-    def verdict(self, trace: Trace) -> float | None:
-        """The probability of "right" with which a judge's reply ends; None where it ends with no verdict.
-
-        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0. A reply that
-        was cut off says something only if it is nothing but a verdict.
-        """
-        return self._shared.transcript.verdict(trace)
-
-    def choice(self, trace: Trace, count: int) -> int | None:
-        """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
-        return self._shared.transcript.choice(trace, count)

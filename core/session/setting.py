@@ -8,6 +8,7 @@ from widthwise.core.backend import Backend, SamplingParams, Tokenizer
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.problem import Grader
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.saying import Saying
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
@@ -58,6 +59,11 @@ class Setting:
         context = self.backend.max_model_len
         room = JUDGE_TOKENS if context is None else min(JUDGE_TOKENS, context - prompt)
         return max(most, room)
+
+    @property
+    def saying(self) -> Saying:
+        """How what the model says is told from what it thinks."""
+        return Saying.of(self.thinking, self.tokenizer)
 
     @property
     def lockstep(self) -> bool:

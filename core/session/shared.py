@@ -37,9 +37,10 @@ class Shared:
         self.tree = TraceTree(self.accounts)
         self.votes = Votes()
         self.questions = Questions(problem, setting.format, setting.instruction)
-        self.transcript = Transcript(setting.format, setting.tokenizer)
+        saying = setting.saying
+        self.transcript = Transcript(setting.format, setting.tokenizer, saying)
         self.writer = Writer(self.tree, setting.tokenizer, setting.chat, setting.thinking)
-        self.answers = Answers(problem, setting.grader.for_problem(problem), self.tree, self.votes)
+        self.answers = Answers(problem, setting.grader.for_problem(problem), saying, self.tree, self.votes)
         self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
         state = (self.accounts, self.tree, self.votes, self.clock)
         self.drawer = Drawer(problem, setting, *state, journal=journal, priority=priority)

@@ -5,23 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from widthwise.core.backend import Tokenizer
+from widthwise.core.prompting.saying import Saying
 from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace
 
 
-def thinking_tokens(trace: Trace, closing: str, tokenizer: Tokenizer) -> int | None:
-    """How many tokens of ``trace`` were sampled up to the last ``closing``, where its thinking ends; or None."""
-    for node in trace.lineage:
-        if node.segment.origin != "prompt" and closing in node.segment.text:
-            before = 0 if node.parent is None else node.parent.tokens
-            return before + (_until(node.segment, closing, tokenizer) if node.segment.origin == "sampled" else 0)
-    return None
+def thinking_tokens(trace: Trace, saying: Saying, tokenizer: Tokenizer) -> int | None:
+    """How many tokens of ``trace`` were sampled up to the last mark that closes its thinking; None where none does."""
+    left = 0 if saying.is_open(trace) else len(saying.thought(trace))
+    if not left:
+        return None
+    tokens = 0
+    for segment in trace.path:
+        if segment.origin != "prompt" and left > 0:
+            tokens += _until(segment, left, tokenizer) if segment.origin == "sampled" else 0
+            left -= len(segment.text)
+    return tokens
 
 
-def _until(segment: Segment, closing: str, tokenizer: Tokenizer) -> int:
-    """The segment's tokens up to the one in which the last ``closing`` ends."""
+def _until(segment: Segment, end: int, tokenizer: Tokenizer) -> int:
+    """The segment's tokens up to the one that holds its character before ``end``."""
+    if end >= len(segment.text):
+        return len(segment)
     ends = token_ends(tokenizer, segment.token_ids, segment.text)
     if ends is None:  # a recording whose tokens do not spell its text
         return len(segment)
-    end = segment.text.rindex(closing) + len(closing)
     return min(int(np.searchsorted(ends, end, side="left")) + 1, len(segment))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from widthwise.core.backend import Tokenizer
+from widthwise.core.literal import Tags
 from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.saying import Saying
 from widthwise.core.prompting.verdict import bare, choice, concluded, verdict
-from widthwise.core.rewards.reward import without_end
 from widthwise.core.session.thinking import thinking_tokens
 from widthwise.core.trace.excerpt import Excerpt
 from widthwise.core.trace.trace import Trace
@@ -14,21 +15,37 @@ from widthwise.core.trace.trace import Trace
 class Transcript:
     """Reads texts, verdicts, choices and excerpts out of traces, as the model's format and tokenizer spell them."""
 
-    def __init__(self, format: PromptFormat, tokenizer: Tokenizer) -> None:
+    def __init__(self, format: PromptFormat, tokenizer: Tokenizer, saying: Saying) -> None:
         self._format = format
         self._tokenizer = tokenizer
+        self._saying = saying
 
     def said(self, trace: Trace) -> str:
-        """The completion without the end-of-sequence token that it may spell."""
-        return without_end(trace.completion, [self._tokenizer.decode([end]) for end in self._tokenizer.eos_ids])
+        """What ``trace`` says after its thinking, without control tokens; nothing while it thinks."""
+        return self._saying.said(trace)
+
+    def response(self, trace: Trace) -> str:
+        """All of ``trace``, its thinking included, without control tokens."""
+        return self._saying.response(trace)
 
     def solution(self, trace: Trace) -> str:
-        """What ``trace`` says, as a reader is to see it: without its thinking and the end-of-sequence token."""
-        return concluded(self.said(trace), self._format.thinking_end)
+        """What of ``trace`` a reader is to see."""
+        return concluded(self.said(trace), self._format.shown_after)
+
+    def is_thinking(self, trace: Trace) -> bool:
+        """Whether ``trace`` ends inside its thinking."""
+        return self._saying.is_open(trace)
+
+    def concluding(self, trace: Trace) -> Tags:
+        """The text that makes ``trace`` state its answer at once: what closes its thinking goes before it."""
+        if not self.is_thinking(trace):
+            return Tags(self._format.answer_now)
+        written = trace.beginning.segment.text + trace.completion
+        return Tags(self._saying.thinking.closing_of(written) + self._format.answer_now.lstrip("\n"))
 
     def thinking_tokens(self, trace: Trace) -> int | None:
         """How many tokens of ``trace`` its thinking has, its closing mark included; None where none is closed."""
-        return thinking_tokens(trace, self._format.thinking_end, self._tokenizer)
+        return thinking_tokens(trace, self._saying, self._tokenizer)
 
     def thought_length(self, trace: Trace) -> int:
         """The tokens of the trace's thinking; all that were sampled where none is closed."""
@@ -43,9 +60,10 @@ class Transcript:
     def verdict(self, trace: Trace) -> float | None:
         """The probability of "right" with which a judge's reply ends (see ``Session.verdict``)."""
         words = self._format.verdicts
-        if trace.finish != "stop" and not bare(trace.segment.text, words):
+        begin, text = self._saying.last(trace)
+        if trace.finish != "stop" and not bare(text, words):
             return None
-        return verdict(trace.segment, self.said(trace), self._tokenizer, words)
+        return verdict(trace.segment, text, self._tokenizer, words, begin)
 
     def choice(self, trace: Trace, count: int) -> int | None:
         """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""

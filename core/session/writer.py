@@ -12,6 +12,7 @@ import numpy as np
 from widthwise.core.backend import Tokenizer
 from widthwise.core.chat_options import ChatOptions
 from widthwise.core.conversation import Conversation
+from widthwise.core.literal import literal
 from widthwise.core.plain_json import well_formed
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.session.trace_tree import TraceTree
@@ -29,7 +30,10 @@ NO_FACTS: Facts = MappingProxyType({})
 
 
 class Writer:
-    """Writes prompts and insertions into the tree, and cuts traces off; ``after`` and ``facts`` as of ``Session``."""
+    """Writes prompts and insertions into the tree, and cuts traces off; ``after`` and ``facts`` as of ``Session``.
+
+    What is written is data, which cannot become control tokens, but for what is marked as a family's own ``Tags``.
+    """
 
     def __init__(
         self, tree: TraceTree, tokenizer: Tokenizer, chat: ChatOptions, thinking: Thinking | None = None
@@ -44,7 +48,7 @@ class Writer:
         """A new beginning below ``place``, from a conversation."""
         said = tuple({key: well_formed(text) for key, text in message.items()} for message in messages)
         asked = replace(self._asked, messages=said)
-        ids = np.array(self._tokenizer.chat(said, asked.options), np.int64)
+        ids = np.array(self._tokenizer.chat([self._read(message) for message in said], asked.options), np.int64)
         sequential = max((t.sequential for t in after), default=0)
         text, facts_kept = self._tokenizer.decode(ids), _linked(facts, after)
         segment = Segment("prompt", ids, text, metadata=facts_kept, conversation=asked)
@@ -66,6 +70,10 @@ class Writer:
         parent, kept = found
         trace_id = self._tree.next_id(place if parent is None else parent.id)
         return self._tree.keep(Trace(trace_id, kept, parent, trace.sequential))
+
+    def _read(self, message: Mapping[str, str]) -> dict[str, str]:
+        """A message as data: no control token can be spelled in it."""
+        return {key: literal(text, self._tokenizer.controls) for key, text in message.items()}
 
     def _begin(self, trace: Trace) -> Trace:
         return self._tree.keep(trace, fragment="thread" in trace.segment.metadata)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
 from widthwise.core.backend import IntArray, Tokenizer
+from widthwise.core.literal import Tags, literal, unguarded
 from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace, name
@@ -41,7 +43,7 @@ class Excerpt:
             return self
         text, tokens = self.text[start:], tokens_until(self.token_ids, self.text, start, tokenizer)
         if tokens is None:
-            return Excerpt(np.array(tokenizer.encode(text), np.int64), text)
+            return Excerpt(read_ids(text, tokenizer), text)
         return replace(self, token_ids=self.token_ids[tokens:], text=text)
 
 
@@ -56,17 +58,35 @@ def tokens_until(ids: IntArray, text: str, end: int, tokenizer: Tokenizer) -> in
     return tokens + 1 if tokens < len(ends) and ends[tokens] == end else None
 
 
+def read_ids(text: str, tokenizer: Tokenizer) -> IntArray:
+    """The tokens of a text that is data, ``int64 [t]``: a control token that it spells is none."""
+    return np.array(tokenizer.encode(literal(text, tokenizer.controls)), np.int64)
+
+
 def joined_ids(pieces: Iterable[str | Excerpt], tokenizer: Tokenizer) -> tuple[IntArray, str]:
-    """The pieces end to end, ``int64 [t]``, and their text; neighbouring texts are encoded as one."""
+    """The pieces end to end, ``int64 [t]``, and their text; neighbouring texts are encoded as one.
+
+    A text is data, unless it is of the model family's own ``Tags``.
+    """
     runs: list[str | Excerpt] = []
-    for piece in pieces:
+    for piece in _guarded(pieces, tokenizer):
         if isinstance(piece, str) and runs and isinstance(runs[-1], str):
-            runs[-1] += well_formed(piece)
+            runs[-1] += piece
         else:
-            runs.append(well_formed(piece) if isinstance(piece, str) else piece)
+            runs.append(piece)
     parts = [np.array(tokenizer.encode(r), np.int64) if isinstance(r, str) else r.token_ids for r in runs]
-    text = "".join(r if isinstance(r, str) else r.text for r in runs)
+    text = "".join("".join(unguarded(r, tokenizer.controls)) if isinstance(r, str) else r.text for r in runs)
     return np.concatenate([np.empty(0, np.int64), *parts]), text
+
+
+def _guarded(pieces: Iterable[str | Excerpt], tokenizer: Tokenizer) -> Iterator[str | Excerpt]:
+    """The pieces; neighbouring texts that are data, taken together, spell no control token."""
+    for kind, run in groupby(filter(lambda piece: piece != "", pieces), type):
+        if kind is Excerpt:
+            yield from run
+        else:
+            text = well_formed("".join(map(str, run)))
+            yield text if kind is Tags else literal(text, tokenizer.controls)
 
 
 def kept_before(trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[Trace | None, Segment] | None:
@@ -81,5 +101,5 @@ def kept_before(trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[Trace | 
         return None
     segment, end = node.segment, node.segment.text.rindex(text)
     tokens = tokens_until(segment.token_ids, segment.text, end, tokenizer)
-    ids = segment.token_ids[:tokens] if tokens is not None else np.array(tokenizer.encode(segment.text[:end]), np.int64)
+    ids = segment.token_ids[:tokens] if tokens is not None else read_ids(segment.text[:end], tokenizer)
     return node.parent, Segment("inserted", ids, segment.text[:end], metadata={"cut": name(trace.id)})

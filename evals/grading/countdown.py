@@ -10,7 +10,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Partition, Problem
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.equality import Verdict
-from widthwise.evals.grading.extraction import Policy, Reading
+from widthwise.evals.grading.extraction import Policy, Reading, parts
 from widthwise.evals.grading.policy_grader import PolicyGrader
 from widthwise.evals.suites import countdown
 from widthwise.evals.suites.search_path import expression_of_path
@@ -32,8 +32,9 @@ class CountdownGrader(PolicyGrader):
 
     def read(self, text: str) -> Reading | None:
         """As ``extract``, with where the answer was found; the clean path of a search that was written out counts."""
-        if (found := expression_of_path(text)) is not None:
-            return Reading(found, "path", 0, text)
+        for part in parts(text, self.thinking):
+            if (found := expression_of_path(part)) is not None:
+                return Reading(found, "path", 0, part)
         return super().read(text)
 
     async def partition(self, answers: Sequence[str]) -> Partition:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from widthwise.core.errors import UsageError
-from widthwise.core.rewards.reward import without_end
+from widthwise.core.prompting.saying import Counted, Saying
 from widthwise.evals.grading.boxes import boxes, listed_boxes
 from widthwise.evals.grading.lines import (
     answer_lines,
@@ -28,11 +28,9 @@ from widthwise.evals.grading.remarks import FORMULA, hidden
 from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, Reader, Statement
 from widthwise.evals.grading.values import expression, formula, integer, quantity
 
-Thinking = Literal["last", "never", "text"]
-"""What a thinking part counts: ``last``, where nothing after it states an answer; ``never``, what is not concluded is
-not answered; ``text``, as any other text."""
+_UNKNOWN = Saying()
+"""Texts of a model that is not known: they have the marks and ends that are usual."""
 
-THINKING_END = "</think>"
 _NUMBER = re.compile(
     r"(?:(?<![\w.)}])[-−])?(?<![\d.])(?:\d{1,3}(?:,\d{3})+|\d+(?:/\d+)?)(?:\.\d+)?%?"
     r"|\\[dt]?frac\{[^{}]{1,40}\}\{[^{}]{1,40}\}"
@@ -73,19 +71,18 @@ def extract(text: str, policy: Policy) -> str | None:
 
 
 def check_thinking(thinking: str) -> None:
-    """Raises UsageError for what is no :data:`Thinking`."""
-    if thinking not in get_args(Thinking):
-        raise UsageError(f"thinking is one of {', '.join(get_args(Thinking))}, not {thinking!r}")
+    """Raises UsageError for what is no :data:`~widthwise.core.prompting.saying.Counted`."""
+    if thinking not in get_args(Counted):
+        raise UsageError(f"thinking is one of {', '.join(get_args(Counted))}, not {thinking!r}")
 
 
-def read(text: str, policy: Policy, *, thinking: Thinking = "last", last_number: bool = False) -> Reading | None:
+def read(text: str, policy: Policy, *, thinking: Counted = "never", last_number: bool = False) -> Reading | None:
     """As ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
 
-    Tokens that end a sequence are no part of the text, whoever spelled them into it.
-
-    ``last_number``: a text that states no answer answers with its last formula or number.
+    Tokens that end a sequence are no part of the text, whoever spelled them into it; ``thinking`` says what thinking in
+    it counts. ``last_number``: a text that states no answer answers with its last formula or number.
     """
-    for part in _parts(without_end(text), thinking):
+    for part in parts(text, thinking):
         for statement in (*_in_order(part, policy), *(last_values(part) if last_number else ())):
             answer = policy.value(statement.text, statement.reader != "box")
             if answer is None:
@@ -95,14 +92,9 @@ def read(text: str, policy: Policy, *, thinking: Thinking = "last", last_number:
     return None
 
 
-def _parts(text: str, thinking: Thinking) -> list[str]:
+def parts(text: str, thinking: Counted) -> list[str]:
     """The parts of ``text`` to read, the more trusted one first."""
-    thought, mark, conclusion = text.rpartition(THINKING_END)
-    if thinking == "text" or not (mark or "<think>" in text):
-        return [text]
-    if not mark:  # cut off while thinking
-        return [] if thinking == "never" else [text]
-    return [conclusion] if thinking == "never" else [conclusion, thought]
+    return _UNKNOWN.parts(text, thinking)
 
 
 def _in_order(text: str, policy: Policy) -> Iterator[Statement]:

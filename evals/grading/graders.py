@@ -55,7 +55,7 @@ class MathGrader(PolicyGrader):
     """Judges mathematical answers: numbers, expressions, lists, intervals, equations, words, choices.
 
     ``policy`` says where answers stand in a text. The other arguments are what projects disagree on, and a run file
-    keeps them. ``thinking``: what a thinking part counts (:data:`~widthwise.evals.grading.extraction.Thinking`).
+    keeps them. ``thinking``: what a thinking part counts (:data:`~widthwise.core.prompting.saying.Counted`).
     ``last_number``: a text that states no answer answers with its last number. ``percent``, ``digits``, ``units``,
     ``labels``, ``any_order`` and ``relative`` are those of :class:`~widthwise.evals.grading.equality.Leniency`. A
     problem's metadata may ask for more: ``tolerance`` (absolute error), ``multiple`` (the reference is a list in any

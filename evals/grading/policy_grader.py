@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
-from widthwise.evals.grading.extraction import MATH, Policy, Reading, Thinking, check_thinking, read
+from widthwise.core.prompting.saying import Counted
+from widthwise.evals.grading.extraction import MATH, Policy, Reading, check_thinking, read
 
 _NOT_SETTINGS = ("name", "policy", "problem")
 
@@ -19,7 +20,7 @@ class PolicyGrader(Grader):
 
     name: str = ""
     policy: Policy = MATH
-    thinking: Thinking = "last"
+    thinking: Counted = "never"
 
     def __post_init__(self) -> None:
         check_thinking(self.thinking)

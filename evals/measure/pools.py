@@ -14,6 +14,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.scores.trace_score import LOGPROBS
+from widthwise.core.session.answers import stated_in
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
@@ -268,7 +269,7 @@ async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader
     """The recording's own answer and label; where it has no label, the grader's."""
     if sample.correct is not None:
         return sample.answer, sample.correct
-    answer = sample.answer if sample.answer is not None else grader.extract(sample.text)
+    answer = sample.answer if sample.answer is not None else stated_in(sample, grader)
     if answer is None:
         return None, False
     if problem.answer is None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
 from widthwise.core.errors import UsageError
+from widthwise.core.prompting.begun import with_begun
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.replacement import replacement
@@ -75,7 +76,8 @@ class StoredRecordings(Mapping[str, Recording]):
     def __getitem__(self, problem_id: str) -> Recording:
         if problem_id not in self._ids:
             raise KeyError(problem_id)
-        return _recording(self._store, self._store.outcome(problem_id), self._fields)
+        [recording] = with_begun([_recording(self._store, self._store.outcome(problem_id), self._fields)])
+        return recording
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)

@@ -12,15 +12,19 @@ import logging
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import parse
+from widthwise.core.prompting.begun import with_begun
 from widthwise.core.registry import register
+from widthwise.core.session.answers import stated_in
 from widthwise.core.trace.recording import Recording
 from widthwise.evals.grading.extraction import MATH, extract
+from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.input_file import LARGEST_VALUE, json_file, regular_file
 from widthwise.evals.store.importer import Importer, Row, importer_named, recognised
 from widthwise.evals.store.recording_rows import from_row, read_recordings
@@ -55,18 +59,25 @@ def _first_row(file: Path) -> Mapping[str, Any]:
 
 def _recordings(path: Path, rows: Iterable[Row]) -> list[Recording]:
     found: list[Recording] = []
+    unread: list[list[bool]] = []
     try:
-        for number, row in enumerate(rows, 1):
-            for sample in row["samples"]:
-                if "answer" not in sample:  # where their tool read no answer, ours does
-                    _log.debug("%s, problem %d: an answer is read by the math grader's rules", path, number)
-                    sample["answer"] = extract(sample["text"], MATH)
+        for row in rows:
+            unread.append(["answer" not in sample for sample in row["samples"]])
             found.append(from_row(row))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise UsageError(f"{path}, problem {len(found) + 1}: {str(error)[:200]}") from error
     if not found:
         raise UsageError(f"{path} has no generations in it")
-    return found
+    return [_answered(*each) for each in zip(with_begun(found), unread, strict=True)]
+
+
+def _answered(recording: Recording, unread: Sequence[bool]) -> Recording:
+    """The recording, its answers read by the math grader's rules where the other tool read none."""
+    if any(unread):
+        _log.debug("problem %s: answers are read by the math grader's rules", recording.problem.id)
+    pairs = zip(recording.samples, unread, strict=True)
+    samples = [replace(sample, answer=stated_in(sample, MathGrader())) if new else sample for sample, new in pairs]
+    return replace(recording, samples=tuple(samples))
 
 
 def _reference(target: Any) -> str | None:
@@ -208,11 +219,14 @@ def _inspect_sample(sample: Row) -> Row:
 
 
 def _content(content: Any, attachments: Mapping[str, str]) -> str:
-    """A message's text with its reasoning before it; long texts are kept apart, under ``attachment://`` names."""
+    """A message's text, its reasoning as thinking before it; long texts are apart, under ``attachment://`` names."""
     if isinstance(content, str):
         return attachments.get(content.removeprefix("attachment://"), content)
-    parts = [p.get("reasoning") or p.get("text") or "" for p in content or [] if isinstance(p, dict)]
-    return "\n\n".join(_content(part, attachments) for part in parts if part)
+    parts = [part for part in content or [] if isinstance(part, dict)]
+    thought = [_content(text, attachments) for part in parts if (text := part.get("reasoning"))]
+    said = [_content(text, attachments) for part in parts if not part.get("reasoning") and (text := part.get("text"))]
+    closed = "\n</think>\n\n" if said else ""
+    return ("<think>\n" + "\n\n".join(thought) + closed if thought else "") + "\n\n".join(said)
 
 
 def _verdict(value: Any) -> bool | None:

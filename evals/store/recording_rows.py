@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from widthwise.core.backend import FloatArray, IntArray, TokenStats
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
+from widthwise.core.prompting.begun import with_begun
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.store.path_entries import Entry, checked_path
@@ -59,7 +60,7 @@ def read_recordings(path: str | Path) -> list[Recording]:
         same.append(recording)
     if not recordings:
         raise UsageError(f"{path} is empty: no recorded generations in it")
-    return [_merged(rows) for rows in recordings.values()]
+    return with_begun([_merged(rows) for rows in recordings.values()])
 
 
 def from_row(row: Mapping[str, Any]) -> Recording:

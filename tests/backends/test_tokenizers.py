@@ -19,7 +19,7 @@ from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.renderer import RENDERER, Renderer
 from widthwise.core.chat_options import ChatOptions
 from widthwise.core.errors import UsageError
-from widthwise.core.prompting.literal import GUARD, literal, unguarded
+from widthwise.core.literal import GUARD, literal, unguarded
 
 USER = {"role": "user", "content": "Hi there"}
 TURNS = (

@@ -58,7 +58,7 @@ class Scripted:
     ) -> None:
         self.name = "scripted"
         self.capabilities = Capabilities(deterministic=deterministic, max_logprobs=max_logprobs)
-        self.tokenizer = Characters()
+        self.tokenizer: Any = Characters()
         self.requests: list[Request] = []
         self.generated = 0
         self.closed = 0
@@ -74,11 +74,15 @@ class Scripted:
         said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
         return self._texts[request.index % len(self._texts)][len(said) :]
 
+    def ids(self, request: Request) -> list[int]:
+        """The tokens of what is still to be said, with its end."""
+        return self.tokenizer.encode(self.rest(request) + "\0")
+
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         attempt = len(self.requests)
         self.requests.append(request)
         deliver, error = self._faults.get(attempt, (-1, None))
-        ids = self.tokenizer.encode(self.rest(request) + "\0")
+        ids = self.ids(request)
         matcher, finish, start = StopMatcher(self.tokenizer, request.params), None, 0
         limit = request.params.max_tokens or len(ids)
         try:

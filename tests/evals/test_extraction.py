@@ -87,7 +87,7 @@ def test_an_argument_that_there_is_not_is_refused() -> None:
     for arguments, message in (
         ({"last": True}, "no argument 'last'; it has thinking, last_number"),
         ({"last_number": 1}, "last_number of the math grader is a bool"),
-        ({"thinking": "often"}, "thinking is one of last, never, text"),
+        ({"thinking": "often"}, "thinking is one of never, last, text"),
         ({"relative": float("inf")}, "finite"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -79,7 +79,7 @@ def inspect_sample(name: int, epoch: int, text: Any, value: Any, **more: Any) ->
 
 SAMPLES = [
     inspect_sample(1, 2, "It is \\boxed{5}", "I"),
-    inspect_sample(1, 1, [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "\\boxed{4}"}], "C"),
+    inspect_sample(1, 1, [{"type": "reasoning", "reasoning": "hm, 3"}, {"type": "text", "text": "\\boxed{4}"}], "C"),
     inspect_sample(2, 1, "attachment://abc", 1.0, attachments={"abc": "long \\boxed{4}"}),
     inspect_sample(2, 2, "", None, error={"message": "broke"}, scores=None),
 ]
@@ -96,13 +96,36 @@ def test_both_formats_of_inspect_ai(tmp_path: Path) -> None:
         one, two = read_generations(tmp_path / name)
         assert (one.problem.text, one.problem.answer, one.fields["model"]) == ("Question 1?", "4", "openai/x")
         assert [(s.text, s.answer, s.correct) for s in one.samples] == [
-            ("hm\n\n\\boxed{4}", "4", True),
+            ("<think>\nhm, 3\n</think>\n\n\\boxed{4}", "4", True),
             ("It is \\boxed{5}", "5", False),
         ]
         assert [(s.text, s.finish) for s in two.samples] == [("long \\boxed{4}", "stop"), ("", "error")]
     line = curve(tmp_path / "log.eval").lines["pass"]
     assert line.accuracy.tolist() == [0.5, 1.0]
     assert line.budgets["tokens"].tolist() == [15.0, 30.0]
+
+
+def test_what_a_model_only_thought_is_no_answer(tmp_path: Path) -> None:
+    thought = {"type": "reasoning", "reasoning": "It may be \\boxed{8}"}
+    log = {"version": 2, "eval": {"task": "sums"}, "samples": [inspect_sample(1, 1, [thought], "I")]}
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    [recording] = read_generations(tmp_path / "log.json")
+    assert [(s.text, s.answer) for s in recording.samples] == [("<think>\nIt may be \\boxed{8}", None)]
+
+
+def test_a_sample_cut_inside_thinking_that_its_prompt_opened_is_told_by_the_others(tmp_path: Path) -> None:
+    """R1's template opens the thinking: its samples only close it, and one that does not has said nothing."""
+
+    def line(doc: int, text: str) -> dict[str, Any]:
+        return {"doc_id": doc, "doc": {"question": "?"}, "target": "7", "resps": [[text]], "filtered_resps": [text]}
+
+    thought, cut = "Is it \\boxed{8}?</think> \\boxed{7}", "Is it \\boxed{8}?"
+    r1 = jsonl(tmp_path / "samples_r1.jsonl", line(1, thought), line(2, cut))
+    assert [r.samples[0].answer for r in read_generations(r1)] == ["7", None]
+    other = jsonl(tmp_path / "samples_qwen.jsonl", line(1, "<think>" + thought), line(2, cut))
+    assert [r.samples[0].answer for r in read_generations(other)] == ["7", "8"]
+    plain = jsonl(tmp_path / "samples_plain.jsonl", line(1, cut))
+    assert [r.samples[0].answer for r in read_generations(plain)] == ["8"]
 
 
 def test_a_log_that_was_cut_short(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from widthwise.backends.replay import ReplayBackend
 from widthwise.core.backend import Delta, Request
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
+from widthwise.core.prompting.saying import Saying
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.strategy import Strategy, as_strategy
@@ -230,7 +231,7 @@ def test_grading_again_uses_the_grader_of_today(tmp_path: Path) -> None:
     ran(tmp_path / "a.db", Faulty())
     with Store.edit(tmp_path / "a.db") as store:
         for outcome in store.outcomes():
-            store.regrade(asyncio.run(regraded(Contrary(), outcome, store.traces(outcome.problem.id))))
+            store.regrade(asyncio.run(regraded(Contrary(), outcome, store.traces(outcome.problem.id), Saying())))
         assert summarise(store).accuracy == pytest.approx(2 / 6)
 
 

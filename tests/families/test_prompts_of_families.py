@@ -13,7 +13,7 @@ from tests.families.checkpoints import FAMILIES, Checkpoints
 from widthwise.backends.model_facts import facts_in
 from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.core.chat_options import ChatOptions
-from widthwise.core.prompting.literal import literal
+from widthwise.core.literal import literal
 from widthwise.models.profiles import profile_of
 
 USER = {"role": "user", "content": "Was ist 17 + 4?\n\n  Zeig's in \\boxed{}: naïve 東京 😀"}

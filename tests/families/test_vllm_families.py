@@ -18,7 +18,7 @@ from tests.families.checkpoints import Checkpoints
 from tests.families.test_prompts_of_families import CONVERSATIONS, ours, reference
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import Backend, Request, SamplingParams
-from widthwise.core.prompting.literal import literal
+from widthwise.core.literal import literal
 from widthwise.models.profiles import profile_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]

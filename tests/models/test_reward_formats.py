@@ -15,8 +15,8 @@ import pytest
 from widthwise.backends.model_facts import facts_in
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
+from widthwise.core.literal import unguarded
 from widthwise.core.problem import Problem
-from widthwise.core.prompting.literal import unguarded
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.registry import entries

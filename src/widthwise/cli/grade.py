@@ -142,13 +142,15 @@ def _grader(store: Store, named: str | None) -> Grader:
 async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:
     """Grade every problem again and store it; what changed, one entry an answer."""
     from widthwise.evals.runner import regraded
+    from widthwise.evals.store.recorded_saying import saying_in
 
+    saying = saying_in(store.manifest)
     changes: list[dict[str, Any]] = []
     for old in store.outcomes():
         if old.state == "open":
             _log.warning("problem %s is not done and is not graded", old.problem.id)
             continue
-        new = await regraded(grader, old, store.traces(old.problem.id))
+        new = await regraded(grader, old, store.traces(old.problem.id), saying)
         found = [_changed(old, "", (old.answer, old.correct), (new.answer, new.correct))]
         for a, b in zip(old.leaves, new.leaves, strict=True):
             found.append(_changed(old, name(a.id), (a.answer, a.correct), (b.answer, b.correct)))
@@ -209,12 +211,15 @@ def _compare_run(run: Path, as_json: bool) -> None:
 
 def _judged(store: Store) -> Iterator[tuple[Outcome, Leaf, str]]:
     """The graded traces with what they say; a trace that states no answer counts as wrong."""
+    from widthwise.evals.store.recorded_saying import saying_in
+
+    saying = saying_in(store.manifest)
     for outcome in store.outcomes():
         if outcome.problem.answer is None or outcome.state == "open":
             continue
         for trace, leaf in zip(store.traces(outcome.problem.id), outcome.leaves, strict=True):
             if leaf.finish in ("stop", "length", None):
-                yield outcome, leaf, trace.completion
+                yield outcome, leaf, saying.said(trace)
 
 
 def _opinion(outcome: Outcome, leaf: Leaf, theirs: bool | None) -> dict[str, Any]:

@@ -11,6 +11,12 @@ GUARD = "\ufdd0"
 _NOTHING = r"(?!)"
 
 
+class Tags(str):
+    """A text whose spelled control tokens are meant: the tags and marks that a model family itself writes."""
+
+    __slots__ = ()
+
+
 def literal(text: str, controls: Collection[str]) -> str:
     """``text`` with a guard inside everything that spells one of ``controls``; ``Tokenizer.encode`` takes it out.
 

@@ -1,0 +1,154 @@
+"""What a model says to its reader, told apart from what it thinks and from the tokens that steer it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from widthwise.core.backend import Tokenizer
+from widthwise.core.prompting.thinking import USUAL, Thinking
+from widthwise.core.trace.trace import Trace
+
+Counted = Literal["never", "last", "text"]
+"""What thinking counts where an answer is read: nothing; where nothing after it states an answer; as any other text."""
+
+BEGUN = "thinking_begun"
+"""In a sample's metadata: it was recorded after a prompt that had opened the thinking, which is not at hand."""
+
+_ENDS = (
+    *("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>"),
+    *("<\uff5cend\u2581of\u2581sentence\uff5c>", "<|return|>", "<|call|>", "<|end|>", "<|endofassistant|>"),
+)
+"""What models end their turn with."""
+_LAST = ("</s>", "<eos>")
+"""These do too, but may stand in a program or a web page: they end a text only where they stand last."""
+
+_OTHERS = (
+    *("<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<|begin_of_text|>", "<start_of_turn>"),
+    *("<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"),
+)
+"""Other control tokens that are no text in any family."""
+
+_Piece = tuple[str, bool]
+"""A text and whether it was sampled: what a model ends is what it says, not what was inserted after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """Reads what traces say: what follows their thinking, up to their end, without control tokens.
+
+    A trace that is cut inside its thinking has said nothing. ``ends`` are the spelled end-of-sequence tokens of the
+    model and ``controls`` its other control tokens, where they are known; the usual ones are known in any case.
+    """
+
+    thinking: Thinking = USUAL
+    ends: tuple[str, ...] = ()
+    controls: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, thinking: Thinking | None, tokenizer: Tokenizer) -> Saying:
+        """For a model that marks its thinking in this way; None for one of which no marks are known."""
+        ends = sorted(tokenizer.decode([end]) for end in tokenizer.eos_ids)
+        return cls(thinking or USUAL, tuple(filter(None, ends)), frozenset(tokenizer.controls))
+
+    def begun(self, trace: Trace) -> bool:
+        """Whether the trace's prompt opens the thinking."""
+        recorded = any(node.segment.metadata.get(BEGUN) is True for node in trace.lineage)
+        return recorded or self.thinking.begun(trace.beginning.segment.text)
+
+    def is_open(self, trace: Trace) -> bool:
+        """Whether the trace ends inside its thinking."""
+        return self.thinking.is_open(trace.completion, self.begun(trace))
+
+    def said(self, trace: Trace) -> str:
+        """What the trace says to its reader."""
+        return self._said(_pieces(trace), self.begun(trace))
+
+    def thought(self, trace: Trace) -> str:
+        """The trace's thinking, as it is written."""
+        return self.thinking.thought(trace.completion, self.begun(trace))
+
+    def response(self, trace: Trace) -> str:
+        """All of it, thinking included, up to its end and without control tokens."""
+        return self._response(_pieces(trace), self.begun(trace))
+
+    def last(self, trace: Trace) -> tuple[int, str]:
+        """What the trace's last segment says, as it is written, and where in the segment's text that begins."""
+        *_, (text, begin, end) = [("", 0, 0), *self._spans(_pieces(trace), self.begun(trace))]
+        return begin, text[begin:end]
+
+    def readable(self, trace: Trace, counted: Counted) -> str:
+        """The text in which an answer is looked for; thinking that may count stands between usual marks."""
+        return self._readable(_pieces(trace), self.begun(trace), counted)
+
+    def readable_text(self, text: str, counted: Counted, begun: bool = False) -> str:
+        """As ``readable``, of a trace of which only its text is known; ``begun``: its prompt opened the thinking."""
+        return self._readable([(text, True)], begun, counted)
+
+    def parts(self, text: str, counted: Counted) -> list[str]:
+        """The parts of a text in which an answer is looked for, the more trusted first."""
+        pieces = [(text, True)]
+        if counted == "text":
+            return [self._response(pieces, begun=False)]
+        thought = [self.thinking.thought(text)] if counted == "last" else []
+        return [part for part in (self._said(pieces, begun=False), *thought) if part]
+
+    def _readable(self, pieces: Sequence[_Piece], begun: bool, counted: Counted) -> str:
+        written = "".join(text for text, _ in pieces)
+        thought = self.thinking.thought(written, begun) if counted == "last" else ""
+        if counted == "text":
+            return self._response(pieces, begun)
+        if not thought:
+            return self._said(pieces, begun)
+        closed = "" if self.thinking.is_open(written, begun) else f"</think>{self._said(pieces, begun)}"
+        return f"<think>{self._clean(thought)}{closed}"
+
+    def _said(self, pieces: Sequence[_Piece], begun: bool) -> str:
+        return self._clean("".join(text[begin:end] for text, begin, end in self._spans(pieces, begun)))
+
+    def _response(self, pieces: Sequence[_Piece], begun: bool) -> str:
+        thought = self.thinking.thought("".join(text for text, _ in pieces), begun)
+        return self._clean(thought) + self._said(pieces, begun)
+
+    def _spans(self, pieces: Sequence[_Piece], begun: bool) -> Iterator[tuple[str, int, int]]:
+        """From where to where each text speaks to the reader; nothing of those before the thinking's end."""
+        start = len(self.thinking.thought("".join(text for text, _ in pieces), begun))
+        for text, sampled in pieces:
+            begin = min(max(start, 0), len(text))
+            start -= len(text)
+            yield text, begin, self._end(text, begin) if sampled else len(text)
+
+    def _end(self, text: str, begin: int) -> int:
+        """Where the text behind ``begin`` ends: before the first token that ends a turn."""
+        found = [at for end in (*self.ends, *_ENDS) if (at := text.find(end, begin)) >= 0]
+        end = min(found, default=len(text))
+        while (kept := text[begin:end].rstrip()).endswith(_LAST):
+            end = begin + len(kept) - max(len(last) for last in _LAST if kept.endswith(last))
+        return end
+
+    def _clean(self, text: str) -> str:
+        """``text`` without control tokens, and without marks of the thinking that are made of them."""
+        thinking = self.thinking
+        return _steering(self.controls, self.ends, thinking.close, thinking.marks).sub(_blank, text)
+
+
+def _pieces(trace: Trace) -> list[_Piece]:
+    return [(s.text, s.origin == "sampled") for s in trace.path if s.origin != "prompt"]
+
+
+def _blank(found: re.Match[str]) -> str:
+    return "\n\n" if found.lastgroup == "close" else ""
+
+
+@lru_cache(maxsize=64)
+def _steering(
+    controls: frozenset[str], ends: tuple[str, ...], close: str, marks: tuple[tuple[str, str], ...]
+) -> re.Pattern[str]:
+    """What is no text: control tokens, and what opens or closes thinking with them."""
+    tokens = sorted({*controls, *ends, *_ENDS, *_OTHERS}, key=len, reverse=True)
+    made = [mark for pair in marks for mark in pair if any(token in mark for token in tokens)]
+    closing = f"(?P<close>{re.escape(close)})|" if any(token in close for token in tokens) else ""
+    return re.compile(closing + "|".join(map(re.escape, (*made, *tokens))))

@@ -1,0 +1,83 @@
+"""What is read in a session's traces: answers, texts, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from widthwise.core.answer import AnswerClass
+from widthwise.core.session.shared import Shared
+from widthwise.core.trace.excerpt import Excerpt
+from widthwise.core.trace.trace import Trace
+
+
+class Reads:
+    """The half of a session that reads traces; nothing here samples, and nothing is charged."""
+
+    _shared: Shared
+
+    def answer(self, trace: Trace) -> str | None:
+        """The answer ``trace`` states; None if pruned, aborted, failed, a fragment, or without a vote (``weight``)."""
+        return self._shared.answers.answer(trace)
+
+    async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
+        """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
+
+        A class weighs as much as its traces' votes count: one each, where no pruner says otherwise (``weight``).
+        """
+        return await self._shared.answers.classes(traces)
+
+    def weight(self, trace: Trace) -> float:
+        """How much the trace's vote counts: 1 unless pruners say otherwise, 0 for no vote."""
+        return self._shared.votes.weight(trace.id)
+
+    async def valid(self, trace: Trace) -> bool:
+        """Whether ``trace`` states an answer that passes every check possible without the reference."""
+        return await self._shared.answers.valid(trace)
+
+    def solution(self, trace: Trace) -> str:
+        """What ``trace`` says, as a reader is to see it: without its thinking and without control tokens."""
+        return self._shared.transcript.solution(trace)
+
+    def response(self, trace: Trace) -> str:
+        """All of ``trace``, its thinking included, without control tokens."""
+        return self._shared.transcript.response(trace)
+
+    def thinking_tokens(self, trace: Trace) -> int | None:
+        """How many tokens of ``trace`` its thinking has, its closing mark included; None where none is closed."""
+        return self._shared.transcript.thinking_tokens(trace)
+
+    def is_thinking(self, trace: Trace) -> bool:
+        """Whether ``trace`` ends inside its thinking: it has said nothing so far."""
+        return self._shared.transcript.is_thinking(trace)
+
+    def thought_length(self, trace: Trace) -> int:
+        """The tokens of the trace's thinking; all that were sampled where none is closed."""
+        return self._shared.transcript.thought_length(trace)
+
+    def ending(self, text: str, tokens: int) -> str:
+        """The last ``tokens`` tokens of ``text``; all of it where it is no longer."""
+        return self._shared.transcript.ending(text, tokens)
+
+    def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
+        """What ``trace`` has grown behind ``since``, to be put into another one; without an end-of-sequence token."""
+        return self._shared.transcript.excerpt(trace, since)
+
+    def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
+        """``excerpt`` from character ``start`` on."""
+        return self._shared.transcript.tail(excerpt, start)
+
+    def verdict(self, trace: Trace) -> float | None:
+        """The probability of "right" with which a judge's reply ends; None where it ends with no verdict.
+
+        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0. A reply that
+        was cut off says something only if it is nothing but a verdict.
+        """
+        return self._shared.transcript.verdict(trace)
+
+    def choice(self, trace: Trace, count: int) -> int | None:
+        """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
+        return self._shared.transcript.choice(trace, count)
+
+    def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
+        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
+        return self._shared.questions.side_by_side(first, second)

@@ -1,0 +1,52 @@
+"""What a run's file says of how its model tells thinking and speech apart; a file from elsewhere may say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from widthwise.core.errors import UsageError
+from widthwise.core.prompting.saying import Saying
+from widthwise.core.prompting.thinking import Thinking
+
+_LONGEST_MARK = 200
+_MOST_TOKENS = 20_000
+
+
+def record_of(saying: Saying) -> dict[str, Any]:
+    """What a run's file keeps, so that its traces are read later as they were when they were sampled."""
+    return {
+        "marks": [list(pair) for pair in saying.thinking.marks],
+        "close": saying.thinking.close,
+        "ends": list(saying.ends),
+        "controls": sorted(saying.controls),
+    }
+
+
+def saying_in(manifest: Mapping[str, Any]) -> Saying:
+    """How the traces of a run are read; runs from before there was a record, and imports, have the usual marks.
+
+    Raises ``UsageError`` for an entry that no run has written.
+    """
+    said = manifest.get("saying")
+    if said is None:
+        return Saying()
+    try:
+        marks = tuple((_text(opening), _text(close)) for opening, close in said["marks"])
+        thinking = Thinking(marks, close=_text(said["close"]) if said["close"] else "", empty="")
+        ends, controls = (_texts(said[name]) for name in ("ends", "controls"))
+    except (TypeError, ValueError, KeyError) as error:
+        raise UsageError(f"the run's file is damaged: it does not say how its model thinks ({error!r})") from None
+    return Saying(thinking if marks else Saying().thinking, tuple(ends), frozenset(controls))
+
+
+def _texts(values: Any) -> list[str]:
+    if not isinstance(values, list) or len(values) > _MOST_TOKENS:
+        raise TypeError("no list of tokens")
+    return [_text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_MARK:
+        raise TypeError("no text that marks anything")
+    return value
