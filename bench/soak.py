@@ -1,254 +1,195 @@
 """Hours of runs with faults injected at random: what is resumed equals a calm run, and nothing grows.
 
-Rounds, one after the other until the time is over. In most, a run of a random strategy is disturbed a few times
-(killed, interrupted, on a full disk, under a clock that jumps, with a reader of its output that hardly reads) and
-resumed: on the embedded engine and on recordings it must then equal a calm run row by row, on vLLM (``--vllm``) every
-problem must be done without an error. In the others, this process answers problems itself, and its memory, descriptors,
-threads, tasks and temporary files are counted. Last, 10,000 problems go through a replay that is killed three times.
-Exit status 1 for a finding.
+Rounds, one after the other until the time is over. In most, a run of a random strategy meets a few faults
+(``faults.py``: killed, interrupted, on a full disk, under a clock that jumps, with a reader of its output that goes away;
+on vLLM also with its engine killed or stuck while it decodes) and is resumed: on the embedded engine and on recordings it
+must then equal a calm run row by row, on vLLM (``--vllm``) every problem must be done without an error. In the others,
+this process answers problems itself, and what it holds is counted (``growth.py``, which does the same for vLLM once).
+Last, 10,000 problems go through a replay that is killed three times. Exit status 1 for a finding.
 
-    python bench/soak.py [--minutes 60] [--problems 10000] [--vllm] [--seed 0]
+    python bench/soak.py [--minutes 60] [--problems 10000] [--vllm] [--seed 0] [--lock FILE]
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import fcntl
 import json
 import os
 import random
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import widthwise as ww
+from faults import ENGINE_FAULTS, FAULTS, Command, Finding, kill
+from growth import STRATEGIES, Growth, own_temporary_folder
+
 from widthwise.evals.store.store import Store, compare
-from widthwise.opening import open_backend
 
-STRATEGIES = (
-    "best_of_n(n=6) | majority_vote()",
-    "best_of_n(n=8) | adaptive_consistency() | majority_vote()",
-    "single()",
-    "threads() | majority_vote()",
-    "parallel_distill_refine(drafts=4) | majority_vote()",
-    "sequential_refinement(rounds=2) | majority_vote()",
-    "recursive_self_aggregation(population=3, group=2, loops=2) | majority_vote()",
-)
-GROWTH = {"memory": 1.25, "descriptors": 1.0, "threads": 1.0, "tasks": 1.0, "temporary files": 1.0}
-"""By which factor a figure may end above what it was after the first rounds."""
-
-JUMPS = """
-import random, runpy, sys, time
-real, offset = time.time, 0.0
-def jumping():
-    global offset
-    if random.random() < 0.05:
-        offset += random.uniform(-86400, 86400)
-    return real() + offset
-time.time = jumping
-sys.argv[0] = "widthwise"
-runpy.run_module("widthwise", run_name="__main__")
-"""
+ARITHMETIC = ("arithmetic", "--limit", "4")
+ON_VLLM = ("arithmetic", "--limit", "24", "--max-tokens", "120", "--backend-arg", "kv_cache_memory_bytes=268435456",
+           "--backend-arg", "max_num_seqs=32", "--backend-arg", "stall_timeout=20")  # fmt: skip
+RECORDABLE = (*STRATEGIES[:3], "single()")
+"""What recordings of best-of-N can replay."""
 
 
-class Finding(Exception):
-    """What must not be."""
+@dataclass(slots=True)
+class Soak:
+    """One soak in ``folder``; ``lock`` is held while vLLM is at work, for machines that others use too."""
+
+    folder: Path
+    chance: random.Random
+    lock: Path | None = None
+    say: Callable[[str], None] = print
+    done: Counter[str] = field(default_factory=Counter)
+    calm: dict[str, tuple[Path, float]] = field(default_factory=dict)
+
+    @property
+    def recorded(self) -> Path:
+        return self.folder / "recorded.db"
+
+    def record(self) -> None:
+        """The run that is replayed."""
+        self._calm(["eval", *ARITHMETIC, "--strategy", STRATEGIES[1], "--logprobs", "20"], self.recorded)
+
+    def round(self, model: str) -> None:
+        """A run that meets faults and is resumed. Raises ``Finding``."""
+        with self._alone() if model.startswith("vllm") else _nothing():
+            what = self._disturbed(model)
+        self.done[f"{model.partition(':')[0]}: {what}"] += 1
+        self.say(f"{model.partition(':')[0]}: {what}")
+
+    def _disturbed(self, model: str) -> str:
+        exact, words = not model.startswith("vllm"), self._words(model)
+        calm, longest = self._in_peace(words, model if not exact else " ".join(words))
+        broken, width = self.folder / "broken.db", str(self.chance.choice([1, 4, 32]))
+        command = Command([*words, "--concurrency", width, "--run", str(broken)], broken, longest)
+        among = FAULTS if exact else ENGINE_FAULTS
+        faults = [self.chance.choice(among) for _ in range(self.chance.choice([1, 2, 3]) if exact else 1)]
+        for fault in faults:
+            fault(command, self.chance)
+        command.let_through()
+        self._compare(broken, calm if exact else None, f"{' '.join(words)} after {_names(faults)}")
+        broken.unlink()
+        return _names(faults)
+
+    def _in_peace(self, words: Sequence[str], key: str) -> tuple[Path, float]:
+        """The calm run that ``key`` stands for, made once, and how many seconds it took."""
+        if key not in self.calm:
+            path = self.folder / f"calm {len(self.calm)}.db"
+            self.calm[key] = path, self._calm(words, path)
+        return self.calm[key]
+
+    def _words(self, model: str) -> list[str]:
+        data: Sequence[str] = ARITHMETIC
+        if model.startswith("replay"):
+            data = ("--data", str(self.recorded))
+        elif model.startswith("vllm"):
+            data = ON_VLLM
+        strategy = self.chance.choice(RECORDABLE if model.startswith("replay") else STRATEGIES)
+        seed, limit = str(self.chance.randrange(3)), [] if "--max-tokens" in data else ["--max-tokens", "120"]
+        return ["eval", *data, "--model", model, "--strategy", strategy, "--seed", seed, *limit]
+
+    def _calm(self, words: Sequence[str], run: Path) -> float:
+        """The command in peace, and how many seconds it takes; it leaves no temporary file."""
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
+            environment = {**os.environ, "TMPDIR": temporary}
+            Command([*words, "--run", str(run)], run, environment=environment).let_through()
+            if left := os.listdir(temporary):
+                raise Finding(f"{' '.join(words)} leaves temporary files: {left[:5]}")
+        return time.monotonic() - began
+
+    def _compare(self, broken: Path, calm: Path | None, what: str) -> None:
+        with Store.read(broken) as b:
+            if any(outcome.state != "done" for outcome in b.outcomes()):
+                raise Finding(f"not all problems are done: {what}")
+            if calm is not None:
+                with Store.read(calm) as a:
+                    if differences := compare(a, b):
+                        raise Finding(f"{differences[:2]}: {what}")
+
+    def grown_on_vllm(self, rounds: int) -> None:
+        """Growth on vLLM, in a process of its own."""
+        words = [sys.executable, str(Path(__file__).with_name("growth.py")), "--model", "vllm:reasoner"]
+        with self._alone():
+            ended = subprocess.run([*words, "--rounds", str(rounds)], capture_output=True, text=True)
+        if ended.returncode:
+            raise Finding(f"growth on vLLM: {ended.stderr[-2000:]}")
+        self.say(ended.stdout.splitlines()[-1])
+        self.done["rounds of a process with vLLM"] += rounds
+
+    def many(self, problems: int) -> None:
+        """Many problems through a replay that is killed three times."""
+        file, run = self.folder / "many.jsonl", self.folder / "many.db"
+        with file.open("w", encoding="utf-8") as out:
+            out.writelines(json.dumps(_row(i)) + "\n" for i in range(problems))
+        words = ["eval", "--data", str(file), "--model", f"replay:{file}", "--strategy", RECORDABLE[0]]
+        command = Command([*words, "--run", str(run)], run, longest=2 + problems / 200)
+        for _ in range(3):
+            kill(command, self.chance)
+        command.let_through()
+        with Store.read(run) as store:
+            done = sum(outcome.state == "done" for outcome in store.outcomes())
+        if done != problems:
+            raise Finding(f"{done} of {problems} problems are done")
+        self.say(f"{problems} problems replayed")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self.lock is None:
+            yield
+            return
+        with self.lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
-# -- faults ----------------------------------------------------------------------------------------------------------
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
 
 
-def _words(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "widthwise", *arguments]
-
-
-def _ended(process: subprocess.Popen[bytes], number: int, after: float) -> None:
-    time.sleep(after)
-    process.send_signal(number)
-    process.communicate()
-
-
-def kill(arguments: Sequence[str], chance: random.Random) -> None:
-    """SIGKILL."""
-    _ended(_started(arguments), signal.SIGKILL, chance.uniform(0.5, 6))
-
-
-def interrupt(arguments: Sequence[str], chance: random.Random) -> None:
-    """Ctrl-C or SIGTERM, once or twice."""
-    process, number = _started(arguments), chance.choice([signal.SIGINT, signal.SIGTERM])
-    time.sleep(chance.uniform(1, 6))
-    for _ in range(chance.choice([1, 2])):
-        process.send_signal(number)
-        time.sleep(0.2)
-    _, said = process.communicate()
-    if b"Traceback" in said and process.returncode not in (-number, 0):
-        raise Finding(f"a traceback after a signal: {said[-400:]!r}")
-
-
-def full_disk(arguments: Sequence[str], chance: random.Random) -> None:
-    """No file may grow beyond a few kilobytes: a full disk, as SQLite sees it."""
-    limit = chance.choice([20_000, 60_000, 200_000])
-
-    def little_room() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    done = subprocess.run(_words(arguments), capture_output=True, preexec_fn=little_room)
-    if done.returncode and b"Traceback" in done.stderr:
-        raise Finding(f"a full disk ends in a traceback: {done.stderr[-400:]!r}")
-
-
-def jumping_clock(arguments: Sequence[str], chance: random.Random) -> None:
-    """The clock on the wall jumps by up to a day, to and fro."""
-    subprocess.run([sys.executable, "-c", JUMPS, *arguments], capture_output=True, check=True)
-
-
-def slow_reader(arguments: Sequence[str], chance: random.Random) -> None:
-    """Nobody reads what the command says for a while; then the reader goes away."""
-    process = _started([*arguments, "--json"])
-    time.sleep(chance.uniform(1, 4))
-    assert process.stdout is not None
-    process.stdout.close()
-    process.wait()
-
-
-def _started(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(_words(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-FAULTS: tuple[Callable[[Sequence[str], random.Random], None], ...] = (
-    kill, kill, interrupt, full_disk, jumping_clock, slow_reader
-)  # fmt: skip
-
-
-# -- rounds ----------------------------------------------------------------------------------------------------------
-
-
-def _let_through(arguments: Sequence[str]) -> None:
-    done = subprocess.run(_words(arguments), capture_output=True, text=True)
-    if done.returncode:
-        raise Finding(f"{' '.join(arguments)} ended with {done.returncode}: {done.stderr[-400:]}")
-
-
-def disturbed(model: str, data: Sequence[str], folder: Path, chance: random.Random) -> str:
-    """A run that is disturbed and resumed; what was done to it. Raises ``Finding``."""
-    strategies = STRATEGIES if not model.startswith("replay") else STRATEGIES[:3]
-    strategy, seed = chance.choice(strategies), chance.randrange(3)
-    common = ["eval", *data, "--model", model, "--strategy", strategy, "--seed", str(seed), "--max-tokens", "120"]
-    calm = folder / f"calm {model.partition(':')[0]} {strategies.index(strategy)} {seed}.db"
-    broken = folder / "broken.db"
-    exact = not model.startswith("vllm")
-    if exact and not calm.exists():
-        _let_through([*common, "--run", str(calm)])
-    arguments = [*common, "--concurrency", str(chance.choice([1, 4, 32])), "--run", str(broken)]
-    faults = [chance.choice(FAULTS) for _ in range(chance.choice([1, 2, 3]))]
-    for fault in faults:
-        fault(arguments, chance)
-    _let_through(arguments)
-    with Store.read(broken) as b:
-        if any(outcome.state != "done" for outcome in b.outcomes()):
-            raise Finding(f"{strategy} on {model}: not all problems are done")
-        if exact:
-            with Store.read(calm) as a:
-                if differences := compare(a, b):
-                    raise Finding(f"{strategy} on {model}, seed {seed}: differs after {faults}: {differences[:2]}")
-    broken.unlink()
+def _names(faults: Sequence[Callable[..., None]]) -> str:
     return "+".join(fault.__name__ for fault in faults)
 
 
-class Growth:
-    """What this process holds, after each of its own rounds."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, float]] = []
-        self._backend = asyncio.run(open_backend("reasoner"))
-
-    def round(self, chance: random.Random) -> None:
-        strategy = chance.choice(STRATEGIES)
-        tasks: list[int] = []
-
-        async def answer() -> None:
-            for i in range(4):
-                await ww.solve_async(f"Compute ({i} + 5) * 3 - {i}.", strategy, self._backend, max_tokens=80)
-            tasks.append(len(asyncio.all_tasks()))
-
-        asyncio.run(answer())
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self.seen.append(
-            {
-                "memory": pages * resource.getpagesize() / 2**20,
-                "descriptors": len(os.listdir("/proc/self/fd")),
-                "threads": threading.active_count(),
-                "tasks": tasks[0],
-                "temporary files": len(os.listdir(tempfile.gettempdir())),
-            }
-        )
-
-    def check(self) -> None:
-        """Raises ``Finding`` for a figure that is higher in the last tenth of the rounds than it was early on."""
-        if len(self.seen) < 20:
-            return
-        early, late = self.seen[5:10], self.seen[-max(3, len(self.seen) // 10) :]
-        for name, factor in GROWTH.items():
-            if min(one[name] for one in late) > factor * max(one[name] for one in early):
-                raise Finding(f"{name} grows: {early[0][name]:g} after five rounds, {late[-1][name]:g} at the end")
+def _row(i: int) -> dict[str, object]:
+    samples = [{"text": f"So it is \\boxed{{{2 * i + k % 2}}}", "answer": None} for k in range(6)]
+    return {"problem_id": f"sum-{i}", "problem": f"What is {i} + {i}?", "answer": str(2 * i), "samples": samples}
 
 
-def many(problems: int, folder: Path, chance: random.Random) -> None:
-    """Many problems through a replay, disturbed now and then."""
-    file = folder / "many.jsonl"
-    with file.open("w", encoding="utf-8") as out:
-        for i in range(problems):
-            samples = [{"text": f"So it is \\boxed{{{2 * i + k % 2}}}", "answer": None} for k in range(3)]
-            row = {"problem_id": f"sum-{i}", "problem": f"What is {i} + {i}?", "answer": str(2 * i), "samples": samples}
-            out.write(json.dumps(row) + "\n")
-    arguments = [
-        "eval",
-        "--data",
-        str(file),
-        "--model",
-        f"replay:{file}",
-        "--strategy",
-        "best_of_n(n=3) | majority_vote()",
-    ]
-    for _ in range(3):
-        kill([*arguments, "--run", str(folder / "many.db")], chance)
-    _let_through([*arguments, "--run", str(folder / "many.db")])
-    with Store.read(folder / "many.db") as store:
-        done = sum(outcome.state == "done" for outcome in store.outcomes())
-    if done != problems:
-        raise Finding(f"{done} of {problems} problems are done")
-
-
-def soak(minutes: float, problems: int, seed: int, *, vllm: bool) -> dict[str, object]:
-    """Rounds until the time is over; what was done. Raises ``Finding``."""
-    chance, until, done, growth = random.Random(seed), time.monotonic() + 60 * minutes, Counter[str](), Growth()
-    arithmetic = ["arithmetic", "--limit", "4"]
-    with tempfile.TemporaryDirectory(prefix="widthwise-soak-") as name:
-        folder = Path(name)
-        recorded = folder / "recorded.db"
-        _let_through(["eval", *arithmetic, "--strategy", "best_of_n(n=8) | majority_vote()", "--run", str(recorded)])
-        models = [("reasoner", arithmetic), ("reasoner", arithmetic), (f"replay:{recorded}", ["--data", str(recorded)])]
-        models += [("vllm:reasoner", arithmetic)] if vllm else []
-        while time.monotonic() < until:
-            if chance.random() < 0.4:
-                growth.round(chance)
-                done["rounds of this process"] += 1
-                continue
-            model, data = chance.choice(models)
-            done[f"{model.partition(':')[0]}: {disturbed(model, data, folder, chance)}"] += 1
+def soak(soak: Soak, minutes: float, problems: int, *, vllm: bool, rounds: int = 10**9) -> dict[str, object]:
+    """Rounds until the time is over, or ``rounds`` of them; what was done. Raises ``Finding``."""
+    began = time.monotonic()
+    soak.record()
+    models = ["reasoner", "reasoner", f"replay:{soak.recorded}"] * 2 + ["vllm:reasoner"] * vllm
+    with own_temporary_folder() as temporary:
+        growth = Growth("reasoner", temporary)
+        for _ in range(rounds):
+            if time.monotonic() - began > 60 * minutes:
+                break
+            if soak.chance.random() < 0.4:
+                growth.round(soak.chance)
+                soak.done["rounds of this process"] += 1
+            else:
+                soak.round(soak.chance.choice(models))
+        growth.close()
+    if vllm:
+        soak.grown_on_vllm(40)
+    if problems:
+        soak.many(problems)
+    if rounds == 10**9:
         growth.check()
-        if problems:
-            many(problems, folder, chance)
-    last = growth.seen[-1] if growth.seen else {}
-    return {"minutes": minutes, "problems replayed": problems, "rounds": dict(done), "held at the end": last}
+    held = {"after ten rounds": growth.seen[9:10], "at the end": growth.seen[-1:]}
+    minutes = round((time.monotonic() - began) / 60, 1)
+    return {"minutes": minutes, "problems replayed": problems, "rounds": dict(soak.done), "held": held}
 
 
 def main() -> None:
@@ -257,9 +198,12 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vllm", action="store_true", help="some of the rounds on vLLM")
+    parser.add_argument("--lock", type=Path, help="a file that is locked while vLLM is at work")
     arguments = parser.parse_args()
     try:
-        print(json.dumps(soak(arguments.minutes, arguments.problems, arguments.seed, vllm=arguments.vllm)))
+        with tempfile.TemporaryDirectory(prefix="widthwise-soak-") as name:
+            one = Soak(Path(name), random.Random(arguments.seed), arguments.lock, lambda line: print(line, flush=True))
+            print(json.dumps(soak(one, arguments.minutes, arguments.problems, vllm=arguments.vllm)))
     except Finding as finding:
         sys.exit(f"finding: {finding}")
 

@@ -117,8 +117,9 @@ class _Work:
         except StoreError:
             raise
         except Exception as error:
-            _log.warning("problem %s could not be stored", outcome.problem.id, exc_info=True)
             reason = _shortened(f"it could not be stored ({type(error).__name__}: {error})")
+            _log.warning("problem %s: %s", outcome.problem.id, reason)
+            _log.debug("problem %s could not be stored", outcome.problem.id, exc_info=True)
             failed = Outcome(outcome.problem, "error", ledger=outcome.ledger, errors=(*outcome.errors, reason))
             self.store.finish(failed, (), seconds=time.monotonic() - self.began)
             return failed
@@ -142,8 +143,8 @@ class _Work:
         """Note how long this attempt took; a store that is full already keeps its last word."""
         try:
             self.store.end_attempt(time.monotonic() - self.began)
-        except StoreError:
-            _log.warning("the time that this attempt took could not be stored", exc_info=True)
+        except StoreError as error:
+            _log.warning("the time that this attempt took could not be stored: %s", error)
 
 
 async def graded(grader: Grader, problem: Problem, result: Result, saying: Saying) -> Outcome:

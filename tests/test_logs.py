@@ -43,6 +43,16 @@ def test_each_v_shows_more(verbosity: int, shown: list[str], capsys: pytest.Capt
     assert [line[-1] for line in capsys.readouterr().err.splitlines()] == shown
 
 
+@pytest.mark.parametrize(("verbosity", "traces"), [(0, 0), (1, 0), (2, 1)])
+def test_a_traceback_is_a_detail(verbosity: int, traces: int, capsys: pytest.CaptureFixture[str]) -> None:
+    show_logs(verbosity)
+    try:
+        raise ValueError("why")
+    except ValueError:
+        logging.getLogger("widthwise.somewhere").warning("it failed", exc_info=True)
+    assert capsys.readouterr().err.count("Traceback") == traces
+
+
 def test_a_message_that_comes_a_thousand_times_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     show_logs(1)
     for i in range(1000):

@@ -306,3 +306,16 @@ def test_a_failure_is_kept_in_few_words(tmp_path: Path) -> None:
     ran(tmp_path / "a.db", Faulty(), as_strategy(verbose) | MajorityVote())
     with Store.read(tmp_path / "a.db") as store:
         assert all(len(outcome.errors[0]) < 3000 for outcome in store.outcomes())
+
+
+def test_a_disk_that_fills_up_at_the_end_is_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Store, "end_attempt", full)
+    assert ran(tmp_path / "a.db", Faulty()).errors == 0
+    [said] = [record for record in caplog.records if "attempt" in record.message]
+    assert said.message.endswith("could not be stored: the disk is full")
+    assert said.exc_info is None

@@ -53,6 +53,9 @@ class _Stderr(logging.Handler):
         times = self._seen[record.msg]
         if self.verbosity < 2 and not _is_shown(times):
             return
+        if self.verbosity < 2:
+            record = copy(record)
+            record.exc_info = record.exc_text = record.stack_info = None  # a warning is a sentence
         more = f" ({times} times by now)" if times > _SHOWN and self.verbosity < 2 else ""
         (say if self.verbosity > 1 else say_sentence)(self.format(record) + more, err=True)
 
