@@ -6,26 +6,27 @@ import logging
 import os
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 # Waits on a pipe that only our process holds open. A line means that all was shut down in order; the end of
 # the pipe means that we are gone: the processes are asked to stop, and after a grace period made to.
-_SCRIPT = 'read -r _ || { kill "$@"; sleep 5; kill -9 "$@"; } 2>/dev/null'
+_SCRIPT = 'folder=$1; shift; read -r _ || { kill "$@"; sleep 5; kill -9 "$@"; rm -rf "$folder"; } 2>/dev/null'
 
 
 class Watchdog:
     """Kills ``pids`` when this process ends in whatever way, SIGKILL included, before ``dismiss``.
 
-    vLLM's engine core otherwise outlives a killed parent and keeps the GPU's memory. Does nothing where
-    there is no POSIX shell.
+    vLLM's engine core otherwise outlives a killed parent and keeps the GPU's memory. ``folder``, where their temporary
+    files are, is removed with them. Does nothing where there is no POSIX shell.
     """
 
-    def __init__(self, pids: Sequence[int]) -> None:
+    def __init__(self, pids: Sequence[int], folder: Path | None = None) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         if os.name == "posix" and pids:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT, "watchdog", *map(str, pids)],
+                ["/bin/sh", "-c", _SCRIPT, "watchdog", str(folder or ""), *map(str, pids)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,11 +1,11 @@
 """Hours of runs with faults injected at random: what is resumed equals a calm run, and nothing grows.
 
 Rounds, one after the other until the time is over. In most, a run of a random strategy meets a few faults
-(``faults.py``: killed, interrupted, on a full disk, under a clock that jumps, with a reader of its output that goes away;
-on vLLM also with its engine killed or stuck while it decodes) and is resumed: on the embedded engine and on recordings it
-must then equal a calm run row by row, on vLLM (``--vllm``) every problem must be done without an error. In the others,
-this process answers problems itself, and what it holds is counted (``growth.py``, which does the same for vLLM once).
-Last, 10,000 problems go through a replay that is killed three times. Exit status 1 for a finding.
+(``faults.py``: killed, interrupted, on a full disk, under a clock that jumps, with a reader of its output that goes
+away; on vLLM also with its engine killed or stuck while it decodes) and is resumed: on the embedded engine and on
+recordings it must then equal a calm run row by row, on vLLM (``--vllm``) every problem must be done without an error.
+In the others, this process answers problems itself, and what it holds is counted (``growth.py``, which does the same
+for vLLM once). Last, 10,000 problems go through a replay that is killed three times. Exit status 1 for a finding.
 
     python bench/soak.py [--minutes 60] [--problems 10000] [--vllm] [--seed 0] [--lock FILE]
 """

@@ -12,6 +12,12 @@ from widthwise.core.plain_json import parse
 LARGEST_VALUE = 1 << 29
 """Bytes of one JSON value: a problem with thousands of long samples fits."""
 
+LARGEST_UNPACKED = 1 << 27
+"""Bytes that a compressed file of any size may unpack to; larger ones ``MOST_TIMES`` their own size."""
+
+MOST_TIMES = 100
+"""Texts of models come to a tenth of their size or so; a file made to fill the memory to a thousandth or less."""
+
 _BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -28,6 +34,16 @@ def regular_file(path: Path) -> Path:
     except (OSError, ValueError) as error:  # a name too long, one with a null byte
         raise UsageError(f"{str(path)[:100]!r} names no file: {error}") from error
     return path
+
+
+def unpacking(path: Path, size: int) -> None:
+    """Raise ``UsageError`` if ``size`` bytes are more than a file like this one may unpack to."""
+    packed = path.stat().st_size
+    if size > max(LARGEST_UNPACKED, MOST_TIMES * packed):
+        raise UsageError(
+            f"{path} would unpack to {size >> 20} MiB or more, from {packed >> 10} KiB: a file made to fill the "
+            "memory, it seems; if you trust it, unpack it yourself, to JSON Lines"
+        )
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -18,6 +18,7 @@ from widthwise.backends.model_facts import facts_in
 from widthwise.backends.tokenizers.files import folder_of
 from widthwise.backends.tokenizers.huggingface import HFTokenizer, as_ids
 from widthwise.backends.vllm.options import engine_args
+from widthwise.backends.vllm.scratch import SCRATCH
 from widthwise.backends.vllm.stall_watch import StallWatch
 from widthwise.backends.watchdog import Watchdog
 from widthwise.core.backend import Tokenizer
@@ -104,14 +105,15 @@ class VLLMEngine:
 
         others = set(multiprocessing.active_children())
         try:
-            self._engine = AsyncLLM.from_engine_args(self._args)
+            with SCRATCH.begin(self):
+                self._engine = AsyncLLM.from_engine_args(self._args)
         except Exception as error:
             raise BackendError(
                 f"vLLM could not start with {self._model!r}: {error} The log above has the cause; a script "
                 "must make the backend under `if __name__ == '__main__':`"
             ) from error
         self._processes = [p for p in multiprocessing.active_children() if p not in others]
-        self._watchdog = Watchdog([p.pid for p in self._processes if p.pid is not None])
+        self._watchdog = Watchdog([p.pid for p in self._processes if p.pid is not None], SCRATCH.path)
 
     async def _stop(self) -> None:
         try:
@@ -127,6 +129,7 @@ class VLLMEngine:
                 _log.warning("the vLLM process %s did not end and is killed", process.pid)
                 process.kill()
         self._watchdog.dismiss()
+        SCRATCH.end(self)
 
     def _end_stuck(self) -> None:
         _log.warning(

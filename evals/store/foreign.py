@@ -25,7 +25,7 @@ from widthwise.core.session.answers import stated_in
 from widthwise.core.trace.recording import Recording
 from widthwise.evals.grading.extraction import MATH, extract
 from widthwise.evals.grading.graders import MathGrader
-from widthwise.evals.input_file import LARGEST_VALUE, json_file, regular_file
+from widthwise.evals.input_file import LARGEST_VALUE, json_file, regular_file, unpacking
 from widthwise.evals.store.importer import Importer, Row, importer_named, recognised
 from widthwise.evals.store.recording_rows import from_row, read_recordings
 from widthwise.evals.suites.rows import read_rows
@@ -188,6 +188,7 @@ def _inspect_log(path: Path) -> tuple[Row, list[Any]]:
                 raise UsageError(f"{path} is no log of inspect_ai: it has no samples")
             return log, log["samples"]
         with zipfile.ZipFile(regular_file(path)) as log_zip:
+            unpacking(path, sum(member.file_size for member in log_zip.infolist()))
             names = log_zip.namelist()
             head = next((n for n in ("header.json", "start.json", "_journal/start.json") if n in names), None)
             header = _member(log_zip, head) if head else {}

@@ -14,6 +14,7 @@ from widthwise.evals.grading.extraction import Policy, extract
 from widthwise.evals.grading.graders import read_tolerance
 from widthwise.evals.grading.lines import hashes
 from widthwise.evals.input_file import LARGEST_VALUE, json_file, json_lines, regular_file
+from widthwise.evals.suites.parquet_rows import parquet_rows
 
 Row = Mapping[str, Any]
 Layout = Callable[[Row, str, str], Problem]
@@ -43,7 +44,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
     Blank lines are left out. Raises UsageError, naming the file and the line, for what cannot be read.
     """
-    readers = {".parquet": _parquet_rows, ".csv": _csv_rows, ".json": _json_rows}
+    readers = {".parquet": parquet_rows, ".csv": _csv_rows, ".json": _json_rows}
     try:
         yield from readers.get(path.suffix, json_lines)(regular_file(path))
     except OSError as error:
@@ -73,17 +74,6 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
             f"{path}: a list of JSON objects is expected (one object a line is JSON Lines: name it .jsonl)"
         )
     yield from enumerate(value, 1)
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            yield from enumerate((row for batch in file.iter_batches() for row in batch.to_pylist()), 1)
-    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
-        raise UsageError(f"{path} is not a readable Parquet file; it may be cut short ({str(error)[:200]})") from error
 
 
 def read_problems(

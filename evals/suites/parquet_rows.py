@@ -1,0 +1,72 @@
+"""Rows of Parquet files, which may say little in many words: what they unpack to is bounded.
+
+Encodings repeat a value for a bit a row, and compression packs a thousand zeros into a byte. So strings stay references
+into their dictionaries until it is known what they come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from widthwise.core.errors import UsageError
+from widthwise.evals.input_file import regular_file, unpacking
+
+_ROWS = 128
+"""Rows of a batch: what is read before it is counted."""
+
+_WIDTH = 8
+"""Bytes that a value of any type takes at least."""
+
+
+def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows with their numbers, from 1; ``UsageError`` for what cannot be read or would unpack too far."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(regular_file(path)) as file:
+            metadata = file.metadata
+        unpacking(path, _declared(metadata))
+        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+        strings = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
+            yield from enumerate(_counted(path, file), 1)
+    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
+        raise UsageError(f"{path} is not a readable Parquet file; it may be cut short ({str(error)[:200]})") from error
+
+
+def _declared(metadata: Any) -> int:
+    """Bytes that the file says its columns unpack to, or would take as numbers."""
+    size = 0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for i in range(metadata.num_columns):
+            column, width = group.column(i), max(_WIDTH, metadata.schema.column(i).length)
+            size += max(column.total_uncompressed_size, column.num_values * width)
+    return size
+
+
+def _counted(path: Path, file: Any) -> Iterator[dict[str, Any]]:
+    size = 0
+    for batch in file.iter_batches(batch_size=_ROWS):
+        size += sum(_spelled_out(column) for column in batch.columns)
+        unpacking(path, size)
+        yield from batch.to_pylist()
+
+
+def _spelled_out(array: Any) -> int:
+    """Bytes of an Arrow array with every reference in it replaced by what it refers to."""
+    import pyarrow
+    import pyarrow.compute
+
+    if isinstance(array, pyarrow.DictionaryArray):
+        lengths = pyarrow.compute.binary_length(array.dictionary)
+        return pyarrow.compute.sum(lengths.take(array.indices)).as_py() or 0
+    if isinstance(array, pyarrow.StructArray):
+        return sum(map(_spelled_out, array.flatten()))
+    if isinstance(array, pyarrow.MapArray):
+        return _spelled_out(array.keys) + _spelled_out(array.items)
+    if isinstance(array, pyarrow.ListArray | pyarrow.LargeListArray):
+        return int(array.nbytes and _spelled_out(array.flatten()))
+    return int(array.nbytes)

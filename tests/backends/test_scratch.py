@@ -1,0 +1,66 @@
+"""Where vLLM's temporary files are, and that they go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from widthwise.backends.vllm.scratch import Scratch
+from widthwise.backends.watchdog import Watchdog
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scratch:
+    for name in ("VLLM_RPC_BASE_PATH", "TORCHINDUCTOR_CACHE_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return Scratch()
+
+
+def started(scratch: Scratch, engine: str) -> Path:
+    """What an engine leaves that is started now."""
+    with scratch.begin(engine):
+        folder = os.environ["TMPDIR"]
+        assert os.environ["VLLM_RPC_BASE_PATH"] == folder
+        (Path(folder) / engine).touch()
+    return Path(folder) / engine
+
+
+def test_files_go_when_the_last_engine_does(scratch: Scratch, tmp_path: Path) -> None:
+    first, second = started(scratch, "policy"), started(scratch, "reward")
+    assert os.environ["TMPDIR"] == str(tmp_path)
+    scratch.end("policy")
+    scratch.end("policy")
+    assert first.exists()
+    assert second.exists()
+    scratch.end("reward")
+    assert list(first.parent.iterdir()) == []
+
+
+def test_a_start_that_fails_leaves_nothing(scratch: Scratch) -> None:
+    def failing() -> None:
+        with scratch.begin("policy"):
+            (Path(os.environ["TMPDIR"]) / "a").touch()
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError):
+        failing()
+    assert scratch.path is not None
+    assert list(scratch.path.iterdir()) == []
+
+
+def test_the_watchdog_of_a_dead_process_removes_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        watchdog = Watchdog([sleeper.pid], folder)
+        assert watchdog._process is not None
+        assert watchdog._process.stdin is not None
+        watchdog._process.stdin.close()  # as when this process is gone
+        sleeper.wait(60)
+    watchdog._process.wait(60)
+    assert not folder.exists()
