@@ -23,14 +23,26 @@ import random
 import signal
 import struct
 import sys
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING or __package__:
-    from widthwise.core.sandbox.language import ALLOWED, FORMAT, MODULES, Formatting, Refusal, checked, formatted, plain
+    from widthwise.core.sandbox.examination import tested
+    from widthwise.core.sandbox.language import (
+        ALLOWED,
+        FORMAT,
+        MODULES,
+        Formatting,
+        Refusal,
+        checked,
+        formatted,
+        kind,
+        plain,
+    )
 else:  # a script with nothing but the standard library finds its neighbour by its folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from language import ALLOWED, FORMAT, MODULES, Formatting, Refusal, checked, formatted, plain
+    from examination import tested
+    from language import ALLOWED, FORMAT, MODULES, Formatting, Refusal, checked, formatted, kind, plain
 
     del sys.path[0]
 
@@ -57,17 +69,25 @@ class NoWall(Refusal):
 def main() -> None:
     """Run the request of stdin and reply on stdout."""
     request = json.loads(sys.stdin.buffer.read())
+    tests = request.get("tests")
     prints = _Prints(request["output_chars"])
     try:
         restrain(request["cpu_seconds"], request["memory_bytes"])
-        tree = Formatting().visit(checked(request["program"]))
-        names = _names(tree, prints)
-        code = compile(tree, "<program>", "exec")
+        program, names = _made(request["program"], prints if tests is None else _Unheard(0))
+        examination, own = _made(tests or "", prints)
         lock_down()
-        exec(code, names)
+        exec(program, names)
+        exec(examination, own | tested(names, request.get("tested", [])))
         _reply(prints.text)
     except BaseException as error:
         _reply(prints.text, _sentence(error))
+
+
+def _made(program: str, prints: _Prints) -> tuple[CodeType, dict[str, Any]]:
+    """The program, ready to run, and the names that it begins with: nobody else's."""
+    tree = Formatting().visit(checked(program))
+    names = _names(tree, prints)
+    return compile(tree, "<program>", "exec"), names
 
 
 def _reply(output: str, refusal: str | None = None) -> NoReturn:
@@ -117,6 +137,12 @@ class _Prints:
         return "".join(self._parts)
 
 
+class _Unheard(_Prints):
+    """What a program prints while it is tested: nobody reads it, however much it is."""
+
+    def _take(self, text: str) -> None: ...
+
+
 def _names(tree: ast.Module, prints: _Prints) -> dict[str, Any]:
     """The names that a program begins with; the modules it imports are loaded now, while there still are files."""
     wanted = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
@@ -130,7 +156,7 @@ def _names(tree: ast.Module, prints: _Prints) -> dict[str, Any]:
         return modules[name]
 
     allowed = {name: getattr(builtins, name) for name in ALLOWED}
-    allowed |= {"print": prints.print, "__import__": load, "__build_class__": builtins.__build_class__}
+    allowed |= {"print": prints.print, "__import__": load, "__build_class__": builtins.__build_class__, "type": kind}
     allowed[FORMAT] = formatted
     return {"__builtins__": allowed, "__name__": "__main__"}
 

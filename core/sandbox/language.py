@@ -19,9 +19,9 @@ FORMAT = "format of strings"
 BUILTINS = """
 abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex int
 isinstance issubclass iter len list map max min next object oct ord pow print property range repr reversed round set
-slice sorted classmethod staticmethod str sum super tuple zip True False None NotImplemented Ellipsis
-ArithmeticError AssertionError Exception IndexError KeyError LookupError OverflowError RuntimeError StopIteration
-TypeError ValueError ZeroDivisionError
+slice sorted classmethod staticmethod str sum super tuple type zip True False None NotImplemented Ellipsis
+ArithmeticError AssertionError AttributeError Exception IndexError KeyError LookupError NameError NotImplementedError
+OverflowError RecursionError RuntimeError StopIteration TypeError ValueError ZeroDivisionError bytearray
 """
 ALLOWED = frozenset(BUILTINS.split())
 
@@ -29,22 +29,27 @@ MODULES = {
     "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
     "cmath": "acos asin atan cos e exp inf isclose isfinite isinf isnan log log10 nan phase pi polar rect sin sqrt tan",
     "collections": "Counter OrderedDict defaultdict deque",
+    "copy": "copy deepcopy",
     "dataclasses": "dataclass field",
     "datetime": "date datetime time timedelta timezone",
     "decimal": "Decimal ROUND_CEILING ROUND_DOWN ROUND_FLOOR ROUND_HALF_EVEN ROUND_HALF_UP ROUND_UP getcontext",
     "fractions": "Fraction",
     "functools": "cache cmp_to_key lru_cache partial reduce",
+    "hashlib": "md5 sha1 sha224 sha256 sha384 sha512",
     "heapq": "heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest",
     "itertools": "accumulate chain combinations combinations_with_replacement compress count cycle dropwhile "
     "filterfalse groupby islice pairwise permutations product repeat starmap takewhile tee zip_longest",
     "math": " ".join(name for name in dir(math) if not name.startswith("_")),
     "operator": "add and_ eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ pow sub truediv xor",
-    "random": "choice choices randint random randrange sample seed shuffle uniform",
+    "random": "Random choice choices randint random randrange sample seed shuffle uniform",
     "re": "compile escape findall finditer fullmatch match search split sub subn "
     "A ASCII DOTALL I IGNORECASE M MULTILINE S VERBOSE X",
     "statistics": "fmean mean median mode multimode pstdev pvariance stdev variance",
-    "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation",
-    "typing": "Any Callable Dict Iterable Iterator List Optional Sequence Set Tuple Union",
+    "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits octdigits printable punctuation "
+    "whitespace",
+    "typing": "Any Callable Collection Counter DefaultDict Deque Dict FrozenSet Generator Generic Hashable Iterable "
+    "Iterator List Literal Mapping MutableMapping MutableSequence NoReturn Optional OrderedDict Sequence Set Text "
+    "Tuple Type TypeVar Union",
 }  # fmt: skip
 """What a program may import, name by name: a module's other names may lead to the interpreter or the system."""
 
@@ -186,6 +191,14 @@ def formatted(text: object, /, *args: Any, **kwargs: Any) -> object:
     if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType):
         return method(*args, **kwargs)
     raise ValueError("format is a method of strings")
+
+
+def kind(value: object, /) -> type:
+    """Stands in for ``type`` of a value; classes have none here, and none is made."""
+    found = type(value)
+    if issubclass(found, type):
+        raise TypeError("'type' takes a value that is no class")
+    return found
 
 
 def _check_name(name: str) -> None:

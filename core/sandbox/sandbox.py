@@ -11,11 +11,11 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from widthwise.core.errors import UsageError
@@ -28,6 +28,7 @@ INTERPRETER = sys.executable
 """What runs the programs."""
 
 _REPLY_BYTES = 1 << 20
+_TESTS_CHARS = 1 << 24
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
@@ -57,6 +58,35 @@ class Execution:
     output: str
     refusal: str | None = None
 
+    @property
+    def ending(self) -> Ending:
+        """How it ended; see ``Ending``."""
+        refusal = self.refusal
+        if refusal is None:
+            return "finished"
+        return next((ending for begins, ending in _ENDINGS.items() if refusal.startswith(begins)), "refused")
+
+
+Ending = Literal["finished", "raised", "out of time", "out of memory", "died", "refused"]
+"""``raised``: by an error, of its tests or its own. ``refused``: it is no Python, or is not let do what it asks for."""
+_ENDINGS: Mapping[str, Ending] = {
+    "it raised ": "raised",
+    "it ran for more than ": "out of time",
+    "it ran out of memory": "out of memory",
+    "its process ": "died",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """What is run after a program, in names of its own: of the program's it has ``names``, the first for certain.
+
+    What their functions return reaches the tests as plain values only. Of what is printed, the tests' is kept.
+    """
+
+    text: str
+    names: tuple[str, ...]
+
 
 async def execute_all(programs: Sequence[str], limits: Limits | None = None) -> list[Execution]:
     """Run several programs, equal ones once; in order."""
@@ -66,8 +96,10 @@ async def execute_all(programs: Sequence[str], limits: Limits | None = None) -> 
     return [tasks[program].result() for program in programs]
 
 
-async def execute(program: str, limits: Limits | None = None) -> Execution:
+async def execute(program: str, limits: Limits | None = None, tests: Tests | None = None) -> Execution:
     """Run a Python program within ``limits``; whatever it tries ends in an ``Execution``, never in an error.
+
+    ``tests`` are run after it and decide how it ends: it finished where none of them raised anything.
 
     It may use the builtins and modules that ``confinement`` lists; there are no files, no network, no processes. As
     many run at once as there are processors; a cancelled caller's program is killed.
@@ -75,8 +107,11 @@ async def execute(program: str, limits: Limits | None = None) -> Execution:
     limits = limits or Limits()
     if len(program) > limits.program_chars:
         return Execution("", f"it is longer than {limits.program_chars} characters")
-    if not _is_text(program):
+    if tests is not None and len(tests.text) > _TESTS_CHARS:
+        return Execution("", f"its tests are longer than {_TESTS_CHARS} characters")
+    if not _is_text(program + (tests.text if tests else "")):
         return Execution("", "it is no text")
+    request = {"program": program} | asdict(limits) | ({"tests": tests.text, "tested": tests.names} if tests else {})
     slots = _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
     async with slots:
         try:
@@ -85,7 +120,7 @@ async def execute(program: str, limits: Limits | None = None) -> Execution:
             return Execution("", f"its process could not be started: {error.strerror}")
         try:
             async with asyncio.timeout(limits.wall_seconds):
-                reply = await _exchange(process, json.dumps({"program": program} | asdict(limits)).encode())
+                reply = await _exchange(process, json.dumps(request).encode())
         except TimeoutError:
             return Execution("", f"it ran for more than {limits.wall_seconds:g} seconds")
         finally:

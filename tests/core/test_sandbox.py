@@ -14,7 +14,7 @@ import pytest
 
 from widthwise.aggregators.program_check import ProgramCheck
 from widthwise.core.errors import UsageError
-from widthwise.core.sandbox import confinement, language, sandbox
+from widthwise.core.sandbox import confinement, examination, language, sandbox
 from widthwise.core.sandbox.sandbox import Execution, Limits, execute
 from widthwise.core.session.conditions import Conditions
 
@@ -22,6 +22,12 @@ LIMITS = Limits(cpu_seconds=1.0, wall_seconds=60.0, memory_bytes=256 << 20, outp
 
 HONEST = {
     "print(6 * 7)": "42\n",
+    "print(type(3) is int, type([]) == type([1]), type('')(5))": "True True 5\n",
+    "import copy\nx = [[1]]\ny = copy.deepcopy(x)\ny[0].append(2)\nprint(x, copy.copy(y))": "[[1]] [[1, 2]]\n",
+    "import hashlib\nprint(hashlib.md5('a'.encode()).hexdigest()[:8])": "0cc175b9\n",
+    "import random\nprint(0 <= random.Random(3).random() < 1)": "True\n",
+    "from typing import DefaultDict, Deque, Text, TypeVar\nprint(len('x'))": "1\n",
+    "try:\n    raise NotImplementedError\nexcept NotImplementedError:\n    print('so')": "so\n",
     "from fractions import Fraction as F\nprint(F(1, 3) + F(1, 6))": "1/2\n",
     "import math, itertools\nprint(math.gcd(12, 18), len(list(itertools.permutations(range(4)))))": "6 24\n",
     "from math import *\nprint(sqrt(16) == 4)": "True\n",
@@ -98,7 +104,12 @@ REFUSED = {
     "eval('1')": "'eval'",
     "exec('import os')": "'exec'",
     "compile('1', '', 'eval')": "'compile'",
-    "type('X', (), {})": "'type'",
+    "type('X', (), {})": "takes 1 positional argument",
+    "type(int)": "'type' takes a value that is no class",
+    "class A: pass\ntype(A)": "'type' takes a value that is no class",
+    "type(type)('x', (), {})": "it raised TypeError",
+    "isinstance(int, type)": "it raised TypeError",
+    "type(lambda: 0)(1, {})": "it raised TypeError",
     "globals()": "'globals'",
     "match 0:\n    case int(__class__=c): print(c)": "attribute '__class__'",
     "match '':\n    case str(format=f): print(f)": "attribute 'format'",
@@ -320,7 +331,8 @@ def test_the_walls_behind_the_first_hold_alone(attempt: str, *, hooked: bool) ->
 async def test_where_a_wall_cannot_be_built_nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither a program nor a strategy that needs one: it ran with fewer walls."""
     own = Path(confinement.__file__).read_text()  # noqa: ASYNC240
-    shutil.copy(language.__file__, tmp_path)
+    for neighbour in (language, examination):
+        shutil.copy(str(neighbour.__file__), tmp_path)
     for number, (change, by, why) in enumerate(UNBUILDABLE):
         assert change in own
         script = tmp_path / f"confinement{number}.py"
@@ -386,3 +398,60 @@ def test_an_ordinary_user_without_namespaces_is_held_as_well() -> None:
 def test_bad_limits() -> None:
     with pytest.raises(ValueError, match="positive"):
         Limits(cpu_seconds=0)
+
+
+# --- Programs under test ----------------------------------------------------------------------------------------------
+
+LIAR = "class Liar:\n    def __eq__(self, other): return True\n    def __hash__(self): return 3\n"
+EXAMINED = {
+    "def f(x): return x + 1": "finished",
+    "def f(x): return x": "raised",
+    "f = lambda x: x + 1": "finished",
+    "def g(x): return x + 1": "raised",
+    "def f(x):\n    print('heard by nobody ' * 9999)\n    return x + 1": "finished",
+    "def f(x):\n    while True: pass": "out of time",
+    "def f(x): return [0] * 10 ** 12": "out of memory",
+    "def f(x): return f(x)": "raised",
+    "import os": "refused",
+    "def f(x": "refused",
+    LIAR + "def f(x): return Liar()": "raised",
+    LIAR + "def f(x): return x + 1 if x == 2 else Liar()": "raised",
+    "class I(int):\n    def __eq__(self, other): return True\ndef f(x): return I(0)": "raised",
+    "def same(a, b): return True\ndef f(x):\n    global same\n    same = lambda *_: True\n    return 0": "raised",
+    "def isinstance(*_): return True\ndef all(*_): return True\ndef f(x): return 0": "raised",
+    "import math\nmath.isclose = lambda *_: True\ndef f(x): return 0": "raised",
+    "def f(x): raise AssertionError": "raised",
+    "def f(x): raise StopIteration": "raised",
+    "raise ValueError": "raised",
+}
+
+
+@pytest.mark.parametrize("program", EXAMINED, ids=lambda p: p[-40:].encode("unicode_escape").decode())
+async def test_a_program_is_tested_where_it_cannot_reach_its_tests(program: str) -> None:
+    text = "import math\ndef same(a, b): return a == b and math.isclose(a, b) and all([isinstance(a, int), a == b])\n"
+    tests = sandbox.Tests(f"{text}for x in (2, 3, 40):\n    assert same(f(x), x + 1)\nprint('tested')", ("f",))
+    execution = await execute(program, LIMITS, tests)
+    assert execution.ending == EXAMINED[program], execution.refusal
+    assert execution.output == ("tested\n" if execution.ending == "finished" else "")
+
+
+@pytest.mark.parametrize(
+    ("returned", "seen"),
+    [
+        ("[1, (2, {3}), {4: 'x'}]", "[1, (2, {3}), {4: 'x'}]"),
+        ("Counter('aa')", "{'a': 2}"),
+        ("Liar()", None),
+        ("[Liar()]", None),
+        ("Counter({1: Liar()})", None),
+        ("deque([1, 2])", "deque([1, 2])"),
+        ("map(abs, [-1])", "[1]"),
+        ("(Liar() for _ in 'a')", None),
+        ("None", "None"),
+        ("frozenset([1])", "frozenset({1})"),
+    ],
+)
+async def test_what_tests_see_are_plain_values(returned: str, seen: str | None) -> None:
+    program = f"from collections import *\n{LIAR}def f(): return {returned}"
+    shown = "print(list(f()))" if returned.startswith(("map", "(")) else "print(f())"
+    execution = await execute(program, LIMITS, sandbox.Tests(shown, ("f",)))
+    assert execution.output.strip() == seen if seen else "Foreign" in execution.output
