@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class Answer:
         self._request = request
         self._counts_alike = counts_alike
         self._counted = 0
+        self._used: Mapping[str, Any] = {}
         self.usage = Usage(0, len(request.prompt))
         self.last: Delta | None = None
         self.started = False
@@ -45,6 +47,12 @@ class Answer:
                     raise EndedInError(ended_by(choice["finish_reason"]))
         if batch.done and self.last is None and self.started:
             self.last = self._end()
+
+    @property
+    def end(self) -> Delta:
+        """The last delta, with all that the server has said of what was used."""
+        assert self.last is not None
+        return replace(self._reader.ended(self.last, self._used), usage=self.usage)
 
     def failure(self, error: BackendError) -> BackendError:
         """What ``error`` means for this answer: one that the server reports after it had begun makes it no answer."""
@@ -71,6 +79,7 @@ class Answer:
     def _note_usage(self, reported: Any) -> None:
         if not isinstance(reported, Mapping):
             return
+        self._used = reported
         self._counted = max(self._counted, whole_number(reported.get("completion_tokens")))
         details = reported.get("prompt_tokens_details")
         cached = whole_number(details.get("cached_tokens")) if isinstance(details, Mapping) else 0

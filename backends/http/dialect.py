@@ -7,12 +7,22 @@ from typing import Any, Protocol
 
 from widthwise.core.backend import Delta, Request, SamplingParams
 
+OWN_SAMPLERS = frozenset({"vLLM", "SGLang", "llama.cpp", "Ollama"})
+"""Programs that filter and penalise as they like, or as the model's files say, unless they are told otherwise."""
+
 
 class AnswerReader(Protocol):
     """Reads one request's answer, piece by piece."""
 
     def read(self, choice: Mapping[str, Any]) -> Delta:
-        """The delta in one ``choices[0]``; its ``finish`` is set when the request has come to its end."""
+        """The delta in one ``choices[0]``; its ``finish`` is set when the request has come to its end.
+
+        Raises ``BackendError`` for a piece that is none of this dialect.
+        """
+        ...
+
+    def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
+        """``last``, the delta with the finish, once the server has said what was used."""
         ...
 
 
@@ -22,7 +32,7 @@ class Dialect(Protocol):
     path: str
 
     def body(self, request: Request) -> dict[str, Any]:
-        """What is sent, but for the model's name."""
+        """What is sent, but for the model's name; raises ``BackendError`` for what the server cannot be asked."""
         ...
 
     def reader(self, request: Request) -> AnswerReader:
@@ -31,11 +41,28 @@ class Dialect(Protocol):
 
 
 def sampling(params: SamplingParams) -> dict[str, Any]:
-    body: dict[str, Any] = {"temperature": params.temperature, "top_p": params.top_p}
-    if params.max_tokens is not None:
-        body["max_tokens"] = params.max_tokens
-    if params.logprobs is not None:
-        body["logprobs"] = params.logprobs
+    """What every server takes."""
+    return {"temperature": params.temperature, "top_p": params.top_p}
+
+
+def other_sampling(params: SamplingParams, kind: str | None) -> dict[str, Any]:
+    """What not every server takes: all of it for programs with samplers of their own, else what changes something."""
+    every = kind in OWN_SAMPLERS
+    body: dict[str, Any] = {}
+    if every or params.top_k:
+        body["top_k"] = params.top_k or (-1 if kind == "SGLang" else 0)
+    if every or params.min_p:
+        body["min_p"] = params.min_p
+    if every or params.repetition_penalty != 1:  # under the name that most servers have for it, and llama.cpp's
+        body["repetition_penalty"] = body["repeat_penalty"] = params.repetition_penalty
+        if kind in ("vLLM", "SGLang"):
+            del body["repeat_penalty"]
+    if every or params.presence_penalty:
+        body["presence_penalty"] = params.presence_penalty
+    if every or params.frequency_penalty:
+        body["frequency_penalty"] = params.frequency_penalty
+    if kind == "llama.cpp":
+        body["typical_p"] = 1.0
     return body
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -22,8 +22,18 @@ from widthwise.core.plain_json import parse
 class JSONClient:
     """Asks the server that a problem belongs to, and the next one where that fails."""
 
-    def __init__(self, thread: LoopThread, transport: Transport, pool: ServerPool, *, limit: float) -> None:
+    def __init__(
+        self,
+        thread: LoopThread,
+        transport: Transport,
+        pool: ServerPool,
+        *,
+        limit: float,
+        admit: Callable[[Server], Awaitable[None]] | None = None,
+    ) -> None:
+        """``admit`` is asked before each request whether the server is one of the pool."""
         self._thread, self._transport, self._pool, self._limit = thread, transport, pool, limit
+        self._admit = admit
 
     async def post(self, path: str, body: Mapping[str, Any], problem: str = "") -> dict[str, Any]:
         """The JSON object that answers ``body`` at ``path`` (below ``/v1``, or ``..`` it). Raises BackendError."""
@@ -36,6 +46,8 @@ class JSONClient:
         servers = self._pool.candidates(problem)
         for number, server in enumerate(servers, 1):
             try:
+                if self._admit is not None:
+                    await self._admit(server)
                 yield await self._ask(server, path, body)
                 return
             except BackendError as error:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from widthwise.backends.embedding import unit
 from widthwise.backends.http.address import named, shown
+from widthwise.backends.http.enquiry import Patience
 from widthwise.backends.http.json_client import JSONClient
-from widthwise.backends.http.probing import model_card
+from widthwise.backends.http.members import Members
+from widthwise.backends.http.probing import introduce
 from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
+from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import FloatArray, Tokenizer, Usage
@@ -33,7 +38,8 @@ class HTTPPooling:
     """One server or a pool of servers with the same pooling model; asked when it is made whether it is there.
 
     ``urls``, ``model`` and ``tokenizer`` are as for ``HTTPBackend``; a tokenizer is needed for reading only.
-    ``timeout`` is for one answer, in seconds. Raises ``BackendError`` where no server answers.
+    ``timeout`` is for one answer, in seconds; ``headers`` and ``startup_timeout`` are as there too. Raises
+    ``BackendError`` where no server answers.
     """
 
     # `/pooling` computes every token of every request anew: its outputs cannot come from a cache.
@@ -45,23 +51,29 @@ class HTTPPooling:
         model: str | None = None,
         tokenizer: str | None = None,
         *,
+        headers: Mapping[str, str] = MappingProxyType({}),
         connect_timeout: float = 10.0,
+        startup_timeout: float | None = None,
         timeout: float = 600.0,
     ) -> None:
         bases, model = named(urls, model)
         pool = ServerPool(bases)
         self._urls = [server.url for server in pool.servers]
-        card = model_card(self._urls[0], model, connect_timeout)
-        self._model = str(card["id"])
-        self._root = card.get("root")
         self._named_tokenizer = tokenizer
         self._connect = connect_timeout
         self._tokenizer: Tokenizer | None = None
+        self._notes, self._closed = Notes(), False
+        self._thread, self._transport = LoopThread("widthwise-pooling"), Transport(connect_timeout, headers)
+        try:
+            patience = Patience(timeout, startup_timeout)
+            self._members = Members(self._transport, patience, partial(introduce, model), self._notes)
+            self.profile = self._thread.call(self._members.described(pool.servers))
+        except BaseException:
+            self._shut_down()
+            raise
+        self._model, self._root = self.profile.model, self.profile.root
         self.name = f"http:{self._model}"
-        self._closed = False
-        self._thread = LoopThread("widthwise-pooling")
-        self._transport = Transport(connect_timeout)
-        self._client = JSONClient(self._thread, self._transport, pool, limit=timeout)
+        self._client = JSONClient(self._thread, self._transport, pool, limit=timeout, admit=self._members.admit)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -103,7 +115,13 @@ class HTTPPooling:
         return rows, int((answer.get("usage") or {}).get("prompt_tokens") or 0)
 
     def describe(self) -> Mapping[str, Any]:
-        return {"backend": "http", "servers": [shown(url) for url in self._urls], "model": self._model, "notes": []}
+        servers = [shown(url) for url in self._urls]
+        return {"backend": "http", "servers": servers, **self._members.known.record, "notes": list(self._notes)}
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What of the servers decides the numbers that they give: the model."""
+        return {"model": self._model, "root": self._root}
 
     async def close(self) -> None:
         if not self._closed:

@@ -2,106 +2,264 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from widthwise.backends.http.address import beside, endpoint
-from widthwise.backends.http.client import Unreachable, get, post
-from widthwise.backends.http.profile import ServerProfile
-from widthwise.core.errors import BackendError, UsageError
+import numpy as np
+
+from widthwise.backends.http.chat_dialect import ChatDialect
+from widthwise.backends.http.dialect import Dialect
+from widthwise.backends.http.enquiry import Enquiry, is_busy
+from widthwise.backends.http.logprobs import listed
+from widthwise.backends.http.profile import DialectName, Prefix, ServerProfile
+from widthwise.backends.http.programs import CONTINUING, Program, prefix_of, program_of
+from widthwise.backends.http.refusals import Refusals
+from widthwise.backends.http.served import context_of, model_card, root_of
+from widthwise.backends.http.statuses import StatusError
+from widthwise.backends.http.text_dialect import TextDialect
+from widthwise.backends.tokenizers.chat_template import ChatTemplate
+from widthwise.backends.tokenizers.files import folder_of
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.core.backend import Request, SamplingParams
+from widthwise.core.conversation import Conversation
+from widthwise.core.errors import BackendError, PromptTooLong
 
 _log = logging.getLogger(__name__)
 
 # A token id that every vocabulary has.
 _ANY_ID = 1
+_FEW_TOKENS = 4
+"""What "1" has at most, with a begin-of-sequence token, where it is not put into a conversation."""
+_COUNTING, _NEXT = "1, 2, 3, 4,", "5"
+_FORBIDDEN = frozenset({401, 402, 403})
+_NO_SUCH_PATH = frozenset({404, 405, 501})
+
+Event = Mapping[str, Any]
 
 
-def probe(url: str, model: str | None, timeout: float) -> ServerProfile:
-    """Ask the server at ``url`` (ending in ``/v1``).
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user says of a server: the model, the ``dialect``, how its chat goes on (``prefix``).
+
+    ``templated``: the model's chat template is here already.
+    """
+
+    model: str | None = None
+    dialect: DialectName | None = None
+    prefix: Prefix | None = None
+    templated: bool = False
+
+
+async def probe(wishes: Wishes, enquiry: Enquiry, refusals: Refusals) -> ServerProfile:
+    """Ask the server what it is; ``refusals`` learns what it does not take.
 
     Raises BackendError where it does not answer, UsageError for a model that it does not serve.
     """
-    card = model_card(url, model, timeout)
-    name = str(card["id"])
-    ids = _try(url, timeout, _token_request(name))
-    answer = ids or _text_answer(url, name, timeout)
-    return ServerProfile(
-        model=name,
-        root=card.get("root"),
-        max_model_len=card.get("max_model_len"),
-        version=_version(url, timeout),
-        token_ids=ids is not None,
-        cached_tokens=(answer.get("usage") or {}).get("prompt_tokens_details") is not None,
-        logprobs=bool((answer["choices"][0].get("logprobs") or {}).get("token_logprobs")),
-        priorities=ids is not None and _try(url, timeout, _token_request(name) | {"priority": 1}) is not None,
+    begun, program = await _introduced(enquiry, wishes.model)
+    return await _Probe(enquiry, wishes, refusals, program).described(begun)
+
+
+async def introduce(model: str | None, enquiry: Enquiry, _: Refusals) -> ServerProfile:
+    """Ask the server only which model it serves, and which program it is; raises as ``probe`` does."""
+    begun, _program = await _introduced(enquiry, model)
+    return begun
+
+
+async def _introduced(enquiry: Enquiry, model: str | None) -> tuple[ServerProfile, Program]:
+    card = await model_card(enquiry, model)
+    program = await program_of(enquiry, card)
+    begun = ServerProfile(
+        model=str(card["id"]),
+        root=root_of(card),
+        kind=program.kind,
+        version=program.version,
+        max_model_len=context_of(card),
     )
+    return begun, program
 
 
-def model_card(url: str, model: str | None, timeout: float) -> dict[str, Any]:
-    """The entry of ``/models`` for the model asked for, or the only (first) one."""
-    try:
-        cards: list[dict[str, Any]] = get(endpoint(url, "/models"), timeout)["data"]
-    except BackendError as error:
-        if error.retryable or model is None:
-            raise
-        _log.warning("%s has no list of models (%s); it is taken to serve %s", url, error, model)
-        return {"id": model}
-    except (KeyError, TypeError) as error:
-        raise BackendError(f"{url} is not an OpenAI-compatible server: it has no list of models") from error
-    if not cards:
-        raise BackendError(f"{url} serves no model")
-    if model is None:
-        if len(cards) > 1:
-            _log.warning("%s serves %d models; the first is taken: %s", url, len(cards), cards[0]["id"])
-        return cards[0]
-    named = [card for card in cards if card["id"] == model]
-    if not named:
-        raise UsageError(f"{url} does not serve {model!r}; it serves {', '.join(str(c['id']) for c in cards)}")
-    return named[0]
+class _Probe:
+    """One server's probe; ``said`` is the last refusal."""
 
+    def __init__(self, enquiry: Enquiry, wishes: Wishes, refusals: Refusals, program: Program) -> None:
+        self._enquiry, self._wishes, self._refusals, self._program = enquiry, wishes, refusals, program
+        self._said: BackendError | None = None
 
-def _token_request(model: str) -> dict[str, Any]:
-    return {
-        "model": model,
-        "prompt": [_ANY_ID, _ANY_ID],
-        "max_tokens": 1,
-        "logprobs": 0,
-        "return_token_ids": True,
-        "return_tokens_as_token_ids": True,
-    }
+    async def described(self, begun: ServerProfile) -> ServerProfile:
+        """The profile in the dialect that can do most: token ids, text in the model's format, messages, bare text."""
+        wanted = self._wishes.dialect
+        if wanted in (None, "token_ids") and (found := await self._in_ids(begun)) is not None:
+            return found
+        text = await self._in_text(begun) if wanted == "text" or (wanted is None and self._has_completions) else None
+        if text is not None and (wanted or (text.continues and (text.template or self._wishes.templated))):
+            return text
+        chat = await self._in_chat(begun) if wanted in (None, "chat") else None
+        if chat is None and text is None:
+            what = f"in {wanted}" if wanted else "neither in completions nor in chat"
+            raise BackendError(f"{self._enquiry.url} does not answer {what}: {self._said or 'it says nothing'}")
+        return chat or text  # type: ignore[return-value]
 
+    @property
+    def _has_completions(self) -> bool:
+        said = self._said
+        return not (isinstance(said, StatusError) and said.status in _NO_SUCH_PATH)
 
-def _try(url: str, timeout: float, body: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer if it has token ids and counted the prompt as it was sent, else None; raises ``Unreachable``."""
-    try:
-        answer: dict[str, Any] = post(endpoint(url, "/completions"), body, timeout)
-        choice = answer["choices"][0]
-    except Unreachable:  # a busy server must not be taken for one that knows no token ids
-        raise
-    except (BackendError, KeyError, IndexError, TypeError) as error:
-        _log.info("%s does not answer a request in token ids: %s", url, error)
-        return None
-    return answer if choice.get("token_ids") and choice.get("prompt_token_ids") == body["prompt"] else None
+    # -- token ids ---------------------------------------------------------------------------------------------
 
+    async def _in_ids(self, begun: ServerProfile) -> ServerProfile | None:
+        """The profile of a server that streams token ids, and counts the prompt as it was sent."""
+        if self._program.hosted:
+            return None
+        prompt = [_ANY_ID, _ANY_ID]
+        asked: dict[str, Any] = {"model": begun.model, "prompt": prompt, "max_tokens": 1, "return_token_ids": True}
+        asked |= {"stream_options": {"include_usage": True}}
+        with_logprobs = {"logprobs": 0, "return_tokens_as_token_ids": True}
+        events = await self._asked("/completions", asked | with_logprobs)
+        if events is None and self._has_completions:
+            events = await self._asked("/completions", asked)
+        if events is None or not _in_token_ids(events, prompt):
+            return None
+        prioritised = await self._asked("/completions", asked | {"priority": 1})
+        return replace(
+            begun,
+            dialect="token_ids",
+            cached_tokens=_usage(events).get("prompt_tokens_details") is not None,
+            logprobs=_has_logprobs(events),
+            priorities=prioritised is not None and _in_token_ids(prioritised, prompt),
+        )
 
-def _text_answer(url: str, model: str, timeout: float) -> dict[str, Any]:
-    """One token of text, with log-probabilities if the server has them."""
-    body = {"model": model, "prompt": "1", "max_tokens": 1}
-    try:
-        return dict(post(endpoint(url, "/completions"), body | {"logprobs": 0}, timeout))
-    except BackendError as error:
-        if error.retryable:
-            raise
-        _log.info("%s does not give log-probabilities: %s", url, error)
-        return dict(post(endpoint(url, "/completions"), body, timeout))
+    # -- text --------------------------------------------------------------------------------------------------
 
+    async def _in_text(self, begun: ServerProfile) -> ServerProfile | None:
+        pieces, hopeful = PieceTokenizer(), replace(begun, logprobs=True)
+        dialect = TextDialect(pieces, hopeful)
+        events = await self._sampled(dialect, begun.model, _request(pieces.encode("1"), 1))
+        if events is None or not any("text" in choice for choice in _choices(events)):
+            return None
+        found = replace(begun, logprobs=_has_logprobs(events), refused=self._refusals.names)
+        found = await self._with_template(found)
+        return replace(found, continues=await self._goes_on(found, events, dialect, pieces))
 
-def _version(url: str, timeout: float) -> str | None:
-    """vLLM and Ollama name theirs, at different places; others do not."""
-    for path in ("/version", "/api/version"):
+    async def _with_template(self, found: ServerProfile) -> ServerProfile:
+        """With the model's chat template: as llama.cpp has it, or of the model's files where these can be had."""
+        said = self._program.said or {}
+        if found.kind == "llama.cpp":
+            return await self._with_properties(found, said)
+        name = str(found.root or said.get("model_id") or found.model)
+        folder = None if self._wishes.templated else await asyncio.to_thread(_files_of, name)
+        template = None if folder is None else ChatTemplate.from_folder(folder)
+        if template is None:
+            return found
+        return replace(found, root=name, template=template.source, special_tokens=template.special_tokens)
+
+    async def _with_properties(self, found: ServerProfile, said: Mapping[str, Any]) -> ServerProfile:
+        """What llama.cpp says of its model, and whether it puts a begin-of-sequence token before every text."""
+        tokens = {name: said[name] for name in ("bos_token", "eos_token") if isinstance(said.get(name), str)}
+        settings = said.get("default_generation_settings")
+        context = settings.get("n_ctx") if isinstance(settings, dict) else None
+        path = said.get("model_path")
+        return replace(
+            found,
+            root=found.root or (str(path) if isinstance(path, str) else None),
+            template=str(said["chat_template"]) or None,
+            special_tokens=tokens,
+            bos=tokens.get("bos_token", "") if await self._adds_bos() else "",
+            max_model_len=context if isinstance(context, int) and context > 0 else found.max_model_len,
+        )
+
+    async def _adds_bos(self) -> bool:
+        counts = []
+        for special in (True, False):
+            answer = await self._enquiry.glance("../tokenize", {"content": "1", "add_special": special})
+            counts.append(len(answer.get("tokens") or ()) if isinstance(answer, dict) else 0)
+        return counts[0] > counts[1]
+
+    async def _goes_on(
+        self, found: ServerProfile, events: list[Event], dialect: Dialect, pieces: PieceTokenizer
+    ) -> bool:
+        """Whether completions go on with a text, and do not answer it as a question in a conversation (Ollama)."""
+        if found.kind in CONTINUING or self._wishes.dialect == "text":
+            return True
+        if found.kind == "Ollama":
+            return False
+        if isinstance(count := _usage(events).get("prompt_tokens"), int) and count > 0:
+            return count <= _FEW_TOKENS
+        counted = await self._sampled(dialect, found.model, _request(pieces.encode(_COUNTING), 4, greedy=True))
+        return _text(counted or []).strip().startswith(_NEXT)
+
+    # -- messages ----------------------------------------------------------------------------------------------
+
+    async def _in_chat(self, begun: ServerProfile) -> ServerProfile | None:
+        pieces, hopeful = PieceTokenizer(), replace(begun, dialect="chat", logprobs=True)
+        asked = Conversation(({"role": "user", "content": "Say 1."},))
+        request = replace(_request(pieces.encode("Say 1."), 16), conversation=asked)
+        events = await self._sampled(ChatDialect(pieces, hopeful), begun.model, request)
+        if events is None or not any("delta" in c or "message" in c for c in _choices(events)):
+            return None
+        prefix = self._wishes.prefix or prefix_of(self._program, self._enquiry.url)
+        found = replace(begun, logprobs=_has_logprobs(events), refused=self._refusals.names)
+        return replace(found, dialect="chat", prefix=prefix, continues=prefix is not None)
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    async def _sampled(self, dialect: Dialect, model: str, request: Request) -> list[Event] | None:
+        """The events that answer ``request``, sent without what the server refuses; None for a refusal of it all."""
+        body = {"model": model, **dialect.body(request)}
+        while True:
+            sent = self._refusals.heeded(body)
+            events = await self._asked(dialect.path, sent)
+            said = self._said
+            if events is not None or not isinstance(said, StatusError):
+                return events
+            if not self._refusals.learn(sent, said, frozenset()):
+                return None
+
+    async def _asked(self, path: str, body: Mapping[str, Any]) -> list[Event] | None:
         try:
-            return str(get(beside(url, path), timeout)["version"])
-        except (BackendError, KeyError, TypeError):
-            continue
-    _log.info("%s does not say which version it is", url)
-    return None
+            return list(await self._enquiry.stream(path, body))
+        except (StatusError, PromptTooLong) as error:
+            if isinstance(error, StatusError) and (error.status in _FORBIDDEN or is_busy(error)):
+                raise
+            _log.info("%s refuses a probe: %s", self._enquiry.url, error)
+            self._said = error
+            return None
+
+
+def _files_of(name: str) -> Path | None:
+    """Where a model's files can be had; what is neither a folder nor a hub id (``owner/name``) has none."""
+    return folder_of(name) if "/" in name or Path(name).is_dir() else None
+
+
+def _request(prompt: list[int], tokens: int, *, greedy: bool = False) -> Request:
+    params = SamplingParams(max_tokens=tokens, temperature=0.0 if greedy else 1.0)
+    return Request(np.array(prompt, np.int64), params, seed=1)
+
+
+def _choices(events: list[Event]) -> list[dict[str, Any]]:
+    found = [choice for event in events for choice in event.get("choices") or ()]
+    return [choice for choice in found if isinstance(choice, dict)]
+
+
+def _in_token_ids(events: list[Event], prompt: list[int]) -> bool:
+    choices = _choices(events)
+    echoed = [choice["prompt_token_ids"] for choice in choices if choice.get("prompt_token_ids")]
+    as_sent = echoed[0] == prompt if echoed else _usage(events).get("prompt_tokens") == len(prompt)
+    return as_sent and any(choice.get("token_ids") for choice in choices)
+
+
+def _has_logprobs(events: list[Event]) -> bool:
+    found = [listed(choice.get("logprobs")) for choice in _choices(events)]
+    return any(tokens is not None and tokens.own for tokens in found)
+
+
+def _usage(events: list[Event]) -> Mapping[str, Any]:
+    reported = [event["usage"] for event in events if isinstance(event.get("usage"), dict)]
+    return reported[-1] if reported else {}
+
+
+def _text(events: list[Event]) -> str:
+    return "".join(str(choice.get("text") or "") for choice in _choices(events))

@@ -2,25 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from widthwise.backends.notes import Notes
 from widthwise.core.backend import Capabilities
+from widthwise.core.errors import UsageError
+
+DialectName = Literal["token_ids", "text", "chat"]
+"""How a server is spoken to: in token ids, in text, or in messages."""
+Prefix = Literal["continue_final_message", "prefix", "assistant"]
+"""How a chat server is asked to go on with the assistant's last message: by vLLM's parameter, by a mark in the message
+itself (DeepSeek, Mistral), or by nothing but its place at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProfile:
-    """``root`` is where the server has the model from; ``token_ids`` whether it takes and gives token ids."""
+    """One server, described once, when it is opened.
+
+    ``model`` is the name it serves the model under, ``root`` where it has it from; ``kind`` is the program that it is,
+    where that shows. ``template`` is the model's chat template as the server has it, with the texts of the tokens it
+    may name; ``bos`` is what the server itself puts before a text. ``continues``: it goes on from a text that was
+    begun, and on a chat server ``prefix`` says how it is asked to. ``cached_tokens``: it reports what its prefix cache
+    held. ``priorities``: it orders requests by them. ``refused`` are parameters that it does not take.
+    """
 
     model: str
-    root: str | None
-    max_model_len: int | None
-    version: str | None
-    token_ids: bool
-    cached_tokens: bool
-    logprobs: bool
-    priorities: bool
+    root: str | None = None
+    dialect: DialectName = "text"
+    kind: str | None = None
+    version: str | None = None
+    max_model_len: int | None = None
+    template: str | None = None
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
+    bos: str = ""
+    continues: bool = True
+    prefix: Prefix | None = None
+    cached_tokens: bool = False
+    logprobs: bool = False
+    priorities: bool = False
+    refused: frozenset[str] = frozenset()
+
+    @property
+    def token_ids(self) -> bool:
+        return self.dialect == "token_ids"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of this decides a run's results."""
+        return {"model": self.model, "root": self.root, "dialect": self.dialect}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All of it but for the template's text, for the run's manifest."""
+        return {
+            **self.identity,
+            "kind": self.kind,
+            "engine": self.version,
+            "max_model_len": self.max_model_len,
+            "token_ids": self.token_ids,
+            "template": self.template is not None,
+            "continues": self.continues,
+            "prefix": self.prefix,
+            "cached_tokens": self.cached_tokens,
+            "logprobs": self.logprobs,
+            "priorities": self.priorities,
+            "refused": sorted(self.refused),
+        }
+
+    def __str__(self) -> str:
+        program = " ".join(filter(None, (self.kind or "an unknown server", self.version)))
+        root = f" ({self.root})" if self.root not in (None, self.model) else ""
+        context = "unknown context" if self.max_model_len is None else f"context {self.max_model_len:,}"
+        takes = {"continues texts": self.continues, "log-probabilities": self.logprobs, "seeds": self.takes("seed")}
+        can = [what if able else f"no {what}" for what, able in takes.items()]
+        can[0] = "continues texts" if self.continues else "continues no text"
+        return f"{self.model}{root} on {program}, in {_WORDS[self.dialect]}, {context}, {', '.join(can)}"
+
+    def takes(self, parameter: str) -> bool:
+        return parameter not in self.refused
+
+
+_WORDS = {"token_ids": "token ids", "text": "text", "chat": "messages"}
+_TOGETHER = ("max_model_len", "cached_tokens", "logprobs", "priorities")
+
+
+def dialect_named(name: str) -> DialectName:
+    """Raises ``UsageError`` for a dialect that there is not."""
+    for known in get_args(DialectName):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise UsageError(f"there is no dialect {name!r}; it is one of {', '.join(get_args(DialectName))}")
+
+
+def prefix_named(name: str) -> Prefix:
+    """Raises ``UsageError`` for a way to continue that there is not."""
+    for known in get_args(Prefix):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise UsageError(f"no chat server goes on by {name!r}; it is one of {', '.join(get_args(Prefix))}")
 
 
 def common(infos: Sequence[ServerProfile]) -> ServerProfile:
@@ -29,30 +110,32 @@ def common(infos: Sequence[ServerProfile]) -> ServerProfile:
     return replace(
         infos[0],
         max_model_len=min(lengths, default=None),
-        token_ids=all(info.token_ids for info in infos),
         cached_tokens=all(info.cached_tokens for info in infos),
         logprobs=all(info.logprobs for info in infos),
         priorities=all(info.priorities for info in infos),
+        refused=frozenset().union(*(info.refused for info in infos)),
     )
 
 
 def compare(shared: ServerProfile, infos: Sequence[ServerProfile], notes: Notes) -> None:
     """Note what some server of a pool could do and all together cannot."""
-    for name in ("max_model_len", "token_ids", "cached_tokens", "logprobs", "priorities"):
+    for name in _TOGETHER:
         if any(getattr(info, name) != getattr(shared, name) for info in infos):
             notes.warn(f"the servers differ in {name}: {getattr(shared, name)} is taken for all")
     if shared.token_ids and not shared.cached_tokens:
         notes.warn("cached prompt tokens are not reported and count as computed (--enable-prompt-tokens-details)")
 
 
-def capabilities(info: ServerProfile) -> Capabilities:
-    # 20 and 5 are the usual limits of vLLM's and of other servers.
-    most = 20 if info.token_ids else 5
+def capabilities(profile: ServerProfile) -> Capabilities:
+    # 20 is the usual limit of vLLM's and of chat servers, 5 that of others.
+    most = 5 if profile.dialect == "text" else 20
     return Capabilities(
-        token_ids=info.token_ids,
-        logprobs=bool(info.logprobs),
-        max_logprobs=most if info.logprobs else 0,
-        prompt_logprobs=info.token_ids,
-        cached_tokens=info.token_ids and info.cached_tokens,
-        stop_token_ids=info.token_ids,
+        token_ids=profile.token_ids,
+        seeds=profile.takes("seed"),
+        logprobs=profile.logprobs,
+        max_logprobs=most if profile.logprobs else 0,
+        prompt_logprobs=profile.token_ids,
+        cached_tokens=profile.token_ids and profile.cached_tokens,
+        stop_token_ids=profile.token_ids,
+        continues=profile.continues,
     )

@@ -50,11 +50,11 @@ _KINDS = {
 
 class StatusError(BackendError):
     """The server answered with a ``status`` other than 200, or with an error that stands for one; ``body`` is what it
-    said, as it came."""
+    said, as it came, and ``wait`` the seconds until it wants to be asked again, where it names them."""
 
-    def __init__(self, message: str, status: int, body: str) -> None:
+    def __init__(self, message: str, status: int, body: str, wait: float | None = None) -> None:
         super().__init__(message, retryable=status in RETRYABLE)
-        self.status, self.body = status, body
+        self.status, self.body, self.wait = status, body, wait
 
 
 class NoAccess(StatusError, AccessRefused):
@@ -101,7 +101,7 @@ def status_error(
     wait = told_wait(headers or {}, body) if status in FULL else None
     if wait is not None and wait > LONGEST_WAIT:
         return NoAccess(f"{said} (it is to be asked again in {wait / 3600:.1f} hours only)", status, body)
-    return StatusError(said, status, body)
+    return StatusError(said, status, body, wait)
 
 
 def _is_final(status: int, wording: str) -> bool:

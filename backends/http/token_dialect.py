@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from widthwise.backends.engine_seeds import long_seed
-from widthwise.backends.http.dialect import AnswerReader, sampling, streaming
+from widthwise.backends.http.dialect import AnswerReader, other_sampling, sampling, streaming
 from widthwise.backends.http.finish import finish
-from widthwise.backends.http.logprobs import with_tops
+from widthwise.backends.http.logprobs import listed, with_tops
+from widthwise.backends.http.profile import ServerProfile
 from widthwise.core.backend import Delta, Request, Tokenizer, TokenStats
+from widthwise.core.errors import BackendError
 
 
 class TokenDialect:
@@ -19,10 +21,9 @@ class TokenDialect:
 
     path = "/completions"
 
-    def __init__(self, tokenizer: Tokenizer, *, priorities: bool, max_model_len: int | None) -> None:
+    def __init__(self, tokenizer: Tokenizer, profile: ServerProfile) -> None:
         self._tokenizer = tokenizer
-        self._max_len = max_model_len
-        self._priorities = priorities
+        self._profile = profile
 
     def body(self, request: Request) -> dict[str, Any]:
         params = request.params
@@ -30,63 +31,79 @@ class TokenDialect:
             "prompt": request.prompt.tolist(),
             "add_special_tokens": False,
             **sampling(params),
-            # A server's own limit is 16 where none is given.
-            "max_tokens": params.max_tokens or (self._max_len and self._max_len - len(request.prompt)),
             # A model's own generation settings would change these unasked.
-            "top_k": params.top_k,
-            "min_p": params.min_p,
-            "repetition_penalty": params.repetition_penalty,
-            "presence_penalty": params.presence_penalty,
-            "frequency_penalty": params.frequency_penalty,
+            **other_sampling(params, self._profile.kind or "vLLM"),
+            "max_tokens": self._longest(request),
             "seed": long_seed(request.seed),
             "stop": list(params.stop),
-            "include_stop_str_in_output": True,
             "stop_token_ids": sorted({*params.stop_token_ids, *self._tokenizer.eos_ids}),
             "skip_special_tokens": False,
             "spaces_between_special_tokens": False,
             "return_token_ids": True,
-            "return_tokens_as_token_ids": True,
+            **self._keeping_stops(),
             **streaming(request),
         }
+        if params.logprobs is not None:
+            body |= {"logprobs": params.logprobs, "return_tokens_as_token_ids": True}
         if params.prompt_logprobs is not None:
             body["prompt_logprobs"] = params.prompt_logprobs
         if body["stream"]:
             body["stream_interval"] = max(1, request.chunk)
-        if self._priorities:
+        if self._profile.priorities:
             body["priority"] = request.priority
         return body
 
     def reader(self, request: Request) -> AnswerReader:
-        return _TokenReader(request)
+        return _TokenReader(request, self._tokenizer)
+
+    def _longest(self, request: Request) -> int | None:
+        """What is asked for, or what the context leaves: a server refuses more, and gives 16 where none is given."""
+        context = self._profile.max_model_len
+        room = None if context is None else context - len(request.prompt)
+        return min((limit for limit in (room, request.params.max_tokens) if limit is not None), default=None)
+
+    def _keeping_stops(self) -> dict[str, bool]:
+        """Have the text of stop strings stay in the answer."""
+        return {"no_stop_trim": True} if self._profile.kind == "SGLang" else {"include_stop_str_in_output": True}
 
 
 class _TokenReader:
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
         self._request = request
+        self._tokenizer = tokenizer
+        self._received = False
 
     def read(self, choice: Mapping[str, Any]) -> Delta:
         params = self._request.params
         ids = np.asarray(choice.get("token_ids") or [], np.int64)
-        reason = choice.get("stop_reason")
+        self._received = self._received or len(ids) > 0
+        if choice.get("text") and not self._received:
+            raise BackendError("the server was asked for token ids and streams text without any: take dialect=text")
+        reason = choice.get("stop_reason", choice.get("matched_stop"))
         asked_for = isinstance(reason, str) or reason in params.stop_token_ids
         return Delta(
             ids,
-            stats=_token_stats(choice.get("logprobs"), params.logprobs, len(ids)),
+            stats=self._stats(choice.get("logprobs"), len(ids)),
             finish=finish(choice.get("finish_reason")),
             stop_reason=reason if asked_for else None,
             prompt_stats=_prompt_stats(choice.get("prompt_logprobs"), self._request),
         )
 
+    def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
+        return last
 
-def _token_stats(logprobs: Any, k: int | None, length: int) -> TokenStats | None:
-    if k is None or not logprobs or not length:
-        return None
-    tops = [{_token_id(token): p for token, p in (top or {}).items()} for top in logprobs.get("top_logprobs") or []]
-    return with_tops(logprobs["token_logprobs"], tops, k)
+    def _stats(self, logprobs: Any, length: int) -> TokenStats | None:
+        found = listed(logprobs) if length and self._request.params.logprobs is not None else None
+        if found is None or len(found.own) != length:
+            return None
+        return found.stats(length, self._request.params.logprobs, self._id_of)
 
-
-def _token_id(token: str) -> int:
-    return int(token.removeprefix("token_id:"))
+    def _id_of(self, token: str) -> int | None:
+        """The id in ``token_id:17``; of a server that writes the token's text, the id that spells it."""
+        if token.startswith("token_id:") and token[9:].isdigit():
+            return int(token[9:])
+        ids = self._tokenizer.encode(token)
+        return ids[0] if len(ids) == 1 else None
 
 
 def _prompt_stats(positions: Any, request: Request) -> TokenStats | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 
-from widthwise.backends.tokenizers.chat_template import plain_chat
+from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 
@@ -40,13 +40,17 @@ class PieceTokenizer:
     solutions of competition problems a piece has 2.6 to 3.1 characters, and a text has 0.93 to 0.98 times as
     many pieces as tokens of a byte-pair vocabulary of 131,000 (Mistral's Tekken), 0.82 to 0.89 times as many as
     tokens of a SentencePiece vocabulary of 32,000. ``decode`` knows the pieces that this instance has seen.
+
+    Conversations are written in the model's own ``template``, where that is known; a begin-of-sequence token ``bos``
+    that a server puts before every text is left out of them.
     """
 
     eos_ids: frozenset[int] = frozenset()
     bos_id: int | None = None
     controls: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self) -> None:
+    def __init__(self, template: ChatTemplate | None = None, *, bos: str = "") -> None:
+        self._template, self._bos = template, bos
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}
 
@@ -69,7 +73,9 @@ class PieceTokenizer:
         return [self._texts[int(i)] for i in ids]
 
     def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
-        return self.encode(plain_chat(messages))
+        if self._template is None:
+            return self.encode(plain_chat(messages))
+        return self.encode(self._template.prompt(messages, options).removeprefix(self._bos))
 
     def _id(self, piece: str) -> int:
         known = self._ids.get(piece)

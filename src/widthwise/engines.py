@@ -101,7 +101,7 @@ async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) ->
     named = given.pop("format", None)
     kind, address = kind_of(spec)
     # A wrong layout is said before an engine is started, but a whole reward model needs none.
-    layout = None if kind.may_score and named is None else reward_format_for(await kind.facts(address), named)
+    layout = None if kind.may_score and named is None else reward_format_for(await kind.facts(address, given), named)
     replies = {name: given.pop(name) for name in _REPLIES if layout and layout.reads == "stated" and name in given}
     engine = await open_engine(spec, lambda kind: kind.reader("labels" if layout is None else layout.reads), given)
     try:

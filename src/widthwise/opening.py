@@ -18,7 +18,8 @@ from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.rewards.reward_format import WITHOUT_HEAD, Reads
 from widthwise.core.roles import ROLES
 
-_CARD_SECONDS = 10.0
+WAIT = "startup_timeout"
+"""The argument of engines that may be waited for: how long, in seconds."""
 Maker = Callable[..., Any]
 """Makes an engine of an address and the user's arguments."""
 
@@ -38,7 +39,7 @@ class ModelKind:
         """What an engine is made of besides the user's arguments."""
         return str(bundled_models().get(address, address)), {}
 
-    async def facts(self, address: str) -> ModelFacts:
+    async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
         """What is known of the model at this address before its engine is started."""
         return ModelFacts(address)
 
@@ -65,7 +66,7 @@ class Embedded(ModelKind):
 
     written = "embedded:FOLDER, or the name of a bundled model"
 
-    async def facts(self, address: str) -> ModelFacts:
+    async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
         return await _facts_at(self.place(address)[0])
 
     def tokenizer(self, address: str) -> Tokenizer | None:
@@ -84,7 +85,7 @@ class VLLM(ModelKind):
     written = "vllm:FOLDER, a hub id, or the name of a bundled model"
     in_thread = True
 
-    async def facts(self, address: str) -> ModelFacts:
+    async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
         return await _facts_at(self.place(address)[0])
 
     def tokenizer(self, address: str) -> Tokenizer | None:
@@ -118,18 +119,19 @@ class HTTP(ModelKind):
         urls, _, model = address.partition("#")
         return f"{self.written.partition(':')[0]}:{urls}", {"model": model} if model else {}
 
-    async def facts(self, address: str) -> ModelFacts:
-        from widthwise.backends.http.address import listed
-        from widthwise.backends.http.probing import model_card
-
-        first, fixed = self.place(address)
-        card = await asyncio.to_thread(model_card, listed(first)[0], fixed.get("model"), _CARD_SECONDS)
-        return await _facts_at(str(card.get("root") or card["id"]))
+    async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
+        spec = f"{self.written.partition(':')[0]}:{address}"
+        reaching = {name: value for name, value in args.items() if name == WAIT or name.startswith("header.")}
+        pooling = await open_engine(spec, lambda kind: kind.embedder(), reaching)
+        try:
+            return await _facts_at(str(pooling.profile.root or pooling.profile.model))
+        finally:
+            await pooling.close()
 
     def backend(self) -> Maker:
         from widthwise.backends.http.backend import HTTPBackend
 
-        return HTTPBackend
+        return partial(HTTPBackend, folders=bundled_models())
 
     def reader(self, reads: Reads) -> Maker:
         return self.backend() if reads in WITHOUT_HEAD else self.embedder()
@@ -246,8 +248,9 @@ async def open_engine(spec: str, maker: Callable[[ModelKind], Maker], args: Mapp
     kind, address = kind_of(spec)
     make = maker(kind)
     first, fixed = kind.place(address)
-    _check_arguments(make, args, spec, given=1 if first else 0)
-    call = partial(make, *([first] if first else []), **{**fixed, **args})
+    given = _grouped(args)
+    _check_arguments(make, given, spec, given=1 if first else 0)
+    call = partial(make, *([first] if first else []), **{**fixed, **given})
     try:
         made = await asyncio.to_thread(call) if kind.in_thread else call()
         return await made if inspect.isawaitable(made) else made
@@ -257,6 +260,13 @@ async def open_engine(spec: str, maker: Callable[[ModelKind], Maker], args: Mapp
         if not isinstance(kind, OwnKind) or isinstance(error, WidthwiseError):
             raise
         raise UsageError(f"the model {spec!r} does not open: {type(error).__name__}: {error}") from error
+
+
+def _grouped(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by name, with all that are called ``header.NAME`` in one, ``headers``."""
+    headers = {name[7:]: str(value) for name, value in args.items() if name.startswith("header.")}
+    others = {name: value for name, value in args.items() if not name.startswith("header.")}
+    return {**others, "headers": {**others.get("headers", {}), **headers}} if headers else others
 
 
 def kind_of(spec: str) -> tuple[ModelKind, str]:

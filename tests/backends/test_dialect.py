@@ -10,6 +10,7 @@ import pytest
 
 from tests.backends.servers import MODEL, own_server
 from widthwise.backends.http.backend import HTTPBackend
+from widthwise.backends.http.profile import ServerProfile
 from widthwise.backends.http.text_dialect import TextDialect
 from widthwise.backends.http.token_dialect import TokenDialect
 from widthwise.backends.tokenizers.files import tokenizer_from
@@ -37,7 +38,7 @@ def test_no_setting_is_forgotten_here() -> None:
 
 @pytest.mark.parametrize("settings", [{}, SETTINGS])
 def test_a_token_server_is_told_every_setting(settings: dict[str, float]) -> None:
-    dialect = TokenDialect(tokenizer_from(MODEL), priorities=False, max_model_len=None)
+    dialect = TokenDialect(tokenizer_from(MODEL), ServerProfile("m", dialect="token_ids"))
     params = SamplingParams(**settings)  # type: ignore[arg-type]
     body = dialect.body(Request(np.array([1, 2]), params, 1))
     assert {name: body[name] for name in SETTINGS} == {name: getattr(params, name) for name in SETTINGS}
@@ -45,7 +46,7 @@ def test_a_token_server_is_told_every_setting(settings: dict[str, float]) -> Non
 
 def test_a_text_server_is_told_what_is_set() -> None:
     tokenizer = PieceTokenizer()
-    dialect = TextDialect(tokenizer, logprobs=False)
+    dialect = TextDialect(tokenizer, ServerProfile("m"))
     prompt = np.array(tokenizer.encode("1 + 1"))
     plain = dialect.body(Request(prompt, SamplingParams(), 1))
     assert not {"top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"} & set(plain)
@@ -78,4 +79,4 @@ async def test_what_a_server_serves_is_known_before_it_is_opened() -> None:
     with own_server("text_server.py", str(MODEL.parent / "scorer")) as url:
         for address in (url, f"{url}/v1#words"):
             kind, rest = kind_of(address)
-            assert reward_format_for(await kind.facts(rest)).name == "scorer"
+            assert reward_format_for(await kind.facts(rest, {})).name == "scorer"

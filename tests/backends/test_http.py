@@ -12,6 +12,7 @@ from tests.backends.conformance import Subject
 from tests.backends.servers import own_server
 from widthwise.backends.http import server_pool
 from widthwise.backends.http.backend import HTTPBackend
+from widthwise.backends.http.profile import ServerProfile
 from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.http.statuses import NoAccess, StatusError, status_error
 from widthwise.backends.http.text_dialect import TextDialect
@@ -116,7 +117,7 @@ def test_text_only_is_said(http_text_subject: Subject) -> None:
 def test_a_text_servers_own_tokens_are_taken_with_their_logprobs() -> None:
     tokenizer = PieceTokenizer()
     request = Request(np.array(tokenizer.encode("Go.")), SamplingParams(max_tokens=3, stop=("C",), logprobs=1), 1)
-    reader = TextDialect(tokenizer, logprobs=True).reader(request)
+    reader = TextDialect(tokenizer, ServerProfile("m", logprobs=True)).reader(request)
     logprobs = {"tokens": ["ab", " c"], "token_logprobs": [-0.5, -1.0], "top_logprobs": [{"ab": -0.5}, {" d": -0.2}]}
     first = reader.read({"text": "ab c", "logprobs": logprobs})
     assert tokenizer.pieces(first.token_ids) == ["ab", " c"]
@@ -132,7 +133,7 @@ def test_a_text_servers_own_tokens_are_taken_with_their_logprobs() -> None:
 def test_text_past_the_limit_is_not_delivered() -> None:
     tokenizer = PieceTokenizer()
     request = Request(np.array(tokenizer.encode("Go.")), SamplingParams(max_tokens=3, logprobs=None), 1)
-    delta = TextDialect(tokenizer, logprobs=False).reader(request).read({"text": "one two three four five"})
+    delta = TextDialect(tokenizer, ServerProfile("m")).reader(request).read({"text": "one two three four five"})
     assert (tokenizer.decode(delta.token_ids), delta.finish) == ("one two three", "length")
 
 

@@ -18,8 +18,6 @@ from tests.backends.conformance import Subject
 from tests.backends.heads import expected_outputs, write_qwen_prm
 from tests.backends.servers import MODEL, vllm_server
 from widthwise.backends.embedded.backend import EmbeddedBackend
-from widthwise.backends.http import probing
-from widthwise.backends.http.client import unreachable
 from widthwise.backends.http.json_client import JSONClient
 from widthwise.backends.http.labels import read_labels
 from widthwise.backends.http.pooling import HTTPPooling
@@ -275,14 +273,3 @@ async def test_a_server_that_never_answers_is_one() -> None:
         with pytest.raises(BackendError, match="broke the connection off"):
             await transport.begin(f"{url}/completions", {})
         await transport.close()
-
-
-def test_a_busy_server_is_not_taken_for_one_without_token_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    def post(url: str, body: Any, timeout: float) -> Any:
-        raise unreachable(url, "timed out")
-
-    monkeypatch.setattr(probing, "get", lambda *_: {"data": [{"id": "m"}]})
-    monkeypatch.setattr(probing, "post", post)
-    with pytest.raises(BackendError, match="timed out") as raised:
-        probing.probe("http://s/v1", None, 1.0)
-    assert raised.value.retryable

@@ -17,8 +17,7 @@ import pytest
 from tests.backends.scripted_server import Reply, by_path, in_turn, refusal, served
 from widthwise.backends import watchdog
 from widthwise.backends.embedding import cut_to
-from widthwise.backends.http import client, probing, server_pool
-from widthwise.backends.http.probing import model_card
+from widthwise.backends.http import client, server_pool
 from widthwise.backends.http.profile import ServerProfile, common, compare
 from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.http.text_dialect import TextDialect
@@ -35,7 +34,7 @@ from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
 from widthwise.core.trace.recording import Recording, Sample
 
-INFO = ServerProfile("m", None, 4096, "0.1", token_ids=True, cached_tokens=True, logprobs=True, priorities=True)
+INFO = ServerProfile("m", dialect="token_ids", max_model_len=4096, cached_tokens=True, logprobs=True, priorities=True)
 
 
 @pytest.fixture
@@ -70,25 +69,6 @@ def test_a_question_that_is_asked_again(said: pytest.LogCaptureFixture) -> None:
     assert f"asked again in 0.1 seconds: {server.url}/v1/models answered 503: busy" in said.text
 
 
-def test_the_first_of_several_models_is_a_guess(
-    said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(probing, "get", lambda *_: {"data": [{"id": "a"}, {"id": "b"}]})
-    assert model_card("http://s/v1", None, 1.0)["id"] == "a"
-    assert "http://s/v1 serves 2 models; the first is taken: a" in said.text
-
-
-def test_a_server_without_a_list_of_models_is_believed(
-    said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> Any:
-        raise BackendError("answered 404")
-
-    monkeypatch.setattr(probing, "get", refuse)
-    assert model_card("http://s/v1", "m", 1.0) == {"id": "m"}
-    assert "it is taken to serve m" in said.text
-
-
 def test_what_a_pool_cannot_do_together_is_noted(said: pytest.LogCaptureFixture) -> None:
     notes, infos = Notes(), [INFO, replace(INFO, max_model_len=1024, cached_tokens=False)]
     compare(common(infos), infos, notes)
@@ -107,13 +87,13 @@ def test_servers_that_are_alike_leave_no_note() -> None:
 
 
 def test_an_unusual_end_is_named(said: pytest.LogCaptureFixture) -> None:
-    dialect = TextDialect(PieceTokenizer(), logprobs=False)
+    dialect = TextDialect(PieceTokenizer(), ServerProfile("m"))
     assert dialect.reader(request()).read({"text": "a", "finish_reason": "bored"}).finish == "stop"
     assert "the server ended an answer with 'bored'" in said.text
 
 
 def test_log_probabilities_of_other_tokens_than_the_text_are_lost_aloud(said: pytest.LogCaptureFixture) -> None:
-    reader = TextDialect(PieceTokenizer(), logprobs=True).reader(request(logprobs=0))
+    reader = TextDialect(PieceTokenizer(), ServerProfile("m", logprobs=True)).reader(request(logprobs=0))
     for _ in range(3):
         delta = reader.read({"text": "abc", "logprobs": {"tokens": ["ab"], "token_logprobs": [-1.0]}})
         assert delta.stats is None
@@ -121,7 +101,7 @@ def test_log_probabilities_of_other_tokens_than_the_text_are_lost_aloud(said: py
 
 
 def test_too_few_likely_tokens_are_lost_aloud(said: pytest.LogCaptureFixture) -> None:
-    dialect = TokenDialect(PieceTokenizer(), priorities=False, max_model_len=None)
+    dialect = TokenDialect(PieceTokenizer(), ServerProfile("m", dialect="token_ids"))
     answer = {"tokens": ["token_id:7"], "token_logprobs": [-1.0], "top_logprobs": [{"token_id:7": -1.0}]}
     delta = dialect.reader(request(logprobs=2)).read({"token_ids": [7], "logprobs": answer})
     assert delta.stats is not None

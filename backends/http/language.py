@@ -1,0 +1,105 @@
+"""What is spoken with a server: the tokenizer, the dialect, and what is known of the model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from widthwise.backends.http.chat_dialect import ChatDialect
+from widthwise.backends.http.dialect import Dialect
+from widthwise.backends.http.profile import ServerProfile
+from widthwise.backends.http.text_dialect import TextDialect
+from widthwise.backends.http.token_dialect import TokenDialect
+from widthwise.backends.model_facts import facts_in
+from widthwise.backends.notes import Notes
+from widthwise.backends.tokenizers.chat_template import ChatTemplate
+from widthwise.backends.tokenizers.files import folder_of, holding, tokenizer_from
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.backends.tokenizers.remote import RemoteTokenizer
+from widthwise.core.backend import Tokenizer
+from widthwise.core.errors import BackendError, UsageError, WidthwiseError
+from widthwise.core.prompting.profile import ModelFacts
+
+_log = logging.getLogger(__name__)
+
+_SAMPLE = "Let $x = 12$.\n\nThen 3*x + 4 = 40."
+
+
+def folder_named(tokenizer: str | None, profile: ServerProfile, known: Mapping[str, Path]) -> Path | None:
+    """Where the model's files are here: in the folder that the user names, or in one ``known`` by the model's name."""
+    if tokenizer is not None:
+        return holding(tokenizer)
+    names = [Path(name).name for name in (profile.root, profile.model) if name]
+    return next((known[name] for name in names if name in known), None)
+
+
+def facts_about(folder: Path | None, profile: ServerProfile) -> ModelFacts:
+    """From the model's files where these are here, else what the server says of it."""
+    name = profile.root or profile.model
+    if folder is None and profile.token_ids:
+        folder = folder_of(name)
+    if folder is None and profile.template is not None:
+        template = ChatTemplate(profile.template, profile.special_tokens)
+        return ModelFacts(name, template=template.source, arguments=template.arguments)
+    return facts_in(folder, name)
+
+
+def spoken(
+    profile: ServerProfile, url: str, tokenizer: str | None, folder: Path | None, notes: Notes, timeout: float
+) -> tuple[Tokenizer, Dialect]:
+    """The tokenizer and the dialect for a server; raises ``UsageError`` where its tokens cannot be had."""
+    if profile.dialect == "token_ids":
+        notes.tell("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
+        ours = tokenizer_from(tokenizer) if tokenizer else _servers_tokenizer(profile, url, notes, timeout)
+        return ours, TokenDialect(ours, profile)
+    only = "messages" if profile.dialect == "chat" else "text"
+    notes.warn(f"{only} only: tokens are counted in pieces of text (an approximation)")
+    if profile.dialect == "chat":
+        pieces = PieceTokenizer()
+        return pieces, ChatDialect(pieces, profile)
+    pieces = PieceTokenizer(_template(profile, url, folder, notes), bos=profile.bos)
+    return pieces, TextDialect(pieces, profile)
+
+
+def _template(profile: ServerProfile, url: str, folder: Path | None, notes: Notes) -> ChatTemplate | None:
+    found = None if folder is None else ChatTemplate.from_folder(folder)
+    if found is None and profile.template is not None:
+        found = ChatTemplate(profile.template, profile.special_tokens)
+    if found is None:
+        notes.warn(
+            f"{url} takes text, and no chat template of {profile.model} is to be had: it is asked without one, as a "
+            "base model is; name a folder that holds it (--backend-arg tokenizer=FOLDER)"
+        )
+    return found
+
+
+def _servers_tokenizer(profile: ServerProfile, url: str, notes: Notes, timeout: float) -> Tokenizer:
+    """From the model's folder or hub id as the server reports it; else the server itself is asked."""
+    remote = RemoteTokenizer(url, profile.model, timeout)
+    folder = folder_of(profile.root or profile.model)
+    local = None if folder is None else _readable(folder)
+    try:
+        if local is not None and local.encode(_SAMPLE) == remote.encode(_SAMPLE):
+            return local
+        if local is not None:
+            _log.warning("the tokenizer in %s is not the server's: it is not used", folder)
+        remote.encode(_SAMPLE)
+    except BackendError as error:
+        if local is not None:
+            notes.tell(f"the tokenizer in {folder} could not be compared with the server's: {error}")
+            return local
+        raise UsageError(
+            f"{url} takes token ids but does not tokenize: name a local tokenizer (tokenizer=FOLDER), or take its "
+            "completions in text (dialect=text)"
+        ) from error
+    notes.warn("texts are tokenized by the server, one request for each; dates in its chat template are the server's")
+    return remote
+
+
+def _readable(folder: Path) -> Tokenizer | None:
+    try:
+        return tokenizer_from(folder)
+    except WidthwiseError as error:
+        _log.info("no usable tokenizer in %s: %s", folder, error)
+        return None

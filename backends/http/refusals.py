@@ -1,0 +1,110 @@
+"""Parameters that a server refuses by name: left out from then on, or sent under the name that it has for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from widthwise.backends.http.statuses import StatusError
+from widthwise.backends.notes import Notes
+from widthwise.core.plain_json import parse
+
+_STATUSES = frozenset({400, 422})
+_NEEDED = frozenset({"model", "prompt", "messages", "stream", "return_token_ids", "prompt_logprobs", "stop_token_ids"})
+"""What a request is not the same request without."""
+_CONTINUING = frozenset({"continue_final_message", "add_generation_prompt", "chat_template_kwargs", "reasoning_effort"})
+_OTHER_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_TOGETHER = {"logprobs": ("top_logprobs",), "repetition_penalty": ("repeat_penalty",)}
+_NEUTRAL: Mapping[str, Any] = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "repetition_penalty": 1.0,
+    "repeat_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""What changes nothing when it is left to a server that has no such parameter."""
+
+
+class Refusals:
+    """What one server does not take; ``names`` are the parameters as they were first sent."""
+
+    def __init__(self, notes: Notes, url: str) -> None:
+        self._notes, self._url = notes, url
+        self._instead: dict[str, Any] = {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The parameters that are left out."""
+        return frozenset(name for name, instead in self._instead.items() if instead is None)
+
+    def heeded(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """``body`` as the server takes it."""
+        sent: dict[str, Any] = {}
+        for name, value in body.items():
+            instead = self._instead.get(name, name)
+            if instead == "top_k" and value == 0 and "top_k" in self._instead:
+                sent[name] = -1
+            elif instead is not None:
+                sent[instead] = value
+        return sent
+
+    def learn(self, body: Mapping[str, Any], error: StatusError, needed: frozenset[str]) -> bool:
+        """Whether the server refused a parameter of ``body`` that can do without; it is noted once.
+
+        ``needed`` are parameters that the strategy depends on.
+        """
+        if error.status not in _STATUSES:
+            return False
+        said = {old: new for new, old in self._instead.items() if isinstance(old, str)}
+        for name in _named(error.body, body):
+            original = said.get(name, name)
+            if original in _NEEDED | _CONTINUING | needed or self._instead.get(original, "") is None:
+                continue
+            self._refuse(original, body[name], error)
+            return True
+        return False
+
+    def _refuse(self, name: str, value: Any, error: StatusError) -> None:
+        if name in _OTHER_NAMES and name not in self._instead:
+            self._instead[name] = _OTHER_NAMES[name]
+            self._notes.tell(f"{self._url} takes {_OTHER_NAMES[name]} in place of {name}")
+            return
+        if name == "top_k" and value == 0 and name not in self._instead:
+            self._instead[name] = name
+            return
+        for each in (name, *_TOGETHER.get(name, ())):
+            self._instead[each] = None
+        told = self._notes.tell if value in (_NEUTRAL.get(name), None, [], -1) else self._notes.warn
+        told(f"{self._url} refuses {name}, which is left out from now on ({error})")
+
+
+def _named(said: str, body: Mapping[str, Any]) -> list[str]:
+    """The parameters of ``body`` that an error names, first where it has a place for the name, then in its words."""
+    places = [name for name in _places(said) if name in body]
+    words = set(re.findall(r"\w+", said[:4000]))
+    return [*places, *sorted((name for name in body if name in words and name not in places), key=len, reverse=True)]
+
+
+def _places(said: str) -> list[str]:
+    """OpenAI's ``param``, and where pydantic found the fault (``loc``)."""
+    try:
+        content: Any = parse(said, finite=False)
+    except ValueError:
+        return []
+    found: list[str] = []
+    waiting = [content]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("param"), str):
+                found.append(node["param"])
+            if isinstance(node.get("loc"), list):
+                found += [str(part) for part in node["loc"]]
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+    return found

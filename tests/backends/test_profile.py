@@ -1,0 +1,214 @@
+"""What a server is found to be when it is opened, and what it is not mistaken for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.backends import manners
+from tests.backends.fake_clock import FakeClock
+from tests.backends.scripted_server import Asked, Reply, Script, by_path, in_turn, refusal, served, serving, text
+from tests.backends.servers import MODEL
+from widthwise.backends.http.backend import HTTPBackend
+from widthwise.core.errors import BackendError, UsageError
+
+
+def refused(script: Script, *models: Mapping[str, Any], **arguments: Any) -> None:
+    """Open a backend that should not open."""
+    with opened(script, *models, **arguments):
+        pass
+
+
+@contextmanager
+def opened(script: Script, *models: Mapping[str, Any], **arguments: Any) -> Iterator[HTTPBackend]:
+    """A backend for one scripted server."""
+    with served(script, *([models] if models else [])) as server:
+        backend = HTTPBackend(server.url, **arguments)
+        try:
+            yield backend
+        finally:
+            asyncio.run(backend.close())
+
+
+def test_a_server_of_token_ids() -> None:
+    with opened(manners.vllm(), {"id": "alias", "root": str(MODEL), "max_model_len": 512}) as backend:
+        profile = backend.profile
+        assert (profile.dialect, profile.kind, profile.version) == ("token_ids", "vLLM", "0.32.0")
+        assert (profile.model, profile.root, profile.max_model_len) == ("alias", str(MODEL), 512)
+        assert profile.cached_tokens
+        assert not profile.priorities
+        assert backend.identity == {"model": "alias", "root": str(MODEL), "dialect": "token_ids"}
+        assert f"alias ({MODEL}) on vLLM 0.32.0, in token ids, context 512" in backend.described
+        assert backend.describe()["kind"] == "vLLM"
+
+
+def test_streams_without_the_ids_that_an_answer_in_one_piece_has_are_no_token_ids() -> None:
+    with opened(manners.litellm()) as backend:
+        assert backend.profile.dialect == "chat"
+
+
+def test_llama_cpp_has_the_template_the_context_and_the_models_name() -> None:
+    with opened(manners.llama_cpp(n_ctx=2048, adds_bos=True)) as backend:
+        profile = backend.profile
+        assert (profile.dialect, profile.kind, profile.max_model_len) == ("text", "llama.cpp", 2048)
+        assert profile.logprobs
+        assert profile.bos == "<s>"
+        assert backend.facts.template == manners.TEMPLATE
+        assert backend.facts.last_name == "Qwen3-8B-Q4_K_M.gguf"
+        prompt = backend.tokenizer.chat([{"role": "user", "content": "1 + 1"}])
+        assert backend.tokenizer.decode(prompt) == "<user>1 + 1<assistant>"
+
+
+def test_a_bos_that_the_server_adds_is_not_sent_twice() -> None:
+    for adds, begins in ((True, "<user>"), (False, "<s><user>")):
+        with opened(manners.llama_cpp(adds_bos=adds)) as backend:
+            assert backend.profile.template is not None
+            tokenizer = backend.tokenizer
+            tokenizer._template.source = "{{ bos_token }}" + manners.TEMPLATE  # type: ignore[attr-defined]
+            assert tokenizer.decode(tokenizer.chat([{"role": "user", "content": "x"}])).startswith(begins)
+
+
+@pytest.mark.parametrize("version", [True, False])
+def test_a_server_that_puts_texts_into_conversations_is_asked_in_messages(version: bool) -> None:
+    with opened(manners.ollama(version=version)) as backend:
+        assert backend.profile.dialect == "chat"
+        assert not backend.capabilities.continues
+    with pytest.raises(BackendError, match="does not answer in token_ids"):
+        refused(manners.ollama(), dialect="token_ids")
+
+
+def HTTPBackendOf(script: Script, **arguments: Any) -> None:
+    with opened(script, **arguments):
+        pass
+
+
+@pytest.mark.parametrize(("answer", "dialect"), [(" 5, 6, 7", "text"), ("These are numbers.", "chat")])
+def test_a_server_that_counts_no_tokens_is_asked_to_go_on_counting(answer: str, dialect: str) -> None:
+    def completions(asked: Asked) -> Reply:
+        if not isinstance(asked.body["prompt"], str):
+            return refusal(400)
+        return Reply(text(answer))
+
+    script = by_path(completions=completions, chat_completions=Reply(manners.sse(*manners.chat_events("7"))))
+    with opened(script, tokenizer=str(MODEL)) as backend:
+        assert backend.profile.dialect == dialect
+
+
+def test_a_text_server_without_a_template_is_asked_in_messages_where_it_can_be() -> None:
+    completions = Reply(manners.sse(*manners.text_events("7"), manners.usage(1)))
+    chat = Reply(manners.sse(*manners.chat_events("7")))
+    with opened(by_path(completions=completions, chat_completions=chat)) as backend:
+        assert backend.profile.dialect == "chat"
+    with opened(by_path(completions=completions)) as backend:
+        assert backend.profile.dialect == "text"
+        assert any("no chat template of words is to be had" in note for note in backend.describe()["notes"])
+    with opened(by_path(completions=completions, chat_completions=chat), tokenizer=str(MODEL)) as backend:
+        assert backend.profile.dialect == "text"
+        prompt = backend.tokenizer.decode(backend.tokenizer.chat([{"role": "user", "content": "1 + 1"}]))
+        assert prompt == "<user>1 + 1<assistant>"
+
+
+def test_a_model_that_is_known_by_name_has_its_template() -> None:
+    completions = Reply(manners.sse(*manners.text_events("7"), manners.usage(1)))
+    with opened(by_path(completions=completions), {"id": "reasoner"}, folders={"reasoner": MODEL}) as backend:
+        prompt = backend.tokenizer.decode(backend.tokenizer.chat([{"role": "user", "content": "1 + 1"}]))
+        assert prompt == "<user>1 + 1<assistant>"
+
+
+@pytest.mark.parametrize("fault", [refusal(503, "Loading model"), refusal(429), Reply(end="reset")])
+def test_a_passing_fault_says_nothing_about_a_server(fault: Reply) -> None:
+    for script, dialect in ((manners.vllm(), "token_ids"), (manners.hosted(), "chat"), (manners.llama_cpp(), "text")):
+        with opened(in_turn(*[fault] * 4, script), tokenizer=str(MODEL)) as backend:
+            assert backend.profile.dialect == dialect
+
+
+def test_a_loading_server_is_waited_for_and_the_terminal_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    clock.install(monkeypatch)
+
+    def script(asked: Asked) -> Reply:
+        loading = asked.at < begun + 60
+        return refusal(503, "Loading model") if loading else manners.llama_cpp()(asked)
+
+    async def work() -> float:
+        async with serving(script) as server:
+            backend = await asyncio.to_thread(HTTPBackend, server.url)
+            assert backend.profile.dialect == "text"
+            await backend.close()
+            return clock.now - begun
+
+    begun = clock.now
+    with caplog.at_level(logging.WARNING, "widthwise"):
+        assert 60 <= clock.run(work()) < 90
+    assert [r.getMessage() for r in caplog.records if "is not ready: it is waited for" in r.getMessage()]
+
+
+def test_a_server_is_waited_for_no_longer_than_it_is_said() -> None:
+    loading = served(by_path(), refusal(503, "Loading model"))
+    with loading as server, pytest.raises(BackendError, match="answered 503: Loading"):
+        HTTPBackend(server.url, startup_timeout=0.3)
+
+
+def test_a_wrong_key_is_said_at_once() -> None:
+    with pytest.raises(BackendError, match="401"):
+        refused(lambda _: refusal(401, "Incorrect API key"))
+
+
+# -- which model -------------------------------------------------------------------------------------------------
+
+
+def test_several_models_and_none_named_is_answered_with_their_names() -> None:
+    with pytest.raises(UsageError, match=r"serves 2 models: name one, .*#a; it serves a, b"):
+        refused(manners.llama_cpp(), {"id": "a"}, {"id": "b"})
+
+
+def test_aliases_of_one_model_are_one() -> None:
+    with opened(manners.vllm(), {"id": "a", "root": str(MODEL)}, {"id": "b", "root": str(MODEL)}) as backend:
+        assert backend.profile.model == "a"
+
+
+@pytest.mark.parametrize("listed", [[{"id": "m"}], {"data": [{"id": "m"}]}, {"models": [{"name": "m"}]}])
+def test_lists_of_models_in_all_their_forms(listed: Any) -> None:
+    with served(manners.hosted(), Reply(listed)) as server:
+        backend = HTTPBackend(server.url)
+        assert backend.profile.model == "m"
+        asyncio.run(backend.close())
+
+
+def test_a_server_without_a_list_is_believed_and_asked_for_the_model_by_name() -> None:
+    with served(manners.hosted(), None) as server:
+        backend = HTTPBackend(server.url, model="m")
+        assert backend.profile.model == "m"
+        asyncio.run(backend.close())
+
+
+# -- pools -------------------------------------------------------------------------------------------------------
+
+
+def pooled(*members: tuple[Script, Sequence[Mapping[str, Any]]], **arguments: Any) -> HTTPBackend:
+    (first, models), (second, others) = members
+    with served(first, models) as one, served(second, others) as two:
+        return HTTPBackend([one.url, two.url], **arguments)
+
+
+def test_a_pool_of_different_models_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"differ in the model \(a and b\)"):
+        pooled((manners.llama_cpp(), [{"id": "a"}]), (manners.llama_cpp(), [{"id": "b"}]))
+    with pytest.raises(UsageError, match="differ in the root"):
+        pooled((manners.vllm(), [{"id": "a", "root": "x"}]), (manners.vllm(), [{"id": "a", "root": "y"}]))
+
+
+def test_no_dialects_are_mixed() -> None:
+    models = [{"id": "a", "root": str(MODEL)}]
+    with pytest.raises(UsageError, match=r"differ in the dialect \(token_ids and chat\)"):
+        pooled((manners.vllm(), models), (manners.hosted(), models))
+    backend = pooled((manners.vllm(), models), (manners.vllm(), models), dialect="text")
+    assert backend.profile.dialect == "text"
+    asyncio.run(backend.close())
