@@ -49,7 +49,7 @@ class Members:
                 failure = answer
             elif isinstance(answer, BaseException):
                 raise answer
-        found = list(self._profiles.values())
+        found = [self._profiles[server.url] for server in servers if server.url in self._profiles]
         if not found:
             assert failure is not None
             raise failure
