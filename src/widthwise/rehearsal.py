@@ -128,7 +128,7 @@ async def _stand_in(settings: RunSettings) -> tuple[Backend, tuple[Any, ...]]:
         kind, address = kind_of(model)
         tokenizer = await asyncio.to_thread(kind.tokenizer, address)
         if tokenizer is not None:
-            return _of(tokenizer, await kind.facts(address), settings), ()
+            return _of(tokenizer, await kind.facts(address, settings.backend_args), settings), ()
         opened = await open_backend(model, settings.backend_args)
     else:
         opened = model
