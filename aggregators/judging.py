@@ -40,7 +40,7 @@ async def replies(
         drawn = []
     found: dict[Trace | None, list[Trace]] = {question: [] for question in asked}
     for reply in drawn:
-        found[reply.parent].append(reply)
+        found[reply.stem].append(reply)
     return [found[question] for question in asked]
 
 

@@ -168,7 +168,10 @@ class ReplayBackend:
         problem = request.problem
         prefix = self._behind_prompt(request)
         positions = [(reel, reel.position(prefix, self.tokenizer)) for reel in self._reels(problem)]
-        matches = [(reel, at) for reel, at in positions if at is not None]
+        held = {number: (reel, at) for number, (reel, at) in enumerate(positions) if at is not None}
+        if request.continues in held:
+            return held[request.continues]
+        matches = list(held.values())
         if request.index < len(matches):
             return matches[request.index]
         if not matches:

@@ -92,7 +92,8 @@ class Request:
 
     ``prompt`` are the token ids to continue, ``int64 [length]``. ``problem`` is the id of the problem (a
     replay finds its recording by it; a pool of servers keeps a problem on one server), ``index`` the position
-    among the siblings drawn from the same prompt. ``seed`` is 63 bits wide; with equal seeds a deterministic
+    among the siblings drawn from the same prompt, ``continues`` the index of the request that this one goes on with.
+    ``seed`` is 63 bits wide; with equal seeds a deterministic
     backend gives equal tokens. ``priority`` orders waiting requests, lower first; requests that share a prefix
     share it. ``chunk`` is a hint: how many tokens the consumer would like in one delta. ``conversation`` is what the
     prompt was made from, for backends that are asked in messages; None for a prompt that was made from none.
@@ -106,6 +107,7 @@ class Request:
     priority: int = 0
     chunk: int = 16
     conversation: Conversation | None = None
+    continues: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

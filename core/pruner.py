@@ -35,8 +35,9 @@ class PrunerOf(Protocol[SessionIn]):
 
     It is asked whenever a trace finishes, the last one included, and, if ``every`` is not None, each time the longest
     live trace has grown by ``every`` tokens. ``finished`` holds all that grow no more, pruned ones included, in the
-    order in which they ended; ``total`` is how many traces the draw will have if nobody stops it. A pruner may sample
-    (``judging=True``): such draws are nobody's to prune.
+    order in which they ended; ``total`` is how many traces the draw will have if nobody stops it. A trace whose
+    thinking has a budget may be sampled in pieces; what is remembered of it goes by ``trace.head.id``, which stays. A
+    pruner may sample (``judging=True``): such draws are nobody's to prune.
 
     Three attributes are optional. ``logprobs``: how many of the most likely tokens' log-probabilities the traces must
     come with. ``warmup``: so many traces of each draw end before the others begin. ``begin()``: gives the pruner of

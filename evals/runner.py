@@ -169,7 +169,12 @@ async def graded(grader: Grader, problem: Problem, result: Result, saying: Sayin
 
 
 def _fragment(trace: Trace) -> Leaf:
-    """A thread: what it says is no answer of its own, and the tokens before it are its parent's."""
+    """A thread: what it says is no answer of its own, and the tokens before it are its parent's.
+
+    So it is with a closing mark that a trace did without.
+    """
+    if "thought" in trace.segment.metadata:
+        return Leaf(trace.id, "joined", len(trace.segment))
     own, node = 0, trace
     while "thread" not in node.segment.metadata:
         own += len(node.segment) if node.segment.origin == "sampled" else 0

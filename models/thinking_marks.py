@@ -10,6 +10,8 @@ from widthwise.core.prompting.thinking import HARMONY_MARKS, Thinking
 # Tags that a template writes around thinking: <think>, <seed:think>, <thought>, <reasoning>, [THINK].
 _TAG = re.compile(r"(?:<|\[)/?((?:[a-z]{1,20}:)?think(?:ing)?|THINK|thought|reasoning)(?:>|\])")
 _HARMONY = "<|channel|>"
+_FINISHED = "Okay, I think I have finished thinking."
+"""What stands in thinking that is left out, word for word as published (Ma et al., arXiv 2504.09858)."""
 # Names of the template arguments that switch thinking off when they are false.
 _SWITCHES = ("enable_thinking", "thinking")
 
@@ -21,6 +23,7 @@ def tagged(name: str = "think", brackets: str = "<>", switch: str | None = None)
         marks=((opening, close),),
         close=f"\n{close}\n\n",
         empty=f"{opening}\n\n{close}\n\n",
+        finished=f"{opening}\n{_FINISHED}\n{close}\n\n",
         off={switch: False} if switch else {},
     )
 
@@ -32,6 +35,7 @@ HARMONY = Thinking(
     marks=HARMONY_MARKS,
     close="<|end|><|start|>assistant<|channel|>final<|message|>",
     empty="<|channel|>final<|message|>",
+    finished=f"<|channel|>analysis<|message|>{_FINISHED}<|end|><|start|>assistant<|channel|>final<|message|>",
 )
 """gpt-oss: an analysis in a channel of its own, then a final one that speaks to the reader."""
 

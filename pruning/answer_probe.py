@@ -43,16 +43,16 @@ class _Probes:
 
     async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:
         traces = [trace, *others]
-        await self._probe(session, [t for t in traces if t.id not in self._probes])
-        probes = [p for t in traces if (p := self._probes[t.id]) is not None]
+        await self._probe(session, [t for t in traces if t.head.id not in self._probes])
+        probes = [p for t in traces if (p := self._probes[t.head.id]) is not None]
         labels = dict(zip([p.id for p in probes], await labelled(session, probes), strict=True))
-        mine, *theirs = [None if (p := self._probes[t.id]) is None else labels[p.id] for t in traces]
+        mine, *theirs = [None if (p := self._probes[t.head.id]) is None else labels[p.id] for t in traces]
         return [float(mine is not None and label == mine) for label in theirs]
 
     async def _probe(self, session: Session, traces: Sequence[Trace]) -> None:
         for trace in traces:
-            self._probes[trace.id] = trace if trace.finish is not None else None
-        asked = {session.conclude(t): t.id for t in traces if t.finish is None}
+            self._probes[trace.head.id] = trace if trace.finish is not None else None
+        asked = {session.conclude(t): t.head.id for t in traces if t.finish is None}
         for reply in await session.sample(list(asked), judging=True, max_tokens=self._max_tokens, temperature=0.0):
-            if reply.parent is not None:
-                self._probes[asked[reply.parent]] = reply
+            if reply.stem is not None:
+                self._probes[asked[reply.stem]] = reply

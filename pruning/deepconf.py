@@ -88,10 +88,10 @@ class _Online:
             self._look(trace)
         if self._threshold is None and not self._warmed_up(live, finished, total):
             return GO_ON
-        votes = {t.id: self._vote(t.id) for t in finished}
+        votes = {t.id: self._vote(t.head.id) for t in finished}
         if (share := await self._consensus(session, finished, votes)) is not None:
             return Decision(decided=True, reason=f"decided: one answer has {share:.1%} of the confidence", votes=votes)
-        below = frozenset(t.id for t in live if self._seen[t.id].lowest < (self._threshold or 0.0))
+        below = frozenset(t.id for t in live if self._seen[t.head.id].lowest < (self._threshold or 0.0))
         return Decision(stop=below, reason=f"confidence below {self._threshold:.3f}", votes=votes)
 
     async def _consensus(
@@ -99,7 +99,7 @@ class _Online:
     ) -> float | None:
         """The leading answer's share of all the weight, where a trace has ended since the last look and it will do."""
         consensus = self._settings.consensus
-        ended = sum(t.finish in ("stop", "length") and t.id not in self._warmup for t in finished)
+        ended = sum(t.finish in ("stop", "length") and t.head.id not in self._warmup for t in finished)
         if consensus is None or ended == self._looked:
             return None
         self._looked = ended
@@ -109,18 +109,21 @@ class _Online:
 
     def _look(self, trace: Trace) -> None:
         """Take the tokens that are new since the last look."""
-        sliding = self._seen.setdefault(trace.id, SlidingConfidence(self._settings.window))
-        stats = trace.segment.stats
-        if len(trace.segment) > sliding.tokens:
-            new = None if stats is None else stats.part(slice(sliding.tokens, None))
-            sliding.take(token_confidence(new, self._settings.k, self._settings.confidence))
+        sliding = self._seen.setdefault(trace.head.id, SlidingConfidence(self._settings.window))
+        before = 0
+        for piece in (piece for piece in trace.pieces if piece.origin == "sampled"):
+            begin, before = sliding.tokens - before, before + len(piece)
+            if before > sliding.tokens:
+                new = None if piece.stats is None else piece.stats.part(slice(begin, None))
+                sliding.take(token_confidence(new, self._settings.k, self._settings.confidence))
 
     def _warmed_up(self, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> bool:
         """Whether the warm-up is over; the threshold follows from it."""
         count = min(self._settings.warmup, total)
         first = frozenset(sorted(self._seen)[:count])
-        whole = [t.id for t in finished if t.id in first and t.finish in ("stop", "length") and t.tokens]
-        if len(first) < count or not whole or any(t.id in first for t in live):
+        ended = [t.head.id for t in finished if t.finish in ("stop", "length") and t.tokens]
+        whole = [i for i in ended if i in first]
+        if len(first) < count or not whole or any(t.head.id in first for t in live):
             return False
         self._warmup = first
         self._threshold = float(np.percentile([self._seen[i].score for i in whole], 100 - self._settings.eta))

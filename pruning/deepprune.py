@@ -91,10 +91,10 @@ class _Clustering:
         self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
     ) -> Decision:
         if self._random is None:
-            first = min(t.id for t in (*live, *finished))
+            first = min(t.head.id for t in (*live, *finished))
             self._random = np.random.default_rng(session.seed("deepprune", *first))
         for trace in sorted((*live, *finished), key=lambda t: t.id):
-            if trace.id not in self._placed and trace.id not in self._lost:
+            if trace.head.id not in self._placed and trace.head.id not in self._lost:
                 await self._arrive(session, trace)
         if len(self._placed) + len(self._lost) == total and self._kept is None:
             self._kept, self._voters = self._chosen()
@@ -104,7 +104,7 @@ class _Clustering:
                 stop=self._redundant(live, finished), reason="redundant: others are heading for this answer"
             )
         return Decision(
-            stop=frozenset(t.id for t in live if t.id not in self._kept),
+            stop=frozenset(t.id for t in live if t.head.id not in self._kept),
             reason=f"redundant: of {total} traces in {len(self._clusters)} clusters {len(self._kept)} go on",
             votes=self._votes(session, finished),
         )
@@ -112,18 +112,18 @@ class _Clustering:
     async def _arrive(self, session: Session, trace: Trace) -> None:
         """Put the trace into a cluster, if it has come far enough."""
         if trace.finish not in (None, "stop", "length"):
-            self._lost.add(trace.id)
+            self._lost.add(trace.head.id)
         elif trace.finish is not None or trace.tokens >= self._settings.at:
             number = await self._cluster_of(session, trace)
             if number == len(self._clusters):
                 self._clusters.append([])
             self._clusters[number].append(trace)
-            self._placed[trace.id] = number
+            self._placed[trace.head.id] = number
 
     async def _cluster_of(self, session: Session, trace: Trace) -> int:
         """The number of the best cluster for ``trace``; a new one's where none fits."""
         for number, cluster in enumerate(self._clusters):
-            if any(other.segment.text == trace.segment.text for other in cluster):
+            if any(other.completion == trace.completion for other in cluster):
                 return number
         likeness = await self._likeness(session, trace)
         best = max(range(len(likeness)), key=likeness.__getitem__, default=0)
@@ -155,9 +155,10 @@ class _Clustering:
 
     def _redundant(self, live: Sequence[Trace], finished: Sequence[Trace]) -> frozenset[TraceId]:
         """The live traces before which enough of their cluster have come, and have not been lost since."""
-        there = {t.id for t in (*live, *finished) if t.finish in (None, "stop", "length")}
-        members = [[t.id for t in cluster if t.id in there] for cluster in self._clusters]
-        return frozenset(i for ids in members for i in ids[self._settings.keep :]) & {t.id for t in live}
+        there = {t.head.id for t in (*live, *finished) if t.finish in (None, "stop", "length")}
+        members = [[t.head.id for t in cluster if t.head.id in there] for cluster in self._clusters]
+        redundant = {i for ids in members for i in ids[self._settings.keep :]}
+        return frozenset(t.id for t in live if t.head.id in redundant)
 
     def _chosen(self) -> tuple[frozenset[TraceId], frozenset[TraceId]]:
         """Who may finish, and who may vote, once all traces have come far enough."""
@@ -167,16 +168,16 @@ class _Clustering:
             some = frozenset(everyone[i] for i in self._drawn(len(everyone), self._settings.fallback))
             return some, some
         chosen = self._clusters if self._settings.vote == "sizes" else [largest]
-        finishing = frozenset(t.id for cluster in chosen for t in cluster[: self._settings.keep])
-        return finishing, frozenset(t.id for cluster in chosen for t in cluster)
+        finishing = frozenset(t.head.id for cluster in chosen for t in cluster[: self._settings.keep])
+        return finishing, frozenset(t.head.id for cluster in chosen for t in cluster)
 
     def _votes(self, session: Session, finished: Sequence[Trace]) -> dict[TraceId, float]:
         """Nothing for those who may not vote; with ``vote="sizes"`` each cluster's votes add up to its size."""
-        votes = {t.id: float(t.id in self._voters) for t in finished}
+        votes = {t.id: float(t.head.id in self._voters) for t in finished}
         if self._settings.vote == "sizes":
-            spoken = [t.id for t in finished if votes[t.id] and session.answer(t) is not None]
-            speakers = Counter(self._placed[i] for i in spoken)
-            for i in spoken:
-                number = self._placed[i]
-                votes[i] = len(self._clusters[number]) / speakers[number]
+            spoken = [t for t in finished if votes[t.id] and session.answer(t) is not None]
+            speakers = Counter(self._placed[t.head.id] for t in spoken)
+            for trace in spoken:
+                number = self._placed[trace.head.id]
+                votes[trace.id] = len(self._clusters[number]) / speakers[number]
         return votes

@@ -32,5 +32,5 @@ class SameAnswer(Part):
             first, second = session.side_by_side(other, trace)
             questions.append(session.ask("same_answer", after=(other, trace), first=first, second=second))
         replies = await session.sample(questions, judging=True, max_tokens=1, temperature=0.0, logprobs=self.logprobs)
-        said = {reply.parent: session.verdict(reply) for reply in replies}
+        said = {reply.stem: session.verdict(reply) for reply in replies}
         return [said.get(question) for question in questions]

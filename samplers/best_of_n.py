@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.trace.trace import Trace
 
 
 @register("sampler")
 @dataclass(frozen=True)
-class BestOfN(Part):
+class BestOfN(SamplerPart):
     """``n`` independent traces, each with its own derived seed, sharing the prompt's cache.
 
     Self-consistency (Wang et al., arXiv 2203.11171) with a vote behind it, verifier re-ranking (Cobbe et al.,
@@ -29,6 +29,7 @@ class BestOfN(Part):
     max_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.n < 1:
             raise ValueError(f"n must be at least 1, not {self.n}")
         if self.width is not None and self.width < 1:

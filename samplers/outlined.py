@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 from widthwise.core.prompting.reply import outlines
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 
 
 @register("sampler")
 @dataclass(frozen=True)
-class Outlined(Part):
+class Outlined(SamplerPart):
     """``n`` solutions, each under an outline of its own; the outlines are written in one pass, unlike each other.
 
     Guo et al., "OPE: Outline-Guided Path Exploration" (arXiv 2602.08344). ``free`` of the solutions are plain
@@ -30,6 +30,7 @@ class Outlined(Part):
     questions: ClassVar[tuple[str, ...]] = ("outlines", "outline")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.free < self.n:
             raise ValueError(f"n must be at least 1 and free below n, not n={self.n}, free={self.free}")
         if self.worker is not None:

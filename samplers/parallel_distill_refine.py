@@ -10,7 +10,7 @@ from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import check_score
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.distilling import Distilling, Operator
@@ -20,7 +20,7 @@ from widthwise.samplers.workspace import Shown, readable
 
 @register("sampler")
 @dataclass(frozen=True)
-class ParallelDistillRefine(Part):
+class ParallelDistillRefine(SamplerPart):
     """Drafts in parallel, distilled into a small workspace, from which the next round is drafted anew.
 
     Madaan et al., "Rethinking Thinking Tokens" (arXiv 2510.01123). ``drafts`` are the widths of the rounds, the
@@ -32,7 +32,7 @@ class ParallelDistillRefine(Part):
     ``k`` best drafts to all; "per_sample" lets each next draft choose its ``k`` by a call of its own; "random_k" draws
     ``k`` for each, without a call. ``by`` says which are best: "verify" (verdicts), "self" (the model names them), or a
     score such as "mean_logprob" and "reward_model" (not for "per_sample"). A draft contributes its visible solution,
-    trimmed at the front to its share of ``workspace_tokens`` (None: whole), and with ``thinking`` all that it says.
+    trimmed at the front to its share of ``workspace_tokens`` (None: whole); with ``show_thinking`` all that it says.
 
     ``free`` drafts of each later round see the bare problem, a control against copying a wrong consensus (one
     draft always refines). ``worker`` writes the drafts: any sampler or strategy; None samples. ``refiner`` takes its
@@ -45,12 +45,13 @@ class ParallelDistillRefine(Part):
     k: int = 4
     by: str = "verify"
     workspace_tokens: int | None = 4096
-    thinking: bool = False
+    show_thinking: bool = False
     free: int = 0
     worker: Any = None
     refiner: Any = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rounds is not None and not isinstance(self.drafts, int):
             raise ValueError("rounds goes with one number of drafts; a list of drafts has one number a round")
         if not self.widths or min(self.widths) < 1:
@@ -102,4 +103,4 @@ class ParallelDistillRefine(Part):
 
     @property
     def _distilling(self) -> Distilling:
-        return Distilling(self.distill, self.k, self.by, Shown(self.workspace_tokens, self.thinking))
+        return Distilling(self.distill, self.k, self.by, Shown(self.workspace_tokens, self.show_thinking))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.workspace import Shown, readable, refining
@@ -15,13 +15,13 @@ from widthwise.samplers.workspace import Shown, readable, refining
 
 @register("sampler")
 @dataclass(frozen=True)
-class SequentialRefinement(Part):
+class SequentialRefinement(SamplerPart):
     """``chains`` independent chains of ``rounds`` attempts, each with the last ``memory`` of its chain in view.
 
     One chain is parallel-distill-refine with one draft a round (Madaan et al., arXiv 2510.01123: "sequential
     refinement"). Several with ``memory`` 4 and ``keep`` "all" are the revisions of Snell et al. (arXiv 2408.03314), who
     split a budget of attempts between the two; a vote over all attempts is theirs, since revising often spoils a right
-    answer. ``keep`` "last" returns the end of each chain. ``workspace_tokens``, ``thinking``, ``worker`` and
+    answer. ``keep`` "last" returns the end of each chain. ``workspace_tokens``, ``show_thinking``, ``worker`` and
     ``refiner`` are those of parallel-distill-refine.
     """
 
@@ -30,11 +30,12 @@ class SequentialRefinement(Part):
     memory: int = 1
     keep: Literal["last", "all"] = "last"
     workspace_tokens: int | None = 4096
-    thinking: bool = False
+    show_thinking: bool = False
     worker: Any = None
     refiner: Any = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min(self.rounds, self.chains, self.memory) < 1 or (self.workspace_tokens or self.memory) < self.memory:
             raise ValueError("rounds, chains and memory must be at least 1, workspace_tokens at least memory")
         if self.keep not in ("last", "all"):
@@ -53,7 +54,7 @@ class SequentialRefinement(Part):
         for number in range(self.rounds):
             shown = [readable(session, chain)[-self.memory :] for chain in chains]
             roots = [
-                refining(session, drafts, Shown(self.workspace_tokens, self.thinking), chain)
+                refining(session, drafts, Shown(self.workspace_tokens, self.show_thinking), chain)
                 for drafts, chain in zip(shown, chains, strict=True)
             ]
             worker = self.refiner or self.worker if number else self.worker

@@ -9,13 +9,13 @@ from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.registry import register
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.trace.trace import Trace
 
 
 @register("sampler")
 @dataclass(frozen=True)
-class SerialSearch(Part):
+class SerialSearch(SamplerPart):
     """``n`` traces that write their search down step by step, back-tracking included, before they answer.
 
     Stream of Search (Gandhi et al., arXiv 2404.03683); the serial counterpart of ``threads``. ``order``: "depth" or
@@ -33,6 +33,7 @@ class SerialSearch(Part):
     continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.order not in ("depth", "breadth"):
             raise ValueError(f"order must be 'depth' or 'breadth', not {self.order!r}")
         for name in ("n", "max_tokens", "window"):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.trace.trace import Trace
 
 
 @register("sampler")
 @dataclass(frozen=True)
-class Single(Part):
+class Single(SamplerPart):
     """One trace per problem; needs no aggregator."""
 
     temperature: float | None = None

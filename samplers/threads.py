@@ -13,14 +13,14 @@ from widthwise.core.prompting.template import filled
 from widthwise.core.registry import register
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.thread_block import Returned, ThreadBlock
 
 
 @register("sampler")
 @dataclass(frozen=True)
-class Threads(Part):
+class Threads(SamplerPart):
     """``n`` whole traces, each of which may spawn threads that grow side by side and are joined into it.
 
     ThreadWeaver (Lian et al., arXiv 2512.07843), Adaptive Parallel Reasoning (Pan et al., arXiv 2504.15466),
@@ -62,6 +62,7 @@ class Threads(Part):
     continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("n", "width", "rounds", "max_tokens", "thread_tokens", "total_tokens", "window"):
             number = getattr(self, name)
             if number is not None and number < 1:
@@ -87,7 +88,7 @@ class Threads(Part):
             raise BudgetReached("the prompt leaves no room in the window")
         begun = session.stream(root, self.n, **first.params(room, 0))
         return await session.follow(
-            begun, lambda trace: _Whole(self, limits, session, grammar, len(trace.segment)).grown(trace, root, 0)
+            begun, lambda trace: _Whole(self, limits, session, grammar, trace.drawn).grown(trace, root, 0)
         )
 
     def within(self, limits: ThreadLimits) -> ThreadLimits:
@@ -180,7 +181,7 @@ class _Whole:
             return []
         self.spent += room or 0
         ended = await self.session.sample(trace, **self.params(room, depth, spawning=spawning))
-        self.spent += sum(len(t.segment) for t in ended) - (room or 0)
+        self.spent += sum(t.drawn for t in ended) - (room or 0)
         return ended
 
     async def _onward(self, trace: Trace, depth: int) -> Trace:
@@ -212,9 +213,9 @@ class _Whole:
         self.spent += len(origins) * (room or 0)
 
         async def work(thread: Trace) -> Returned:
-            assert thread.parent is not None
-            self.spent += len(thread.segment) - (room or 0)
-            origin = thread.parent
+            assert thread.stem is not None
+            self.spent += thread.drawn - (room or 0)
+            origin = thread.stem
             return block.returned(await self.grown(thread, origin, depth), origin, origins[origin])
 
         begun = self.session.stream([*origins], **self.params(room, depth))

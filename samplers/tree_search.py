@@ -17,14 +17,14 @@ from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.checking import inside
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Finish, Trace, TraceId
 from widthwise.pruning.top_k import TopK
 
 
 @dataclass(frozen=True)
-class TreeSampler(Part):
+class TreeSampler(SamplerPart):
     """What all searches by rounds share; a method is a ``selector``, and where it needs them other ``trees``.
 
     A round draws one step for every child of the plan (all in one draw), scores what came, and lets the selector
@@ -61,6 +61,7 @@ class TreeSampler(Part):
     continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for what in ("n", "max_depth", "max_step_tokens", "max_tokens"):
             limit = getattr(self, what)
             if limit is not None and limit < 1:
@@ -185,8 +186,9 @@ async def expand(session: Session, trees: Sequence[Tree], limits: TreeSampler) -
     first: dict[TraceId, int] = {}
     for trace in traces:
         # Trees may share a root: its children go to them in the order of the plan.
-        parents, number = owners[trace.id[:-1]], trace.id[-1]
-        place = number - first.setdefault(trace.id[:-1], number)
+        assert trace.stem is not None
+        parents, number = owners[trace.stem.id], trace.head.id[-1]
+        place = number - first.setdefault(trace.stem.id, number)
         tree, parent = parents[min(place, len(parents) - 1)]
         born[id(tree)].append(tree.add(parent, trace))
     for _, node in plan:

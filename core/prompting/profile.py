@@ -65,11 +65,7 @@ class ModelProfile:
 
     def thinks(self, template_args: Mapping[str, Any]) -> bool:
         """Whether a model that is asked with these arguments of its chat template thinks before it speaks."""
-        thinking = self.thinking
-        if thinking is None:
-            return False
-        switched_off = bool(thinking.off) and all(template_args.get(k) == v for k, v in thinking.off.items())
-        return not switched_off
+        return self.thinking is not None and not self.thinking.is_off(template_args)
 
     def recommended(self, template_args: Mapping[str, Any]) -> Mapping[str, float]:
         """The recommended sampling of a model that is asked with these arguments of its chat template."""

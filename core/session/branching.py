@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from widthwise.core.backend import Bounded, IntArray, Request, SamplingParams
-from widthwise.core.conversation import Conversation
+from widthwise.core.backend import Bounded, Request, SamplingParams
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
@@ -16,8 +15,9 @@ from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.draw import Branch
 from widthwise.core.session.journal import request_digest
 from widthwise.core.session.setting import Setting
+from widthwise.core.session.thoughts import Thoughts
 from widthwise.core.session.trace_tree import TraceTree
-from widthwise.core.trace.trace import Trace
+from widthwise.core.trace.trace import Trace, TraceId
 
 
 class Branching:
@@ -30,6 +30,7 @@ class Branching:
         accounts: Accounts,
         tree: TraceTree,
         clock: Clock,
+        thoughts: Thoughts,
         *,
         priority: int,
     ) -> None:
@@ -38,6 +39,7 @@ class Branching:
         self._accounts = accounts
         self._tree = tree
         self._clock = clock
+        self._thoughts = thoughts
         self._priority = priority
 
     def branches(self, call: Call) -> list[Branch]:
@@ -61,14 +63,48 @@ class Branching:
             left = self._accounts.samples_left
             count = call.n if left is None else min(call.n, left)
             self._accounts.begin(count)
-        self._accounts.charge_ideal(trace)
-        prompt, conversation = trace.token_ids, trace.conversation
-        digest = request_digest(prompt, params)
         whole = counted and _is_prompt(trace) and not call.params.get("stop")
-        made = [self._branch(trace, prompt, conversation, params, digest, call.chunk) for _ in range(count)]
+        begun = self._thoughts.begun(trace, call.thought, judging=call.judging)
+        made = self._made(begun, params, call, count)
         for branch in made:
             branch.sample, branch.whole = counted, whole
         return made
+
+    def _made(self, trace: Trace, params: SamplingParams, call: Call, count: int) -> list[Branch]:
+        """Branches whose first piece begins behind ``trace``; ``params`` are those of all pieces."""
+        self._accounts.charge_ideal(trace)
+        request = Request(
+            prompt=trace.token_ids,
+            params=self._thoughts.bounded(trace, call.thought, params),
+            seed=0,
+            problem=self._problem.id,
+            priority=self._priority,
+            chunk=call.chunk,
+            conversation=trace.conversation,
+        )
+        decode, room, digest = self._setting.tokenizer.decode, self._room(request), _digest(request)
+        requests = [self._placed(request, trace) for _ in range(count)]
+        return [Branch(i, trace, r, digest, decode, room=room, limit=params.max_tokens) for i, r in requests]
+
+    def go_on(self, branch: Branch, behind: Trace, call: Call) -> None:
+        """Let ``branch``, whose piece has ended, grow another one from ``behind`` on."""
+        self._accounts.charge_ideal(behind)
+        before = branch.request
+        request = replace(
+            before,
+            prompt=behind.token_ids,
+            params=self._thoughts.bounded(behind, call.thought, self.params(call)),
+            continues=before.index if before.continues is None else before.continues,
+            conversation=behind.conversation,
+        )
+        trace_id, placed = self._placed(request, behind)
+        branch.go_on(trace_id, behind, placed, _digest(request))
+
+    def _placed(self, request: Request, parent: Trace) -> tuple[TraceId, Request]:
+        """The request as the next child of ``parent``, with the seed of that place, and the child's id."""
+        trace_id = self._tree.next_id(parent.id)
+        seed = derived_seed(self._setting.seed, self._problem.id, trace_id)
+        return trace_id, replace(request, seed=seed, index=trace_id[-1])
 
     def _is_sample(self, trace: Trace, call: Call) -> bool:
         """Whether what the call draws behind ``trace`` are samples: no judge's replies, no threads, nothing that only
@@ -86,9 +122,7 @@ class Branching:
 
     def _params(self, trace: Trace, call: Call) -> SamplingParams:
         """The call's parameters; checks every limit. A draw cuts ``max_tokens`` to what the sequential one leaves."""
-        params = self._setting.params.changed(**call.params)
-        if call.logprobs:
-            params = replace(params, logprobs=max(params.logprobs or 0, call.logprobs))
+        params = self.params(call)
         self._check_logprobs(params.logprobs)
         self._check_continuation(trace)
         self._check_limits(trace, call)
@@ -102,6 +136,11 @@ class Branching:
         if not self._setting.backend.capabilities.continues and trace.completion:
             can_continue(self._setting.backend, "this strategy")
 
+    def params(self, call: Call) -> SamplingParams:
+        """How all that the call draws is sampled."""
+        params = self._setting.params.changed(**call.params)
+        return replace(params, logprobs=max(params.logprobs or 0, call.logprobs)) if call.logprobs else params
+
     def _check_logprobs(self, asked: int | None) -> None:
         backend = self._setting.backend
         most = backend.capabilities.max_logprobs
@@ -111,28 +150,6 @@ class Branching:
                 f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
             )
 
-    def _branch(
-        self,
-        trace: Trace,
-        prompt: IntArray,
-        conversation: Conversation | None,
-        params: SamplingParams,
-        digest: str,
-        chunk: int,
-    ) -> Branch:
-        trace_id = self._tree.next_id(trace.id)
-        request = Request(
-            prompt=prompt,
-            params=params,
-            seed=derived_seed(self._setting.seed, self._problem.id, trace_id),
-            problem=self._problem.id,
-            index=trace_id[-1],
-            priority=self._priority,
-            chunk=chunk,
-            conversation=conversation,
-        )
-        return Branch(trace_id, trace, request, digest, self._setting.tokenizer.decode, room=self._room(request))
-
     def _room(self, request: Request) -> int | None:
         """How many tokens the backend could give a request at most, as far as it is known."""
         backend = self._setting.backend
@@ -140,6 +157,10 @@ class Branching:
             return backend.longest(request)
         context = backend.max_model_len
         return None if context is None else max(context - len(request.prompt), 1)
+
+
+def _digest(request: Request) -> str:
+    return request_digest(request.prompt, request.params)
 
 
 def _is_prompt(trace: Trace) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.session.thought_budget import ThoughtBudget
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.trace import Trace
 
@@ -17,7 +18,7 @@ class Call:
 
     At most ``width`` grow at once (None: all), and only ``warmup`` until these have ended. ``judging`` is the account
     that pays. ``logprobs`` is the least number of most likely tokens to ask for, ``chunk`` the most tokens of one
-    delta. ``watches`` look after the draw.
+    delta. ``thought`` is the budget for the thinking of each. ``watches`` look after the draw.
     """
 
     traces: Sequence[Trace]
@@ -28,7 +29,18 @@ class Call:
     judging: bool = False
     logprobs: int = 0
     chunk: int = 1
+    thought: ThoughtBudget | None = None
     watches: Sequence[Watch[Any]] = ()
+
+    @classmethod
+    def asked(cls, traces: Sequence[Trace], n: int, options: Mapping[str, Any], width: int | None, **how: Any) -> Call:
+        """The call with ``options``: sampling parameters, and ``thinking`` and ``waits``, the budget for thinking."""
+        params = {name: value for name, value in options.items() if name not in ("thinking", "waits")}
+        try:
+            thought = ThoughtBudget.of(options.get("thinking"), options.get("waits"))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return cls(traces, n, params, width, thought=thought, **how)
 
     def check(self) -> None:
         """Raises ``UsageError`` for a call that makes no sense."""

@@ -12,6 +12,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.registry import nearest
 from widthwise.core.session.setting import Setting
+from widthwise.core.session.thought_budget import ThoughtBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,23 @@ class Conditions:
                     return
                 valid += sorted(facts.numbers - set(valid))
         raise UsageError(f"{what}: there is no score {name!r}{_meant(name, valid) or '.'} It may be {', '.join(valid)}")
+
+    def thinking(self, budget: ThoughtBudget, what: object) -> None:
+        """Raises ``UsageError`` where traces do not think, or cannot be made to think within ``budget``."""
+        setting, marks = self.setting, self.setting.thinking
+        if marks is None:
+            raise UsageError(
+                f"{what}: the model (format {setting.format.name!r}) does not think apart from its answer: leave "
+                "thinking and waits out, or name its format (--format)"
+            )
+        self.continuation(what)
+        if not budget.leaves_out and marks.is_off(setting.chat.arguments):
+            off = ", ".join(f"{name}={value}" for name, value in marks.off.items())
+            raise UsageError(f"{what}: the model's thinking is switched off ({off}): leave one of the two out")
+        if budget.waits and getattr(setting.backend, "recorded", False):
+            raise UsageError(
+                f"{what}: a recording goes on as it went on, and cannot be told to wait: replay it without waits"
+            )
 
     def recordings(self) -> None:
         """Raises ``UsageError`` where a recording has none of the problems."""

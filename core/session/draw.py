@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import Delta, IntArray, Request, Usage
+from widthwise.core.session.call import Call
 from widthwise.core.session.clock import Clock, Moment, in_order, latest
 from widthwise.core.session.launches import Launches
 from widthwise.core.session.watch import Watch
@@ -21,9 +22,10 @@ from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId, Wait
 class Branch:
     """One continuation while it grows; ``trace`` is a snapshot of it as a value.
 
-    It may have ``room`` tokens in the model's context, where that is known. It is a ``sample`` if it counts as one, and
-    ``whole`` if it is a trace from its first token to its last; it is ``capped`` if less was left of a limit on tokens
-    than it might have wanted.
+    It may have ``room`` tokens in the model's context, where that is known, and ``limit`` tokens in all. It is a
+    ``sample`` if it counts as one, and ``whole`` if it is a trace from its first token to its last; it is ``capped`` if
+    less was left of a limit on tokens than it might have wanted. ``request`` is for its present piece; most have one
+    piece only, but a budget for thinking may let it ``go_on`` ``behind`` what is put between two.
     """
 
     def __init__(
@@ -34,14 +36,12 @@ class Branch:
         params: str,
         decode: Callable[[IntArray], str],
         *,
-        room: int | None = None,
+        room: int | None,
+        limit: int | None,
     ) -> None:
-        self.id = id
-        self.parent = parent
-        self.request = request
-        self.params = params
         self.start = parent.sequential
         self.waited: Wait | None = None
+        self.behind: Trace | None = None
         self.sample = self.whole = False
         self.capped = False
         self.tokens = 0
@@ -49,9 +49,26 @@ class Branch:
         self.reason: str | int | None = None
         self._decode = decode
         self._room = room
-        self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(decode)
+        self._limit = limit
+        self._piece(id, parent, request, params)
+
+    def _piece(self, id: TraceId, parent: Trace, request: Request, params: str) -> None:
+        """Begin a piece, of which nothing is there yet."""
+        self.id = id
+        self.parent = parent
+        self.request = request
+        self.params = params
+        self._before = self.tokens
+        self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(self._decode)
         self._usage: Usage | None = None
         self._metadata: dict[str, Any] = {}
+        self._bound()
+
+    def _bound(self) -> None:
+        """Let the piece have no more tokens than are left of all."""
+        own, left = self.request.params.max_tokens, self.left
+        if left is not None and (own is None or left < own):
+            self.request = replace(self.request, params=replace(self.request.params, max_tokens=max(left, 1)))
 
     def begin(self, moment: Moment, limit: int | None) -> bool:
         """Begin when the parent is there and ``moment`` has come; whether ``limit`` leaves room for a token."""
@@ -59,33 +76,45 @@ class Branch:
             self.start, self.waited = moment.time, moment.wait
         if limit is None:
             return True
-        room, params = limit - self.start, self.request.params
-        most = room if params.max_tokens is None else min(room, params.max_tokens)
+        room = limit - self.start
+        most = room if self._limit is None else min(room, self._limit)
         if most >= 1:
-            self.request = replace(self.request, params=replace(params, max_tokens=most))
+            self._limit = most
+            self._bound()
         return most >= 1
+
+    def go_on(self, id: TraceId, parent: Trace, request: Request, params: str) -> None:
+        """Grow another piece behind ``parent``, which ends with the present one and what was put behind it."""
+        self.finish = self.reason = self.waited = None
+        self._piece(id, parent, request, params)
 
     @property
     def moment(self) -> Moment:
         """When the branch had come as far as it is, in sequential tokens."""
-        return Moment(self.start + self.tokens, Wait(self.id, self.tokens))
+        return Moment(self.start + self.tokens, Wait(self.id, self.tokens - self._before))
 
     @property
     def most(self) -> int | None:
         """How many tokens it may get to at most; None where nothing tells."""
-        known = [limit for limit in (self.request.params.max_tokens, self._room) if limit is not None]
+        known = [limit for limit in (self._limit, self._room) if limit is not None]
         return min(known, default=None)
+
+    @property
+    def left(self) -> int | None:
+        """How many tokens of its limit it has not used; None without one."""
+        return None if self._limit is None else self._limit - self.tokens
 
     def cap(self, tokens: int) -> None:
         """Let it have no more than so many tokens, though it might want more."""
         if self.most is None or tokens < self.most:
-            self.request = replace(self.request, params=replace(self.request.params, max_tokens=tokens))
+            self._limit = tokens
             self.capped = True
+            self._bound()
 
     def take(self, delta: Delta) -> None:
         """Add what the backend delivered, in place of what it delivered before where it begins ``anew``."""
         if delta.anew:
-            self.tokens, self._metadata = 0, {}
+            self.tokens, self._metadata = self._before, {}
             self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(self._decode)
         if len(delta.token_ids):
             self._ids.extend(delta.token_ids)
@@ -104,7 +133,7 @@ class Branch:
     @property
     def trace(self) -> Trace:
         """The continuation so far; a snapshot costs no more late in a long trace than early on."""
-        ids = self._ids.view if self.tokens else np.empty(0, np.int64)
+        ids = self._ids.view if self.tokens > self._before else np.empty(0, np.int64)
         segment = Segment(
             origin="sampled",
             token_ids=ids,
@@ -146,14 +175,15 @@ class Draw:
     showed what the limit on tokens still buys, and for what the draw's reader did in between. In
     ``lockstep`` (deterministic backends) the branches advance by one delta each per round and a round's events come in
     branch order, so that what a strategy sees does not depend on timing. Otherwise events come as they happen.
-    ``deadline`` is a time of the event loop's clock at which a batch is handed out though it may be empty. ``judging``
-    is the account its tokens go to. ``watches`` look after it; ``milestone`` is how long its longest branch was when
+    ``deadline`` is a time of the event loop's clock at which a batch is handed out though it may be empty. ``call``
+    asked for it. ``watches`` look after it; ``milestone`` is how long its longest branch was when
     they were last asked, ``held`` the traces whose paths it counts as resident in an ideal prefix cache.
     """
 
     def __init__(
         self,
         branches: list[Branch],
+        call: Call,
         source: Source,
         clock: Clock,
         launches: Launches,
@@ -161,13 +191,11 @@ class Draw:
         sequential: int | None = None,
         lockstep: bool,
         width: int,
-        warmup: int = 0,
-        judging: bool = False,
         watches: Sequence[Watch[Any]] = (),
         deadline: float | None = None,
     ) -> None:
         self.branches = branches
-        self.judging = judging
+        self.call = call
         self.watches = watches
         self.milestone = 0
         self.held: list[Trace] = []
@@ -182,11 +210,12 @@ class Draw:
         self._launches = launches
         self._lockstep = lockstep
         self._width = width
-        self._warmup = branches[:warmup]
+        self._warmup = branches[: call.warmup]
         self._deadline = deadline
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self._pumps: dict[Branch, asyncio.Task[None]] = {}
-        self._gates: dict[Branch, asyncio.Event] = {}
+        self._gates: set[asyncio.Event] = set()
+        self._over: list[Branch] = []
 
     @property
     def live(self) -> list[Branch]:
@@ -203,13 +232,13 @@ class Draw:
         self._refill()
         while self._pumps:
             events = await self._batch()
-            over = [event.branch for event in events if event.over]
-            for branch in over:
+            self._over = [event.branch for event in events if event.over]
+            for branch in self._over:
                 self._pumps.pop(branch, None)
             yield sorted(events, key=lambda event: event.branch.id)
-            self._leave([branch.moment for branch in over])
+            self._leave([branch.moment for branch in self._over])
             self._refill()
-            for gate in self._gates.values():
+            for gate in self._gates:
                 gate.set()
 
     async def _batch(self) -> list[Event]:
@@ -224,6 +253,11 @@ class Draw:
         except TimeoutError:
             self._deadline = None
         return events
+
+    def go_on(self, branch: Branch) -> None:
+        """Run the next piece of a branch whose last one has just ended; it keeps its place."""
+        self._over.remove(branch)
+        self._pumps[branch] = asyncio.create_task(self._pump(branch))
 
     def see(self, moment: Moment) -> None:
         """Who reads the draw gets to see what came at ``moment``: its own next work can begin no earlier."""
@@ -287,7 +321,8 @@ class Draw:
         return latest((place, ended, *warm, now if now.time > self._seen.time else self._begun))
 
     async def _pump(self, branch: Branch) -> None:
-        gate = self._gates[branch] = asyncio.Event()
+        gate = asyncio.Event()
+        self._gates.add(gate)
         try:
             async with aclosing(self._source(branch)) as deltas:  # type: ignore[type-var]
                 async for delta in deltas:
@@ -301,7 +336,7 @@ class Draw:
         except Exception as error:
             self._queue.put_nowait(Event(branch, error=error))
         finally:
-            del self._gates[branch]
+            self._gates.discard(gate)
 
 
 def _sum(a: Usage | None, b: Usage | None) -> Usage | None:

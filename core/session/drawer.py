@@ -16,6 +16,7 @@ from widthwise.core.session.clock import Clock, Moment, latest
 from widthwise.core.session.draw import Branch, Draw, Event
 from widthwise.core.session.journal import Journal, replayed
 from widthwise.core.session.setting import Setting
+from widthwise.core.session.thoughts import Thoughts
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.votes import Votes
 from widthwise.core.trace.trace import Finish, Trace
@@ -32,6 +33,7 @@ class Drawer:
         tree: TraceTree,
         votes: Votes,
         clock: Clock,
+        thoughts: Thoughts,
         *,
         journal: Journal | None,
         priority: int,
@@ -43,7 +45,8 @@ class Drawer:
         self._votes = votes
         self._clock = clock
         self._journal = journal
-        self._branching = Branching(problem, setting, accounts, tree, clock, priority=priority)
+        self._thoughts = thoughts
+        self._branching = Branching(problem, setting, accounts, tree, clock, thoughts, priority=priority)
         self._draws: set[Draw] = set()
 
     async def stream(self, call: Call) -> AsyncIterator[Trace]:
@@ -81,14 +84,13 @@ class Drawer:
         branches = self._branching.branches(call)
         draw = Draw(
             branches,
+            call,
             self._source,
             self._clock,
             self._accounts.launches,
             sequential=self._accounts.limits.sequential,
-            judging=call.judging,
             lockstep=self._setting.lockstep,
             width=min(self._setting.width, call.width or max(len(branches), 1)),
-            warmup=call.warmup,
             watches=[watch.begun() for watch in call.watches],
             deadline=self._accounts.deadline,
         )
@@ -112,24 +114,48 @@ class Drawer:
                 return replayed(segment, branch.request.chunk)
         return self._setting.scheduler.generate(branch.request, self._accounts.ledger)
 
-    def _take(self, draw: Draw, events: Sequence[Event]) -> list[Trace]:
-        """Charge the events and keep the traces that ended by them, the first to end first."""
+    def _take(self, draw: Draw, events: Sequence[Event], *, stopping: bool = False) -> list[Trace]:
+        """Charge the events and keep the traces that ended by them, the first to end first.
+
+        A trace whose thinking has come to its end goes on, unless it is ``stopping``.
+        """
         ended = []
         for event in events:
             branch = event.branch
             if event.delta is not None:
                 if event.delta.anew:
-                    self._accounts.abandon(branch.id, branch.tokens, judging=draw.judging)
+                    self._accounts.abandon(branch.id, branch.tokens, judging=draw.call.judging)
                 branch.take(event.delta)
-                self._accounts.charge(event.delta, judging=draw.judging)
+                self._accounts.charge(event.delta, judging=draw.call.judging)
                 self._accounts.grow(branch.id, branch.parent, event.delta.token_ids)
             elif isinstance(event.error, BackendError):
                 branch.end("error", str(event.error))
             elif event.error is not None:
                 raise event.error
-            if branch.finish is not None:
+            if branch.finish is not None and not self._goes_on(branch, draw, stopping=stopping):
                 ended.append(branch)
         return [self._keep(b, draw) for b in sorted(ended, key=lambda b: (b.moment.time, b.id))]
+
+    def _goes_on(self, branch: Branch, draw: Draw, *, stopping: bool) -> bool:
+        """Let the branch grow another piece, where a budget for its thinking says so; whether it does."""
+        call, piece = draw.call, branch.trace
+        if call.thought is None or branch.left == 0 or piece.finish not in ("stop", "length"):
+            return False
+        judging = call.judging
+        turn = self._thoughts.turn(piece, call.thought, self._branching.params(call), judging=judging)
+        if turn is None:
+            return False
+        if stopping:
+            branch.finish = branch.reason = None
+            return True
+        self._record(piece)
+        self._settle_up(piece, branch)
+        self._tree.keep(piece, judged=judging)
+        behind = self._thoughts.onward(piece, turn, judging=judging)
+        self._hold(branch, behind)
+        self._branching.go_on(branch, behind, call)
+        draw.go_on(branch)
+        return True
 
     async def _prune(self, draw: Draw, finished: Sequence[Trace], ended: Sequence[Trace]) -> list[Trace]:
         """Ask the pruners whose checkpoint has come, ``ended`` being the last to finish, and do as they say."""
@@ -167,7 +193,7 @@ class Drawer:
         """
         if last:
             self._accounts.begin(-draw.drop_waiting())
-        leftover = self._take(draw, await draw.stop(branches))
+        leftover = self._take(draw, await draw.stop(branches), stopping=True)
         stopped = []
         for branch in branches:
             if branch.finish is None:
@@ -185,19 +211,33 @@ class Drawer:
             trace = trace.ended("budget", "sequential tokens")
         elif trace.finish == "length" and branch.capped:
             trace = trace.ended("budget", "the budget is used up")
-        elif trace.finish in ("stop", "length") and self._journal is not None:
-            self._journal.record(self._problem.id, trace)
-        self._settle_up(trace, branch, draw)
-        return self._tree.keep(trace, judged=draw.judging)
-
-    def _settle_up(self, trace: Trace, branch: Branch, draw: Draw) -> None:
-        if trace.finish in ("pruned", "aborted", "error") and not draw.judging:
-            self._accounts.discard(branch.tokens)
-        if trace.segment.usage is None and branch.tokens:
-            # Aborted before the backend could say: the prompt was served, and nothing tells that it was cached.
-            self._accounts.charge_prompt(len(branch.request.prompt))
-        self._accounts.grown(trace)
+        elif trace.finish in ("stop", "length"):
+            self._record(trace)
+        self._settle_up(trace, branch)
+        self._hold(branch, None)
+        trace = self._tree.keep(trace, judged=draw.call.judging)
+        if trace.finish in ("pruned", "aborted", "error") and not draw.call.judging:
+            self._accounts.discard(trace.drawn)
         if trace.finish in ("stop", "length") and trace.segment.reason is not None:
             # It may be continued, so an ideal cache holds it, until the strategy has seen the whole draw at least.
             draw.held.append(trace)
             self._accounts.hold([trace])
+        return trace
+
+    def _record(self, trace: Trace) -> None:
+        if self._journal is not None:
+            self._journal.record(self._problem.id, trace)
+
+    def _settle_up(self, trace: Trace, branch: Branch) -> None:
+        if trace.segment.usage is None and len(trace.segment):
+            # Aborted before the backend could say: the prompt was served, and nothing tells that it was cached.
+            self._accounts.charge_prompt(len(branch.request.prompt))
+        self._accounts.grown(trace)
+
+    def _hold(self, branch: Branch, behind: Trace | None) -> None:
+        """Count the pieces that a branch goes on from as resident, no longer than it grows."""
+        if branch.behind is not None:
+            self._accounts.release([branch.behind])
+        if behind is not None:
+            self._accounts.hold([behind])
+        branch.behind = behind

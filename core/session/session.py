@@ -140,8 +140,8 @@ class Session(Reads):
     async def sample(self, trace: Traces, n: int = 1, **params: Any) -> list[Trace]:
         """Draw ``n`` continuations of ``trace`` and wait for all of them; in order of their ids.
 
-        ``params`` are fields of ``SamplingParams`` (``stop``, ``max_tokens``, ``temperature`` ...), ``width`` and
-        ``judging``; see ``stream``.
+        ``params`` are fields of ``SamplingParams`` (``stop``, ``max_tokens``, ``temperature`` ...), ``width``,
+        ``judging``, ``thinking`` and ``waits``; see ``stream``.
         """
         return sorted([t async for t in self.stream(trace, n, **params)], key=lambda t: t.id)
 
@@ -150,17 +150,18 @@ class Session(Reads):
     ) -> AsyncIterator[Trace]:
         """Draw ``n`` continuations of ``trace`` and yield each as it ends; leaving the loop aborts the rest.
 
-        Of several traces, ``n`` continuations each grow side by side (``Trace.parent`` says whose they are).
+        Of several traces, ``n`` continuations each grow side by side (``Trace.stem`` says whose they are).
         Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once,
         the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges; what
         judges write is no solution, so pruners do not see it and it is no leaf; its length is ``Setting.judge_tokens``.
-        Raises ``BudgetReached`` if nothing may be spent any more.
+        ``thinking`` and ``waits`` limit what each thinks (``ThoughtBudget``), else the sampler does. Raises
+        ``BudgetReached`` if nothing may be spent any more.
         """
-        traces = (trace,) if isinstance(trace, Trace) else trace
-        return self._shared.drawer.stream(self._view.call(self, Call(traces, n, params, width, judging=judging)))
+        call = Call.asked([trace] if isinstance(trace, Trace) else trace, n, params, width, judging=judging)
+        return self._shared.drawer.stream(self._view.call(self, call))
 
     def heed(self, *parts: object) -> None:
-        """Sample from now on with as many ``logprobs`` as these parts say they need (see ``PrunerOf``)."""
+        """Sample from now on as these parts need it: ``logprobs`` (see ``PrunerOf``), and a sampler's ``thought``."""
         self._view = self._view.heeding(*parts)
 
     def hold(self, traces: Iterable[Trace]) -> None:
@@ -261,7 +262,7 @@ class Session(Reads):
     def end(self, trace: Trace, finish: Finish, reason: str) -> Trace:
         """Give up a trace that could have been continued: "pruned" by a selection, or "budget"."""
         if finish == "pruned":
-            self._shared.accounts.discard(len(trace.segment))
+            self._shared.accounts.discard(trace.drawn)
         return self._shared.tree.keep(trace.ended(finish, reason))
 
     def adopt(self, traces: Iterable[Trace]) -> None:

@@ -15,6 +15,7 @@ from widthwise.core.session.questions import Questions
 from widthwise.core.session.scorer import Scorer
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.terms import Terms
+from widthwise.core.session.thoughts import Thoughts
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.transcript import Transcript
 from widthwise.core.session.votes import Votes
@@ -42,7 +43,8 @@ class Shared:
         self.writer = Writer(self.tree, setting.tokenizer, setting.chat, setting.thinking)
         self.answers = Answers(problem, setting.grader.for_problem(problem), saying, self.tree, self.votes)
         self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
-        state = (self.accounts, self.tree, self.votes, self.clock)
+        thoughts = Thoughts(setting, self.tree, self.writer, self.accounts)
+        state = (self.accounts, self.tree, self.votes, self.clock, thoughts)
         self.drawer = Drawer(problem, setting, *state, journal=journal, priority=priority)
 
     def note(self, trace: Trace, text: str) -> None:

@@ -67,8 +67,8 @@ class TraceTree:
         return _ends([t for t in self._solutions(belongs) if self.is_fragment(t)])
 
     def judgements(self, belongs: Belongs) -> list[Trace]:
-        """What judges replied, in order of the ids."""
-        return [t for t in self._sampled(belongs) if t.id in self._judged]
+        """What judges replied, in order of the ids; the pieces of one reply are one."""
+        return _ends([t for t in self._sampled(belongs) if t.id in self._judged])
 
     def errors(self) -> list[str]:
         """Why requests failed for good, in order of their traces' ids."""

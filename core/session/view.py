@@ -8,6 +8,7 @@ from typing import Any
 
 from widthwise.core.pruner import PrunerOf
 from widthwise.core.session.call import Call
+from widthwise.core.session.thought_budget import ThoughtBudget, thought_of
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.trace import Trace, TraceId
 
@@ -20,17 +21,19 @@ class View:
     """Work at ``root``, in the part of the trace tree below ``place``, under ``pruners``.
 
     ``place`` is empty for the whole tree. ``logprobs`` is how many of the most likely tokens the parts of the
-    strategy need to know at every token.
+    strategy need to know at every token, ``thought`` the budget for the thinking of what is drawn.
     """
 
     root: Trace
     place: TraceId = ()
     pruners: tuple[PrunerOf[Any], ...] = ()
     logprobs: int = 0
+    thought: ThoughtBudget | None = None
 
     def heeding(self, *parts: object) -> View:
-        """This view for parts that may need more ``logprobs`` (see ``PrunerOf``)."""
-        return replace(self, logprobs=max(self.logprobs, _most(parts, "logprobs")))
+        """This view for parts that may need more ``logprobs`` (see ``PrunerOf``) or have a budget for ``thought``."""
+        thought = next((budget for part in parts if (budget := thought_of(part)) is not None), self.thought)
+        return replace(self, logprobs=max(self.logprobs, _most(parts, "logprobs")), thought=thought)
 
     def has(self, trace: Trace) -> bool:
         """Whether ``trace`` is in this part of the tree."""
@@ -44,7 +47,8 @@ class View:
             return replace(call, chunk=chunk)
         watches = [Watch(pruner, session) for pruner in self.pruners]
         warmup = _most(self.pruners, "warmup")
-        return replace(call, chunk=chunk, watches=watches, warmup=warmup, logprobs=self.logprobs)
+        thought = call.thought or self.thought
+        return replace(call, chunk=chunk, watches=watches, warmup=warmup, logprobs=self.logprobs, thought=thought)
 
 
 def _most(parts: Sequence[object], attribute: str) -> int:

@@ -10,16 +10,17 @@ from widthwise.core.problem import Problem
 from widthwise.core.registry import role_of
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.setting import Setting
+from widthwise.core.session.thought_budget import thought_of
 from widthwise.core.strategy.spelling import spelled
 
 
 def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
     """Raises ``UsageError``, one sentence, for what can be known to fail.
 
-    A part may have five attributes that say what it needs and gives: ``check(conditions)`` raises ``UsageError`` where
+    A part may have six attributes that say what it needs and gives: ``check(conditions)`` raises ``UsageError`` where
     it cannot work; ``continues`` is true for one that goes on from texts that were begun; ``logprobs`` is how many of
     the most likely tokens' log-probabilities its traces must come with; ``questions`` are those that it asks the model;
-    ``facts`` are the names of numbers that it annotates traces with.
+    ``thought`` is its budget for thinking; ``facts`` are the names of numbers that it annotates traces with.
     Parts inside of parts (workers, judges, selectors) are asked too.
     """
     parts = [part for part in inside(strategy) if part is not strategy]
@@ -30,6 +31,8 @@ def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
             conditions.logprobs(needed, spelled(part, brief=True), recorded=role_of(part) != "judge")
         if getattr(part, "continues", False):
             conditions.continuation(spelled(part, brief=True))
+        if (thought := thought_of(part)) is not None:
+            conditions.thinking(thought, spelled(part, brief=True))
         for question in getattr(part, "questions", ()):
             conditions.question(question)
         if (asked := getattr(part, "check", None)) is not None:

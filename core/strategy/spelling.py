@@ -46,7 +46,8 @@ def _arguments(part: Spelled, *, changed: bool = False) -> list[str]:
     """
     if not is_dataclass(part):
         return []
-    values = {field: getattr(part, field.name) for field in fields(part)}
+    in_order = sorted(fields(part), key=lambda field: field.kw_only)  # as a call gives them
+    values = {field: getattr(part, field.name) for field in in_order}
     said = {f: value for f, value in values.items() if not (changed and value == _default(f))}
     return [f"{f.name}={literal(value, brief=changed)}" for f, value in said.items() if value is not None]
 

@@ -17,7 +17,8 @@ from widthwise.core.session.limits import Limits
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.terms import Terms
-from widthwise.core.strategy.checking import check
+from widthwise.core.session.thought_budget import thought_of
+from widthwise.core.strategy.checking import check, inside
 from widthwise.core.strategy.function_part import FunctionPart
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.spelling import Spelled, spelled
@@ -81,7 +82,17 @@ class Strategy(Spelled):
 
     def open(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Session:
         """A session for this strategy to ``run`` in."""
-        return Session(problem, setting, budget=self.budget, pruners=self.pruners, **terms)
+        return Session(problem, self._thoughtful(setting), budget=self.budget, pruners=self.pruners, **terms)
+
+    def _thoughtful(self, setting: Setting) -> Setting:
+        """``setting`` with thinking switched on where the strategy limits it and the model's template has a switch."""
+        budgets = [thought_of(part) for part in inside(self)]
+        off = {} if setting.thinking is None else setting.thinking.off
+        if not any(b is not None and not b.leaves_out for b in budgets) or not off.keys().isdisjoint(
+            setting.chat.arguments
+        ):
+            return setting
+        return replace(setting, chat=setting.chat.changed(**{name: not value for name, value in off.items()}))
 
     def within(self, budget: Limits | None) -> Strategy:
         """This strategy under another budget; as it is where ``budget`` is None."""

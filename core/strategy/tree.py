@@ -37,7 +37,7 @@ class Node:
     @property
     def step(self) -> str:
         """The text of this step alone."""
-        return self.trace.segment.text
+        return "".join(segment.text for segment in self.trace.pieces)
 
     @property
     def ancestors(self) -> Iterator[Node]:
@@ -72,7 +72,7 @@ class Tree:
 
     def add(self, parent: Node, trace: Trace) -> Node:
         """A new node below ``parent``."""
-        node = Node(trace, parent, len(self.nodes), parent.depth + 1, parent.tokens + len(trace.segment), self.round)
+        node = Node(trace, parent, len(self.nodes), parent.depth + 1, parent.tokens + trace.drawn, self.round)
         self.nodes.append(node)
         return node
 
@@ -88,5 +88,5 @@ class Tree:
             if useful[node.index] and node.parent is not None:
                 useful[node.parent.index] = True
             elif node.state == "expanded" and node.parent is not None and not useful[node.index]:
-                tokens += len(node.trace.segment)
+                tokens += node.trace.drawn
         return tokens

@@ -27,7 +27,7 @@ async def verified(
     found: dict[Trace | None, Verdicts] = {question: [] for question in asked}
     for reply in drawn:
         verdict = session.verdict(reply)
-        found[reply.parent].append((verdict, session.annotate(reply, verdict=verdict)))
+        found[reply.stem].append((verdict, session.annotate(reply, verdict=verdict)))
     verdicts = [verdict for each in found.values() for verdict, _ in each]
     note_silence(session, len(verdicts) - verdicts.count(None), len(verdicts))
     return [found[question] for question in asked]

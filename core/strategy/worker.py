@@ -22,7 +22,7 @@ async def delegate(session: Session, worker: Any, roots: Sequence[Trace]) -> lis
     if worker is None:
         drawn: dict[TraceId, list[Trace]] = {}
         for trace in await session.sample(roots):
-            drawn.setdefault(trace.id[:-1], []).append(trace)
+            drawn.setdefault(_stem(trace), []).append(trace)
         return [drawn[root.id].pop(0) if drawn.get(root.id) else None for root in roots]
     strategy = as_worker(worker)
     views = [session.at(root, pruners=strategy.pruners) for root in roots]
@@ -31,6 +31,10 @@ async def delegate(session: Session, worker: Any, roots: Sequence[Trace]) -> lis
     if not any(traces):
         raise BudgetReached("the budget is used up")
     return traces
+
+
+def _stem(trace: Trace) -> TraceId:
+    return () if trace.stem is None else trace.stem.id
 
 
 def as_worker(part: Any) -> Strategy:

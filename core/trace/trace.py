@@ -20,6 +20,9 @@ limit, "aborted" because the strategy left the stream, "error" because the reque
 
 TraceId = tuple[int, ...]
 
+_JOINTS = ("closed", "again", "said")
+_OPENINGS = ("left out", "spent")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
@@ -29,8 +32,9 @@ class Segment:
     ``finish`` is None for prompts, insertions and a segment still being sampled; ``reason`` says more: the stop
     string or stop token, the pruner's words, the error's sentence. ``params`` is a digest of the request that
     sampled it. ``metadata`` is what a recording knows (``reward`` ...), and of what was inserted, how it came about:
-    ``after`` which other traces, as which ``thread``, for which ``question``. ``conversation`` is what a prompt spells;
-    None for one that was made from none, and for one that was read from a file.
+    ``after`` which other traces, as which ``thread``, for which ``question``, and what a budget did to its ``thought``
+    (``core/session/thoughts.py``). ``conversation`` is what a prompt spells; None for one that was made from none, and
+    for one that was read from a file.
     """
 
     origin: Origin
@@ -99,6 +103,38 @@ class Trace:
         """The prompt that the trace begins with."""
         *_, prompt = self.lineage
         return prompt
+
+    @property
+    def head(self) -> Trace:
+        """The first piece of what was drawn: a budget for thinking may have put something between the pieces."""
+        node = self
+        while node.parent is not None and node.parent.segment.metadata.get("thought") in _JOINTS:
+            assert node.parent.parent is not None
+            node = node.parent.parent
+        return node
+
+    @property
+    def stem(self) -> Trace | None:
+        """The trace that a draw was asked to continue when it brought this one; None for a prompt."""
+        parent = self.head.parent
+        if parent is not None and parent.segment.metadata.get("thought") in _OPENINGS:
+            return parent.parent
+        return parent
+
+    @property
+    def pieces(self) -> list[Segment]:
+        """What stands behind the ``stem``: one sampled segment, unless a budget for thinking put something in."""
+        stem, found = self.stem, list[Segment]()
+        for node in self.lineage:
+            if node is stem:
+                break
+            found.append(node.segment)
+        return found[::-1]
+
+    @property
+    def drawn(self) -> int:
+        """How many tokens were sampled behind the ``stem``."""
+        return sum(len(piece) for piece in self.pieces if piece.origin == "sampled")
 
     @property
     def token_ids(self) -> IntArray:

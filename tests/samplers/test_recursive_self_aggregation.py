@@ -35,7 +35,7 @@ async def test_members_are_shown_whole_their_thinking_included() -> None:
     await RecursiveSelfAggregation(population=3, group=2, loops=1)(talk(backend))
     assert backend.begun("refine") == [f"refine 1+1? [1: {long}][2: {long}]"]
     trimmed = Talker(lambda p, i: long)
-    small = RecursiveSelfAggregation(population=3, group=2, loops=1, workspace_tokens=20, thinking=False)
+    small = RecursiveSelfAggregation(population=3, group=2, loops=1, workspace_tokens=20, show_thinking=False)
     await small(talk(trimmed))
     assert trimmed.begun("refine") == ["refine 1+1? [1: so = 2][2: so = 2]"]
 

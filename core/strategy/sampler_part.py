@@ -1,0 +1,30 @@
+"""What every built-in sampler has besides its own arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from widthwise.core.session.thought_budget import ThoughtBudget
+from widthwise.core.strategy.part import Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerPart(Part):
+    """A sampler with a budget for what each of its traces thinks; the session keeps it in all that is drawn.
+
+    Budget forcing (s1, Muennighoff et al., arXiv 2501.19393): after ``thinking`` tokens a trace's thinking is closed
+    and its answer asked for; in place of the first ``waits`` marks with which it closes its thinking before, it is told
+    to wait. ``thinking=0`` leaves the thinking out (NoThinking, Ma et al., arXiv 2504.09858). Workers of a sampler have
+    its budget unless they have their own; judges have none. Subclasses with a ``__post_init__`` call this one's.
+    """
+
+    thinking: int | None = None
+    waits: int | None = None
+
+    def __post_init__(self) -> None:
+        self.thought  # noqa: B018  (checks its arguments)
+
+    @property
+    def thought(self) -> ThoughtBudget | None:
+        """The budget for the thinking of each trace; None for none."""
+        return ThoughtBudget.of(self.thinking, self.waits)
