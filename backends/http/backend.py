@@ -147,14 +147,10 @@ class HTTPBackend:
         return {
             "backend": "http",
             "servers": [shown(server.url) for server in self._pool.servers],
+            "line": self._members.line,
             **self._members.known.record,
             "notes": list(self._notes),
         }
-
-    @property
-    def described(self) -> str:
-        """One line for the terminal: what the servers are."""
-        return self._members.line
 
     async def close(self) -> None:
         """Abort what runs and close the connections."""

@@ -57,6 +57,11 @@ class LanguageRewardModel:
         work = [self._scores(problem, *each) for each in zip(laid, solutions, costs, strict=True)]
         return list(await asyncio.gather(*work))
 
+    @property
+    def identity(self) -> Mapping[str, Any] | None:
+        """What is behind the reader's address, where that does not name its model for good."""
+        return getattr(self._reader, "identity", None)
+
     def describe(self) -> Mapping[str, Any]:
         """For the run's manifest: the engine's description and the format's name."""
         return {**self._reader.describe(), "format": self.format.name, "kind": self.kind}

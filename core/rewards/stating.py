@@ -63,6 +63,10 @@ class Stating:
         written = sum(reply.tokens for reply in replies)
         return Read(values, Usage(0, len(reading.ids)), written, None if stated else self._silence(replies[0]))
 
+    @property
+    def identity(self) -> Mapping[str, Any] | None:
+        return getattr(self.backend, "identity", None)
+
     def describe(self) -> Mapping[str, Any]:
         sampling = {"temperature": self.params.temperature, "top_p": self.params.top_p, "top_k": self.params.top_k}
         return {**self.backend.describe(), "samples": self.samples, "tokens": self.params.max_tokens, **sampling}

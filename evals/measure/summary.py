@@ -44,7 +44,7 @@ class Summary:
     of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths (None: the
     file does not know them), ``wall_seconds`` the attempts. ``kv_peak`` and the like are the ledger's figures of what
     caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
-    settings in force; None for runs that do not say.
+    settings in force; None for runs that do not say. ``server`` says in one line what the server was that sampled.
     ``notes`` are what was out of the ordinary, one of each kind, with the number of problems that had it, the most
     frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
     guessing, for multiple choice.
@@ -71,6 +71,7 @@ class Summary:
     kv_content_rounds: float
     run: str
     asking: Mapping[str, Any] | None = None
+    server: str | None = None
     notes: tuple[tuple[str, int], ...] = ()
     copies: Copies | None = None
     chance: float | None = None
@@ -109,6 +110,7 @@ def summarise(store: Store) -> Summary:
         **{name: getattr(ledger, name) / max(len(outcomes), 1) for name in KV_FIGURES},
         run=str(store.path),
         asking=asking_in(store.manifest),
+        server=_server(store.manifest),
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
         chance=_chance(outcomes),
@@ -119,6 +121,13 @@ def _chance(outcomes: Sequence[Outcome]) -> float | None:
     """How often a guess is right; None unless every problem is a choice among options."""
     options = [len(options_of(outcome.problem)) for outcome in outcomes]
     return _mean([1 / n for n in options]) if options and all(options) else None
+
+
+def _server(manifest: Mapping[str, Any]) -> str | None:
+    """What the backend says of its server, in a line; None for one that is no server."""
+    backend = manifest.get("backend")
+    line = backend.get("line") if isinstance(backend, dict) else None
+    return line if isinstance(line, str) else None
 
 
 def _noted(outcomes: Sequence[Outcome]) -> tuple[tuple[str, int], ...]:

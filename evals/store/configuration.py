@@ -9,6 +9,8 @@ from typing import Any
 
 from widthwise.evals.store.segment_rows import to_json
 
+SERVED = "served"
+"""The entry that says which models are behind addresses that do not name them for good."""
 Configuration = Mapping[str, Any]
 """The settings that decide a run's results, as JSON values."""
 
@@ -21,8 +23,18 @@ def digest(configuration: Configuration) -> str:
 
 def difference(old: Configuration, new: Configuration) -> str:
     """``seed: 0 -> 1; limit: none -> 5`` for the settings that differ."""
-    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+    keys = [k for k in {**old, **new} if old.get(k) != new.get(k) and not (k == SERVED and _agree(old, new))]
     return "; ".join(f"{k}: {_said(old.get(k))} -> {_said(new.get(k))}" for k in keys)
+
+
+def _agree(old: Configuration, new: Configuration) -> bool:
+    """Whether nothing speaks against the models behind the addresses being the same, as far as both name them."""
+    then, now = old.get(SERVED) or {}, new.get(SERVED) or {}
+    return all(_alike(then[role], now[role]) for role in {**then} if role in now)
+
+
+def _alike(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return all(then[name] == now[name] for name in then if name in now)
 
 
 def _said(value: Any) -> str:

@@ -294,9 +294,9 @@ class Store:
     def _is_begun(self, configuration: Configuration) -> bool:
         """Whether the file holds this run; ``UsageError`` where it holds another."""
         known, plain = self.manifest.get("configuration"), json.loads(to_json(configuration))
-        if known is not None and known != plain:
+        if known is not None and (other := difference(known, plain)):
             raise UsageError(
-                f"{self.path} holds a run with other settings ({difference(known, plain)}): name another file "
+                f"{self.path} holds a run with other settings ({other}): name another file "
                 "with --run, or use the old settings"
             )
         return known is not None

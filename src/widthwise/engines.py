@@ -17,7 +17,7 @@ from widthwise.core.rewards.reward_format import RewardFormat
 from widthwise.core.rewards.stating import TOKENS, Stating
 from widthwise.core.session.score_memory import ScoreMemory
 from widthwise.models.profiles import profile_of
-from widthwise.opening import kind_of, open_backend, open_engine
+from widthwise.opening import WAIT, kind_of, open_backend, open_engine
 from widthwise.settings import RunSettings
 
 T = TypeVar("T")
@@ -48,6 +48,13 @@ class Engines:
             said["embedding_model"] = _description(self.embedder)
         return said
 
+    @property
+    def identities(self) -> dict[str, Any]:
+        """What is found behind addresses that do not name a model for good: the model, and how it is spoken to."""
+        models = {"model": self.backend, "reward_model": self.reward_model, "embedding_model": self.embedder}
+        found = {name: getattr(engine, "identity", None) for name, engine in models.items()}
+        return {name: dict(identity) for name, identity in found.items() if identity}
+
     async def close(self) -> None:
         for engine in self.owned:
             await engine.close()
@@ -67,12 +74,14 @@ async def open_engines(settings: RunSettings) -> Engines:
     try:
         backend = settings.model
         if isinstance(backend, str):
-            backend = await _kept(open_backend(backend, settings.backend_args), owned)
+            backend = await _kept(open_backend(backend, _patient(settings, backend, settings.backend_args)), owned)
         reward_model = settings.reward_model
         if isinstance(reward_model, str):
-            reward_model = await _kept(open_reward_model(reward_model, settings.reward_args), owned)
+            args = _patient(settings, reward_model, settings.reward_args)
+            reward_model = await _kept(open_reward_model(reward_model, args), owned)
         if settings.embedding_model is not None:
-            embedder: Embedder | None = await _kept(open_embedder(settings.embedding_model), owned)
+            args = _patient(settings, settings.embedding_model, {})
+            embedder: Embedder | None = await _kept(open_embedder(settings.embedding_model, args), owned)
         else:
             embedder = _own_embedder(backend)
     except BaseException:
@@ -80,6 +89,29 @@ async def open_engines(settings: RunSettings) -> Engines:
             await engine.close()
         raise
     return Engines(backend, reward_model, embedder, tuple(owned))
+
+
+def _patient(settings: RunSettings, spec: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of an engine, and how long it is waited for."""
+    wait = settings.startup_timeout
+    return args if wait is None or not kind_of(spec)[0].waits else {WAIT: wait, **args}
+
+
+async def served_by(settings: RunSettings) -> dict[str, Any]:
+    """The models behind addresses that do not name them for good, by role; raises ``BackendError`` for a server that
+    does not answer, ``UsageError`` as ``open_engines`` does."""
+    named = {
+        "model": (settings.model, settings.backend_args),
+        "reward_model": (settings.reward_model, settings.reward_args),
+        "embedding_model": (settings.embedding_model, {}),
+    }
+    found: dict[str, Any] = {}
+    for name, (spec, args) in named.items():
+        if isinstance(spec, str):
+            kind, address = kind_of(spec)
+            if (served := await kind.served(address, _patient(settings, spec, args))) is not None:
+                found[name] = dict(served)
+    return found
 
 
 async def _kept(opening: Awaitable[T], owned: list[Any]) -> T:
@@ -151,9 +183,9 @@ async def _tried(model: RewardModel) -> RewardModel:
     return model
 
 
-async def open_embedder(spec: str) -> Embedder:
+async def open_embedder(spec: str, args: Mapping[str, Any] | None = None) -> Embedder:
     """The embedding model of an address; raises ``UsageError`` and ``BackendError``."""
-    embedder: Embedder = await open_engine(spec, lambda kind: kind.embedder(), {})
+    embedder: Embedder = await open_engine(spec, lambda kind: kind.embedder(), args or {})
     return embedder
 
 

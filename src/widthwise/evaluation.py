@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from widthwise.asking import Asked, recorded_asking
+from widthwise.core.errors import BackendError, WidthwiseError
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
-from widthwise.engines import Engines, open_engines
+from widthwise.engines import Engines, open_engines, served_by
 from widthwise.interrupts import cancelled_by_signals
 from widthwise.settings import RunSettings
 from widthwise.version import VERSION
@@ -45,12 +47,18 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A run: its problems, its settings, and ``path``, its file. ``data`` is where the problems came from."""
+    """A run: its problems, its settings, and ``path``, its file. ``data`` is where the problems came from.
+
+    ``served`` is what is found at addresses of the settings that do not name a model for good; a run whose path is not
+    ``named`` lies in a file that is named by it too.
+    """
 
     suite: Suite
     settings: RunSettings
     path: Path
     data: str | None = None
+    served: Mapping[str, Any] = field(default_factory=dict)
+    named: bool = True
 
     @classmethod
     def of(
@@ -60,30 +68,65 @@ class Evaluation:
 
         ``run`` None puts the run under ``RUNS``, in a file named by the settings."""
         judged = suite if settings.grader is None else replace(suite, grader=settings.grader)
-        evaluation = cls(judged, settings, run or Path(), None if data is None else str(data))
+        evaluation = cls(judged, settings, run or Path(), None if data is None else str(data), named=run is not None)
         return evaluation if run else replace(evaluation, path=evaluation.default_path)
 
     @property
     def configuration(self) -> dict[str, Any]:
         """The problems and the settings as the store compares them."""
+        from widthwise.evals.store.configuration import SERVED
+
         judge = {"grader": self.suite.grader.name, "grading": dict(self.suite.grader.settings)}
-        return {"suite": self.suite.name, "problems": self.suite.digest, **judge, **self.settings.configuration}
+        asked = {"suite": self.suite.name, "problems": self.suite.digest, **judge, **self.settings.configuration}
+        return {**asked, **({SERVED: dict(self.served)} if self.served else {})}
 
     @property
     def default_path(self) -> Path:
         """The same settings give the same file, so that the same command finds its run again."""
         from widthwise.evals.store.configuration import digest
 
+        return RUNS / f"{self._stem}-{digest(self.configuration)[:8]}.db"
+
+    @property
+    def _stem(self) -> str:
         model = str(self.settings.configuration["model"])
         model = model if model.startswith("http") else model.rpartition("/")[2]
-        names = [self.suite.name, model, str(self.settings.strategy)]
-        return RUNS / ("-".join([*map(_slug, names), digest(self.configuration)[:8]]) + ".db")
+        return "-".join(map(_slug, [self.suite.name, model, str(self.settings.strategy)]))
 
     async def run(self, *, concurrency: int, listener: Listener) -> Summary:
         """Do what is still to be done; the run's figures.
 
         Raises ``Interrupted`` on SIGINT and SIGTERM, when everything finished is stored.
         """
+        located = self if self.named else await self.located()
+        return await located._run(concurrency=concurrency, listener=listener)
+
+    async def located(self) -> Evaluation:
+        """This run with the file of the model that is served at the address now; another model's run is another run.
+
+        Where the server cannot be asked, a finished run of the same settings is this one.
+        """
+        try:
+            served = await served_by(self.settings)
+        except BackendError:
+            if (finished := self._finished_before()) is None:
+                raise
+            return replace(self, path=finished)
+        found = replace(self, served=served)
+        return replace(found, path=found.default_path)
+
+    def _finished_before(self) -> Path | None:
+        """A file that holds a finished run of these settings, whichever model was served then."""
+        return next(filter(self._is_finished_in, sorted(RUNS.glob(f"{self._stem}-*.db"))), None)
+
+    def _is_finished_in(self, path: Path) -> bool:
+        from widthwise.evals.store.store import Store
+
+        with suppress(WidthwiseError), Store.read(path) as store:
+            return store.is_finished(self.configuration)
+        return False
+
+    async def _run(self, *, concurrency: int, listener: Listener) -> Summary:
         from widthwise.evals.measure.summary import summarise
         from widthwise.evals.store.database import NotBegun
         from widthwise.evals.store.store import Store
@@ -97,8 +140,9 @@ class Evaluation:
         # A model that is not available leaves no run file, and neither does a strategy that cannot work with it.
         engines = await open_engines(self.settings)
         try:
+            found = replace(self, served=engines.identities)
             self.strategy.check_against(self.setting(engines), self.suite.problems)
-            with self.store() as store:
+            with found.store() as store:
                 return await self.work(store, engines, concurrency=concurrency, listener=listener)
         finally:
             await engines.close()

@@ -20,12 +20,15 @@ from widthwise.core.roles import ROLES
 
 WAIT = "startup_timeout"
 """The argument of engines that may be waited for: how long, in seconds."""
+_REACHING = frozenset({WAIT, "headers", "model", "connect_timeout"})
+"""Arguments of backends on servers that any engine on a server takes."""
 Maker = Callable[..., Any]
 """Makes an engine of an address and the user's arguments."""
 
 
 class ModelKind:
-    """One way to name models, ``name:ADDRESS``; ``written`` shows it. ``in_thread``: starting one takes seconds.
+    """One way to name models, ``name:ADDRESS``; ``written`` shows it. ``in_thread``: starting one takes seconds;
+    ``waits``: it may have to be waited for (``WAIT``).
 
     A backend of one's own needs no kind: its class or function is one. Derive a kind from this where readers and
     embedders are other engines than the backend. ``may_score``: its reader may be a whole reward model.
@@ -33,6 +36,7 @@ class ModelKind:
 
     written: ClassVar[str]
     in_thread: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
     may_score: ClassVar[bool] = False
 
     def place(self, address: str) -> tuple[str, dict[str, Any]]:
@@ -40,8 +44,12 @@ class ModelKind:
         return str(bundled_models().get(address, address)), {}
 
     async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
-        """What is known of the model at this address before its engine is started."""
+        """What is known of the model at this address before its engine is started; ``args`` are the engine's."""
         return ModelFacts(address)
+
+    async def served(self, address: str, args: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The model behind an address that does not name it for good (``model``, ``root``); None where it does."""
+        return None
 
     def tokenizer(self, address: str) -> Tokenizer | None:
         """The tokenizer in the model's files, without an engine; None where only the engine has it."""
@@ -113,18 +121,21 @@ class HTTP(ModelKind):
     """OpenAI-compatible servers, one or a pool; ``#MODEL`` after the address chooses among a server's models."""
 
     written = "http://HOST:PORT[,http://HOST:PORT ...]"
-    in_thread = True
+    in_thread = waits = True
 
     def place(self, address: str) -> tuple[str, dict[str, Any]]:
-        urls, _, model = address.partition("#")
-        return f"{self.written.partition(':')[0]}:{urls}", {"model": model} if model else {}
+        return f"{self.written.partition(':')[0]}:{address}", {}
 
     async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
+        served = await self.served(address, args)
+        return await _facts_at(str(served["root"] or served["model"]))
+
+    async def served(self, address: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
         spec = f"{self.written.partition(':')[0]}:{address}"
-        reaching = {name: value for name, value in args.items() if name == WAIT or name.startswith("header.")}
+        reaching = {name: value for name, value in args.items() if name in _REACHING or name.startswith("header.")}
         pooling = await open_engine(spec, lambda kind: kind.embedder(), reaching)
         try:
-            return await _facts_at(str(pooling.profile.root or pooling.profile.model))
+            return dict(pooling.identity)
         finally:
             await pooling.close()
 

@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     budget: Limits | None
     reward_model: str | RewardModel | None
     reward_args: Mapping[str, Any] | None
+    startup_timeout: float | None
     embedding_model: str | None
     backend_args: Mapping[str, Any] | None
     grader: str | Grader | None
@@ -60,7 +61,8 @@ class RunSettings:
 
     ``model`` samples, ``reward_model`` scores steps, ``embedding_model`` compares texts: each as ``--model`` takes it
     (or open, from Python), with arguments of its own; ``asking`` is how the first is asked. ``grader`` is used in
-    place of the suite's. ``judge_tokens`` is how long a judge's reply may get, its thinking included
+    place of the suite's. ``startup_timeout`` is how many seconds servers are waited for that are not ready (None: see
+    ``HTTPBackend``); it decides no results. ``judge_tokens`` is how long a judge's reply may get, its thinking included
     (``Setting`` has the default). ``limit`` keeps the first so many problems. ``budget`` is each problem's, the
     strategy's own included.
     """
@@ -69,6 +71,7 @@ class RunSettings:
     backend_args: Mapping[str, Any] = field(default_factory=dict)
     reward_model: str | RewardModel | None = None
     reward_args: Mapping[str, Any] = field(default_factory=dict)
+    startup_timeout: float | None = None
     embedding_model: str | None = None
     strategy: Strategy = STRATEGY
     budget: Limits | None = None

@@ -205,7 +205,7 @@ class Sweeping:
                 for task in open_tasks:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = _SweepListener(task, progress, on_progress)
-                    evaluation = self.evaluations[task]
+                    evaluation = replace(self.evaluations[task], served=engines.identities)
                     evaluation.settings.asking.settled(engines.backend)
                     with evaluation.store() as store:
                         await evaluation.work(store, engines, concurrency=concurrency, listener=listener)

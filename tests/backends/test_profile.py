@@ -43,7 +43,7 @@ def test_a_server_of_token_ids() -> None:
         assert profile.cached_tokens
         assert not profile.priorities
         assert backend.identity == {"model": "alias", "root": str(MODEL), "dialect": "token_ids"}
-        assert f"alias ({MODEL}) on vLLM 0.32.0, in token ids, context 512" in backend.described
+        assert f"alias ({MODEL}) on vLLM 0.32.0, in token ids, context 512" in backend.describe()["line"]
         assert backend.describe()["kind"] == "vLLM"
 
 

@@ -49,6 +49,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     tokens = summary.tokens
     yield "suite", f"{summary.suite}, {summary.problems} problems" + _failed(summary.errors)
     yield "model", summary.model
+    if summary.server is not None:
+        yield "server", summary.server
     yield "strategy", summary.strategy
     if summary.asking is not None:
         yield "asked as", f"{summary.asking['profile']}: {summary.asking['why']}"
