@@ -73,6 +73,7 @@ class HTTPBackend:
     ) -> None:
         chosen, way = dialect and dialect_named(dialect), prefix and prefix_named(prefix)
         bases, model = named(urls, model)
+        self._chosen = chosen is not None
         wishes = Wishes(model, chosen or None, way or None, templated=tokenizer is not None)
         self._pool = ServerPool(bases)
         self._first, self._stall = first_timeout, stall_timeout
@@ -112,6 +113,11 @@ class HTTPBackend:
     def identity(self) -> Mapping[str, Any]:
         """What of the servers decides a run's results: the model, and how it is spoken to."""
         return self.profile.identity
+
+    @property
+    def untemplated(self) -> bool:
+        """Whether texts are sent without the model's chat template, and nobody has asked for that."""
+        return self.profile.dialect == "text" and not self._chosen and self.facts.template is None
 
     @property
     def no_continuation(self) -> str:

@@ -27,6 +27,8 @@ _NEUTRAL: Mapping[str, Any] = {
     "frequency_penalty": 0.0,
 }
 """What changes nothing when it is left to a server that has no such parameter."""
+_SETTINGS = frozenset({*_NEUTRAL, "top_k", "seed", "max_tokens"})
+"""What users and strategies choose; whatever else is left out is not missed."""
 
 
 class Refusals:
@@ -35,6 +37,7 @@ class Refusals:
     def __init__(self, notes: Notes, url: str) -> None:
         self._notes, self._url = notes, url
         self._instead: dict[str, Any] = {}
+        self._lost: set[str] = set()
 
     @property
     def names(self) -> frozenset[str]:
@@ -50,6 +53,8 @@ class Refusals:
                 sent[name] = -1
             elif instead is not None:
                 sent[instead] = value
+            elif not _is_neutral(name, value):
+                self._tell_of_lost(name, value)
         return sent
 
     def learn(self, body: Mapping[str, Any], error: StatusError, needed: frozenset[str]) -> bool:
@@ -78,8 +83,17 @@ class Refusals:
             return
         for each in (name, *_TOGETHER.get(name, ())):
             self._instead[each] = None
-        told = self._notes.tell if value in (_NEUTRAL.get(name), None, [], -1) else self._notes.warn
-        told(f"{self._url} refuses {name}, which is left out from now on ({error})")
+        self._notes.tell(f"{self._url} refuses {name}, which is left out from now on ({error})")
+
+    def _tell_of_lost(self, name: str, value: Any) -> None:
+        """Say once what is asked for in vain."""
+        if name not in self._lost:
+            self._lost.add(name)
+            self._notes.warn(f"{self._url} does not take {name}={value}: its own {name} is in force")
+
+
+def _is_neutral(name: str, value: Any) -> bool:
+    return name not in _SETTINGS or value in (_NEUTRAL.get(name), None, [], -1)
 
 
 def _named(said: str, body: Mapping[str, Any]) -> list[str]:

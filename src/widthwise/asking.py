@@ -15,6 +15,7 @@ from widthwise.core.prompting.profile import ModelFacts, ModelProfile, facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.registry import nearest
 from widthwise.evals.store.recorded_asking import asking_in
+from widthwise.models.families import GENERIC_FAMILY
 from widthwise.models.profiles import profile_of
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Asking:
         then = (recorded or {}).get("profile")
         profile = profile_of(facts, self.format) if self.format else profile_of(facts, then, trusted=False)
         _check_arguments(self.template_args, facts)
+        _check_template(backend, profile)
         arguments = {name: value for name, value in self.template_args.items() if name != SYSTEM}
         replayed = bool(getattr(backend, "recorded", False))
         recommended, source = self._recommended(profile, arguments, recorded, replayed=replayed)
@@ -146,6 +148,16 @@ def _date(recorded: Mapping[str, Any] | None) -> date:
     """The day on which the run was begun: templates that print a date print that one."""
     known = (recorded or {}).get("date")
     return date.today() if known is None else date.fromisoformat(str(known))
+
+
+def _check_template(backend: Backend, profile: ModelProfile) -> None:
+    """Raises ``UsageError`` for a chat model that would be asked without its chat template."""
+    if getattr(backend, "untemplated", False) and profile.name != GENERIC_FAMILY.name:
+        raise UsageError(
+            f"{backend.name} takes text only, and {profile.name} ({profile.why}) needs its chat template, which is not "
+            "to be had: name a folder that holds it (--backend-arg tokenizer=FOLDER), or have the texts sent without "
+            "one (--backend-arg dialect=text)"
+        )
 
 
 def _check_arguments(given: Mapping[str, Any], facts: ModelFacts) -> None:
