@@ -91,6 +91,10 @@ class Grader(Protocol):
     async def correct(self, problem: Problem, answer: str) -> bool:
         """Whether ``answer`` is right for ``problem``, by its reference."""
 
+    def remark(self, problem: Problem, answer: str) -> str | None:
+        """What has to be said about how ``answer``, which was graded, was: a program that could not be run, say."""
+        return None
+
     async def valid(self, problem: Problem, answer: str) -> bool:
         """Whether ``answer`` meets what can be checked without the reference answer; unless told otherwise, always.
 

@@ -55,7 +55,7 @@ def _strategy(name: str, contract: str, parameters: Sequence[str] | None = None,
     return Role(name, f"widthwise.{name}s", "widthwise", contract, given, method, space="strategy")
 
 
-_GRADER = ("name", "settings", "for_problem", "extract", "partition", "correct", "valid")
+_GRADER = ("name", "settings", "for_problem", "extract", "partition", "correct", "remark", "valid")
 _BACKEND = ("name", "capabilities", "tokenizer", "max_model_len", "generate", "describe", "close")
 
 ROLES = {

@@ -164,7 +164,7 @@ async def graded(grader: Grader, problem: Problem, result: Result, saying: Sayin
         leaves=tuple(leaves),
         ledger=result.ledger,
         errors=tuple(dict.fromkeys(result.errors)),
-        fields=_fields(result.notes) | copies_field(_texts(result.traces)),
+        fields=_fields([*result.notes, *grading.remarks]) | copies_field(_texts(result.traces)),
     )
 
 
@@ -202,6 +202,8 @@ async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace], sa
     grading = _Grading(grader, outcome.problem, saying)
     pairs = zip(traces, outcome.leaves, strict=True)
     leaves = [leaf if leaf.finish == "joined" else await grading.leaf(t, leaf.vote) for t, leaf in pairs]
+    for remark in dict.fromkeys(note.text for note in grading.remarks):
+        _log.warning("problem %s: %s", outcome.problem.id, remark)
     spoken = {leaf.id: leaf.answer for leaf in leaves}
     answer = spoken.get(outcome.trace, outcome.answer) if outcome.trace is not None else outcome.answer
     return replace(outcome, answer=answer, correct=await grading.correct(answer), leaves=tuple(leaves))
@@ -215,6 +217,7 @@ class _Grading:
         self._saying = saying
         self._problem = problem
         self._graded: dict[str, bool] = {}
+        self.remarks: list[Note] = []
 
     async def correct(self, answer: str | None) -> bool | None:
         """None where there is nothing to grade."""
@@ -229,7 +232,10 @@ class _Grading:
 
     async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
         answer = None if trace.finish in UNFINISHED else stated(trace, self._grader, self._saying)
-        return Leaf(trace.id, trace.finish, trace.tokens, answer, await self.correct(answer), vote)
+        correct = await self.correct(answer)
+        if answer is not None and (remark := self._grader.remark(self._problem, answer)):
+            self.remarks.append(Note(trace.id, remark))
+        return Leaf(trace.id, trace.finish, trace.tokens, answer, correct, vote)
 
 
 def _failure(problem: Problem, session: Session | None, error: Exception) -> tuple[Outcome, Sequence[Trace]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Partition, Problem
@@ -25,10 +26,7 @@ class CountdownGrader(PolicyGrader):
 
     name: str = "countdown"
     policy: Policy = extraction.COUNTDOWN
-
-    @property
-    def what(self) -> str:
-        return "judges expressions that must reach a target with given numbers, each used once"
+    what: ClassVar[str] = "judges expressions that must reach a target with given numbers, each used once"
 
     def read(self, text: str) -> Reading | None:
         """As ``extract``, with where the answer was found; the clean path of a search that was written out counts."""

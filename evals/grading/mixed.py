@@ -34,5 +34,8 @@ class MixedGrader:
     async def correct(self, problem: Problem, answer: str) -> bool:
         return await self.for_problem(problem).correct(problem, answer)
 
+    def remark(self, problem: Problem, answer: str) -> str | None:
+        return self.for_problem(problem).remark(problem, answer)
+
     async def valid(self, problem: Problem, answer: str) -> bool:
         return await self.for_problem(problem).valid(problem, answer)

@@ -1,38 +1,29 @@
-"""What the graders of all tasks that read stated answers share."""
+"""What the graders of all tasks share: arguments, and reading what a text states."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.saying import Counted
 from widthwise.evals.grading.extraction import MATH, Policy, Reading, check_thinking, read
 
-_NOT_SETTINGS = ("name", "policy", "problem")
-
 
 @dataclass(frozen=True)
-class PolicyGrader(Grader):
-    """Reads answers as ``policy`` says; its other fields are arguments of ``--grader`` and are kept in run files."""
+class TunableGrader(Grader):
+    """A grader with arguments: its fields, but for ``fixed``, are those of ``--grader`` and are kept in run files."""
 
     name: str = ""
-    policy: Policy = MATH
-    thinking: Counted = "never"
-
-    def __post_init__(self) -> None:
-        check_thinking(self.thinking)
+    fixed: ClassVar[tuple[str, ...]] = ("name",)
+    what: ClassVar[str] = ""
+    """What it does, in a few words."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SETTINGS}
-
-    @property
-    def what(self) -> str:
-        """What it does, in a few words."""
-        return f"reads {self.policy.about}"
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.fixed}
 
     @property
     def about(self) -> str:
@@ -54,6 +45,23 @@ class PolicyGrader(Grader):
 
     def for_problem(self, problem: Problem) -> Grader:
         return self
+
+
+@dataclass(frozen=True)
+class PolicyGrader(TunableGrader):
+    """Reads answers as ``policy`` says."""
+
+    policy: Policy = MATH
+    thinking: Counted = "never"
+    fixed: ClassVar[tuple[str, ...]] = ("name", "policy")
+
+    def __post_init__(self) -> None:
+        check_thinking(self.thinking)
+
+    @property
+    def about(self) -> str:
+        said = self.what or f"reads {self.policy.about}"
+        return f"{said}; {', '.join(f'{name}={value!r}' for name, value in self.settings.items())}"
 
     def extract(self, text: str) -> str | None:
         reading = self.read(text)

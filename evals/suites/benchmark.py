@@ -45,7 +45,8 @@ class Benchmark:
     to ``layout``, which makes a problem of a row; ``config`` has places for the others (``gpqa_{subset}``); and
     ``keeps`` has, for each that selects problems, what it says of one. ``members`` are suites of which it consists, by
     the value of the argument ``chooses``. ``columns`` renames hub columns to those of
-    :mod:`widthwise.evals.suites.rows`; the common names need no entry. ``instruction`` is appended to the problem text.
+    :mod:`widthwise.evals.suites.rows`; the common names need no entry. ``instruction`` is appended to the problem
+    text. ``needs`` raises UsageError where answers cannot be judged on this machine.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Benchmark:
     keeps: Mapping[str, Callable[[Problem], Any]] = field(default_factory=dict)
     members: Mapping[Any, Benchmark] = field(default_factory=dict)
     chooses: str = ""
+    needs: Callable[[], object] = bool
 
     @property
     def source(self) -> str:

@@ -17,6 +17,9 @@ says where. Licences are those of the repositories that the problems come from, 
     Correct Answer, Incorrect Answer 1 to 3, Record ID, Subdomain, High-level domain). The dataset is gated: accept its
     terms and log in
 [8] the dataset card of TIGER-Lab/MMLU-Pro (test; question_id, question, options, answer, answer_index, category, src)
+[9] the dataset cards of evalplus/humanevalplus (test, 164; task_id, prompt, canonical_solution, entry_point, test) and
+    evalplus/mbppplus (test, 378; task_id, code, prompt, source_file, test_imports, test_list, test), and the scripts in
+    evalplus/evalplus that write their tests
 """
 
 from __future__ import annotations
@@ -28,13 +31,16 @@ from typing import Any
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.registry import register
+from widthwise.core.sandbox.sandbox import require_walls
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.choice import ChoiceGrader
+from widthwise.evals.grading.code import CodeGrader
 from widthwise.evals.grading.countdown import CountdownGrader
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.suites import arithmetic, countdown
 from widthwise.evals.suites.benchmark import Argument, Benchmark
 from widthwise.evals.suites.choice_rows import CHOOSE, choice_problem
+from widthwise.evals.suites.code_rows import WRITE_CODE, code_problem
 
 MATH = register("grader")(MathGrader("math"))
 INTEGER = register("grader")(MathGrader("integer", extraction.INTEGER))
@@ -42,6 +48,7 @@ WORD_PROBLEM = register("grader")(MathGrader("word_problem", extraction.WORD_PRO
 SCIENCE = register("grader")(MathGrader("science", relative=1e-4))  # as Qwen2.5-Math's grader and its many copies do
 COUNTDOWN = register("grader")(CountdownGrader())
 CHOICE = register("grader")(ChoiceGrader())
+CODE = register("grader")(CodeGrader())
 
 
 def level(problem: Problem) -> int | None:
@@ -123,6 +130,14 @@ _ON_HUB_TOO = (
         "TIGER-Lab/MMLU-Pro", None, "test", instruction=CHOOSE, layout=choice_problem,
         arguments={"categories": Argument(_CATEGORIES, several=True)},
         keeps={"categories": lambda problem: problem.metadata.get("category")},
+    ),
+    Benchmark(  # [9]
+        "humaneval_plus", 164, CODE, "Apache-2.0", "Python functions, from their heads, with unit tests",
+        "evalplus/humanevalplus", None, "test", instruction=WRITE_CODE, layout=code_problem, needs=require_walls,
+    ),
+    Benchmark(  # [9]
+        "mbpp_plus", 378, CODE, "Apache-2.0", "Python functions, from descriptions, with unit tests",
+        "evalplus/mbppplus", None, "test", instruction=WRITE_CODE, layout=code_problem, needs=require_walls,
     ),
 )  # fmt: skip
 

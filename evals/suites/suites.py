@@ -15,14 +15,17 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.registry import Entry, entries, find, value_of
 from widthwise.core.roles import ROLES
+from widthwise.core.sandbox.sandbox import require_walls
 from widthwise.evals.grading.mixed import MixedGrader
+from widthwise.evals.grading.unit_tests import CodeTask, is_code
 from widthwise.evals.grading.values import is_integer
 from widthwise.evals.named_call import named_call
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.benchmark import BOXED, Benchmark
 from widthwise.evals.suites.choice_rows import CHOOSE, RIGHT
-from widthwise.evals.suites.hub import BENCHMARKS, CHOICE, COUNTDOWN, INTEGER, MATH, hub_rows
+from widthwise.evals.suites.code_rows import WRITE_CODE
+from widthwise.evals.suites.hub import BENCHMARKS, CHOICE, CODE, COUNTDOWN, INTEGER, MATH, hub_rows
 from widthwise.evals.suites.rows import FILES, Layout, Row, read_problems, read_rows
 
 _log = logging.getLogger(__name__)
@@ -271,7 +274,11 @@ def _shown_by(row: Row) -> Benchmark | None:
     """The suite whose columns a row has, where they are not those of any question with an answer."""
     if RIGHT in row:
         return BENCHMARKS["gpqa"]
-    return BENCHMARKS["mmlu_pro"] if row.get("options") is not None else None
+    if row.get("options") is not None:
+        return BENCHMARKS["mmlu_pro"]
+    if row.get("test") is not None and row.get("entry_point") is not None:
+        return BENCHMARKS["humaneval_plus"]
+    return BENCHMARKS["mbpp_plus"] if row.get("test_list") is not None and row.get("code") is not None else None
 
 
 def _from_run(path: Path, benchmark: Benchmark | None, given: Mapping[str, Any]) -> Suite:
@@ -301,6 +308,8 @@ def _task(problem: Problem) -> Benchmark | None:
         return named
     if isinstance(problem.metadata.get("options"), list | tuple):
         return Benchmark("file", 1, CHOICE, "", "", instruction=CHOOSE)
+    if is_code(problem):
+        return Benchmark("file", 1, CODE, "", "", instruction=WRITE_CODE, needs=require_walls)
     numbers = problem.metadata.get("numbers")
     if isinstance(numbers, list | tuple) and ("target" in problem.metadata or is_integer(problem.answer or "")):
         return Benchmark("file", 1, COUNTDOWN, "", "", instruction="")
@@ -316,4 +325,15 @@ def _judge(problems: Sequence[Problem], benchmark: Benchmark) -> Grader:
 def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source: str) -> Suite:
     if not problems:
         raise UsageError(f"the suite {name} is empty: a suite needs at least one problem ({source})")
+    benchmark.needs()
+    source += _stand_in_for(problems)
     return Suite(name, tuple(problems), _judge(problems, benchmark), source, benchmark.instruction)
+
+
+def _stand_in_for(problems: Sequence[Problem]) -> str:
+    """What is said where unit tests compare with numpy, which the sandbox does not have."""
+    count = sum(is_code(problem) and CodeTask.of(problem).numpy_stands_in for problem in problems)
+    if not count:
+        return ""
+    _log.warning("the tests of %d problems compare numbers with numpy: a stand-in does it (docs/suites.md)", count)
+    return "; comparisons of numpy in its tests by a stand-in"
