@@ -68,7 +68,7 @@ def texts(file: Path) -> dict[Key, str]:
             rows = db.execute("SELECT problem, trace, text FROM segments WHERE origin = 'sampled'").fetchall()
     except sqlite3.Error:
         return {}
-    return {(problem, trace): text for problem, trace, text in rows}
+    return {(problem, trace): text.removesuffix("</s>") for problem, trace, text in rows}
 
 
 def killed(wanted: Sequence[Any], samples: int) -> dict[Key, str]:

@@ -59,7 +59,7 @@ class Family:
 _NOT_GREEDY = "its model card warns against greedy decoding"
 
 FAMILIES = (
-    Family("reasoner", REASONER, named=r"^reasoner$"),
+    Family("reasoner", REASONER, named=r"^reasoner(\.gguf)?$"),
     Family(
         "gpt-oss",
         template=("<|channel|>",),

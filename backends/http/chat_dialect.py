@@ -48,8 +48,8 @@ class ChatDialect:
         }
         if (limit := longest(request, self._profile)) is not None and (params.max_tokens is not None):
             body["max_tokens"] = limit
-        if params.logprobs is not None and self._profile.logprobs:
-            body |= {"logprobs": True, "top_logprobs": params.logprobs}
+        if params.logprobs is not None and self._profile.logprobs:  # llama.cpp gives none for 0
+            body |= {"logprobs": True, "top_logprobs": max(params.logprobs, 1)}
         return body
 
     def reader(self, request: Request) -> AnswerReader:

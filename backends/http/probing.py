@@ -79,7 +79,21 @@ async def _introduced(enquiry: Enquiry, model: str | None) -> tuple[ServerProfil
         version=program.version,
         max_model_len=context_of(card),
     )
-    return begun, program
+    return (_with_properties(begun, program.said) if program.said and program.kind == "llama.cpp" else begun), program
+
+
+def _with_properties(begun: ServerProfile, said: Mapping[str, Any]) -> ServerProfile:
+    """What llama.cpp says of its model: its file, its chat template, and the context of a slot."""
+    texts = {name: said[name] for name in ("model_path", "chat_template") if isinstance(said.get(name), str)}
+    settings = said.get("default_generation_settings")
+    context = settings.get("n_ctx") if isinstance(settings, dict) else None
+    return replace(
+        begun,
+        root=begun.root or texts.get("model_path"),
+        template=texts.get("chat_template") or None,
+        special_tokens={name: said[name] for name in ("bos_token", "eos_token") if isinstance(said.get(name), str)},
+        max_model_len=context if isinstance(context, int) and context > 0 else begun.max_model_len,
+    )
 
 
 class _Probe:
@@ -146,32 +160,17 @@ class _Probe:
 
     async def _with_template(self, found: ServerProfile) -> ServerProfile:
         """With the model's chat template: as llama.cpp has it, or of the model's files where these can be had."""
-        said = self._program.said or {}
         if found.kind == "llama.cpp":
-            return await self._with_properties(found, said)
-        name = str(found.root or said.get("model_id") or found.model)
+            return replace(found, bos=found.special_tokens.get("bos_token", "") if await self._adds_bos() else "")
+        name = str(found.root or (self._program.said or {}).get("model_id") or found.model)
         folder = None if self._wishes.templated else await asyncio.to_thread(_files_of, name)
         template = None if folder is None else ChatTemplate.from_folder(folder)
         if template is None:
             return found
         return replace(found, root=name, template=template.source, special_tokens=template.special_tokens)
 
-    async def _with_properties(self, found: ServerProfile, said: Mapping[str, Any]) -> ServerProfile:
-        """What llama.cpp says of its model, and whether it puts a begin-of-sequence token before every text."""
-        tokens = {name: said[name] for name in ("bos_token", "eos_token") if isinstance(said.get(name), str)}
-        settings = said.get("default_generation_settings")
-        context = settings.get("n_ctx") if isinstance(settings, dict) else None
-        path = said.get("model_path")
-        return replace(
-            found,
-            root=found.root or (str(path) if isinstance(path, str) else None),
-            template=str(said["chat_template"]) or None,
-            special_tokens=tokens,
-            bos=tokens.get("bos_token", "") if await self._adds_bos() else "",
-            max_model_len=context if isinstance(context, int) and context > 0 else found.max_model_len,
-        )
-
     async def _adds_bos(self) -> bool:
+        """Whether llama.cpp puts a begin-of-sequence token before every text."""
         counts = []
         for special in (True, False):
             answer = await self._enquiry.glance("../tokenize", {"content": "1", "add_special": special})

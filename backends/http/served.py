@@ -18,7 +18,14 @@ Card = Mapping[str, Any]
 """What a server says of one of its models: its ``id``, and more."""
 
 _SHOWN = 12
-_CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length", "inputTokenLimit")
+_CONTEXT = (
+    "max_model_len",
+    "context_length",
+    "context_window",
+    "max_context_length",
+    "max_input_tokens",
+    "inputTokenLimit",
+)
 
 
 async def model_card(enquiry: Enquiry, model: str | None) -> Card:

@@ -75,11 +75,21 @@ def vllm_server(log: Path, model: Path = MODEL, *arguments: str) -> Iterator[str
 
 @contextmanager
 def litellm_proxy(log: Path, program: str, upstream: str, model: str, key: str) -> Iterator[str]:
-    """The URL of LiteLLM's proxy in front of a vLLM server: its model ``reasoner`` is the upstream's ``model``."""
+    """The URL of LiteLLM's proxy in front of a vLLM server.
+
+    It serves the upstream's ``model`` under two names: as ``reasoner`` it takes texts only; as ``ids`` it takes token
+    ids and gives them, but not in a stream.
+    """
     port = free_port()
     config = log.with_suffix(".json")
-    served = {"model": f"hosted_vllm/{model}", "api_base": f"{upstream}/v1", "api_key": key}
-    models = [{"model_name": "reasoner", "litellm_params": served}]
+    ways = {"reasoner": "hosted_vllm", "ids": "openai"}
+    models = [
+        {
+            "model_name": name,
+            "litellm_params": {"model": f"{way}/{model}", "api_base": f"{upstream}/v1", "api_key": key},
+        }
+        for name, way in ways.items()
+    ]
     config.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": key}}))
     command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     with _running(command, log, f"http://127.0.0.1:{port}/health/liveliness"):

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from tests.backends.conformance import Subject
+from tests.backends.conftest import KEY
+from tests.backends.killing import killed, ran
+from tests.backends.servers import llama_server
+from widthwise.cli.app import app
 
 TEXTS = [
     "<user>Compute (17 + 5) * 3 - 48.<assistant>17 + 5 = 22, left 22 * 3 - 48\n\n22",
     "<user>Use the numbers 12, 7, 3, 20 to reach 35.<assistant>12 - 7 = 5, left 5 3 20\n\n\\boxed{20}",
     "half café 東 \t<Parallel>\n<Outlines>\n<Outline>1: 3 - 2</Outline>",
 ]
+
+
+VOTE = ["arithmetic", "--limit", "10", "--strategy", "best_of_n(n=8) | majority_vote()"]
+DIALECTS = ["text", "chat"]
 
 
 def asked(url: str, body: dict[str, Any]) -> Any:
@@ -33,3 +43,40 @@ def test_the_file_writes_what_the_model_writes(llama_url: str, embedded_subject:
     body = {"prompt": TEXTS[0], "temperature": 0, "max_tokens": 60}
     said = asked(f"{llama_url}/v1/completions", body)["choices"][0]["text"]
     assert said == " * 3 = 66, left 66 - 48\n\n66 - 48 = 18\n\n\\boxed{18}"
+
+
+def called(run: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["eval", *VOTE, "--run", str(run), *words])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_run_that_was_killed_goes_on(dialect: str, llama_url: str, tmp_path: Path) -> None:
+    """What was stored stays to the letter; of what was sampled anew, no more differs than was in flight."""
+    words = [*VOTE, "--model", llama_url, "--backend-arg", f"dialect={dialect}", "--concurrency", "2"]
+    whole = ran(words, tmp_path / "whole.db")
+    before = killed(words, tmp_path / "killed.db", after=30)
+    resumed = ran(words, tmp_path / "killed.db")
+    assert 30 <= len(before) < len(whole) == 80
+    assert before.items() <= resumed.items()
+    assert {key: seed for key, (_, seed) in resumed.items()} == {key: seed for key, (_, seed) in whole.items()}
+    assert len(whole.items() - resumed.items()) <= 2 * 8
+
+
+def test_a_server_with_a_key(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "a.db"
+    with llama_server(gguf, "--key", KEY) as url:
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        monkeypatch.delenv("WIDTHWISE_API_KEY", raising=False)
+        without = called(run, "--model", url)
+        monkeypatch.setenv("WIDTHWISE_API_KEY", f"{KEY}-wrong")
+        wrong = called(run, "--model", url)
+        monkeypatch.setenv("WIDTHWISE_API_KEY", KEY)
+        right = called(run, "--model", url, "--limit", "2")
+    for refused in (without, wrong):
+        assert refused.exit_code != 0
+        assert "401" in refused.output
+        assert "WIDTHWISE_API_KEY" in refused.output
+    assert right.exit_code == 0, right.output
+    assert KEY not in without.output + wrong.output + right.output
+    assert KEY.encode() not in run.read_bytes()

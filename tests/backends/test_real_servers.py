@@ -1,0 +1,130 @@
+"""Strategies on real servers, in every dialect that each has: vLLM, llama.cpp, and LiteLLM's proxy in front of vLLM."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.backends.conftest import KEY
+from tests.backends.killing import samples
+from widthwise.cli.app import app
+from widthwise.evals.store.store import Store
+
+VOTE = "best_of_n(n=4) | majority_vote()"
+GREEDY = "best_of_n(n=1) | majority_vote()"
+PROBLEMS = 20
+ANYWHERE = {
+    "vote": ("arithmetic", 10, VOTE),
+    "refining": ("countdown", 6, "parallel_distill_refine(drafts=(4, 2))"),
+}
+BY_LOGPROBS = {"log-probabilities": ("arithmetic", 10, "best_of_n(n=4) | weighted_vote(by='mean_logprob')")}
+CONTINUING = {
+    "threads": ("countdown", 4, "threads(width=4)"),
+    "tree": ("arithmetic", 5, "beam_search(n=4, beam_width=2, by='mean_logprob', max_depth=14, max_step_tokens=64)"),
+}
+ALL = {**ANYWHERE, **BY_LOGPROBS, **CONTINUING}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A server and a dialect, and which strategies it is for."""
+
+    fixture: str
+    dialect: str | None
+    strategies: tuple[str, ...] = tuple(ALL)
+    model: str = ""
+
+    @property
+    def refused(self) -> list[str]:
+        return [name for name in ALL if name not in self.strategies]
+
+
+WAYS = {
+    "vllm": Way("vllm_url", None),
+    "vllm-text": Way("vllm_url", "text"),
+    "vllm-chat": Way("vllm_url", "chat"),
+    "llama.cpp": Way("llama_url", None),
+    "llama.cpp-chat": Way("llama_url", "chat"),
+    "litellm-chat": Way("litellm_url", "chat", (*ANYWHERE, *BY_LOGPROBS), "#reasoner"),
+}
+
+
+def marked(name: str, *values: Any) -> Any:
+    return pytest.param(*values, id="-".join([name, *values[1:]]), marks=() if "llama" in name else pytest.mark.vllm)
+
+
+@pytest.fixture
+def served(way: Way, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words of the command line that choose the server and the dialect."""
+    if way.fixture == "litellm_url":
+        monkeypatch.setenv("WIDTHWISE_API_KEY", KEY)
+    words = ["--backend-arg", f"dialect={way.dialect}"] if way.dialect else []
+    return ["--model", request.getfixturevalue(way.fixture) + way.model, *words]
+
+
+def called(suite: str, limit: int, strategy: str, run: Path, *words: str) -> Result:
+    asked = ["eval", suite, "--limit", str(limit), "--strategy", strategy, "--run", str(run), "--json", *words]
+    return CliRunner().invoke(app, asked)
+
+
+def evaluated(suite: str, limit: int, strategy: str, run: Path, *words: str) -> dict[str, Any]:
+    done = called(suite, limit, strategy, run, *words)
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def greedy(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+    """The embedded engine's greedy texts."""
+    run = tmp_path_factory.mktemp("greedy") / "embedded.db"
+    evaluated("arithmetic", PROBLEMS, GREEDY, run, "--temperature", "0")
+    return texts(run)
+
+
+def texts(run: Path) -> dict[tuple[str, str], str]:
+    """What was sampled; an engine that speaks in ids also keeps the token that ended it."""
+    return {key: text.removesuffix("</s>") for key, (text, _) in samples(run).items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [marked(name, way) for name, way in WAYS.items()])
+def test_greedy_texts_are_the_embedded_ones(
+    way: Way, served: list[str], greedy: dict[tuple[str, str], str], tmp_path: Path
+) -> None:
+    evaluated("arithmetic", PROBLEMS, GREEDY, tmp_path / "a.db", "--temperature", "0", *served)
+    theirs = texts(tmp_path / "a.db")
+    assert theirs.keys() == greedy.keys()
+    assert sum(theirs[key] == text for key, text in greedy.items()) >= 0.95 * PROBLEMS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "strategy"), [marked(name, way, strategy) for name, way in WAYS.items() for strategy in way.strategies]
+)
+def test_strategies_do_there_what_they_do_embedded(way: Way, served: list[str], strategy: str, tmp_path: Path) -> None:
+    """Of the samples about half are right embedded, a quarter when refined; with a wrong prompt it is none."""
+    run = tmp_path / "a.db"
+    found = evaluated(*ALL[strategy], run, *served)
+    assert found["errors"] == 0
+    assert found["mean_accuracy"] > 0.1
+    with Store.read(run) as store:
+        leaves = [leaf for outcome in store.outcomes() for leaf in outcome.samples]
+        store.check()
+    assert sum(leaf.answer is not None for leaf in leaves) > 0.8 * len(leaves)
+
+
+@pytest.mark.parametrize(
+    ("way", "strategy"), [marked(name, way, strategy) for name, way in WAYS.items() for strategy in way.refused]
+)
+def test_what_a_server_cannot_do_is_refused_before_the_first_token(
+    way: Way, served: list[str], strategy: str, tmp_path: Path
+) -> None:
+    done = called(*ALL[strategy], tmp_path / "a.db", *served)
+    assert done.exit_code == 2
+    assert ALL[strategy][2].partition("(")[0] in done.output
+    assert not (tmp_path / "a.db").exists()
