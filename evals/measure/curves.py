@@ -19,12 +19,13 @@ from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
 from widthwise.evals.store.waits import NOT_KNOWN
 
-Axis = Literal["samples", "tokens", "sequential", "seconds"]
+Axis = Literal["samples", "tokens", "sequential", "seconds", "thinking"]
 AXES: dict[Axis, str] = {
     "samples": "samples per problem",
     "tokens": "sampled tokens per problem",
     "sequential": "sequential tokens per problem",
     "seconds": "wall-clock seconds per problem",
+    "thinking": "tokens that each trace may think",
 }
 
 METHODS = ("pass", "maj")

@@ -21,6 +21,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.scores.trace_score import REWARD_MODEL
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.budget import Budget
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.measure.buying import pick_of, purchase
 from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines, method
@@ -86,13 +87,12 @@ def plan(
     """Which runs a grid needs; raises ``UsageError`` for an empty or impossible one.
 
     ``budgets`` are limits for each problem on ``axis``. On the axis of samples, the n of ``best_of_n`` and
-    of tree searches follows them.
+    of tree searches follows them. On that of thinking they are the samplers' ``thinking``, and 0 is one of them.
     """
     if not (strategies and suites and budgets and seeds):
         raise UsageError("a sweep needs at least one strategy, one suite, one budget and one seed")
     limits = sorted(set(budgets))
-    if limits[0] <= 0 or (axis != "seconds" and any(limit != int(limit) for limit in limits)):
-        raise UsageError(f"budgets must be positive{'' if axis == 'seconds' else ' whole numbers'}, not {budgets}")
+    _check_limits(limits, axis)
     cells = [
         cell
         for suite in suites
@@ -110,12 +110,21 @@ def plan(
     return Plan(axis, tuple(cells), tuple(notes))
 
 
+def _check_limits(limits: Sequence[float], axis: Axis) -> None:
+    least, whole = 0 if axis == "thinking" else 1e-9, axis != "seconds"
+    if limits[0] < least or (whole and any(limit != int(limit) for limit in limits)):
+        kind = ("" if least else "0 or ") + "positive" + (" whole numbers" if whole else "")
+        raise UsageError(f"budgets must be {kind}, not {list(limits)}")
+
+
 def why_not_shared(strategy: Strategy, axis: Axis) -> str:
     """Why samples of a large budget do not answer for smaller ones; empty where they do."""
-    if axis in ("sequential", "seconds"):
+    if axis in ("sequential", "seconds", "thinking"):
         return f"a limit on {axis} changes the traces themselves"
     if not isinstance(strategy.sampler, BestOfN | Single):
         return "its traces depend on one another"
+    if axis == "tokens" and strategy.sampler.waits:
+        return "what its traces take back is charged and not in them"
     if strategy.pruners:
         return "its pruners stop traces online"
     if strategy.budget is not None:
@@ -171,11 +180,14 @@ def _pool_of(strategy: Strategy, n: int | None) -> Strategy:
     sampler = strategy.sampler
     assert isinstance(sampler, BestOfN | Single)
     own = sampler.n if isinstance(sampler, BestOfN) else BestOfN().n
-    drawn = BestOfN(n or own, temperature=sampler.temperature, top_p=sampler.top_p, max_tokens=sampler.max_tokens)
+    same = ("temperature", "top_p", "max_tokens", "thinking", "waits")
+    drawn = BestOfN(n or own, **{name: getattr(sampler, name) for name in same})
     return Strategy(drawn, aggregator=MajorityVote())
 
 
 def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:
+    if axis == "thinking":
+        return Task(suite, _as_thoughtful(strategy, int(limit)), strategy.budget, seed)
     own: dict[str, Any] = {axis: limit if axis == "seconds" else int(limit)}
     if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
         strategy = replace(strategy, sampler=_as_wide(strategy.sampler, int(limit)))
@@ -192,10 +204,22 @@ def _as_wide(sampler: BestOfN | TreeSampler, n: int) -> BestOfN | TreeSampler:
         raise UsageError(f"{sampler} cannot have a budget of {n} samples: {error}") from None
 
 
+def _as_thoughtful(strategy: Strategy, thinking: int) -> Strategy:
+    sampler = strategy.sampler
+    if not isinstance(sampler, SamplerPart):
+        raise UsageError(f"{strategy}: its sampler has no argument thinking, which this axis sets")
+    try:
+        return replace(strategy, sampler=replace(sampler, thinking=thinking))
+    except ValueError as error:
+        raise UsageError(f"{sampler} cannot think for {thinking} tokens: {error}") from None
+
+
 def label(strategy: Strategy, axis: Axis) -> str:
     """What to call a strategy whose n may follow the budget."""
     if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
         return str(strategy).replace(f"n={strategy.sampler.n}", "n=budget", 1)
+    if axis == "thinking":
+        return str(_as_thoughtful(strategy, 1)).replace("thinking=1", "thinking=budget", 1)
     return str(strategy)
 
 
@@ -229,7 +253,7 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
     if cells[0].shared is not None:
         line = _shared_line(cells, [sources[t] for t in cells[0].tasks], axis, replicates, seed)
     else:
-        line = _own_line(cells, sources, replicates, seed)
+        line = _own_line(cells, sources, axis, replicates, seed)
     first = next(iter(sources.values()))
     lost = len(cells) - len(line.k)
     left_out = f"{lost} of {len(cells)} budgets are left out: there are no more samples than at another"
@@ -282,7 +306,7 @@ def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], replicates: i
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
 
 
-def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], replicates: int, seed: int) -> Line:
+def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis, replicates: int, seed: int) -> Line:
     results = [[sources[t].answered for t in cell.tasks] for cell in cells]
     scores = np.array([np.mean([[a.right for a in run] for run in of_cell], axis=0) for of_cell in results]).T
     names: tuple[Axis, ...] = ("samples", "tokens", "sequential", "seconds")
@@ -293,6 +317,8 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], replicates:
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(budgets["samples"]).astype(np.int64), 1)
     limits = np.array([cell.limit for cell in cells], np.float64)
+    if axis == "thinking":
+        budgets[axis] = limits
     cut = np.array([np.mean([a.cut for run in of_cell for a in run]) for of_cell in results])
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
 

@@ -34,7 +34,9 @@ def draw(curves: Sequence[Curve], axis: Axis = "samples", *, title: str = "") ->
         several = curve.label if line.method == "run" else f"{curve.label} {line.method}"
         name = line.method if len(curves) == 1 else several
         _draw_line(plot, line.budgets[axis], line, COLOURS[i % len(COLOURS)], name)
-    plot.set_xscale("log", base=2 if axis == "samples" else 10)
+    _scale(
+        plot, np.concatenate([line.budgets[axis] for _, line in lines]), 2 if axis in ("samples", "thinking") else 10
+    )
     plot.xaxis.set_major_formatter("{x:,.0f}")
     plot.set_xlabel(AXES[axis])
     plot.set_ylabel("accuracy, %")
@@ -42,6 +44,14 @@ def draw(curves: Sequence[Curve], axis: Axis = "samples", *, title: str = "") ->
     plot.grid(alpha=0.3)
     figure.legend(loc="outside lower left", frameon=False, fontsize="small")
     return figure
+
+
+def _scale(plot: Any, budgets: Any, base: int) -> None:
+    """A logarithmic axis; where there is a budget of nothing, it stands at the left."""
+    if budgets.min() > 0:
+        plot.set_xscale("log", base=base)
+    else:
+        plot.set_xscale("symlog", base=base, linthresh=min(budgets[budgets > 0], default=1))
 
 
 def _draw_line(plot: Any, budgets: Any, line: Any, colour: str, name: str) -> None:

@@ -111,8 +111,7 @@ async def test_a_mark_at_the_very_limit_stays() -> None:
     ],
 )
 async def test_thinking_is_left_out(thinking: Any, opens: str, inserted: str) -> None:
-    problem = replace(PROBLEM, text=PROBLEM.text + opens)
-    s = Session(problem, setting(Thinker("= 2"), thinking))
+    s = session(Thinker("= 2", opens=opens), thinking)
     traces = await s.sample(s.root, 3, thinking=0)
     assert [t.completion[: len(inserted)] for t in traces] == [inserted] * 3
     assert traces[0].completion == inserted + "= 2\0"

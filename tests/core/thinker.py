@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.core.scripted import PlainGrader, Scripted
+from tests.core.scripted import Characters, PlainGrader, Scripted
 from widthwise.core.backend import Request, SamplingParams
-from widthwise.core.chat_options import ChatOptions
+from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.problem import Problem
+from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.retry import Retry
@@ -20,16 +22,31 @@ PROBLEM = Problem("p1", "1+1?", "2")
 FORMAT = PromptFormat("plain", answer_now="\n\nThe final answer is ", template="{problem}")
 
 
+class Opening(Characters):
+    """Ends every prompt with a mark and ``opens``, where the model's turn begins."""
+
+    def __init__(self, opens: str = "") -> None:
+        self.opens = opens
+
+    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
+        return self.encode("".join(m["content"] for m in messages) + "\u00a7" + self.opens)
+
+
 class Thinker(Scripted):
     """Says ``texts[index]``; where a trace was told to answer, ``answer``, and where to wait, the next of ``more``."""
 
-    def __init__(self, *texts: str, answer: str = "= 2", more: tuple[str, ...] = (), **options: Any) -> None:
+    facts = ModelFacts("thinker", template="<think></think>")
+
+    def __init__(
+        self, *texts: str, answer: str = "= 2", more: tuple[str, ...] = (), opens: str = "", **options: Any
+    ) -> None:
         super().__init__(texts, **options)
+        self.tokenizer = Opening(opens)
         self._answer, self._more = answer, more
 
     def rest(self, request: Request) -> str:
-        said = self.tokenizer.decode(request.prompt)[len(PROBLEM.text) + 1 :]
-        if said.endswith(FORMAT.answer_now.lstrip()):
+        said = self.tokenizer.decode(request.prompt).rpartition("\u00a7" + self.tokenizer.opens)[2]
+        if "The final answer is" in said:
             return self._answer
         told = said.count("Wait")
         number = request.index if request.continues is None else request.continues

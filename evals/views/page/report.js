@@ -105,10 +105,11 @@ function curves(data) {
 function chart(lines, label) {
   const [width, height, left, bottom] = [760, 340, 48, 36];
   const xs = lines.flatMap((line) => line.x).filter((x) => x > 0);
-  const low = Math.log(Math.min(...xs)), high = Math.max(Math.log(Math.max(...xs)), low + 1e-6);
+  const least = Math.min(...xs, 1e9), free = lines.some((line) => line.x.some((x) => x <= 0));  // what is free stands at the left
+  const low = Math.log(free ? least / 2 : least), high = Math.max(Math.log(Math.max(...xs, least)), low + 1e-6);
   const tops = lines.flatMap((line) => line.accuracy.map((y, i) => line.high[i] ?? y));
   const top = Math.min(1, Math.ceil(10 * Math.max(...tops) + 1e-9) / 10) || 1;
-  const X = (x) => left + 8 + ((Math.log(Math.max(x, 1e-9)) - low) / (high - low)) * (width - left - 24);
+  const X = (x) => left + 8 + ((Math.log(Math.max(x, Math.exp(low))) - low) / (high - low)) * (width - left - 24);
   const Y = (y) => height - bottom - (y / top) * (height - bottom - 10);
   const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", role: "img", "aria-label": `accuracy against ${label}` });
   for (let i = 0; i <= 5; i++) {

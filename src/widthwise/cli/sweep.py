@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _EVERY = 5.0
 """Seconds between two lines of progress."""
+_AXES = (
+    "Of the budgets: samples, tokens, sequential or seconds for each problem, or thinking: tokens that each trace may "
+    "think, 0 for no thinking."
+)
 _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 
 
@@ -37,7 +41,7 @@ def run_sweep(
     strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
     suite: Annotated[list[str], typer.Option(help="A suite; may be repeated. See `widthwise suites`.")],
     budgets: Annotated[str, typer.Option(help="Budgets for each problem, with commas between.")] = "1,2,4,8,16,32",
-    axis: Annotated[str, typer.Option(help="Of the budgets: samples, tokens, sequential or seconds.")] = AXIS,
+    axis: Annotated[str, typer.Option(help=_AXES)] = AXIS,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between; results are averaged over them.")] = "0",
     folder: Annotated[Path, typer.Option(help="Where the runs, figures and reports go.")] = Path(FOLDER),
     concurrency: Annotated[int, count("Problems worked on at once.", 1)] = CONCURRENCY,
