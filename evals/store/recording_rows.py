@@ -8,8 +8,8 @@ A sample is ``{"text", "answer"?, "correct"?, ...}``; fields that the schema doe
 ``mean_ppl``, ``segments`` ...) are kept as its metadata. This project's own exports add, per sample, ``finish``,
 ``trace`` (its id), ``token_ids``, ``token_ends`` (characters of ``text`` up to each token's end, so that a replay
 is token-exact without the model's tokenizer), ``logprobs``, ``top_ids`` and ``top_logprobs`` (per token; null, or -1
-for ids, where a token was inserted), and ``path`` (one entry a segment behind the prompt). A null is the
-same as an absent field.
+for ids, where a token was inserted; without ``top_ids`` all ids are -1), and ``path`` (one entry a segment after the
+prompt). A null is the same as an absent field.
 
 A sample without ``text`` but with an ``answer`` stands for the text ``\\boxed{answer}``; an ``answer`` of null
 for the empty text. Rows that share a ``problem_id`` are one problem: their samples follow one another, and what
@@ -172,6 +172,8 @@ def _stats(row: Mapping[str, Any]) -> TokenStats | None:
         return None
     logprobs = _array(row["logprobs"], np.float32)
     top_ids, top_logprobs = _array(row.get("top_ids"), np.int64, 2), _array(row.get("top_logprobs"), np.float32, 2)
+    if top_ids is None and top_logprobs is not None:  # a recording may keep the values alone, which take less room
+        top_ids = np.full(top_logprobs.shape, -1)
     for top in (top_ids, top_logprobs):
         if top is not None and (len(top) != len(logprobs) or top_ids is None or top.shape != top_ids.shape):
             raise ValueError('"top_ids" and "top_logprobs" do not belong to "logprobs"')

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.evals.suites.rows import Layout, to_problem
+
+DATA = Path(__file__).parent / "data"
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 """The instruction of suites whose answers stand in a box."""
@@ -47,6 +50,7 @@ class Benchmark:
     the value of the argument ``chooses``. ``columns`` renames hub columns to those of
     :mod:`widthwise.evals.suites.rows`; the common names need no entry. ``instruction`` is appended to the problem
     text. ``needs`` raises UsageError where answers cannot be judged on this machine.
+    ``recorded``: the bundled file holds what a model wrote for the problems, too.
     """
 
     name: str
@@ -67,12 +71,23 @@ class Benchmark:
     members: Mapping[Any, Benchmark] = field(default_factory=dict)
     chooses: str = ""
     needs: Callable[[], object] = bool
+    recorded: bool = False
 
     @property
     def source(self) -> str:
         if self.members:
             return "hub: " + ", ".join(str(member.path) for member in self.members.values())
         return f"hub: {self.path}{f' ({self.config})' if self.config else ''}" if self.path else "bundled"
+
+    @property
+    def file(self) -> Path:
+        """The bundled file."""
+        return DATA / f"{self.name}{'.parquet' if self.recorded else '.jsonl'}"
+
+    @property
+    def recording(self) -> str | None:
+        """The model string of what was recorded."""
+        return f"replay:{self.name}" if self.recorded else None
 
     def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All arguments, those that were ``given`` and the others' defaults; None is left out.

@@ -6,7 +6,7 @@ into their dictionaries until it is known what they come to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ _WIDTH = 8
 """Bytes that a value of any type takes at least."""
 
 
-def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows with their numbers, from 1; ``UsageError`` for what cannot be read or would unpack too far."""
+def parquet_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows with their numbers, from 1, without the columns to ``leave``; ``UsageError`` for what cannot be read or would unpack too far."""
     import pyarrow
     import pyarrow.parquet
 
@@ -32,7 +32,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
         strings = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
-            yield from enumerate(_counted(path, file), 1)
+            yield from enumerate(_counted(path, file, leave), 1)
     except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
         raise UsageError(f"{path} is not a readable Parquet file; it may be cut short ({str(error)[:200]})") from error
 
@@ -47,9 +47,10 @@ def _declared(metadata: Any) -> int:
     return size
 
 
-def _counted(path: Path, file: Any) -> Iterator[dict[str, Any]]:
+def _counted(path: Path, file: Any, leave: Sequence[str]) -> Iterator[dict[str, Any]]:
     size = 0
-    for batch in file.iter_batches(batch_size=_ROWS):
+    kept = [name for name in file.schema_arrow.names if name not in leave]
+    for batch in file.iter_batches(batch_size=_ROWS, columns=kept):
         size += sum(_spelled_out(column) for column in batch.columns)
         unpacking(path, size)
         yield from batch.to_pylist()

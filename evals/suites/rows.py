@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,14 @@ FILES = (".jsonl", ".parquet", ".csv", ".json")
 """How the names of files end that rows are read from; a file of any other name is read as JSON Lines."""
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def read_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
     """The rows of a file with their numbers, from 1: JSON Lines, Parquet, CSV with a header, or a JSON list of objects.
 
-    Blank lines are left out. Raises UsageError, naming the file and the line, for what cannot be read.
+    Blank lines are left out, and so are the columns to ``leave`` of a Parquet file. Raises UsageError, naming the file
+    and the line, for what cannot be read.
     """
-    readers = {".parquet": parquet_rows, ".csv": _csv_rows, ".json": _json_rows}
+    readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]]
+    readers = {".parquet": partial(parquet_rows, leave=leave), ".csv": _csv_rows, ".json": _json_rows}
     try:
         yield from readers.get(path.suffix, json_lines)(regular_file(path))
     except OSError as error:

@@ -30,15 +30,14 @@ from widthwise.evals.suites.rows import FILES, Layout, Row, read_problems, read_
 
 _log = logging.getLogger(__name__)
 
-DATA = Path(__file__).parent / "data"
-
 
 @dataclass(frozen=True, slots=True)
 class Suite:
     """Problems and their judge.
 
     ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
-    ``digest`` is the SHA-256 of the problems' content in their order.
+    ``digest`` is the SHA-256 of the problems' content in their order. ``recording`` is the model string of what was
+    recorded on them, which answers where no model is named.
     """
 
     name: str
@@ -46,6 +45,7 @@ class Suite:
     grader: Grader
     source: str
     instruction: str = ""
+    recording: str | None = None
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit:
         raise UsageError(f"name a suite ({', '.join(BENCHMARKS)}) or give a file with --data FILE")
     if limit is None or limit >= len(suite.problems):
         return suite
-    return Suite(suite.name, suite.problems[:limit], suite.grader, suite.source, suite.instruction)
+    return replace(suite, problems=suite.problems[:limit])
 
 
 def grader_of(store: Store) -> Grader:
@@ -185,9 +185,9 @@ def _problems(benchmark: Benchmark, arguments: Mapping[str, Any]) -> list[Proble
     """The problems of a bundled file, of the hub, or of the members that the arguments choose."""
     if benchmark.members:
         return [problem for value in arguments[benchmark.chooses] for problem in _member(benchmark, value)]
-    path = DATA / f"{benchmark.name}.jsonl"
-    rows = read_rows(path) if benchmark.path is None else hub_rows(benchmark, arguments)
-    return read_problems(rows, benchmark.path or str(path), benchmark.name, benchmark.layout_of(arguments))
+    rows = read_rows(benchmark.file, leave=("samples",)) if benchmark.path is None else hub_rows(benchmark, arguments)
+    origin = benchmark.path or str(benchmark.file)
+    return read_problems(rows, origin, benchmark.name, benchmark.layout_of(arguments))
 
 
 def _member(benchmark: Benchmark, value: Any) -> list[Problem]:
@@ -327,7 +327,7 @@ def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source:
         raise UsageError(f"the suite {name} is empty: a suite needs at least one problem ({source})")
     benchmark.needs()
     source += _stand_in_for(problems)
-    return Suite(name, tuple(problems), _judge(problems, benchmark), source, benchmark.instruction)
+    return Suite(name, tuple(problems), _judge(problems, benchmark), source, benchmark.instruction, benchmark.recording)
 
 
 def _stand_in_for(problems: Sequence[Problem]) -> str:

@@ -18,7 +18,7 @@ from widthwise.core.rewards.stating import TOKENS, Stating
 from widthwise.core.session.score_memory import ScoreMemory
 from widthwise.models.profiles import profile_of
 from widthwise.opening import WAIT, kind_of, open_backend, open_engine
-from widthwise.settings import RunSettings
+from widthwise.settings import MODEL, RunSettings
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ async def open_engines(settings: RunSettings) -> Engines:
     """
     owned: list[Any] = []
     try:
-        backend = settings.model
+        backend = settings.model or MODEL
         if isinstance(backend, str):
             backend = await _kept(open_backend(backend, _patient(settings, backend, settings.backend_args)), owned)
         reward_model = settings.reward_model

@@ -164,11 +164,14 @@ class HTTPS(HTTP):
 class Replay(ModelKind):
     """Recorded generations, served as if they were sampled now; ``model`` samples what was not recorded."""
 
-    written = "replay:FILE.jsonl, FILE.parquet or RUN.db"
+    written = "replay:FILE.jsonl, FILE.parquet, RUN.db or a recorded suite"
     may_score = True
 
     def place(self, address: str) -> tuple[str, dict[str, Any]]:
-        return address, {}
+        from widthwise.evals.suites.hub import BENCHMARKS
+
+        suite = BENCHMARKS.get(address)
+        return str(suite.file) if suite and suite.recorded else address, {}
 
     def backend(self) -> Maker:
         return _replayed

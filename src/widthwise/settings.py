@@ -20,6 +20,9 @@ from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.opening import canonical
 from widthwise.samplers.best_of_n import BestOfN
 
+MODEL = "embedded:reasoner"
+"""What samples unless told otherwise, or the suite was recorded from a model."""
+
 STRATEGY = BestOfN(16) | MajorityVote()
 """How problems are answered unless told otherwise."""
 
@@ -59,15 +62,15 @@ class Options(TypedDict, total=False):
 class RunSettings:
     """Everything that decides a run's results besides its problems; the defaults are those of all commands.
 
-    ``model`` samples, ``reward_model`` scores steps, ``embedding_model`` compares texts: each as ``--model`` takes it
-    (or open, from Python), with arguments of its own; ``asking`` is how the first is asked. ``grader`` is used in
-    place of the suite's. ``startup_timeout`` is how many seconds servers are waited for that are not ready (None: see
-    ``HTTPBackend``); it decides no results. ``judge_tokens`` is how long a judge's reply may get, its thinking included
-    (``Setting`` has the default). ``limit`` keeps the first so many problems. ``budget`` is each problem's, the
-    strategy's own included.
+    ``model`` samples (None: what was recorded on the suite, else ``MODEL``), ``reward_model`` scores steps,
+    ``embedding_model`` compares texts: each as ``--model`` takes it (or open, from Python), with arguments of its own;
+    ``asking`` is how the first is asked. ``grader`` is used in place of the suite's. ``startup_timeout`` is how many
+    seconds servers are waited for that are not ready (None: see ``HTTPBackend``); it decides no results.
+    ``judge_tokens`` is how long a judge's reply may get, its thinking included (``Setting`` has the default). ``limit``
+    keeps the first so many problems. ``budget`` is each problem's, the strategy's own included.
     """
 
-    model: str | Backend = "reasoner"
+    model: str | Backend | None = None
     backend_args: Mapping[str, Any] = field(default_factory=dict)
     reward_model: str | RewardModel | None = None
     reward_args: Mapping[str, Any] = field(default_factory=dict)
@@ -117,6 +120,10 @@ class RunSettings:
         merged = Limits(**{**(_set(asdict(own)) if own else {}), **(_set(asdict(budget)) if budget else {})})
         return replace(self, budget=merged if _set(asdict(merged)) else None)
 
+    def on(self, recorded: str | None) -> RunSettings:
+        """These settings with a model to sample, ``recorded`` (a replay of the suite's own) where none was named."""
+        return replace(self, model=self.model or recorded or MODEL)
+
     @property
     def configuration(self) -> dict[str, Any]:
         """The settings as the store compares them; what is at its default is left out where it may come later."""
@@ -129,7 +136,7 @@ class RunSettings:
         }
         return {
             "limit": self.limit,
-            "model": _named(self.model),
+            "model": _named(self.model or MODEL),
             "backend_args": dict(self.backend_args),
             "strategy": str(self.strategy),
             **budget,

@@ -40,7 +40,7 @@ async def solve_async(
     settings = RunSettings.of(strategy, model=model, **options)
     asked = problem if isinstance(problem, Problem) else Problem("problem", problem)
     evaluation = Evaluation.of(Suite("problem", (asked,), MATH, "solve", BOXED), settings)
-    engines = await open_engines(settings)
+    engines = await open_engines(evaluation.settings)
     try:
         return await evaluation.strategy.solve(asked, evaluation.setting(engines))
     finally:

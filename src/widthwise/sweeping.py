@@ -1,4 +1,4 @@
-"""Doing a sweep: the runs of a plan, one file each in one folder, with one open backend."""
+"""Doing a sweep: the runs of a plan, one file each in one folder, with one open backend a model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
@@ -160,20 +161,23 @@ class Sweeping:
         from widthwise.evals.measure.sweep import Task
 
         unknown = [name for name in self._suites if name not in _Pace.of(self).tokens_per_sample]
-        if not unknown:
-            return
-        engines = await open_engines(replace(self._settings, reward_model=None, embedding_model=None))
-        try:
-            for name in unknown:
-                suite = replace(self._suites[name], problems=self._suites[name].problems[:problems])
-                single = self._evaluation(Task(name, Strategy(Single()), None, 0))
-                with TemporaryDirectory() as folder:
-                    evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
-                    with evaluation.store() as store:
-                        await evaluation.work(store, engines, concurrency=problems, listener=_NoListener())
-                    self.pilots[name] = _finished(evaluation.path)
-        finally:
-            await engines.close()
+        for asked, names in groupby(unknown, key=self._settings_on):
+            engines = await open_engines(replace(asked, reward_model=None, embedding_model=None))
+            try:
+                for name in names:
+                    suite = replace(self._suites[name], problems=self._suites[name].problems[:problems])
+                    single = self._evaluation(Task(name, Strategy(Single()), None, 0))
+                    with TemporaryDirectory() as folder:
+                        evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
+                        with evaluation.store() as store:
+                            await evaluation.work(store, engines, concurrency=problems, listener=_NoListener())
+                        self.pilots[name] = _finished(evaluation.path)
+            finally:
+                await engines.close()
+
+    def _settings_on(self, suite: str) -> RunSettings:
+        """The settings of the runs on a suite, but for what each run has of its own."""
+        return self._settings.on(self._suites[suite].recording)
 
     def forecast(self) -> list[Forecast]:
         """What each run still has to do, as far as finished problems in the folder tell."""
@@ -199,10 +203,10 @@ class Sweeping:
         """Do what is still to be done, then read the curves from the runs."""
         progress = Progress(self._shares())
         open_tasks = [task for task in self.plan.tasks if not self._is_done(task, progress)]
-        if open_tasks:
-            engines = await open_engines(self._settings)
+        for settings, tasks in groupby(open_tasks, key=lambda task: self._settings_on(task.suite)):
+            engines = await open_engines(settings)
             try:
-                for task in open_tasks:
+                for task in tasks:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = _SweepListener(task, progress, on_progress)
                     evaluation = replace(self.evaluations[task], served=engines.identities)

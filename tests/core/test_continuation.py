@@ -55,7 +55,7 @@ class Answering:
 
 
 def setting(backend: Answering, thinking: Thinking | None = None) -> Setting:
-    return Setting(Scheduler(backend, retry=Retry(4, 0.0)), MATH, GENERIC, thinking=thinking)
+    return Setting(Scheduler(backend, retry=Retry(attempts=4, first_delay=0.0)), MATH, GENERIC, thinking=thinking)
 
 
 async def test_an_answer_that_breaks_off_begins_again_and_its_tokens_are_discarded() -> None:

@@ -13,7 +13,7 @@ import typer
 from widthwise.asking import Asking
 from widthwise.cli.prompt_files import own_prompts
 from widthwise.core.errors import UsageError
-from widthwise.settings import RunSettings
+from widthwise.settings import MODEL, RunSettings
 
 
 def count(words: str, least: int | None = None) -> Any:
@@ -35,6 +35,7 @@ def _several(words: str) -> Any:
     return text(f"{words}; may be repeated.", "NAME=VALUE")
 
 
+_MODEL = "What samples; see `widthwise models`. A recorded suite brings its own."
 _Grader = Annotated[str | None, text("What judges answers in place of the suite's; see `widthwise graders`.", "GRADER")]
 _Format = Annotated[
     str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
@@ -50,7 +51,7 @@ _Prompt = Annotated[
 
 
 def settings_of(
-    model: Annotated[str, text("What samples; see `widthwise models`.", "MODEL")] = str(RunSettings.model),
+    model: Annotated[str | None, text(_MODEL, "MODEL", MODEL.partition(":")[2])] = None,
     backend_arg: Annotated[list[str] | None, _several("An argument of the backend")] = None,
     reward_model: Annotated[str | None, text("What scores steps; named like a model.", "MODEL")] = None,
     reward_arg: Annotated[list[str] | None, _several("An argument of the reward model (format=...)")] = None,
