@@ -21,7 +21,10 @@ _WIDTH = 8
 
 
 def parquet_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows with their numbers, from 1, without the columns to ``leave``; ``UsageError`` for what cannot be read or would unpack too far."""
+    """The rows with their numbers, from 1, without the columns to ``leave``.
+
+    Raises ``UsageError`` for what cannot be read or would unpack too far.
+    """
     import pyarrow
     import pyarrow.parquet
 

@@ -68,7 +68,13 @@ class Evaluation:
 
         ``run`` None puts the run under ``RUNS``, in a file named by the settings."""
         judged = suite if settings.grader is None else replace(suite, grader=settings.grader)
-        evaluation = cls(judged, settings.on(suite.recording), run or Path(), None if data is None else str(data), named=run is not None)
+        evaluation = cls(
+            judged,
+            settings.on(suite.recording),
+            run or Path(),
+            None if data is None else str(data),
+            named=run is not None,
+        )
         return evaluation if run else replace(evaluation, path=evaluation.default_path)
 
     @property

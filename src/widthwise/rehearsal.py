@@ -17,7 +17,7 @@ from widthwise.core.trace.stopping import StopMatcher
 from widthwise.engines import Engines
 from widthwise.models.profiles import profile_of
 from widthwise.opening import kind_of, open_backend
-from widthwise.settings import RunSettings
+from widthwise.settings import MODEL, RunSettings
 
 _ANSWERS = 3
 """So many different answers, for those who are asked only where answers differ."""
@@ -123,7 +123,7 @@ async def stand_ins(settings: RunSettings) -> Engines:
 
 
 async def _stand_in(settings: RunSettings) -> tuple[Backend, tuple[Any, ...]]:
-    model = settings.model
+    model = settings.model or MODEL
     if isinstance(model, str):
         kind, address = kind_of(model)
         tokenizer = await asyncio.to_thread(kind.tokenizer, address)
