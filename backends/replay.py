@@ -137,11 +137,12 @@ class ReplayBackend:
 
     def recorded_facts(self, problem: str) -> RecordedFacts:
         """What the samples of one problem were recorded with."""
-        samples = self._recording(problem).samples
+        recording = self._recording(problem)
+        samples = recording.samples
         numbers = {k for s in samples for k, v in s.metadata.items() if _is_number(v) and k not in _LABELS}
         logprobs = [-1 if s.stats is None else _width(s.stats) for s in samples]
         most = max(logprobs, default=-1)
-        return RecordedFacts(frozenset(numbers), None if most < 0 else most)
+        return RecordedFacts(frozenset(numbers), None if most < 0 else most, recording.prompt)
 
     def describe(self) -> Mapping[str, Any]:
         return {

@@ -19,11 +19,13 @@ from widthwise.core.session.thought_budget import ThoughtBudget
 class RecordedFacts:
     """What a recording has of a problem's samples: the names of its numbers, and how many likely tokens' logprobs.
 
-    ``logprobs`` is None where it has not even those of the sampled tokens.
+    ``logprobs`` is None where it has not even those of the sampled tokens. ``prompt`` is the text that was answered, as
+    the model's template wrote it; None where that is not known.
     """
 
     numbers: frozenset[str] = frozenset()
     logprobs: int | None = None
+    prompt: str | None = None
 
 
 @runtime_checkable
@@ -146,6 +148,13 @@ class Conditions:
         """What is recorded of the problems, one after the other: reading a recording takes its time."""
         held = set(backend.problem_ids)
         return (backend.recorded_facts(problem.id) for problem in self.problems if problem.id in held)
+
+
+def recorded_prompt(backend: Backend, problem: str) -> str | None:
+    """The prompt whose answers ``backend`` serves, where it serves recordings and knows it."""
+    if not isinstance(backend, Recorded) or problem not in backend.problem_ids:
+        return None
+    return backend.recorded_facts(problem).prompt
 
 
 def can_continue(backend: Backend, what: object) -> None:

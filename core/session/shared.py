@@ -43,7 +43,7 @@ class Shared:
         self.writer = Writer(self.tree, setting.tokenizer, setting.chat, setting.thinking)
         self.answers = Answers(problem, setting.grader.for_problem(problem), saying, self.tree, self.votes)
         self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
-        thoughts = Thoughts(setting, self.tree, self.writer, self.accounts)
+        thoughts = Thoughts(problem, setting, self.tree, self.writer, self.accounts)
         state = (self.accounts, self.tree, self.votes, self.clock, thoughts)
         self.drawer = Drawer(problem, setting, *state, journal=journal, priority=priority)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal
 
 from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError
 from widthwise.core.literal import Tags
+from widthwise.core.problem import Problem
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.session.accounts import Accounts
+from widthwise.core.session.conditions import recorded_prompt
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.thought_budget import ThoughtBudget
 from widthwise.core.session.trace_tree import TraceTree
@@ -29,11 +32,12 @@ class Thoughts:
     answer behind thinking that was closed.
     """
 
-    def __init__(self, setting: Setting, tree: TraceTree, writer: Writer, accounts: Accounts) -> None:
+    def __init__(self, problem: Problem, setting: Setting, tree: TraceTree, writer: Writer, accounts: Accounts) -> None:
+        self._problem = problem
         self._marks = setting.thinking
         self._saying = setting.saying
         self._answer_now = setting.format.answer_now
-        self._tokenizer = setting.tokenizer
+        self._backend, self._tokenizer = setting.backend, setting.tokenizer
         self._context = setting.backend.max_model_len
         self._tree = tree
         self._writer = writer
@@ -46,7 +50,7 @@ class Thoughts:
             return trace
         if trace.id not in self._begun:
             started = bool(trace.completion.strip()) or not budget.leaves_out
-            text = self._closing(trace, judging) if started else Tags(self._thinking.left_out(trace.segment.text))
+            text = self._closing(trace, judging) if started else Tags(self._thinking.left_out(self._prompt(trace)))
             fact = "spent" if started else "left out"
             self._begun[trace.id] = self._writer.append(trace, text, facts={"thought": fact})
         return self._begun[trace.id]
@@ -88,14 +92,23 @@ class Thoughts:
 
     def _thinks(self, trace: Trace) -> bool:
         """Whether what is sampled behind ``trace`` may be thinking, begun already or not."""
-        text, prompt = trace.completion, trace.beginning.segment.text
-        begun = self._saying.begun(trace)
+        text, prompt = trace.completion, self._prompt(trace)
+        begun = self._thinking.begun(prompt) or self._saying.begun(trace)
         if self._thinking.is_open(text, begun):
             return True
         if begun or any(close in text for close in self._thinking.closing):
             return False
         unsaid = not text.strip() or self._thinking.opening(text) is not None
         return unsaid and self._thinking.left_out(prompt) != ""
+
+    def _prompt(self, trace: Trace) -> str:
+        """The text that the trace begins with; of recorded traces, that which they were recorded behind."""
+        beginning = trace.beginning
+        return (self._recorded_prompt if beginning.id == (0,) else None) or beginning.segment.text
+
+    @cached_property
+    def _recorded_prompt(self) -> str | None:
+        return recorded_prompt(self._backend, self._problem.id)
 
     def _waits(self, trace: Trace, budget: ThoughtBudget) -> bool:
         """Whether the trace is to think on if it closes its thinking."""
@@ -113,7 +126,7 @@ class Thoughts:
         begun = next((k for k in range(len(end) - 1, 0, -1) if last[-k:] == end[:k]), 0)
         if begun:
             return self._tokenizer.decode(end[begun:])
-        return self._thinking.closing_of(trace.beginning.segment.text + trace.completion + opening)
+        return self._thinking.closing_of(self._prompt(trace) + trace.completion + opening)
 
     def _may_think_on(self, piece: Trace, budget: ThoughtBudget) -> bool:
         """Whether the piece has closed its thinking before the limit, and the model's context has room for more."""
