@@ -72,9 +72,9 @@ class Contest:
 
     def settle(self, weights: Sequence[float], matches: Sequence[Match], tie: Tie) -> Answer:
         """The candidate with the largest weight; the plain vote where none of ``matches`` named a winner."""
-        session, asked = self.session, sum(len(match.replies) for match in matches)
+        session, asked = self.session, [reply for match in matches for reply in match.replies]
         said = sum(sum(match.wins) for match in matches)
-        note_silence(session, said, asked)
+        note_silence(session, said, len(asked), asked)
         if len(self.classes) > 1 and not said:
             session.note(session.root, "no comparison named a winner: the plain vote decided")
             return elect(self.classes, "first" if tie == "random" else tie)

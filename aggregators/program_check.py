@@ -69,5 +69,5 @@ class ProgramCheck(Part):
             verdict = None if run.refusal else printed(run.output)
             session.annotate(reply, verdict=verdict, refusal=run.refusal)
             verdicts[reply] = 0 if verdict is None else 1 if verdict else -1
-        note_silence(session, sum(v != 0 for v in verdicts.values()), len(verdicts))
+        note_silence(session, sum(v != 0 for v in verdicts.values()), len(verdicts), written)
         return verdicts

@@ -68,6 +68,7 @@ class SelfVerification(Part):
         pairs = [(i, j) for place, i in enumerate(close) for j in close[place + 1 :]]
         unequal = [(i, j) for i, j in pairs if contest.answers[i] != contest.answers[j]]
         matches = await contest.matches(unequal, self.comparisons, after)
-        note_silence(contest.session, sum(sum(m.wins) for m in matches), sum(len(m.replies) for m in matches))
+        replied = [reply for match in matches for reply in match.replies]
+        note_silence(contest.session, sum(sum(m.wins) for m in matches), len(replied), replied)
         decided = [(pair, match.wins) for pair, match in zip(unequal, matches, strict=True) if len(set(match.wins)) > 1]
         return Counter(i if first > second else j for (i, j), (first, second) in decided)

@@ -55,14 +55,14 @@ class UniversalSelfConsistency(Part):
         orders = [list(range(len(shown))), *(rng.permutation(len(shown)).tolist() for _ in range(self.k - 1))]
         asked = [self._asked(session, [shown[i] for i in order], after) for order in orders]
         chosen: list[Trace] = []
-        asked_for = 0
+        replied: list[Trace] = []
         for order, answered in zip(orders, await replies(session, asked, 1, temperature=0.0), strict=True):
             for reply in answered:
                 choice = session.choice(reply, len(shown))
                 session.annotate(reply, choice=choice)
-                asked_for += 1
+                replied.append(reply)
                 chosen += [] if choice is None else [shown[order[choice - 1]]]
-        note_silence(session, len(chosen), asked_for)
+        note_silence(session, len(chosen), len(replied), replied)
         return chosen
 
     def _asked(self, session: Session, responses: Sequence[Trace], after: Sequence[Trace]) -> Trace:

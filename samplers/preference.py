@@ -49,7 +49,7 @@ async def _selected(
     question = session.ask("select", drafts=listed, count=str(len(told)), k=str(k), after=drafts)
     replies = await session.sample(question, times, judging=True)
     named = [numbers(session.solution(reply), len(told)) for reply in replies]
-    note_silence(session, sum(map(bool, named)), len(replies))
+    note_silence(session, sum(map(bool, named)), len(replies), replies)
     places = [{number: -float(place) for place, number in enumerate(one)} for one in named]
     places += [{}] * (times - len(places))
     return [[one.get(i) for i in range(1, len(told) + 1)] for one in places], replies

@@ -29,11 +29,14 @@ async def verified(
         verdict = session.verdict(reply)
         found[reply.stem].append((verdict, session.annotate(reply, verdict=verdict)))
     verdicts = [verdict for each in found.values() for verdict, _ in each]
-    note_silence(session, len(verdicts) - verdicts.count(None), len(verdicts))
+    note_silence(session, len(verdicts) - verdicts.count(None), len(verdicts), drawn)
     return [found[question] for question in asked]
 
 
-def note_silence(session: Session, said: int, asked: int) -> None:
-    """Note how many of the replies that were ``asked`` for said nothing, where some did not."""
+def note_silence(session: Session, said: int, asked: int, replies: Sequence[Trace] = ()) -> None:
+    """Note how many of the ``replies`` that were ``asked`` for said nothing, where some did not, and how many were cut
+    off in their thinking."""
     if said < asked:
-        session.note(session.root, f"{asked - said} of {asked} judges' replies named no verdict")
+        cut = sum(session.is_thinking(reply) for reply in replies if reply.finish in ("length", "budget"))
+        more = f", {cut} of them cut off in their thinking (--judge-tokens)" if cut else ""
+        session.note(session.root, f"{asked - said} of {asked} judges' replies named no verdict{more}")

@@ -1,4 +1,4 @@
-"""vLLM in process on checkpoints of real families: prompts, ends, and greedy tokens under penalties.
+"""vLLM in process on checkpoints of real families: prompts, ends, greedy tokens under penalties, and strategies.
 
 Each family costs the start of an engine, so all that is asked of one stands in one test.
 """
@@ -15,6 +15,7 @@ import pytest
 
 from tests.backends.servers import CPU_ENVIRONMENT
 from tests.families.checkpoints import Checkpoints
+from tests.families.strategies_on_an_engine import check_reward_layouts, check_strategies, check_thinking
 from tests.families.test_prompts_of_families import CONVERSATIONS, ours, reference
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import Backend, Request, SamplingParams
@@ -48,7 +49,7 @@ async def greedy(backend: Backend, ids: list[int], **penalties: float) -> list[i
 
 
 @pytest.mark.parametrize("name", ["qwen3", "llama3", "smollm2"])
-async def test_a_family_on_vllm(checkpoints: Checkpoints, name: str) -> None:
+async def test_a_family_on_vllm(checkpoints: Checkpoints, tmp_path: Path, name: str) -> None:
     folder = checkpoints(name, weights=True)
     async with vllm_backend(folder) as backend:
         assert profile_of(backend.facts).name == name
@@ -65,3 +66,6 @@ async def test_a_family_on_vllm(checkpoints: Checkpoints, name: str) -> None:
         assert plain == await greedy(embedded, prompt)
         assert penalised == await greedy(embedded, prompt, **PENALTIES)
         assert plain != penalised
+        check_reward_layouts(backend.tokenizer, folder)
+        await check_thinking(backend, folder)
+        await check_strategies(backend, folder, tmp_path)
