@@ -19,8 +19,8 @@ class Short(Part):
 
     Hassid et al. The length of a trace is that of its thinking; where none is closed, all its tokens. A trace whose
     thinking is longer than that of the ``m`` shortest so far is stopped, whether it still thinks or writes its answer
-    already; these ``m`` write their answers to the end. What was cut at a limit never counts. ``majority_vote(
-    tie="shortest")`` breaks ties as the paper does, by thinking.
+    already; these ``m`` write their answers to the end. What was cut at a limit never counts, nor what ended inside its
+    thinking. ``majority_vote(tie="shortest")`` breaks ties as the paper does, by thinking.
 
     Differs from the paper, which waits for the clock: what counts is tokens, so that an engine that serves its requests
     unevenly, and a narrow draw, whose traces follow one another, have the same voters. For a model that does not think
@@ -74,6 +74,6 @@ class _Shortest:
         if trace.id not in self._known:
             thinking = session.thinking_tokens(trace)
             if thinking is None:
-                return trace.tokens if trace.finish == "stop" else None
+                return trace.tokens if trace.finish == "stop" and not session.is_thinking(trace) else None
             self._known[trace.id] = thinking
         return self._known[trace.id]

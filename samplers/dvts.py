@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from widthwise.core.registry import register
+from widthwise.core.session.session import Session
 from widthwise.core.strategy.frontier import Selector
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Trace
@@ -38,9 +39,9 @@ class DVTS(TreeSampler):
         if self.beam_width < 1 or self.n % self.beam_width:
             raise ValueError(f"n ({self.n}) must be a multiple of beam_width ({self.beam_width})")
 
-    def ends(self, node: Node) -> bool:
-        """Whether the text up to ``node`` holds an answer."""
-        return self.answered in node.trace.completion
+    def ends(self, session: Session, node: Node) -> bool:
+        """Whether what is said up to ``node`` holds an answer."""
+        return self.answered in session.solution(node.trace)
 
     def trees(self, root: Trace) -> list[Tree]:
         return [Tree.of(root, self.beam_width) for _ in range(self.n // self.beam_width)]

@@ -81,7 +81,7 @@ class TreeSampler(SamplerPart):
             if (asked := getattr(part, "check", None)) is not None:
                 asked(conditions)
 
-    def ends(self, node: Node) -> bool:
+    def ends(self, session: Session, node: Node) -> bool:
         """Whether a search whose traces compete ends with ``node``, the best of its round, though it is open."""
         return False
 
@@ -162,7 +162,7 @@ class TreeSampler(SamplerPart):
         if not isinstance(selection, Selection) or {*selection.widths, *selection.reasons} != set(candidates):
             raise ROLES["selector"].mismatch(str(self.selector), selection)
         kept = {node: share for node, share in selection.widths.items() if node.state == "open"}
-        if self.compete and (not kept or any(map(self.ends, kept))):
+        if self.compete and (not kept or any(self.ends(session, node) for node in kept)):
             _end(session, frontier)
             return
         for node, reason in selection.reasons.items():

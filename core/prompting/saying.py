@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
+
 from widthwise.core.backend import Tokenizer
 from widthwise.core.prompting.thinking import USUAL, Thinking
-from widthwise.core.trace.trace import Trace
+from widthwise.core.trace.trace import Segment, Trace
 
 Counted = Literal["never", "last", "text"]
 """What thinking counts where an answer is read: nothing; where nothing after it states an answer; as any other text."""
@@ -32,8 +34,12 @@ _OTHERS = (
 )
 """Other control tokens that are no text in any family."""
 
-_Piece = tuple[str, bool]
-"""A text and whether it was sampled: what a model ends is what it says, not what was inserted after it."""
+AFTER_END = "characters_after_end"
+"""In a segment's metadata: so many characters at its end are the token that ends it. What is spelled like one before
+that is none; only the tokens tell, which a replay does not have."""
+
+_Piece = tuple[str, int | None]
+"""A text and where it ends, None where only the text tells: what a model ends is what it says, not what follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +47,20 @@ class Saying:
     """Reads what traces say: what follows their thinking, up to their end, without control tokens.
 
     A trace that is cut inside its thinking has said nothing. ``ends`` are the spelled end-of-sequence tokens of the
-    model and ``controls`` its other control tokens, where they are known; the usual ones are known in any case.
+    model and ``controls`` its control tokens, where they are known; the usual ones are known in any case. ``end_ids``
+    are the ends' token ids: a text that spells an end has not ended there where its tokens say otherwise.
     """
 
     thinking: Thinking = USUAL
     ends: tuple[str, ...] = ()
     controls: frozenset[str] = frozenset()
+    end_ids: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, thinking: Thinking | None, tokenizer: Tokenizer) -> Saying:
         """For a model that marks its thinking in this way; None for one of which no marks are known."""
         ends = sorted(tokenizer.decode([end]) for end in tokenizer.eos_ids)
-        return cls(thinking or USUAL, tuple(filter(None, ends)), frozenset(tokenizer.controls))
+        return cls(thinking or USUAL, tuple(filter(None, ends)), frozenset(tokenizer.controls), tokenizer.eos_ids)
 
     def begun(self, trace: Trace) -> bool:
         """Whether the trace's prompt opens the thinking."""
@@ -63,9 +71,16 @@ class Saying:
         """Whether the trace ends inside its thinking."""
         return self.thinking.is_open(trace.completion, self.begun(trace))
 
+    def noted(self, trace: Trace) -> Trace:
+        """The trace with a note of where its last segment ends (``AFTER_END``), where its text alone misleads."""
+        text, end = trace.segment.text, self._known_end(trace.segment)
+        pieces = [*self._pieces(trace)[:-1], (text, None)]
+        *_, (_, _, told) = self._spans(pieces, self.begun(trace))
+        return trace if end in (None, told) else trace.annotated({AFTER_END: len(text) - end})
+
     def said(self, trace: Trace) -> str:
         """What the trace says to its reader."""
-        return self._said(_pieces(trace), self.begun(trace))
+        return self._said(self._pieces(trace), self.begun(trace))
 
     def thought(self, trace: Trace) -> str:
         """The trace's thinking, as it is written."""
@@ -73,24 +88,24 @@ class Saying:
 
     def response(self, trace: Trace) -> str:
         """All of it, thinking included, up to its end and without control tokens."""
-        return self._response(_pieces(trace), self.begun(trace))
+        return self._response(self._pieces(trace), self.begun(trace))
 
     def last(self, trace: Trace) -> tuple[int, str]:
         """What the trace's last segment says, as it is written, and where in the segment's text that begins."""
-        *_, (text, begin, end) = [("", 0, 0), *self._spans(_pieces(trace), self.begun(trace))]
+        *_, (text, begin, end) = [("", 0, 0), *self._spans(self._pieces(trace), self.begun(trace))]
         return begin, text[begin:end]
 
     def readable(self, trace: Trace, counted: Counted) -> str:
         """The text in which an answer is looked for; thinking that may count stands between usual marks."""
-        return self._readable(_pieces(trace), self.begun(trace), counted)
+        return self._readable(self._pieces(trace), self.begun(trace), counted)
 
     def readable_text(self, text: str, counted: Counted, begun: bool = False) -> str:
         """As ``readable``, of a trace of which only its text is known; ``begun``: its prompt opened the thinking."""
-        return self._readable([(text, True)], begun, counted)
+        return self._readable([(text, None)], begun, counted)
 
     def parts(self, text: str, counted: Counted) -> list[str]:
         """The parts of a text in which an answer is looked for, the more trusted first."""
-        pieces = [(text, True)]
+        pieces = [(text, None)]
         if counted == "text":
             return [self._response(pieces, begun=False)]
         thought = [self.thinking.thought(text)] if counted == "last" else []
@@ -116,10 +131,25 @@ class Saying:
     def _spans(self, pieces: Sequence[_Piece], begun: bool) -> Iterator[tuple[str, int, int]]:
         """From where to where each text speaks to the reader; nothing of those before the thinking's end."""
         start = len(self.thinking.thought("".join(text for text, _ in pieces), begun))
-        for text, sampled in pieces:
+        for text, end in pieces:
             begin = min(max(start, 0), len(text))
             start -= len(text)
-            yield text, begin, self._end(text, begin) if sampled else len(text)
+            yield text, begin, self._end(text, begin) if end is None else max(begin, end)
+
+    def _pieces(self, trace: Trace) -> list[_Piece]:
+        return [(s.text, self._known_end(s)) for s in trace.path if s.origin != "prompt"]
+
+    def _known_end(self, segment: Segment) -> int | None:
+        """Where the segment's text ends, by its tokens or by a note of them; None where only the text tells."""
+        text, after = segment.text, segment.metadata.get(AFTER_END)
+        if segment.origin != "sampled":
+            return len(text)
+        if type(after) is int and 0 <= after <= len(text):
+            return len(text) - after
+        ended = np.isin(segment.token_ids, list(self.end_ids))
+        if not self.end_ids or not len(ended) or ended[:-1].any():
+            return None
+        return len(text) - max((len(e) for e in self.ends if text.endswith(e)), default=0) if ended[-1] else len(text)
 
     def _end(self, text: str, begin: int) -> int:
         """Where the text behind ``begin`` ends: before the first token that ends a turn."""
@@ -133,10 +163,6 @@ class Saying:
         """``text`` without control tokens, and without marks of the thinking that are made of them."""
         thinking = self.thinking
         return _steering(self.controls, self.ends, thinking.close, thinking.marks).sub(_blank, text)
-
-
-def _pieces(trace: Trace) -> list[_Piece]:
-    return [(s.text, s.origin == "sampled") for s in trace.path if s.origin != "prompt"]
 
 
 def _blank(found: re.Match[str]) -> str:

@@ -105,7 +105,7 @@ HARMONY_MARKS = (
 
 USUAL = Thinking(
     marks=(
-        *((f"<{tag}>", f"</{tag}>") for tag in ("think", "thinking", "seed:think")),
+        *((f"<{tag}>", f"</{tag}>") for tag in ("think", "thinking", "seed:think", "thought", "reasoning")),
         ("[THINK]", "[/THINK]"),
         *HARMONY_MARKS,
     ),

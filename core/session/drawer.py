@@ -40,6 +40,7 @@ class Drawer:
     ) -> None:
         self._problem = problem
         self._setting = setting
+        self._saying = setting.saying
         self._accounts = accounts
         self._tree = tree
         self._votes = votes
@@ -206,7 +207,7 @@ class Drawer:
 
     def _keep(self, branch: Branch, draw: Draw) -> Trace:
         """The trace that a branch leaves, in the journal, the accounts and the tree."""
-        trace = branch.trace
+        trace = self._saying.noted(branch.trace)
         if trace.finish == "length" and trace.sequential == self._accounts.limits.sequential:
             trace = trace.ended("budget", "sequential tokens")
         elif trace.finish == "length" and branch.capped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,9 +17,15 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.session.transcript import Transcript
 from widthwise.core.trace.trace import Trace, TraceId
 
+_THINKS = StepScores(None, error="it is still thinking, and steps of thinking are not scored", abstained=True)
+
 
 class Scorer:
-    """Cuts what traces say into steps and has them scored, has texts embedded, and charges for both."""
+    """Cuts what traces say into steps and has them scored, has texts embedded, and charges for both.
+
+    Steps of thinking are not those that reward models were trained on: what follows the thinking is scored, and a trace
+    that is still thinking is not, which is noted (``note``) once.
+    """
 
     def __init__(
         self,
@@ -29,7 +35,10 @@ class Scorer:
         transcript: Transcript,
         *,
         journal: Journal | None,
+        note: Callable[[Trace, str], None],
     ) -> None:
+        self._note = note
+        self._noted = False
         self._separator = setting.format.step_separator
         self._embedder = setting.embedder
         self._accounts = accounts
@@ -42,11 +51,18 @@ class Scorer:
         """Scores of the traces' steps, in order (see ``Session.score``)."""
         if self._memory is None:
             raise UsageError("this strategy scores traces, but the run has no reward model: name one (--reward-model)")
-        steps = {t.id: self._steps(t, whole) for t in traces}
+        steps = {t.id: self._steps(t, whole) for t in traces if not self._thinks(t)}
         scores = await self._memory.score(steps)
         self._accounts.charge_scoring(sum(s.tokens for s in scores))
         by_id = dict(zip(steps, scores, strict=True))
-        return [by_id[t.id] for t in traces]
+        return [by_id.get(t.id, _THINKS) for t in traces]
+
+    def _thinks(self, trace: Trace) -> bool:
+        thinks = self._transcript.is_thinking(trace)
+        if thinks and not self._noted:
+            self._noted = True
+            self._note(trace, "the reward model scores what is said after the thinking; this trace is still thinking")
+        return thinks
 
     def _steps(self, trace: Trace, whole: bool) -> tuple[str, ...]:
         text = self._transcript.said(trace)

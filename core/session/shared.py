@@ -42,7 +42,7 @@ class Shared:
         self.transcript = Transcript(setting.format, setting.tokenizer, saying)
         self.writer = Writer(self.tree, setting.tokenizer, setting.chat, setting.thinking)
         self.answers = Answers(problem, setting.grader.for_problem(problem), saying, self.tree, self.votes)
-        self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal)
+        self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal, note=self.note)
         thoughts = Thoughts(problem, setting, self.tree, self.writer, self.accounts)
         state = (self.accounts, self.tree, self.votes, self.clock, thoughts)
         self.drawer = Drawer(problem, setting, *state, journal=journal, priority=priority)

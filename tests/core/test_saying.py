@@ -56,6 +56,22 @@ def test_what_is_said(text: str, said: str) -> None:
     assert PLAIN.parts(text, "never") == [part for part in [said] if part]
 
 
+def test_an_end_that_is_only_quoted_is_none() -> None:
+    """Its tokens tell; where they are not at hand, a note of them does."""
+    saying = Saying(ends=("<|im_end|>",), end_ids=frozenset({9}))
+    text = "It ends in <|im_end|>. = 4<|im_end|>"
+    ids = {"quoted": [1, 2, 9], "meant": [1, 9, 2, 9], "cut": [1, 2, 3]}
+    ended = Trace((0, 0), Segment("sampled", np.array([1, 9]), "= 4<|im_end|>"), sampled("").parent)
+    traces = {name: Trace((0, 0), Segment("sampled", np.array(i), text), sampled("").parent) for name, i in ids.items()}
+    said = {"quoted": "It ends in . = 4", "meant": "It ends in ", "cut": "It ends in . = 4"}
+    assert {name: saying.said(trace) for name, trace in traces.items()} == said
+    for name, trace in traces.items():
+        noted = saying.noted(trace)
+        assert (noted is trace) == (name == "meant")
+        assert Saying().said(noted) == said[name]
+    assert saying.noted(ended) is ended
+
+
 def test_what_was_inserted_after_an_end_is_read_too() -> None:
     grown = trace(("sampled", "hm<|im_end|>"), ("inserted", " so \\boxed{"), ("sampled", "7}<|im_end|>\nno"))
     assert PLAIN.said(grown) == "hm so \\boxed{7}"

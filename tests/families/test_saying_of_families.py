@@ -77,3 +77,58 @@ def replayed(recording: Path, file: Path) -> list[str | None]:
     with Store.begin(file, {"model": "replay", "seed": 0}, [PROBLEM]) as store:
         asyncio.run(work(store))
         return read(store)
+
+
+@every_family
+async def test_conclude_closes_the_thinking_first(checkpoints: Checkpoints, name: str) -> None:
+    """In the family's own tokens; what is said then is the answer, and the trace itself goes on as it was."""
+    script = Script(checkpoints, name)
+    backend = Speaking(
+        script.folder,
+        lambda prompt, index: "7}" + script.end if "answer is" in prompt else script.thought(EIGHT, prompt) or "Hm.",
+    )
+    s = session(backend)
+    [cut] = await s.sample(s.root, max_tokens=6)
+    assert (s.is_thinking(cut), s.answer(cut)) == (name in THINKERS, None)
+    asked = s.conclude(cut)
+    inserted = asked.segment
+    answer_now = setting_for(SUITE, backend).format.answer_now
+    if name in THINKERS:
+        thinking = script.profile.thinking
+        assert thinking is not None
+        assert inserted.text == thinking.close + answer_now.lstrip()
+        assert inserted.token_ids.tolist() == script.tokenizer.encode(inserted.text)
+        marks = {*script.tokenizer.controls.values()} & {*script.tokenizer.encode(thinking.close)}
+        assert len(marks) == (4 if name == "gpt-oss" else 0)
+        assert marks <= {*inserted.token_ids.tolist()}
+    else:
+        assert inserted.text == answer_now
+    assert not s.is_thinking(asked)
+    [reply] = await s.sample(asked, judging=True)
+    assert reply.token_ids[: len(asked.token_ids)].tolist() == asked.token_ids.tolist()
+    assert s.answer(reply) == "7"
+    assert s.answer(cut) is None
+
+
+@every_thinker
+async def test_thinking_that_was_closed_is_not_closed_again(checkpoints: Checkpoints, name: str) -> None:
+    script = Script(checkpoints, name)
+    s = session(Speaking(script.folder, lambda prompt, index: script.whole(EIGHT, "So, hm", prompt)))
+    [whole] = await s.sample(s.root)
+    assert (
+        s.conclude(whole).segment.text == setting_for(SUITE, Speaking(script.folder, lambda p, i: "")).format.answer_now
+    )
+
+
+@every_thinker
+async def test_solutions_responses_and_lengths(checkpoints: Checkpoints, name: str) -> None:
+    script = Script(checkpoints, name)
+    s = session(Speaking(script.folder, lambda prompt, index: script.whole(EIGHT, SEVEN, prompt)))
+    [trace] = await s.sample(s.root)
+    assert s.solution(trace).strip() == SEVEN
+    assert EIGHT in s.response(trace)
+    assert not any(control in s.response(trace) for control in script.tokenizer.controls)
+    closed = trace.completion.index(SEVEN)
+    spelled = script.tokenizer.decode(trace.segment.token_ids[: s.thinking_tokens(trace)])
+    assert closed - 2 <= len(spelled) <= closed  # the mark, perhaps with the white space in its last token
+    assert s.thought_length(trace) == s.thinking_tokens(trace)
