@@ -129,6 +129,24 @@ def test_a_refiner_is_asked_in_a_conversation_of_its_own() -> None:
         assert all(len(messages) == 1 and messages[0]["role"] == "user" for messages in asked)
 
 
+def test_a_judge_on_a_chat_server_is_asked_a_question_and_thinks_apart() -> None:
+    def said(shown: str) -> str:
+        return "8" if "from 0 to 10" in shown or "score" in shown.lower() else doubled(shown)
+
+    judge = served(chat(said, thought="Let me see: 3."), [{"id": "judge"}])
+    with served(chat(), MODEL) as server, judge as other:
+        options = ("--reward-model", other.url, "--reward-arg", "format=stated")
+        result = evaluated(server.url, *options, "--json", strategy="best_of_n(n=2) | best_by(score='reward_model')")
+        assert result.exit_code == 0, result.output
+        asked = [m for m in conversations(other.bodies("chat/completions")) if "It is \\boxed{2}" in m[-1]["content"]]
+        assert asked
+        with Store.read(json.loads(result.stdout)["run"]) as store:
+            scores = [s for _, s in store.scores("sum-1")]
+            assert scores
+            assert all(s.error is None for s in scores)
+            assert store.manifest["configuration"]["served"]["reward_model"]["model"] == "judge"
+
+
 def test_hidden_reasoning_is_charged_and_says_nothing() -> None:
     with served(chat(reasoning=50), MODEL) as server:
         summary = json.loads(evaluated(server.url, "--json").stdout)

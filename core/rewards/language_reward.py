@@ -71,7 +71,7 @@ class LanguageRewardModel:
 
     async def _scores(self, problem: Problem, laid: Laid, solution: Solution, cost: int) -> StepScores:
         known = solution.known
-        reading = Reading(laid.ids, laid.positions[len(known) :], self._labels, problem.id)
+        reading = Reading(laid.ids, laid.positions[len(known) :], self._labels, problem.id, laid.conversation)
         try:
             read = await self._read(reading)
             if read.silence is not None:

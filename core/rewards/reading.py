@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer, Usage
+from widthwise.core.conversation import Conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +16,15 @@ class Reading:
 
     ``ids`` are the whole sequence, ``int64 [length]``; ``positions`` rise. ``labels`` are the token ids whose
     log-probabilities as the next token are wanted; without any, it is the outputs of the model's own head.
-    ``problem`` keeps a problem's readings on one server of a pool.
+    ``problem`` keeps a problem's readings on one server of a pool. ``conversation`` is what the sequence spells, for
+    engines that are asked in messages; None for what is no conversation.
     """
 
     ids: IntArray
     positions: tuple[int, ...]
     labels: tuple[int, ...] = ()
     problem: str = ""
+    conversation: Conversation | None = None
 
     def __post_init__(self) -> None:
         if not self.positions or self.positions[0] < 0 or self.positions[-1] >= len(self.ids):

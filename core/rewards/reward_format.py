@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer
+from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError
 from widthwise.core.literal import literal
 from widthwise.core.problem import Problem
@@ -29,10 +30,14 @@ _NUMBERED = re.compile(r"^step \d+[:.]\s*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A solution as token ids ``int64 [length]``, and the position of each step's score in it."""
+    """A solution as token ids ``int64 [length]``, and the position of each step's score in it.
+
+    ``conversation`` is the question that the ids spell, where a reply is wanted.
+    """
 
     ids: IntArray
     positions: tuple[int, ...]
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,8 @@ class RewardFormat:
         if self.kind == "outcome":
             clean = ["\n\n".join(clean)]
         ids, positions = self._layout(tokenizer, asked, clean)
-        return Laid(np.array(ids, np.int64), tuple(positions))
+        question = Conversation(tuple(self._question(asked, clean[0]))) if self._asks else None
+        return Laid(np.array(ids, np.int64), tuple(positions), question)
 
     def label_ids(self, tokenizer: Tokenizer) -> tuple[int, ...]:
         """The ids of the two labels, none for a family without; raises ``UsageError`` for a vocabulary without them."""
@@ -131,18 +137,26 @@ class RewardFormat:
         return [float(p) for p in (mean - numbers.min()) / (numbers.max() - numbers.min())]
 
     def _layout(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> tuple[list[int], list[int]]:
-        if "{solution}" in self.opening:
+        if self._asks:
             return self._asked_about(tokenizer, problem, steps[0])
         return self._as_turns(tokenizer, problem, steps) if self.turns else self._in_line(tokenizer, problem, steps)
 
     def _asked_about(self, tokenizer: Tokenizer, problem: Problem, solution: str) -> tuple[list[int], list[int]]:
         """A question about the solution, up to where the reply begins; what is not written out has no thinking."""
-        asked = filled(self.opening, problem=problem.text, solution=solution)
-        ids = tokenizer.chat([*self._system(), {"role": "user", "content": asked}])
+        ids = tokenizer.chat(self._question(problem, solution))
         if self.thinking is not None and self.reads in BY_TOKENS:
             thinks_already = self.thinking.begun(tokenizer.decode(ids))
             ids += tokenizer.encode(self.thinking.close if thinks_already else self.thinking.empty)
         return ids, [len(ids) - 1]
+
+    @property
+    def _asks(self) -> bool:
+        """Whether the layout is a question about the whole solution."""
+        return "{solution}" in self.opening
+
+    def _question(self, problem: Problem, solution: str) -> list[dict[str, str]]:
+        asked = filled(self.opening, problem=problem.text, solution=solution)
+        return [*self._system(), {"role": "user", "content": asked}]
 
     def _clean(self, step: str) -> str:
         """A step without what has a meaning to the family: its tag, and a number it would get a second time."""

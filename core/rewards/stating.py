@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,11 @@ class Stating:
         await self.backend.close()
 
     async def _reply(self, reading: Reading, number: int) -> Reply:
-        request = Request(reading.ids, self.params, _seed(reading, number), reading.problem, number)
+        asked = reading.conversation
+        if asked is not None and self.thinking is not None:
+            asked = replace(asked, marks=self.thinking.around)
+        seed = _seed(reading, number)
+        request = Request(reading.ids, self.params, seed, reading.problem, number, conversation=asked)
         ids, finish = [np.empty(0, np.int64)], None
         async for delta in self.backend.generate(request):
             ids.append(delta.token_ids)
