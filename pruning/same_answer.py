@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from widthwise.core.registry import register
+from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
@@ -19,18 +20,25 @@ class SameAnswer(Part):
 
     DeepPrune's judge (arXiv 2510.08483): trained for it, as the bundled reasoner is, or any prompted chat model. Both
     texts are shown as far as the shorter one has come, of which the bundled reasoner sees the last step only.
-    Among the ``logprobs`` most likely tokens the words for yes and no are looked for.
+    Among the ``logprobs`` most likely tokens the words for yes and no are looked for. A model that thinks is asked with
+    its thinking prefilled as finished: what it would say at once.
     """
 
     logprobs: int = 5
 
     questions: ClassVar[tuple[str, ...]] = ("same_answer",)
 
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` where the model thinks and cannot be kept from it."""
+        if conditions.setting.thinks:
+            conditions.continuation(self.brief())
+
     async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:
         questions = []
         for other in others:
             first, second = session.side_by_side(other, trace)
             questions.append(session.ask("same_answer", after=(other, trace), first=first, second=second))
-        replies = await session.sample(questions, judging=True, max_tokens=1, temperature=0.0, logprobs=self.logprobs)
+        one_token: dict[str, Any] = {"max_tokens": 1, "temperature": 0.0, "thinking": 0 if session.thinks else None}
+        replies = await session.sample(questions, judging=True, logprobs=self.logprobs, **one_token)
         said = {reply.stem: session.verdict(reply) for reply in replies}
         return [said.get(question) for question in questions]

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from widthwise.core.session.session import Session
+from widthwise.core.strategy.verification import cut_off
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.preference import SELF, VERIFY, best, opinions
 from widthwise.samplers.workspace import Shown, readable, refining
@@ -53,8 +54,10 @@ class Distilling:
         listed = session.listed("draft", self.shown.texts(session, drafts))
         limit = str(max(1, int((self.shown.tokens or 0) * _WORDS_PER_TOKEN)))
         question = session.ask("summarise", drafts=listed, limit=limit, after=drafts)
-        notes = readable(session, await session.sample(question, judging=True))
+        replies = await session.sample(question, judging=True)
+        notes = readable(session, replies)
         if not notes:
+            session.note(session.root, f"the drafts' notes were not written{cut_off(session, replies)}")
             return session.root
         [summary] = Shown(self.shown.tokens).texts(session, notes)
         return session.ask("refine_summary", summary=summary.strip(), after=notes)

@@ -9,6 +9,7 @@ from widthwise.core.prompting.reply import outlines
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.sampler_part import SamplerPart
+from widthwise.core.strategy.verification import cut_off
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
 
@@ -41,6 +42,8 @@ class Outlined(SamplerPart):
         question = session.ask("outlines", count=str(wanted))
         replies = await session.sample(question, judging=True)
         proposed = [outline for reply in replies for outline in outlines(session.solution(reply), wanted)]
+        if len(proposed) < wanted:
+            session.note(session.root, f"{len(proposed)} of {wanted} outlines were given{cut_off(session, replies)}")
         roots = [session.ask("outline", outline=outline, after=replies) for outline in proposed]
         roots += [session.root] * (self.n - len(roots))
         return [trace for trace in await delegate(session, self.worker, roots) if trace is not None]

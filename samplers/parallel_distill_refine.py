@@ -96,7 +96,7 @@ class ParallelDistillRefine(SamplerPart):
 
     async def _roots(self, session: Session, drafts: Sequence[Trace | None], width: int, number: int) -> list[Trace]:
         """What each draft of the next round is written behind."""
-        seen = readable(session, drafts)
+        seen = readable(session, drafts, thinking=self.show_thinking)
         free = min(self.free, width - 1) if seen else width
         guided = await self._distilling(session, seen, width - free, number) if seen else []
         return guided + [session.root] * free

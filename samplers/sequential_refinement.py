@@ -52,7 +52,7 @@ class SequentialRefinement(SamplerPart):
     async def __call__(self, session: Session) -> list[Trace]:
         chains: list[list[Trace]] = [[] for _ in range(self.chains)]
         for number in range(self.rounds):
-            shown = [readable(session, chain)[-self.memory :] for chain in chains]
+            shown = [readable(session, chain, thinking=self.show_thinking)[-self.memory :] for chain in chains]
             roots = [
                 refining(session, drafts, Shown(self.workspace_tokens, self.show_thinking), chain)
                 for drafts, chain in zip(shown, chains, strict=True)

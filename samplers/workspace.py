@@ -9,10 +9,13 @@ from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
 
 
-def readable(session: Session, traces: Sequence[Trace | None]) -> list[Trace]:
-    """The traces that say something: not stopped by a pruner, not failed, not empty."""
+def readable(session: Session, traces: Sequence[Trace | None], *, thinking: bool = False) -> list[Trace]:
+    """The traces that say something: not stopped by a pruner, not failed, not empty; with ``thinking`` that counts too.
+
+    A trace that was cut off in its thinking has said nothing.
+    """
     whole = [t for t in traces if t is not None and t.finish not in ("pruned", "aborted", "error")]
-    return [t for t in whole if session.solution(t).strip()]
+    return [t for t in whole if (session.response(t) if thinking else session.solution(t)).strip()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,11 @@ class Session(Reads):
         return self._shared.setting.params.max_tokens
 
     @property
+    def thinks(self) -> bool:
+        """Whether the model thinks before it speaks, as it is asked in this run."""
+        return self._shared.setting.thinks
+
+    @property
     def max_logprobs(self) -> int:
         """How many of the most likely tokens the backend can tell at every token."""
         return self._shared.setting.backend.capabilities.max_logprobs

@@ -51,10 +51,15 @@ class Setting:
     def tokenizer(self) -> Tokenizer:
         return self.backend.tokenizer
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the model thinks before it speaks, as it is asked in this run."""
+        return self.thinking is not None and not self.thinking.is_off(self.chat.arguments)
+
     def reply_tokens(self, prompt: int) -> int | None:
         """How long a judge's reply behind so many tokens may get; None: to the context's end."""
         most = self.judge_tokens or self.params.max_tokens
-        if most is None or self.judge_tokens is not None or self.thinking is None:
+        if most is None or self.judge_tokens is not None or not self.thinks:
             return most
         context = self.backend.max_model_len
         room = JUDGE_TOKENS if context is None else min(JUDGE_TOKENS, context - prompt)

@@ -34,9 +34,13 @@ async def verified(
 
 
 def note_silence(session: Session, said: int, asked: int, replies: Sequence[Trace] = ()) -> None:
-    """Note how many of the ``replies`` that were ``asked`` for said nothing, where some did not, and how many were cut
-    off in their thinking."""
+    """Note how many of the ``replies`` that were ``asked`` for said nothing, where some did not."""
     if said < asked:
-        cut = sum(session.is_thinking(reply) for reply in replies if reply.finish in ("length", "budget"))
-        more = f", {cut} of them cut off in their thinking (--judge-tokens)" if cut else ""
-        session.note(session.root, f"{asked - said} of {asked} judges' replies named no verdict{more}")
+        silent = f"{asked - said} of {asked} judges' replies named no verdict"
+        session.note(session.root, silent + cut_off(session, replies))
+
+
+def cut_off(session: Session, replies: Sequence[Trace]) -> str:
+    """What a note says of judges' replies that ended inside their thinking; nothing where none did."""
+    cut = sum(session.is_thinking(reply) for reply in replies if reply.finish in ("length", "budget"))
+    return f"; {cut} cut off in their thinking (--judge-tokens gives them more)" if cut else ""
