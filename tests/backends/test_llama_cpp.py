@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from tests.backends.conformance import Subject
 from tests.backends.conftest import KEY
-from tests.backends.killing import killed, ran
-from tests.backends.servers import llama_server
+from tests.backends.killing import command, killed, ran, samples
+from tests.backends.servers import free_port, llama_server
 from widthwise.cli.app import app
 
 TEXTS = [
@@ -80,3 +83,41 @@ def test_a_server_with_a_key(gguf: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert right.exit_code == 0, right.output
     assert KEY not in without.output + wrong.output + right.output
     assert KEY.encode() not in run.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_run_does_not_go_on_with_another_model(dialect: str, gguf: Path, tmp_path: Path) -> None:
+    port, run = str(free_port()), tmp_path / "a.db"
+    with llama_server(gguf, "--port", port, "--alias", "reasoner") as url:
+        words = ["--model", url, "--backend-arg", f"dialect={dialect}"]
+        before = killed([*VOTE, *words], run, after=10)
+    with llama_server(gguf, "--port", port, "--alias", "another"):
+        done = called(run, *words)
+    assert done.exit_code == 2
+    assert "reasoner" in done.output
+    assert "another" in done.output
+    assert samples(run) == before
+
+
+@pytest.mark.slow
+def test_a_pool_outlives_one_of_its_servers(gguf: Path, tmp_path: Path) -> None:
+    run = tmp_path / "a.db"
+    with llama_server(gguf) as first, ExitStack() as mortal:
+        second = mortal.enter_context(llama_server(gguf))
+        words = ["--model", f"{first},{second}", "--json"]
+        process = subprocess.Popen(command([*VOTE, *words], run), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(samples(run)) < 10:
+            time.sleep(0.02)
+        mortal.close()
+        assert process.poll() is None, "the run ended before its server did"
+        found = json.loads(process.communicate()[0])
+    assert (found["problems"], found["errors"], found["samples"]) == (10, 0, 80)
+
+
+def test_a_pool_of_different_models_is_refused(llama_url: str, gguf: Path, tmp_path: Path) -> None:
+    with llama_server(gguf, "--alias", "another") as url:
+        done = called(tmp_path / "a.db", "--model", f"{llama_url},{url}")
+    assert done.exit_code == 2
+    assert "differ in the model" in done.output
+    assert not (tmp_path / "a.db").exists()
