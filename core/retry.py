@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+from widthwise.core.errors import BackendError
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +36,16 @@ class Retry:
     def over(self, failures: int, sent: int, seconds: float) -> bool:
         """Whether a request is given up that failed so often in a row, was ``sent`` so often, and got nothing since."""
         return failures >= self.attempts or sent >= self.in_all or seconds > self.patience
+
+    async def persist(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
+        """What ``ask`` gives, asked again while that may help; ``what`` names it in the log. Raises BackendError."""
+        failures = 0
+        while True:
+            try:
+                return await ask()
+            except BackendError as error:
+                failures += 1
+                if not error.retryable or failures >= self.attempts:
+                    raise
+                _log.warning("%s is asked for again: %s", what, error)
+            await asyncio.sleep(self.delay(failures))

@@ -26,6 +26,7 @@ from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import FloatArray, Tokenizer, Usage
 from widthwise.core.errors import BackendError, WidthwiseError
+from widthwise.core.retry import Retry
 from widthwise.core.rewards.reading import Read, Reading
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class HTTPPooling:
         self._named_tokenizer = tokenizer
         self._connect = connect_timeout
         self._tokenizer: Tokenizer | None = None
+        self._retry = Retry()
         self._notes, self._closed = Notes(), False
         self._thread, self._transport = LoopThread("widthwise-pooling"), Transport(connect_timeout, headers)
         try:
@@ -104,7 +106,7 @@ class HTTPPooling:
 
     async def _embedded(self, texts: Sequence[str]) -> tuple[FloatArray, int]:
         body = {"model": self._model, "input": list(texts), "encoding_format": "float"}
-        answer = await self._client.post("/embeddings", body)
+        answer = await self._retry.persist(partial(self._client.post, "/embeddings", body), "a batch of embeddings")
         try:
             entries = sorted(answer["data"], key=lambda entry: entry["index"])
             rows = np.array([entry["embedding"] for entry in entries], np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +15,6 @@ from widthwise.core.retry import Retry
 from widthwise.core.rewards.reading import Read, Reader, Reading
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
 from widthwise.core.rewards.reward_format import Laid, RewardFormat
-
-_log = logging.getLogger(__name__)
 
 
 class LanguageRewardModel:
@@ -86,17 +83,12 @@ class LanguageRewardModel:
 
     async def _read(self, reading: Reading) -> Read:
         """Read, again and again while that may help."""
-        failures = 0
-        while True:
-            try:
-                async with self._slots:
-                    return await self._reader.read(reading)
-            except BackendError as error:
-                failures += 1
-                if not error.retryable or failures >= self._retry.attempts:
-                    raise
-                _log.warning("a reading of problem %s is asked for again: %s", reading.problem, error)
-            await asyncio.sleep(self._retry.delay(failures))
+
+        async def read() -> Read:
+            async with self._slots:
+                return await self._reader.read(reading)
+
+        return await self._retry.persist(read, f"a reading of problem {reading.problem}")
 
     def _costs(self, laid: Sequence[Laid], solutions: Sequence[Solution]) -> list[int]:
         """Tokens of each solution that nothing before it, scored earlier or sorted before it here, has computed."""
