@@ -142,6 +142,7 @@ class _Work:
     def close(self) -> None:
         """Note how long this attempt took; a store that is full already keeps its last word."""
         try:
+            self.store.note({"backend": self.setting.scheduler.backend.describe()})  # what was learned by the way
             self.store.end_attempt(time.monotonic() - self.began)
         except StoreError as error:
             _log.warning("the time that this attempt took could not be stored: %s", error)

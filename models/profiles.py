@@ -8,6 +8,7 @@ from typing import Any
 
 from widthwise.core.backend import SamplingParams
 from widthwise.core.prompting.profile import ModelFacts, ModelProfile
+from widthwise.core.prompting.thinking import Thinking
 from widthwise.models.families import (
     FAMILIES,
     GENERIC_FAMILY,
@@ -17,7 +18,7 @@ from widthwise.models.families import (
     family_named,
     installed_families,
 )
-from widthwise.models.thinking_marks import thinking_in
+from widthwise.models.thinking_marks import THINK, thinking_in
 
 _NOT_RECOMMENDED = {"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt_logprobs"}
 _SAMPLING = {f.name for f in fields(SamplingParams)} - _NOT_RECOMMENDED
@@ -40,13 +41,19 @@ def profile_of(facts: ModelFacts, named: str | None = None, *, trusted: bool = T
     return ModelProfile(
         name=(trained or family).name,
         format=(trained or family).format,
-        thinking=family.thinking if facts.template is None else thinking_in(facts.template, facts.arguments),
+        thinking=_thinking(family, facts),
         sampling=sampling,
         quiet_sampling=family.quiet_sampling,
         sampling_from=source,
         notes=family.notes,
         why="; ".join(filter(None, (why, because))),
     )
+
+
+def _thinking(family: Family, facts: ModelFacts) -> Thinking | None:
+    """As the template shows it, else as the family does; what a server gives apart is put between the usual marks."""
+    shown = family.thinking if facts.template is None else thinking_in(facts.template, facts.arguments)
+    return shown or (THINK if facts.apart else None)
 
 
 def _stated(facts: ModelFacts) -> Family | None:

@@ -170,6 +170,14 @@ def test_reasoning_in_a_field_of_its_own_stands_before_the_answer_between_marks(
             assert re.fullmatch(rf"<think>\s*{re.escape(wrong)}\s*</think>\s*It is \\boxed\{{2\}}\.", trace.completion)
 
 
+def test_what_is_only_thought_is_no_answer() -> None:
+    with served(chat(lambda shown: "I do not know.", thought="Perhaps \\boxed{2}."), MODEL) as server:
+        summary = json.loads(evaluated(server.url, "--json").stdout)
+        assert summary["accuracy"] == 0.0
+        with Store.read(summary["run"]) as store:
+            assert [leaf.answer for leaf in store.outcome("sum-1").samples] == [None, None]
+
+
 def test_refused_parameters_are_left_out_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     refuses = {
         "max_tokens": "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
@@ -186,6 +194,7 @@ def test_refused_parameters_are_left_out_and_said_once(caplog: pytest.LogCapture
         assert "max_tokens" not in caplog.text
         with Store.read(json.loads(result.stdout)["run"]) as store:
             assert {"seed", "temperature"} <= set(store.manifest["backend"]["refused"])
+            assert any("temperature=0.7" in note for note in store.manifest["backend"]["notes"])
 
 
 # -- which model -------------------------------------------------------------------------------------------------

@@ -23,12 +23,14 @@ from widthwise.backends.http.language import facts_about, folder_named, spoken
 from widthwise.backends.http.members import Members
 from widthwise.backends.http.probing import Wishes, probe
 from widthwise.backends.http.profile import capabilities, dialect_named, prefix_named
+from widthwise.backends.http.room import room_told
 from widthwise.backends.http.server_pool import Server, ServerPool
 from widthwise.backends.http.statuses import StatusError
 from widthwise.backends.http.stream import Batch, batches, drained
 from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.notes import Notes
+from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Delta, Request
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.rewards.reading import Read, Reading
@@ -83,7 +85,9 @@ class HTTPBackend:
             patience = Patience(first_timeout, startup_timeout)
             self._members = Members(self._transport, patience, partial(probe, wishes), self._notes)
             self.profile = self._thread.call(self._members.described(self._pool.servers))
-            self._speak(tokenizer, folders, connect_timeout)
+            base = self._members.first.url
+            remote = RemoteTokenizer(base, self.profile.model, connect_timeout, headers)
+            self._speak(remote, tokenizer, folders)
         except BaseException:
             self._shut_down()
             raise
@@ -91,14 +95,13 @@ class HTTPBackend:
             self._thread, self._transport, self._pool, limit=first_timeout, admit=self._members.admit
         )
 
-    def _speak(self, tokenizer: str | None, folders: Mapping[str, Path], timeout: float) -> None:
+    def _speak(self, remote: RemoteTokenizer, tokenizer: str | None, folders: Mapping[str, Path]) -> None:
         profile = self.profile
         folder = folder_named(tokenizer, profile, folders)
         self.name = f"http:{profile.model}"
         self.max_model_len = profile.max_model_len
         self.facts = facts_about(folder, profile)
-        url = self._members.first.url
-        self.tokenizer, self._dialect = spoken(profile, url, tokenizer, folder, self._notes, timeout)
+        self.tokenizer, self._dialect = spoken(profile, remote, tokenizer, folder, self._notes)
         self.capabilities = capabilities(profile)
 
     def generate(self, request: Request) -> AsyncIterator[Delta]:
@@ -216,6 +219,11 @@ class HTTPBackend:
             except StatusError as error:
                 if not refusals.learn(sent, error, _needed(request)):
                     raise
+            except PromptTooLong as error:
+                room = room_told(str(error), body.get("max_tokens") or 0)
+                if room is None:
+                    raise
+                body["max_tokens"] = room
 
 
 def _needed(request: Request) -> frozenset[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from widthwise.backends.http.address import shown
 from widthwise.backends.http.chat_dialect import ChatDialect
 from widthwise.backends.http.dialect import Dialect
 from widthwise.backends.http.profile import ServerProfile
@@ -36,6 +38,10 @@ def folder_named(tokenizer: str | None, profile: ServerProfile, known: Mapping[s
 
 def facts_about(folder: Path | None, profile: ServerProfile) -> ModelFacts:
     """From the model's files where these are here, else what the server says of it."""
+    return replace(_facts(folder, profile), apart=profile.dialect == "chat")
+
+
+def _facts(folder: Path | None, profile: ServerProfile) -> ModelFacts:
     name = profile.root or profile.model
     if folder is None and profile.token_ids:
         folder = folder_of(name)
@@ -46,37 +52,39 @@ def facts_about(folder: Path | None, profile: ServerProfile) -> ModelFacts:
 
 
 def spoken(
-    profile: ServerProfile, url: str, tokenizer: str | None, folder: Path | None, notes: Notes, timeout: float
+    profile: ServerProfile, remote: RemoteTokenizer, tokenizer: str | None, folder: Path | None, notes: Notes
 ) -> tuple[Tokenizer, Dialect]:
-    """The tokenizer and the dialect for a server; raises ``UsageError`` where its tokens cannot be had."""
+    """The tokenizer and the dialect for a server, whose own tokenizer is ``remote``.
+
+    Raises ``UsageError`` where its tokens cannot be had.
+    """
     if profile.dialect == "token_ids":
         notes.tell("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
-        ours = tokenizer_from(tokenizer) if tokenizer else _servers_tokenizer(profile, url, notes, timeout)
+        ours = tokenizer_from(tokenizer) if tokenizer else _servers_tokenizer(profile, remote, notes)
         return ours, TokenDialect(ours, profile)
     only = "messages" if profile.dialect == "chat" else "text"
     notes.warn(f"{only} only: tokens are counted in pieces of text (an approximation)")
     if profile.dialect == "chat":
         pieces = PieceTokenizer()
         return pieces, ChatDialect(pieces, profile)
-    pieces = PieceTokenizer(_template(profile, url, folder, notes), bos=profile.bos)
+    pieces = PieceTokenizer(_template(profile, folder, notes), bos=profile.bos)
     return pieces, TextDialect(pieces, profile)
 
 
-def _template(profile: ServerProfile, url: str, folder: Path | None, notes: Notes) -> ChatTemplate | None:
+def _template(profile: ServerProfile, folder: Path | None, notes: Notes) -> ChatTemplate | None:
     found = None if folder is None else ChatTemplate.from_folder(folder)
     if found is None and profile.template is not None:
         found = ChatTemplate(profile.template, profile.special_tokens)
     if found is None:
         notes.warn(
-            f"{url} takes text, and no chat template of {profile.model} is to be had: it is asked without one, as a "
-            "base model is; name a folder that holds it (--backend-arg tokenizer=FOLDER)"
+            f"no chat template of {profile.model} is to be had, and its server takes text: it is asked without one, as "
+            "a base model is; name a folder that holds it (--backend-arg tokenizer=FOLDER)"
         )
     return found
 
 
-def _servers_tokenizer(profile: ServerProfile, url: str, notes: Notes, timeout: float) -> Tokenizer:
+def _servers_tokenizer(profile: ServerProfile, remote: RemoteTokenizer, notes: Notes) -> Tokenizer:
     """From the model's folder or hub id as the server reports it; else the server itself is asked."""
-    remote = RemoteTokenizer(url, profile.model, timeout)
     folder = folder_of(profile.root or profile.model)
     local = None if folder is None else _readable(folder)
     try:
@@ -90,8 +98,8 @@ def _servers_tokenizer(profile: ServerProfile, url: str, notes: Notes, timeout: 
             notes.tell(f"the tokenizer in {folder} could not be compared with the server's: {error}")
             return local
         raise UsageError(
-            f"{url} takes token ids but does not tokenize: name a local tokenizer (tokenizer=FOLDER), or take its "
-            "completions in text (dialect=text)"
+            f"{shown(remote.base)} takes token ids but does not tokenize: name a local tokenizer (tokenizer=FOLDER), "
+            "or take its completions in text (dialect=text)"
         ) from error
     notes.warn("texts are tokenized by the server, one request for each; dates in its chat template are the server's")
     return remote

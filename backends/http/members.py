@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
+from widthwise.backends.http.address import shown
 from widthwise.backends.http.enquiry import Enquiry, Patience
 from widthwise.backends.http.profile import ServerProfile, common, compare
 from widthwise.backends.http.refusals import Refusals
@@ -73,7 +74,8 @@ class Members:
                     self._check_alike(self.known, self._profiles[server.url])
                 except UsageError as error:
                     del self._profiles[server.url]
-                    raise BackendError(f"{server.url} is left out of the pool: {error}", retryable=True) from error
+                    said = f"{shown(server.url)} is left out of the pool: {error}"
+                    raise BackendError(said, retryable=True) from error
 
     @property
     def known(self) -> ServerProfile:
@@ -91,7 +93,7 @@ class Members:
     def line(self) -> str:
         """What the servers are, in one line."""
         others = len(self._servers) - 1
-        return f"{self.first.url}{f' and {others} more' if others else ''}: {self.known}"
+        return f"{shown(self.first.url)}{f' and {others} more' if others else ''}: {self.known}"
 
     @property
     def no_continuation(self) -> str:
@@ -105,12 +107,13 @@ class Members:
                 "take a sampler that asks for whole answers (best_of_n ...), serve the model with vLLM or llama.cpp, "
                 "or say how this server goes on with an assistant's turn (--backend-arg prefix=...)"
             )
-        return f"{self.first.url} ({self.known.kind or 'a chat server'}) only answers whole conversations; {way_out}"
+        server = f"{shown(self.first.url)} ({self.known.kind or 'a chat server'})"
+        return f"{server} only answers whole conversations; {way_out}"
 
     def refusals(self, server: Server) -> Refusals:
         """What this server does not take."""
         if server.url not in self._refusals:
-            self._refusals[server.url] = Refusals(self._notes, server.url)
+            self._refusals[server.url] = Refusals(self._notes, shown(server.url))
         return self._refusals[server.url]
 
     async def _probed(self, server: Server, patience: Patience | None = None) -> None:
@@ -120,7 +123,7 @@ class Members:
         except BackendError as error:
             if error.retryable:
                 server.failed(error)
-                self._notes.warn(f"{server.url} did not answer at the start")
+                self._notes.warn(f"{shown(server.url)} did not answer at the start")
             raise
 
     def _check_alike(self, first: ServerProfile, other: ServerProfile) -> None:

@@ -60,7 +60,7 @@ class HTTPPooling:
         bases, model = named(urls, model)
         pool = ServerPool(bases)
         self._urls = [server.url for server in pool.servers]
-        self._named_tokenizer = tokenizer
+        self._named_tokenizer, self._headers = tokenizer, headers
         self._connect = connect_timeout
         self._tokenizer: Tokenizer | None = None
         self._retry = Retry()
@@ -145,7 +145,7 @@ class HTTPPooling:
             except WidthwiseError as error:
                 _log.info("no usable tokenizer in %s: %s", folder, error)
         _log.warning("%s: texts are tokenized by the server, one request for each", self.name)
-        return RemoteTokenizer(self._urls[0], self._model, self._connect)
+        return RemoteTokenizer(self._urls[0], self._model, self._connect, self._headers)
 
 
 def _matrix(answer: Mapping[str, Any], name: str) -> FloatArray:

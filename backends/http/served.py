@@ -37,8 +37,10 @@ async def model_card(enquiry: Enquiry, model: str | None) -> Card:
     try:
         cards = _cards(await _list(enquiry))
     except StatusError as error:
-        if error.retryable or error.status in (401, 403) or model is None:
+        if error.retryable or error.status in (401, 403):
             raise
+        if model is None:
+            raise UsageError(f"{enquiry.url} has no list of models: name one, {enquiry.url}#MODEL ({error})") from error
         _log.warning("%s has no list of models (%s); it is taken to serve %s", enquiry.url, error, model)
         return {"id": model}
     if cards is None:

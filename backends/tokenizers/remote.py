@@ -25,8 +25,8 @@ class RemoteTokenizer:
     eos_ids: frozenset[int] = frozenset()
     bos_id: int | None = None
 
-    def __init__(self, base: str, model: str, timeout: float) -> None:
-        self._base, self._model, self._timeout = base, model, timeout
+    def __init__(self, base: str, model: str, timeout: float, headers: Mapping[str, str] | None = None) -> None:
+        self.base, self._model, self._timeout, self._headers = base, model, timeout, headers
         self.controls: Mapping[str, int] = {}
         self._encode = lru_cache(_CACHED)(self._ask_encode)
         self._decode = lru_cache(_CACHED)(self._ask_decode)
@@ -51,8 +51,8 @@ class RemoteTokenizer:
 
     def _ask_decode(self, ids: tuple[int, ...]) -> str:
         body = {"model": self._model, "tokens": list(ids)}
-        return str(post(beside(self._base, "/detokenize"), body, self._timeout)["prompt"])
+        return str(post(beside(self.base, "/detokenize"), body, self._timeout, self._headers)["prompt"])
 
     def _tokens(self, body: dict[str, object]) -> list[int]:
-        answer = post(beside(self._base, "/tokenize"), {"model": self._model, **body}, self._timeout)
+        answer = post(beside(self.base, "/tokenize"), {"model": self._model, **body}, self._timeout, self._headers)
         return [int(i) for i in answer["tokens"]]

@@ -23,7 +23,8 @@ class ModelFacts:
 
     ``name`` is its folder, hub id or a server's root for it; only the last component ever counts. ``config`` and
     ``generation`` are its ``config.json`` and ``generation_config.json``, ``template`` the text of its chat template;
-    empty or None where unknown. ``arguments`` are the names that the template asks its caller for.
+    empty or None where unknown. ``arguments`` are the names that the template asks its caller for. ``apart``: its
+    server gives what it thinks apart from what it says, if it thinks.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ModelFacts:
     generation: Mapping[str, Any] = field(default_factory=dict)
     template: str | None = None
     arguments: frozenset[str] = frozenset()
+    apart: bool = False
 
     @property
     def last_name(self) -> str:

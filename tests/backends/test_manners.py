@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.backends import manners
+from tests.backends.scripted_server import Asked, Reply, by_path, refusal, served
 from tests.backends.servers import MODEL
+from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.http.chat_dialect import ChatDialect
 from widthwise.backends.http.profile import Prefix, ServerProfile
 from widthwise.backends.http.refusals import Refusals
+from widthwise.backends.http.room import room_told
 from widthwise.backends.http.statuses import StatusError, status_error
 from widthwise.backends.http.text_dialect import TextDialect
 from widthwise.backends.http.token_dialect import TokenDialect
@@ -73,6 +78,39 @@ def test_a_text_asks_for_about_what_the_context_leaves() -> None:
     prompt = np.array(pieces.encode("1 + " * 50))
     body = dialect.body(Request(prompt, SamplingParams(max_tokens=2048), 1))
     assert 1024 - 2 * len(prompt) < body["max_tokens"] < 1024 - len(prompt)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This model's maximum context length is 1024 tokens. However, you requested 2100 tokens (52 in the messages, "
+        "2048 in the completion). Please reduce the length of the messages or completion.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 2048. This model's maximum context length is 1024 "
+        "tokens and your request has 52 input tokens (2048 > 1024 - 52).",
+        "Requested token count exceeds the model's maximum context length of 1024 tokens. You requested a total of "
+        "2100 tokens: 52 tokens from the input messages and 2048 tokens for the completion.",
+    ],
+)
+def test_a_server_that_was_asked_for_more_than_it_has_tells_the_room(said: str) -> None:
+    assert room_told(said, 2048) == 972
+    assert room_told(said.replace("1024", "50"), 2048) is None
+    assert room_told("the prompt is too long", 2048) is None
+
+
+async def test_what_a_server_has_no_room_for_is_asked_for_again_in_less() -> None:
+    said = "maximum context length is 1024 tokens and your request has 52 input tokens"
+
+    def script(asked: Asked) -> Reply:
+        if (asked.body.get("max_tokens") or 0) > 972:
+            return refusal(400, said)
+        return manners.hosted("4")(asked)
+
+    with served(by_path(chat_completions=script)) as server:
+        backend = await asyncio.to_thread(HTTPBackend, server.url)
+        deltas = [delta async for delta in backend.generate(request(max_tokens=2048))]
+        assert backend.tokenizer.decode(np.concatenate([delta.token_ids for delta in deltas])) == "4"
+        assert server.bodies("chat/completions")[-1]["max_tokens"] == 972
+        await backend.close()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.backends import manners
@@ -15,6 +16,8 @@ from tests.backends.fake_clock import FakeClock
 from tests.backends.scripted_server import Asked, Reply, Script, by_path, in_turn, refusal, served, serving, text
 from tests.backends.servers import MODEL
 from widthwise.backends.http.backend import HTTPBackend
+from widthwise.core.backend import Request, SamplingParams
+from widthwise.core.conversation import Conversation
 from widthwise.core.errors import BackendError, UsageError
 
 
@@ -142,11 +145,11 @@ def test_a_loading_server_is_waited_for_and_the_terminal_says_so(
             backend = await asyncio.to_thread(HTTPBackend, server.url)
             assert backend.profile.dialect == "text"
             await backend.close()
-            return clock.now - begun
+            return min(asked.at for asked in server.asked if asked.at >= begun + 60)
 
     begun = clock.now
     with caplog.at_level(logging.WARNING, "widthwise"):
-        assert 60 <= clock.run(work()) < 90
+        assert clock.run(work()) < begun + 66
     assert [r.getMessage() for r in caplog.records if "is not ready: it is waited for" in r.getMessage()]
 
 
@@ -212,3 +215,32 @@ def test_no_dialects_are_mixed() -> None:
     backend = pooled((manners.vllm(), models), (manners.vllm(), models), dialect="text")
     assert backend.profile.dialect == "text"
     asyncio.run(backend.close())
+
+
+async def test_a_server_that_comes_later_is_described_before_it_is_asked_for_anything() -> None:
+    """It serves another model, or is spoken to in another way: nothing is sent there."""
+    for late, models in (manners.hosted("7"), [{"id": "other"}]), (manners.llama_cpp("7"), [{"id": "a"}]):
+        with served(manners.hosted("7"), [{"id": "a"}]) as one, served(by_path(), refusal(500)) as two:
+            backend = await asyncio.to_thread(HTTPBackend, [one.url, two.url])
+            two.script, two.models = late, models
+            asked = Conversation(({"role": "user", "content": "Go."},))
+            for i in range(12):
+                request = Request(np.array([1]), SamplingParams(), i, problem=f"p{i}", conversation=asked)
+                deltas = [delta async for delta in backend.generate(request)]
+                assert deltas[-1].finish == "stop"
+            assert not [body for body in two.bodies("completions") if "Go." in str(body)]
+            await backend.close()
+
+
+async def test_a_server_that_comes_later_and_is_alike_is_asked_too() -> None:
+    with served(manners.hosted("7"), [{"id": "a"}]) as one, served(by_path(), refusal(500)) as two:
+        backend = await asyncio.to_thread(HTTPBackend, [one.url, two.url])
+        two.script, two.models = manners.hosted("7"), [{"id": "a"}]
+        for server in backend._pool.servers:
+            server.succeeded()
+        asked = Conversation(({"role": "user", "content": "Go."},))
+        for i in range(12):
+            request = Request(np.array([1]), SamplingParams(), i, problem=f"p{i}", conversation=asked)
+            assert [delta async for delta in backend.generate(request)]
+        assert [body for body in two.bodies("completions") if "Go." in str(body)]
+        await backend.close()
