@@ -5,7 +5,7 @@ Rounds, one after the other until the time is over. In most, a run of a random s
 away; on vLLM also with its engine killed or stuck while it decodes) and is resumed: on the embedded engine and on
 recordings it must then equal a calm run row by row, on vLLM (``--vllm``) every problem must be done without an error.
 In the others, this process answers problems itself, and what it holds is counted (``growth.py``, which does the same
-for vLLM once). Last, 10,000 problems go through a replay that is killed three times. Exit status 1 for a finding.
+for vLLM once). Last, 10,000 problems go through a replay that is killed three times. Exit status 1 for findings.
 
     python bench/soak.py [--minutes 60] [--problems 10000] [--vllm] [--seed 0] [--lock FILE]
 """
@@ -23,8 +23,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from faults import ENGINE_FAULTS, FAULTS, Command, Finding, kill
@@ -48,7 +49,16 @@ class Soak:
     lock: Path | None = None
     say: Callable[[str], None] = print
     done: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
     calm: dict[str, tuple[Path, float]] = field(default_factory=dict)
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Do it; a finding is noted, and what follows goes on."""
+        try:
+            work()
+        except Finding as finding:
+            self.findings.append(str(finding))
+            self.say(f"finding: {finding}")
 
     @property
     def recorded(self) -> Path:
@@ -60,10 +70,17 @@ class Soak:
 
     def round(self, model: str) -> None:
         """A run that meets faults and is resumed. Raises ``Finding``."""
-        with self._alone() if model.startswith("vllm") else _nothing():
-            what = self._disturbed(model)
-        self.done[f"{model.partition(':')[0]}: {what}"] += 1
-        self.say(f"{model.partition(':')[0]}: {what}")
+        kind = model.partition(":")[0]
+        try:
+            with self._alone() if kind == "vllm" else nullcontext():
+                what = self._disturbed(model)
+        except BlockingIOError:
+            what = "left out, as another program had the machine"
+        finally:
+            for file in self.folder.glob("broken.db*"):
+                file.unlink()
+        self.done[f"{kind}: {what}"] += 1
+        self.say(f"{kind}: {what}")
 
     def _disturbed(self, model: str) -> str:
         exact, words = not model.startswith("vllm"), self._words(model)
@@ -76,7 +93,6 @@ class Soak:
             fault(command, self.chance)
         command.let_through()
         self._compare(broken, calm if exact else None, f"{' '.join(words)} after {_names(faults)}")
-        broken.unlink()
         return _names(faults)
 
     def _in_peace(self, words: Sequence[str], key: str) -> tuple[Path, float]:
@@ -118,7 +134,7 @@ class Soak:
     def grown_on_vllm(self, rounds: int) -> None:
         """Growth on vLLM, in a process of its own."""
         words = [sys.executable, str(Path(__file__).with_name("growth.py")), "--model", "vllm:reasoner"]
-        with self._alone():
+        with self._alone(fcntl.LOCK_EX):
             ended = subprocess.run([*words, "--rounds", str(rounds)], capture_output=True, text=True)
         if ended.returncode:
             raise Finding(f"growth on vLLM: {ended.stderr[-2000:]}")
@@ -142,18 +158,12 @@ class Soak:
         self.say(f"{problems} problems replayed")
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if self.lock is None:
+    def _alone(self, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> Iterator[None]:
+        """With the lock, if there is one; raises ``BlockingIOError`` where another program has it."""
+        with self.lock.open("a") if self.lock else nullcontext() as file:
+            if file is not None:
+                fcntl.flock(file, how)
             yield
-            return
-        with self.lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _names(faults: Sequence[Callable[..., None]]) -> str:
@@ -165,31 +175,29 @@ def _row(i: int) -> dict[str, object]:
     return {"problem_id": f"sum-{i}", "problem": f"What is {i} + {i}?", "answer": str(2 * i), "samples": samples}
 
 
-def soak(soak: Soak, minutes: float, problems: int, *, vllm: bool, rounds: int = 10**9) -> dict[str, object]:
-    """Rounds until the time is over, or ``rounds`` of them; what was done. Raises ``Finding``."""
+def soak(one: Soak, minutes: float, problems: int, *, vllm: bool, rounds: int | None = None) -> dict[str, object]:
+    """Rounds until the time is over, or ``rounds`` of them; what was done, and in ``one.findings`` what must not be."""
     began = time.monotonic()
-    soak.record()
-    models = ["reasoner", "reasoner", f"replay:{soak.recorded}"] * 2 + ["vllm:reasoner"] * vllm
+    one.record()
+    models = ["reasoner", "reasoner", f"replay:{one.recorded}"] * 2 + ["vllm:reasoner"] * vllm
     with own_temporary_folder() as temporary:
         growth = Growth("reasoner", temporary)
-        for _ in range(rounds):
-            if time.monotonic() - began > 60 * minutes:
-                break
-            if soak.chance.random() < 0.4:
-                growth.round(soak.chance)
-                soak.done["rounds of this process"] += 1
+        while time.monotonic() - began < 60 * minutes and (rounds is None or one.done.total() < rounds):
+            if one.chance.random() < 0.4:
+                growth.round(one.chance)
+                one.done["rounds of this process"] += 1
             else:
-                soak.round(soak.chance.choice(models))
+                one.attempt(partial(one.round, one.chance.choice(models)))
         growth.close()
     if vllm:
-        soak.grown_on_vllm(40)
+        one.attempt(partial(one.grown_on_vllm, 40))
     if problems:
-        soak.many(problems)
-    if rounds == 10**9:
-        growth.check()
+        one.attempt(partial(one.many, problems))
+    if rounds is None:
+        one.attempt(growth.check)
     held = {"after ten rounds": growth.seen[9:10], "at the end": growth.seen[-1:]}
-    minutes = round((time.monotonic() - began) / 60, 1)
-    return {"minutes": minutes, "problems replayed": problems, "rounds": dict(soak.done), "held": held}
+    took = round((time.monotonic() - began) / 60, 1)
+    return {"minutes": took, "problems replayed": problems, "rounds": dict(one.done), "held": held}
 
 
 def main() -> None:
@@ -200,12 +208,11 @@ def main() -> None:
     parser.add_argument("--vllm", action="store_true", help="some of the rounds on vLLM")
     parser.add_argument("--lock", type=Path, help="a file that is locked while vLLM is at work")
     arguments = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory(prefix="widthwise-soak-") as name:
-            one = Soak(Path(name), random.Random(arguments.seed), arguments.lock, lambda line: print(line, flush=True))
-            print(json.dumps(soak(one, arguments.minutes, arguments.problems, vllm=arguments.vllm)))
-    except Finding as finding:
-        sys.exit(f"finding: {finding}")
+    with tempfile.TemporaryDirectory(prefix="widthwise-soak-") as name:
+        one = Soak(Path(name), random.Random(arguments.seed), arguments.lock, lambda line: print(line, flush=True))
+        done = soak(one, arguments.minutes, arguments.problems, vllm=arguments.vllm)
+    print(json.dumps({**done, "findings": len(one.findings)}))
+    sys.exit(bool(one.findings))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def _same_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_few_rounds_find_nothing(tmp_path: Path) -> None:
     one = soak.Soak(tmp_path, random.Random(7), say=lambda line: None)
     done = soak.soak(one, 60.0, 40, vllm=False, rounds=5)
+    assert one.findings == []
     assert sum(done["rounds"].values()) == 5
     assert done["problems replayed"] == 40
 
@@ -75,6 +76,19 @@ def test_a_command_that_hangs_is_a_finding(tmp_path: Path, monkeypatch: pytest.M
 def test_a_bad_end_is_a_finding(tmp_path: Path) -> None:
     with pytest.raises(faults.Finding, match="ended with 2"):
         command(["eval", "no-such-suite"], tmp_path).let_through()
+
+
+def test_a_finding_is_noted_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finding(self: soak.Soak, model: str) -> str:  # type: ignore[name-defined]
+        (tmp_path / "broken.db").touch()
+        raise faults.Finding("something")
+
+    monkeypatch.setattr(soak.Soak, "_disturbed", finding)
+    one = soak.Soak(tmp_path, random.Random(0), say=lambda line: None)
+    for _ in range(2):
+        one.attempt(lambda: one.round("reasoner"))
+    assert one.findings == ["something", "something"]
+    assert not (tmp_path / "broken.db").exists()
 
 
 def test_temporary_files_that_are_left_are_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
