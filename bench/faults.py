@@ -55,7 +55,7 @@ class Command:
 
     words: Sequence[str]
     run: Path
-    longest: float = 5.0
+    longest: float = 60.0
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
@@ -208,4 +208,4 @@ def _is_engine(pid: int) -> bool:
 
 Fault = Callable[[Command, random.Random], None]
 FAULTS: tuple[Fault, ...] = (kill, kill, interrupt, full_disk, jumping_clock, slow_reader)
-ENGINE_FAULTS: tuple[Fault, ...] = (kill, interrupt, full_disk, jumping_clock, engine_killed, engine_stopped)
+ENGINE_FAULTS: tuple[Fault, ...] = (kill, interrupt, jumping_clock, engine_killed, engine_stopped)
