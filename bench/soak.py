@@ -183,7 +183,7 @@ def soak(one: Soak, minutes: float, problems: int, *, vllm: bool, rounds: int | 
     with own_temporary_folder() as temporary:
         growth = Growth("reasoner", temporary)
         while time.monotonic() - began < 60 * minutes and (rounds is None or one.done.total() < rounds):
-            if one.chance.random() < 0.4:
+            if one.chance.random() < 0.5:
                 growth.round(one.chance)
                 one.done["rounds of this process"] += 1
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import well_formed
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -48,7 +50,7 @@ class SamplingParams:
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be at least 0, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
@@ -56,7 +58,7 @@ class SamplingParams:
             raise ValueError(f"top_k must be at least 0, not {self.top_k}")
         if not 0 <= self.min_p <= 1:
             raise ValueError(f"min_p must be in [0, 1], not {self.min_p}")
-        if not self.repetition_penalty > 0:
+        if not 0 < self.repetition_penalty < math.inf:
             raise ValueError(f"repetition_penalty must be above 0, not {self.repetition_penalty}")
         for name, penalty in (("presence", self.presence_penalty), ("frequency", self.frequency_penalty)):
             if not -2 <= penalty <= 2:
@@ -64,6 +66,7 @@ class SamplingParams:
         for name, k in (("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs)):
             if k is not None and k < 0:
                 raise ValueError(f"{name} must be at least 0, not {k}")
+        object.__setattr__(self, "stop", tuple(map(well_formed, self.stop)))
         if any(not s for s in self.stop):
             raise ValueError("an empty stop string would stop at once")
 

@@ -34,3 +34,14 @@ class PromptTooLong(BackendError):
 
 class BudgetReached(WidthwiseError):
     """Nothing more may be spent; raised when work is asked for after a limit was hit."""
+
+
+def reason_of(error: BaseException) -> str:
+    """An error of others in words: its type and what it says, if anything; of a group of one, the error in it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -28,6 +28,12 @@ def parse(text: str | bytes, *, finite: bool = True) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def check_readable(spelled: str) -> None:
+    """Raise ValueError for JSON of our own that ``parse`` would refuse for its numbers."""
+    if _HUGE_NUMBER.search(spelled):
+        parse(spelled, finite=False)
+
+
 def well_formed(text: str) -> str:
     """``text`` with U+FFFD for each lone surrogate: half a character, which can be neither stored nor sent.
 

@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from widthwise.core.plain_json import well_formed
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -23,6 +25,9 @@ class Problem:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("id", "text", "answer"):
+            if isinstance(said := getattr(self, name), str):
+                object.__setattr__(self, name, well_formed(said))
         if not self.id:
             raise ValueError("a problem needs a non-empty id")
         if not self.text.strip():

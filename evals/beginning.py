@@ -21,10 +21,10 @@ class Beginning:
         self._over = False
         self.stopped = False
 
-    def heed(self, problem: Problem, error: Exception | None) -> None:
+    def heed(self, problem: Problem, error: BaseException | None) -> None:
         """A problem has ended, with ``error`` or well; raises ``UsageError`` where the others would fail as it did."""
-        said = str(error).replace(problem.id, "...")
-        if not isinstance(error, UsageError) or self._sentence not in (None, said):
+        said = str(error).replace(problem.id, "...") if isinstance(error, UsageError) else None
+        if said is None or self._sentence not in (None, said):
             self._over = True
         if self._over:
             return

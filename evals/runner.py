@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from widthwise.core.backend import Backend
-from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.core.errors import UsageError, WidthwiseError, reason_of
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
@@ -117,7 +117,7 @@ class _Work:
         except StoreError:
             raise
         except Exception as error:
-            reason = _shortened(f"it could not be stored ({type(error).__name__}: {error})")
+            reason = _shortened(f"it could not be stored ({reason_of(error)})")
             _log.warning("problem %s: %s", outcome.problem.id, reason)
             _log.debug("problem %s could not be stored", outcome.problem.id, exc_info=True)
             failed = Outcome(outcome.problem, "error", ledger=outcome.ledger, errors=(*outcome.errors, reason))
@@ -125,7 +125,7 @@ class _Work:
             return failed
         return outcome
 
-    async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace], Exception | None]:
+    async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace], BaseException | None]:
         session: Session | None = None
         try:
             session = self.strategy.open(problem, self.setting, journal=self.store, priority=place)
@@ -134,7 +134,9 @@ class _Work:
             return outcome, (*result.traces, *result.fragments, *result.judgements), None
         except StoreError:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
             _log.warning("problem %s failed: %s", problem.id, _sentence(error))
             _log.debug("problem %s failed", problem.id, exc_info=True)
             return *_failure(problem, session, error), error
@@ -239,7 +241,13 @@ class _Grading:
         return Leaf(trace.id, trace.finish, trace.tokens, answer, correct, vote)
 
 
-def _failure(problem: Problem, session: Session | None, error: Exception) -> tuple[Outcome, Sequence[Trace]]:
+def _is_cancelled() -> bool:
+    """Whether the run is being stopped; a ``CancelledError`` of the strategy's own is its failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _failure(problem: Problem, session: Session | None, error: BaseException) -> tuple[Outcome, Sequence[Trace]]:
     """An outcome that keeps what had been sampled, ungraded, when a strategy or a grader broke."""
     failed = Outcome(problem, "error", errors=(_sentence(error),))
     if session is None:
@@ -250,10 +258,10 @@ def _failure(problem: Problem, session: Session | None, error: Exception) -> tup
     return outcome, [*traces, *fragments, *session.judgements]
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     if isinstance(error, WidthwiseError):
         return _shortened(str(error))
-    return _shortened(f"the strategy failed with {type(error).__name__}: {error}")
+    return _shortened(f"the strategy failed with {reason_of(error)}")
 
 
 def _shortened(sentence: str) -> str:

@@ -26,7 +26,7 @@ from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
-from widthwise.core.errors import BackendError
+from widthwise.core.errors import BackendError, reason_of
 from widthwise.core.rewards.reading import Read, Reading
 
 _log = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class EmbeddedBackend:
             return [sequence for sequence, delta in self._engine.step() if self._serve(sequence, delta)]
         except Exception as error:  # whatever it was, nobody may be left waiting
             _log.debug("the embedded engine failed", exc_info=True)
-            self._fail(f"the embedded engine failed with {type(error).__name__}: {error}", error)
+            self._fail(f"the embedded engine failed with {_told(error)}", error)
             return []
 
     def _hand_over(self) -> None:
@@ -274,6 +274,12 @@ class EmbeddedBackend:
                 error = BackendError(reason)
                 error.__cause__ = cause
                 _settle(future, error)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "MemoryError: lower --concurrency, max_num_seqs or kv_cache_bytes"
+    return reason_of(error)
 
 
 def _settle(future: asyncio.Future[Delta], outcome: Delta | BackendError) -> None:

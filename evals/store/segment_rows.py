@@ -12,8 +12,8 @@ from typing import Any, get_args
 import numpy as np
 
 from widthwise.core.backend import IntArray, TokenStats, Usage
+from widthwise.core.plain_json import check_readable, well_formed
 from widthwise.core.plain_json import parse as parse_json
-from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.recording import covers
 from widthwise.core.trace.trace import Finish, Origin, Segment, Trace, TraceId, Wait, name
 from widthwise.evals.store.arrays import pack, unpack
@@ -181,6 +181,7 @@ def to_json(value: Any) -> str:
         finite = json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
         text = json.dumps(finite, ensure_ascii=False)
         _log.warning("NaN or an infinity is stored as null: %.200s", text)
+    check_readable(text)
     return well_formed(text)
 
 

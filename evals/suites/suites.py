@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import check_readable
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.registry import Entry, entries, find, value_of
 from widthwise.core.roles import ROLES
@@ -85,7 +86,12 @@ def digest(problems: Sequence[Problem]) -> str:
     content = hashlib.sha256()
     for problem in problems:
         fields = [problem.id, problem.text, problem.answer, dict(problem.metadata)]
-        content.update(json.dumps(fields, sort_keys=True, default=str).encode() + b"\n")
+        try:
+            spelled = json.dumps(fields, sort_keys=True, default=str)
+            check_readable(spelled)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"the metadata of problem {problem.id} cannot be kept as JSON: {error}") from error
+        content.update(spelled.encode() + b"\n")
     return content.hexdigest()
 
 
