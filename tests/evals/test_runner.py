@@ -319,3 +319,23 @@ def test_a_disk_that_fills_up_at_the_end_is_a_sentence(
     [said] = [record for record in caplog.records if "attempt" in record.message]
     assert said.message.endswith("could not be stored: the disk is full")
     assert said.exc_info is None
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize("error", [Mute(), asyncio.CancelledError(), MemoryError(), ExceptionGroup("g", [Mute()])])
+def test_whatever_a_strategy_raises_is_its_problems_error(error: BaseException, tmp_path: Path) -> None:
+    """A cancellation of the strategy's own is no stop of the run: the problem was left open, and nobody said so."""
+
+    async def failing(session: Session) -> list[Trace]:
+        if session.problem.id == "p1":
+            raise error
+        return await session.sample(session.root, 3)
+
+    summary = ran(tmp_path / "a.db", Faulty(), as_strategy(failing) | MajorityVote())
+    assert (summary.problems, summary.errors) == (N, 1)
+    with Store.read(tmp_path / "a.db") as store:
+        assert store.outcome("p1").errors[0].startswith("the strategy failed with ")

@@ -1,0 +1,68 @@
+"""Odd values where they enter: half characters, numbers that are none, errors that cannot say what they are."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+import widthwise as ww
+from widthwise.core.errors import UsageError, reason_of
+from widthwise.core.plain_json import parse
+from widthwise.core.problem import Problem
+from widthwise.evals.store.segment_rows import to_json
+from widthwise.evals.suites.suites import digest
+
+HALF = "x\ud800y"
+
+
+def test_problems_and_stop_strings_hold_no_half_characters() -> None:
+    problem = Problem(HALF, HALF, HALF)
+    assert (problem.id, problem.text, problem.answer) == ("x\ufffdy",) * 3
+    assert ww.SamplingParams(stop=(HALF,)).stop == ("x\ufffdy",)
+    assert ww.solve(Problem(HALF, HALF, HALF, {HALF: HALF}), "single()", max_tokens=2, stop=(HALF,)).traces
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty"])
+def test_sampling_goes_by_numbers(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        ww.SamplingParams(**{name: value})
+
+
+@pytest.mark.parametrize("metadata", [{"x": {1: 2, "a": 3}}, {"x": 10**400}, {"x": None}])
+def test_metadata_that_no_run_file_could_keep_is_refused(metadata: dict[str, Any]) -> None:
+    if metadata["x"] is None:
+        metadata["x"] = deep = []  # type: ignore[var-annotated]
+        for _ in range(100_000):
+            deep.append(deep := [])
+    with pytest.raises(UsageError, match="the metadata of problem p cannot be kept as JSON"):
+        digest([Problem("p", "1+1?", "2", metadata)])
+
+
+def test_numbers_that_no_reader_takes_are_not_written() -> None:
+    with pytest.raises(ValueError, match="is too large"):
+        to_json({"x": 10**400})
+    assert parse(to_json({"x": 10**300})) == {"x": 10**300}
+    assert json.loads(to_json({"x": math.nan})) == {"x": None}
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("why"), "ValueError: why"),
+        (MemoryError(), "MemoryError"),
+        (Mute(), "Mute"),
+        (ExceptionGroup("several", [ExceptionGroup("one", [KeyError("k")])]), "KeyError: 'k'"),
+        (ExceptionGroup("two", [ValueError(), ValueError()]), "ExceptionGroup: two (2 sub-exceptions)"),
+    ],
+)
+def test_errors_of_others_say_what_they_can(error: BaseException, said: str) -> None:
+    assert reason_of(error) == said
