@@ -17,14 +17,16 @@ class Decision:
     """What a pruner says at a checkpoint.
 
     ``stop`` names live traces to abort; ``decided`` ends the whole draw, finished traces standing. ``reason`` is
-    recorded on every trace that is stopped. ``votes`` says how much finished traces' votes count from now on: 1 where
-    a trace is not named, 0 for no vote at all; what several pruners say is multiplied.
+    recorded on every trace that is stopped. ``conclude`` names live traces to state their answer at once: what closes
+    their thinking is put behind them, and they go on. ``votes`` says how much finished traces' votes count from now on:
+    1 where a trace is not named, 0 for no vote at all; what several pruners say is multiplied.
     """
 
     stop: frozenset[TraceId] = frozenset()
     decided: bool = False
     reason: str = ""
     votes: Mapping[TraceId, float] = field(default_factory=dict)
+    conclude: frozenset[TraceId] = frozenset()
 
 
 GO_ON = Decision()

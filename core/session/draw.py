@@ -83,6 +83,11 @@ class Branch:
             self._bound()
         return most >= 1
 
+    def wait(self, moment: Moment) -> None:
+        """Let what comes next begin no earlier than ``moment``."""
+        if (late := moment.time - self.moment.time) > 0:
+            self.start, self.waited = self.start + late, moment.wait
+
     def go_on(self, id: TraceId, parent: Trace, request: Request, params: str) -> None:
         """Grow another piece behind ``parent``, which ends with the present one and what was put behind it."""
         self.finish = self.reason = self.waited = None
@@ -256,8 +261,13 @@ class Draw:
 
     def go_on(self, branch: Branch) -> None:
         """Run the next piece of a branch whose last one has just ended; it keeps its place."""
-        self._over.remove(branch)
+        if branch in self._over:
+            self._over.remove(branch)
         self._pumps[branch] = asyncio.create_task(self._pump(branch))
+
+    def leave(self, branch: Branch) -> None:
+        """A branch that was halted has come to its end."""
+        self._leave([branch.moment])
 
     def see(self, moment: Moment) -> None:
         """Who reads the draw gets to see what came at ``moment``: its own next work can begin no earlier."""
@@ -272,8 +282,12 @@ class Draw:
 
     async def stop(self, branches: Collection[Branch]) -> list[Event]:
         """Abort these branches; the events that came from them in the meantime."""
+        self._leave([self._clock.now] * sum(branch in self._pumps for branch in branches))
+        return await self.halt(branches)
+
+    async def halt(self, branches: Collection[Branch]) -> list[Event]:
+        """As ``stop``, of branches that keep their places, to ``go_on`` after it."""
         tasks = [self._pumps.pop(branch) for branch in branches if branch in self._pumps]
-        self._leave([self._clock.now] * len(tasks))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,7 +16,7 @@ from widthwise.core.session.clock import Clock, Moment, latest
 from widthwise.core.session.draw import Branch, Draw, Event
 from widthwise.core.session.journal import Journal, replayed
 from widthwise.core.session.setting import Setting
-from widthwise.core.session.thoughts import Thoughts
+from widthwise.core.session.thoughts import Thoughts, Turn
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.votes import Votes
 from widthwise.core.trace.trace import Finish, Trace
@@ -142,21 +142,39 @@ class Drawer:
         call, piece = draw.call, branch.trace
         if call.thought is None or branch.left == 0 or piece.finish not in ("stop", "length"):
             return False
-        judging = call.judging
-        turn = self._thoughts.turn(piece, call.thought, self._branching.params(call), judging=judging)
+        turn = self._thoughts.turn(piece, call.thought, self._branching.params(call), judging=call.judging)
         if turn is None:
             return False
         if stopping:
             branch.finish = branch.reason = None
-            return True
-        self._record(piece)
+        else:
+            self._record(piece)
+            self._go_on(branch, piece, turn, draw)
+        return True
+
+    def _go_on(self, branch: Branch, piece: Trace, turn: Turn, draw: Draw, moment: Moment | None = None) -> None:
+        """Let the branch, of which ``piece`` is there so far, grow another one, no earlier than at ``moment``."""
+        call = draw.call
         self._settle_up(piece, branch)
-        self._tree.keep(piece, judged=judging)
-        behind = self._thoughts.onward(piece, turn, judging=judging)
+        self._tree.keep(piece, judged=call.judging)
+        behind = self._thoughts.onward(piece, turn, judging=call.judging)
         self._hold(branch, behind)
         self._branching.go_on(branch, behind, call)
+        if moment is not None:
+            branch.wait(moment)
         draw.go_on(branch)
-        return True
+
+    async def _conclude(self, draw: Draw, branches: Sequence[Branch]) -> list[Trace]:
+        """Have branches state their answers at once; the traces of those that came to their end in the meantime."""
+        ended = self._take(draw, await draw.halt(branches), stopping=True)
+        for branch in branches:
+            if branch.finish is not None:
+                draw.leave(branch)
+                continue
+            # No journal keeps the piece: as after every other pruner, it is sampled again where a run goes on.
+            branch.end("aborted", "its thinking was closed")
+            self._go_on(branch, branch.trace, "closed", draw, self._clock.now)
+        return ended
 
     async def _prune(self, draw: Draw, finished: Sequence[Trace], ended: Sequence[Trace]) -> list[Trace]:
         """Ask the pruners whose checkpoint has come, ``ended`` being the last to finish, and do as they say."""
@@ -172,6 +190,8 @@ class Drawer:
                 if targets or decision.decided:
                     reason = decision.reason or str(watch.pruner)
                     stopped += await self._stop(draw, targets, "pruned", reason, last=decision.decided)
+                if concluding := [b for b in draw.live if b.id in decision.conclude and b.left != 0]:
+                    stopped += await self._conclude(draw, concluding)
         draw.milestone = draw.longest
         if any(t.finish in ("stop", "length") for t in stopped):  # some came to their end while being stopped
             stopped += await self._prune(draw, [*finished, *stopped], stopped)

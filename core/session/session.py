@@ -222,8 +222,13 @@ class Session(Reads):
         return self._shared.writer.append(trace, text, after=after, facts=facts)
 
     def conclude(self, trace: Trace) -> Trace:
-        """``trace`` with what makes the model state its answer at once: its thinking is closed first."""
-        return self.append(trace, self._shared.transcript.concluding(trace))
+        """``trace`` with what makes the model state its answer at once: its thinking is closed first.
+
+        Of one that still grows it is a copy, ``at`` so many tokens of its last segment.
+        """
+        grows = trace.finish is None and trace.segment.origin == "sampled"
+        facts = {"at": str(len(trace.segment))} if grows else NO_FACTS
+        return self.append(trace, self._shared.transcript.concluding(trace), facts=facts)
 
     def prompt(self, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own one is ``root``); see ``append``."""

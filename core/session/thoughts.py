@@ -115,7 +115,12 @@ class Thoughts:
         return [s.metadata.get("thought") for s in trace.path].count("again") < budget.waits
 
     def _closing(self, trace: Trace, judging: bool) -> Tags:
-        """What closes the thinking of ``trace`` where it stands, and asks for the answer; a judge is asked nothing."""
+        """What closes the thinking of ``trace`` where it stands, and asks for the answer; a judge is asked nothing.
+
+        Of a trace that does not think, as pruners may have it concluded too, it only asks for the answer.
+        """
+        if self._marks is None or not self._thinks(trace):
+            return Tags("" if judging else self._answer_now)
         missing = self._thinking.opening(trace.completion) or ""
         return Tags(missing + self._end_of(trace, missing) + ("" if judging else self._answer_now.lstrip("\n")))
 

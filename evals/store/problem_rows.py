@@ -21,7 +21,7 @@ def write_tree(
 ) -> None:
     """Write the tree of ``traces``, but for what the journal holds already; in the caller's transaction."""
     problem_id, db = outcome.problem.id, database.connection
-    nodes = {node.id: node for trace in traces for node in trace.lineage}
+    nodes = _nodes(traces)
     stored = _stored(database, problem_id, nodes)
     if outcome.state == "done":
         # What an interrupted attempt began and this one did without. After an error it may yet be used.
@@ -31,6 +31,20 @@ def write_tree(
         db.executemany("DELETE FROM segments WHERE problem = ? AND trace = ?", gone)
     new = [node for trace_id, node in sorted(nodes.items()) if trace_id not in stored]
     db.executemany(INSERT_SEGMENT, (segment_row(problem_id, node, ends(node)) for node in new))
+
+
+def _nodes(traces: Sequence[Trace]) -> dict[TraceId, Trace]:
+    """All nodes of the tree; a trace that was probed while it grew is the one that has grown to its end."""
+    nodes: dict[TraceId, Trace] = {}
+    for node in (node for trace in traces for node in trace.lineage):
+        known = nodes.get(node.id)
+        if known is None or _progress(node) > _progress(known):
+            nodes[node.id] = node
+    return nodes
+
+
+def _progress(node: Trace) -> tuple[int, bool]:
+    return len(node.segment), node.finish is not None
 
 
 def write_grades(database: Database, outcome: Outcome) -> None:

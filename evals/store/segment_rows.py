@@ -123,7 +123,7 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
         raise ValueError("an insertion names traces that are none")
     for trace in (*after, facts.get("cut", "0")):
         parse(trace)
-    if not all(isinstance(facts.get(name), str | None) for name in ("thread", "outline", "question", "thought")):
+    if not all(isinstance(facts.get(name), str | None) for name in ("at", "thread", "outline", "question", "thought")):
         raise ValueError("an insertion says what cannot be")
 
 

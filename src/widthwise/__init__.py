@@ -44,6 +44,7 @@ from widthwise.pruning.anytime import Anytime
 from widthwise.pruning.deepconf import DeepConf
 from widthwise.pruning.deepprune import DeepPrune
 from widthwise.pruning.distinct_steps import DistinctSteps
+from widthwise.pruning.early_exit import EarlyExit
 from widthwise.pruning.esc import ESC
 from widthwise.pruning.judge import Judge
 from widthwise.pruning.kv_cost import KvCost
@@ -98,6 +99,7 @@ __all__ = [
     "DeepConf",
     "DeepPrune",
     "DistinctSteps",
+    "EarlyExit",
     "FirstValid",
     "Frontier",
     "GenerativeVerification",

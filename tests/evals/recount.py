@@ -21,6 +21,8 @@ def recounted_ends(tree: Mapping[TraceId, Trace]) -> dict[TraceId, int]:
 
     def begins(trace: Trace) -> int:
         before = [end(tree[trace.parent.id])] if trace.parent else [0]
+        if trace.parent and "at" in trace.segment.metadata:  # a copy of a trace that went on growing
+            before = [begins(tree[trace.parent.id]) + int(trace.segment.metadata["at"])]
         before += [end(tree[parse(other)]) for other in trace.segment.metadata.get("after", ())]
         if trace.segment.origin == "sampled" and trace.waited is not None:
             before.append(begins(tree[trace.waited.trace]) + trace.waited.tokens)
@@ -53,6 +55,7 @@ def check_recount(store: Store) -> None:
     for outcome in store.outcomes():
         tree = store.tree(outcome.problem.id)
         assert outcome.ledger.sequential > 0
+        assert sum(len(t.segment) for t in tree.values() if t.segment.origin == "sampled") == outcome.ledger.total
         assert recounted(tree) == outcome.ledger.sequential
         assert {place: tree[place].sequential for place in tree} == recounted_ends(tree)
     store.close()
