@@ -8,11 +8,11 @@ from widthwise.core.backend import Bounded, Request, SamplingParams
 from widthwise.core.errors import BudgetReached, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
+from widthwise.core.session.branch import Branch
 from widthwise.core.session.call import Call
 from widthwise.core.session.clock import Clock
 from widthwise.core.session.conditions import can_continue
 from widthwise.core.session.derived_seed import derived_seed
-from widthwise.core.session.draw import Branch
 from widthwise.core.session.journal import request_digest
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.thoughts import Thoughts

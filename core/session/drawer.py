@@ -10,10 +10,11 @@ from widthwise.core.backend import Delta
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
+from widthwise.core.session.branch import Branch
 from widthwise.core.session.branching import Branching
 from widthwise.core.session.call import Call
 from widthwise.core.session.clock import Clock, Moment, latest
-from widthwise.core.session.draw import Branch, Draw, Event
+from widthwise.core.session.draw import Draw, Event
 from widthwise.core.session.journal import Journal, replayed
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.thoughts import Thoughts, Turn
