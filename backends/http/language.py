@@ -11,7 +11,7 @@ from widthwise.backends.http.address import shown
 from widthwise.backends.http.chat_dialect import ChatDialect
 from widthwise.backends.http.dialect import Dialect
 from widthwise.backends.http.profile import ServerProfile
-from widthwise.backends.http.text_dialect import TextDialect
+from widthwise.backends.http.text_dialect import OPEN_ENDED, TextDialect
 from widthwise.backends.http.token_dialect import TokenDialect
 from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
@@ -67,6 +67,8 @@ def spoken(
     if profile.dialect == "chat":
         pieces = PieceTokenizer()
         return pieces, ChatDialect(pieces, profile)
+    if profile.max_model_len is None and profile.kind not in OPEN_ENDED:
+        notes.warn("the server tells no length of its context: without --max-tokens it ends answers where it likes")
     pieces = PieceTokenizer(_template(profile, folder, notes), bos=profile.bos)
     return pieces, TextDialect(pieces, profile)
 

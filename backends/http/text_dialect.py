@@ -19,6 +19,8 @@ from widthwise.core.trace.stopping import StopMatcher
 
 _log = logging.getLogger(__name__)
 
+OPEN_ENDED = frozenset({"llama.cpp", "Ollama"})
+"""Programs that go on to the answer's own end where no limit is given; others have a limit of their own, often 16."""
 _MARGIN = 1.25
 """How many of the model's tokens a piece of text may be: a server refuses more than its context leaves."""
 
@@ -60,7 +62,7 @@ class TextDialect:
 def longest(request: Request, profile: ServerProfile) -> int | None:
     """The limit to be sent: what is asked for, or about what the context leaves; None leaves it to the server."""
     asked, context = request.params.max_tokens, profile.max_model_len
-    if context is None or (asked is None and profile.kind in ("llama.cpp", "Ollama")):
+    if context is None or (asked is None and profile.kind in OPEN_ENDED):
         return asked
     room = max(context - int(_MARGIN * len(request.prompt)) - 1, 1)
     return room if asked is None else min(asked, room)

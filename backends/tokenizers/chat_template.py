@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -20,6 +21,10 @@ _log = logging.getLogger(__name__)
 
 Messages = Sequence[Mapping[str, str]]
 
+# <|im_end|>, DeepSeek's with its own bars, <end_of_turn>, [/INST].
+_CONTROL = re.compile(
+    r"<\|[^|<>\s'\"{}]{1,40}\|>|<\uff5c[^\uff5c<>\s'\"{}]{1,60}\uff5c>|<[a-z]{1,12}_of_[a-z]{1,12}>|\[/?[A-Z_]{3,24}\]"
+)
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _GIVEN = frozenset({"messages", "add_generation_prompt", "tools", "documents", *_SPECIAL_TOKENS})
 # Put after an open assistant turn and cut at: whatever a template writes after the content goes with it.
@@ -102,6 +107,12 @@ def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     named = {name: config.get(name) for name in _SPECIAL_TOKENS}
     texts = {name: token.get("content") if isinstance(token, dict) else token for name, token in named.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def controls_in(template: ChatTemplate) -> list[str]:
+    """The control tokens that a template writes, as far as their spelling gives them away."""
+    named = [text for text in template.special_tokens.values() if len(text) > 1]
+    return list(dict.fromkeys([*named, *_CONTROL.findall(template.source)]))
 
 
 def _default(entry: Any) -> str | None:

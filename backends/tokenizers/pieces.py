@@ -6,11 +6,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from types import MappingProxyType
 
-from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat
+from widthwise.backends.tokenizers.chat_template import ChatTemplate, controls_in, plain_chat
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
+from widthwise.core.literal import GUARD
 
 # In the manner of the byte-pair vocabularies' own pre-tokenisation: a word of up to eight letters with the
 # space before it, up to three digits, a LaTeX command, a run of up to three punctuation marks, line ends, spaces.
@@ -25,6 +25,9 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+_APART = "\u200b"
 
 
 def pieces_of(text: str, ends: IntArray) -> list[str]:
@@ -42,17 +45,20 @@ class PieceTokenizer:
     tokens of a SentencePiece vocabulary of 32,000. ``decode`` knows the pieces that this instance has seen.
 
     Conversations are written in the model's own ``template``, where that is known; a begin-of-sequence token ``bos``
-    that a server puts before every text is left out of them.
+    that a server puts before every text is left out of them. A server that takes text reads control tokens wherever
+    they are spelled: in text that is data, a space of no width keeps the spelling apart (see ``literal``).
     """
 
     eos_ids: frozenset[int] = frozenset()
     bos_id: int | None = None
-    controls: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, template: ChatTemplate | None = None, *, bos: str = "") -> None:
         self._template, self._bos = template, bos
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}
+        spelled = [] if template is None else controls_in(template)
+        self.controls: Mapping[str, int] = {control: self._id(control) for control in spelled}
+        self._control = re.compile("(" + "|".join(map(re.escape, spelled)) + ")") if spelled else None
 
     def intern(self, pieces: Iterable[str]) -> list[int]:
         """Ids of pieces that are known as such, for example the tokens of a recording."""
@@ -63,7 +69,12 @@ class PieceTokenizer:
         self.intern(pieces_of(text, ends))
 
     def encode(self, text: str) -> list[int]:
-        return self.intern(_PIECE.findall(text))
+        if self._control is None:
+            return self.intern(_PIECE.findall(text))
+        parts = self._control.split(text.replace(GUARD, _APART))
+        return self.intern(
+            piece for i, part in enumerate(parts) for piece in ([part] if i % 2 else _PIECE.findall(part))
+        )
 
     def decode(self, ids: Sequence[int] | IntArray) -> str:
         return "".join(self.pieces(ids))
