@@ -160,16 +160,17 @@ class ReplayBackend:
             await self._model.close()
 
     def _was_recorded(self, request: Request) -> bool:
-        """Whether the request is for the problem's own prompt, from its beginning."""
-        begins = len(request.prompt) > 0 and int(request.prompt[-1]) == _PROMPT_END
-        return begins and self._is_own_prompt(request.problem, self.tokenizer.decode(request.prompt[:-1]))
+        """Whether the request is for the problem's own prompt, from its beginning or where a recorded trace goes on."""
+        marks = np.flatnonzero(request.prompt == _PROMPT_END)
+        begins = len(marks) > 0 and int(marks[0]) == len(request.prompt) - 1
+        if not len(marks) or not (begins or request.continues is not None):
+            return False
+        own = self._is_own_prompt(request.problem, self.tokenizer.decode(request.prompt[: marks[0]]))
+        return own and (begins or request.continues in self._holding(request))
 
     def _find(self, request: Request) -> tuple[_Reel, int]:
         """The sample asked for, and how many of its tokens the prompt holds already."""
-        problem = request.problem
-        prefix = self._behind_prompt(request)
-        positions = [(reel, reel.position(prefix, self.tokenizer)) for reel in self._reels(problem)]
-        held = {number: (reel, at) for number, (reel, at) in enumerate(positions) if at is not None}
+        problem, held = request.problem, self._holding(request)
         if request.continues in held:
             return held[request.continues]
         matches = list(held.values())
@@ -178,11 +179,17 @@ class ReplayBackend:
         if not matches:
             raise BackendError(f"no recorded sample of problem {problem} goes on from this text: a replay cannot "
                                "answer what was inserted")  # fmt: skip
-        begun = " that begin like this" if len(prefix) else ""
+        begun = " that begin like this" if len(self._behind_prompt(request)) else ""
         raise BackendError(
             f"problem {problem} has {len(matches)} recorded samples{begun}, sample {request.index + 1} was asked "
             "for: lower n"
         )
+
+    def _holding(self, request: Request) -> dict[int, tuple[_Reel, int]]:
+        """The samples that hold what stands behind the request's prompt, by their numbers, and how far that goes."""
+        prefix = self._behind_prompt(request)
+        positions = [(reel, reel.position(prefix, self.tokenizer)) for reel in self._reels(request.problem)]
+        return {number: (reel, at) for number, (reel, at) in enumerate(positions) if at is not None}
 
     def _behind_prompt(self, request: Request) -> IntArray:
         """The tokens of the request after the problem's own prompt."""

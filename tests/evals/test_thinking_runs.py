@@ -60,9 +60,11 @@ class Dying(Store):
             raise Killed
 
 
-def evaluate(path: Path, strategy: str, *, dies_after: int = 0, model: str = "reasoner") -> list[Outcome]:
+def evaluate(
+    path: Path, strategy: str, *, dies_after: int = 0, model: str = "reasoner", behind: bool = False
+) -> list[Outcome]:
     async def work(store: Store) -> None:
-        backend = await open_backend(model)
+        backend = await open_backend(model, {"model": "reasoner"} if behind else {})
         format_ = replace(REASONER, answer_now="")
         params = SamplingParams(max_tokens=120)
         setting = setting_for(suite, backend, format_, params=params, thinking=STEPS, seed=5)
@@ -161,3 +163,20 @@ def test_a_recording_without_budgets_answers_where_its_thinking_fits(tmp_path: P
         tmp_path / "no.db", f"best_of_n(n=3, thinking={least // 2})", model=f"replay:{tmp_path / 'live.db'}"
     )
     assert all("cannot answer what was inserted" in outcome.errors[0] for outcome in short)
+
+
+def test_behind_a_recording_a_model_goes_on_only_where_thinking_was_cut(tmp_path: Path) -> None:
+    live = evaluate(tmp_path / "live.db", "best_of_n(n=3, temperature=1.2)")
+    least = min(leaf.tokens for outcome in live for leaf in outcome.leaves)
+    for number, limit in enumerate((120, least + 20)):
+        strategy, model = f"best_of_n(n=3, thinking={limit})", f"replay:{tmp_path / 'live.db'}"
+        outcomes = evaluate(tmp_path / f"{number}.db", strategy, model=model, behind=True)
+        with Store.read(tmp_path / "live.db") as a, Store.read(tmp_path / f"{number}.db") as b:
+            for problem in (outcome.problem.id for outcome in outcomes):
+                for then, now in zip(a.traces(problem), b.traces(problem), strict=True):
+                    cut = any(s.metadata.get("thought") == "closed" for s in now.path)
+                    assert cut == (then.tokens > limit + 5)
+                    assert now.completion == then.completion or cut
+                    assert now.completion.startswith(then.completion[:20])
+        assert not any(outcome.errors for outcome in outcomes)
+    assert any(leaf.tokens < least + 20 for outcome in live for leaf in outcome.leaves)
