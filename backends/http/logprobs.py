@@ -27,6 +27,21 @@ class Listed:
         first, *others = self.tokens
         return Listed([mark + first, *others], self.own, self.tops)
 
+    def spelling(self, text: str) -> Listed | None:
+        """The tokens that make up ``text``, without those that the server lists and leaves out of it: control tokens.
+
+        None where the text is another.
+        """
+        at, kept = 0, []
+        for place, token in enumerate(self.tokens):
+            if text.startswith(token, at):
+                at += len(token)
+                kept.append(place)
+        if at < len(text):
+            return None
+        own, tops = ([values[i] for i in kept if i < len(values)] for values in (self.own, self.tops))
+        return Listed([self.tokens[i] for i in kept], own, tops)  # type: ignore[arg-type]
+
     def stats(self, keep: int, k: int | None, id_of: Callable[[str], int | None]) -> TokenStats | None:
         """Statistics of the first ``keep`` tokens with the ``k`` most likely ones; None where none are wanted.
 

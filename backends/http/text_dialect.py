@@ -87,9 +87,10 @@ class TextReader:
     def taken(self, text: str, tokens: Listed | None, reason: str | None) -> Delta:
         """The delta of a piece of text, whose tokens the server lists, and of the word for its end."""
         # A stream's chunk is one token for most servers.
-        exact = tokens is not None and "".join(tokens.tokens) == text
-        ids = self._tokenizer.intern(tokens.tokens) if tokens and exact and text else self._tokenizer.encode(text)
-        self._tell_of_lost(tokens, exact)
+        found = None if tokens is None or not text else tokens.spelling(text)
+        ids = self._tokenizer.encode(text) if found is None else self._tokenizer.intern(found.tokens)
+        if tokens is not None and text and found is None:
+            self._tell_of_lost()
         stop = self._matcher.feed(ids)
         keep = len(ids) if stop is None else stop.keep
         ended = finish(reason) if stop is None else "stop"
@@ -99,13 +100,13 @@ class TextReader:
             self._left -= keep
         return Delta(
             np.asarray(ids[:keep], np.int64),
-            stats=self._stats(tokens, keep) if exact and tokens is not None and text else None,
+            stats=None if found is None else self._stats(found, keep),
             finish=ended,
             stop_reason=stop.reason if stop is not None and ended == "stop" else None,
         )
 
-    def _tell_of_lost(self, tokens: Listed | None, exact: bool) -> None:
-        if tokens is not None and not exact and not self._told:
+    def _tell_of_lost(self) -> None:
+        if not self._told:
             self._told = True
             _log.warning("the server lists tokens that are not its text: their log-probabilities are left out")
 

@@ -230,6 +230,29 @@ def test_log_probabilities_of_no_known_form_are_left_out(logprobs: Any) -> None:
     assert tokens().reader(request(logprobs=1)).read({"token_ids": [7], "logprobs": logprobs}).stats is None
 
 
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        (["4", "2", "</s>"], [-0.0, -1.0]),
+        (["<|message|>", "4", "2"], [-1.0, -2.0]),
+        (["</s>"], None),
+        (["4", "3"], None),
+        (["4"], None),
+    ],
+)
+def test_control_tokens_that_are_no_part_of_the_text_take_no_log_probabilities(
+    listed: list[str], kept: list[float] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """vLLM lists the token that ends an answer, with others where it sends several at once."""
+    said = "" if listed == ["</s>"] else "42"
+    content = [{"token": token, "logprob": -float(i)} for i, token in enumerate(listed)]
+    for dialect in (text(logprobs=True)[0], chat(logprobs=True)):
+        choice = {"text": said, "delta": {"content": said}, "logprobs": {"content": content}}
+        delta = dialect.reader(request(logprobs=0)).read(choice)
+        assert (delta.stats.logprobs.tolist() if delta.stats else None) == kept
+    assert bool(caplog.messages) == (kept is None and said != "")
+
+
 def test_a_character_of_several_tokens_keeps_their_log_probabilities() -> None:
     dialect, pieces = text(logprobs=True)
     content = [{"token": "?", "bytes": [byte], "logprob": -1.0} for byte in "東".encode()]

@@ -32,16 +32,13 @@ ALL = {**ANYWHERE, **BY_LOGPROBS, **CONTINUING}
 
 @dataclass(frozen=True)
 class Way:
-    """A server and a dialect, and which strategies it is for."""
+    """A server and a dialect (None: the one that is found), and which strategies run there or are refused."""
 
     fixture: str
     dialect: str | None
     strategies: tuple[str, ...] = tuple(ALL)
+    refused: tuple[str, ...] = ()
     model: str = ""
-
-    @property
-    def refused(self) -> list[str]:
-        return [name for name in ALL if name not in self.strategies]
 
 
 WAYS = {
@@ -50,7 +47,8 @@ WAYS = {
     "vllm-chat": Way("vllm_url", "chat"),
     "llama.cpp": Way("llama_url", None),
     "llama.cpp-chat": Way("llama_url", "chat"),
-    "litellm-chat": Way("litellm_url", "chat", (*ANYWHERE, *BY_LOGPROBS), "#reasoner"),
+    "litellm": Way("litellm_url", None, (*ANYWHERE, *BY_LOGPROBS), tuple(CONTINUING), "#reasoner"),
+    "litellm-ids": Way("litellm_url", None, ("vote",), ("tree",), "#ids"),
 }
 
 
