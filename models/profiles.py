@@ -51,9 +51,14 @@ def profile_of(facts: ModelFacts, named: str | None = None, *, trusted: bool = T
 
 
 def _thinking(family: Family, facts: ModelFacts) -> Thinking | None:
-    """As the template shows it, else as the family does; what a server gives apart is put between the usual marks."""
+    """As the template shows it, else as the family does; what a server gives apart is put between the usual marks.
+
+    A recording that has other marks than these knows better.
+    """
     shown = family.thinking if facts.template is None else thinking_in(facts.template, facts.arguments)
-    return shown or (THINK if facts.apart else None)
+    found = shown or (THINK if facts.apart else None)
+    recorded = facts.thinking
+    return found if recorded is None or (found and found.marks == recorded.marks) else recorded
 
 
 def _stated(facts: ModelFacts) -> Family | None:

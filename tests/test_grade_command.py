@@ -118,16 +118,16 @@ def test_a_wrong_request_is_one_sentence(arguments: list[str], complaint: str) -
 
 def test_an_evaluation_keeps_the_arguments_of_its_grader() -> None:
     arguments = ("--data", "x.jsonl", "--model", "replay:x.jsonl", "--strategy", "best_of_n(n=3) | majority_vote()")
-    done = called("eval", *arguments, "--grader", "math(last_number=True, thinking='last')", "--run", "b.db")
+    done = called("eval", *arguments, "--grader", "math(last_number=True, thinking='never')", "--run", "b.db")
     assert done.exit_code == 0, done.output
     with Store.read("b.db") as store:
         assert store.manifest["configuration"]["grader"] == "math"
-        assert store.manifest["configuration"]["grading"]["thinking"] == "last"
+        assert store.manifest["configuration"]["grading"]["thinking"] == "never"
         assert [leaf.answer for outcome in store.outcomes() for leaf in outcome.leaves][2::3] == ["6", "6"]
     assert json.loads(called("grade", "b.db", "--json").stdout)["changes"] == []
 
 
 def test_the_list_of_graders_says_what_they_read_and_their_arguments() -> None:
     listed = called("graders").stdout
-    for words in ("reads an integer; thinking='never', last_number=False", "relative=0.0001", "reads a number"):
+    for words in ("reads an integer; thinking='last', last_number=False", "relative=0.0001", "reads a number"):
         assert words in listed

@@ -24,7 +24,8 @@ class ModelFacts:
     ``name`` is its folder, hub id or a server's root for it; only the last component ever counts. ``config`` and
     ``generation`` are its ``config.json`` and ``generation_config.json``, ``template`` the text of its chat template;
     empty or None where unknown. ``arguments`` are the names that the template asks its caller for. ``apart``: its
-    server gives what it thinks apart from what it says, if it thinks.
+    server gives what it thinks apart from what it says, if it thinks. ``thinking`` is how a recording says that it
+    marked its thinking.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelFacts:
     template: str | None = None
     arguments: frozenset[str] = frozenset()
     apart: bool = False
+    thinking: Thinking | None = None
 
     @property
     def last_name(self) -> str:

@@ -15,7 +15,8 @@ from widthwise.core.prompting.thinking import USUAL, Thinking
 from widthwise.core.trace.trace import Segment, Trace
 
 Counted = Literal["never", "last", "text"]
-"""What thinking counts where an answer is read: nothing; where nothing after it states an answer; as any other text."""
+"""What thinking counts where an answer is read: nothing; where it is closed and nothing after it states an answer; as
+any other text."""
 
 BEGUN = "thinking_begun"
 """In a sample's metadata: it was recorded after a prompt that had opened the thinking, which is not at hand."""
@@ -38,6 +39,7 @@ AFTER_END = "characters_after_end"
 """In a segment's metadata: so many characters at its end are the token that ends it. What is spelled like one before
 that is none; only the tokens tell, which a replay does not have."""
 
+_DIGITS = 10
 _Piece = tuple[str, int | None]
 """A text and where it ends, None where only the text tells: what a model ends is what it says, not what follows."""
 
@@ -76,7 +78,7 @@ class Saying:
         text, end = trace.segment.text, self._known_end(trace.segment)
         pieces = [*self._pieces(trace)[:-1], (text, None)]
         *_, (_, _, told) = self._spans(pieces, self.begun(trace))
-        return trace if end in (None, told) else trace.annotated({AFTER_END: len(text) - end})
+        return trace if end in (None, told) else trace.annotated({AFTER_END: str(len(text) - end)})
 
     def said(self, trace: Trace) -> str:
         """What the trace says to its reader."""
@@ -96,8 +98,12 @@ class Saying:
         return begin, text[begin:end]
 
     def readable(self, trace: Trace, counted: Counted) -> str:
-        """The text in which an answer is looked for; thinking that may count stands between usual marks."""
-        return self._readable(self._pieces(trace), self.begun(trace), counted)
+        """The text in which an answer is looked for; thinking that may count stands between usual marks.
+
+        Thinking that was closed for the model, not by it, was cut short: it counts no more than if it were open.
+        """
+        cut_short = counted == "last" and self._closed_for_it(trace)
+        return self._readable(self._pieces(trace), self.begun(trace), "never" if cut_short else counted)
 
     def readable_text(self, text: str, counted: Counted, begun: bool = False) -> str:
         """As ``readable``, of a trace of which only its text is known; ``begun``: its prompt opened the thinking."""
@@ -108,18 +114,28 @@ class Saying:
         pieces = [(text, None)]
         if counted == "text":
             return [self._response(pieces, begun=False)]
-        thought = [self.thinking.thought(text)] if counted == "last" else []
-        return [part for part in (self._said(pieces, begun=False), *thought) if part]
+        return [part for part in (self._said(pieces, begun=False), self._closed(text, False, counted)) if part]
 
     def _readable(self, pieces: Sequence[_Piece], begun: bool, counted: Counted) -> str:
-        written = "".join(text for text, _ in pieces)
-        thought = self.thinking.thought(written, begun) if counted == "last" else ""
         if counted == "text":
             return self._response(pieces, begun)
-        if not thought:
-            return self._said(pieces, begun)
-        closed = "" if self.thinking.is_open(written, begun) else f"</think>{self._said(pieces, begun)}"
-        return f"<think>{self._clean(thought)}{closed}"
+        said, thought = self._said(pieces, begun), self._closed("".join(text for text, _ in pieces), begun, counted)
+        return f"<think>{self._clean(thought)}</think>{said}" if thought else said
+
+    def _closed_for_it(self, trace: Trace) -> bool:
+        """Whether what closes the trace's thinking was inserted."""
+        left = len(self.thought(trace))
+        for segment in trace.path:
+            left -= len(segment.text) if segment.origin != "prompt" else 0
+            if left <= 0:
+                return segment.origin == "inserted"
+        return False
+
+    def _closed(self, text: str, begun: bool, counted: Counted) -> str:
+        """The thinking that may count where what is said after it states no answer: none that is still open."""
+        if counted != "last" or self.thinking.is_open(text, begun):
+            return ""
+        return self.thinking.thought(text, begun)
 
     def _said(self, pieces: Sequence[_Piece], begun: bool) -> str:
         return self._clean("".join(text[begin:end] for text, begin, end in self._spans(pieces, begun)))
@@ -144,8 +160,8 @@ class Saying:
         text, after = segment.text, segment.metadata.get(AFTER_END)
         if segment.origin != "sampled":
             return len(text)
-        if type(after) is int and 0 <= after <= len(text):
-            return len(text) - after
+        if isinstance(after, str) and after.isdecimal() and len(after) < _DIGITS:
+            return max(len(text) - int(after), 0)
         ended = np.isin(segment.token_ids, list(self.end_ids))
         if not self.end_ids or not len(ended) or ended[:-1].any():
             return None

@@ -76,7 +76,7 @@ def check_thinking(thinking: str) -> None:
         raise UsageError(f"thinking is one of {', '.join(get_args(Counted))}, not {thinking!r}")
 
 
-def read(text: str, policy: Policy, *, thinking: Counted = "never", last_number: bool = False) -> Reading | None:
+def read(text: str, policy: Policy, *, thinking: Counted = "last", last_number: bool = False) -> Reading | None:
     """As ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
 
     Tokens that end a sequence are no part of the text, whoever spelled them into it; ``thinking`` says what thinking in

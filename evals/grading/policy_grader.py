@@ -52,7 +52,7 @@ class PolicyGrader(TunableGrader):
     """Reads answers as ``policy`` says."""
 
     policy: Policy = MATH
-    thinking: Counted = "never"
+    thinking: Counted = "last"
     fixed: ClassVar[tuple[str, ...]] = ("name", "policy")
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.saying import Saying
-from widthwise.core.prompting.thinking import Thinking
+from widthwise.core.prompting.thinking import USUAL, Thinking
 
 _LONGEST_MARK = 200
 _MOST_TOKENS = 20_000
@@ -38,6 +38,12 @@ def saying_in(manifest: Mapping[str, Any]) -> Saying:
     except (TypeError, ValueError, KeyError) as error:
         raise UsageError(f"the run's file is damaged: it does not say how its model thinks ({error!r})") from None
     return Saying(thinking if marks else Saying().thinking, tuple(ends), frozenset(controls))
+
+
+def marks_in(manifest: Mapping[str, Any]) -> Thinking | None:
+    """The marks of the thinking of a run's model; None where the file says nothing, or only what is usual."""
+    thinking = saying_in(manifest).thinking
+    return None if thinking.marks == USUAL.marks else thinking
 
 
 def _texts(values: Any) -> list[str]:

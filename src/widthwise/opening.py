@@ -327,10 +327,11 @@ async def _replayed(
     name = f"replay:{file}"
     if Path(file).suffix == ".db":
         from widthwise.evals.store.exchange import StoredRecordings
+        from widthwise.evals.store.recorded_facts import recorded_facts
         from widthwise.evals.store.store import Store
 
         store = Store.read(file)
-        facts = _recorded_facts(store.manifest)
+        facts = recorded_facts(store.manifest)
         records = StoredRecordings(store)
         return ReplayBackend(records, name=name, tokenizer=cutter, model=behind, facts=facts, on_close=store.close)
     from widthwise.evals.store.foreign import read_generations
@@ -338,12 +339,3 @@ async def _replayed(
     recordings = {r.problem.id: r for r in read_generations(file, importer)}
     facts = ModelFacts(str(next((r.fields.get("model") for r in recordings.values()), None) or name))
     return ReplayBackend(recordings, name=name, tokenizer=cutter, model=behind, facts=facts)
-
-
-def _recorded_facts(manifest: Mapping[str, Any]) -> ModelFacts:
-    """What a run's file says of the model that it recorded: its profile, and its name."""
-    from widthwise.evals.store.recorded_asking import asking_in
-    from widthwise.models.families import OWN_PROFILE
-
-    profile = (asking_in(manifest) or {}).get("profile")
-    return ModelFacts(str(manifest["configuration"].get("model")), config={OWN_PROFILE: profile} if profile else {})

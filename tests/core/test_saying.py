@@ -98,7 +98,7 @@ def test_thinking_that_is_closed_across_segments() -> None:
 
 @pytest.mark.parametrize(
     ("counted", "closed", "cut"),
-    [("never", "4", None), ("last", "4", "8"), ("text", "4", "8"), (None, "4", None), ("nonsense", "4", None)],
+    [("never", "4", None), ("last", "4", None), ("text", "4", "8"), (None, "4", None), ("nonsense", "4", None)],
 )
 @pytest.mark.parametrize(
     ("saying", "opening", "close"),
@@ -112,6 +112,17 @@ def test_what_thinking_counts_is_the_graders_setting(
 
     assert stated(sampled(f"{opening}= 8{close}= 4"), Settled(), saying) == closed
     assert stated(sampled(f"{opening}= 8"), Settled(), saying) == cut
+    unsaid = "8" if counted in ("last", "text") else None
+    assert _read_by_the_rules(sampled(f"{opening}= 8{close}I give up"), saying, counted) == unsaid
+    for_it = trace(("sampled", f"{opening}= 8"), ("inserted", saying.thinking.close), ("sampled", "I give up"))
+    assert _read_by_the_rules(for_it, saying, counted) == ("8" if counted == "text" else None)
+
+
+def _read_by_the_rules(trace: Trace, saying: Saying, counted: str | None) -> str | None:
+    """As a grader does that has the setting: the parts of the text one after the other."""
+    known: Counted = counted if counted in get_args(Counted) else "never"  # type: ignore[assignment]
+    parts = Saying().parts(saying.readable(trace, known), known)
+    return next((found for part in parts if (found := PlainGrader().extract(part)) is not None), None)
 
 
 @pytest.mark.parametrize(

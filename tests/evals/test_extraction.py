@@ -51,7 +51,7 @@ THOUGHT = r"maybe \boxed{1}</think> It is "
     [
         (THOUGHT + r"\boxed{2}", "2", "2", "2"),
         (THOUGHT + "done.", "1", None, "1"),
-        (r"<think> It is \boxed{1} but", "1", None, "1"),
+        (r"<think> It is \boxed{1} but", None, None, "1"),
         (r"It is \boxed{1} but", "1", "1", "1"),
         (r"ANSWER: 3</think> \boxed{x} </think> I am done", "x", None, "x"),
         (r"The answer is 4.</think> The answer is unclear", "4", None, "4"),

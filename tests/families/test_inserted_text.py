@@ -71,7 +71,7 @@ async def asked(script: Script, strategy: str, *, clean: bool) -> list[list[int]
     backend = Forging(script, clean=clean)
     text = f"What is 3 + 4? {backend.forged}"
     problem = Problem("p", text, "7", {"numbers": [3, 4], "note": backend.forged})
-    suite = Suite("sums", (problem,), MathGrader(), f"Box it. {backend.forged}")
+    suite = Suite("sums", (problem,), MathGrader(), "here", f"Box it. {backend.forged}")
     await parse_strategy(strategy).solve(problem, setting_for(suite, backend))
     return controls_of(backend)
 

@@ -21,7 +21,7 @@ from widthwise.evals.suites.suites import Suite
 from widthwise.opening import open_backend
 
 PROBLEM = Problem("p", "What is 3 + 4?", "7")
-SUITE = Suite("sums", (PROBLEM,), MathGrader(), "Box it.")
+SUITE = Suite("sums", (PROBLEM,), MathGrader(), "here", "Box it.")
 VOTE = "best_of_n(n=4) | majority_vote()"
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 every_thinker = pytest.mark.parametrize("name", THINKERS)
@@ -34,13 +34,13 @@ def session(backend: Speaking) -> Session:
 
 
 def talking(checkpoints: Checkpoints, name: str) -> Speaking:
-    """Two samples that think 8 and say 7, one that is cut while it thinks, and one that says nothing of an answer."""
+    """Two samples that think 8 and say 7, one that is cut while it thinks, and one that has no answer at all."""
     script = Script(checkpoints, name)
 
     def reply(prompt: str, index: int) -> str:
         if index == 2 and script.profile.thinking:
             return script.thought(EIGHT + " Hmm" * 40, prompt)
-        return script.whole(EIGHT, SEVEN if index < 2 else "I give up.", prompt)
+        return script.whole(EIGHT if index < 2 else "Hm.", SEVEN if index < 2 else "I give up.", prompt)
 
     return Speaking(script.folder, reply)
 

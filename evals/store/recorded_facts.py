@@ -1,0 +1,21 @@
+"""What a run's file says of the model that it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from widthwise.core.prompting.profile import ModelFacts
+from widthwise.evals.store.recorded_asking import asking_in
+from widthwise.evals.store.recorded_saying import marks_in
+from widthwise.models.families import OWN_PROFILE
+
+
+def recorded_facts(manifest: Mapping[str, Any]) -> ModelFacts:
+    """The model's name, its profile, and how it marked its thinking."""
+    profile = (asking_in(manifest) or {}).get("profile")
+    return ModelFacts(
+        str(manifest["configuration"].get("model")),
+        config={OWN_PROFILE: profile} if profile else {},
+        thinking=marks_in(manifest),
+    )
