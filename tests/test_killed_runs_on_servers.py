@@ -1,0 +1,74 @@
+"""A run on a server is killed and goes on: what it ends with is what it would have ended with."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backends import manners
+from tests.backends.killing import killed, ran
+from tests.backends.scripted_server import Asked, Reply, by_path, chat_events, served, sse, text_events
+
+SUMS = [{"id": f"sum-{i}", "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(1, 5)]
+WORDS = ["so", " then", "\n\n", " 東", " half", " café", " \\boxed{4}", "."]
+
+
+def words(shown: Any, seed: int, count: int = 24) -> list[str]:
+    """What is said of something shown, another thing for every seed."""
+    draw = random.Random(f"{shown}|{seed}")
+    return [draw.choice(WORDS) for _ in range(count)]
+
+
+def paced(*events: Any) -> Reply:
+    """Slow enough that a run is killed in its middle."""
+    return Reply(sse(*events), piece=4000, before=0.01)
+
+
+def chat(asked: Asked) -> Reply:
+    said = words(asked.body["messages"], asked.body["seed"])
+    thought = {"choices": [{"index": 0, "delta": {"reasoning": "Hm."}}]}
+    details = {"completion_tokens_details": {"reasoning_tokens": 40}}
+    first, *rest = chat_events(*said)
+    return paced(first, thought, *rest, manners.usage(9, 60, **details))
+
+
+def text(asked: Asked) -> Reply:
+    if not isinstance(asked.body["prompt"], str):
+        return manners.refusal(400, "prompt must be a text")
+    events = text_events(*words(asked.body["prompt"], asked.body["seed"]))
+    for event in events:
+        [choice] = event["choices"]
+        choice["logprobs"] = {"content": [{"token": choice["text"], "logprob": -len(choice["text"]) / 8}]}
+    return paced(*events, manners.usage(1))
+
+
+CONTEXT = {"n_ctx": 4096}
+PROPERTIES = {
+    "chat_template": manners.TEMPLATE,
+    "model_path": "/m.gguf",
+    "default_generation_settings": {"n_ctx": 4096},
+}
+CHAT, TEXT = by_path(chat_completions=chat), by_path(completions=text, props=Reply(PROPERTIES))
+
+
+@pytest.mark.parametrize(
+    ("script", "strategy"),
+    [
+        (CHAT, "sequential_refinement(chains=4, rounds=3)"),
+        (TEXT, "beam_search(n=4, by='mean_logprob', max_depth=4)"),
+    ],
+)
+def test_a_killed_run_ends_as_one_that_was_not(script: Any, strategy: str, tmp_path: Path) -> None:
+    data = tmp_path / "sums.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in SUMS))
+    with served(script, [{"id": "m"}]) as server:
+        command = ["--data", str(data), "--model", server.url, "--strategy", strategy, "--concurrency", "3"]
+        whole = ran(command, tmp_path / "whole.db")
+        before = killed(command, tmp_path / "killed.db", after=8)
+        resumed = ran(command, tmp_path / "killed.db")
+    assert before.items() <= resumed.items()
+    assert resumed == whole
