@@ -69,13 +69,21 @@ class Thoughts:
         assert piece.parent is not None
         if not self._thinks(piece.parent):
             return None
-        limited = piece.finish == "length" and budget.tokens is not None and piece.tokens >= budget.tokens
+        limited = piece.finish == "length" and self._used_up(piece, budget)
         if self._thinks(piece):
             return "closed" if limited and self._fits(piece, self._closing(piece, judging)) else None
         if self._waits(piece, budget) and self._may_think_on(piece, budget):
             return "again"
         own = piece.segment.reason in params.stop or piece.segment.reason not in self._thinking.closing
         return "said" if limited or (piece.finish == "stop" and not own) else None
+
+    def _used_up(self, piece: Trace, budget: ThoughtBudget) -> bool:
+        """Whether a piece that a limit ended was ended by the budget's.
+
+        A server that is spoken to in text counts tokens of its own, other than those that it is known by here.
+        """
+        approximate = not self._backend.capabilities.token_ids and not getattr(self._backend, "recorded", False)
+        return budget.tokens is not None and (piece.tokens >= budget.tokens or approximate)
 
     def onward(self, piece: Trace, turn: Turn, *, judging: bool) -> Trace:
         """Where the trace goes on that ``piece`` is the last one of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.core.thinker import PROBLEM, Thinker, session, setting
 from tests.evals.recount import recounted, recounted_ends
 from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.core.backend import Delta, Request
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.pruner import Decision
 from widthwise.core.session.limits import Limits
@@ -172,6 +174,25 @@ async def test_a_failure_between_and_within_pieces_is_gone_on_from() -> None:
         assert trace.completion == expected.completion
         assert s.ledger.sampled == plain.ledger.sampled
         assert s.ledger.retries == len(faults)
+
+
+class InText(Thinker):
+    """A server that is spoken to in text, whose tokens are twice as many as those that are seen of it."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__(*texts)
+        self.capabilities = replace(self.capabilities, token_ids=False)
+
+    def generate(self, request: Request) -> AsyncIterator[Delta]:
+        limit = request.params.max_tokens
+        return super().generate(
+            replace(request, params=replace(request.params, max_tokens=limit and max(limit // 2, 1)))
+        )
+
+
+async def test_a_server_that_counts_otherwise_is_believed() -> None:
+    [trace] = await draw(session(InText(LONG)), thinking=18)
+    assert trace.completion == "<think>ab" + CLOSED + "= 2\0"
 
 
 class Stopping:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import widthwise as ww
 from tests.core.thinker import Thinker
+from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.sweep import plan
 from widthwise.evals.views.plots import draw
@@ -54,18 +56,39 @@ def test_samples_are_shared_with_their_budget_for_thinking() -> None:
     assert "take back" in made.notes[0]
 
 
-def test_a_sweep_over_thinking(tmp_path: Path) -> None:
-    """The model knows better when it thinks for long: what it says when its thinking is cut is wrong."""
-    suite = tmp_path / "suite.jsonl"
-    suite.write_text("".join(f'{{"id": "p{i}", "problem": "{i}?", "answer": "7"}}\n' for i in range(3)))
-    model = Thinker("<think>abcdefgh</think>so \\boxed{7}", answer="\\boxed{5}")
-    done = sweep([VOTE], [str(suite)], [0, 8, 40], axis="thinking", model=model, folder=tmp_path / "runs")
+def knowing() -> Thinker:
+    """A model that knows better when it thinks to the end: what it says when its thinking is cut is wrong."""
+    return Thinker("<think>abcdefgh</think>so \\boxed{7}", answer="\\boxed{5}")
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> str:
+    file = tmp_path / "suite.jsonl"
+    file.write_text("".join(f'{{"id": "p{i}", "problem": "{i}?", "answer": "7"}}\n' for i in range(3)))
+    return str(file)
+
+
+def test_a_sweep_over_thinking(suite: str, tmp_path: Path) -> None:
+    done = sweep([VOTE], [suite], [0, 8, 40], axis="thinking", model=knowing(), folder=tmp_path / "runs")
     [curve] = done.curves
     assert curve.label.startswith("best_of_n(n=3, thinking=budget)")
     line = curve.lines["run"]
     assert line.budgets["thinking"].tolist() == [0, 8, 40]
     assert line.accuracy.tolist() == [1, 0, 1]
-    each = (len("so \\boxed{7}") + 1, 8 + 10, len(model._texts[0]) + 1)
+    each = (len("so \\boxed{7}") + 1, 8 + 10, len("<think>abcdefgh</think>so \\boxed{7}") + 1)
     assert line.budgets["tokens"].tolist() == [3 * tokens for tokens in each]
     draw([curve], "thinking")
     assert len(done.runs) == 3
+
+
+def test_from_the_command_line(suite: str, tmp_path: Path) -> None:
+    where = ["--suite", suite, "--model", "tests.evals.test_thinking_sweep:knowing", "--folder", str(tmp_path / "runs")]
+    how = ["--strategy", "single()", "--axis", "thinking", "--budgets", "0,8,40"]
+    shown = CliRunner().invoke(app, ["sweep", *where, *how])
+    assert shown.exit_code == 0, shown.output
+    assert "at equal budgets (thinking)" in shown.output
+    assert [line.split()[1] for line in shown.output.splitlines() if line.startswith("40 ")] == [
+        "single(thinking=budget)"
+    ]
+    assert list((tmp_path / "runs").glob("*.svg"))
+    assert list((tmp_path / "runs").glob("*.html"))
