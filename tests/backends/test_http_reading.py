@@ -7,14 +7,17 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from typer.testing import CliRunner
 
 from tests.backends.conformance import Subject
+from tests.backends.conftest import KEY
 from tests.backends.heads import expected_outputs, write_qwen_prm
 from tests.backends.servers import MODEL, vllm_server
 from widthwise.backends.embedded.backend import EmbeddedBackend
@@ -24,6 +27,7 @@ from widthwise.backends.http.pooling import HTTPPooling
 from widthwise.backends.http.server_pool import ServerPool
 from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
+from widthwise.cli.app import app
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.retry import Retry
@@ -61,7 +65,8 @@ def prm_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 @pytest.fixture(scope="module")
 def embedding_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    options = ["--runner", "pooling", "--convert", "embed"]
+    """It wants ``KEY``."""
+    options = ["--runner", "pooling", "--convert", "embed", "--api-key", KEY]
     with vllm_server(tmp_path_factory.mktemp("embed") / "server.log", MODEL, *options) as url:
         yield url
 
@@ -81,7 +86,8 @@ async def test_the_head_of_a_served_reward_model(prm_url: str) -> None:
     await model.close()
 
 
-async def test_served_embeddings(embedding_url: str) -> None:
+async def test_served_embeddings(embedding_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIDTHWISE_API_KEY", KEY)
     model = await asyncio.to_thread(HTTPPooling, embedding_url)
     texts = [f"{n} + 5 = {n + 5}" for n in range(150)]
     rows, tokens = await model.embed(texts)
@@ -91,6 +97,25 @@ async def test_served_embeddings(embedding_url: str) -> None:
     alone, _ = await model.embed([texts[100]])
     assert float(alone[0] @ rows[100]) == pytest.approx(1, abs=1e-3)
     await model.close()
+
+
+def test_a_search_compares_steps_by_served_embeddings(
+    embedding_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ["--reward-model", "scorer", "--embedding-model", embedding_url]
+    words = ["eval", "countdown", "--limit", "2", "--strategy", "ets(n=4)", *models, "--run", str(tmp_path / "a.db")]
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("WIDTHWISE_API_KEY", raising=False)
+    refused = CliRunner().invoke(app, [*words, "--json"])
+    assert refused.exit_code != 0
+    assert "WIDTHWISE_API_KEY" in refused.output
+    monkeypatch.setenv("WIDTHWISE_API_KEY", KEY)
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["errors"] == 0
+    assert found["tokens"]["embedding"] > 0
+    assert KEY.encode() not in (tmp_path / "a.db").read_bytes()
 
 
 # -- servers that answer nonsense ------------------------------------------------------------------------------
