@@ -31,7 +31,7 @@ from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
-from widthwise.core.backend import Delta, Request
+from widthwise.core.backend import Delta, Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.rewards.reading import Read, Reading
 
@@ -173,6 +173,7 @@ class HTTPBackend:
         self._thread.stop()
 
     def _check(self, request: Request) -> None:
+        self._tell_of_penalties(request.params)
         length = len(request.prompt)
         if length == 0:
             raise BackendError("the prompt is empty")
@@ -180,6 +181,12 @@ class HTTPBackend:
             raise PromptTooLong(
                 f"a prompt of {length} tokens leaves no room in the model's context of {self.max_model_len}"
             )
+
+    def _tell_of_penalties(self, params: SamplingParams) -> None:
+        if self.profile.kind == "llama.cpp" and (params.presence_penalty or params.frequency_penalty):
+            note = "llama.cpp counts the prompt's tokens too for presence and frequency penalties; other engines do not"
+            if note not in self._notes:
+                self._notes.warn(note)
 
     async def _from(self, server: Server, request: Request) -> AsyncGenerator[Delta, None]:
         """One server's deltas; the last comes when the server has also said what the prompt cost."""

@@ -9,6 +9,10 @@ from widthwise.core.backend import Delta, Request, SamplingParams
 
 OWN_SAMPLERS = frozenset({"vLLM", "SGLang", "llama.cpp", "Ollama"})
 """Programs that filter and penalise as they like, or as the model's files say, unless they are told otherwise."""
+_LLAMA_CPP_SAMPLERS = ["penalties", "temperature", "min_p", "top_k", "top_p"]
+"""llama.cpp would filter before it applies the temperature, and have more of them."""
+_WHOLE_TEXT = 1 << 20
+"""Tokens back from which llama.cpp is to penalise: all, where it takes 64 if nothing is said."""
 
 
 class AnswerReader(Protocol):
@@ -62,7 +66,9 @@ def other_sampling(params: SamplingParams, kind: str | None) -> dict[str, Any]:
     if every or params.frequency_penalty:
         body["frequency_penalty"] = params.frequency_penalty
     if kind == "llama.cpp":
-        body["typical_p"] = 1.0
+        body |= {"typical_p": 1.0, "samplers": _LLAMA_CPP_SAMPLERS}
+        if (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0):
+            body["repeat_last_n"] = _WHOLE_TEXT
     return body
 
 

@@ -52,6 +52,31 @@ def called(run: Path, *words: str) -> Result:
     return CliRunner().invoke(app, ["eval", *VOTE, "--run", str(run), *words])
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_temperature_comes_before_the_filters(dialect: str, llama_url: str, tmp_path: Path) -> None:
+    """The first token is "2" with 67 percent, at temperature 0.6 with 82: then it is the only one in 80 percent."""
+    problem = {"id": "game", "problem": "Use the numbers 12, 7, 3, 20 to reach 35.", "answer": "35"}
+    (tmp_path / "game.jsonl").write_text(json.dumps(problem))
+    sampling = ["--temperature", "0.6", "--top-p", "0.8", "--max-tokens", "1", "--strategy", "best_of_n(n=40)"]
+    words = ["--model", llama_url, "--backend-arg", f"dialect={dialect}", *sampling]
+    found = ran(["--data", str(tmp_path / "game.jsonl"), *words], tmp_path / "a.db")
+    assert {text for text, _ in found.values()} == {"2"}
+    assert len(found) == 40
+
+
+def test_a_repetition_penalty_is_for_the_whole_text(llama_url: str, tmp_path: Path) -> None:
+    """llama.cpp penalises what the last 64 tokens hold, unless it is told otherwise."""
+    greedy = ["arithmetic", "--limit", "10", "--strategy", "best_of_n(n=1)", "--temperature", "0"]
+    words = [*greedy, "--repetition-penalty", "1.3"]
+    here, there = ran(words, tmp_path / "here.db"), ran([*words, "--model", llama_url], tmp_path / "there.db")
+    assert [text.removesuffix("</s>") for text, _ in here.values()] == [there[key][0] for key in here]
+
+
+def test_penalties_that_count_the_prompt_are_told_of(llama_url: str, tmp_path: Path) -> None:
+    done = called(tmp_path / "a.db", "--model", llama_url, "--limit", "1", "--presence-penalty", "0.5")
+    assert "counts the prompt's tokens" in done.output
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_run_that_was_killed_goes_on(dialect: str, llama_url: str, tmp_path: Path) -> None:

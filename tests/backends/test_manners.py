@@ -60,8 +60,12 @@ def test_llama_cpps_own_samplers_are_switched_off() -> None:
     body = dialect.body(Request(np.array(pieces.encode("1 +")), SamplingParams(), 1))
     off = {"top_k": 0, "min_p": 0.0, "top_p": 1.0, "repeat_penalty": 1.0, "typical_p": 1.0, "presence_penalty": 0.0}
     assert {name: body[name] for name in off} == off
+    assert body["samplers"].index("temperature") < body["samplers"].index("top_p")
     assert body["logprobs"] == 1
     assert body["prompt"] == "1 +"
+    assert "repeat_last_n" not in body
+    penalised = dialect.body(Request(np.array(pieces.encode("1 +")), SamplingParams(repetition_penalty=1.2), 1))
+    assert penalised["repeat_last_n"] > 100_000
 
 
 async def test_what_is_put_into_a_text_forges_no_turn() -> None:
