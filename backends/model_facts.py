@@ -7,6 +7,7 @@ from typing import Any
 
 from widthwise.backends.tokenizers.chat_template import ChatTemplate
 from widthwise.core.errors import UsageError
+from widthwise.core.file_bytes import file_bytes
 from widthwise.core.plain_json import parse
 from widthwise.core.prompting.profile import ModelFacts
 
@@ -30,7 +31,7 @@ def facts_in(folder: Path | None, name: str) -> ModelFacts:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = parse(file.read_bytes())
+        content = parse(file_bytes(file))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

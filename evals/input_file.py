@@ -36,6 +36,17 @@ def regular_file(path: Path) -> Path:
     return path
 
 
+def is_there(path: Path) -> bool:
+    """Whether ``path`` exists; raises ``UsageError`` for what can be no file's name."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{str(path)[:100]!r} names no file: {error}") from error
+    return path.exists()
+
+
 def unpacking(path: Path, size: int) -> None:
     """Raise ``UsageError`` if ``size`` bytes are more than a file like this one may unpack to."""
     packed = path.stat().st_size

@@ -207,8 +207,11 @@ class EmbeddedBackend:
         self._engine.reset()
 
     def _submitted(self, submit: Callable[..., TokenSequence], *asked: Any) -> TokenSequence:
-        with self._lock:
-            return submit(*asked)
+        try:
+            with self._lock:
+                return submit(*asked)
+        except MemoryError as error:
+            raise BackendError(f"the embedded engine failed with {_told(error)}") from error
 
     def _forget(self, sequence: TokenSequence) -> None:
         if self._process == os.getpid():

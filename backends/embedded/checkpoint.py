@@ -13,6 +13,7 @@ import safetensors
 
 from widthwise.core.backend import FloatArray
 from widthwise.core.errors import BackendError
+from widthwise.core.file_bytes import file_bytes
 from widthwise.core.plain_json import parse
 
 _deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
@@ -22,7 +23,7 @@ _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises BackendError where there is none."""
     try:
-        content = parse(path.read_bytes())
+        content = parse(file_bytes(path))
     except FileNotFoundError as error:
         raise BackendError(f"{path} is missing; name the folder of a Hugging Face checkpoint") from error
     except (OSError, ValueError) as error:
@@ -87,7 +88,7 @@ def _shards(index: Path) -> Iterator[str]:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return file_bytes(file, most=None)
     except OSError as error:
         raise BackendError(f"{file} cannot be read ({error.strerror}); fetch the checkpoint again") from error
 

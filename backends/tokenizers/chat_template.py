@@ -15,6 +15,7 @@ from widthwise.backends.tokenizers.renderer import RENDERER
 from widthwise.backends.tokenizers.template_worker import template_environment
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
+from widthwise.core.file_bytes import file_bytes
 from widthwise.core.plain_json import parse
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class ChatTemplate:
         config = _read_json(folder / "tokenizer_config.json")
         named = _read_json(folder / "special_tokens_map.json")
         file = folder / "chat_template.jinja"
-        source = file.read_text(encoding="utf-8") if file.is_file() else _default(config.get("chat_template"))
+        source = _read_text(file) if file.is_file() else _default(config.get("chat_template"))
         if source is None:
             return None
         return cls(source, special_tokens({**named, **config}))
@@ -125,11 +126,18 @@ def _default(entry: Any) -> str | None:
     return entry if isinstance(entry, str) else None
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return file_bytes(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = parse(path.read_bytes())
+        content = parse(file_bytes(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not valid JSON: {error}") from error
     return content if isinstance(content, dict) else {}

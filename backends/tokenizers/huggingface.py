@@ -15,6 +15,7 @@ from widthwise.backends.tokenizers.spellings import spelled, spellings
 from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
+from widthwise.core.file_bytes import file_bytes
 from widthwise.core.literal import unguarded
 
 _log = logging.getLogger(__name__)
@@ -150,9 +151,9 @@ def _transformers_template(tokenizer: Any) -> ChatTemplate | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(file_bytes(path))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid JSON: {error}") from error
     return content if isinstance(content, dict) else {}

@@ -14,6 +14,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.prompting.begun import with_begun
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
+from widthwise.evals.input_file import is_there
 from widthwise.evals.replacement import replacement
 from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import PRIVATE, StoreError
@@ -42,7 +43,7 @@ def import_recordings(path: str | Path, run: str | Path, importer: str | None = 
     The file is there when all of it is. ``importer`` names who reads it, where the file does not tell.
     """
     recordings = read_generations(path, importer)
-    if Path(run).exists():
+    if is_there(Path(run)):
         raise UsageError(f"{run} exists already: import into a new file")
     model = recordings[0].fields.get("model")
     configuration = {"imported": Path(path).name, "model": model, "strategy": None, "suite": Path(path).stem}

@@ -133,11 +133,12 @@ class Evaluation:
         return False
 
     async def _run(self, *, concurrency: int, listener: Listener) -> Summary:
+        from widthwise.evals.input_file import is_there
         from widthwise.evals.measure.summary import summarise
         from widthwise.evals.store.database import NotBegun
         from widthwise.evals.store.store import Store
 
-        if self.path.exists():
+        if is_there(self.path):
             # A finished run may lie where nothing can be written.
             with suppress(NotBegun), Store.read(self.path) as store:
                 if store.is_finished(self.configuration):

@@ -218,7 +218,9 @@ class Sweeping:
         return await asyncio.to_thread(self.collect)
 
     def _is_done(self, task: Task, progress: Progress) -> bool:
-        if not self.evaluations[task].path.exists():
+        from widthwise.evals.input_file import is_there
+
+        if not is_there(self.evaluations[task].path):
             return False
         with self.evaluations[task].store() as store:
             done = [outcome.state == "done" for outcome in store.outcomes()]

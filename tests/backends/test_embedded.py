@@ -337,6 +337,27 @@ async def test_an_exception_in_a_step_reaches_everybody(backend: EmbeddedBackend
     assert ids(await collect(backend, request(prompt(9))))
 
 
+@pytest.mark.parametrize("where", ["submit", "step"])
+async def test_an_engine_out_of_memory_says_so_and_goes_on(
+    where: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = EmbeddedBackend(folder)
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend._engine, where, full)
+        several = (collect(backend, request(prompt(9), seed=i)) for i in range(3))
+        results = await asyncio.wait_for(asyncio.gather(*several, return_exceptions=True), 60)
+    said = "the embedded engine failed with MemoryError: lower --concurrency, max_num_seqs or kv_cache_bytes"
+    assert {str(result) for result in results if isinstance(result, BackendError)} == {said}
+    assert len(results) == 3
+    assert ids(await collect(backend, request(prompt(9)))) == ids(
+        await collect(EmbeddedBackend(folder), request(prompt(9)))
+    )
+
+
 async def test_closing_the_backend_ends_what_is_awaited(folder: Path) -> None:
     backend = EmbeddedBackend(folder)
     tasks = [asyncio.create_task(collect(backend, request(prompt(9), max_tokens=310, chunk=300))) for _ in range(3)]

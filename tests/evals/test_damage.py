@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import sqlite3
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from tests.evals.made_runs import made_run
 from widthwise.core.errors import WidthwiseError
+from widthwise.core.file_bytes import file_bytes
 from widthwise.core.problem import Problem
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import Outcome
@@ -102,6 +104,37 @@ def test_a_checkpoint_whose_files_make_no_sense_is_read_or_refused(tmp_path: Pat
     (folder / name).write_text(content)
     code, wrong = damage.judged(damage.checkpoint_commands(str(folder), str(tmp_path))[0], 120.0)
     assert (code in (0, 1, 2), wrong) == (True, "")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "generation_config.json",
+                                  "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+                                  "model.safetensors.index.json"])  # fmt: skip
+def test_a_pipe_in_a_checkpoint_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(damage._reasoner(), folder)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    code, wrong = damage.judged(damage.checkpoint_commands(str(folder), str(tmp_path))[0], 60.0)
+    assert (code in (0, 1, 2), wrong) == (True, "")
+
+
+def test_files_are_read_only_where_they_are_some(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1234")
+    assert file_bytes(tmp_path / "a", 4) == b"1234"
+    for path, most, why in (
+        (tmp_path / "a", 3, "larger than"),
+        (tmp_path, None, "no file"),
+        ("/dev/zero", 9, "no file"),
+    ):
+        with pytest.raises(OSError, match=why):
+            file_bytes(Path(path), most)
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".db", "a\0.db", "loop.db/x.db"])
+def test_a_name_that_is_no_files_is_a_mistake_of_use(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop.db").symlink_to("loop.db")
+    code, wrong = damage.judged(["eval", "arithmetic", "--limit", "1", "--run", str(tmp_path / name)], 60.0)
+    assert (code, wrong) == (2, "")
 
 
 def test_a_run_without_a_trace_has_a_page(tmp_path: Path) -> None:

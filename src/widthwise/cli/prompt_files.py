@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from widthwise.core.errors import UsageError
+from widthwise.core.file_bytes import file_bytes
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.template import places
 from widthwise.core.session.session import Session
@@ -110,7 +111,7 @@ def own_prompts(options: Sequence[str]) -> dict[str, str]:
         if not (name and equals and file):
             raise UsageError(f"--prompt {option!r} is not NAME=FILE; --show-prompts shows the names")
         try:
-            prompts[name] = Path(file).read_text(encoding="utf-8").removesuffix("\n")
+            prompts[name] = file_bytes(Path(file)).decode().removesuffix("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"the prompt {name!r} cannot be read from {file}: {error}") from None
     return prompts
