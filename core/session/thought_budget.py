@@ -21,7 +21,8 @@ class ThoughtBudget:
     def __post_init__(self) -> None:
         for name, number in (("thinking", self.tokens), ("waits", self.waits)):
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-                raise ValueError(f"{name} is a whole number of at least 0, not {number!r}")
+                told = "; show_thinking says whether drafts are shown with theirs" if isinstance(number, bool) else ""
+                raise ValueError(f"{name} is a whole number of at least 0, not {number!r}{told}")
         if self.tokens == 0 and self.waits:
             raise ValueError("waits have a model think on, and thinking=0 leaves its thinking out: give one of them")
 

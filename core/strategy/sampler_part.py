@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.registry import declares
 from widthwise.core.session.thought_budget import ThoughtBudget
 from widthwise.core.strategy.part import Part
 
 
+@declares("sampler")
 @dataclass(frozen=True, kw_only=True)
 class SamplerPart(Part):
     """A sampler with a budget for what each of its traces thinks; the session keeps it in all that is drawn.

@@ -108,9 +108,8 @@ class Trace:
     def head(self) -> Trace:
         """The first piece of what was drawn: a budget for thinking may have put something between the pieces."""
         node = self
-        while node.parent is not None and node.parent.segment.metadata.get("thought") in _JOINTS:
-            assert node.parent.parent is not None
-            node = node.parent.parent
+        while (joint := node.parent) is not None and joint.segment.metadata.get("thought") in _JOINTS and joint.parent:
+            node = joint.parent
         return node
 
     @property

@@ -33,6 +33,7 @@ from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.result import Result
+from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.strategy import Aggregator, Pruner, Sampler, Strategy
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
@@ -128,6 +129,7 @@ __all__ = [
     "RunSettings",
     "SameAnswer",
     "Sampler",
+    "SamplerPart",
     "SamplingParams",
     "Segment",
     "Selection",

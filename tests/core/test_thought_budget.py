@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+import widthwise as ww
 from tests.core.thinker import PROBLEM, Thinker, session, setting
 from tests.evals.recount import recounted, recounted_ends
 from widthwise.aggregators.majority_vote import MajorityVote
@@ -17,6 +19,7 @@ from widthwise.core.pruner import Decision
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.strategy import as_strategy
 from widthwise.core.trace.trace import Trace
 from widthwise.models.thinking_marks import HARMONY, THINK, tagged
 from widthwise.samplers.best_of_n import BestOfN
@@ -223,6 +226,24 @@ async def test_a_pruner_may_stop_a_trace_in_any_of_its_pieces(at: int) -> None:
     assert s.leaves == traces
 
 
+class Late(Stopping):
+    """Decides after more has come than it has seen."""
+
+    async def __call__(self, s: Session, live: list[Trace], finished: list[Trace], total: int) -> Decision:
+        for _ in range(40):
+            await asyncio.sleep(0)
+        return await super().__call__(s, live, finished, total)
+
+
+async def test_a_piece_that_ends_while_its_trace_is_stopped_is_gone_on_from_no_more() -> None:
+    backend = Thinker(LONG, deterministic=False)
+    s = session(backend, pruners=[Late(1)])
+    traces = await draw(s, 2, thinking=10)
+    assert [t.finish for t in traces] == ["stop", "pruned"]
+    assert (traces[1].completion, s.ledger.discarded) == ("<think>abc", 10)
+    assert len(backend.requests) == 3
+
+
 @pytest.mark.parametrize("tokens", range(8, 30))
 async def test_limits_of_a_session_end_traces_in_any_piece(tokens: int) -> None:
     s = session(Thinker(LONG), budget=Limits(tokens=tokens))
@@ -343,3 +364,35 @@ async def test_a_switch_of_the_template_is_thrown_for_thinking() -> None:
 def test_impossible_options(option: str) -> None:
     with pytest.raises(UsageError):
         parse_strategy(f"single({option})")
+
+
+def test_what_thinking_was_called_before_is_told() -> None:
+    with pytest.raises(UsageError, match="show_thinking"):
+        parse_strategy("sequential_refinement(thinking=False)")
+
+
+@dataclass(frozen=True)
+class Mine(ww.SamplerPart):
+    n: int = 2
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        return await session.sample(session.root, self.n)
+
+
+async def test_a_sampler_of_the_users_own_has_the_options() -> None:
+    strategy = parse_strategy("tests.core.test_thought_budget:Mine(n=3, thinking=10) | majority_vote()")
+    result = await strategy.solve(PROBLEM, setting(Thinker(LONG)))
+    assert [t.tokens for t in result.traces] == [14] * 3
+
+
+async def test_a_function_gives_them_to_the_session() -> None:
+    async def three(session: Session) -> list[Trace]:
+        return await session.sample(session.root, 3, thinking=10)
+
+    result = await as_strategy(three).solve(PROBLEM, setting(Thinker(LONG)))
+    assert [t.tokens for t in result.traces] == [14] * 3
+    with pytest.raises(UsageError, match="at least 0"):
+        await session(Thinker(LONG)).sample(session(Thinker(LONG)).root, thinking=-1)
+    s = session(Thinker("= 2"), None)
+    with pytest.raises(UsageError, match="does not think"):
+        await s.sample(s.root, thinking=4)
