@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from widthwise.core.errors import UsageError
+from widthwise.core.problem import Grader
 from widthwise.core.scores.trace_score import LOGPROBS
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.evals.measure.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
@@ -95,15 +96,17 @@ def curve(
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
+    grader: Grader | None = None,
 ) -> Curve:
     """Accuracy at every k of a run file or a file of recorded generations; needs no model.
 
+    ``grader`` reads and judges everything anew, in place of what is stored.
     ``methods``: "pass", "maj", "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; a SCORE is
     "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign). Raises
     ``UsageError`` where there is nothing to measure.
     """
     scores = sorted({score for name in methods if (score := method(name).score)})
-    source = load(run, scores=scores, grouping=grouping)
+    source = load(run, scores=scores, grouping=grouping, grader=grader)
     drawn: dict[str, Line] = {}
     if source.answered:
         drawn["run"] = _measured(source, level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +20,11 @@ from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.subsets import Floats, Ints
+from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.recorded_saying import saying_in
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 from widthwise.evals.suites.suites import grader_for, grader_of
@@ -111,14 +113,18 @@ class Source:
         return tuple(pool.problem for pool in self.pools)
 
 
-def load(path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "meaning") -> Source:
+def load(
+    path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "meaning", grader: Grader | None = None
+) -> Source:
     """The samples of a run file (``.db``), or of recorded generations, other tools' logs among them; needs no model.
 
+    ``grader`` reads and judges all of them anew, whatever verdicts and labels are stored, and stores nothing.
     ``scores`` are those to read with them: "mean_logprob", "sum_logprob", or a number recorded with the samples
     ("reward"; a minus before it turns its sign). Raises ``UsageError`` where there is nothing to measure.
     """
     file = Path(path)
-    source = _recorded(file, scores, grouping) if file.suffix in RECORDINGS else _stored(file, scores, grouping)
+    read = _recorded if file.suffix in RECORDINGS else _stored
+    source = read(file, scores, grouping, grader)
     for name in scores:
         if all(np.isnan(pool.scores[name]).all() for pool in source.pools):
             raise UsageError(f"no sample of {path} has a score {name!r}")
@@ -128,15 +134,16 @@ def load(path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "
 # -- run files -------------------------------------------------------------------------------------------------
 
 
-def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
+def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None) -> Source:
     with Store.read(path) as store:
         said = store.manifest.get("configuration", {})
         outcomes = list(store.outcomes())
         done = [o for o in outcomes if o.state != "open"]
         if not done:
             raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
+        grader = own or grader_of(store)
+        done = run_sync(_regraded(store, done, own)) if own else done
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
-        grader = grader_of(store)
         known = sequential_known(store)
         counted = any(leaf.tokens for o in done for leaf in o.leaves)
         pools = run_sync(_pools((_of_run(store, o, scores, counted) for o in done), grader, grouping))
@@ -154,6 +161,11 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         copies=Copies.stored(done),
         sequential_known=known,
     )
+
+
+async def _regraded(store: Store, outcomes: Sequence[Outcome], grader: Grader) -> list[Outcome]:
+    saying = saying_in(store.manifest)
+    return [await regraded(grader, outcome, store.traces(outcome.problem.id), saying) for outcome in outcomes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +238,11 @@ def _dependent_samplers(fields: Iterable[Mapping[str, Any]]) -> str:
 # -- recorded generations --------------------------------------------------------------------------------------
 
 
-def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
+def _recorded(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None) -> Source:
     recordings = read_generations(path)
-    grader = grader_for([r.problem for r in recordings])
+    if own:
+        recordings = [_unlabelled(recording) for recording in recordings]
+    grader = own or grader_for([r.problem for r in recordings])
     if not any(r.samples for r in recordings):
         raise UsageError(f"{path} has no samples: nothing to measure")
     pools = run_sync(_graded_pools(path, recordings, grader, scores, grouping))
@@ -243,6 +257,12 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping) -> Source:
         dependent=_dependent_samplers(r.fields for r in recordings),
         copies=Copies.of((len(r.samples), effective_number([s.text for s in r.samples])) for r in recordings),
     )
+
+
+def _unlabelled(recording: Recording) -> Recording:
+    """The recording without its labels, and without the answers that were read in texts."""
+    samples = (replace(s, correct=None, answer=None if s.text else s.answer) for s in recording.samples)
+    return replace(recording, samples=tuple(samples))
 
 
 async def _graded_pools(
@@ -272,9 +292,10 @@ async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader
     answer = sample.answer if sample.answer is not None else stated_in(sample, grader)
     if answer is None:
         return None, False
-    if problem.answer is None:
-        raise UsageError(f"{path}: problem {problem.id} has neither labels nor a reference answer to grade by")
-    return answer, await grader.correct(problem, answer)
+    try:
+        return answer, await grader.correct(problem, answer)
+    except UsageError as error:  # no reference answer, or a problem of another kind
+        raise UsageError(f"{path} has no labels, and {error}") from error
 
 
 def _tokens(sample: Sample) -> float:

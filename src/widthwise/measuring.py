@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from widthwise.core.problem import Grader
     from widthwise.evals.measure.curves import Curve
     from widthwise.evals.measure.pools import Grouping
     from widthwise.evals.measure.standings import Standing
@@ -20,11 +21,16 @@ def curve(
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    grader: str | Grader | None = None,
 ) -> Curve:
     """Accuracy at every budget of a run file or of recorded generations; see ``evals.measure.curves.curve``."""
     from widthwise.evals.measure import curves
+    from widthwise.settings import grader_named
 
-    return curves.curve(run, methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed)
+    judge = None if grader is None else grader_named(grader)
+    return curves.curve(
+        run, methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed, grader=judge
+    )
 
 
 def compare(*runs: str | Path) -> list[Standing]:

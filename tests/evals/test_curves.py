@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import widthwise
 from tests.evals.made_runs import STRATEGY, made_run
+from widthwise.cli.app import app
 from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.measure.curves import curve, lines
 from widthwise.evals.measure.equal_budgets import against_best, at_budget, pareto, points
 from widthwise.evals.measure.estimators import largest_at_k
@@ -93,6 +96,28 @@ def test_answers_vote_by_meaning_unless_told_otherwise(tmp_path: Path) -> None:
     path.write_text(json.dumps({"problem_id": "p", "problem": "Q?", "answer": "0.5", "samples": samples}))
     assert curve(path).lines["maj"].accuracy[-1] == pytest.approx(1.0)
     assert curve(path, grouping="spelling").lines["maj"].accuracy[-1] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".db"])
+def test_a_grader_judges_anew_and_stores_nothing(tmp_path: Path, suffix: str) -> None:
+    """60 for 60 %: forgiven unless the grader is told not to, and percents vote apart from numbers in any case."""
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".db":
+        made_run(path, [["1", "100", "1\\%", "1"]], text="The answer is \\boxed{%s}.")
+    else:
+        samples = [{"text": f"\\boxed{{{a}}}", "correct": False} for a in ("1", "100", "1\\%", "1")]
+        path.write_text(json.dumps({"problem_id": "p", "problem": "Q?", "answer": "1", "samples": samples}))
+    before = path.read_bytes()
+    as_stored = curve(path).lines["pass"].accuracy[0]
+    assert as_stored == pytest.approx(0.5 if suffix == ".db" else 0.0)
+    assert curve(path, grader=MathGrader()).lines["pass"].accuracy[0] == pytest.approx(0.75)
+    assert curve(path, grader=MathGrader(percent=False)).lines["pass"].accuracy[0] == pytest.approx(0.5)
+    assert widthwise.curve(path, grader="math(percent=False)").lines["pass"].accuracy[0] == pytest.approx(0.5)
+    command = ["curve", str(path), "--json", "--grader", "math(percent=True)"]
+    (measured,) = json.loads(CliRunner().invoke(app, command).stdout)["curves"]
+    shown = dict(zip(measured["points"]["method"][::-1], measured["points"]["accuracy"][::-1], strict=True))
+    assert shown["pass"] == pytest.approx(0.75)
+    assert path.read_bytes() == before
 
 
 def test_likelihoods_of_long_traces_weigh_by_their_ratio() -> None:

@@ -33,6 +33,10 @@ def draw_curve(
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help=_METHODS)] = None,
     votes: Annotated[str, typer.Option(help="Answers vote together by meaning or by spelling.")] = "meaning",
+    grader: Annotated[
+        str | None,
+        typer.Option(help="What reads and judges all answers anew: 'math(percent=False)'. Nothing is stored."),
+    ] = None,
     replicates: Annotated[int, typer.Option(min=1, help="Resampled sets of problems for the bands.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     laws: Annotated[bool, typer.Option("--laws", help="Fit scaling laws: does it saturate, and where?")] = False,
@@ -46,14 +50,13 @@ def draw_curve(
     """
     from widthwise.evals.measure.curves import METHODS, curve
     from widthwise.evals.views.plots import draw, save
+    from widthwise.settings import grader_named
 
     if votes not in ("meaning", "spelling"):
         raise UsageError(f"--votes is meaning or spelling, not {votes!r}")
-    chosen = method or METHODS
-    curves = [
-        curve(run, methods=chosen, grouping=votes, replicates=replicates, seed=seed)  # type: ignore[arg-type]
-        for run in runs
-    ]
+    judge = None if grader is None else grader_named(grader)
+    said: dict[str, Any] = {"grouping": votes, "replicates": replicates, "seed": seed, "grader": judge}
+    curves = [curve(run, methods=method or METHODS, **said) for run in runs]
     budget = _axis(axis, curves)
     if as_json:
         _print_json(curves)
