@@ -165,15 +165,15 @@ class _Forgiving:
         return None
 
     def _where_defined(self, a: Node, b: Node) -> str | None:
-        """Formulas that agree wherever both have a value."""
-        if not (is_value(a) and is_value(b)) or variables(a) != variables(b) or not variables(a):
-            return None
-        if is_stepped(a) or is_stepped(b):
+        """Formulas that agree wherever both have a value; a letter may cancel out of one of them."""
+        if not (is_value(a) and is_value(b)) or not variables(a) | variables(b) or is_stepped(a) or is_stepped(b):
             return None
         try:
-            pairs = zip(values_of(a).found, values_of(b).found, strict=True)
+            found = [values_of(node).found for node in (a, b)]
         except (TooLarge, Undefined):
             return None
+        points = max(map(len, found))
+        pairs = zip(*(values * points if len(values) == 1 else values for values in found), strict=True)
         common = [(x, y) for x, y in pairs if x is not None and y is not None]
         if len(common) < _COMMON_POINTS or any(quantities.key(x) != quantities.key(y) for x, y in common):
             return None

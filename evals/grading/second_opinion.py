@@ -27,7 +27,7 @@ def math_verify(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
     math-verify is not installed.
     """
     if find_spec("math_verify") is None:
-        raise UsageError("math-verify is not installed: pip install math-verify")
+        raise UsageError("math-verify is not installed: pip install 'widthwise[math-verify]'")
     verdicts: list[bool | None] = []
     while len(verdicts) < len(pairs):
         found, ended = _some(pairs[len(verdicts) :])

@@ -39,6 +39,10 @@ from widthwise.evals.suites.hub import INTEGER, MATH, SCIENCE, WORD_PROBLEM
         ("18", "Each costs $6, so the answer is $18."),
         (r"\frac{\pi}{4}", "0.785398163397"),
         ("x > 5", r"x \gt 5"),
+        ("1", r"\sqrt{x}/\sqrt{x}"),
+        ("x", r"\sqrt{x}^2"),
+        ("0", r"\ln x - \ln x"),
+        ("y", r"\frac{y\sqrt{x}}{\sqrt{x}}"),
     ],
 )
 def test_equal_answers(gold: str, prediction: str) -> None:
@@ -50,7 +54,8 @@ def test_equal_answers(gold: str, prediction: str) -> None:
     ("gold", "prediction"),
     [("204", "205"), ("(1,2)", "(2,1)"), ("[-3,2]", "(-3,2)"), ("3,4", "3"), ("7 = 11a+c", "11a+c"), ("C", "D"),
      ("x>5", "x<5"), ("yes", "no"), ("2516_8", "2510_{8}"), ("4", r"4\sqrt{2}"), ("110", r"\text{Not enough is said}"),
-     ("", ""), ("10", r"10^2"), ("\0", "1"), ("5", "")],
+     ("", ""), ("10", r"10^2"), ("2", r"\sqrt{x}/\sqrt{x}"), ("1", r"\frac{\sqrt{x^2}}{x}"), ("1", r"(-1)^n"),
+     ("0", r"\ln x"), ("1", r"\sqrt{x}"), ("x", r"\frac{y\sqrt{x}}{\sqrt{x}}"), ("\0", "1"), ("5", "")],
 )  # fmt: skip
 def test_different_answers(gold: str, prediction: str) -> None:
     assert not equivalent(gold, prediction)

