@@ -126,6 +126,14 @@ def test_what_is_inserted_into_traces_is_shown_too(here: Path) -> None:
     assert "<Conclusion>none</Conclusion>" in thread.partition("== inserted ==")[2]
 
 
+def test_what_a_reward_model_would_be_shown(here: Path) -> None:
+    strategy = "best_of_n(n=2) | best_by(score='reward_model')"
+    shown = evaluated("--reward-model", "scorer", "--show-prompts", strategy=strategy).stdout
+    assert shown.endswith(
+        f"== reward model (scorer) ==\n\n-- example --\n<user>{FIRST}<assistant>(step 1)<step>(step 2)<step>\n\n"
+    )
+
+
 def test_a_recording_takes_its_own_part(here: Path) -> None:
     assert evaluated("--run", "x.db", strategy="single()").exit_code == 0
     replayed = evaluated("--model", "replay:x.db", "--show-prompts", strategy="single()")

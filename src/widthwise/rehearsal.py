@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from widthwise.core.rewards.reward import Solution, StepScores
 from widthwise.core.trace.stopping import StopMatcher
 from widthwise.engines import Engines
 from widthwise.models.profiles import profile_of
+from widthwise.models.reward_formats import reward_format_for
 from widthwise.opening import kind_of, open_backend
 from widthwise.settings import MODEL, RunSettings
 
@@ -140,3 +142,23 @@ async def _stand_in(settings: RunSettings) -> tuple[Backend, tuple[Any, ...]]:
 
 def _of(tokenizer: Tokenizer, facts: ModelFacts, settings: RunSettings) -> StandIn:
     return StandIn(tokenizer, facts, profile_of(facts, settings.asking.format))
+
+
+async def shown_to_reward_model(settings: RunSettings, problem: Problem) -> tuple[str, str] | None:
+    """The name of the reward model's layout, and the text in which it would be shown a solution of two steps.
+
+    None without a reward model, and for one whose layout or tokenizer is not known before it is opened.
+    """
+    if not isinstance(settings.reward_model, str):
+        return None
+    kind, address = kind_of(settings.reward_model)
+    tokenizer = await asyncio.to_thread(kind.tokenizer, address)
+    if tokenizer is None:
+        return None
+    given = {name: value for name, value in settings.reward_args.items() if name != "format"}
+    facts = await kind.facts(address, given)
+    layout = reward_format_for(facts, settings.reward_args.get("format"))
+    if layout.reads == "expectation":
+        layout = replace(layout, thinking=profile_of(facts).thinking)
+    laid = layout.laid_out(tokenizer, problem, ("(step 1)", "(step 2)"))
+    return layout.name, tokenizer.decode(laid.ids)

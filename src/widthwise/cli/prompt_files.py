@@ -15,7 +15,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.checking import inside
 from widthwise.core.trace.trace import Trace
-from widthwise.rehearsal import stand_ins
+from widthwise.rehearsal import shown_to_reward_model, stand_ins
 
 if TYPE_CHECKING:
     from widthwise.evaluation import Evaluation
@@ -73,9 +73,15 @@ async def sent(evaluation: Evaluation) -> list[Sent]:
                 found.setdefault(one.name or one.example, one)
         for one in _open(evaluation, setting):
             found.setdefault(str(one.name), one)
-        return list(found.values())
+        return [*found.values(), *await _scored(evaluation)]
     finally:
         await engines.close()
+
+
+async def _scored(evaluation: Evaluation) -> list[Sent]:
+    """What the reward model would be shown of a solution."""
+    shown = await shown_to_reward_model(evaluation.settings, evaluation.suite.problems[0])
+    return [] if shown is None else [Sent(f"reward model ({shown[0]})", None, shown[1])]
 
 
 def used(session: Session) -> list[Trace]:
