@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,11 +85,10 @@ class LanguageRewardModel:
     async def _read(self, reading: Reading) -> Read:
         """Read, again and again while that may help."""
 
-        async def read() -> Read:
-            async with self._slots:
-                return await self._reader.read(reading)
-
-        return await self._retry.persist(read, f"a reading of problem {reading.problem}")
+        async with self._slots:
+            return await self._retry.persist(
+                partial(self._reader.read, reading), f"a reading of problem {reading.problem}"
+            )
 
     def _costs(self, laid: Sequence[Laid], solutions: Sequence[Solution]) -> list[int]:
         """Tokens of each solution that nothing before it, scored earlier or sorted before it here, has computed."""
