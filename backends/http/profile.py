@@ -127,8 +127,8 @@ def compare(shared: ServerProfile, infos: Sequence[ServerProfile], notes: Notes)
 
 
 def capabilities(profile: ServerProfile) -> Capabilities:
-    # 20 is the usual limit of vLLM's and of chat servers, 5 that of others.
-    most = 5 if profile.dialect == "text" else 20
+    # 20 is the usual limit of these programs and of chat servers, 5 that of others.
+    most = 20 if profile.dialect != "text" or profile.kind in ("vLLM", "SGLang", "llama.cpp") else 5
     return Capabilities(
         token_ids=profile.token_ids,
         seeds=profile.takes("seed"),

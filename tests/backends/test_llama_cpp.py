@@ -72,6 +72,13 @@ def test_a_repetition_penalty_is_for_the_whole_text(llama_url: str, tmp_path: Pa
     assert [text.removesuffix("</s>") for text, _ in here.values()] == [there[key][0] for key in here]
 
 
+def test_twenty_likeliest_tokens_are_to_be_had(llama_url: str, tmp_path: Path) -> None:
+    pruned = ["--limit", "3", "--strategy", "best_of_n(n=8) | deepconf(warmup=4) | majority_vote()"]
+    done = called(tmp_path / "a.db", "--model", llama_url, *pruned, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["errors"] == 0
+
+
 def test_penalties_that_count_the_prompt_are_told_of(llama_url: str, tmp_path: Path) -> None:
     done = called(tmp_path / "a.db", "--model", llama_url, "--limit", "1", "--presence-penalty", "0.5")
     assert "counts the prompt's tokens" in done.output
