@@ -126,3 +126,11 @@ def test_what_a_server_cannot_do_is_refused_before_the_first_token(
     assert done.exit_code == 2
     assert ALL[strategy][2].partition("(")[0] in done.output
     assert not (tmp_path / "a.db").exists()
+
+
+def test_one_of_two_models_must_be_named(litellm_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIDTHWISE_API_KEY", KEY)
+    done = called(*ALL["vote"], tmp_path / "a.db", "--model", litellm_url)
+    assert done.exit_code == 2
+    assert f"{litellm_url}/v1#reasoner" in done.output
+    assert "it serves reasoner, ids" in done.output
