@@ -39,13 +39,14 @@ class Retry:
 
     async def persist(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
         """What ``ask`` gives, asked again while that may help; ``what`` names it in the log. Raises BackendError."""
-        failures = 0
+        clock, failures = asyncio.get_running_loop(), 0
+        began = clock.time()
         while True:
             try:
                 return await ask()
             except BackendError as error:
-                failures += 1
-                if not error.retryable or failures >= self.attempts:
+                failures += error.attempts
+                if not error.retryable or self.over(failures, failures, clock.time() - began):
                     raise
                 _log.warning("%s is asked for again: %s", what, error)
             await asyncio.sleep(self.delay(failures))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from widthwise.core.backend import Backend
-from widthwise.core.errors import UsageError, WidthwiseError, reason_of
+from widthwise.core.errors import AccessRefused, UsageError, WidthwiseError, reason_of
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
@@ -53,8 +53,9 @@ async def run(
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
 
     Problems advance independently. What fails for one problem is recorded with it, and tried again the next time; only
-    a store that cannot be written ends the run (``StoreError``), and a mistake of use (``UsageError``): one that can be
-    known before anything is sampled, and one in which the first problems all fail. When the task is cancelled, every
+    a store that cannot be written ends the run (``StoreError``), a backend that answers nothing more
+    (``AccessRefused``), and a mistake of use (``UsageError``): one that can be known before anything is sampled, or one
+    in which the first problems all fail. When the task is cancelled, every
     finished generation is in the store, and the same call goes on from there. ``on_outcome`` hears of each problem as
     it is done.
     """
@@ -67,8 +68,12 @@ async def run(
         async with asyncio.TaskGroup() as group:
             for place, problem in enumerate(todo):
                 group.create_task(work.solve(problem, place))
+    except* AccessRefused as errors:
+        raise AccessRefused(
+            f"{_first(errors)}; the run was ended, and the same command goes on with what is left"
+        ) from None
     except* (StoreError, UsageError) as errors:
-        raise errors.exceptions[0] from None
+        raise _first(errors) from None
     finally:
         work.close()
     return summarise(store)
@@ -132,7 +137,7 @@ class _Work:
             result = await self.strategy.run(session)
             outcome = await graded(self.setting.grader, problem, result, self.saying)
             return outcome, (*result.traces, *result.fragments, *result.judgements), None
-        except StoreError:
+        except (StoreError, AccessRefused):
             raise
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
@@ -148,6 +153,11 @@ class _Work:
             self.store.end_attempt(time.monotonic() - self.began)
         except StoreError as error:
             _log.warning("the time that this attempt took could not be stored: %s", error)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def graded(grader: Grader, problem: Problem, result: Result, saying: Saying) -> Outcome:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from widthwise.core.backend import FloatArray
-from widthwise.core.errors import BackendError
+from widthwise.core.errors import AccessRefused, BackendError
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, shown, spread
 from widthwise.core.strategy.tree import Node
@@ -70,6 +70,8 @@ class KvCost(Selector):
             return ()
         try:
             vectors = await session.embed(distinct)
+        except AccessRefused:
+            raise
         except BackendError as error:
             session.note(session.root, f"a round was decided without the steps' meanings: {error}")
             return ()

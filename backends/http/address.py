@@ -14,6 +14,7 @@ _PATHS = (
     *("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models", "/pooling"),
     *("/tokenize", "/health"),
 )
+Origin = tuple[str, str, int | None]
 _VERSION = re.compile(r"/v\d+\w*$")
 _VERSIONED = re.compile(r"/v\d+\w*(/|$)")
 
@@ -72,7 +73,7 @@ def beside(base: str, path: str) -> str:
     return urlunsplit(split._replace(path=_VERSION.sub("", split.path.rstrip("/")) + path))
 
 
-def origin(url: str) -> tuple[str, str, int | None]:
+def origin(url: str) -> Origin:
     """Scheme, host and port: keys that were given for one are for no other."""
     split = urlsplit(url)
     ports = {"http": 80, "https": 443}

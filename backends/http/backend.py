@@ -69,7 +69,7 @@ class HTTPBackend:
         headers: Mapping[str, str] = _NO_HEADERS,
         folders: Mapping[str, Path] = _NO_FOLDERS,
         connect_timeout: float = 10.0,
-        first_timeout: float = 600.0,
+        first_timeout: float = 900.0,
         stall_timeout: float = 120.0,
         startup_timeout: float | None = None,
     ) -> None:

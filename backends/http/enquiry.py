@@ -96,7 +96,7 @@ class Enquiry:
                 return await ask()
             except BackendError as error:
                 waited, limit = clock.time() - began, self._patience.limit(error)
-                pause = max(pause, getattr(error, "wait", None) or 0.0)
+                pause = max(pause, (error.wait if isinstance(error, StatusError) else None) or 0.0)
                 failing = isinstance(error, StatusError) and not is_busy(error)
                 if not error.retryable or waited + pause > limit or (busy_only and failing):
                     raise

@@ -55,7 +55,7 @@ class HTTPPooling:
         headers: Mapping[str, str] = MappingProxyType({}),
         connect_timeout: float = 10.0,
         startup_timeout: float | None = None,
-        timeout: float = 600.0,
+        timeout: float = 900.0,
     ) -> None:
         bases, model = named(urls, model)
         pool = ServerPool(bases)

@@ -86,7 +86,8 @@ class Gate:
         left = remaining(headers)
         self._left = NEVER if left is None else left
         if (wait := used_up(headers)) is not None:
-            self._opens, self._left = max(self._opens, self._now + wait), NEVER
+            self._closed, self._left = True, NEVER
+            self._opens = max(self._opens, self._now + wait)
         self._go_on()
 
     def refused(self, turn: Turn, headers: Mapping[str, str], body: str = "") -> None:

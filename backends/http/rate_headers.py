@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from time import time
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -60,7 +60,7 @@ def duration(text: str) -> float | None:
     number = _number(text)
     if number is not None:
         at = number / 1000 if number >= _EPOCH_MS else number
-        return max(at - time.time(), 0.0) if at >= _EPOCH else max(number, 0.0)
+        return max(at - time(), 0.0) if at >= _EPOCH else max(number, 0.0)
     parts = _PART.findall(text)
     if parts and _PART.sub("", text).strip() == "":
         return sum(float(amount) * _SECONDS[unit.lower()] for amount, unit in parts)
@@ -70,7 +70,7 @@ def duration(text: str) -> float | None:
 def _until(text: str) -> float | None:
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            return max(read(text).timestamp() - time.time(), 0.0)
+            return max(read(text).timestamp() - time(), 0.0)
         except (ValueError, TypeError, OverflowError):
             continue
     return None

@@ -98,7 +98,7 @@ def status_error(
         return NoAccess(f"{said} (the key is read from WIDTHWISE_API_KEY or OPENAI_API_KEY)", status, body)
     if _is_final(status, wording):
         return NoAccess(said, status, body)
-    wait = told_wait(headers or {}, body) if status in FULL else None
+    wait = told_wait(headers or {}, body) if status in RETRYABLE else None
     if wait is not None and wait > LONGEST_WAIT:
         return NoAccess(f"{said} (it is to be asked again in {wait / 3600:.1f} hours only)", status, body)
     return StatusError(said, status, body, wait)

@@ -14,7 +14,7 @@ import aiohttp
 from widthwise.backends.http.address import shown
 from widthwise.backends.http.statuses import broken, reported_error, status_error
 from widthwise.backends.http.transport import whole_text
-from widthwise.core.errors import BackendError
+from widthwise.core.errors import AccessRefused, BackendError, PromptTooLong
 from widthwise.core.plain_json import parse
 from widthwise.core.secrets import holds_secret, masked
 
@@ -163,13 +163,16 @@ def _parsed(url: str, payloads: list[bytes]) -> Iterator[Batch]:
     done = DONE in payloads
     if done:
         payloads = payloads[: payloads.index(DONE)]
-    events, failure = _objects(url, payloads)
+    events, failure = _objects(url, payloads)  # as many as payloads, up to the failure
     for number, event in enumerate(events):
-        if ("error" in event or "choices" not in event) and (
+        if not isinstance(event, dict):
+            _log.debug("%s sent %r in place of an event", shown(url), event)
+        elif ("error" in event or "choices" not in event) and (
             error := reported_error(url, event, payloads[number].decode(errors="replace"))
         ):
             failure, events = _ended(error), events[:number]
             break
+    events = [event for event in events if isinstance(event, dict)]
     if events or (done and failure is None):
         yield Batch(events, done=done and failure is None)
     if failure is not None:
@@ -178,7 +181,7 @@ def _parsed(url: str, payloads: list[bytes]) -> Iterator[Batch]:
 
 def _ended(error: BackendError) -> BackendError:
     """An error inside an answer, of its kind; it may pass only as long as nothing had been said."""
-    if type(error) is not BackendError:
+    if isinstance(error, AccessRefused | PromptTooLong):
         return error
     return EndedInError(str(error), retryable=error.retryable)
 
@@ -194,10 +197,9 @@ def _objects(url: str, payloads: list[bytes]) -> tuple[list[Event], BackendError
     events = [
         _clean(value) if holds_secret(payload) else value for value, payload in zip(values, payloads, strict=False)
     ]
-    whole = next((i for i, event in enumerate(events) if not isinstance(event, dict)), len(events))
-    if whole == len(payloads):
+    if len(events) == len(payloads):
         return events, None
-    return events[:whole], BackendError(f"{shown(url)} sent an event that is not JSON", retryable=True)
+    return events, BackendError(f"{shown(url)} sent an event that is not JSON", retryable=True)
 
 
 def _until_broken(payloads: list[bytes]) -> Iterator[Any]:

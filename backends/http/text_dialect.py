@@ -68,6 +68,13 @@ def longest(request: Request, profile: ServerProfile) -> int | None:
     return room if asked is None else min(asked, room)
 
 
+def text_of(choice: Mapping[str, Any]) -> str:
+    """The text of a choice, in the form of a completion; some servers send it in the form of chat."""
+    message = choice.get("delta") or choice.get("message")
+    text = choice.get("text") or (message.get("content") if isinstance(message, Mapping) else None)
+    return text if isinstance(text, str) else ""
+
+
 class TextReader:
     """Cuts text into pieces, the server's own tokens where it lists them, and finds its end."""
 
@@ -79,7 +86,7 @@ class TextReader:
         self._told = False
 
     def read(self, choice: Mapping[str, Any]) -> Delta:
-        return self.taken(str(choice.get("text") or ""), listed(choice.get("logprobs")), choice.get("finish_reason"))
+        return self.taken(text_of(choice), listed(choice.get("logprobs")), choice.get("finish_reason"))
 
     def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
         return last

@@ -10,10 +10,11 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from widthwise.backends.http.address import login, origin, shown, without_login
+from widthwise.backends.http.address import Origin, login, origin, shown, without_login
 from widthwise.backends.http.statuses import broken, unreachable
 from widthwise.core.errors import BackendError
 from widthwise.core.secrets import keep_secret, masked, names_secret
@@ -42,6 +43,20 @@ def key_headers(url: str, given: Mapping[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {keep_secret(key)}", **given} if key else dict(given)
 
 
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for an address (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``)."""
+    scheme, host, port = origin(url)
+    if proxy_bypass(f"{host}:{port}"):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if proxy is None:
+        return None
+    named = proxy if "://" in proxy else f"http://{proxy}"
+    login(named)  # its password is a secret too
+    return named
+
+
 class Transport:
     """Connections to any number of servers, without a limit of its own; to be used in one event loop.
 
@@ -56,7 +71,8 @@ class Transport:
         self._tls: ssl.SSLContext | None = None
         self._headers: dict[str, dict[str, str]] = {}
         self._redirects: set[tuple[str, str]] = set()
-        self._answering: set[tuple[str, str, int | None]] = set()
+        self._answering: set[Origin] = set()
+        self._proxies: dict[Origin, str | None] = {}
 
     async def begin(self, url: str, body: Any = None) -> aiohttp.ClientResponse:
         """The beginning of the answer to ``body``, or to a question without one; whoever gets it closes it.
@@ -115,14 +131,19 @@ class Transport:
         if url.startswith("https:") and self._tls is None:
             self._tls = ssl.create_default_context()
         kind = "GET" if body is None else "POST"
-        given = {"ssl": self._tls} if self._tls is not None else {}
+        place = origin(url)
+        if place not in self._proxies:
+            self._proxies[place] = proxy_for(url)
+        given: dict[str, Any] = {"ssl": self._tls} if self._tls is not None else {}
+        if (proxy := self._proxies[place]) is not None:
+            given["proxy"] = proxy
         return await self._session.request(
             kind,
             url,
             json=body,
             headers=headers,
             allow_redirects=False,
-            **given,  # type: ignore[arg-type]
+            **given,
         )
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -130,7 +151,6 @@ class Transport:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_SECONDS),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import IntArray
-from widthwise.core.errors import BackendError, PromptTooLong, WidthwiseError
+from widthwise.core.errors import AccessRefused, BackendError, PromptTooLong, WidthwiseError
 from widthwise.core.problem import Problem
 from widthwise.core.retry import Retry
 from widthwise.core.rewards.reading import Read, Reader, Reading
@@ -79,6 +79,8 @@ class LanguageRewardModel:
                     f"{self.name} gave {len(read.values)} scores where {len(reading.positions)} were due"
                 )
             return StepScores((*known, *self.format.scores(read.values)), cost + read.written)
+        except AccessRefused:
+            raise
         except WidthwiseError as error:
             return StepScores(None, error=str(error), abstained=isinstance(error, PromptTooLong))
 

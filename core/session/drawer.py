@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from widthwise.core.backend import Delta
-from widthwise.core.errors import BackendError, UsageError
+from widthwise.core.errors import AccessRefused, BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.branch import Branch
@@ -122,6 +122,7 @@ class Drawer:
         A trace whose thinking has come to its end goes on, unless it is ``stopping``.
         """
         ended = []
+        refused: AccessRefused | None = None
         for event in events:
             branch = event.branch
             if event.delta is not None:
@@ -130,13 +131,18 @@ class Drawer:
                 branch.take(event.delta)
                 self._accounts.charge(event.delta, judging=draw.call.judging)
                 self._accounts.grow(branch.id, branch.parent, event.delta.token_ids)
+            elif isinstance(event.error, AccessRefused):
+                refused = event.error
             elif isinstance(event.error, BackendError):
                 branch.end("error", str(event.error))
             elif event.error is not None:
                 raise event.error
             if branch.finish is not None and not self._goes_on(branch, draw, stopping=stopping):
                 ended.append(branch)
-        return [self._keep(b, draw) for b in sorted(ended, key=lambda b: (b.moment.time, b.id))]
+        kept = [self._keep(b, draw) for b in sorted(ended, key=lambda b: (b.moment.time, b.id))]
+        if refused is not None:  # what had ended is in the journal by now
+            raise refused
+        return kept
 
     def _goes_on(self, branch: Branch, draw: Draw, *, stopping: bool) -> bool:
         """Let the branch grow another piece, where a budget for its thinking says so; whether it does."""

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from widthwise.core.errors import WidthwiseError
+from widthwise.core.errors import AccessRefused, WidthwiseError
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import RewardModel, Solution, StepScores
 from widthwise.core.session.journal import Journal
@@ -102,6 +102,8 @@ class ScoreMemory:
                 answers = await self._model.score(self._problem, solutions)
         except TimeoutError:
             return _failed(solutions, f"the reward model {self._model.name} said nothing for {self._limit:g} seconds")
+        except AccessRefused:
+            raise
         except WidthwiseError as error:
             return _failed(solutions, str(error))
         except Exception as error:  # a reward model of the user's own

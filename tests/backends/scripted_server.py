@@ -169,15 +169,37 @@ def limited(
     return script
 
 
+MARK = "Go."
+"""What the prompts of tests say, and no question says that a client asks to find out what a server is."""
+
+
 def text_only(reply: Reply | Script) -> Script:
-    """A server for completions in text: it refuses prompts in token ids, and has no other paths."""
+    """A server for completions in text that goes on counting; prompts with the MARK are answered by the script.
+
+    It refuses prompts in token ids, and has no other paths.
+    """
 
     def completions(asked: Asked) -> Reply:
         if not isinstance(asked.body.get("prompt"), str):
             return refusal(400, "prompt must be a text")
-        return reply if isinstance(reply, Reply) else reply(asked)
+        if MARK in asked.body["prompt"]:
+            return reply if isinstance(reply, Reply) else reply(asked)
+        choice = {"index": 0, "text": " 5, 6, 7", "finish_reason": "length"}
+        return Reply(text(" 5, 6, 7", finish="length") if asked.body.get("stream") else {"choices": [choice]})
 
     return by_path(completions=completions)
+
+
+def chat_only(reply: Reply | Script) -> Script:
+    """A server for chat completions and nothing else; messages with the MARK are answered by the script."""
+
+    def completions(asked: Asked) -> Reply:
+        if any(MARK in str(message.get("content")) for message in asked.body["messages"]):
+            return reply if isinstance(reply, Reply) else reply(asked)
+        choice = {"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}
+        return Reply(chat("Yes.") if asked.body.get("stream") else {"choices": [choice]})
+
+    return by_path(chat_completions=completions)
 
 
 # -- the server ------------------------------------------------------------------------------------------------
@@ -190,6 +212,11 @@ class ScriptedServer:
         self.script, self.models = script, models
         self.asked: list[Asked] = []
         self.url = ""
+
+    @property
+    def attempts(self) -> list[Asked]:
+        """The requests of the test itself."""
+        return [asked for asked in self.asked if MARK in json.dumps(asked.body)]
 
     def bodies(self, path: str = "completions") -> list[Any]:
         """The bodies that were sent to a path."""
