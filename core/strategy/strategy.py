@@ -107,6 +107,7 @@ class Strategy(Spelled):
             election = await self.answer(session)
         finally:
             await session.settle()
+        _note_closed(session)
         return Result.of(session, election)
 
     async def answer(self, session: Session) -> Answer:
@@ -162,6 +163,14 @@ class Strategy(Spelled):
 
     def __ror__(self, other: Any) -> Strategy:
         return compose(other, self)
+
+
+def _note_closed(session: Session) -> None:
+    """Note how many traces did not end their thinking themselves."""
+    leaves = session.leaves
+    closed = sum(any(s.metadata.get("thought") in ("closed", "spent") for s in leaf.path) for leaf in leaves)
+    if closed:
+        session.note(session.root, f"the thinking of {closed} of {len(leaves)} traces was closed for them")
 
 
 def compose(left: Any, right: Any) -> Strategy:

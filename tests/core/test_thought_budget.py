@@ -304,8 +304,9 @@ async def test_a_strategy_with_a_budget() -> None:
     result = await (BestOfN(3, thinking=10) | MajorityVote()).solve(PROBLEM, setting(Thinker(LONG)))
     assert result.answer == "2"
     assert [t.tokens for t in result.traces] == [14] * 3
+    assert [note.text for note in result.notes] == ["the thinking of 3 of 3 traces was closed for them"]
     plain = await (BestOfN(3) | MajorityVote()).solve(PROBLEM, setting(Thinker(LONG)))
-    assert plain.answer == "3"
+    assert (plain.answer, plain.notes) == ("3", ())
 
 
 @pytest.mark.parametrize(
