@@ -44,11 +44,10 @@ class Questions:
         """Whether the format has this question."""
         return question in self._format.prompts
 
-    def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
+    def side_by_side(self, first: str, second: str) -> tuple[str, str]:
         """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
-        length = min(len(first.completion), len(second.completion))
-        recent = self._format.recent
-        return recent(first.completion[:length]), recent(second.completion[:length])
+        length, recent = min(len(first), len(second)), self._format.recent
+        return recent(first[:length]), recent(second[:length])
 
     def listed(self, name: str, texts: Sequence[str]) -> str:
         """Several texts as one field of a question."""

@@ -79,5 +79,5 @@ class Reads:
         return self._shared.transcript.choice(trace, count)
 
     def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
-        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
-        return self._shared.questions.side_by_side(first, second)
+        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them: no control tokens."""
+        return self._shared.questions.side_by_side(self.response(first), self.response(second))

@@ -74,5 +74,6 @@ async def test_a_verdict_of_one_token_is_asked_for_behind_finished_thinking() ->
     asked = [backend.tokenizer.decode(r.prompt) for r in backend.requests if r.params.max_tokens == 1]
     assert asked
     assert all(prompt.endswith(THINK.left_out("")) for prompt in asked)
+    assert not any("\0" in prompt for prompt in asked)  # the end token is no part of what a solution says
     _, backend = await solved(strategy, "yes", thinking=None)
     assert not any(THINK.left_out("") in backend.tokenizer.decode(r.prompt) for r in backend.requests)
