@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from widthwise.evals.grading.lines import DOUBT
 from widthwise.evals.grading.meaning import meaning
-from widthwise.evals.grading.remarks import answer_in
+from widthwise.evals.grading.remarks import answer_in, corrected
 from widthwise.evals.grading.statement import MAX_STATEMENTS, Statement
 
 LETTERS = "ABCDEFGHIJ"
@@ -15,12 +15,12 @@ LETTERS = "ABCDEFGHIJ"
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|mbox|boxed|bf|rm)\s?\{([^{}]*)\}")
 _MARKUP = re.compile(r"</?\w{1,6}>|\\[()\[\],;:! ]|[*`$~\"“”]|(?<!\w)'|'(?!\w)|\\q?quad(?![a-z])")
-_NOUN = r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|letter|answer)\s*:?\s*)?"
+_NOUN = r"(?:(?:the\s+)?(?:correct\s+|final\s+)?(?:option|choice|letter|answer)(?:\s+is\b)?\s*:?\s*)?"
 _REASON = (
     r"(?:because|since|as|due|given|rather|instead|not|and\s+(?:not|the|so|this|thus)|but"
     r"|is\s+(?:the\s+)?(?:correct|right|best))"
 )
-_END = rf"(?=\s*(?:$|[).,:;!\]}}]|[-–—(]\s|\((?=\w)|{_REASON}\b))"
+_END = rf"(?=\s*(?:$|[).,:;!\]}}]|[-–—]{{1,3}}\s|\(\s|\((?=\w)|{_REASON}\b))"
 _LETTER = re.compile(
     rf"(?i:[-–—\s]*{_NOUN})(?:[(\[{{]\s*(?P<bracketed>[A-Za-z])\s*[)\]}}]|(?P<plain>[A-Z])(?![\w'’^_]){_END}"
     r"|(?P<small>[a-z])(?=\s*[).]*\s*$))"
@@ -32,6 +32,9 @@ _ANOTHER = re.compile(
 )
 _ASKED = re.compile(r"[)\]}.]?\s*\?")
 _DELIMITER = re.compile(r"[)\]}]?[\s.:;,–—-]*")
+_NOT_BUT = re.compile(r"(?i)^\W*not\s+\W{0,3}[a-j]\W{0,3},?\s+but\s+(?:rather\s+)?")
+_LETTER_LAST = re.compile(r"(.*\S)\s*[(\[]\s*(?:(?i:option|choice)\s+)?([A-J])\s*[)\]]\W*", re.DOTALL)
+"""A letter in brackets after the option's text: ``Venus (B)``."""
 _MAX_LINE, _AROUND = 300, 80
 
 
@@ -41,7 +44,7 @@ def choice(statement: str, prose: bool, options: Sequence[str]) -> str | None:
     Empty where it chooses none; None where it names several, one that there is not, or a letter with another option's
     text. ``options`` are the texts in the order of their letters; none: every letter is an option.
     """
-    text = plain(statement)
+    text = plain(_NOT_BUT.sub("", corrected(statement)) if prose else statement)
     found = _LETTER.match(text)
     letter = (found["bracketed"] or found["plain"] or found["small"]).upper() if found else ""
     if not found or letter not in LETTERS:
@@ -58,9 +61,10 @@ def choice(statement: str, prose: bool, options: Sequence[str]) -> str | None:
 
 def _titled(text: str, options: Sequence[str]) -> str:
     found = _TITLED.fullmatch(text.strip())
-    if found is None or LETTERS.index(found[1]) >= len(options):
-        return ""
-    return found[1] if normal(options[LETTERS.index(found[1])]) == normal(found[2]) else ""
+    last = _LETTER_LAST.fullmatch(text.strip())
+    letter, said = (found[1], found[2]) if found else (last[2], last[1]) if last else ("", "")
+    place = LETTERS.index(letter) if letter else len(options)
+    return letter if place < len(options) and normal(options[place]) == normal(said) else ""
 
 
 def _by_text(statement: str, prose: bool, options: Sequence[str]) -> str:
@@ -94,7 +98,7 @@ def plain(text: str) -> str:
     """``text`` without emphasis, quotes and the marks of formulas."""
     for _ in range(3):
         text = _WRAPPER.sub(r"\1", text)
-    return _MARKUP.sub(" ", text).strip()
+    return _MARKUP.sub(" ", text).strip().lstrip("> ")
 
 
 def normal(text: str) -> str:
@@ -105,11 +109,12 @@ def normal(text: str) -> str:
 # --- Statements that only choices are made in ------------------------------------------------------------------------
 
 _BEST = (
-    r"(?:only\s+)?(?:correct|right|best|true|proper"
+    r"(?:only\s+)?(?:correct|right|best"
     r"|(?:most\s+)?(?:likely|plausible|appropriate|suitable|accurate|reasonable|probable))"
 )
 _CHOSEN = re.compile(
-    rf"(?i)(?<!\bif )(?<!whether )\b(?:the|my|our)\s+(?:(?:final\s+|{_BEST}\s+){{0,2}}(?:answer|option|choice|letter)"
+    r"(?i)(?<!\bif )(?<!whether )(?<!suppose )(?<!assume )(?<!assuming )"
+    rf"\b(?:the|my|our)\s+(?:(?:final\s+|{_BEST}\s+){{0,2}}(?:answer|option|choice|letter)"
     rf"|(?:{_BEST}\s+){{1,2}}(?:statement|response|alternative|one))"
     r"\s+(?:is|must\s+be|should\s+be|would\s+be|will\s+be|has\s+to\s+be)\b(?:\s+(?:[a-z]+ly|therefore|thus|hence|then|indeed))?"
     r"\s*[:：]?|(?m:^)\W{0,4}(?:my|final|selected|chosen|best|correct)\s+(?:choice|option|selection|letter|guess)[*_]{0,2}\s*[:：]"
@@ -120,7 +125,7 @@ _PICKED = re.compile(
     r"(?=\W{0,4}(?:option\W{1,4}|choice\W{1,4}|answer\W{1,4}|letter\W{1,4})?(?-i:[A-J(\[]))"
 )
 _CALLED_RIGHT = re.compile(
-    r"(?:(?:^|[.!?:\n])\W{0,4}|(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|that)[,:]?\s+|\b(?i:option|choice|answer)\s+)"
+    r"(?:(?:^|[.!?:\n])\W{0,4}|(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|that|[Oo]nly)[,:]?\s+|\b(?i:option|choice|answer)\s+)"
     rf"(?P<said>[(\[]?[A-J][)\]]?(?![\w'’])[.:)]?(?:[^\S\n][^\n.?!]{{0,80}}?)?)\s+(?:is|must\s+be|seems)\s+(?:therefore\s+|thus\s+|clearly\s+)?"
     rf"(?:the\s+)?{_BEST}\b(?![^.\n]{{0,80}}\?)"
 )

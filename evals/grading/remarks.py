@@ -127,7 +127,7 @@ def answer_in(statement: str, prose: bool) -> str:
         sentence = _first_sentence(text)
         if text[len(sentence) :].startswith("?"):
             return ""
-        text = _without_remark(_corrected(sentence))
+        text = _without_remark(corrected(sentence))
         if _DESCRIPTION.match(text):
             return ""
     return bare(_without_text_remark(text))
@@ -199,7 +199,7 @@ def _first_sentence(text: str) -> str:
     return text
 
 
-def _corrected(text: str) -> str:
+def corrected(text: str) -> str:
     """What follows "no wait" and its like."""
     corrections = list(_CORRECTION.finditer(hidden(text)))
     tail = text[corrections[-1].end() :] if corrections else ""

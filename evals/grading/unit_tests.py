@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _FROM = re.compile(r"(?m)^[ \t]*(?:from[ \t]+numpy\b.*|import[ \t]+.*\bnumpy\..*
 _KNOWN = ("ndarray", "float64", "float32", "allclose", "testing")
 _CHECK = re.compile(r"(?m)^def check\(")
 _MAX_EXAMPLES = 20
-_MAX_CALL_CHARS = 2_000
+_MAX_CALL_CHARS, _MAX_BRACKETS = 2_000, 40
 _SHOWN = """
 def shown(value):
     if isinstance(value, float):
@@ -158,14 +159,14 @@ def _compared(assertion: str) -> str | None:
 def _calls(starter: str, entry: str) -> Iterator[str]:
     """The calls of ``entry`` with plain values that a docstring shows, whatever it writes around them."""
     body = starter.rpartition(f"def {entry}(")[2]
-    for match in re.finditer(rf"(?<!\w){re.escape(entry)}\(", body):
+    for match in islice(re.finditer(rf"(?<!\w){re.escape(entry)}\(", body), _MAX_EXAMPLES):
         if call := _call_at(body, match.start()):
             yield call
 
 
 def _call_at(text: str, start: int) -> str | None:
     window = text[start : start + _MAX_CALL_CHARS]
-    for end in re.finditer(r"\)", window):
+    for end in islice(re.finditer(r"\)", window), _MAX_BRACKETS):
         node = _statement(window[: end.end()])
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             plain = all(map(_is_plain, [*node.value.args, *(word.value for word in node.value.keywords)]))

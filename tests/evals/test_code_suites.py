@@ -351,6 +351,12 @@ async def test_without_examples_votes_go_by_the_program(tmp_path: Path) -> None:
     assert (await grader.partition(same)).classes == [[0, 1, 2], [3]]
 
 
+def test_a_prompt_of_nothing_but_brackets_is_read_in_bounds(tmp_path: Path) -> None:
+    starter = f'def f(x):\n    """ {"f(" * 5_000}{")" * 5_000} {"f(x) " * 5_000}"""\n'
+    problem = problem_of(tmp_path, humaneval(prompt=starter, entry_point="f", test="def check(f): pass"))
+    assert CodeTask.of(problem).behaviour_tests is None
+
+
 async def test_what_the_prompt_shows_is_what_a_valid_program_does(tmp_path: Path) -> None:
     head, described = problem_of(tmp_path, humaneval()), problem_of(tmp_path, mbpp())
     assert await hub.CODE.valid(head, GOOD)
