@@ -15,11 +15,12 @@ import numpy as np
 
 from widthwise.backends.http.address import endpoint, named, shown
 from widthwise.backends.http.answer import Answer
+from widthwise.backends.http.dialect import Dialect
 from widthwise.backends.http.enquiry import Patience
 from widthwise.backends.http.exchange import exchange
 from widthwise.backends.http.json_client import JSONClient
 from widthwise.backends.http.labels import read_labels
-from widthwise.backends.http.language import facts_about, folder_named, spoken
+from widthwise.backends.http.language import dialect_for, facts_about, folder_named, tokenizer_for
 from widthwise.backends.http.members import Members
 from widthwise.backends.http.probing import Wishes, probe
 from widthwise.backends.http.profile import capabilities, dialect_named, prefix_named
@@ -80,6 +81,7 @@ class HTTPBackend:
         self._pool = ServerPool(bases)
         self._first, self._stall = first_timeout, stall_timeout
         self._notes, self._closed = Notes(), False
+        self._dialects: dict[str, Dialect] = {}
         self._thread, self._transport = LoopThread("widthwise-http"), Transport(connect_timeout, headers)
         try:
             patience = Patience(first_timeout, startup_timeout)
@@ -101,7 +103,7 @@ class HTTPBackend:
         self.name = f"http:{profile.model}"
         self.max_model_len = profile.max_model_len
         self.facts = facts_about(folder, profile)
-        self.tokenizer, self._dialect = spoken(profile, remote, tokenizer, folder, self._notes)
+        self.tokenizer = tokenizer_for(profile, remote, tokenizer, folder, self._notes)
         self.capabilities = capabilities(profile)
 
     def generate(self, request: Request) -> AsyncIterator[Delta]:
@@ -188,11 +190,17 @@ class HTTPBackend:
             if note not in self._notes:
                 self._notes.warn(note)
 
+    def _dialect(self, server: Server) -> Dialect:
+        if server.url not in self._dialects:
+            self._dialects[server.url] = dialect_for(self._members.profile(server), self.tokenizer)
+        return self._dialects[server.url]
+
     async def _from(self, server: Server, request: Request) -> AsyncGenerator[Delta, None]:
         """One server's deltas; the last comes when the server has also said what the prompt cost."""
-        answer = Answer(self._dialect.reader(request), request, counts_alike=self.profile.token_ids)
+        dialect = self._dialect(server)
+        answer = Answer(dialect.reader(request), request, counts_alike=self.profile.token_ids)
         try:
-            async with aclosing(self._batches(server, request)) as arriving:
+            async with aclosing(self._batches(server, dialect, request)) as arriving:
                 async for batch in arriving:
                     for delta in answer.take(batch):
                         yield delta
@@ -208,9 +216,9 @@ class HTTPBackend:
         server.succeeded()
         yield answer.end
 
-    async def _batches(self, server: Server, request: Request) -> AsyncGenerator[Batch, None]:
+    async def _batches(self, server: Server, dialect: Dialect, request: Request) -> AsyncGenerator[Batch, None]:
         """The server's answer as it comes in; what it refuses, and the request can do without, is left out."""
-        url, body = endpoint(server.url, self._dialect.path), self._dialect.body(request)
+        url, body = endpoint(server.url, dialect.path), dialect.body(request)
         refusals = self._members.refusals(server)
         while True:
             sent = refusals.heeded({"model": self.profile.model, **body})

@@ -51,26 +51,30 @@ def _facts(folder: Path | None, profile: ServerProfile) -> ModelFacts:
     return facts_in(folder, name)
 
 
-def spoken(
+def tokenizer_for(
     profile: ServerProfile, remote: RemoteTokenizer, tokenizer: str | None, folder: Path | None, notes: Notes
-) -> tuple[Tokenizer, Dialect]:
-    """The tokenizer and the dialect for a server, whose own tokenizer is ``remote``.
+) -> Tokenizer:
+    """The tokenizer for servers of this ``profile``, whose own one is ``remote``.
 
-    Raises ``UsageError`` where its tokens cannot be had.
+    Raises ``UsageError`` where it cannot be had.
     """
     if profile.dialect == "token_ids":
         notes.tell("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
-        ours = tokenizer_from(tokenizer) if tokenizer else _servers_tokenizer(profile, remote, notes)
-        return ours, TokenDialect(ours, profile)
+        return tokenizer_from(tokenizer) if tokenizer else _servers_tokenizer(profile, remote, notes)
     only = "messages" if profile.dialect == "chat" else "text"
     notes.warn(f"{only} only: tokens are counted in pieces of text (an approximation)")
     if profile.dialect == "chat":
-        pieces = PieceTokenizer()
-        return pieces, ChatDialect(pieces, profile)
+        return PieceTokenizer()
     if profile.max_model_len is None and profile.kind not in OPEN_ENDED:
         notes.warn("the server tells no length of its context: without --max-tokens it ends answers where it likes")
-    pieces = PieceTokenizer(_template(profile, folder, notes), bos=profile.bos)
-    return pieces, TextDialect(pieces, profile)
+    return PieceTokenizer(_template(profile, folder, notes), bos=profile.bos)
+
+
+def dialect_for(profile: ServerProfile, tokenizer: Tokenizer) -> Dialect:
+    """How one server is spoken to, as the program that it is wants it."""
+    if not isinstance(tokenizer, PieceTokenizer):
+        return TokenDialect(tokenizer, profile)
+    return (ChatDialect if profile.dialect == "chat" else TextDialect)(tokenizer, profile)
 
 
 def _template(profile: ServerProfile, folder: Path | None, notes: Notes) -> ChatTemplate | None:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from widthwise.backends.http.address import shown
 from widthwise.backends.http.enquiry import Enquiry, Patience
-from widthwise.backends.http.profile import ServerProfile, common, compare
+from widthwise.backends.http.profile import ServerProfile, common, compare, together
 from widthwise.backends.http.refusals import Refusals
 from widthwise.backends.http.server_pool import Server
 from widthwise.backends.http.transport import Transport
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 Describe = Callable[[Enquiry, Refusals], Awaitable[ServerProfile]]
 """Asks one server what it is; what it does not take is learned by the way."""
 
-_ALIKE = ("model", "root", "dialect", "template")
+_ALIKE = ("model", "root", "dialect", "template", "bos")
 """In what the servers of a pool must not differ: it would be a matter of chance what a problem gets."""
 
 
@@ -83,6 +83,10 @@ class Members:
         assert self._shared is not None
         refused = frozenset().union(*(refusals.names for refusals in self._refusals.values()))
         return replace(self._shared, refused=self._shared.refused | refused)
+
+    def profile(self, server: Server) -> ServerProfile:
+        """What this server is, and no more of it than all servers can do."""
+        return together(self._profiles[server.url], self.known)
 
     @property
     def first(self) -> Server:

@@ -60,7 +60,8 @@ async def probe(wishes: Wishes, enquiry: Enquiry, refusals: Refusals) -> ServerP
     Raises BackendError where it does not answer, UsageError for a model that it does not serve.
     """
     begun, program = await _introduced(enquiry, wishes.model)
-    return await _Probe(enquiry, wishes, refusals, program).described(begun)
+    found = await _Probe(enquiry, wishes, refusals, program).described(begun)
+    return replace(found, template=None) if wishes.templated else found
 
 
 async def introduce(model: str | None, enquiry: Enquiry, _: Refusals) -> ServerProfile:

@@ -85,7 +85,7 @@ class ServerProfile:
 
 
 _WORDS = {"token_ids": "token ids", "text": "text", "chat": "messages"}
-_TOGETHER = ("max_model_len", "cached_tokens", "logprobs", "priorities")
+_TOGETHER = ("max_model_len", "cached_tokens", "logprobs", "continues", "priorities")
 
 
 def dialect_named(name: str) -> DialectName:
@@ -112,9 +112,15 @@ def common(infos: Sequence[ServerProfile]) -> ServerProfile:
         max_model_len=min(lengths, default=None),
         cached_tokens=all(info.cached_tokens for info in infos),
         logprobs=all(info.logprobs for info in infos),
+        continues=all(info.continues for info in infos),
         priorities=all(info.priorities for info in infos),
         refused=frozenset().union(*(info.refused for info in infos)),
     )
+
+
+def together(one: ServerProfile, shared: ServerProfile) -> ServerProfile:
+    """One server of a pool as it is asked: as the program that it is, for what all of them can do."""
+    return replace(one, **{name: getattr(shared, name) for name in _TOGETHER})
 
 
 def compare(shared: ServerProfile, infos: Sequence[ServerProfile], notes: Notes) -> None:

@@ -244,3 +244,21 @@ async def test_a_server_that_comes_later_and_is_alike_is_asked_too() -> None:
             assert [delta async for delta in backend.generate(request)]
         assert [body for body in two.bodies("completions") if "Go." in str(body)]
         await backend.close()
+
+
+async def test_every_server_of_a_pool_is_spoken_to_as_the_program_that_it_is() -> None:
+    plain = by_path(completions=Reply(manners.sse(*manners.text_events("7"), manners.usage(1))))
+    models = [{"id": "m"}]
+    with served(plain, models) as one, served(manners.llama_cpp("7"), models) as two:
+        backend = await asyncio.to_thread(HTTPBackend, [one.url, two.url], dialect="text", tokenizer=str(MODEL))
+        prompt = np.array(backend.tokenizer.encode("Go."))
+        for i in range(12):
+            request = Request(prompt, SamplingParams(max_tokens=9), i, problem=f"p{i}")
+            assert [delta async for delta in backend.generate(request)]
+        await backend.close()
+        to_one = [body for body in one.bodies("completions") if body["prompt"] == "Go."]
+        to_two = [body for body in two.bodies("completions") if body["prompt"] == "Go."]
+    assert to_one
+    assert to_two
+    assert not any("top_k" in body for body in to_one)
+    assert all((body["top_k"], body["min_p"]) == (0, 0.0) for body in to_two)
