@@ -77,3 +77,12 @@ async def test_a_verdict_of_one_token_is_asked_for_behind_finished_thinking() ->
     assert not any("\0" in prompt for prompt in asked)  # the end token is no part of what a solution says
     _, backend = await solved(strategy, "yes", thinking=None)
     assert not any(THINK.left_out("") in backend.tokenizer.decode(r.prompt) for r in backend.requests)
+
+
+@pytest.mark.parametrize(("show", "shown"), [(True, True), (False, False)])
+async def test_a_draft_that_was_cut_in_its_thinking_is_shown_where_thinking_is(show: bool, shown: bool) -> None:
+    strategy = f"sequential_refinement(rounds=2, show_thinking={show})"
+    _, backend = await solved(strategy, "so = 2", params=SamplingParams(max_tokens=14))
+    second = backend.tokenizer.decode(backend.requests[-1].prompt)
+    assert ("no\n1. s" in second) == shown
+    assert ("Attempt 1" in second) == shown
