@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.runner import regraded, run, setting_for
+from widthwise.evals.store.exchange import import_recordings
 from widthwise.evals.store.recorded_saying import marks_in, record_of, saying_in
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suites import Suite
@@ -50,6 +52,22 @@ def test_marks_that_are_not_usual_are_kept(tmp_path: Path) -> None:
     backend = asyncio.run(open_backend(f"replay:{tmp_path / 'a.db'}"))
     ran(tmp_path / "b.db", setting_for(SUITE, backend))
     assert answers(tmp_path / "b.db") == ["7", None, "7"]
+
+
+def test_an_import_is_graded_as_it_was_read(tmp_path: Path) -> None:
+    """The prompts of these samples opened the thinking, and are not at hand: one sample was cut inside it."""
+    samples = [{"text": r"\boxed{8}? </think> \boxed{7}"}, {"text": r"\boxed{8}?"}]
+    row = {"problem_id": "p", "problem": "3+4?", "answer": "7", "samples": samples}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    import_recordings(tmp_path / "a.jsonl", tmp_path / "a.db")
+    with Store.read(tmp_path / "a.db") as store:
+        outcome, traces = store.outcome("p"), store.traces("p")
+        again = asyncio.run(regraded(MathGrader(), outcome, traces, saying_in(store.manifest)))
+    assert [(leaf.answer, leaf.correct) for leaf in again.leaves] == [("7", True), (None, None)]
+    backend = asyncio.run(open_backend(f"replay:{tmp_path / 'a.jsonl'}"))
+    with Store.begin(tmp_path / "b.db", {"model": "r1"}, [PROBLEM]) as store:
+        asyncio.run(run(SUITE, parse_strategy("best_of_n(n=2) | majority_vote()"), setting_for(SUITE, backend), store))
+    assert answers(tmp_path / "b.db") == ["7", None]
 
 
 @pytest.mark.parametrize("saying", [Saying(), Saying(THINK, ("<end>",), frozenset({"<end>", "<x>"}))])

@@ -41,6 +41,8 @@ STRATEGIES = (
     "beam_search(n=4, beam_width=2, by='mean_logprob', thinking=30)",
     "best_of_n(n=5, temperature=1.2, thinking=40, waits=1) | budget(tokens=200)",
     "best_of_n(n=3, width=1, thinking=40) | budget(sequential=130)",
+    "best_of_n(n=4, width=2, temperature=1.2) | early_exit(every=12, stable=2, max_tokens=8)",
+    "best_of_n(n=3, temperature=1.2, thinking=50) | early_exit(every=12, stable=2, max_tokens=8)",
 )
 
 
@@ -101,7 +103,7 @@ def test_a_file_recounts_to_its_ledger(strategy: str, tmp_path: Path) -> None:
         for outcome in outcomes:
             tree, spent = store.tree(outcome.problem.id), outcome.ledger
             sampled = [t for t in tree.values() if t.segment.origin == "sampled"]
-            assert sum(len(t.segment) for t in sampled) == spent.sampled
+            assert sum(len(t.segment) for t in sampled) == spent.total
             assert recounted(tree) == spent.sequential
             assert {i: t.sequential for i, t in tree.items()} == recounted_ends(tree)
             if not strategy.startswith("beam"):
