@@ -31,7 +31,10 @@ def stated_in(sample: Sample, grader: Grader) -> str | None:
 
 def _counted(grader: Grader) -> Counted:
     known: tuple[Counted, ...] = get_args(Counted)
-    return next((counted for counted in known if counted == grader.settings.get("thinking")), "never")
+    for counted in known:
+        if counted == grader.settings.get("thinking"):
+            return counted
+    return "never"
 
 
 def _extracted(text: str, grader: Grader) -> str | None:
