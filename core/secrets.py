@@ -20,6 +20,7 @@ _PLAIN = {
     *("apikey", "key", "keys", "auth", "bearer", "signature", "sig"),
 }
 _TOKENS_OF = {"hf", "auth", "access", "api", "bearer", "refresh", "id", "security", "session", "secret", "hub", "user"}
+_QUERY = re.compile(r"([?&]([^=&#\s]+)=)([^&#\s]*)")
 _known: set[str] = set()
 
 
@@ -56,16 +57,31 @@ def names_secret(name: str) -> bool:
     return token or not _PLAIN.isdisjoint(words) or words[-1].endswith(("apikey", "password"))
 
 
+def shown_address(text: str) -> str:
+    """A model's name or address without a password and without what is secret in its query."""
+    text = re.sub(r"(?<=//)[^/@\s?#]+@", "", text)
+    return masked(_QUERY.sub(lambda found: found[1] + (MASK if names_secret(found[2]) else found[3]), text))
+
+
+def keep_secrets(arguments: Mapping[str, Any]) -> None:
+    """Have the secrets among the arguments masked from now on."""
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            keep_secrets(value)
+        elif names_secret(name) and value is not None:
+            keep_secret(str(value))
+
+
 def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that may be stored and shown, at every depth."""
-    return {name: _plain(value) for name, value in arguments.items() if not names_secret(name)}
+    return {name: harmless(value) for name, value in arguments.items() if not names_secret(name)}
 
 
-def _plain(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     if isinstance(value, Mapping):
         return without_secrets(value)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [harmless(item) for item in value]
     return masked(value) if isinstance(value, str) else value
 
 

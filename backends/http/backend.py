@@ -28,7 +28,7 @@ from widthwise.backends.http.room import room_told
 from widthwise.backends.http.server_pool import Server, ServerPool
 from widthwise.backends.http.statuses import StatusError
 from widthwise.backends.http.stream import Batch, batches, drained
-from widthwise.backends.http.transport import Transport
+from widthwise.backends.http.transport import Transport, with_key
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
@@ -49,7 +49,7 @@ class HTTPBackend:
     than one. ``tokenizer`` is a local folder or file with the model's tokenizer and chat template, for a server that
     does not say where it has them; ``folders`` are those of models that are known by name. ``dialect`` ("token_ids",
     "text", "chat") and ``prefix`` (how a chat server is asked to go on with an assistant's turn) are found out where
-    they are not given. ``headers`` are sent with every request. The key for the server is read from WIDTHWISE_API_KEY
+    they are not given. ``headers`` are sent with every request. The key is ``api_key``, or read from WIDTHWISE_API_KEY
     or OPENAI_API_KEY.
 
     Limits in seconds: ``connect_timeout``; ``first_timeout`` for the first token (a busy server queues);
@@ -67,6 +67,7 @@ class HTTPBackend:
         *,
         dialect: str | None = None,
         prefix: str | None = None,
+        api_key: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
         folders: Mapping[str, Path] = _NO_FOLDERS,
         connect_timeout: float = 10.0,
@@ -82,7 +83,8 @@ class HTTPBackend:
         self._first, self._stall = first_timeout, stall_timeout
         self._notes, self._closed = Notes(), False
         self._dialects: dict[str, Dialect] = {}
-        self._thread, self._transport = LoopThread("widthwise-http"), Transport(connect_timeout, headers)
+        self._thread = LoopThread("widthwise-http")
+        self._transport = Transport(connect_timeout, with_key(headers, api_key))
         try:
             patience = Patience(first_timeout, startup_timeout)
             self._members = Members(self._transport, patience, partial(probe, wishes), self._notes)

@@ -19,7 +19,7 @@ from widthwise.backends.http.json_client import JSONClient
 from widthwise.backends.http.members import Members
 from widthwise.backends.http.probing import introduce
 from widthwise.backends.http.server_pool import ServerPool
-from widthwise.backends.http.transport import Transport
+from widthwise.backends.http.transport import Transport, with_key
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
@@ -52,6 +52,7 @@ class HTTPPooling:
         model: str | None = None,
         tokenizer: str | None = None,
         *,
+        api_key: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
         connect_timeout: float = 10.0,
         startup_timeout: float | None = None,
@@ -65,7 +66,8 @@ class HTTPPooling:
         self._tokenizer: Tokenizer | None = None
         self._retry = Retry()
         self._notes, self._closed = Notes(), False
-        self._thread, self._transport = LoopThread("widthwise-pooling"), Transport(connect_timeout, headers)
+        self._thread = LoopThread("widthwise-pooling")
+        self._transport = Transport(connect_timeout, with_key(headers, api_key))
         try:
             patience = Patience(timeout, startup_timeout)
             self._members = Members(self._transport, patience, partial(introduce, model), self._notes)

@@ -43,6 +43,11 @@ def key_headers(url: str, given: Mapping[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {keep_secret(key)}", **given} if key else dict(given)
 
 
+def with_key(headers: Mapping[str, str], key: str | None) -> dict[str, str]:
+    """The headers, and the key in the form that most servers take it."""
+    return {**({"Authorization": f"Bearer {keep_secret(key)}"} if key else {}), **headers}
+
+
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment names for an address (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``)."""
     scheme, host, port = origin(url)

@@ -14,6 +14,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import well_formed
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import StepScores
+from widthwise.core.secrets import harmless
 from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.store.configuration import Configuration, difference, digest
@@ -97,9 +98,8 @@ class Store:
     def start_attempt(self, backend: Backend) -> None:
         """Note that ``backend`` samples from now on.
 
-        Its description goes to the manifest. Its tokenizer tells where each token ends in the text, which makes
-        exports replayable token by token. Raises ``UsageError`` if the model's weights are not those that the
-        run was begun with.
+        Its description goes to the manifest. Its tokenizer tells where each token ends in the text, which makes exports
+        replayable token by token. Raises ``UsageError`` if the model's weights are not those the run was begun with.
         """
         about = backend.describe()
         self._check_weights("backend", about)
@@ -310,7 +310,7 @@ class Store:
             )
 
     def _note(self, key: str, value: Any) -> None:
-        self._db.connection.execute("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, to_json(value)))
+        self._db.connection.execute("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, to_json(harmless(value))))
 
     def _ends(self, trace: Trace) -> IntArray | None:
         segment = trace.segment

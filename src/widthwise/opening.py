@@ -17,10 +17,11 @@ from widthwise.core.registry import Entry, entries, find, importable, nearest, r
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.rewards.reward_format import WITHOUT_HEAD, Reads
 from widthwise.core.roles import ROLES
+from widthwise.core.secrets import keep_secrets
 
 WAIT = "startup_timeout"
 """The argument of engines that may be waited for: how long, in seconds."""
-_REACHING = frozenset({WAIT, "headers", "model", "connect_timeout"})
+_REACHING = frozenset({WAIT, "api_key", "headers", "model", "connect_timeout"})
 """Arguments of backends on servers that any engine on a server takes."""
 Maker = Callable[..., Any]
 """Makes an engine of an address and the user's arguments."""
@@ -259,6 +260,7 @@ async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Back
 
 async def open_engine(spec: str, maker: Callable[[ModelKind], Maker], args: Mapping[str, Any]) -> Any:
     """What the ``maker`` of the string's kind makes of its address; raises as ``open_backend`` does."""
+    keep_secrets(args)
     kind, address = kind_of(spec)
     make = maker(kind)
     first, fixed = kind.place(address)

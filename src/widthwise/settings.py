@@ -14,6 +14,7 @@ from widthwise.core.problem import Grader
 from widthwise.core.registry import find, nearest, value_of
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.roles import ROLES
+from widthwise.core.secrets import shown_address, without_secrets
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
@@ -126,18 +127,19 @@ class RunSettings:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The settings as the store compares them; what is at its default is left out where it may come later."""
+        """The settings as the store compares them; what is at its default is left out where it may come later, and what
+        is secret in any case."""
         budget = {} if self.budget is None else {f"budget_{k}": v for k, v in _set(asdict(self.budget)).items()}
         others = {
             "reward_model": _named(self.reward_model),
-            "reward_args": dict(self.reward_args),
+            "reward_args": without_secrets(self.reward_args),
             "embedding_model": _named(self.embedding_model),
             "judge_tokens": self.judge_tokens,
         }
         return {
             "limit": self.limit,
             "model": _named(self.model or MODEL),
-            "backend_args": dict(self.backend_args),
+            "backend_args": without_secrets(self.backend_args),
             "strategy": str(self.strategy),
             **budget,
             **self.asking.configuration,
@@ -185,7 +187,7 @@ def _check_names(given: Mapping[str, Any], known: Collection[str]) -> None:
 
 
 def _named(model: Any) -> str | None:
-    return canonical(model) if isinstance(model, str) else model and model.name
+    return shown_address(canonical(model)) if isinstance(model, str) else model and model.name
 
 
 def _set(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from widthwise.core.plain_json import well_formed
+from widthwise.core.secrets import masked
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,8 +26,8 @@ _ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 
 
 def visible(text: str) -> str:
-    """``text`` with every character spelled out that a terminal would obey rather than show."""
-    return _ACTIVE.sub(_spelled, well_formed(text).replace("\r\n", "\n"))
+    """``text`` without keys, and with every character spelled out that a terminal would obey rather than show."""
+    return _ACTIVE.sub(_spelled, masked(well_formed(text)).replace("\r\n", "\n"))
 
 
 def say(text: object = "", *, err: bool = False) -> None:
