@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.backends.engine_seeds import short_seed
+from widthwise.backends.http.answer import whole_number
 from widthwise.backends.http.dialect import AnswerReader, other_sampling, sampling, streaming
 from widthwise.backends.http.logprobs import listed
 from widthwise.backends.http.profile import ServerProfile
@@ -113,9 +114,8 @@ class _ChatReader:
 
     def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
         """Tokens that the model thought without showing them stand at the end; each spells nothing."""
-        details = usage.get("completion_tokens_details") or {}
-        counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
-        if not isinstance(counted, int) or 2 * self._shown >= counted:  # shown whole, in pieces of about a token
+        counted = _reasoning_tokens(usage)
+        if 2 * self._shown >= counted:  # shown whole, in pieces of about a token
             return last
         hidden = self._tokenizer.intern([""] * (counted - self._shown))
         ids = np.concatenate([last.token_ids, np.asarray(hidden, np.int64)])
@@ -131,6 +131,15 @@ class _ChatReader:
             text += self._close
             self._inside = False
         return text + said
+
+
+def _reasoning_tokens(usage: Mapping[str, Any]) -> int:
+    """Tokens that were thought, as the server counts them; Gemini's stand in the total only."""
+    details = usage.get("completion_tokens_details")
+    if isinstance(details, dict) and (counted := whole_number(details.get("reasoning_tokens"))):
+        return counted
+    prompt, said, total = (whole_number(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    return max(total - prompt - said, 0)
 
 
 def _thought(message: Mapping[str, Any]) -> str:

@@ -103,6 +103,7 @@ class _Probe:
     def __init__(self, enquiry: Enquiry, wishes: Wishes, refusals: Refusals, program: Program) -> None:
         self._enquiry, self._wishes, self._refusals, self._program = enquiry, wishes, refusals, program
         self._said: BackendError | None = None
+        self._wraps = program.kind == "Ollama"
 
     async def described(self, begun: ServerProfile) -> ServerProfile:
         """The profile in the dialect that can do most: token ids, text in the model's format, messages, bare text."""
@@ -116,7 +117,12 @@ class _Probe:
         if chat is None and text is None:
             what = f"in {wanted}" if wanted else "neither in completions nor in chat"
             raise BackendError(f"{self._enquiry.url} does not answer {what}: {self._said or 'it says nothing'}")
-        return chat or text  # type: ignore[return-value]
+        return chat or self._bare(text)
+
+    def _bare(self, text: ServerProfile | None) -> ServerProfile:
+        """Text where there is no chat: what did not go on counting may be a model that cannot count."""
+        assert text is not None
+        return text if self._wraps else replace(text, continues=True)
 
     @property
     def _has_completions(self) -> bool:
@@ -184,10 +190,11 @@ class _Probe:
         """Whether completions go on with a text, and do not answer it as a question in a conversation (Ollama)."""
         if found.kind in CONTINUING or self._wishes.dialect == "text":
             return True
-        if found.kind == "Ollama":
-            return False
         if isinstance(count := _usage(events).get("prompt_tokens"), int) and count > 0:
-            return count <= _FEW_TOKENS
+            self._wraps = self._wraps or count > _FEW_TOKENS
+            return not self._wraps
+        if self._wraps:
+            return False
         counted = await self._sampled(dialect, found.model, _request(pieces.encode(_COUNTING), 4, greedy=True))
         return _text(counted or []).strip().startswith(_NEXT)
 

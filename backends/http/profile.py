@@ -139,7 +139,7 @@ def capabilities(profile: ServerProfile) -> Capabilities:
         token_ids=profile.token_ids,
         seeds=profile.takes("seed"),
         logprobs=profile.logprobs,
-        max_logprobs=most if profile.logprobs else 0,
+        max_logprobs=most if profile.logprobs and profile.takes("top_logprobs") else 0,
         prompt_logprobs=profile.token_ids,
         cached_tokens=profile.token_ids and profile.cached_tokens,
         stop_token_ids=profile.token_ids,

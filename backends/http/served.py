@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from widthwise.backends.http.address import bases
 from widthwise.backends.http.enquiry import Enquiry
@@ -17,6 +19,7 @@ _log = logging.getLogger(__name__)
 Card = Mapping[str, Any]
 """What a server says of one of its models: its ``id``, and more."""
 
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/?$")
 _SHOWN = 12
 _CONTEXT = (
     "max_model_len",
@@ -39,6 +42,7 @@ async def model_card(enquiry: Enquiry, model: str | None) -> Card:
     except StatusError as error:
         if error.retryable or error.status in (401, 403):
             raise
+        model = model or _deployment(enquiry.server.url)
         if model is None:
             raise UsageError(f"{enquiry.url} has no list of models: name one, {enquiry.url}#MODEL ({error})") from error
         _log.warning("%s has no list of models (%s); it is taken to serve %s", enquiry.url, error, model)
@@ -63,6 +67,12 @@ async def _list(enquiry: Enquiry) -> Any:
                 return found
         enquiry.server.url = first
         raise
+
+
+def _deployment(url: str) -> str | None:
+    """The model that an address itself names: Azure's end with ``/deployments/NAME``."""
+    found = _DEPLOYMENT.search(urlsplit(url).path)
+    return found[1] if found else None
 
 
 def context_of(card: Card) -> int | None:

@@ -315,6 +315,8 @@ def test_tokens_that_were_thought_unseen_are_counted_and_spell_nothing(shown: st
     assert dialect._tokenizer.decode(ended.token_ids) == dialect._tokenizer.decode(last.token_ids)
     for nonsense in ({}, {"completion_tokens_details": None}, {"completion_tokens_details": {"reasoning_tokens": "x"}}):
         assert reader.ended(last, nonsense) is last
+    in_total = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7 + counted}
+    assert len(reader.ended(last, in_total).token_ids) - len(last.token_ids) == hidden
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------

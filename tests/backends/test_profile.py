@@ -262,3 +262,43 @@ async def test_every_server_of_a_pool_is_spoken_to_as_the_program_that_it_is() -
     assert to_two
     assert not any("top_k" in body for body in to_one)
     assert all((body["top_k"], body["min_p"]) == (0, 0.0) for body in to_two)
+
+
+def test_a_text_server_without_chat_goes_on_with_texts_though_its_model_cannot_count() -> None:
+    completions = Reply(manners.sse(*manners.text_events("What?")))
+    with opened(by_path(completions=completions), tokenizer=str(MODEL)) as backend:
+        assert backend.profile.dialect == "text"
+        assert backend.capabilities.continues
+
+
+def test_one_that_puts_texts_into_conversations_and_has_no_chat_goes_on_with_none() -> None:
+    completions = Reply(manners.sse(*manners.text_events("What?"), manners.usage(20)))
+    with opened(by_path(completions=completions), tokenizer=str(MODEL)) as backend:
+        assert not backend.capabilities.continues
+
+
+def test_an_address_of_a_deployment_names_its_model() -> None:
+    with served(manners.hosted("7"), None) as server:
+        backend = HTTPBackend(f"{server.url}/openai/deployments/gpt-4o?api-version=2024-10-21")
+        assert backend.profile.model == "gpt-4o"
+        asyncio.run(backend.close())
+        asked = [asked for asked in server.asked if asked.path.endswith("/chat/completions")]
+        place = ("/openai/deployments/gpt-4o/chat/completions", "api-version=2024-10-21")
+        assert {(a.path, a.query) for a in asked} == {place}
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for_if_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(manners.hosted("7")) as server:
+        address = server.url
+    with pytest.raises(BackendError, match="no server answers"):
+        HTTPBackend(address)
+    clock = FakeClock()
+    clock.install(monkeypatch)
+
+    async def work() -> float:
+        with pytest.raises(BackendError, match="no server answers"):
+            await asyncio.to_thread(HTTPBackend, address, startup_timeout=120.0)
+        return clock.now - began
+
+    began = clock.now
+    assert clock.run(work()) > 60
