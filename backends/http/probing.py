@@ -115,8 +115,8 @@ class _Probe:
             return text
         chat = await self._in_chat(begun) if wanted in (None, "chat") else None
         if chat is None and text is None:
-            what = f"in {wanted}" if wanted else "neither in completions nor in chat"
-            raise BackendError(f"{self._enquiry.url} does not answer {what}: {self._said or 'it says nothing'}")
+            what = f"does not answer in {wanted}" if wanted else "answers neither in completions nor in chat"
+            raise BackendError(f"{self._enquiry.url} {what}: {self._said or 'it says nothing'}")
         return chat or self._bare(text)
 
     def _bare(self, text: ServerProfile | None) -> ServerProfile:

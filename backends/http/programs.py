@@ -30,6 +30,7 @@ _SIGNS = (
     ("../api/version", "version", "Ollama"),
     ("../get_model_info", "model_path", "SGLang"),
     ("../info", "model_id", "TGI"),
+    ("../health/readiness/details", "litellm_version", "LiteLLM"),
 )
 _PREFIXES: dict[str, Prefix] = {
     "vLLM": "continue_final_message",
@@ -77,5 +78,5 @@ def prefix_of(program: Program, url: str) -> Prefix | None:
 
 
 def _version_in(said: dict[str, Any]) -> str | None:
-    found = said.get("version", said.get("build_info"))
-    return None if found is None else str(found)
+    found = [str(said[name]) for name in ("version", "build_info", "litellm_version") if said.get(name) is not None]
+    return found[0] if found else None

@@ -60,6 +60,9 @@ async def _list(enquiry: Enquiry) -> Any:
     try:
         return await enquiry.get("/models")
     except StatusError as error:
+        if error.status == 500:
+            hint = "a proxy may answer so where it wants a key, WIDTHWISE_API_KEY or OPENAI_API_KEY"
+            raise StatusError(f"{error} ({hint})", error.status, error.body) from error
         if error.status not in (404, 405):
             raise
         for enquiry.server.url in others:

@@ -41,7 +41,10 @@ _NO_MODEL = re.compile(
     r"model_not_found|model_not_exist|invalid model|unknown model|no such model|not a valid model"
     r"|model .{0,120}(does not exist|not found|not exist|is not available|no longer available|has been deprecated)"
 )
-_NO_KEY = re.compile(r"invalid_api_key|incorrect api key|invalid api key|api key not valid|api_key_invalid")
+_NO_KEY = re.compile(
+    r"invalid_api_key|incorrect api key|invalid api key|api key not valid|api_key_invalid"
+    r"|no_db_connection|no connected db"  # LiteLLM, which looks for a key that it does not know in its database
+)
 _KINDS = {
     "rate_limit": 429, "overloaded": 529, "authentication": 401, "permission": 403, "not_found": 404,
     "invalid_request": 400, "timeout": 504, "unavailable": 503,

@@ -164,6 +164,20 @@ def test_a_wrong_key_is_said_at_once() -> None:
         refused(lambda _: refusal(401, "Incorrect API key"))
 
 
+@pytest.mark.parametrize("models", [refusal(500, "Internal Server Error"), refusal(400, "No connected db.")])
+def test_a_proxy_that_wants_a_key_says_so_in_its_own_way(models: Reply) -> None:
+    """LiteLLM's: 500 without a key, and 400 for one that it does not know."""
+    asked = served(lambda _: refusal(400, "No connected db."), models)
+    with asked as server, pytest.raises(BackendError, match="WIDTHWISE_API_KEY"):
+        HTTPBackend(f"{server.url}#m")
+
+
+def test_litellms_proxy_is_known_by_its_details() -> None:
+    said = by_path(chat_completions=manners.litellm(), details=Reply({"litellm_version": "1.108.7"}))
+    with opened(said) as backend:
+        assert "on LiteLLM 1.108.7, in messages" in backend.describe()["line"]
+
+
 # -- which model -------------------------------------------------------------------------------------------------
 
 

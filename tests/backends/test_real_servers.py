@@ -32,23 +32,24 @@ ALL = {**ANYWHERE, **BY_LOGPROBS, **CONTINUING}
 
 @dataclass(frozen=True)
 class Way:
-    """A server and a dialect (None: the one that is found), and which strategies run there or are refused."""
+    """A server, arguments for it beyond its address, and which strategies run there or are refused."""
 
     fixture: str
-    dialect: str | None
+    arguments: tuple[str, ...] = ()
     strategies: tuple[str, ...] = tuple(ALL)
     refused: tuple[str, ...] = ()
     model: str = ""
 
 
 WAYS = {
-    "vllm": Way("vllm_url", None),
-    "vllm-text": Way("vllm_url", "text"),
-    "vllm-chat": Way("vllm_url", "chat"),
-    "llama.cpp": Way("llama_url", None),
-    "llama.cpp-chat": Way("llama_url", "chat"),
-    "litellm": Way("litellm_url", None, (*ANYWHERE, *BY_LOGPROBS), tuple(CONTINUING), "#reasoner"),
-    "litellm-ids": Way("litellm_url", None, ("vote",), ("tree",), "#ids"),
+    "vllm": Way("vllm_url"),
+    "vllm-text": Way("vllm_url", ("dialect=text",)),
+    "vllm-chat": Way("vllm_url", ("dialect=chat",)),
+    "llama.cpp": Way("llama_url"),
+    "llama.cpp-chat": Way("llama_url", ("dialect=chat",)),
+    "litellm": Way("litellm_url", (), (*ANYWHERE, *BY_LOGPROBS), tuple(CONTINUING), "#reasoner"),
+    "litellm-ids": Way("litellm_url", (), ("vote",), ("tree",), "#ids"),
+    "litellm-prefix": Way("litellm_url", ("prefix=continue_final_message",), ("tree",), (), "#reasoner"),
 }
 
 
@@ -58,10 +59,10 @@ def marked(name: str, *values: Any) -> Any:
 
 @pytest.fixture
 def served(way: Way, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words of the command line that choose the server and the dialect."""
+    """The words of the command line that choose the server, and how it is spoken to."""
     if way.fixture == "litellm_url":
         monkeypatch.setenv("WIDTHWISE_API_KEY", KEY)
-    words = ["--backend-arg", f"dialect={way.dialect}"] if way.dialect else []
+    words = [word for argument in way.arguments for word in ("--backend-arg", argument)]
     return ["--model", request.getfixturevalue(way.fixture) + way.model, *words]
 
 
