@@ -32,17 +32,31 @@ if TYPE_CHECKING or __package__:
         ALLOWED,
         FORMAT,
         MODULES,
-        Formatting,
         Refusal,
+        Rewriting,
+        as_written,
         checked,
         formatted,
         kind,
+        own_name,
         plain,
     )
 else:  # a script with nothing but the standard library finds its neighbour by its folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     from examination import tested
-    from language import ALLOWED, FORMAT, MODULES, Formatting, Refusal, checked, formatted, kind, plain
+    from language import (
+        ALLOWED,
+        FORMAT,
+        MODULES,
+        Refusal,
+        Rewriting,
+        as_written,
+        checked,
+        formatted,
+        kind,
+        own_name,
+        plain,
+    )
 
     del sys.path[0]
 
@@ -77,7 +91,7 @@ def main() -> None:
         examination, own = _made(tests or "", prints)
         lock_down()
         exec(program, names)
-        exec(examination, own | tested(names, request.get("tested", [])))
+        exec(examination, own | tested(names, list(map(own_name, request.get("tested", [])))))
         _reply(prints.text)
     except BaseException as error:
         _reply(prints.text, _sentence(error))
@@ -85,7 +99,7 @@ def main() -> None:
 
 def _made(program: str, prints: _Prints) -> tuple[CodeType, dict[str, Any]]:
     """The program, ready to run, and the names that it begins with: nobody else's."""
-    tree = Formatting().visit(checked(program))
+    tree = Rewriting().visit(checked(program))
     names = _names(tree, prints)
     return compile(tree, "<program>", "exec"), names
 
@@ -104,7 +118,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "it ran out of memory"
     try:
-        return f"it raised {type(error).__name__[:100]}: {plain(str(error))[:200]}"
+        return as_written(f"it raised {type(error).__name__[:100]}: {plain(str(error))[:200]}")
     except BaseException:
         return f"it raised {type(error).__name__[:100]}"
 
@@ -148,6 +162,8 @@ def _names(tree: ast.Module, prints: _Prints) -> dict[str, Any]:
     wanted = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     wanted |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
     modules: dict[str, Any] = {name: _excerpt(name) for name in wanted}
+    if "typing" in wanted:  # a reference by its text, which a program may be handed, is not to be evaluated
+        importlib.import_module("typing").ForwardRef.evaluate = None
     if "datetime" in wanted:  # its methods import these by our own `__import__`; a program cannot ask for them
         modules |= {name: importlib.import_module(name) for name in ("_strptime", "time")}
     random.seed(0)

@@ -64,6 +64,9 @@ _SYNTAX = tuple(getattr(ast, name) for name in _NODES.split())
 _INNER = ("gi_", "cr_", "ag_", "tb_", "co_", "f_")
 """How attributes of frames, code and tracebacks begin: ways into the interpreter that no underscore marks."""
 
+_IDENTIFIERS = ("id", "arg", "attr", "name", "asname", "rest")
+"""Fields of syntax trees that hold a name."""
+
 _OPERATORS = "add sub mul truediv floordiv mod divmod pow and or xor lshift rshift"
 _OWN_METHODS = f"""
 init post_init repr str eq ne lt le gt ge hash bool len iter next contains getitem setitem delitem call int float neg
@@ -129,19 +132,18 @@ def _check_import(module: str, names: Any) -> None:
 def _check_attribute(node: ast.Attribute) -> None:
     if _is_parents_init(node):
         return
-    _check_member(node.attr, own=isinstance(node.value, ast.Name) and node.value.id in ("self", "other"))
+    _check_member(node.attr)
 
 
-def _check_member(name: str, *, own: bool = False) -> None:
-    """Refuse an attribute that may lead to the interpreter; ``own`` ones of an object may begin with an underscore."""
-    hidden = name.startswith("__" if own else "_")
-    if hidden or name.startswith(_INNER) or name == "format_map" or name in _CLOCKS:
+def _check_member(name: str) -> None:
+    """Refuse an attribute that may lead to the interpreter; those with one underscore are renamed (``Rewriting``)."""
+    if name.startswith("__") or name.startswith(_INNER) or name == "format_map" or name in _CLOCKS:
         raise Refusal(f"the attribute {name[:50]!r} is not allowed")
 
 
 def _check_read(name: str) -> None:
     """Refuse an attribute that is read by its name alone, so that nothing can stand in for what it gives."""
-    _check_member(name, own=True)
+    _check_member(name)
     if name == "format":
         raise Refusal("the attribute 'format' is not allowed here")
 
@@ -153,12 +155,34 @@ def _is_parents_init(node: ast.Attribute) -> bool:
     return is_super and node.attr == "__init__" and isinstance(value, ast.Call) and not value.args
 
 
-class Formatting(ast.NodeTransformer):
-    """Puts our own ``format`` in the place of the strings': theirs walks from attribute to attribute.
+_OWN = "own_"
 
-    ``x.format(...)`` becomes a call of a function that a program cannot name; ``x.format`` that is not called is
-    refused.
+
+def own_name(name: str) -> str:
+    """What a program's name is called when it runs: one with an underscore at its beginning is nobody else's."""
+    return f"{_OWN}{name}" if name.startswith("_") and not name.startswith("__") else name
+
+
+def as_written(text: str) -> str:
+    """``text`` with its names as the program has them."""
+    return text.replace(f"{_OWN}_", "_")
+
+
+class Rewriting(ast.NodeTransformer):
+    """Puts our own ``format`` in the place of the strings', and the program's own underscored names in that of all.
+
+    Theirs walks from attribute to attribute: ``x.format(...)`` becomes a call of a function that a program cannot name;
+    ``x.format`` that is not called is refused. Attributes with an underscore at their beginning are a program's own or
+    a way into a library (``_evaluate`` of typing's references): renamed all alike, they only ever are its own.
     """
+
+    def visit(self, node: ast.AST) -> Any:
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, str) and field in _IDENTIFIERS:
+                setattr(node, field, own_name(value))
+            elif field in ("names", "kwd_attrs"):
+                setattr(node, field, [own_name(each) if isinstance(each, str) else each for each in value])
+        return super().visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
@@ -186,7 +210,7 @@ class _Formatter(string.Formatter):
 def formatted(text: object, /, *args: Any, **kwargs: Any) -> object:
     """Stands in for the method ``format`` of strings, and calls that of a program's own classes."""
     if isinstance(text, str):
-        return _Formatter().vformat(plain(text), args, kwargs)
+        return _Formatter().vformat(plain(text), args, {as_written(name): value for name, value in kwargs.items()})
     method = getattr(text, "format", None)
     if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType):
         return method(*args, **kwargs)

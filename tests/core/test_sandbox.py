@@ -63,6 +63,16 @@ HONEST = {
     "text = '{}-{:>4}|{name!r}'\nprint(text.format(1, 2.5, name='x'), '{:{w}}'.format(1, w=3))": "1- 2.5|'x'   1\n",
     "class T:\n    def format(self, x):\n        return x + 1\nprint(T().format(1))": "2\n",
     "print(list(map('{:02d}'.format, [1, 2])))": "['01', '02']\n",
+    "_n, __name__ = 1, 'x'\ndef _f(_a, *_b, _c=2, **_d):\n    global _n\n    _n += 1\n    return _a, _b, _c, _d\n"
+    "print(_f(1, _c=3, e=4), _n, [_ for _ in range(2)])": "(1, (), 3, {'e': 4}) 2 [0, 1]\n",
+    "class A:\n    _k = 1\n    def _go(self):\n        return self._k\na = A()\na._k = 5\nprint(a._go(), A._k)":
+        "5 1\n",
+    "from dataclasses import dataclass\n@dataclass\nclass P:\n    _x: int\n"
+    "match P(_x=3):\n    case P(_x=_y):\n        print(_y)": "3\n",
+    "from math import gcd as _g\nmatch {'a': [1, 2]}:\n"
+    "    case {'a': [_p, *_q], **_r}:\n        print(_g(4, 6), _p, _q, _r)": "2 1 [2] {}\n",
+    "print('{_x}-{}'.format(1, _x=2))\ntry:\n    1 / 0\nexcept ZeroDivisionError as _e:\n    print(_e)":
+        "2-1\ndivision by zero\n",
     "pass": "",
 }  # fmt: skip
 
@@ -138,6 +148,15 @@ REFUSED = {
     "import datetime\nprint(datetime.date.today())": "attribute 'today'",
     "import datetime\nprint(datetime.sys)": "no attribute 'sys'",
     "import re\nre.enum": "no attribute 'enum'",
+    # a library's own ways in, behind one underscore
+    "from random import Random\nself = Random(3)\nself._randbelow(5)": "no attribute '_randbelow'",
+    "from typing import List\nclass A:\n    def __hash__(self): return 1\n    def __eq__(self, other):\n"
+    "        try: print(other._evaluate({}, {}, frozenset()))\n        except AttributeError: return False\n"
+    "        return True\nprint(List['__import__(\"os\").listdir(\"/\")'] == List[A()])\n1 / 0": "ZeroDivisionError",
+    "from typing import List\nclass A:\n    def __hash__(self): return 1\n    def __eq__(self, other):\n"
+    "        try: print(other.evaluate())\n        except (AttributeError, TypeError): return False\n"
+    "        return True\nprint(List['1 + 1'] == List[A()])\n1 / 0": "ZeroDivisionError",
+    "from typing import List\nself = List\nself._inst": "no attribute '_inst'",
     "import numpy": "importing 'numpy'",
     "import sympy": "importing 'sympy'",
     "class S(str):\n    def __len__(self): return 0\n    def __getitem__(self, i): return self\n"
