@@ -267,3 +267,21 @@ def test_a_stream_of_chat_that_breaks_is_begun_again() -> None:
         summary = json.loads(evaluated(server.url, "--json").stdout)
         assert summary["accuracy"] == 1.0
         assert summary["tokens"]["discarded"] > 0
+
+
+def test_a_pool_whose_server_dies_in_the_middle_loses_nothing() -> None:
+    """The other one begins anew what was under way."""
+    dying: list[Asked] = []
+
+    def dies(asked: Asked) -> Reply:
+        if "What is" in str(asked.body):
+            dying.append(asked)
+            return Reply(sse(*chat_events("It is", " \\boxed{9", finish=None), done=False), end="reset")
+        return chat()(asked)
+
+    with served(by_path(chat_completions=dies), MODEL) as one, served(chat(), MODEL) as other:
+        summary = json.loads(evaluated(f"{one.url},{other.url}", "--json").stdout)
+        assert dying
+        assert summary["accuracy"] == 1.0
+        assert summary["errors"] == 0
+        assert summary["tokens"]["discarded"] > 0

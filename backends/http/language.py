@@ -67,7 +67,18 @@ def tokenizer_for(
         return PieceTokenizer()
     if profile.max_model_len is None and profile.kind not in OPEN_ENDED:
         notes.warn("the server tells no length of its context: without --max-tokens it ends answers where it likes")
-    return PieceTokenizer(_template(profile, folder, notes), bos=profile.bos)
+    template = _template(profile, folder, notes)
+    return PieceTokenizer(template, bos=_bos_of(profile, template))
+
+
+def _bos_of(profile: ServerProfile, template: ChatTemplate | None) -> str:
+    """The begin-of-sequence token that the server itself puts before a text.
+
+    llama.cpp was asked; vLLM is told not to; others are taken to do as the model's tokenizer does.
+    """
+    if template is None or profile.kind == "vLLM":
+        return ""
+    return profile.bos if profile.kind == "llama.cpp" else template.special_tokens.get("bos_token", "")
 
 
 def dialect_for(profile: ServerProfile, tokenizer: Tokenizer) -> Dialect:

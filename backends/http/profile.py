@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -51,7 +52,10 @@ class ServerProfile:
     @property
     def identity(self) -> dict[str, Any]:
         """What of this decides a run's results."""
-        return {"model": self.model, "root": self.root, "dialect": self.dialect}
+        known = {"model": self.model, "root": self.root, "dialect": self.dialect}
+        if self.template is None:
+            return known
+        return {**known, "template": hashlib.sha256(self.template.encode()).hexdigest()[:12]}
 
     @property
     def record(self) -> dict[str, Any]:
@@ -62,7 +66,6 @@ class ServerProfile:
             "engine": self.version,
             "max_model_len": self.max_model_len,
             "token_ids": self.token_ids,
-            "template": self.template is not None,
             "continues": self.continues,
             "prefix": self.prefix,
             "cached_tokens": self.cached_tokens,

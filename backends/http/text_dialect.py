@@ -53,6 +53,8 @@ class TextDialect:
             body["logprobs"] = max(params.logprobs, 1)
         if self._profile.kind == "llama.cpp":
             body["cache_prompt"] = True
+        if self._profile.kind == "vLLM" and self._tokenizer.has_template:  # which writes them
+            body["add_special_tokens"] = False
         return body
 
     def reader(self, request: Request) -> AnswerReader:

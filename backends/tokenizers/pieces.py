@@ -60,6 +60,11 @@ class PieceTokenizer:
         self.controls: Mapping[str, int] = {control: self._id(control) for control in spelled}
         self._control = re.compile("(" + "|".join(map(re.escape, spelled)) + ")") if spelled else None
 
+    @property
+    def has_template(self) -> bool:
+        """Whether conversations are written in the model's own format."""
+        return self._template is not None
+
     def intern(self, pieces: Iterable[str]) -> list[int]:
         """Ids of pieces that are known as such, for example the tokens of a recording."""
         return [self._id(piece) for piece in pieces]

@@ -13,6 +13,7 @@ from tests.backends.scripted_server import Asked, Reply, by_path, refusal, serve
 from tests.backends.servers import MODEL
 from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.http.chat_dialect import ChatDialect
+from widthwise.backends.http.language import tokenizer_for
 from widthwise.backends.http.profile import Prefix, ServerProfile
 from widthwise.backends.http.refusals import Refusals
 from widthwise.backends.http.room import room_told
@@ -23,6 +24,7 @@ from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.chat_template import ChatTemplate
 from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Delta, Request, SamplingParams
 from widthwise.core.chat_options import ChatOptions
 from widthwise.core.conversation import Conversation
@@ -66,6 +68,20 @@ def test_llama_cpps_own_samplers_are_switched_off() -> None:
     assert "repeat_last_n" not in body
     penalised = dialect.body(Request(np.array(pieces.encode("1 +")), SamplingParams(repetition_penalty=1.2), 1))
     assert penalised["repeat_last_n"] > 100_000
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("vLLM", "<s>"), ("TGI", "<user>"), (None, "<user>")])
+def test_a_text_begins_with_one_begin_of_sequence_token(kind: str | None, begins: str) -> None:
+    """vLLM is told to add none; the others add one themselves."""
+    profile = ServerProfile(
+        "m", kind=kind, template="{{ bos_token }}" + manners.TEMPLATE, special_tokens={"bos_token": "<s>"}
+    )
+    pieces = tokenizer_for(profile, RemoteTokenizer("http://s/v1", "m", 1.0), None, None, Notes())
+    assert isinstance(pieces, PieceTokenizer)
+    prompt = pieces.chat([USER])
+    assert pieces.decode(prompt).startswith(begins)
+    body = TextDialect(pieces, profile).body(Request(np.array(prompt), SamplingParams(), 1))
+    assert body.get("add_special_tokens") is (False if kind == "vLLM" else None)
 
 
 async def test_what_is_put_into_a_text_forges_no_turn() -> None:
