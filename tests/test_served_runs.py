@@ -172,7 +172,7 @@ def test_reasoning_in_a_field_of_its_own_stands_before_the_answer_between_marks(
 
 def test_what_is_only_thought_is_no_answer() -> None:
     with served(chat(lambda shown: "I do not know.", thought="Perhaps \\boxed{2}."), MODEL) as server:
-        summary = json.loads(evaluated(server.url, "--json").stdout)
+        summary = json.loads(evaluated(server.url, "--grader", "math(thinking='never')", "--json").stdout)
         assert summary["accuracy"] == 0.0
         with Store.read(summary["run"]) as store:
             assert [leaf.answer for leaf in store.outcome("sum-1").samples] == [None, None]
