@@ -23,8 +23,9 @@ import random
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from types import CodeType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 if TYPE_CHECKING or __package__:
     from widthwise.core.sandbox.examination import tested
@@ -60,6 +61,8 @@ else:  # a script with nothing but the standard library finds its neighbour by i
 
     del sys.path[0]
 
+_Made: TypeAlias = tuple[CodeType, dict[str, Any]]
+
 NO_WALL = "nothing is run here: "
 """How a refusal begins that is the machine's, whatever the program."""
 
@@ -88,7 +91,7 @@ def main() -> None:
     try:
         restrain(request["cpu_seconds"], request["memory_bytes"])
         program, names = _made(request["program"], prints if tests is None else _Unheard(0))
-        examination, own = _made(tests or "", prints)
+        examination, own = _with_long_numbers(lambda: _made(tests or "", prints))
         lock_down()
         exec(program, names)
         exec(examination, own | tested(names, list(map(own_name, request.get("tested", [])))))
@@ -97,11 +100,21 @@ def main() -> None:
         _reply(prints.text, _sentence(error))
 
 
-def _made(program: str, prints: _Prints) -> tuple[CodeType, dict[str, Any]]:
+def _made(program: str, prints: _Prints) -> _Made:
     """The program, ready to run, and the names that it begins with: nobody else's."""
     tree = Rewriting().visit(checked(program))
     names = _names(tree, prints)
     return compile(tree, "<program>", "exec"), names
+
+
+def _with_long_numbers(make: Callable[[], _Made]) -> _Made:
+    """What ``make`` makes where a number may have as many digits as it likes: tests hold the results of programs."""
+    digits = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return make()
+    finally:
+        sys.set_int_max_str_digits(digits)
 
 
 def _reply(output: str, refusal: str | None = None) -> NoReturn:

@@ -454,6 +454,13 @@ async def test_a_program_is_tested_where_it_cannot_reach_its_tests(program: str)
     assert execution.output == ("tested\n" if execution.ending == "finished" else "")
 
 
+async def test_tests_hold_numbers_of_any_length() -> None:
+    tests = sandbox.Tests(f"assert f() == 1{'0' * 4999}", ("f",))
+    assert (await execute("def f(): return 10 ** 4999", LIMITS, tests)).ending == "finished"
+    printing = await execute("def f(): return 10 ** 4999\nstr(f())", LIMITS, tests)
+    assert "Exceeds the limit" in str(printing.refusal), "a program has the language's own limit"
+
+
 @pytest.mark.parametrize(
     ("returned", "seen"),
     [
