@@ -61,10 +61,12 @@ class Execution:
     @property
     def ending(self) -> Ending:
         """How it ended; see ``Ending``."""
-        refusal = self.refusal
-        if refusal is None:
+        if self.refusal is None:
             return "finished"
-        return next((ending for begins, ending in _ENDINGS.items() if refusal.startswith(begins)), "refused")
+        for begins, ending in _ENDINGS.items():
+            if self.refusal.startswith(begins):
+                return ending
+        return "refused"
 
 
 Ending = Literal["finished", "raised", "out of time", "out of memory", "died", "refused"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Partition, Problem
@@ -36,7 +37,7 @@ class ChoiceGrader(PolicyGrader):
     name: str = "choice"
     policy: Policy = ANY_LETTER
 
-    def for_problem(self, problem: Problem) -> ChoiceGrader:
+    def for_problem(self, problem: Problem) -> Self:
         """Reads the options' texts, too."""
         return replace(self, policy=choice_policy(options_of(problem)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from widthwise.core.problem import Partition, Problem
 from widthwise.core.prompting.saying import Counted
@@ -42,7 +42,7 @@ class CodeGrader(TunableGrader):
     def __post_init__(self) -> None:
         check_thinking(self.thinking)
 
-    def for_problem(self, problem: Problem) -> CodeGrader:
+    def for_problem(self, problem: Problem) -> Self:
         """Reads programs that define what the problem asks for, and knows its examples."""
         return replace(self, task=CodeTask.of(problem), seen={})
 

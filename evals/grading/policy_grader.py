@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Grader, Problem
+from widthwise.core.problem import Partition, Problem
 from widthwise.core.prompting.saying import Counted
 from widthwise.evals.grading.extraction import MATH, Policy, Reading, check_thinking, read
 
 
 @dataclass(frozen=True)
-class TunableGrader(Grader):
-    """A grader with arguments: its fields, but for ``fixed``, are those of ``--grader`` and are kept in run files."""
+class TunableGrader:
+    """A grader with arguments: its fields, but for ``fixed``, are those of ``--grader`` and are kept in run files.
+
+    One of them has ``extract`` and ``correct`` besides; the others of :class:`~widthwise.core.problem.Grader` have
+    defaults here, too.
+    """
 
     name: str = ""
     fixed: ClassVar[tuple[str, ...]] = ("name",)
@@ -43,8 +47,17 @@ class TunableGrader(Grader):
         if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
             raise UsageError(f"{name} of the {self.name} grader is a {type(default).__name__}, not {value!r}")
 
-    def for_problem(self, problem: Problem) -> Grader:
+    def for_problem(self, problem: Problem) -> Self:
         return self
+
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        return Partition.of(answers)
+
+    def remark(self, problem: Problem, answer: str) -> str | None:
+        return None
+
+    async def valid(self, problem: Problem, answer: str) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
