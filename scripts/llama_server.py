@@ -1,6 +1,7 @@
 """llama.cpp's own server with a GGUF file, where there is no `llama-server`: that of the `xllamacpp` package.
 
     python scripts/llama_server.py FILE.gguf [--port 0] [--alias NAME] [--key KEY] [--slots 8] [--context 1024]
+        [--embedding]
 
 It prints the port when it is ready. One thread: the bundled models are too small for more.
 """
@@ -21,6 +22,9 @@ def parameters(arguments: argparse.Namespace) -> Any:
     params.n_parallel = arguments.slots
     params.n_ctx = arguments.context * arguments.slots
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    if arguments.embedding:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     if arguments.alias:
         params.model_alias = {arguments.alias}
     if arguments.key:
@@ -36,6 +40,7 @@ if __name__ == "__main__":
     parser.add_argument("--key")
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--context", type=int, default=1024, help="tokens of one slot")
+    parser.add_argument("--embedding", action="store_true", help="serve vectors of texts, and nothing else")
     server = xllamacpp.Server(parameters(parser.parse_args()))
     print(server.listening_address.rpartition(":")[2], flush=True)
     signal.pause()

@@ -153,3 +153,24 @@ def test_a_pool_of_different_models_is_refused(llama_url: str, gguf: Path, tmp_p
     assert done.exit_code == 2
     assert "differ in the model" in done.output
     assert not (tmp_path / "a.db").exists()
+
+
+def test_a_search_compares_steps_by_served_embeddings(gguf: Path, tmp_path: Path) -> None:
+    with llama_server(gguf, "--embedding", "--alias", "embedder") as url:
+        words = ["--model", "reasoner", "--reward-model", "scorer", "--embedding-model", f"{url}#embedder"]
+        asked = [
+            "eval",
+            "countdown",
+            "--limit",
+            "2",
+            "--strategy",
+            "ets(n=4)",
+            "--run",
+            str(tmp_path / "a.db"),
+            "--json",
+        ]
+        done = CliRunner().invoke(app, [*asked, *words])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["errors"], found["notes"]) == (0, [])
+    assert found["tokens"]["embedding"] > 0
