@@ -6,10 +6,12 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from widthwise.core.errors import BackendError
 
@@ -25,6 +27,57 @@ class _End:
     error: Exception | None = None
 
 
+class _Post:
+    """Calls for another loop, delivered many at once: to wake a loop costs more than most of what it is told."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._called = False
+
+    def send(self, call: Callable[..., object], *args: Any) -> None:
+        """Have ``call`` made there; raises RuntimeError where that loop is closed."""
+        self._calls.append((call, args))
+        if not self._called:
+            self._called = True
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                self._called = False
+                self._calls.clear()
+                raise
+
+    def _deliver(self) -> None:
+        self._called = False  # first: what is sent from here on wakes the loop again
+        while self._calls:
+            call, args = self._calls.popleft()
+            call(*args)
+
+
+class _Stream:
+    """One stream on its way from the thread's loop to its reader's."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._items: deque[Any] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, item: Any) -> None:
+        self._items.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._items:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._items.popleft()
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
 class LoopThread:
     """Runs coroutines and async generators in a daemon thread's event loop.
 
@@ -36,6 +89,8 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
+        self._inbox = _Post(self._loop)
+        self._outboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = WeakKeyDictionary()
         self._streams: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._process = os.getpid()
@@ -60,13 +115,17 @@ class LoopThread:
             raise BackendError(_FORKED)
         if self._closing:
             raise BackendError("the backend has been closed")
-        items: asyncio.Queue[T | _End] = asyncio.Queue()
-        pump = asyncio.run_coroutine_threadsafe(self._pump(source, asyncio.get_running_loop(), items), self._loop)
+        reader = asyncio.get_running_loop()
+        stream, outbox = _Stream(), self._outboxes.setdefault(reader, _Post(reader))
+        self._inbox.send(self._begin_stream, stream, source, outbox)
+        over = False
         try:
-            while not isinstance(item := await items.get(), _End):
+            while not (over := isinstance(item := await stream.get(), _End)):
                 yield item
         finally:
-            pump.cancel()
+            if not over:
+                with suppress(RuntimeError):  # the thread has ended, and the stream with it
+                    self._inbox.send(stream.cancel)
         if item.error is not None:
             raise item.error
 
@@ -94,9 +153,10 @@ class LoopThread:
     async def _end_tasks(self) -> None:
         await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})
 
-    async def _pump(
-        self, source: AsyncGenerator[T, None], target: asyncio.AbstractEventLoop, items: asyncio.Queue[T | _End]
-    ) -> None:
+    def _begin_stream(self, stream: _Stream, source: AsyncGenerator[Any, None], outbox: _Post) -> None:
+        stream.task = self._loop.create_task(self._pump(source, stream, outbox))
+
+    async def _pump(self, source: AsyncGenerator[T, None], stream: _Stream, outbox: _Post) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
@@ -104,14 +164,14 @@ class LoopThread:
         try:
             async with aclosing(source):
                 async for item in source:
-                    target.call_soon_threadsafe(items.put_nowait, item)
+                    outbox.send(stream.put, item)
             end = _End()
         except Exception as error:
             end = _End(error)
         finally:
             self._streams.discard(task)
             with suppress(RuntimeError):  # the caller's loop is gone: nobody waits
-                target.call_soon_threadsafe(items.put_nowait, end)
+                outbox.send(stream.put, end)
 
 
 @contextmanager

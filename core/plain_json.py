@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 _LONE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _HUGE_NUMBER = re.compile(r"[eE]\+?0*[1-9]\d\d|\d{309}")
+_MANY_DIGITS = 309
+_LONG_NUMBER = re.compile(r"\d{309}")
 
 
 def parse(text: str | bytes, *, finite: bool = True) -> Any:
@@ -19,7 +21,7 @@ def parse(text: str | bytes, *, finite: bool = True) -> Any:
     """
     spelled = text if isinstance(text, str) else text.decode("utf-8")
     hooks: dict[str, Any] = {"parse_constant": _refuse} if finite else {}
-    if _HUGE_NUMBER.search(spelled):
+    if _HUGE_NUMBER.search(spelled) if finite else _has_long_number(spelled):
         hooks |= {"parse_int": _number_of_int} | ({"parse_float": _finite_float} if finite else {})
     try:
         value = json.loads(spelled, **hooks)
@@ -55,6 +57,14 @@ def well_formed_values(value: Any) -> Any:
     if isinstance(value, dict):
         return {well_formed(key): well_formed_values(item) for key, item in value.items()}
     return value
+
+
+def _has_long_number(text: str) -> bool:
+    """Whether some 309 digits follow one another: one of every 309 characters is among them."""
+    return any(
+        text[i].isdigit() and _LONG_NUMBER.search(text, max(i - _MANY_DIGITS, 0), i + _MANY_DIGITS)
+        for i in range(_MANY_DIGITS - 1, len(text), _MANY_DIGITS)
+    )
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -22,6 +22,7 @@ _PLAIN = {
 _TOKENS_OF = {"hf", "auth", "access", "api", "bearer", "refresh", "id", "security", "session", "secret", "hub", "user"}
 _QUERY = re.compile(r"([?&]([^=&#\s]+)=)([^&#\s]*)")
 _known: set[str] = set()
+_known_bytes: set[bytes] = set()
 
 
 def keep_secret(value: str) -> str:
@@ -30,6 +31,7 @@ def keep_secret(value: str) -> str:
     for spelled in (text, text.partition(" ")[2].strip() if text[:7].lower() in ("bearer ", "basic x") else text):
         if len(spelled) >= _SHORTEST:
             _known.update((spelled, quote(spelled, safe=""), b64encode(spelled.encode()).decode()))
+            _known_bytes.update(secret.encode() for secret in _known)
     return value
 
 
@@ -45,7 +47,7 @@ def masked(text: str) -> str:
 
 def holds_secret(data: bytes) -> bool:
     """Whether some secret stands in ``data`` as it is."""
-    return any(secret.encode() in data for secret in _known)
+    return any(secret in data for secret in _known_bytes)
 
 
 def names_secret(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from widthwise.core.errors import UsageError
@@ -61,6 +62,7 @@ def bases(base: str) -> list[str]:
     return [base, urlunsplit(split._replace(path=split.path + "/v1"))]
 
 
+@lru_cache(1024)
 def endpoint(base: str, path: str) -> str:
     """The address of ``path`` (``/completions``) below a base; the query of the base stays."""
     split = urlsplit(base)
@@ -73,6 +75,7 @@ def beside(base: str, path: str) -> str:
     return urlunsplit(split._replace(path=_VERSION.sub("", split.path.rstrip("/")) + path))
 
 
+@lru_cache(1024)
 def origin(url: str) -> Origin:
     """Scheme, host and port: keys that were given for one are for no other."""
     split = urlsplit(url)
@@ -90,6 +93,7 @@ def login(url: str) -> tuple[str, str] | None:
     return user, password
 
 
+@lru_cache(1024)
 def without_login(url: str) -> str:
     split = urlsplit(url)
     return urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2]))

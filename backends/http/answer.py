@@ -38,13 +38,17 @@ class Answer:
 
         Raises EndedInError where the server ended the answer in some other way than by its end or its limit.
         """
+        plain: list[Mapping[str, Any]] = []
         for event in batch.events:
-            self._note_usage(event.get("usage"))
+            if event.get("usage"):
+                self._note_usage(event["usage"])
             for choice in listed(event.get("choices")) if self.last is None else ():
-                if (delta := self._read(choice)) is not None:
-                    yield delta
-                if self.last is None and not is_answer(choice.get("finish_reason")):
-                    raise EndedInError(ended_by(choice["finish_reason"]))
+                if not _brings_more(choice):
+                    plain.append(choice)
+                    continue
+                yield from self._of_plain(plain)
+                yield from self._of_last(choice)
+        yield from self._of_plain(plain)
         if batch.done and self.last is None and self.started:
             self.last = self._end()
 
@@ -60,15 +64,26 @@ class Answer:
             return BackendError(str(error))
         return error
 
-    def _read(self, choice: Mapping[str, Any]) -> Delta | None:
-        delta = self._reader.read(choice)
+    def _of_plain(self, choices: list[Mapping[str, Any]]) -> Iterator[Delta]:
+        """The delta of pieces that came in one go, which are taken out of the list."""
+        if choices and self.last is None:
+            yield from self._noted(self._reader.read_plain(choices), stopped_here=True)
+        choices.clear()
+
+    def _of_last(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
+        """The delta of a piece that may be the last, or comes with log-probabilities."""
+        if self.last is None:
+            reason = choice.get("finish_reason")
+            yield from self._noted(self._reader.read(choice), stopped_here=not reason)
+            if self.last is None and not is_answer(reason):
+                raise EndedInError(ended_by(reason))
+
+    def _noted(self, delta: Delta, *, stopped_here: bool) -> Iterator[Delta]:
         if delta.finish is not None:
-            self.last = delta
-            self.stopped_here = not choice.get("finish_reason")
+            self.last, self.stopped_here = delta, stopped_here
         elif len(delta.token_ids):
             self.started = True
-            return delta
-        return None
+            yield delta
 
     def _end(self) -> Delta:
         """The end of an answer whose server says that it is over, and not why: cut, if it used up what it may."""
@@ -88,9 +103,14 @@ class Answer:
             self.usage = Usage(cached, len(self._request.prompt) - cached)
 
 
+def _brings_more(choice: Mapping[str, Any]) -> bool:
+    """Whether a piece brings more than what was sampled."""
+    return bool(choice.get("finish_reason") or choice.get("logprobs") or choice.get("prompt_logprobs"))
+
+
 def listed(choices: Any) -> list[Mapping[str, Any]]:
     """The choices of an event, whatever it has in their place."""
-    return [choice for choice in choices if isinstance(choice, Mapping)] if isinstance(choices, list) else []
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def whole_number(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -112,6 +112,15 @@ class _ChatReader:
         tokens = listed(choice.get("logprobs"))
         return self._text.taken(text, tokens and tokens.behind(text[: -len(thought + said)]), reason)
 
+    def read_plain(self, choices: Sequence[Mapping[str, Any]]) -> Delta:
+        return self._text.taken_all(map(self._text_of, choices))
+
+    def _text_of(self, choice: Mapping[str, Any]) -> str:
+        message = choice.get("delta") or choice.get("message") or {}
+        thought, said = _thought(message), _said(message)
+        self._shown += len(self._tokenizer.encode(thought)) if thought else 0
+        return self._marked(thought, said, over=False)
+
     def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
         """Tokens that the model thought without showing them stand at the end; each spells nothing."""
         counted = _reasoning_tokens(usage)
@@ -144,9 +153,10 @@ def _reasoning_tokens(usage: Mapping[str, Any]) -> int:
 
 def _thought(message: Mapping[str, Any]) -> str:
     for name in _REASONING:
-        if isinstance(message.get(name), str) and message[name]:
-            return str(message[name])
-    return _parts(message.get("content"), "thinking")
+        if (thought := message.get(name)) and isinstance(thought, str):
+            return thought
+    content = message.get("content")
+    return _parts(content, "thinking") if isinstance(content, list) else ""
 
 
 def _said(message: Mapping[str, Any]) -> str:

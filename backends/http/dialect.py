@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from widthwise.core.backend import Delta, Request, SamplingParams
@@ -23,6 +23,10 @@ class AnswerReader(Protocol):
 
         Raises ``BackendError`` for a piece that is none of this dialect.
         """
+        ...
+
+    def read_plain(self, choices: Sequence[Mapping[str, Any]]) -> Delta:
+        """The delta of several pieces that bring nothing but what was sampled, in one go; else as ``read``."""
         ...
 
     def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:

@@ -69,6 +69,8 @@ class ServerPool:
 
     def candidates(self, problem: str) -> list[Server]:
         """The servers to try, the first in front; those that are put aside come last. Of many only some are tried."""
+        if len(self.servers) == 1:
+            return self.servers
         ranked = sorted(self.servers, key=lambda server: _rank(server.url, problem))
         return sorted(ranked, key=self._reluctance)[:_MOST_TRIED]
 

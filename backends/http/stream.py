@@ -109,6 +109,8 @@ class _Events:
         whole, blank, rest = self._buffer.rpartition(b"\n\n")
         if blank:
             self._buffer = rest
+            if _is_regular(whole):
+                return whole[6:].split(b"\n\ndata: ")
             return [payload for block in whole.split(b"\n\n") for payload in _payloads(block)]
         return self._of_lines() if self._buffer.count(b"\ndata:") else []
 
@@ -143,6 +145,12 @@ class _Events:
             return []
         self._buffer = last
         return payloads
+
+
+def _is_regular(events: bytes) -> bool:
+    """Whether each event is one line that begins with ``data: ``, as those of most servers are."""
+    blanks = events.count(b"\n\ndata: ")
+    return events.startswith(b"data: ") and events.count(b"\n") == 2 * blanks
 
 
 def _payloads(block: bytes) -> list[bytes]:
@@ -188,15 +196,15 @@ def _ended(error: BackendError) -> BackendError:
 
 def _objects(url: str, payloads: list[bytes]) -> tuple[list[Event], BackendError | None]:
     """The objects up to the first payload that is none, and the error that this one is."""
+    joined = b"[" + b",".join(payloads) + b"]"
     try:
-        values = parse(b"[" + b",".join(payloads) + b"]", finite=False)
-        if len(values) != len(payloads):
+        events = parse(joined, finite=False)
+        if len(events) != len(payloads):
             raise ValueError("some payload is no value by itself")
     except ValueError:
-        values = list(_until_broken(payloads))
-    events = [
-        _clean(value) if holds_secret(payload) else value for value, payload in zip(values, payloads, strict=False)
-    ]
+        events = list(_until_broken(payloads))
+    if holds_secret(joined):
+        events = [_clean(event) for event in events]
     if len(events) == len(payloads):
         return events, None
     return events, BackendError(f"{shown(url)} sent an event that is not JSON", retryable=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,10 @@ def longest(request: Request, profile: ServerProfile) -> int | None:
 
 def text_of(choice: Mapping[str, Any]) -> str:
     """The text of a choice, in the form of a completion; some servers send it in the form of chat."""
-    message = choice.get("delta") or choice.get("message")
-    text = choice.get("text") or (message.get("content") if isinstance(message, Mapping) else None)
+    text = choice.get("text")
+    if not text:
+        message = choice.get("delta") or choice.get("message")
+        text = message.get("content") if isinstance(message, Mapping) else None
     return text if isinstance(text, str) else ""
 
 
@@ -90,6 +92,9 @@ class TextReader:
     def read(self, choice: Mapping[str, Any]) -> Delta:
         return self.taken(text_of(choice), listed(choice.get("logprobs")), choice.get("finish_reason"))
 
+    def read_plain(self, choices: Sequence[Mapping[str, Any]]) -> Delta:
+        return self.taken_all(map(text_of, choices))
+
     def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
         return last
 
@@ -100,6 +105,15 @@ class TextReader:
         ids = self._tokenizer.encode(text) if found is None else self._tokenizer.intern(found.tokens)
         if tokens is not None and text and found is None:
             self._tell_of_lost()
+        return self._cut(ids, found, reason)
+
+    def taken_all(self, texts: Iterable[str]) -> Delta:
+        """The delta of several pieces of text. Each is cut by itself, so that tokens do not depend on when it came."""
+        encode = self._tokenizer.encode
+        return self._cut([token for text in texts for token in encode(text)], None, None)
+
+    def _cut(self, ids: list[int], found: Listed | None, reason: str | None) -> Delta:
+        """The delta of these tokens up to the end that is among them."""
         stop = self._matcher.feed(ids)
         keep = len(ids) if stop is None else stop.keep
         ended = finish(reason) if stop is None else "stop"

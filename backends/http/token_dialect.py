@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,10 @@ class _TokenReader:
             stop_reason=reason if asked_for else None,
             prompt_stats=_prompt_stats(choice.get("prompt_logprobs"), self._request),
         )
+
+    def read_plain(self, choices: Sequence[Mapping[str, Any]]) -> Delta:
+        ids = [i for choice in choices for i in choice.get("token_ids") or ()]
+        return self.read({"token_ids": ids, "text": "".join(str(choice.get("text") or "") for choice in choices)})
 
     def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
         return last

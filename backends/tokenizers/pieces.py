@@ -26,8 +26,9 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-
 _APART = "\u200b"
+_SHORT, _MOST_SHORT = 24, 100_000
+"""A stream comes in texts of about a token, the same again and again: so many of so many characters are kept."""
 
 
 def pieces_of(text: str, ends: IntArray) -> list[str]:
@@ -56,6 +57,7 @@ class PieceTokenizer:
         self._template, self._bos = template, bos
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}
+        self._short: dict[str, list[int]] = {}
         spelled = [] if template is None else controls_in(template)
         self.controls: Mapping[str, int] = {control: self._id(control) for control in spelled}
         self._control = re.compile("(" + "|".join(map(re.escape, spelled)) + ")") if spelled else None
@@ -74,12 +76,18 @@ class PieceTokenizer:
         self.intern(pieces_of(text, ends))
 
     def encode(self, text: str) -> list[int]:
+        known = self._short.get(text)
+        if known is None:
+            known = self.intern(self._cut(text))
+            if len(text) <= _SHORT and len(self._short) < _MOST_SHORT:
+                self._short[text] = known
+        return known[:]
+
+    def _cut(self, text: str) -> Iterable[str]:
         if self._control is None:
-            return self.intern(_PIECE.findall(text))
+            return _PIECE.findall(text)
         parts = self._control.split(text.replace(GUARD, _APART))
-        return self.intern(
-            piece for i, part in enumerate(parts) for piece in ([part] if i % 2 else _PIECE.findall(part))
-        )
+        return (piece for i, part in enumerate(parts) for piece in ([part] if i % 2 else _PIECE.findall(part)))
 
     def decode(self, ids: Sequence[int] | IntArray) -> str:
         return "".join(self.pieces(ids))

@@ -36,6 +36,8 @@ class StopMatcher:
 
     def feed(self, ids: Sequence[int]) -> Stop | None:
         """Take newly sampled ids; the stop among them, or None while the stream goes on."""
+        if not self._strings and self._stop_ids.isdisjoint(ids) and self._tokenizer.eos_ids.isdisjoint(ids):
+            return None
         for i, token in enumerate(ids):
             if token in self._stop_ids:
                 return Stop(i + 1, token)
