@@ -311,7 +311,7 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis,
     scores = np.array([np.mean([[a.right for a in run] for run in of_cell], axis=0) for of_cell in results]).T
     names: tuple[Axis, ...] = ("samples", "tokens", "sequential", "seconds")
     budgets: dict[Axis, Floats] = {
-        name: np.array([np.mean([_spent(a, name) for run in of_cell for a in run]) for of_cell in results])
+        name: np.array([np.mean([_spent(a, name) for run in of_cell for a in run]) for of_cell in results], np.float64)
         for name in names
     }
     low, high = band(scores, replicates, LEVEL, seed)
@@ -319,7 +319,7 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis,
     limits = np.array([cell.limit for cell in cells], np.float64)
     if axis == "thinking":
         budgets[axis] = limits
-    cut = np.array([np.mean([a.cut for run in of_cell for a in run]) for of_cell in results])
+    cut = np.array([np.mean([a.cut for run in of_cell for a in run]) for of_cell in results], np.float64)
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
 
 
