@@ -14,7 +14,7 @@ import aiohttp
 from widthwise.backends.http.address import shown
 from widthwise.backends.http.rate_headers import told_wait
 from widthwise.backends.http.statuses import StatusError, Unreachable, status_error, unreachable
-from widthwise.backends.http.transport import Transport, whole_text
+from widthwise.backends.http.transport import Transport, whole, whole_text
 from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.errors import BackendError
 from widthwise.core.plain_json import parse
@@ -72,7 +72,7 @@ async def _answer_or_wait(transport: Transport, url: str, body: Any, timeout: fl
             response = await transport.begin(url, body)
             try:
                 if response.status == 200:
-                    return parse(await response.read(), finite=False), None
+                    return parse(await whole(response, url), finite=False), None
                 text = await whole_text(response, url)
             finally:
                 response.close()

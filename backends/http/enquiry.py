@@ -16,7 +16,7 @@ from widthwise.backends.http.address import beside, endpoint, shown
 from widthwise.backends.http.server_pool import Server
 from widthwise.backends.http.statuses import StatusError, Unreachable, broken, status_error
 from widthwise.backends.http.stream import Event, checked, events
-from widthwise.backends.http.transport import Transport
+from widthwise.backends.http.transport import Transport, whole
 from widthwise.core.errors import BackendError
 from widthwise.core.plain_json import parse
 
@@ -110,7 +110,7 @@ class Enquiry:
         url, limit = self._at(path), self._patience.answer
         try:
             async with self._begun(url, body) as response, asyncio.timeout(limit):
-                return parse(await response.read(), finite=False)
+                return parse(await whole(response, url), finite=False)
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
             raise broken(url, error) from error
         except ValueError as error:

@@ -13,7 +13,7 @@ import aiohttp
 
 from widthwise.backends.http.address import shown
 from widthwise.backends.http.statuses import broken, reported_error, status_error
-from widthwise.backends.http.transport import whole_text
+from widthwise.backends.http.transport import MOST_BYTES, whole_text
 from widthwise.core.errors import AccessRefused, BackendError, PromptTooLong
 from widthwise.core.plain_json import parse
 from widthwise.core.secrets import holds_secret, masked
@@ -24,8 +24,6 @@ Event = dict[str, Any]
 
 DONE = b"[DONE]"
 _BOM = b"\xef\xbb\xbf"
-_MOST_BYTES = 2**28
-"""Of one event, or of an answer in one piece: more is nothing that a completion says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +100,8 @@ class _Events:
         self._buffer += self._with_plain_ends(data)
         if not self._begun and not self._begin():
             return []
-        if len(self._buffer) > _MOST_BYTES:
-            raise BackendError("a server sent an event of more than 256 MB")
+        if len(self._buffer) > MOST_BYTES:
+            raise BackendError(f"a server sent an event of more than {MOST_BYTES >> 20} MiB")
         if self._in_one_piece:
             return []
         whole, blank, rest = self._buffer.rpartition(b"\n\n")

@@ -25,6 +25,8 @@ _KEPT_SECONDS = 4.0
 """How long an idle connection is kept for reuse: vLLM's server closes its own after five seconds."""
 _MOST_REDIRECTS = 5
 _LONGEST_REFUSAL = 2**20
+MOST_BYTES = 2**28
+"""Of one event, or of an answer in one piece, unpacked: more is nothing that a completion says."""
 _ENVIRONMENT = ("WIDTHWISE_API_KEY", "OPENAI_API_KEY")
 _KEY_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
@@ -157,6 +159,16 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+
+
+async def whole(response: aiohttp.ClientResponse, url: str) -> bytes:
+    """The body of an answer in one piece, unpacked; raises BackendError for one that fills the memory."""
+    data = bytearray()
+    while more := await response.content.readany():
+        data += more
+        if len(data) > MOST_BYTES:
+            raise BackendError(f"{shown(url)} sent an answer of more than {MOST_BYTES >> 20} MiB")
+    return bytes(data)
 
 
 async def whole_text(response: aiohttp.ClientResponse, url: str, limit: float = 30.0) -> str:

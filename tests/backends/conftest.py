@@ -59,7 +59,8 @@ def start_vllm() -> Backend:
             patch.setenv(name, value)
         from widthwise.backends.vllm.backend import VLLMBackend
 
-        return VLLMBackend(str(MODEL), kv_cache_memory_bytes=1 << 28, max_num_seqs=128)
+        faults = "tests.backends.vllm_faults.Starving"
+        return VLLMBackend(str(MODEL), kv_cache_memory_bytes=1 << 28, max_num_seqs=128, worker_extension_cls=faults)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,7 @@ from tests.evals.recount import check_recount, evaluated
 from widthwise.backends.vllm.options import engine_args, require_vllm
 from widthwise.backends.vllm.stats import token_stats
 from widthwise.backends.watchdog import Watchdog
+from widthwise.core.backend import Delta, Request
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.models.formats import REASONER
 
@@ -135,6 +136,39 @@ async def test_a_stuck_engine_is_started_again(vllm_subject: Subject, monkeypatc
     assert (await vllm_subject.sample(max_tokens=4)).ids
 
 
+async def killed(backend: Any) -> None:
+    os.kill(backend._processes[0].pid, signal.SIGKILL)
+
+
+async def starved(backend: Any) -> None:
+    await asyncio.wrap_future(
+        asyncio.run_coroutine_threadsafe(backend._engine.collective_rpc("starve"), backend._thread._loop)
+    )
+
+
+@pytest.mark.parametrize("fault", [killed, starved])
+async def test_a_run_goes_on_when_its_engine_falls(
+    fault: Callable[[Any], Awaitable[None]], tmp_path: Path, vllm_subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, or out of memory, while it decodes: nothing that was sampled is lost, and every problem is answered."""
+    backend: Any = vllm_subject.backend
+    engine, generate, struck = backend._engine, backend.generate, asyncio.Event()
+
+    async def generating(request: Request) -> AsyncIterator[Delta]:
+        async with aclosing(generate(request)) as deltas:
+            async for delta in deltas:
+                yield delta
+                if not struck.is_set():
+                    struck.set()
+                    await fault(backend)
+
+    monkeypatch.setattr(backend, "generate", generating)
+    with await evaluated("best_of_n(n=16)", tmp_path / "a.db", backend) as store:
+        assert backend._engine is not engine
+        assert [(outcome.state, len(outcome.leaves)) for outcome in store.outcomes()] == [("done", 16)] * 2
+        assert sum(outcome.ledger.retries for outcome in store.outcomes()) > 0
+
+
 @contextmanager
 def script(role: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
@@ -160,8 +194,12 @@ def said(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def gone(pids: list[int], seconds: float) -> bool:
+    return within(seconds, lambda: not any(map(_alive, pids)))
+
+
+def within(seconds: float, is_so: Callable[[], bool]) -> bool:
     for _ in range(int(seconds / 0.1)):
-        if not any(map(_alive, pids)):
+        if is_so():
             return True
         time.sleep(0.1)
     return False
@@ -177,18 +215,21 @@ def _alive(pid: int) -> bool:
 
 def test_close_ends_requests_in_flight_and_the_engine(vllm: None) -> None:
     with script("close") as process:
-        pids = said(process)["engine"]
+        begun = said(process)
+        assert os.listdir(begun["scratch"])
         assert said(process)["ends"] == ["BackendError"]
         assert process.wait(120) == 0
-        assert gone(pids, 60)
+        assert gone(begun["engine"], 60)
+        assert not Path(begun["scratch"]).exists()
 
 
 def test_killed_script_leaves_no_engine_behind(vllm: None) -> None:
     with script("wait") as process:
-        pids = said(process)["engine"]
-        assert pids
+        begun = said(process)
+        assert begun["engine"]
         process.kill()
-        assert gone(pids, 60)
+        assert gone(begun["engine"], 60)
+        assert within(60, lambda: not Path(begun["scratch"]).exists())
 
 
 def test_watchdog_spares_what_it_was_dismissed_from() -> None:

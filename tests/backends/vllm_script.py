@@ -15,6 +15,7 @@ import numpy as np
 
 from tests.backends.servers import MODEL
 from widthwise.backends.vllm.backend import VLLMBackend
+from widthwise.backends.vllm.scratch import SCRATCH
 from widthwise.core.backend import Request, SamplingParams
 
 
@@ -23,7 +24,7 @@ async def use(backend: VLLMBackend, role: str) -> None:
     endless = SamplingParams(max_tokens=900, temperature=2.0)
     tasks = [asyncio.create_task(_drawn(backend, Request(prompt, endless, i))) for i in range(16)]
     await asyncio.sleep(0.3)
-    _say({"engine": [process.pid for process in backend._processes]})
+    _say({"engine": [process.pid for process in backend._processes], "scratch": str(SCRATCH.path)})
     if role == "wait":
         await asyncio.sleep(600)
     await asyncio.wait_for(backend.close(), 120)

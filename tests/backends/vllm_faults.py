@@ -1,0 +1,19 @@
+"""Faults inside vLLM's own process, for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Starving:
+    """Added to vLLM's workers (``worker_extension_cls``), whose next step then finds no memory."""
+
+    model_runner: Any
+
+    def starve(self) -> None:
+        import torch
+
+        def execute_model(*_: Any, **__: Any) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+        self.model_runner.execute_model = execute_model
