@@ -285,3 +285,10 @@ def test_a_pool_whose_server_dies_in_the_middle_loses_nothing() -> None:
         assert summary["accuracy"] == 1.0
         assert summary["errors"] == 0
         assert summary["tokens"]["discarded"] > 0
+
+
+def test_a_server_of_messages_only_is_asked_little_before_the_first_sample() -> None:
+    with served(chat(), MODEL) as server:
+        assert evaluated(server.url, strategy="single()").exit_code == 0
+        before = [asked for asked in server.asked if "What is" not in str(asked.body)]
+        assert len(before) <= 3

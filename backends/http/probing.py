@@ -16,9 +16,9 @@ from widthwise.backends.http.dialect import Dialect
 from widthwise.backends.http.enquiry import Enquiry, is_busy
 from widthwise.backends.http.logprobs import listed
 from widthwise.backends.http.profile import DialectName, Prefix, ServerProfile
-from widthwise.backends.http.programs import CONTINUING, Program, prefix_of, program_of
+from widthwise.backends.http.programs import CONTINUING, Program, hosted_at, owner_of, prefix_of, program_of
 from widthwise.backends.http.refusals import Refusals
-from widthwise.backends.http.served import context_of, model_card, root_of
+from widthwise.backends.http.served import Card, context_of, model_card, root_of
 from widthwise.backends.http.statuses import StatusError
 from widthwise.backends.http.text_dialect import TextDialect
 from widthwise.backends.tokenizers.chat_template import ChatTemplate
@@ -30,8 +30,8 @@ from widthwise.core.errors import BackendError, PromptTooLong
 
 _log = logging.getLogger(__name__)
 
-# A token id that every vocabulary has.
-_ANY_ID = 1
+_PROMPT = [1, 1]
+"""Token ids that every vocabulary has."""
 _FEW_TOKENS = 4
 """What "1" has at most, with a begin-of-sequence token, where it is not put into a conversation."""
 _COUNTING, _NEXT = "1, 2, 3, 4,", "5"
@@ -59,20 +59,20 @@ async def probe(wishes: Wishes, enquiry: Enquiry, refusals: Refusals) -> ServerP
 
     Raises BackendError where it does not answer, UsageError for a model that it does not serve.
     """
-    begun, program = await _introduced(enquiry, wishes.model)
-    found = await _Probe(enquiry, wishes, refusals, program).described(begun)
+    card = await model_card(enquiry, wishes.model)
+    found = await _Probe(enquiry, wishes, refusals).described(card)
     return replace(found, template=None) if wishes.templated else found
 
 
 async def introduce(model: str | None, enquiry: Enquiry, _: Refusals) -> ServerProfile:
-    """Ask the server only which model it serves, and which program it is; raises as ``probe`` does."""
-    begun, _program = await _introduced(enquiry, model)
-    return begun
-
-
-async def _introduced(enquiry: Enquiry, model: str | None) -> tuple[ServerProfile, Program]:
+    """Ask the server only which model it serves; raises as ``probe`` does."""
     card = await model_card(enquiry, model)
-    program = await program_of(enquiry, card)
+    program = Program(owner_of(card))
+    return _begun(card, await program_of(enquiry, card) if program.kind == "llama.cpp" else program)
+
+
+def _begun(card: Card, program: Program) -> ServerProfile:
+    """What is known of a server before it has answered anything."""
     begun = ServerProfile(
         model=str(card["id"]),
         root=root_of(card),
@@ -80,7 +80,7 @@ async def _introduced(enquiry: Enquiry, model: str | None) -> tuple[ServerProfil
         version=program.version,
         max_model_len=context_of(card),
     )
-    return (_with_properties(begun, program.said) if program.said and program.kind == "llama.cpp" else begun), program
+    return _with_properties(begun, program.said) if program.said and program.kind == "llama.cpp" else begun
 
 
 def _with_properties(begun: ServerProfile, said: Mapping[str, Any]) -> ServerProfile:
@@ -100,16 +100,21 @@ def _with_properties(begun: ServerProfile, said: Mapping[str, Any]) -> ServerPro
 class _Probe:
     """One server's probe; ``said`` is the last refusal."""
 
-    def __init__(self, enquiry: Enquiry, wishes: Wishes, refusals: Refusals, program: Program) -> None:
-        self._enquiry, self._wishes, self._refusals, self._program = enquiry, wishes, refusals, program
+    def __init__(self, enquiry: Enquiry, wishes: Wishes, refusals: Refusals) -> None:
+        self._enquiry, self._wishes, self._refusals = enquiry, wishes, refusals
         self._said: BackendError | None = None
-        self._wraps = program.kind == "Ollama"
+        self._program = hosted_at(enquiry.url) or Program()
+        self._wraps = False
 
-    async def described(self, begun: ServerProfile) -> ServerProfile:
+    async def described(self, card: Card) -> ServerProfile:
         """The profile in the dialect that can do most: token ids, text in the model's format, messages, bare text."""
         wanted = self._wishes.dialect
-        if wanted in (None, "token_ids") and (found := await self._in_ids(begun)) is not None:
-            return found
+        may_have_ids = wanted in (None, "token_ids") and not self._program.hosted
+        streamed = await self._token_ids(str(card["id"])) if may_have_ids else None
+        await self._identify(card)
+        begun = _begun(card, self._program)
+        if streamed is not None:
+            return await self._in_ids(begun, streamed)
         text = await self._in_text(begun) if wanted == "text" or (wanted is None and self._has_completions) else None
         if text is not None and (wanted or (text.continues and (text.template or self._wishes.templated))):
             return text
@@ -124,6 +129,14 @@ class _Probe:
         assert text is not None
         return text if self._wraps else replace(text, continues=True)
 
+    async def _identify(self, card: Card) -> None:
+        """Find out which program it is; one that has messages only is none of those that can be told apart."""
+        if self._program.hosted:
+            return
+        chat_only = self._wishes.dialect is None and not self._has_completions
+        self._program = Program(owner_of(card)) if chat_only else await program_of(self._enquiry, card)
+        self._wraps = self._program.kind == "Ollama"
+
     @property
     def _has_completions(self) -> bool:
         said = self._said
@@ -131,26 +144,22 @@ class _Probe:
 
     # -- token ids ---------------------------------------------------------------------------------------------
 
-    async def _in_ids(self, begun: ServerProfile) -> ServerProfile | None:
-        """The profile of a server that streams token ids, and counts the prompt as it was sent."""
-        if self._program.hosted:
-            return None
-        prompt = [_ANY_ID, _ANY_ID]
-        asked: dict[str, Any] = {"model": begun.model, "prompt": prompt, "max_tokens": 1, "return_token_ids": True}
-        asked |= {"stream_options": {"include_usage": True}}
-        with_logprobs = {"logprobs": 0, "return_tokens_as_token_ids": True}
-        events = await self._asked("/completions", asked | with_logprobs)
+    async def _token_ids(self, model: str) -> list[Event] | None:
+        """What a server streams that gives token ids, and counts the prompt as it was sent; None for another one."""
+        asked = _in_ids(model)
+        events = await self._asked("/completions", asked | {"logprobs": 0, "return_tokens_as_token_ids": True})
         if events is None and self._has_completions:
             events = await self._asked("/completions", asked)
-        if events is None or not _in_token_ids(events, prompt):
-            return None
-        prioritised = await self._asked("/completions", asked | {"priority": 1})
+        return events if events is not None and _in_token_ids(events, _PROMPT) else None
+
+    async def _in_ids(self, begun: ServerProfile, events: list[Event]) -> ServerProfile:
+        prioritised = await self._asked("/completions", _in_ids(begun.model) | {"priority": 1})
         return replace(
             begun,
             dialect="token_ids",
             cached_tokens=_usage(events).get("prompt_tokens_details") is not None,
             logprobs=_has_logprobs(events),
-            priorities=prioritised is not None and _in_token_ids(prioritised, prompt),
+            priorities=prioritised is not None and _in_token_ids(prioritised, _PROMPT),
         )
 
     # -- text --------------------------------------------------------------------------------------------------
@@ -239,6 +248,12 @@ class _Probe:
 def _files_of(name: str) -> Path | None:
     """Where a model's files can be had; what is neither a folder nor a hub id (``owner/name``) has none."""
     return folder_of(name) if "/" in name or Path(name).is_dir() else None
+
+
+def _in_ids(model: str) -> dict[str, Any]:
+    """A request for one token, in token ids both ways."""
+    counted = {"stream_options": {"include_usage": True}}
+    return {"model": model, "prompt": _PROMPT, "max_tokens": 1, "return_token_ids": True, **counted}
 
 
 def _request(prompt: list[int], tokens: int, *, greedy: bool = False) -> Request:

@@ -53,15 +53,23 @@ class Program:
     said: dict[str, Any] | None = None
 
 
+def hosted_at(url: str) -> Program | None:
+    """The program at a host that is known; None for any other."""
+    host = urlsplit(url).hostname or ""
+    known = [name for domain, name in _HOSTS.items() if host == domain or host.endswith(f".{domain}")]
+    return Program(known[0], hosted=True) if known else None
+
+
+def owner_of(card: Card) -> str | None:
+    """The program that names itself as a model's owner in the list of models."""
+    return _OWNERS.get(str(card.get("owned_by")))
+
+
 async def program_of(enquiry: Enquiry, card: Card) -> Program:
-    """What answers at the address: by its host, by what its list of models says, by what only one program has."""
-    host = urlsplit(enquiry.url).hostname or ""
-    for domain, name in _HOSTS.items():
-        if host == domain or host.endswith(f".{domain}"):
-            return Program(name, hosted=True)
+    """What answers at the address: by what its list of models says, and by what only one program has."""
     told = await enquiry.glance("../version")
     version = str(told["version"]) if isinstance(told, dict) and "version" in told else None
-    owner = _OWNERS.get(str(card.get("owned_by")))
+    owner = owner_of(card)
     for path, sign, kind in _SIGNS:
         if owner in (None, kind) and not (owner is None and version is not None):
             said = await enquiry.glance(path)

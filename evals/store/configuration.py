@@ -34,7 +34,8 @@ def _agree(old: Configuration, new: Configuration) -> bool:
 
 
 def _alike(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    return all(then[name] == now[name] for name in then if name in now)
+    """What one of them does not say of its model is not known to be another's."""
+    return all(None in (then[k], now.get(k)) or then[k] == now[k] for k in then)
 
 
 def _said(value: Any) -> str:

@@ -173,7 +173,9 @@ def test_a_proxy_that_wants_a_key_says_so_in_its_own_way(models: Reply) -> None:
 
 
 def test_litellms_proxy_is_known_by_its_details() -> None:
-    said = by_path(chat_completions=manners.litellm(), details=Reply({"litellm_version": "1.108.7"}))
+    proxy = manners.litellm()
+    details = Reply({"litellm_version": "1.108.7"})
+    said = by_path(completions=proxy, chat_completions=proxy, details=details)
     with opened(said) as backend:
         assert "on LiteLLM 1.108.7, in messages" in backend.describe()["line"]
 

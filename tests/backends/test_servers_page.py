@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tests.backends.test_real_servers import WAYS
 from widthwise.backends.http.address import named
 from widthwise.backends.http.profile import dialect_named, prefix_named
-from widthwise.backends.http.programs import CONTINUING, Program, prefix_of, program_of
+from widthwise.backends.http.programs import CONTINUING, Program, hosted_at, prefix_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text()
 ADDRESSES = re.findall(r"--model (https?://\S+)", PAGE)
@@ -29,8 +26,7 @@ def rows() -> dict[str, list[str]]:
 
 def program_at(url: str) -> Program:
     """What the address alone tells."""
-    enquiry: Any = SimpleNamespace(url=url)
-    return asyncio.run(program_of(enquiry, {}))
+    return hosted_at(url) or Program()
 
 
 @pytest.mark.parametrize("url", [url for url in ADDRESSES if url.startswith("https:")])
