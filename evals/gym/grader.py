@@ -17,6 +17,7 @@ from widthwise.evals.grading.equality import Verdict
 from widthwise.evals.grading.extraction import Policy, Reading, parts
 from widthwise.evals.grading.lines import answer_lines
 from widthwise.evals.grading.policy_grader import PolicyGrader
+from widthwise.evals.gym.arguments import plain_arguments
 from widthwise.evals.gym.server import SERVER
 
 MAX_ANSWER_CHARS = 20_000
@@ -110,5 +111,5 @@ def _asked(problem: Problem) -> dict[str, Any]:
     said = problem.metadata
     match said.get("gym"), said.get("config"), said.get("index"):
         case str(name), dict(config), int(index):
-            return {"name": name, "config": config, "index": index, "question": problem.text}
+            return {"name": name, "config": plain_arguments(name, config), "index": index, "question": problem.text}
     raise UsageError(f"problem {problem.id} is none of reasoning-gym: it needs `gym`, `config` and `index`")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.registry import nearest, register
 from widthwise.core.sandbox.sandbox import require_walls
+from widthwise.evals.gym.arguments import plain_arguments
 from widthwise.evals.gym.server import SERVER, installed
 
 ANSWER_TAGS = (
@@ -31,19 +31,11 @@ def gym(name: str, n: int = 50, seed: int = 0, **config: Any) -> list[Problem]:
     for word, value, least in (("n", n, 1), ("seed", seed, 0)):
         if type(value) is not int or not least <= value <= (_MOST if word == "n" else 2**31):
             raise UsageError(f"gym:{name}: {word} must be a whole number of at least {least}, not {value!r}")
-    made_of = _plain(name, {**config, "size": n, "seed": seed})
+    made_of = plain_arguments(name, {**config, "size": n, "seed": seed})
     reply = SERVER.ask(_MAKING_SECONDS, do="make", name=name, config=made_of)
     facts = {"gym": name, "config": made_of, "reasoning_gym": installed()}
     entries = enumerate(_entries(name, reply))
     return [Problem(f"gym-{name}-{seed}-{i:04d}", q, a, {**facts, "index": i}) for i, (q, a) in entries]
-
-
-def _plain(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as a run file can keep them."""
-    try:
-        return dict(json.loads(json.dumps(config)))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"gym:{name}: its arguments must be numbers, texts, lists or dictionaries: {error}") from error
 
 
 def _entries(name: str, reply: dict[str, Any]) -> list[tuple[str, str | None]]:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from widthwise.core.errors import UsageError
+from widthwise.evals.store.store import Store
 from widthwise.evals.suites import hub
 from widthwise.evals.suites.choice_rows import CHOOSE
 from widthwise.evals.suites.suites import Suite, grader_for, load_suite
@@ -247,3 +250,47 @@ def test_arguments_that_a_suite_does_not_take(spec: str, message: str) -> None:
 def test_arguments_that_say_nothing_about_a_file(tmp_path: Path, spec: str) -> None:
     with pytest.raises(UsageError, match="says nothing about the problems of"):
         load_suite(spec, written(tmp_path / "a.jsonl", [GPQA]))
+
+
+# --- From the command line --------------------------------------------------------------------------------------------
+
+ECHO = """
+import numpy as np
+from widthwise.backends.tokenizers.pieces import PieceTokenizer
+from widthwise.core.backend import Capabilities, Delta
+
+
+class Echo:
+    name, max_model_len, capabilities, tokenizer = "echo", None, Capabilities(), PieceTokenizer()
+
+    def __init__(self, says="The answer is mercury."):
+        self.says = says
+
+    async def generate(self, request):
+        yield Delta(np.array(self.tokenizer.encode(self.says)), finish="stop")
+
+    def describe(self):
+        return {"says": self.says}
+
+    async def close(self): ...
+"""
+
+
+def test_a_run_keeps_what_was_asked_and_says_what_guessing_gives(tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text(ECHO)
+    written(tmp_path / "mixed.jsonl", [GPQA, {**GPQA, "Record ID": "rec2", "Question": "And at 20 °F?"}])
+
+    def widthwise(*arguments: str) -> str:
+        command = [sys.executable, "-m", "widthwise", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    run = ["eval", "gpqa(seed=3)", "--data", "mixed.jsonl", "--model", "echo:Echo", "--run", "run.db", "--strategy"]
+    summary = json.loads(widthwise(*run, "best_of_n(n=2) | majority_vote()", "--json"))
+    assert (summary["suite"], summary["accuracy"], summary["chance"]) == ("gpqa(seed=3)", 1.0, 0.25)
+    assert "25.00 % of guesses are right" in widthwise(*run, "best_of_n(n=2) | majority_vote()")
+    with Store.read(tmp_path / "run.db") as store:
+        assert (store.manifest["instruction"], store.manifest["source"]) == (CHOOSE, "file: mixed.jsonl")
+        assert {outcome.problem.metadata["order_seed"] for outcome in store.outcomes()} == {3}
+    assert json.loads(widthwise("grade", "run.db", "--json"))["changes"] == []
+    plain = ["eval", "arithmetic", "--limit", "1", "--model", "echo:Echo", "--strategy", "single()", "--json"]
+    assert json.loads(widthwise(*plain))["chance"] is None

@@ -12,6 +12,7 @@ import pytest
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.evals.gym import server
+from widthwise.evals.gym.arguments import plain_arguments
 from widthwise.evals.gym.grader import GymGrader
 from widthwise.evals.gym.problems import ANSWER_TAGS
 from widthwise.evals.suites import hub
@@ -137,6 +138,24 @@ async def test_a_problem_that_is_made_otherwise_now_is_not_judged(legs: Problem)
         await GRADER.correct(other, "1")
     with pytest.raises(UsageError, match="problem p is none of reasoning-gym"):
         await GRADER.correct(Problem("p", "?", "1", {"gym": 1, "config": {}, "index": 0}), "1")
+
+
+async def test_the_arguments_in_somebodys_run_file_get_nothing_either(legs: Problem, tmp_path: Path) -> None:
+    """This generator evaluates what it puts together of its operators."""
+    operator = f"+__import__('os').system('touch {tmp_path / 'pwned'}')+"
+    config = {"size": 1, "seed": 0, "operators": [operator]}
+    with pytest.raises(UsageError, match="has characters that are not taken here"):
+        await GRADER.correct(Problem("p", "?", "1", {"gym": "basic_arithmetic", "config": config, "index": 0}), "1")
+    with pytest.raises(UsageError, match="has characters that are not taken here"):
+        load_suite(f"gym:basic_arithmetic(n=1, operators=[{operator!r}])")
+    assert not (tmp_path / "pwned").exists()
+    assert load_suite("gym:basic_arithmetic(n=2, operators=['+', '-'])").problems
+
+
+@pytest.mark.parametrize("config", [{"a": "x()"}, {"a": ["'"]}, {"a(": 1}, {"a": {"b": "../x"}}, {"a": "x" * 20_000}])
+def test_arguments_that_are_not_taken(config: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="gym:name: "):
+        plain_arguments("name", config)
 
 
 @pytest.mark.parametrize(
