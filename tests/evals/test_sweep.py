@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 import widthwise as ww
+from widthwise.cli.sweep import file_name
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.sweep import plan, why_not_shared
@@ -229,3 +230,19 @@ def test_the_command_plans_runs_and_compares(tmp_path: Path, recorded: Path) -> 
     assert "Pareto set" in done.output
     assert (tmp_path / "s" / "recorded.svg").exists()
     assert (tmp_path / "s" / "recorded.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("suite", "others", "name"),
+    [
+        ("math500(levels=[1])", ["countdown"], "math500"),
+        ("math500(levels=[1])", ["math500(levels=[2, 3])"], "math500_levels_1"),
+        ("math500", ["math500(levels=[2, 3])"], "math500"),
+        ("gym:ab(n=3)", ["gym:bf(n=3)"], "gym_ab"),
+        ("gym:ab(n=3)", ["gym:ab(n=4)"], "gym_ab_n_3"),
+        ("mine:sums(n=2)", [], "mine_sums"),
+    ],
+)
+def test_suites_of_one_name_have_files_of_their_own(suite: str, others: list[str], name: str) -> None:
+    assert file_name(suite, {suite, *others}) == name
+    assert file_name(suite, {suite, *others}) not in {file_name(other, {suite, *others}) for other in others}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,13 +121,25 @@ def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -
     print_comparison(curves, axis, limits)
     for note in dict.fromkeys(note for curve in curves for note in curve.notes):
         say(f"note: {note}")
-    stem = sweeping.folder / Path(suite.partition("(")[0]).stem.replace(":", "_")
+    stem = sweeping.folder / file_name(suite, {task.suite for task in sweeping.plan.tasks})
     save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
     written = [stem.with_suffix(".svg")]
     if report:
         write_report(done.files(suite), stem.with_suffix(".html"), curves=curves, axis=axis, budgets=limits)
         written.append(stem.with_suffix(".html"))
     say(f"written: {', '.join(map(str, written))}", err=True)
+
+
+def file_name(suite: str, suites: Collection[str]) -> str:
+    """What the files about a suite are called: its name, with its arguments where another of ``suites`` has it too."""
+    short = _short(suite)
+    if sum(_short(other) == short for other in suites) == 1:
+        return short
+    return re.sub(r"\W+", "_", suite).strip("_")[:200]
+
+
+def _short(suite: str) -> str:
+    return Path(suite.partition("(")[0]).stem.replace(":", "_")
 
 
 def _progress() -> Callable[[Progress], None]:
