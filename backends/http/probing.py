@@ -30,6 +30,8 @@ from widthwise.core.errors import BackendError, PromptTooLong
 
 _log = logging.getLogger(__name__)
 
+_NAMES = "return_tokens_as_token_ids"
+"""The parameter that has tokens named by their ids in log-probabilities: vLLM's own."""
 _PROMPT = [1, 1]
 """Token ids that every vocabulary has."""
 _FEW_TOKENS = 4
@@ -147,7 +149,9 @@ class _Probe:
     async def _token_ids(self, model: str) -> list[Event] | None:
         """What a server streams that gives token ids, and counts the prompt as it was sent; None for another one."""
         asked = _in_ids(model)
-        events = await self._asked("/completions", asked | {"logprobs": 0, "return_tokens_as_token_ids": True})
+        events = await self._asked("/completions", asked | {"logprobs": 0, _NAMES: True})
+        if events is None and isinstance(self._said, StatusError) and _NAMES in self._said.body:
+            events = await self._asked("/completions", asked | {"logprobs": 0})
         if events is None and self._has_completions:
             events = await self._asked("/completions", asked)
         return events if events is not None and _in_token_ids(events, _PROMPT) else None

@@ -318,3 +318,19 @@ def test_a_server_that_is_not_there_yet_is_waited_for_if_that_is_said(monkeypatc
 
     began = clock.now
     assert clock.run(work()) > 60
+
+
+def test_a_server_that_names_tokens_by_their_text_only_still_gives_log_probabilities() -> None:
+    def completions(asked: Asked) -> Reply:
+        if "return_tokens_as_token_ids" in asked.body:
+            return refusal(400, "return_tokens_as_token_ids: extra inputs are not permitted")
+        reply = manners.vllm()(asked)
+        if "logprobs" not in asked.body:
+            return reply
+        return Reply(
+            reply.data.replace(b'"text": ""', b'"text": "", "logprobs": {"tokens": ["7"], "token_logprobs": [-1]}')
+        )
+
+    with opened(by_path(completions=completions), tokenizer=str(MODEL)) as backend:
+        assert backend.profile.dialect == "token_ids"
+        assert backend.capabilities.logprobs
