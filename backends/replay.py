@@ -28,7 +28,8 @@ from widthwise.core.backend import (
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
-from widthwise.core.prompting.saying import BEGUN
+from widthwise.core.prompting.saying import BEGUN, END_UNKNOWN
+from widthwise.core.prompting.thinking import USUAL
 from widthwise.core.session.conditions import RecordedFacts
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.stopping import StopMatcher
@@ -260,6 +261,8 @@ class ReplayBackend:
             ids, stats, ends = inner.encode(sample.text), None, None
         finish: FinishReason = "stop" if sample.finish in (None, "stop") else "length"
         metadata = {k: v for k, v in sample.metadata.items() if k not in _LABELS}
+        if sample.finish is None and USUAL.thought(sample.text):
+            metadata[END_UNKNOWN] = True
         return _Reel(sample.text, np.array(ids, np.int64), ends, stats, finish, metadata)
 
 

@@ -15,8 +15,8 @@ from widthwise.core.prompting.thinking import USUAL, Thinking
 from widthwise.core.trace.trace import Segment, Trace
 
 Counted = Literal["never", "last", "text"]
-"""What thinking counts where an answer is read: nothing; where it is closed and nothing after it states an answer; as
-any other text."""
+"""What thinking counts where an answer is read: never; where it is closed, and what follows states no answer and is not
+known to have come to its own end; as any other text."""
 
 BEGUN = "thinking_begun"
 """In a sample's metadata: it was recorded after a prompt that had opened the thinking, which is not at hand."""
@@ -34,6 +34,9 @@ _OTHERS = (
     *("<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"),
 )
 """Other control tokens that are no text in any family."""
+
+END_UNKNOWN = "end_unknown"
+"""In a sample's metadata: nobody recorded whether it came to its own end."""
 
 AFTER_END = "characters_after_end"
 """In a segment's metadata: so many characters at its end are the token that ends it. What is spelled like one before
@@ -100,14 +103,19 @@ class Saying:
     def readable(self, trace: Trace, counted: Counted) -> str:
         """The text in which an answer is looked for; thinking that may count stands between usual marks.
 
-        Thinking that was closed for the model, not by it, was cut short: it counts no more than if it were open.
+        Thinking that was closed for the model, not by it, was cut short: it counts no more than if it were open. And
+        where the model came to its own end, it has said all that it had to say.
         """
-        cut_short = counted == "last" and self._closed_for_it(trace)
-        return self._readable(self._pieces(trace), self.begun(trace), "never" if cut_short else counted)
+        ended = trace.finish == "stop" and trace.segment.metadata.get(END_UNKNOWN) is not True
+        only_said = counted == "last" and (ended or self._closed_for_it(trace))
+        return self._readable(self._pieces(trace), self.begun(trace), "never" if only_said else counted)
 
-    def readable_text(self, text: str, counted: Counted, begun: bool = False) -> str:
-        """As ``readable``, of a trace of which only its text is known; ``begun``: its prompt opened the thinking."""
-        return self._readable([(text, None)], begun, counted)
+    def readable_text(self, text: str, counted: Counted, begun: bool = False, ended: bool = False) -> str:
+        """As ``readable``, of a trace of which only its text is known.
+
+        ``begun``: its prompt opened the thinking; ``ended``: it came to its own end.
+        """
+        return self._readable([(text, None)], begun, "never" if ended and counted == "last" else counted)
 
     def parts(self, text: str, counted: Counted) -> list[str]:
         """The parts of a text in which an answer is looked for, the more trusted first."""

@@ -26,7 +26,7 @@ def stated(trace: Trace, grader: Grader, saying: Saying) -> str | None:
 def stated_in(sample: Sample, grader: Grader) -> str | None:
     """As ``stated``, of a recorded sample of a model whose marks are not known."""
     begun = sample.metadata.get(BEGUN) is True
-    return _extracted(Saying().readable_text(sample.text, _counted(grader), begun), grader)
+    return _extracted(Saying().readable_text(sample.text, _counted(grader), begun, sample.finish == "stop"), grader)
 
 
 def _counted(grader: Grader) -> Counted:

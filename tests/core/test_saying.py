@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.core.scripted import PlainGrader
-from widthwise.core.prompting.saying import BEGUN, Counted, Saying
+from widthwise.core.prompting.saying import BEGUN, END_UNKNOWN, Counted, Saying
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.session.answers import stated
 from widthwise.core.trace.trace import Origin, Segment, Trace
@@ -112,8 +112,11 @@ def test_what_thinking_counts_is_the_graders_setting(
 
     assert stated(sampled(f"{opening}= 8{close}= 4"), Settled(), saying) == closed
     assert stated(sampled(f"{opening}= 8"), Settled(), saying) == cut
-    unsaid = "8" if counted in ("last", "text") else None
-    assert _read_by_the_rules(sampled(f"{opening}= 8{close}I give up"), saying, counted) == unsaid
+    unsaid = {"ended": "8" if counted == "text" else None, "cut": "8" if counted in ("last", "text") else None}
+    ended = sampled(f"{opening}= 8{close}I give up")
+    assert _read_by_the_rules(ended, saying, counted) == unsaid["ended"]
+    for cut in (ended.ended("length", ""), ended.annotated({END_UNKNOWN: True})):
+        assert _read_by_the_rules(cut, saying, counted) == unsaid["cut"]
     for_it = trace(("sampled", f"{opening}= 8"), ("inserted", saying.thinking.close), ("sampled", "I give up"))
     assert _read_by_the_rules(for_it, saying, counted) == ("8" if counted == "text" else None)
 
@@ -145,8 +148,9 @@ def test_a_text_alone_is_read_as_a_trace_is(counted: Counted, text: str) -> None
     def first(parts: list[str]) -> str | None:
         return next((found for part in parts if (found := PlainGrader().extract(part)) is not None), None)
 
-    readable = PLAIN.readable(sampled(text), counted)
+    readable = PLAIN.readable(sampled(text).ended("length", ""), counted)
     assert PLAIN.readable_text(text, counted) == readable
+    assert PLAIN.readable_text(text, counted, ended=True) == PLAIN.readable(sampled(text), counted)
     assert first(PLAIN.parts(readable, counted)) == first(PLAIN.parts(text, counted))
 
 

@@ -70,6 +70,24 @@ def test_an_import_is_graded_as_it_was_read(tmp_path: Path) -> None:
     assert answers(tmp_path / "b.db") == ["7", None]
 
 
+@pytest.mark.parametrize(("finish", "answer"), [(None, "8"), ("length", "8"), ("stop", None)])
+def test_what_is_only_thought_counts_where_the_rest_was_cut(tmp_path: Path, finish: str | None, answer: Any) -> None:
+    sample = {"text": r"<think>So \boxed{8}</think> I think"} | ({"finish": finish} if finish else {})
+    row = {"problem_id": "p", "problem": "3+4?", "answer": "7", "samples": [sample]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    import_recordings(tmp_path / "a.jsonl", tmp_path / "a.db")
+    with Store.read(tmp_path / "a.db") as store:
+        again = asyncio.run(regraded(MathGrader(), store.outcome("p"), store.traces("p"), saying_in(store.manifest)))
+    assert [leaf.answer for leaf in again.leaves] == [answer]
+    backend = asyncio.run(open_backend(f"replay:{tmp_path / 'a.jsonl'}"))
+    with Store.begin(tmp_path / "b.db", {"model": "r1"}, [PROBLEM]) as store:
+        asyncio.run(run(SUITE, parse_strategy("single()"), setting_for(SUITE, backend), store))
+        outcome, traces = store.outcome("p"), store.traces("p")
+        assert [leaf.answer for leaf in outcome.leaves] == [answer]
+        again = asyncio.run(regraded(MathGrader(), outcome, traces, saying_in(store.manifest)))
+        assert [leaf.answer for leaf in again.leaves] == [answer]
+
+
 @pytest.mark.parametrize("saying", [Saying(), Saying(THINK, ("<end>",), frozenset({"<end>", "<x>"}))])
 def test_the_record_says_all(saying: Saying) -> None:
     manifest = {"saying": record_of(saying)}

@@ -40,7 +40,7 @@ def talking(checkpoints: Checkpoints, name: str) -> Speaking:
     def reply(prompt: str, index: int) -> str:
         if index == 2 and script.profile.thinking:
             return script.thought(EIGHT + " Hmm" * 40, prompt)
-        return script.whole(EIGHT if index < 2 else "Hm.", SEVEN if index < 2 else "I give up.", prompt)
+        return script.whole(EIGHT, SEVEN if index < 2 else "I give up.", prompt)
 
     return Speaking(script.folder, reply)
 
