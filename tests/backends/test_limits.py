@@ -16,10 +16,13 @@ import pytest
 from tests.backends.fake_clock import FakeClock
 from tests.backends.scripted_server import (
     MARK,
+    MODELS,
     Asked,
     Reply,
     Script,
     ScriptedServer,
+    chat,
+    chat_only,
     in_turn,
     limited,
     refusal,
@@ -32,6 +35,7 @@ from widthwise.backends.http.backend import HTTPBackend
 from widthwise.backends.http.rate_headers import duration, remaining, told_wait, used_up
 from widthwise.backends.http.statuses import status_error
 from widthwise.core.backend import Delta, Request, SamplingParams
+from widthwise.core.conversation import Conversation
 from widthwise.core.errors import AccessRefused, BackendError, PromptTooLong
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.scheduler import Scheduler
@@ -185,13 +189,18 @@ class Told:
 
 
 def run_on(
-    clock: FakeClock, script: Script, work: Callable[[HTTPBackend, ScriptedServer], Any], patch: pytest.MonkeyPatch
+    clock: FakeClock,
+    script: Script,
+    work: Callable[[HTTPBackend, ScriptedServer], Any],
+    patch: pytest.MonkeyPatch,
+    only: Callable[[Script], Script] = text_only,
+    models: Any = MODELS,
 ) -> Any:
     """What ``work`` makes of a backend on a server that is on the clock too."""
     clock.install(patch)
 
     async def everything() -> Any:
-        async with serving(text_only(script)) as server:
+        async with serving(only(script), models) as server:
             backend = await asyncio.to_thread(HTTPBackend, server.url)
             try:
                 return await work(backend, server)
@@ -203,8 +212,11 @@ def run_on(
 
 async def finish(backend: HTTPBackend, number: int) -> str | None:
     """How one request ended after all its attempts; None if it was lost."""
-    prompt = np.array(backend.tokenizer.encode(f"{MARK} {number}"))
-    request = Request(prompt, SamplingParams(max_tokens=5, logprobs=None), number, problem=f"p{number // 4}")
+    question = f"{MARK} {number}"
+    prompt = np.array(backend.tokenizer.encode(question))
+    asked = Conversation(({"role": "user", "content": question},))
+    params = SamplingParams(max_tokens=5, logprobs=None)
+    request = Request(prompt, params, number, problem=f"p{number // 4}", conversation=asked)
     deltas: list[Delta] = []
     try:
         async for delta in Scheduler(backend).generate(request, Ledger()):
@@ -215,7 +227,8 @@ async def finish(backend: HTTPBackend, number: int) -> str | None:
 
 
 @pytest.mark.parametrize("told", [Told.seconds, Told.reset, Told.nothing])
-def test_a_limit_of_requests_is_learned(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("only", [text_only, chat_only])
+def test_a_limit_of_requests_is_learned(told: Any, only: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """20 problems with 4 samples each, 20 requests in 10 seconds: nothing is lost, and little refused.
 
     The limit allows the last request after 30 seconds and the whole in 40; 1.3 times that are 52. A server that
@@ -228,7 +241,8 @@ def test_a_limit_of_requests_is_learned(told: Any, monkeypatch: pytest.MonkeyPat
         ends = await asyncio.gather(*(finish(backend, i) for i in range(80)))
         return ends, len(server.attempts), clock.now - began
 
-    ends, attempts, seconds = run_on(clock, limited(20, 10.0, ANSWER, told), work, monkeypatch)
+    said = Reply(chat(" 7")) if only is chat_only else ANSWER
+    ends, attempts, seconds = run_on(clock, limited(20, 10.0, said, told), work, monkeypatch, only)
     assert ends == ["stop"] * 80
     assert attempts - 80 < 30
     assert seconds <= (52 if told is not Told.nothing else 80)
@@ -279,3 +293,29 @@ def test_a_first_token_may_take_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> 
         assert len(server.attempts) == 2
 
     run_on(clock, in_turn(Reply(ANSWER.body, before=600.0), Reply(ANSWER.body, first=600.0)), work, monkeypatch)
+
+
+@pytest.mark.parametrize("only", [text_only, chat_only])
+def test_a_server_that_loads_for_a_minute_is_waited_for(only: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not there, then it loads; what it is is asked when it is ready."""
+    clock = FakeClock()
+    began: list[float] = []
+    said = Reply(chat(" 7")) if only is chat_only else ANSWER
+
+    def loading(script: Script) -> Script:
+        def answer(asked: Asked) -> Reply:
+            began.append(asked.at)
+            if asked.at < began[0] + 60:
+                return refusal(503, "Loading model", type="unavailable_error")
+            if asked.path.endswith("/models"):
+                return Reply({"data": [{"id": "words"}]})
+            return only(script)(asked)
+
+        return answer
+
+    async def work(backend: HTTPBackend, server: ScriptedServer) -> None:
+        assert backend.describe()["dialect"] == ("chat" if only is chat_only else "text")
+        assert await finish(backend, 0) == "stop"
+        assert 60 <= server.attempts[0].at - began[0] < 80
+
+    run_on(clock, lambda _: said, work, monkeypatch, loading, models=None)
