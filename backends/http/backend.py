@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -49,7 +50,8 @@ class HTTPBackend:
     than one. ``tokenizer`` is a local folder or file with the model's tokenizer and chat template, for a server that
     does not say where it has them; ``folders`` are those of models that are known by name. ``dialect`` ("token_ids",
     "text", "chat") and ``prefix`` (how a chat server is asked to go on with an assistant's turn) are found out where
-    they are not given. ``headers`` are sent with every request. The key is ``api_key``, or read from WIDTHWISE_API_KEY
+    they are not given. Without ``logprobs`` none are asked for, which spares a server work.
+    ``headers`` are sent with every request. The key is ``api_key``, or read from WIDTHWISE_API_KEY
     or OPENAI_API_KEY.
 
     Limits in seconds: ``connect_timeout``; ``first_timeout`` for the first token (a busy server queues);
@@ -67,6 +69,7 @@ class HTTPBackend:
         *,
         dialect: str | None = None,
         prefix: str | None = None,
+        logprobs: bool = True,
         api_key: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
         folders: Mapping[str, Path] = _NO_FOLDERS,
@@ -80,7 +83,7 @@ class HTTPBackend:
         self._chosen = chosen is not None
         wishes = Wishes(model, chosen or None, way or None, templated=tokenizer is not None)
         self._pool = ServerPool(bases)
-        self._first, self._stall = first_timeout, stall_timeout
+        self._first, self._stall, self._logprobs = first_timeout, stall_timeout, logprobs
         self._notes, self._closed = Notes(), False
         self._dialects: dict[str, Dialect] = {}
         self._thread = LoopThread("widthwise-http")
@@ -106,9 +109,11 @@ class HTTPBackend:
         self.max_model_len = profile.max_model_len
         self.facts = facts_about(folder, profile)
         self.tokenizer = tokenizer_for(profile, remote, tokenizer, folder, self._notes)
-        self.capabilities = capabilities(profile)
+        self.capabilities = capabilities(profile if self._logprobs else replace(profile, logprobs=False))
 
     def generate(self, request: Request) -> AsyncIterator[Delta]:
+        if not self._logprobs:
+            request = replace(request, params=replace(request.params, logprobs=None))
         return self._thread.stream(self._deltas(request))
 
     @property

@@ -291,3 +291,29 @@ def test_a_quota_that_is_used_up_ends_the_run_and_keeps_what_is_finished(tmp_pat
     assert 1 <= refused <= 3
     assert finished.exit_code == 0, finished.output
     assert sampled == 4  # of eight samples, four were kept
+
+
+def test_log_probabilities_are_asked_for_unless_told_otherwise(tmp_path: Path) -> None:
+    words = {"tokens": [" \\boxed{7}"], "token_logprobs": [-0.1], "top_logprobs": [{}]}
+
+    def script(asked: Asked) -> Reply:
+        ids = not isinstance(asked.body.get("prompt"), str)
+        said = Reply(text(" \\boxed{7}", logprobs=words if "logprobs" in asked.body else None))
+        return refusal(400, "prompt must be a text") if ids else said
+
+    def asked_for() -> set[bool]:
+        return {
+            "logprobs" in asked.body for asked in server.asked if "max_tokens" not in (asked.body or {"max_tokens": 1})
+        }
+
+    with served(by_path(completions=script)) as server:
+        assert evaluate(server.url, tmp_path / "with").exit_code == 0
+        assert asked_for() == {True}
+        server.asked.clear()
+        assert evaluate(server.url, tmp_path / "without", "--no-logprobs").exit_code == 0
+        assert asked_for() == {False}
+        confident = ["--no-logprobs", "--run", str(tmp_path / "c.db"), "--limit", "2", "--model", server.url]
+        confident += ["--strategy", "best_of_n(n=2) | weighted_vote(by='mean_logprob')"]
+        refused = CliRunner().invoke(app, ["eval", "arithmetic", *confident])
+        assert refused.exit_code == 2
+        assert "needs log-probabilities" in refused.output

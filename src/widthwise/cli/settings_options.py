@@ -41,6 +41,7 @@ _Format = Annotated[
     str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
 ]
 _TemplateArg = Annotated[list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")]
+_NO_LOGPROBS = "Ask the server for no log-probabilities: less work for it, and no part may need them."
 _JUDGE_TOKENS = "At most N tokens a judge's reply, thinking included; else as a sample (thinking models: 4096 or more)."
 _Sampling = Annotated[
     str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
@@ -71,13 +72,15 @@ def settings_of(
     frequency_penalty: Annotated[float | None, number("Above 0: likewise, the more often the more.")] = None,
     max_tokens: Annotated[int | None, count("At most N tokens a sample; to the context's end if not given.")] = None,
     logprobs: Annotated[int | None, count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
+    no_logprobs: Annotated[bool, typer.Option("--no-logprobs", help=_NO_LOGPROBS)] = False,
     judge_tokens: Annotated[int | None, count(_JUDGE_TOKENS, 1)] = None,
     prompt: _Prompt = None,
 ) -> RunSettings:
     """The settings that the options spell."""
     return RunSettings.of(
         model=model,
-        backend_args=dict(named_value(each, "--backend-arg") for each in backend_arg or []),
+        backend_args=dict(named_value(each, "--backend-arg") for each in backend_arg or [])
+        | ({"logprobs": False} if no_logprobs else {}),
         reward_model=reward_model,
         reward_args=dict(named_value(each, "--reward-arg") for each in reward_arg or []),
         embedding_model=embedding_model,
