@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -16,6 +15,7 @@ import numpy as np
 
 from widthwise.backends.http.address import endpoint, named, shown
 from widthwise.backends.http.answer import Answer
+from widthwise.backends.http.connected import Connected
 from widthwise.backends.http.dialect import Dialect
 from widthwise.backends.http.enquiry import Patience
 from widthwise.backends.http.exchange import exchange
@@ -29,8 +29,7 @@ from widthwise.backends.http.room import room_told
 from widthwise.backends.http.server_pool import Server, ServerPool
 from widthwise.backends.http.statuses import StatusError
 from widthwise.backends.http.stream import Batch, batches, drained
-from widthwise.backends.http.transport import Transport, with_key
-from widthwise.backends.loop_thread import LoopThread
+from widthwise.backends.http.transport import with_key
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
 from widthwise.core.backend import Delta, Request, SamplingParams
@@ -43,7 +42,7 @@ _NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class HTTPBackend:
+class HTTPBackend(Connected):
     """One server, or a pool of servers with the same model, described once at the start (``ServerProfile``).
 
     ``urls`` is one URL, several, or several joined by commas. ``model`` is needed where a server serves more
@@ -80,14 +79,14 @@ class HTTPBackend:
     ) -> None:
         chosen, way = dialect and dialect_named(dialect), prefix and prefix_named(prefix)
         bases, model = named(urls, model)
+        headers = with_key(headers, api_key)
+        super().__init__("widthwise-http", connect_timeout, headers)
         self._chosen = chosen is not None
         wishes = Wishes(model, chosen or None, way or None, templated=tokenizer is not None)
         self._pool = ServerPool(bases)
         self._first, self._stall, self._logprobs = first_timeout, stall_timeout, logprobs
-        self._notes, self._closed = Notes(), False
+        self._notes = Notes()
         self._dialects: dict[str, Dialect] = {}
-        self._thread = LoopThread("widthwise-http")
-        self._transport = Transport(connect_timeout, with_key(headers, api_key))
         try:
             patience = Patience(first_timeout, startup_timeout)
             self._members = Members(self._transport, patience, partial(probe, wishes), self._notes)
@@ -169,17 +168,6 @@ class HTTPBackend:
             **self._members.known.record,
             "notes": list(self._notes),
         }
-
-    async def close(self) -> None:
-        """Abort what runs and close the connections."""
-        if not self._closed:
-            self._closed = True
-            await asyncio.to_thread(self._shut_down)
-
-    def _shut_down(self) -> None:
-        self._thread.end_streams()
-        self._thread.call(self._transport.close(), timeout=5)
-        self._thread.stop()
 
     def _check(self, request: Request) -> None:
         self._tell_of_penalties(request.params)

@@ -14,13 +14,13 @@ import numpy as np
 
 from widthwise.backends.embedding import unit
 from widthwise.backends.http.address import named, shown
+from widthwise.backends.http.connected import Connected
 from widthwise.backends.http.enquiry import Patience
 from widthwise.backends.http.json_client import JSONClient
 from widthwise.backends.http.members import Members
 from widthwise.backends.http.probing import introduce
 from widthwise.backends.http.server_pool import ServerPool
-from widthwise.backends.http.transport import Transport, with_key
-from widthwise.backends.loop_thread import LoopThread
+from widthwise.backends.http.transport import with_key
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
@@ -35,7 +35,7 @@ _BATCH = 64
 """Texts in one request for embeddings."""
 
 
-class HTTPPooling:
+class HTTPPooling(Connected):
     """One server or a pool of servers with the same pooling model; asked when it is made whether it is there.
 
     ``urls``, ``model`` and ``tokenizer`` are as for ``HTTPBackend``; a tokenizer is needed for reading only.
@@ -59,15 +59,15 @@ class HTTPPooling:
         timeout: float = 900.0,
     ) -> None:
         bases, model = named(urls, model)
+        headers = with_key(headers, api_key)
+        super().__init__("widthwise-pooling", connect_timeout, headers)
         pool = ServerPool(bases)
         self._urls = [server.url for server in pool.servers]
         self._named_tokenizer, self._headers = tokenizer, headers
         self._connect = connect_timeout
         self._tokenizer: Tokenizer | None = None
         self._retry = Retry()
-        self._notes, self._closed = Notes(), False
-        self._thread = LoopThread("widthwise-pooling")
-        self._transport = Transport(connect_timeout, with_key(headers, api_key))
+        self._notes = Notes()
         try:
             patience = Patience(timeout, startup_timeout)
             self._members = Members(self._transport, patience, partial(introduce, model), self._notes)
@@ -126,16 +126,6 @@ class HTTPPooling:
     def identity(self) -> Mapping[str, Any]:
         """What of the servers decides the numbers that they give: the model."""
         return {"model": self._model, "root": self._root}
-
-    async def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            await asyncio.to_thread(self._shut_down)
-
-    def _shut_down(self) -> None:
-        self._thread.end_streams()
-        self._thread.call(self._transport.close(), timeout=5)
-        self._thread.stop()
 
     def _found_tokenizer(self) -> Tokenizer:
         if self._named_tokenizer is not None:

@@ -51,6 +51,11 @@ _Prompt = Annotated[
 ]
 
 
+def _backend_args(named: list[str], no_logprobs: bool) -> dict[str, Any]:
+    given = dict(named_value(each, "--backend-arg") for each in named)
+    return {**given, "logprobs": False} if no_logprobs else given
+
+
 def settings_of(
     model: Annotated[str | None, text(_MODEL, "MODEL", MODEL.partition(":")[2])] = None,
     backend_arg: Annotated[list[str] | None, _several("An argument of the backend")] = None,
@@ -79,8 +84,7 @@ def settings_of(
     """The settings that the options spell."""
     return RunSettings.of(
         model=model,
-        backend_args=dict(named_value(each, "--backend-arg") for each in backend_arg or [])
-        | ({"logprobs": False} if no_logprobs else {}),
+        backend_args=_backend_args(backend_arg or [], no_logprobs),
         reward_model=reward_model,
         reward_args=dict(named_value(each, "--reward-arg") for each in reward_arg or []),
         embedding_model=embedding_model,
