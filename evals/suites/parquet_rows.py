@@ -6,7 +6,7 @@ into their dictionaries until it is known what they come to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,31 @@ def parquet_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, d
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(regular_file(path)) as file:
-            metadata = file.metadata
-        unpacking(path, _declared(metadata))
-        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
-        strings = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-        with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
-            yield from enumerate(_counted(path, file, leave), 1)
+        with pyarrow.parquet.ParquetFile(regular_file(path)) as plain:
+            metadata = plain.metadata
+            unpacking(path, _declared(metadata))
+            leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+            strings = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+            with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as referring:
+                yield from enumerate(_counted(path, _batches(plain, referring, leave)), 1)
     except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
         raise UsageError(f"{path} is not a readable Parquet file; it may be cut short ({str(error)[:200]})") from error
+
+
+def _batches(plain: Any, referring: Any, leave: Sequence[str]) -> Iterator[Any]:
+    """The file's rows in batches, their strings as references where Arrow can read them so.
+
+    It cannot where a list holds strings of several dictionaries: such rows are read one by one, of which none can hold
+    more than 2 GiB of text in a list.
+    """
+    import pyarrow
+
+    kept = [name for name in plain.schema_arrow.names if name not in leave]
+    for group in range(plain.num_row_groups):
+        try:
+            yield from list(referring.iter_batches(_ROWS, row_groups=[group], columns=kept))
+        except pyarrow.ArrowNotImplementedError:
+            yield from plain.iter_batches(1, row_groups=[group], columns=kept)
 
 
 def _declared(metadata: Any) -> int:
@@ -50,10 +66,9 @@ def _declared(metadata: Any) -> int:
     return size
 
 
-def _counted(path: Path, file: Any, leave: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _counted(path: Path, batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
     size = 0
-    kept = [name for name in file.schema_arrow.names if name not in leave]
-    for batch in file.iter_batches(batch_size=_ROWS, columns=kept):
+    for batch in batches:
         size += sum(_spelled_out(column) for column in batch.columns)
         unpacking(path, size)
         yield from batch.to_pylist()

@@ -97,3 +97,14 @@ def test_texts_that_compress_well_are_read(tmp_path: Path, monkeypatch: pytest.M
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet", compression="zstd")
     assert [row for _, row in read_rows(tmp_path / "a.parquet")] == rows
+
+
+def test_texts_in_lists_are_read_whatever_dictionaries_they_stand_in(tmp_path: Path) -> None:
+    # Several row groups have several dictionaries, and a full one is followed by plain text.
+    chance = random.Random(0)
+    rows = [{"id": i, "samples": [{"text": chance.randbytes(500).hex()} for _ in range(20)]} for i in range(20)]
+    pq.write_table(
+        pa.Table.from_pylist(rows), tmp_path / "a.parquet", row_group_size=12, dictionary_pagesize_limit=10**4
+    )
+    assert [row for _, row in read_rows(tmp_path / "a.parquet")] == rows
+    assert [row for _, row in read_rows(tmp_path / "a.parquet", leave=["samples"])] == [{"id": i} for i in range(20)]
