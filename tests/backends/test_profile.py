@@ -19,6 +19,8 @@ from widthwise.backends.http.backend import HTTPBackend
 from widthwise.core.backend import Request, SamplingParams
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import BackendError, UsageError
+from widthwise.models.profiles import profile_of
+from widthwise.models.thinking_marks import THINK
 
 
 def refused(script: Script, *models: Mapping[str, Any], **arguments: Any) -> None:
@@ -334,3 +336,10 @@ def test_a_server_that_names_tokens_by_their_text_only_still_gives_log_probabili
     with opened(by_path(completions=completions), tokenizer=str(MODEL)) as backend:
         assert backend.profile.dialect == "token_ids"
         assert backend.capabilities.logprobs
+
+
+def test_a_model_behind_messages_may_think_apart_and_its_judges_have_room_for_it() -> None:
+    with opened(manners.hosted("7")) as backend:
+        assert profile_of(backend.facts).thinking == THINK
+    with opened(manners.llama_cpp()) as backend:
+        assert profile_of(backend.facts).thinking is None
