@@ -39,6 +39,8 @@ MODEL = Path(__file__).parents[1] / "models" / "reasoner"
 DIALECTS = ("text", "chat", "token_ids")
 STREAMS, TOKENS, REQUESTS, SHORT = 64, 2048, 2000, 8
 GOAL = 2.0
+PATIENT: dict[str, Any] = {"connect_timeout": 300.0}
+"""The bare loop has no limit either."""
 PATHS = {"text": "/v1/completions", "token_ids": "/v1/completions", "chat": "/v1/chat/completions"}
 
 # -- the server ------------------------------------------------------------------------------------------------
@@ -166,7 +168,7 @@ async def cpu(ask: Ask, requests: int, tokens: int) -> float:
 async def compared(url: str, dialect: str, rounds: int) -> list[tuple[str, float, float]]:
     """For tokens and for requests, what a unit costs us and the bare loop, in microseconds."""
     backend = await asyncio.to_thread(
-        lambda: HTTPBackend(url, dialect=dialect, tokenizer=str(MODEL) if dialect == "token_ids" else None)
+        lambda: HTTPBackend(url, tokenizer=str(MODEL) if dialect == "token_ids" else None, dialect=dialect, **PATIENT)
     )
     rows = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -184,7 +186,7 @@ async def compared(url: str, dialect: str, rounds: int) -> list[tuple[str, float
 
 async def memory(url: str) -> None:
     """Print how the largest resident set grows with the length of streams and the number of requests."""
-    backend = await asyncio.to_thread(lambda: HTTPBackend(url, dialect="text"))
+    backend = await asyncio.to_thread(lambda: HTTPBackend(url, dialect="text", **PATIENT))
     ask = ours(backend, "text")
 
     def most() -> float:
@@ -200,6 +202,19 @@ async def memory(url: str) -> None:
     await backend.close()
 
 
+def measure(url: str, rounds: int, with_memory: bool) -> int:
+    """Print every row; 1 where one costs more than the goal."""
+    worst = 0.0
+    for dialect in DIALECTS:
+        for what, our, their in asyncio.run(compared(url, dialect, rounds)):
+            worst = max(worst, our / their)
+            costs = f"{our:8.2f} us each, bare {their:8.2f}: {our / their:.2f} times"
+            print(f"{dialect:10} {what:9} {costs}", flush=True)
+    if with_memory:
+        asyncio.run(memory(url))
+    return 0 if worst <= GOAL else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=3)
@@ -209,19 +224,11 @@ def main() -> int:
     if options.serve:
         asyncio.run(serve())
     with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        worst = 0.0
-        for dialect in DIALECTS:
-            for what, our, their in asyncio.run(compared(url, dialect, options.rounds)):
-                worst = max(worst, our / their)
-                print(
-                    f"{dialect:10} {what:9} {our:8.2f} us each, bare {their:8.2f}: {our / their:.2f} times", flush=True
-                )
-        if options.memory:
-            asyncio.run(memory(url))
-        process.kill()
-    return 0 if worst <= GOAL else 1
+        try:
+            assert process.stdout is not None
+            return measure(f"http://127.0.0.1:{int(process.stdout.readline())}", options.rounds, options.memory)
+        finally:
+            process.kill()
 
 
 if __name__ == "__main__":
