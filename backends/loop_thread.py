@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from widthwise.core.errors import BackendError
 
@@ -31,7 +31,7 @@ class _Post:
     """Calls for another loop, delivered many at once: to wake a loop costs more than most of what it is told."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop = ref(loop)  # else a loop would live as long as what once delivered to it
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._called = False
 
@@ -41,7 +41,9 @@ class _Post:
         if not self._called:
             self._called = True
             try:
-                self._loop.call_soon_threadsafe(self._deliver)
+                if (loop := self._loop()) is None:
+                    raise RuntimeError("the loop is gone")
+                loop.call_soon_threadsafe(self._deliver)
             except RuntimeError:
                 self._called = False
                 self._calls.clear()
