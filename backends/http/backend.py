@@ -42,6 +42,10 @@ _NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
+_MOST_CHANGES = 9
+"""How often a request is sent at most while its server refuses one thing in it after the other."""
+
+
 class HTTPBackend(Connected):
     """One server, or a pool of servers with the same model, described once at the start (``ServerProfile``).
 
@@ -215,7 +219,7 @@ class HTTPBackend(Connected):
         """The server's answer as it comes in; what it refuses, and the request can do without, is left out."""
         url, body = endpoint(server.url, dialect.path), dialect.body(request)
         refusals = self._members.refusals(server)
-        while True:
+        for left in reversed(range(_MOST_CHANGES)):
             sent = refusals.heeded({"model": self.profile.model, **body})
             try:
                 async with (
@@ -227,11 +231,11 @@ class HTTPBackend(Connected):
                     await drained(response)
                 return
             except StatusError as error:
-                if not refusals.learn(sent, error, _needed(request)):
+                if not refusals.learn(sent, error, _needed(request)) or not left:
                     raise
             except PromptTooLong as error:
                 room = room_told(str(error), body.get("max_tokens") or 0)
-                if room is None:
+                if room is None or not left:
                     raise
                 body["max_tokens"] = room
 

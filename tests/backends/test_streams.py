@@ -287,7 +287,23 @@ def test_attempts_without_a_token_are_bounded(manner: str, caplog: pytest.LogCap
     assert sampled.error
 
 
-def test_attempts_are_bounded_though_each_brings_a_token() -> None:
+def test_attempts_are_bounded_though_each_refuses_something_else() -> None:
+    """Whatever it is sent, some parameter of it is not to its liking."""
+    sampled, attempts = answer(lambda asked: refusal(400, f"unknown field {sorted(set(asked.body) - {'prompt'})[-1]}"))
+    assert attempts <= 10
+    assert sampled.error
+
+
+def test_attempts_are_bounded_though_the_room_is_never_enough() -> None:
+    said = "This model's maximum context length is 40 tokens. However, you requested {} tokens (30 as prompt, {} more)."
+    sampled, attempts = answer(
+        lambda asked: refusal(400, said.format(30 + asked.body["max_tokens"], asked.body["max_tokens"]))
+    )
+    assert attempts <= 10
+    assert sampled.error
+
+
+def test_attempts_are_bounded_though_each_brings_brings_a_token() -> None:
     drip = Reply(text(" 1", finish=None, done=False), plain=True)
 
     async def work() -> tuple[Sampled, int]:
