@@ -50,6 +50,7 @@ class Soak:
     say: Callable[[str], None] = print
     done: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
+    replayed: int = 0
     calm: dict[str, tuple[Path, float]] = field(default_factory=dict)
 
     def attempt(self, work: Callable[[], None]) -> None:
@@ -155,7 +156,7 @@ class Soak:
             done = sum(outcome.state == "done" for outcome in store.outcomes())
         if done != problems:
             raise Finding(f"{done} of {problems} problems are done")
-        self.say(f"{problems} problems replayed")
+        self.replayed = problems
 
     @contextmanager
     def _alone(self, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> Iterator[None]:
@@ -197,7 +198,7 @@ def soak(one: Soak, minutes: float, problems: int, *, vllm: bool, rounds: int | 
         one.attempt(growth.check)
     held = {"after ten rounds": growth.seen[9:10], "at the end": growth.seen[-1:]}
     took = round((time.monotonic() - began) / 60, 1)
-    return {"minutes": took, "problems replayed": problems, "rounds": dict(one.done), "held": held}
+    return {"minutes": took, "problems replayed": one.replayed, "rounds": dict(one.done), "held": held}
 
 
 def main() -> None:

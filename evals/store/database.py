@@ -246,7 +246,7 @@ def _check_version(path: Path, version: int) -> None:
 
 
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    mode = "mode=rw" if write else "mode=ro"
+    mode = "mode=rw" if write or _is_half_written(path) else "mode=ro"
     if _lacks_log(path):
         _log.warning(
             "%s is incomplete: it was copied from a run in progress without %s-wal, which holds what was written last",
@@ -267,10 +267,18 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
             db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        if not write:
+            db.execute("PRAGMA query_only = ON")
     except sqlite3.Error:
         db.close()
         raise
     return db
+
+
+def _is_half_written(path: Path) -> bool:
+    """Whether a process was killed as it made or closed the file: SQLite then takes back what was half done."""
+    journal = path.with_name(path.name + "-journal")
+    return journal.exists() and journal.stat().st_size > 0
 
 
 def _lacks_log(path: Path) -> bool:

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -356,3 +357,26 @@ def test_a_run_that_began_in_no_more_than_name_can_begin_again(tmp_path: Path) -
     with begin(tmp_path / "a.db") as store:
         assert store.problems() == PROBLEMS
         assert not store.is_finished(CONFIGURATION)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_a_kill_left_half_written_is_taken_back_by_readers_too(tmp_path: Path, *, begun: bool) -> None:
+    """Killed as it made or closed the file: reading it ended in "attempt to write a readonly database"."""
+    path, killed = tmp_path / "a.db", tmp_path / "killed.db"
+    if begun:
+        Store.begin(path, {"suite": "s"}, [Problem("p", "1?", "1")]).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE half (x)")
+        db.executemany("INSERT INTO half VALUES (?)", [("x" * 4000,)] * 99)
+        shutil.copy(path, killed)
+        shutil.copy(tmp_path / "a.db-journal", tmp_path / "killed.db-journal")
+    if begun:
+        with Store.read(killed) as store:
+            assert [problem.id for problem in store.problems()] == ["p"]
+    else:
+        with pytest.raises(NotBegun):
+            Store.read(killed)
+        Store.begin(killed, {"suite": "s"}, [Problem("p", "1?", "1")]).close()
+    assert not (tmp_path / "killed.db-journal").exists()
