@@ -97,6 +97,7 @@ class Scripted:
                 start += len(part)
                 self.generated += len(part)
                 finish = "stop" if stop else "length" if start >= limit else None
+                assert part or finish, "the script ends without an end"
                 yield Delta(
                     np.array(part, np.int64),
                     stats=self.stats(part, request.params.logprobs or 0),

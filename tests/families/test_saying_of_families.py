@@ -83,10 +83,11 @@ def replayed(recording: Path, file: Path) -> list[str | None]:
 async def test_conclude_closes_the_thinking_first(checkpoints: Checkpoints, name: str) -> None:
     """In the family's own tokens; what is said then is the answer, and the trace itself goes on as it was."""
     script = Script(checkpoints, name)
-    backend = Speaking(
-        script.folder,
-        lambda prompt, index: "7}" + script.end if "answer is" in prompt else script.thought(EIGHT, prompt) or "Hm.",
-    )
+
+    def reply(prompt: str, index: int) -> str:
+        return "7}" + script.end if "answer is" in prompt else script.thought(EIGHT, prompt) or "Hm. " * 9
+
+    backend = Speaking(script.folder, reply)
     s = session(backend)
     [cut] = await s.sample(s.root, max_tokens=6)
     assert (s.is_thinking(cut), s.answer(cut)) == (name in THINKERS, None)
