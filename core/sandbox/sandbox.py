@@ -190,6 +190,9 @@ async def _end(process: Process) -> None:
     """Kill the process with all it may have started, and wait for its end."""
     with contextlib.suppress(OSError):  # it has ended already
         os.killpg(process.pid, signal.SIGKILL)
+    # asyncio tells of a process's end only once its pipes have ended: what nobody wanted is read away.
+    while process.stdout is not None and await process.stdout.read(1 << 16):
+        pass
     await process.wait()
 
 

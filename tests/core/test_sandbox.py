@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import cast
 
@@ -288,6 +290,19 @@ async def test_a_flood_of_replies_is_cut_off(monkeypatch: pytest.MonkeyPatch, tm
     execution = await execute("pass", Limits(wall_seconds=20))
     assert execution == Execution("", execution.refusal)
     assert execution.refusal
+
+
+async def test_a_process_that_filled_its_pipe_is_seen_to_end() -> None:
+    flood = "import sys\nwhile True: sys.stdout.write('[' * 10 ** 5)\n"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", flood, stdin=PIPE, stdout=PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    await process.stdout.read(1)
+    await asyncio.sleep(0.5)  # the reader stops taking more, and does not see the pipe's end by itself
+    async with asyncio.timeout(60):
+        await sandbox._end(process)
+    assert process.returncode == -signal.SIGKILL
 
 
 def _alive(pid: int) -> bool:
