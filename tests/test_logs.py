@@ -53,6 +53,13 @@ def test_a_traceback_is_a_detail(verbosity: int, traces: int, capsys: pytest.Cap
     assert capsys.readouterr().err.count("Traceback") == traces
 
 
+def test_sentences_that_were_made_before_are_of_their_own_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    show_logs(0)
+    for i in range(8):
+        logging.getLogger("widthwise.somewhere").warning("%s", f"note {i}")
+    assert [line[-6:] for line in capsys.readouterr().err.splitlines()] == [f"note {i}" for i in range(8)]
+
+
 def test_a_message_that_comes_a_thousand_times_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     show_logs(1)
     for i in range(1000):

@@ -49,8 +49,9 @@ class _Stderr(logging.Handler):
         self.setFormatter(_Sentence())
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._seen[record.msg] += 1
-        times = self._seen[record.msg]
+        kind = record.getMessage() if record.msg == "%s" else record.msg  # a sentence that was made before
+        self._seen[kind] += 1
+        times = self._seen[kind]
         if self.verbosity < 2 and not _is_shown(times):
             return
         if self.verbosity < 2:
