@@ -80,6 +80,7 @@ _TEXT_ONLY_ENGLISH = "OE_TO_maths_en_COMP"
 # The micro reasoner was trained on bare problem texts: the bundled suites add no instruction.
 _SEED = Argument(range(2**63), 0)
 _GENERATED = {"n": Argument(range(1, 10_001), 200), "seed": _SEED}
+_RECORDED = "MIT (problems), Apache-2.0 (model)"
 _BUNDLED = (
     Benchmark(
         "arithmetic", 200, INTEGER, "Apache-2.0", "generated: expressions of 2-8 operations", instruction="",
@@ -88,6 +89,14 @@ _BUNDLED = (
     Benchmark(
         "countdown", 200, COUNTDOWN, "Apache-2.0", "generated: reach a target from 4 numbers", instruction="",
         generate=countdown.generate, arguments={**_GENERATED, "numbers": Argument(range(3, 7))},
+    ),
+    Benchmark(
+        "recorded_gsm8k", 40, WORD_PROBLEM, _RECORDED, "40 of GSM8K, 16 samples each of Qwen2.5-Coder-1.5B-Instruct",
+        recorded=True,
+    ),
+    Benchmark(
+        "recorded_math", 20, MATH, _RECORDED, "20 of MATH-500, levels 1-3, 8 samples each of the same model",
+        recorded=True,
     ),
 )  # fmt: skip
 

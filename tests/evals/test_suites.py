@@ -195,7 +195,7 @@ def test_the_list_of_suites() -> None:
     infos = {info.name: info for info in list_suites()}
     assert {"arithmetic", "countdown", "aime2024", "aime2025", "aime2026", "hmmt2025", "amc2023", "math500", "gsm8k",
             "olympiadbench", "minerva", "aime", "gpqa", "mmlu_pro", "humaneval_plus",
-            "mbpp_plus", "gym"} == set(infos)  # fmt: skip
+            "mbpp_plus", "gym", "recorded_gsm8k", "recorded_math"} == set(infos)  # fmt: skip
     assert infos["gsm8k"].source == "hub: openai/gsm8k (main)"
     assert all(info.size and info.licence for info in infos.values() if info.name != "gym")
     assert all(info.description for info in infos.values())
