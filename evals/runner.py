@@ -140,7 +140,8 @@ class _Work:
         except (StoreError, AccessRefused):
             raise
         except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled():
+            # A group of tasks that failed may leave its task cancelled: only a cancellation is one.
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             _log.warning("problem %s failed: %s", problem.id, _sentence(error))
             _log.debug("problem %s failed", problem.id, exc_info=True)

@@ -129,7 +129,7 @@ class Replying(Scripted):
         return self._reply(self.tokenizer.decode(request.prompt), request.index)
 
 
-class PlainGrader:
+class PlainGrader(Grader):
     """Answers are what stands behind ``=``; they agree when their numbers do."""
 
     name = "plain"
