@@ -143,7 +143,10 @@ class Saying:
         """The thinking that may count where what is said after it states no answer: none that is still open."""
         if counted != "last" or self.thinking.is_open(text, begun):
             return ""
-        return self.thinking.thought(text, begun)
+        thought = self.thinking.thought(text, begun)
+        for opening, closing in self.thinking.marks:
+            thought = thought.replace(opening, "").replace(closing, "\n\n")
+        return thought.strip()
 
     def _said(self, pieces: Sequence[_Piece], begun: bool) -> str:
         return self._clean("".join(text[begin:end] for text, begin, end in self._spans(pieces, begun)))
