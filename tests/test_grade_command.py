@@ -1,6 +1,7 @@
 """The command ``grade``: pairs explained, runs graded again and compared with math-verify."""
 
 import json
+import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -131,3 +132,14 @@ def test_the_list_of_graders_says_what_they_read_and_their_arguments() -> None:
     listed = called("graders").stdout
     for words in ("reads an integer; thinking='last', last_number=False", "relative=0.0001", "reads a number"):
         assert words in listed
+
+
+def test_a_run_that_cannot_be_graded_is_left_as_it_is() -> None:
+    with sqlite3.connect(RUN) as db:
+        db.execute("UPDATE problems SET answer = NULL WHERE id = 'q'")
+    db.close()
+    before = Path(RUN).read_bytes()
+    ended = called("grade", RUN)
+    assert ended.exit_code == 2
+    assert "no reference answer" in ended.stderr
+    assert Path(RUN).read_bytes() == before

@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 # What goes before a text so that a tokenizer treats it as mid-text.
 _ANCHOR = "\n"
 
+_NO_VOCABULARY = 2**31
+"""More tokens than any model has."""
+
 
 class HFTokenizer:
     """A tokenizer given by its two directions, both literal: control tokens parsed and spelled out, none added.
@@ -131,14 +134,18 @@ class HFTokenizer:
 def eos_ids_of(folder: Path) -> list[int]:
     """What a checkpoint's ``generation_config.json`` and ``config.json`` name as ends of sequence."""
     files = (folder / "generation_config.json", folder / "config.json")
-    return [i for file in files for i in as_ids(_json(file).get("eos_token_id"))]
+    return [i for file in files for i in as_ids(_json(file).get("eos_token_id"), str(file))]
 
 
-def as_ids(entry: int | list[int] | None) -> list[int]:
-    """The configuration files give one id, several, or none."""
-    if entry is None:
-        return []
-    return [entry] if isinstance(entry, int) else list(entry)
+def as_ids(entry: Any, where: str = "the tokenizer") -> list[int]:
+    """The configuration files give one id, several, or none. Raises ``UsageError`` for anything else."""
+    ids = [] if entry is None else entry if isinstance(entry, list) else [entry]
+    for id in ids:
+        if not isinstance(id, int) or isinstance(id, bool) or abs(id) >= _NO_VOCABULARY:
+            raise UsageError(
+                f"{where} names {str(id)[:80]!r} as an end of sequence, which is no token id; fetch it again"
+            )
+    return ids
 
 
 def _transformers_template(tokenizer: Any) -> ChatTemplate | None:

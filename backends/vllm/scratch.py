@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+_PREFIX = "widthwise-vllm-"
+_SHORT = "/tmp"  # noqa: S108 - a folder of our own is made in it
+_LONGEST_SOCKET = 103
+"""Bytes that every system takes as the path of a socket."""
 
 
 class Scratch:
@@ -31,7 +40,7 @@ class Scratch:
         """``engine`` is started in the block."""
         if self._folder is None:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", _compiled())
-            self._folder = tempfile.TemporaryDirectory(prefix="widthwise-vllm-", ignore_cleanup_errors=True)
+            self._folder = _made()
             os.environ.setdefault("VLLM_RPC_BASE_PATH", self._folder.name)
         self._users.add(engine)
         before = os.environ.get("TMPDIR")
@@ -54,6 +63,15 @@ class Scratch:
         for file in self.path.iterdir():
             with suppress(OSError):
                 file.unlink()
+
+
+def _made() -> tempfile.TemporaryDirectory[str]:
+    """A new folder in the temporary folder, or in a shorter one where the names of its sockets would be too long."""
+    longest = os.path.join(tempfile.gettempdir(), f"{_PREFIX}12345678", str(uuid.UUID(int=0)))
+    fits = len(os.fsencode(longest)) <= _LONGEST_SOCKET
+    if not fits:
+        _log.info("the path of the temporary folder is too long for vLLM's sockets: they go to %s", _SHORT)
+    return tempfile.TemporaryDirectory(prefix=_PREFIX, dir=None if fits else _SHORT, ignore_cleanup_errors=True)
 
 
 def _compiled() -> str:

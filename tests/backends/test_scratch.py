@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_start_that_fails_leaves_nothing(scratch: Scratch) -> None:
         failing()
     assert scratch.path is not None
     assert list(scratch.path.iterdir()) == []
+
+
+def test_sockets_whose_names_would_be_too_long_go_to_a_shorter_folder(
+    scratch: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("a" * 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    file = started(scratch, "policy")
+    assert not file.is_relative_to(deep)
+    assert len(os.fsencode(file.with_name("6d6d543c-0ffb-4607-affd-c82431149a04"))) < 104
 
 
 def test_the_watchdog_of_a_dead_process_removes_its_folder(tmp_path: Path) -> None:

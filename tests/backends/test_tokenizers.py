@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.backends.servers import MODEL
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat
 from widthwise.backends.tokenizers.files import tokenizer_from
-from widthwise.backends.tokenizers.huggingface import HFTokenizer
+from widthwise.backends.tokenizers.huggingface import HFTokenizer, eos_ids_of
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.backends.tokenizers.renderer import RENDERER, Renderer
 from widthwise.core.chat_options import ChatOptions
@@ -193,3 +193,16 @@ def test_bundled_tokenizer_is_the_same_from_both_files() -> None:
 def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no tokenizer\.json"):
         tokenizer_from(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["2", 2.5, True, {"id": 2}, [2, None], 2**70])
+def test_an_end_of_sequence_that_is_no_token_id_is_refused(end: object, tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
+    with pytest.raises(UsageError, match=r"generation_config.json names .* which is no token id"):
+        eos_ids_of(tmp_path)
+
+
+def test_ends_of_sequence_of_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
+    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": 3}))
+    assert eos_ids_of(tmp_path) == [2, 7, 3]

@@ -106,14 +106,17 @@ def _grade_run(run: Path, grader: str | None, as_json: bool) -> None:
     from widthwise.evals.measure.summary import summarise
     from widthwise.evals.store.store import Store
 
-    with Store.edit(run) as store:
+    with Store.read(run) as store:  # a run that cannot be graded is left as it is
         before = summarise(store)
         judge = _grader(store, grader)
-        changes = asyncio.run(_regrade(store, judge))
-        store.note({"graded": {"grader": judge.name, "grading": dict(judge.settings)}})
+        graded, changes = asyncio.run(_regraded(store, judge))
+    said = {"grader": judge.name, "grading": dict(judge.settings)}
+    with Store.edit(run) as store:
+        for outcome in graded:
+            store.regrade(outcome)
+        store.note({"graded": said})
         after = summarise(store)
     if as_json:
-        said = {"grader": judge.name, "grading": dict(judge.settings)}
         say_json({"run": str(run), **said, "changes": changes, "before": before.asdict(), "after": after.asdict()})
         return
     rows = [[c["problem"], c["trace"] or "answer", *_change(c)] for c in changes]
@@ -139,12 +142,13 @@ def _grader(store: Store, named: str | None) -> Grader:
     return found
 
 
-async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:
-    """Grade every problem again and store it; what changed, one entry an answer."""
+async def _regraded(store: Store, grader: Grader) -> tuple[list[Outcome], list[dict[str, Any]]]:
+    """Grade every problem again: those whose grades changed, and what changed, one entry for each answer."""
     from widthwise.evals.runner import regraded
     from widthwise.evals.store.recorded_saying import saying_in
 
     saying = saying_in(store.manifest)
+    graded: list[Outcome] = []
     changes: list[dict[str, Any]] = []
     for old in store.outcomes():
         if old.state == "open":
@@ -155,9 +159,9 @@ async def _regrade(store: Store, grader: Grader) -> list[dict[str, Any]]:
         for a, b in zip(old.leaves, new.leaves, strict=True):
             found.append(_changed(old, name(a.id), (a.answer, a.correct), (b.answer, b.correct)))
         if any(found):
-            store.regrade(new)
+            graded.append(new)
             changes += filter(None, found)
-    return changes
+    return graded, changes
 
 
 def _changed(outcome: Outcome, trace: str, before: tuple[Any, Any], after: tuple[Any, Any]) -> dict[str, Any]:
