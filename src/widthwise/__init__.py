@@ -38,6 +38,7 @@ from widthwise.core.strategy.strategy import Aggregator, Pruner, Sampler, Strate
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.evals.suites.suites import Suite
+from widthwise.evaluating import evaluate, evaluate_async
 from widthwise.measuring import compare, curve
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
@@ -57,6 +58,7 @@ from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.pruning.too_long import TooLong
 from widthwise.pruning.top_k import TopK
+from widthwise.run import Run
 from widthwise.samplers.beam_search import BeamSearch
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.dvts import DVTS
@@ -126,6 +128,7 @@ __all__ = [
     "Result",
     "RewardFormat",
     "RewardModel",
+    "Run",
     "RunSettings",
     "SameAnswer",
     "Sampler",
@@ -160,6 +163,8 @@ __all__ = [
     "compare",
     "curve",
     "elect",
+    "evaluate",
+    "evaluate_async",
     "register",
     "solve",
     "solve_async",

@@ -41,6 +41,14 @@ class Listener(Protocol):
     def finished(self, outcome: Outcome) -> None: ...
 
 
+class NoListener:
+    """Hears, and says nothing."""
+
+    def stored(self, outcome: Outcome) -> None: ...
+
+    def finished(self, outcome: Outcome) -> None: ...
+
+
 class Interrupted(Exception):
     """The user stopped the run; the text says where it stands."""
 

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Curve
     from widthwise.evals.measure.pools import Grouping
     from widthwise.evals.measure.standings import Standing
+    from widthwise.run import Run
 
 
 def curve(
-    run: str | Path,
+    run: str | Path | Run,
     *,
     methods: Sequence[str] = ("pass", "maj"),
     grouping: Grouping = "meaning",
@@ -29,12 +30,12 @@ def curve(
 
     judge = None if grader is None else grader_named(grader)
     return curves.curve(
-        run, methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed, grader=judge
+        Path(run), methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed, grader=judge
     )
 
 
-def compare(*runs: str | Path) -> list[Standing]:
+def compare(*runs: str | Path | Run) -> list[Standing]:
     """Finished runs side by side, each against the first one; see ``widthwise.evals.measure.standings.standings``."""
     from widthwise.evals.measure.standings import standings
 
-    return standings(runs)
+    return standings([Path(run) for run in runs])

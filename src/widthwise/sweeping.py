@@ -16,7 +16,7 @@ from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import open_engines
-from widthwise.evaluation import CONCURRENCY, Evaluation
+from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener
 from widthwise.samplers.single import Single
 from widthwise.settings import Options, RunSettings, as_any_strategy
 
@@ -112,14 +112,6 @@ class _SweepListener:
         self.on_progress(self.progress)
 
 
-class _NoListener:
-    """Hears of a pilot's problems."""
-
-    def stored(self, outcome: Outcome) -> None: ...
-
-    def finished(self, outcome: Outcome) -> None: ...
-
-
 class Sweeping:
     """A sweep to be done: its plan, and an ``Evaluation`` for each run in it.
 
@@ -170,7 +162,7 @@ class Sweeping:
                     with TemporaryDirectory() as folder:
                         evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
                         with evaluation.store() as store:
-                            await evaluation.work(store, engines, concurrency=problems, listener=_NoListener())
+                            await evaluation.work(store, engines, concurrency=problems, listener=NoListener())
                         self.pilots[name] = _finished(evaluation.path)
             finally:
                 await engines.close()

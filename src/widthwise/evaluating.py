@@ -1,0 +1,60 @@
+"""A strategy on a whole suite: ``widthwise eval`` from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from widthwise.core.backend import Backend
+from widthwise.core.run_sync import run_sync
+from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener
+from widthwise.run import Run
+from widthwise.settings import Options, RunSettings
+
+if TYPE_CHECKING:
+    from widthwise.evals.suites.suites import Suite
+    from widthwise.evaluation import Listener
+
+
+def evaluate(
+    strategy: Any,
+    suite: str | Path | Suite,
+    *,
+    model: str | Backend | None = None,
+    run: str | Path | None = None,
+    concurrency: int = CONCURRENCY,
+    listener: Listener | None = None,
+    **options: Unpack[Options],
+) -> Run:
+    """Measure a strategy on a suite, and wait for it (``evaluate_async`` does not wait).
+
+    ``strategy``, ``model`` and ``options`` are those of ``solve``; ``suite`` is a suite, its name, or the path of a data
+    file. ``run`` is the run file: the same call finds it again, returns at once where the run is finished, and goes on
+    where it was stopped. Without it the file lies in the folder ``runs``, named by the settings,
+    as that of ``widthwise eval`` does. ``concurrency`` problems are worked on at once; ``listener`` hears of each
+    that is done. Raises ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had; a problem
+    that fails is one of ``Run.failures``.
+    """
+    return run_sync(
+        evaluate_async(strategy, suite, model=model, run=run, concurrency=concurrency, listener=listener, **options)
+    )
+
+
+async def evaluate_async(
+    strategy: Any,
+    suite: str | Path | Suite,
+    *,
+    model: str | Backend | None = None,
+    run: str | Path | None = None,
+    concurrency: int = CONCURRENCY,
+    listener: Listener | None = None,
+    **options: Unpack[Options],
+) -> Run:
+    """``evaluate`` for programs that are ``async`` themselves."""
+    from widthwise.evals.suites.given import suite_of
+
+    settings = RunSettings.of(strategy, model=model, **options)
+    chosen = suite_of(suite, limit=settings.limit)
+    evaluation = Evaluation.of(chosen, settings, run=None if run is None else Path(run))
+    summary = await evaluation.run(concurrency=concurrency, listener=listener or NoListener())
+    return Run.read(summary.run)

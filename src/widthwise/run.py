@@ -1,0 +1,95 @@
+"""A run: one evaluation with its configuration, opened from its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from widthwise.core.problem import Problem
+    from widthwise.core.session.ledger import Ledger
+    from widthwise.core.trace.trace import Trace
+    from widthwise.evals.measure.summary import Summary
+    from widthwise.evals.store.outcome import Outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What an evaluation has measured, as its file stood when it was read.
+
+    ``path`` is the file; a run may stand wherever a run file may (``ww.curve``, ``ww.compare``). ``summary`` has all
+    figures of the run, ``outcomes`` what came of each problem, in the suite's order; ``configuration`` are the settings
+    that decided it. Texts stay in the file until ``traces`` reads them.
+    """
+
+    path: Path
+    summary: Summary
+    outcomes: tuple[Outcome, ...]
+    configuration: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Run:
+        """The run in a file; raises ``UsageError`` where it is none, ``StoreError`` where it is damaged."""
+        from widthwise.evals.measure.summary import summarise
+        from widthwise.evals.store.store import Store
+
+        with Store.read(path) as store:
+            return cls(store.path, summarise(store), tuple(store.outcomes()), store.manifest["configuration"])
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of problems answered right, those that failed among the wrong ones; None where none is done."""
+        return self.summary.accuracy
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the accuracy (Wilson, over problems); None where none is done."""
+        return self.summary.accuracy_ci95
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What was spent on all problems together."""
+        from widthwise.core.session.ledger import Ledger
+
+        total = Ledger()
+        for outcome in self.outcomes:
+            total.add(outcome.ledger)
+        return total
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The problems on which something failed for good; their ``errors`` say what."""
+        return tuple(outcome for outcome in self.outcomes if outcome.state == "error")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do; what failed is tried again when the run goes on."""
+        return all(outcome.state == "done" for outcome in self.outcomes)
+
+    def outcome(self, problem: str | Problem) -> Outcome:
+        """What came of one problem; raises ``UsageError`` if the run has no such problem."""
+        from widthwise.core.errors import UsageError
+        from widthwise.core.registry import nearest
+
+        wanted = problem if isinstance(problem, str) else problem.id
+        by_id = {outcome.problem.id: outcome for outcome in self.outcomes}
+        if wanted not in by_id:
+            raise UsageError(f"{self.path} has no problem {wanted!r}{nearest(wanted, by_id)}")
+        return by_id[wanted]
+
+    def traces(self, problem: str | Problem) -> list[Trace]:
+        """All traces of a problem (the leaves of its tree) with their texts and tokens, in order of their ids.
+
+        Raises ``UsageError`` if the run has no such problem.
+        """
+        from widthwise.evals.store.store import Store
+
+        known = self.outcome(problem).problem.id
+        with Store.read(self.path) as store:
+            return store.traces(known)
+
+    def __fspath__(self) -> str:
+        return str(self.path)

@@ -1,0 +1,72 @@
+"""A suite measured from Python: the same run as the command line's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import widthwise as ww
+
+STRATEGY = "best_of_n(n=2) | majority_vote()"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_python_and_the_command_line_share_a_run() -> None:
+    done = ww.evaluate(STRATEGY, "arithmetic", model="reasoner", limit=4, max_tokens=60)
+    command = [sys.executable, "-m", "widthwise", "eval", "arithmetic", "--strategy", STRATEGY, "--model", "reasoner",
+               "--limit", "4", "--max-tokens", "60", "--json"]  # fmt: skip
+    said = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert (said["run"], said["accuracy"]) == (str(done.path), done.accuracy)
+    assert said["tokens"]["sampled"] == done.ledger.sampled > 0
+    assert [str(path) for path in Path("runs").iterdir()] == [str(done.path)]
+
+
+def test_a_run_has_its_figures_its_outcomes_and_its_traces() -> None:
+    done = ww.evaluate(ww.BestOfN(3) | ww.MajorityVote(), "arithmetic", limit=5, run="mine.db")
+    assert done.path == Path("mine.db")
+    assert done.accuracy == sum(outcome.correct is True for outcome in done.outcomes) / 5
+    assert done.interval is not None
+    assert done.interval[0] < done.accuracy < done.interval[1] or done.accuracy == 1
+    assert done.ledger.samples == 15
+    assert done.failures == ()
+    assert done.is_finished
+    for outcome in done.outcomes:
+        traces = done.traces(outcome.problem)
+        assert [trace.id for trace in traces] == [leaf.id for leaf in outcome.leaves]
+        assert sum(trace.tokens for trace in traces) == outcome.ledger.sampled
+    assert ww.Run.read("mine.db").summary == done.summary
+    with pytest.raises(ww.UsageError, match="no problem 'arithmetc-0001'"):
+        done.traces("arithmetc-0001")
+
+
+def test_a_run_stands_wherever_its_file_may() -> None:
+    one, two = (ww.evaluate("best_of_n(n=4) | majority_vote()", "arithmetic", limit=4, seed=seed) for seed in (0, 1))
+    assert ww.curve(one, replicates=10).path == ww.curve(one.path, replicates=10).path == str(one.path)
+    assert [standing.run for standing in ww.compare(one, two)] == [str(one.path), str(two.path)]
+
+
+async def test_awaited_it_is_the_same_run() -> None:
+    awaited = await ww.evaluate_async(STRATEGY, "arithmetic", limit=3)
+    waited = ww.evaluate(STRATEGY, "arithmetic", limit=3)
+    assert awaited.path == waited.path
+    assert awaited.summary == waited.summary
+
+
+def test_a_problem_that_fails_is_data() -> None:
+    async def broken(session: ww.Session) -> str:
+        if session.problem.id.endswith("2"):
+            raise RuntimeError("no luck")
+        return "1"
+
+    done = ww.evaluate(broken, "arithmetic", limit=3)
+    assert [outcome.errors for outcome in done.failures] == [("the strategy failed with RuntimeError: no luck",)]
+    assert not done.is_finished
+    assert done.accuracy == 0
