@@ -28,12 +28,12 @@ def evaluate(
 ) -> Run:
     """Measure a strategy on a suite, and wait for it (``evaluate_async`` does not wait).
 
-    ``strategy``, ``model`` and ``options`` are those of ``solve``; ``suite`` is a suite, its name, or the path of a data
-    file. ``run`` is the run file: the same call finds it again, returns at once where the run is finished, and goes on
-    where it was stopped. Without it the file lies in the folder ``runs``, named by the settings,
-    as that of ``widthwise eval`` does. ``concurrency`` problems are worked on at once; ``listener`` hears of each
-    that is done. Raises ``UsageError`` for wrong arguments and ``BackendError`` where the model cannot be had; a problem
-    that fails is one of ``Run.failures``.
+    ``strategy``, ``model`` and ``options`` are those of ``solve``. ``suite`` is a suite, its name, or the path of a
+    data file. ``run`` is the run file: the same call finds it again, returns at once where the run is finished, and
+    goes on where it was stopped. Without ``run`` the file lies in the folder ``runs`` and is named by the settings, as
+    that of ``widthwise eval`` is. ``concurrency`` problems are worked on at once; ``listener`` hears of each that is
+    done. A problem that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and
+    ``BackendError`` where the model cannot be had.
     """
     return run_sync(
         evaluate_async(strategy, suite, model=model, run=run, concurrency=concurrency, listener=listener, **options)
