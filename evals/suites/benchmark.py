@@ -48,7 +48,7 @@ class Benchmark:
     to ``layout``, which makes a problem of a row; ``config`` has places for the others (``gpqa_{subset}``); and
     ``keeps`` has, for each that selects problems, what it says of one. ``members`` are suites of which it consists, by
     the value of the argument ``chooses``. ``columns`` renames hub columns to those of
-    :mod:`widthwise.evals.suites.rows`; the common names need no entry. ``instruction`` is appended to the problem
+    :mod:`widthwise.evals.suites.columns`; the common names need no entry. ``instruction`` is appended to the problem
     text. ``needs`` raises UsageError where answers cannot be judged on this machine.
     ``recorded``: the bundled file holds what a model wrote for the problems, too.
     """

@@ -13,13 +13,14 @@ from typing import Any
 
 from widthwise.core.problem import Problem
 from widthwise.evals.grading.choice_reading import LETTERS
-from widthwise.evals.suites.rows import Row, identity, text_of
+from widthwise.evals.suites.columns import Row, column
+from widthwise.evals.suites.rows import identity, text_of
 
 CHOOSE = "Think step by step, and then put the letter of the option that is right within \\boxed{}."
 """The instruction of multiple-choice suites."""
 
 RIGHT = "Correct Answer"
-_WRONG = "Incorrect Answer"
+WRONG = "Incorrect Answer"
 _KEPT = {"category": "category", "src": "source", "Subdomain": "subject", "High-level domain": "category"}
 """Columns that are kept, under which names. Explanations of the answer are not."""
 
@@ -50,8 +51,8 @@ def _drawn(options: list[str], seed: str) -> list[int]:
 
 
 def _right_and_wrong(row: Row) -> list[str]:
-    wrong = sorted(name for name in row if name.startswith(_WRONG))
-    return _checked([row[name] for name in (RIGHT, *wrong)], f"the columns {RIGHT!r} and {_WRONG + ' 1'!r} to 3")
+    wrong = sorted(name for name in row if name.startswith(WRONG))
+    return _checked([row[name] for name in (RIGHT, *wrong)], f"the columns {RIGHT!r} and {WRONG + ' 1'!r} to 3")
 
 
 def _listed(row: Row) -> list[str]:
@@ -60,7 +61,7 @@ def _listed(row: Row) -> list[str]:
     if where is None:
         raise ValueError(
             f"there are no options: they are read from the column 'options' (a list), or from {RIGHT!r} and "
-            f"{_WRONG + ' 1'!r} to 3"
+            f"{WRONG + ' 1'!r} to 3"
         )
     value = row[where]
     if isinstance(value, str):
@@ -83,8 +84,10 @@ def _checked(options: Any, where: str) -> list[str]:
 
 def _letter(row: Row, options: list[str]) -> str:
     """The letter of the right option, by its letter, its place (from 0) or both, or by its text."""
-    said, place = row.get("answer"), row.get("answer_index")
+    said, place = column(row, "answer"), row.get("answer_index")
     letters = LETTERS[: len(options)]
+    if isinstance(said, int) and place in (None, "", said):
+        return _by_number(said, options, letters)
     by_place = _by_place(place, letters) if place not in (None, "") else None
     if said in (None, ""):
         if by_place is None:
@@ -93,6 +96,16 @@ def _letter(row: Row, options: list[str]) -> str:
     letter = said if said in tuple(letters) else _by_text(str(said), options, letters)
     if by_place not in (None, letter):
         raise ValueError(f"'answer' says {letter} and 'answer_index' says {by_place}")
+    return letter
+
+
+def _by_number(said: int, options: list[str], letters: str) -> str:
+    """The option at a place, from 0, as MMLU has it; refused where the number is the text of another one."""
+    letter = _by_place(said, letters)
+    if str(said) in options and _by_text(str(said), options, letters) != letter:
+        raise ValueError(
+            f"the answer {said} is the place of an option, from 0, and the text of another: write a letter"
+        )
     return letter
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from widthwise.core.problem import Problem
 from widthwise.evals.grading.unit_tests import CodeTask, facts
-from widthwise.evals.suites.rows import Row, identity
+from widthwise.evals.suites.columns import Row
+from widthwise.evals.suites.rows import identity
 
 WRITE_CODE = "Write the whole function, with the imports that it needs, in one fenced block of Python code (```python)."
 """The instruction of code suites."""

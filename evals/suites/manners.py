@@ -13,19 +13,19 @@ from widthwise.evals.grading.values import is_integer
 from widthwise.evals.gym.grader import is_gym
 from widthwise.evals.gym.problems import ANSWER_TAGS
 from widthwise.evals.suites.benchmark import BOXED, Benchmark
-from widthwise.evals.suites.choice_rows import CHOOSE, RIGHT
+from widthwise.evals.suites.choice_rows import CHOOSE, RIGHT, WRONG
 from widthwise.evals.suites.code_rows import WRITE_CODE
+from widthwise.evals.suites.columns import Row
 from widthwise.evals.suites.hub import BENCHMARKS, CHOICE, CODE, COUNTDOWN, GYM, INTEGER, MATH
-from widthwise.evals.suites.rows import Row
 
 _log = logging.getLogger(__name__)
 
 
 def shown_by(row: Row) -> Benchmark | None:
     """The suite whose columns a row has, where they are not those of any question with an answer."""
-    if RIGHT in row:
+    if RIGHT in row and any(str(name).startswith(WRONG) for name in row):
         return BENCHMARKS["gpqa"]
-    if row.get("options") is not None:
+    if row.get("options") is not None or row.get("choices") is not None:
         return BENCHMARKS["mmlu_pro"]
     if row.get("test") is not None and row.get("entry_point") is not None:
         return BENCHMARKS["humaneval_plus"]

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from widthwise.evals.named_call import named_call
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.benchmark import Benchmark
+from widthwise.evals.suites.columns import Row, chosen
 from widthwise.evals.suites.hub import BENCHMARKS, hub_rows
 from widthwise.evals.suites.manners import judge, shown_by, stand_in_for, told_from
 from widthwise.evals.suites.rows import FILES, Layout, read_problems, read_rows
@@ -95,14 +96,20 @@ def digest(problems: Sequence[Problem]) -> str:
     return content.hexdigest()
 
 
-def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit: int | None = None) -> Suite:
+def load_suite(
+    name_or_spec: str | None = None,
+    data: Path | None = None,
+    limit: int | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Suite:
     """A suite by name, from a file, or both: the file's problems judged as the named suite judges.
 
     ``name_or_spec`` is a suite's name or import path (``mine:suite``), with its arguments where it takes some
     (``countdown(numbers=4, seed=7, n=1000)``, ``math500(levels=[1, 2])``), or the path of a data file. ``data`` is a
     file (JSON Lines, Parquet, CSV, JSON) of problems or of recorded generations, or a run file; without a name, its
     grader is told from its columns and its problems.
-    ``limit`` keeps the first so many problems. Raises UsageError for whatever is wrong with the request or the file.
+    ``limit`` keeps the first so many problems. ``columns`` says from which column of a file a field is read, such as
+    ``{"answer": "output"}``; the fields are those of :mod:`widthwise.evals.suites.columns`. Raises UsageError for whatever is wrong with the request or the file.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1, not {limit}")
@@ -110,7 +117,9 @@ def load_suite(name_or_spec: str | None = None, data: Path | None = None, limit:
         data = Path(name_or_spec)
         name_or_spec = None
     if data is not None:
-        suite = _from_file(data, name_or_spec)
+        suite = _from_file(data, name_or_spec, columns or {})
+    elif columns:
+        raise UsageError("columns are chosen of a file of problems: give one with --data FILE")
     elif name_or_spec is not None:
         suite = _by_name(name_or_spec)
     else:
@@ -250,11 +259,15 @@ def _generated(benchmark: Benchmark, arguments: Mapping[str, Any]) -> tuple[list
 # --- From a file --------------------------------------------------------------------------------------------------
 
 
-def _from_file(path: Path, spec: str | None) -> Suite:
+def _from_file(path: Path, spec: str | None, columns: Mapping[str, str]) -> Suite:
     named, given = (None, {}) if spec is None else _manner(spec)
     if path.suffix == ".db":
         return _from_run(path, named, given)
-    first = next(iter(read_rows(path)), None)
+
+    def rows() -> Iterator[tuple[int, Row]]:
+        return chosen(read_rows(path), columns, str(path))
+
+    first = next(rows(), None)
     if first is None:
         raise UsageError(f"{path} is empty: a suite needs at least one problem")
     manner = named or shown_by(first[1])
@@ -262,7 +275,7 @@ def _from_file(path: Path, spec: str | None) -> Suite:
         problems = [recording.problem for recording in read_recordings(path)]
         _refuse_others(manner, given, path)
     else:
-        problems = read_problems(read_rows(path), str(path), path.stem, _layout(manner, given, path))
+        problems = read_problems(rows(), str(path), path.stem, _layout(manner, given, path))
     about = manner or told_from(problems)
     kept = about.kept(problems, about.checked(given)) if given else problems
     return _suite(spec.strip() if spec else path.stem, about, kept, f"file: {path.name}")

@@ -135,9 +135,9 @@ def test_rows_that_are_no_multiple_choice(tmp_path: Path, row: dict[str, Any], m
     [
         ("a.csv", "Question,Correct Answer\nWhy?\n", "line 2: the row has not as many fields as the header"),
         ("a.csv", 'Question\n"Why?', "not valid CSV"),
-        ("a.json", '{"question": "Why?"}', "a list of JSON objects is expected"),
         ("a.json", "[", "not valid JSON"),
-        ("a.json", "[1]", "a list of JSON objects"),
+        ("a.json", "[1]", "item 1: a JSON object is expected, not int"),
+        ("a.csv", "Question,Question\nWhy?,Why?\n", "the header names the column 'Question' twice"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: str, message: str) -> None:

@@ -13,7 +13,7 @@ import typer
 from widthwise.cli.display import summary_table
 from widthwise.cli.progress import progress
 from widthwise.cli.prompt_files import Sent, sent
-from widthwise.cli.settings_options import count, number, text, with_settings
+from widthwise.cli.settings_options import count, named_value, number, text, with_settings
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _STRATEGY = "How to answer; see `widthwise strategies`. my_module:my_strategy names one of your own."
+_COLUMN = "Read a field (problem, answer, id or solution) of --data from this column; may be repeated."
 _RUN = "The run file; by default under runs/, named by the settings."
 
 ShowPrompts = Annotated[
@@ -42,6 +43,7 @@ def evaluate_suite(
     data: Annotated[
         Path | None, text("Take the problems from a JSONL, Parquet, CSV, JSON or run file.", "FILE")
     ] = None,
+    column: Annotated[list[str] | None, text(_COLUMN, "FIELD=NAME")] = None,
     strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY", str(STRATEGY))] = None,
     budget_tokens: Annotated[int | None, count("At most N sampled tokens a problem.")] = None,
     budget_sequential: Annotated[int | None, count("At most N tokens one after the other a problem.")] = None,
@@ -61,7 +63,9 @@ def evaluate_suite(
 
     budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds)
     chosen = settings.answered_by(strategy, budget=budget, seed=seed)
-    evaluation = Evaluation.of(load_suite(suite, data=data, limit=chosen.limit), chosen, run=run, data=data)
+    columns = {field: str(name) for field, name in (named_value(each, "--column") for each in column or [])}
+    problems = load_suite(suite, data=data, limit=chosen.limit, columns=columns)
+    evaluation = Evaluation.of(problems, chosen, run=run, data=data)
     if show_prompts:
         print_prompts(asyncio.run(sent(evaluation)), as_json)
         return
