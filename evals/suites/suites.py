@@ -109,7 +109,8 @@ def load_suite(
     file (JSON Lines, Parquet, CSV, JSON) of problems or of recorded generations, or a run file; without a name, its
     grader is told from its columns and its problems.
     ``limit`` keeps the first so many problems. ``columns`` says from which column of a file a field is read, such as
-    ``{"answer": "output"}``; the fields are those of :mod:`widthwise.evals.suites.columns`. Raises UsageError for whatever is wrong with the request or the file.
+    ``{"answer": "output"}``; the fields are those of :mod:`widthwise.evals.suites.columns`.
+    Raises UsageError for whatever is wrong with the request or the file.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1, not {limit}")
