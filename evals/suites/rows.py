@@ -42,9 +42,11 @@ def read_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, Row]
     Blank lines are left out, and so are the columns to ``leave`` of a Parquet file. Raises UsageError, naming the file
     and the line, for what cannot be read.
     """
-    readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]]
-    tables = {".csv": _csv_rows, ".tsv": partial(_csv_rows, delimiter="\t")}
-    readers = {".parquet": partial(parquet_rows, leave=leave), **tables}
+    readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
+        ".parquet": partial(parquet_rows, leave=leave),
+        ".csv": _csv_rows,
+        ".tsv": partial(_csv_rows, delimiter="\t"),
+    }
     try:
         yield from readers.get(path.suffix.lower(), _json_rows)(regular_file(path))
     except OSError as error:
