@@ -27,7 +27,8 @@ class PromptFormat:
     A solution is shown to a reader from the last ``shown_after`` on, all of it where nothing follows. ``answer_now`` is
     put behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
     ``grammars`` in which it spawns threads. A judge of beginnings is shown the last ``recent_steps`` whole steps of
-    each and what follows them; None: all of it.
+    each and what follows them; None: all of it. ``earlier`` are the turns of a conversation whose last question is the
+    problem: they stand before everything that is asked.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PromptFormat:
     grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)
     threads: str = ""
     recent_steps: int | None = None
+    earlier: tuple[Mapping[str, str], ...] = ()
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
@@ -97,7 +99,7 @@ class PromptFormat:
 
     def _conversation(self, text: str) -> Messages:
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": text.strip()}]
+        return [*system, *map(dict, self.earlier), {"role": "user", "content": text.strip()}]
 
     def _prompt(self, name: str) -> str:
         if name not in self.prompts:

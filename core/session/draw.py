@@ -80,6 +80,7 @@ class Draw:
         self._warmup = branches[: call.warmup]
         self._deadline = deadline
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._interrupted: list[Event] = []
         self._pumps: dict[Branch, asyncio.Task[None]] = {}
         self._gates: set[asyncio.Event] = set()
         self._over: list[Branch] = []
@@ -119,6 +120,9 @@ class Draw:
                     events.append(await self._queue.get())
         except TimeoutError:
             self._deadline = None
+        except asyncio.CancelledError:  # what had come was sampled: who stops the branches is to charge it
+            self._interrupted = events
+            raise
         return events
 
     def go_on(self, branch: Branch) -> None:
@@ -153,7 +157,8 @@ class Draw:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        queued = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        queued = [*self._interrupted, *(self._queue.get_nowait() for _ in range(self._queue.qsize()))]
+        self._interrupted = []
         for event in queued:
             if event.branch not in branches:
                 self._queue.put_nowait(event)

@@ -1,5 +1,7 @@
 """Prompts: places are filled once, braces of hostile text stay, unknown names and places are clear errors."""
 
+from dataclasses import replace
+
 import pytest
 
 from widthwise.core.errors import UsageError
@@ -19,6 +21,14 @@ def test_places_are_filled_once_and_braces_of_the_texts_stay():
         "role": "user",
         "content": "What is {draft} in {1, 2}? | a {problem} \\boxed{7} | Box it.",
     }
+
+
+def test_the_turns_before_the_problem_stand_before_everything_that_is_asked():
+    earlier = ({"role": "user", "content": "Hi {problem}"}, {"role": "assistant", "content": "Hello."})
+    asked = replace(FORMAT, system="Be brief.", earlier=earlier)
+    system = {"role": "system", "content": "Be brief."}
+    assert asked.messages(PROBLEM)[:-1] == [system, *earlier]
+    assert asked.question("verify", PROBLEM, "", {"draft": "x"})[:-1] == [system, *earlier]
 
 
 def test_lists_number_their_items_from_one():

@@ -102,6 +102,32 @@ async def test_a_prompt_is_charged_though_its_request_was_aborted_before_the_bac
     assert (s.ledger.prompt_cached, s.ledger.prompt_computed) == (1, 4 + 3 * len(s.root.token_ids))
 
 
+@BOTH
+async def test_a_cancelled_strategy_is_charged_for_all_that_was_sampled(deterministic: bool) -> None:
+    """Whenever the cancellation comes: in the middle of a round of a deterministic backend too."""
+
+    class Uneven(Scripted):
+        """The later siblings take more turns of the loop over every token."""
+
+        async def generate(self, request):  # type: ignore[no-untyped-def]
+            async with aclosing(super().generate(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
+                    for _ in range(request.index):
+                        await asyncio.sleep(0)
+
+    for turns in range(1, 60):
+        backend = Uneven(TEXTS, deterministic=deterministic)
+        s = session(backend, pruners=[Watchful()])
+        work = asyncio.create_task(Strategy(BestOfN(4)).run(s))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait([work])
+        assert s.ledger.sampled == backend.generated
+        assert backend.closed == len(backend.requests)
+
+
 async def test_breaking_out_of_a_stream_without_closing_it_loses_nothing_either() -> None:
     backend = Scripted(TEXTS)
     s = session(backend)
