@@ -137,7 +137,12 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{name} {_cell(x)}" for name, x in value.items())
     if isinstance(value, tuple | frozenset):
         return ", ".join(map(_cell, sorted(value) if isinstance(value, frozenset) else value))
-    return f"`` {value!r} ``".replace("|", "\\|") if isinstance(value, str) else str(value)
+    return _code(repr(value)) if isinstance(value, str) else str(value)
+
+
+def _code(text: str) -> str:
+    """``text`` in code, whatever it spells: a regular expression would be read as Markdown, or as HTML."""
+    return f"<code>{re.sub(r'[^a-zA-Z0-9 ]', lambda mark: f'&#{ord(mark[0])};', text)}</code>"
 
 
 def linked(text: str) -> str:
