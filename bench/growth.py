@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from faults import Finding
 
@@ -110,17 +111,21 @@ def _held(pid: int) -> dict[str, float]:
 
 @contextmanager
 def own_temporary_folder() -> Iterator[Path]:
-    """Where this process and its children put their temporary files, and nobody else does."""
-    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    """Where this process and its children put their temporary files, and nobody else does.
+
+    What torch compiled is kept for later processes, and is put elsewhere.
+    """
+    before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="widthwise-growth-") as name:
-        tempfile.tempdir = os.environ["TMPDIR"] = name
+        temporary = Path(name) / "temporary"
+        temporary.mkdir()
+        folders = {"TMPDIR": str(temporary), "TORCHINDUCTOR_CACHE_DIR": str(Path(name) / "compiled")}
+        tempfile.tempdir = str(temporary)
         try:
-            yield Path(name)
+            with patch.dict(os.environ, folders):
+                yield temporary
         finally:
-            tempfile.tempdir = before[0]
-            os.environ.pop("TMPDIR")
-            if before[1] is not None:
-                os.environ["TMPDIR"] = before[1]
+            tempfile.tempdir = before
 
 
 def main() -> None:

@@ -52,6 +52,7 @@ class Soak:
     findings: list[str] = field(default_factory=list)
     replayed: int = 0
     calm: dict[str, tuple[Path, float]] = field(default_factory=dict)
+    began: int = 0
 
     def attempt(self, work: Callable[[], None]) -> None:
         """Do it; a finding is noted, and what follows goes on."""
@@ -99,7 +100,8 @@ class Soak:
     def _in_peace(self, words: Sequence[str], key: str) -> tuple[Path, float]:
         """The calm run that ``key`` stands for, made once, and how many seconds it took."""
         if key not in self.calm:
-            path = self.folder / f"calm {len(self.calm)}.db"
+            self.began += 1  # one that fails leaves its file
+            path = self.folder / f"calm {self.began}.db"
             self.calm[key] = path, self._calm(words, path)
         return self.calm[key]
 
