@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
             done.set_exception(error)
 
     # A daemon: the interpreter's exit does not wait for what an interrupt could not end.
-    thread = threading.Thread(target=run, name="widthwise", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="widthwise", daemon=True)
     try:
         thread.start()
         # With a limit, since an interrupt that comes as no signal of the system does not wake a thread that waits.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 import widthwise as ww
+from widthwise.opening import open_backend
 
 QUESTION = "Compute (17 + 5) * 3 - 48."
 
@@ -66,3 +69,11 @@ def test_the_same_seed_gives_the_same_traces_and_another_does_not() -> None:
 def test_wrong_arguments_are_one_sentence(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ww.UsageError, match=words):
         ww.solve(QUESTION, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_model_that_answers_nothing_is_an_error() -> None:
+    """It was an answer of None, as if the model had found none."""
+    backend = asyncio.run(open_backend("reasoner"))
+    asyncio.run(backend.close())
+    with pytest.raises(ww.BackendError, match=r"no sample could be had: embedded:.*reasoner was closed; open it again"):
+        ww.solve(QUESTION, ww.BestOfN(2) | ww.MajorityVote(), backend)

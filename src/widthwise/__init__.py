@@ -37,9 +37,11 @@ from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.strategy import Aggregator, Pruner, Sampler, Strategy
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
+from widthwise.engines import open as open  # not in __all__: a star import keeps Python's own
 from widthwise.evals.suites.suites import Suite
 from widthwise.evaluating import evaluate, evaluate_async
-from widthwise.measuring import compare, curve
+from widthwise.measuring import compare, compare_async, curve, curve_async
+from widthwise.model import Model
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
 from widthwise.pruning.anytime import Anytime
@@ -74,7 +76,7 @@ from widthwise.samplers.threads import Threads
 from widthwise.samplers.tree_search import TreeSearch
 from widthwise.settings import RunSettings
 from widthwise.solving import solve, solve_async
-from widthwise.sweeping import Sweep, sweep
+from widthwise.sweeping import Sweep, sweep, sweep_async
 from widthwise.version import VERSION
 
 __version__ = VERSION
@@ -113,6 +115,7 @@ __all__ = [
     "League",
     "Ledger",
     "MajorityVote",
+    "Model",
     "Node",
     "Outlined",
     "ParallelDistillRefine",
@@ -161,7 +164,9 @@ __all__ = [
     "WeightedVote",
     "WidthwiseError",
     "compare",
+    "compare_async",
     "curve",
+    "curve_async",
     "elect",
     "evaluate",
     "evaluate_async",
@@ -169,4 +174,5 @@ __all__ = [
     "solve",
     "solve_async",
     "sweep",
+    "sweep_async",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, cast, get_args
 
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import BackendError, UsageError
@@ -16,11 +17,10 @@ from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.rewards.reward_format import RewardFormat
 from widthwise.core.rewards.stating import TOKENS, Stating
 from widthwise.core.session.score_memory import ScoreMemory
+from widthwise.model import Model, ModelRole
 from widthwise.models.profiles import profile_of
 from widthwise.opening import WAIT, kind_of, open_backend, open_engine
 from widthwise.settings import MODEL, RunSettings
-
-T = TypeVar("T")
 
 _PATIENCE = 120.0
 """Seconds that a reward model may take for its first score."""
@@ -64,6 +64,21 @@ def _description(judge: Any) -> dict[str, Any]:
     return dict(judge.describe()) if hasattr(judge, "describe") else {"name": judge.name}
 
 
+def open(name: str, *, role: ModelRole = "model", startup_timeout: float | None = None, **args: Any) -> Model:
+    """A model for many calls: ``with ww.open("vllm:Qwen/Qwen3-8B") as model: ...``, or ``async with``.
+
+    ``name`` is what ``--model`` takes, ``args`` are the backend's own arguments. ``role`` says what it is opened for:
+    as "model" it samples, as "reward_model" it scores (``args`` may have its ``format``), as "embedding_model" it
+    embeds. The value stands in calls wherever such a name may.
+    ``startup_timeout`` is how many seconds a server is waited for that is not ready. Raises ``UsageError`` for a wrong
+    name; ``with``, or the first call that uses the model, raises it for wrong arguments, and ``BackendError`` where the
+    model cannot be had.
+    """
+    if role not in _OPENED_AS:
+        raise UsageError(f"a model is opened as one of {', '.join(get_args(ModelRole))}, not {role!r}")
+    return Model(name, role, args, lambda: _OPENED_AS[role](name, _patient(startup_timeout, name, args)))
+
+
 async def open_engines(settings: RunSettings) -> Engines:
     """All models of a run, ready for use; close them after.
 
@@ -71,29 +86,31 @@ async def open_engines(settings: RunSettings) -> Engines:
     left open. What is given open, from Python, is closed by its owner.
     """
     owned: list[Any] = []
+    opened = partial(_opened, owned=owned, wait=settings.startup_timeout)
     try:
-        backend = settings.model or MODEL
-        if isinstance(backend, str):
-            backend = await _kept(open_backend(backend, _patient(settings, backend, settings.backend_args)), owned)
-        reward_model = settings.reward_model
-        if isinstance(reward_model, str):
-            args = _patient(settings, reward_model, settings.reward_args)
-            reward_model = await _kept(open_reward_model(reward_model, args), owned)
-        if settings.embedding_model is not None:
-            args = _patient(settings, settings.embedding_model, {})
-            embedder: Embedder | None = await _kept(open_embedder(settings.embedding_model, args), owned)
-        else:
-            embedder = _own_embedder(backend)
+        backend = await opened(settings.model or MODEL, "model", settings.backend_args)
+        reward_model = await opened(settings.reward_model, "reward_model", settings.reward_args)
+        embedder = await opened(settings.embedding_model, "embedding_model", {})
     except BaseException:
         for engine in owned:
             await engine.close()
         raise
-    return Engines(backend, reward_model, embedder, tuple(owned))
+    return Engines(backend, reward_model, embedder or _own_embedder(backend), tuple(owned))
 
 
-def _patient(settings: RunSettings, spec: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _opened(model: Any, role: ModelRole, args: Mapping[str, Any], *, owned: list[Any], wait: float | None) -> Any:
+    """The engine of a model that is named, that stays open, or that is an engine itself."""
+    if isinstance(model, Model):
+        return await model.opened()
+    if not isinstance(model, str):
+        return model
+    engine = await _OPENED_AS[role](model, _patient(wait, model, args))
+    owned.append(engine)
+    return engine
+
+
+def _patient(wait: float | None, spec: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of an engine, and how long it is waited for."""
-    wait = settings.startup_timeout
     return args if wait is None or not kind_of(spec)[0].waits else {WAIT: wait, **args}
 
 
@@ -106,18 +123,13 @@ async def served_by(settings: RunSettings) -> dict[str, Any]:
         "embedding_model": (settings.embedding_model, {}),
     }
     found: dict[str, Any] = {}
-    for name, (spec, args) in named.items():
+    for name, (model, args) in named.items():
+        spec = model.name if isinstance(model, Model) else model
         if isinstance(spec, str):
             kind, address = kind_of(spec)
-            if (served := await kind.served(address, _patient(settings, spec, args))) is not None:
+            if (served := await kind.served(address, _patient(settings.startup_timeout, spec, args))) is not None:
                 found[name] = dict(served)
     return found
-
-
-async def _kept(opening: Awaitable[T], owned: list[Any]) -> T:
-    engine = await opening
-    owned.append(engine)
-    return engine
 
 
 async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) -> RewardModel:
@@ -187,6 +199,13 @@ async def open_embedder(spec: str, args: Mapping[str, Any] | None = None) -> Emb
     """The embedding model of an address; raises ``UsageError`` and ``BackendError``."""
     embedder: Embedder = await open_engine(spec, lambda kind: kind.embedder(), args or {})
     return embedder
+
+
+_OPENED_AS: dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Any]]] = {
+    "model": open_backend,
+    "reward_model": open_reward_model,
+    "embedding_model": open_embedder,
+}
 
 
 def _own_embedder(backend: Backend) -> Embedder | None:

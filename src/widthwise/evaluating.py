@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from widthwise.core.backend import Backend
 from widthwise.core.run_sync import run_sync
 from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener
+from widthwise.model import Model
 from widthwise.run import Run
 from widthwise.settings import Options, RunSettings
 
@@ -20,7 +21,7 @@ def evaluate(
     strategy: Any,
     suite: str | Path | Suite,
     *,
-    model: str | Backend | None = None,
+    model: str | Backend | Model | None = None,
     run: str | Path | None = None,
     concurrency: int = CONCURRENCY,
     listener: Listener | None = None,
@@ -44,7 +45,7 @@ async def evaluate_async(
     strategy: Any,
     suite: str | Path | Suite,
     *,
-    model: str | Backend | None = None,
+    model: str | Backend | Model | None = None,
     run: str | Path | None = None,
     concurrency: int = CONCURRENCY,
     listener: Listener | None = None,

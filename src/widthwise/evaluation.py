@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
 import re
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from widthwise.evals.store.outcome import Outcome
     from widthwise.evals.store.store import Store
     from widthwise.evals.suites.suites import Suite
+
+_log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
 """Problems worked on at once, unless told otherwise."""
@@ -110,7 +113,8 @@ class Evaluation:
     async def run(self, *, concurrency: int, listener: Listener) -> Summary:
         """Do what is still to be done; the run's figures.
 
-        Raises ``Interrupted`` on SIGINT and SIGTERM, when everything finished is stored.
+        In a command SIGINT and SIGTERM raise ``Interrupted``; who cancels the task elsewhere sees it cancelled.
+        Everything finished is stored then.
         """
         located = self if self.named else await self.located()
         return await located._run(concurrency=concurrency, listener=listener)
@@ -199,7 +203,7 @@ class Evaluation:
         return {"source": self.suite.source, "instruction": self.suite.instruction}
 
     async def work(self, store: Store, engines: Engines, *, concurrency: int, listener: Listener) -> Summary:
-        """Do what ``store`` does not have yet; raises ``Interrupted`` on SIGINT and SIGTERM."""
+        """Do what ``store`` does not have yet; raises ``Interrupted`` where a signal ended it (see ``run``)."""
         from widthwise.evals.runner import run
 
         for outcome in store.outcomes():
@@ -207,7 +211,7 @@ class Evaluation:
                 listener.stored(outcome)
         asked = self.settings.asking.settled(engines.backend, recorded_asking(store.manifest))
         store.note({**engines.about, "asking": asked.record})
-        with cancelled_by_signals():
+        with cancelled_by_signals() as stop:
             try:
                 return await run(
                     self.suite,
@@ -218,11 +222,18 @@ class Evaluation:
                     on_outcome=listener.finished,
                 )
             except asyncio.CancelledError:
-                states = [outcome.state for outcome in store.outcomes()]
-                raise Interrupted(
-                    f"stopped with {len(states) - states.count('open')} of {len(states)} problems done; everything "
-                    f"finished is in {self.path}, and the same command goes on from there"
-                ) from None
+                stopped = self._stopped(store)
+                if stop.heard:
+                    raise Interrupted(stopped) from None
+                _log.warning("%s", stopped)
+                raise
+
+    def _stopped(self, store: Store) -> str:
+        states = [outcome.state for outcome in store.outcomes()]
+        return (
+            f"stopped with {len(states) - states.count('open')} of {len(states)} problems done; everything finished is "
+            f"in {self.path}, and the same command goes on from there"
+        )
 
 
 def _slug(text: str) -> str:

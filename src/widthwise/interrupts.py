@@ -8,13 +8,23 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 STOPPED = 130
 """The exit status of a command that was interrupted, as shells know it."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ours = False
+"""Whether this process is a command: signals belong to the program, and a library leaves them alone."""
 _heard = 0
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether a signal has ended the work."""
+
+    heard: bool = False
 
 
 def catch_signals() -> None:
@@ -23,20 +33,24 @@ def catch_signals() -> None:
     Everything finished is stored by then; a process that ends in the middle of its clean-up loses no more than a
     killed one.
     """
+    global _ours
+    _ours = True
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
 
 
 @contextmanager
-def cancelled_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM cancel the current task, once; the next signal acts as before this block.
+def cancelled_by_signals() -> Iterator[Stop]:
+    """In a command, SIGINT and SIGTERM cancel the current task, once; the next signal acts as before this block.
 
-    Only the main thread hears signals: elsewhere (a notebook's helper) the caller cancels.
+    Elsewhere nothing is changed: the program that calls us says what its signals do, and which of its threads hears
+    them.
     """
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
-        yield
+    stop = Stop()
+    if not _ours or threading.current_thread() is not threading.main_thread() or os.name != "posix":
+        yield stop
         return
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def restore() -> None:
@@ -47,6 +61,7 @@ def cancelled_by_signals() -> Iterator[None]:
     def cancel() -> None:
         global _heard
         _heard += 1
+        stop.heard = True
         restore()
         if task is not None:
             task.cancel()
@@ -54,7 +69,7 @@ def cancelled_by_signals() -> Iterator[None]:
     for number in _SIGNALS:
         loop.add_signal_handler(number, cancel)
     try:
-        yield
+        yield stop
     finally:
         restore()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from widthwise.core.problem import Grader
@@ -34,8 +35,18 @@ def curve(
     )
 
 
+async def curve_async(run: str | Path | Run, **options: Any) -> Curve:
+    """``curve`` in a thread of its own, for programs that are ``async`` themselves; ``options`` are those of it."""
+    return await asyncio.to_thread(curve, run, **options)
+
+
 def compare(*runs: str | Path | Run) -> list[Standing]:
     """Finished runs side by side, each against the first one; see ``widthwise.evals.measure.standings.standings``."""
     from widthwise.evals.measure.standings import standings
 
     return standings([Path(run) for run in runs])
+
+
+async def compare_async(*runs: str | Path | Run) -> list[Standing]:
+    """``compare`` in a thread of its own, for programs that are ``async`` themselves."""
+    return await asyncio.to_thread(compare, *runs)

@@ -16,6 +16,7 @@ from widthwise.core.prompting.profile import ModelFacts, ModelProfile, facts_of
 from widthwise.core.rewards.reward import Solution, StepScores
 from widthwise.core.trace.stopping import StopMatcher
 from widthwise.engines import Engines
+from widthwise.model import Model
 from widthwise.models.profiles import profile_of
 from widthwise.models.reward_formats import reward_format_for
 from widthwise.opening import kind_of, open_backend
@@ -125,16 +126,17 @@ async def stand_ins(settings: RunSettings) -> Engines:
 
 
 async def _stand_in(settings: RunSettings) -> tuple[Backend, tuple[Any, ...]]:
-    model = settings.model or MODEL
+    given = settings.model or MODEL
+    model = given.name if isinstance(given, Model) else given
     if isinstance(model, str):
         kind, address = kind_of(model)
         tokenizer = await asyncio.to_thread(kind.tokenizer, address)
         if tokenizer is not None:
             return _of(tokenizer, await kind.facts(address, settings.backend_args), settings), ()
-        opened = await open_backend(model, settings.backend_args)
+        opened = await (given.opened() if isinstance(given, Model) else open_backend(model, settings.backend_args))
     else:
         opened = model
-    owned = (opened,) if isinstance(model, str) else ()
+    owned = (opened,) if isinstance(given, str) else ()
     if getattr(opened, "recorded", False):
         return opened, owned
     return _of(opened.tokenizer, facts_of(opened), settings), owned

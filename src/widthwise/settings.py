@@ -12,12 +12,14 @@ from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
 from widthwise.core.registry import find, nearest, value_of
+from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.roles import ROLES
 from widthwise.core.secrets import shown_address, without_secrets
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
+from widthwise.model import Model
 from widthwise.opening import canonical
 from widthwise.samplers.best_of_n import BestOfN
 
@@ -32,10 +34,10 @@ class Options(TypedDict, total=False):
     """The settings as Python callers give them: fields of ``RunSettings``, ``Asking``, ``SamplingParams``."""
 
     budget: Limits | None
-    reward_model: str | RewardModel | None
+    reward_model: str | RewardModel | Model | None
     reward_args: Mapping[str, Any] | None
     startup_timeout: float | None
-    embedding_model: str | None
+    embedding_model: str | Embedder | Model | None
     backend_args: Mapping[str, Any] | None
     grader: str | Grader | None
     judge_tokens: int | None
@@ -71,12 +73,12 @@ class RunSettings:
     keeps the first so many problems. ``budget`` is each problem's, the strategy's own included.
     """
 
-    model: str | Backend | None = None
+    model: str | Backend | Model | None = None
     backend_args: Mapping[str, Any] = field(default_factory=dict)
-    reward_model: str | RewardModel | None = None
+    reward_model: str | RewardModel | Model | None = None
     reward_args: Mapping[str, Any] = field(default_factory=dict)
     startup_timeout: float | None = None
-    embedding_model: str | None = None
+    embedding_model: str | Embedder | Model | None = None
     strategy: Strategy = STRATEGY
     budget: Limits | None = None
     asking: Asking = field(default_factory=Asking)
@@ -109,6 +111,18 @@ class RunSettings:
             raise UsageError(f"judge_tokens must be at least 1, not {self.judge_tokens}")
         for name in ("backend_args", "reward_args"):
             object.__setattr__(self, name, dict(getattr(self, name)))
+        for role, args in (("model", "backend_args"), ("reward_model", "reward_args"), ("embedding_model", None)):
+            if isinstance(model := getattr(self, role), Model):
+                self._take(model, role, args)
+
+    def _take(self, model: Model, role: str, args: str | None) -> None:
+        """A model that stays open brings its arguments along."""
+        if model.role != role:
+            raise UsageError(f"{model!r} was opened as a {model.role}: open one with ww.open(..., role={role!r})")
+        if args is not None:
+            if getattr(self, args) not in ({}, model.args):
+                raise UsageError(f"{args} are those of a model that is yet to be opened: give them to ww.open")
+            object.__setattr__(self, args, dict(model.args))
 
     def answered_by(self, strategy: Any, *, budget: Limits | None = None, seed: int = 0) -> RunSettings:
         """These settings with a strategy (text or a value), under ``budget``, with a seed."""
@@ -187,6 +201,8 @@ def _check_names(given: Mapping[str, Any], known: Collection[str]) -> None:
 
 
 def _named(model: Any) -> str | None:
+    if isinstance(model, Model):
+        model = model.name
     return shown_address(canonical(model)) if isinstance(model, str) else model and model.name
 
 

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Unpack
 
 from widthwise.core.backend import Backend
+from widthwise.core.errors import BackendError
 from widthwise.core.problem import Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.strategy.result import Result
 from widthwise.engines import open_engines
+from widthwise.model import Model
 from widthwise.models.formats import BOXED
 from widthwise.settings import Options, RunSettings
 
+_log = logging.getLogger(__name__)
+
 
 def solve(
-    problem: str | Problem, strategy: Any = None, model: str | Backend | None = None, **options: Unpack[Options]
+    problem: str | Problem, strategy: Any = None, model: str | Backend | Model | None = None, **options: Unpack[Options]
 ) -> Result:
     """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
 
     ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command line's text for one.
-    ``model`` is what ``--model`` takes, or an open backend; ``reward_model`` what ``--reward-model`` takes, or an
-    object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments). ``prompts`` replace the model's
-    own by name, such as ``{"refine": "{problem} ..."}``. All ``options`` are fields of ``RunSettings``, which has the
-    defaults, of ``Asking`` (how the model is asked: ``format``, ``template_args``, ``sampling``), or of
-    ``SamplingParams``. Raises ``UsageError`` for wrong arguments and ``BackendError`` where the model
-    cannot be had.
+    ``model`` is what ``--model`` takes, one that stays open (``ww.open``), or a backend; ``reward_model`` what
+    ``--reward-model`` takes, or an object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments).
+    ``prompts`` replace the model's own by name, such as ``{"refine": "{problem} ..."}``. All ``options`` are fields of
+    ``RunSettings``, which has the defaults, of ``Asking`` (how the model is asked: ``format``, ``template_args``,
+    ``sampling``), or of ``SamplingParams``. Raises ``UsageError`` for wrong arguments, and ``BackendError`` where the
+    model cannot be had or every request fails; what failed of several is in ``Result.errors``.
     """
     return run_sync(solve_async(problem, strategy, model, **options))
 
 
 async def solve_async(
-    problem: str | Problem, strategy: Any = None, model: str | Backend | None = None, **options: Unpack[Options]
+    problem: str | Problem, strategy: Any = None, model: str | Backend | Model | None = None, **options: Unpack[Options]
 ) -> Result:
     """``solve`` for programs that are ``async`` themselves."""
     from widthwise.evals.suites.hub import MATH
@@ -42,6 +47,16 @@ async def solve_async(
     evaluation = Evaluation.of(Suite("problem", (asked,), MATH, "solve", BOXED), settings)
     engines = await open_engines(evaluation.settings)
     try:
-        return await evaluation.strategy.solve(asked, evaluation.setting(engines))
+        return _had(await evaluation.strategy.solve(asked, evaluation.setting(engines)))
     finally:
         await engines.close()
+
+
+def _had(result: Result) -> Result:
+    """The result, unless every request failed: an answer of None would not say so."""
+    if not result.errors:
+        return result
+    if result.answer is None and all(trace.finish == "error" for trace in result.traces):
+        raise BackendError(f"no sample could be had: {result.errors[0]}")
+    _log.warning("%d requests failed (first: %s)", len(result.errors), result.errors[0])
+    return result

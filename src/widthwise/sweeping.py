@@ -11,12 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
+from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import open_engines
 from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener
+from widthwise.model import Model
 from widthwise.samplers.single import Single
 from widthwise.settings import Options, RunSettings, as_any_strategy
 
@@ -287,7 +289,7 @@ def sweep(
     *,
     axis: Axis = AXIS,
     seeds: Sequence[int] = SEEDS,
-    model: str | None = None,
+    model: str | Backend | Model | None = None,
     folder: str | Path = FOLDER,
     concurrency: int = CONCURRENCY,
     **options: Unpack[Options],
@@ -297,7 +299,36 @@ def sweep(
     Strategies are what ``solve`` takes. Samples are shared between budgets and strategies wherever that is valid (see
     ``Sweep.plan.notes``). Runs are kept in ``folder``; the same call goes on where it was stopped. ``options`` are
     those of ``solve``. Raises ``UsageError`` for a grid that cannot be, ``BackendError`` where the model cannot be had.
+    ``sweep_async`` does not wait.
     """
+    return run_sync(
+        sweep_async(
+            strategies,
+            suites,
+            budgets,
+            axis=axis,
+            seeds=seeds,
+            model=model,
+            folder=folder,
+            concurrency=concurrency,
+            **options,
+        )
+    )
+
+
+async def sweep_async(
+    strategies: Sequence[Any],
+    suites: Sequence[str],
+    budgets: Sequence[float],
+    *,
+    axis: Axis = AXIS,
+    seeds: Sequence[int] = SEEDS,
+    model: str | Backend | Model | None = None,
+    folder: str | Path = FOLDER,
+    concurrency: int = CONCURRENCY,
+    **options: Unpack[Options],
+) -> Sweep:
+    """``sweep`` for programs that are ``async`` themselves."""
     settings = RunSettings.of(model=model, **options)
     sweeping = Sweeping(strategies, suites, budgets, axis=axis, seeds=seeds, folder=folder, settings=settings)
-    return run_sync(sweeping.run(concurrency=concurrency))
+    return await sweeping.run(concurrency=concurrency)
