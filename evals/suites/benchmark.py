@@ -41,6 +41,22 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
+class Span(Argument):
+    """The first and the last of several neighbouring whole numbers; one number stands for itself alone."""
+
+    def checked(self, suite: str, name: str, value: Any) -> tuple[int, int]:
+        ends = value if isinstance(value, list | tuple) else (value, value)
+        whole = all(type(one) is int and one in self.allowed for one in ends)
+        if len(ends) != 2 or not whole or ends[0] > ends[1]:
+            raise UsageError(f"{suite}: {name} must be {self}, not {value!r}")
+        return (ends[0], ends[1])
+
+    def __str__(self) -> str:
+        low, high = self.allowed[0], self.allowed[-1]
+        return f"the first and the last of its levels, ({low}, {high}) at the widest, or one of them"
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """A suite that has a name. ``path`` is its hub id, None where it is bundled or generated.
 

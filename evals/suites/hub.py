@@ -39,8 +39,8 @@ from widthwise.evals.grading.countdown import CountdownGrader
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.gym import problems as gym_problems  # noqa: F401 - registers the suite
 from widthwise.evals.gym.grader import GymGrader
-from widthwise.evals.suites import arithmetic, countdown
-from widthwise.evals.suites.benchmark import Argument, Benchmark
+from widthwise.evals.suites import arithmetic, countdown, quantities
+from widthwise.evals.suites.benchmark import Argument, Benchmark, Span
 from widthwise.evals.suites.choice_rows import CHOOSE, choice_problem
 from widthwise.evals.suites.code_rows import WRITE_CODE, code_problem
 
@@ -83,12 +83,16 @@ _GENERATED = {"n": Argument(range(1, 10_001), 200), "seed": _SEED}
 _RECORDED = "MIT (problems), Apache-2.0 (model)"
 _BUNDLED = (
     Benchmark(
-        "arithmetic", 200, INTEGER, "Apache-2.0", "generated: expressions of 2-8 operations", instruction="",
+        "arithmetic", 200, INTEGER, "Apache-2.0", "generated: expressions of 2-10 operations", instruction="",
         generate=_arithmetic, arguments={**_GENERATED, "level": Argument(range(2, 13))},
     ),
     Benchmark(
         "countdown", 200, COUNTDOWN, "Apache-2.0", "generated: reach a target from 4 numbers", instruction="",
         generate=countdown.generate, arguments={**_GENERATED, "numbers": Argument(range(3, 7))},
+    ),
+    Benchmark(
+        "quantities", 200, INTEGER, "Apache-2.0", "generated: quantities defined by one another, 2-16 operations",
+        instruction="", generate=quantities.generate, arguments={**_GENERATED, "levels": Span(range(1, 17))},
     ),
     Benchmark(
         "recorded_gsm8k", 40, WORD_PROBLEM, _RECORDED, "40 of GSM8K, 16 samples each of Qwen2.5-Coder-1.5B-Instruct",

@@ -33,7 +33,7 @@ def write(tmp_path: Path) -> Write:
 ROW = {"id": "a", "problem": "1+1?", "answer": "2"}
 
 
-@pytest.mark.parametrize("name", ["arithmetic", "countdown"])
+@pytest.mark.parametrize("name", ["arithmetic", "countdown", "quantities"])
 async def test_bundled_suites(name: str) -> None:
     suite = load_suite(name)
     assert (suite.name, len(suite.problems), suite.instruction) == (name, 200, "")
@@ -193,8 +193,8 @@ def test_the_hub_is_asked_and_its_failure_explained(monkeypatch: pytest.MonkeyPa
 
 def test_the_list_of_suites() -> None:
     infos = {info.name: info for info in list_suites()}
-    assert {"arithmetic", "countdown", "aime2024", "aime2025", "aime2026", "hmmt2025", "amc2023", "math500", "gsm8k",
-            "olympiadbench", "minerva", "aime", "gpqa", "mmlu_pro", "humaneval_plus",
+    assert {"arithmetic", "countdown", "quantities", "aime2024", "aime2025", "aime2026", "hmmt2025", "amc2023",
+            "math500", "gsm8k", "olympiadbench", "minerva", "aime", "gpqa", "mmlu_pro", "humaneval_plus",
             "mbpp_plus", "gym", "recorded_gsm8k", "recorded_math"} == set(infos)  # fmt: skip
     assert infos["gsm8k"].source == "hub: openai/gsm8k (main)"
     assert all(info.size and info.licence for info in infos.values() if info.name != "gym")

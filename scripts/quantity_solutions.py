@@ -1,0 +1,84 @@
+"""Solutions of `quantities`: what is needed, one step a quantity, in any order and in several wordings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from widthwise.evals.suites.holdout import held_out
+from widthwise.evals.suites.quantities import random_system
+from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
+
+WORDINGS = (
+    "{name} = {defined} = {worked} = {value}",
+    "{name}: {worked} = {value}",
+    "{defined} is {worked}, so {name} = {value}",
+    "{name} = {worked} = {value}",
+)
+ONWARD = 0.6
+"""How often the next step takes the value of the one before, where one can; otherwise any step that can be taken."""
+USELESS = 0.1
+"""The share of solutions that work out something that is not needed."""
+
+
+class Asked(NamedTuple):
+    """A problem to learn from."""
+
+    system: QuantitySystem
+    key: str
+    question: str
+
+
+def systems(rng: random.Random, levels: Sequence[int]) -> Iterator[Asked]:
+    """Endless problems that are not held out, all levels equally often."""
+    while True:
+        system = random_system(rng, rng.choice(levels))
+        if not held_out(system.key):
+            yield Asked(system, system.key, str(system))
+
+
+def order(system: QuantitySystem, rng: random.Random, *, useless: float = USELESS) -> list[str]:
+    """The quantities of a solution, each after those that it depends on, the target last."""
+    found: list[str] = []
+    wanted = set(system.needed)
+    known = set(system.given)
+    extra = rng.random() < useless
+    while system.target not in known:
+        if extra and (aside := ready(system, system.definitions.keys() - wanted, known)) and rng.random() < 0.5:
+            found.append(rng.choice(aside))
+            extra = False
+        else:
+            can = ready(system, wanted, known)
+            onward = [name for name in can if found and found[-1] in system.operands(name)]
+            found.append(rng.choice(onward if onward and rng.random() < ONWARD else can))
+        known.add(found[-1])
+    return found
+
+
+def ready(system: QuantitySystem, among: set[str], known: set[str]) -> list[str]:
+    """The quantities that can be worked out next, in the order of the question."""
+    return [
+        name
+        for name in system.definitions
+        if name in among and name not in known and known.issuperset(system.operands(name))
+    ]
+
+
+def step(system: QuantitySystem, name: str, wording: str) -> str:
+    """One quantity worked out."""
+    values, definition = system.values(), system.definitions[name]
+    assert isinstance(definition, Operation)
+    left, right = definition.at(values)
+    worked = f"{left} {definition.op} {right}"
+    return wording.format(name=name, defined=definition, worked=worked, value=values[name])
+
+
+def boxed_answer(system: QuantitySystem) -> str:
+    return f"\\boxed{{{system.answer}}}"
+
+
+def quantities_solution(system: QuantitySystem, rng: random.Random) -> str:
+    """A right solution, its order and wordings drawn by lot."""
+    steps = [step(system, name, rng.choice(WORDINGS)) for name in order(system, rng)]
+    return "\n\n".join([*steps, boxed_answer(system)])
