@@ -82,12 +82,15 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, _object(path, number, line)
 
 
-def json_file(path: Path) -> Any:
-    """The value of a JSON file; raises ``ValueError`` for what is none and ``UsageError`` for one that is too large."""
+def json_file(path: Path, *, finite: bool = True) -> Any:
+    """The value of a JSON file; raises ``ValueError`` for what is none and ``UsageError`` for one that is too large.
+
+    NaN and infinities are no JSON, unless ``finite`` is false.
+    """
     size = regular_file(path).stat().st_size
     if size > LARGEST_VALUE:
         raise UsageError(f"{path} is larger than {LARGEST_VALUE >> 20} MiB, too large for one JSON value")
-    return parse(path.read_bytes().removeprefix(_UTF8_MARK))
+    return parse(path.read_bytes().removeprefix(_UTF8_MARK), finite=finite)
 
 
 def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:

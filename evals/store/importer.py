@@ -11,6 +11,7 @@ from typing import Any
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import Entry, entries, find
 from widthwise.core.roles import ROLES
+from widthwise.evals.grading.extraction import MATH, extract
 
 Row = dict[str, Any]
 
@@ -55,6 +56,34 @@ def recognised(path: Path, first: Mapping[str, Any]) -> Importer | None:
     """Who knows such a file, those of installed packages asked first; None where nobody does."""
     known = sorted(entries(ROLES["importer"]), key=lambda entry: entry.built_in)
     return next((each for each in map(_importer, known) if each.recognises(path, first)), None)
+
+
+def accepted() -> str:
+    """The formats that are read, built in and installed, as an error lists them."""
+    known = [part.about or part.name for part in map(_importer, entries(ROLES["importer"]))]
+    return "; ".join(["this project's own recordings (JSON Lines or Parquet)", *known])
+
+
+def reference_answer(target: Any) -> str | None:
+    """The answer that a target states: after ``####``, in a box, or all of it; the first of several targets."""
+    if isinstance(target, list):
+        target = target[0] if target else None
+    if target is None:
+        return None
+    text = str(target)
+    if "####" in text:
+        return text.rpartition("####")[2].strip().replace(",", "")
+    return (extract(text, MATH) if "\\boxed" in text else None) or text.strip()
+
+
+def whole(answer: str, text: str) -> bool:
+    """Whether ``answer`` is all of ``text`` but for case and white space: whoever gave it has read no answer in it."""
+    return " ".join(answer.casefold().split()) == " ".join(text.casefold().split())
+
+
+def with_thinking(thought: str, said: str) -> str:
+    """A text whose thinking came apart from it, as models write it."""
+    return f"<think>\n{thought}" + (f"\n</think>\n\n{said}" if said else "") if thought else said
 
 
 def _importer(entry: Entry) -> Importer:
