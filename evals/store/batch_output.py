@@ -51,7 +51,9 @@ def _samples(body: Mapping[str, Any]) -> Iterator[Row]:
         return
     choices = body.get("choices")
     if not isinstance(choices, list):
-        raise ValueError(f"the reply of a batch has no text in it, but {', '.join(map(str, list(body)[:5])) or 'nothing'}")
+        raise ValueError(
+            f"the reply of a batch has no text in it, but {', '.join(map(str, list(body)[:5])) or 'nothing'}"
+        )
     for choice in choices:
         message = choice.get("message")
         said = choice.get("text") if message is None else message.get("content")
@@ -83,7 +85,9 @@ def with_requests(rows: Iterable[Row], requests: Path) -> list[Row]:
         name = row["problem_id"]
         if name not in asked:
             raise UsageError(f"{requests} has no request with the custom_id {name!r}")
-        same = problems.setdefault(_conversation(asked[name]), {**row, "problem": _question(asked[name]), "samples": []})
+        same = problems.setdefault(
+            _conversation(asked[name]), {**row, "problem": _question(asked[name]), "samples": []}
+        )
         same["samples"] += row["samples"]
     _log.info("%s: %d requests asked %d questions", requests, len(asked), len(problems))
     return list(problems.values())

@@ -23,6 +23,7 @@ from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recording_rows import to_row
 from widthwise.evals.store.segment_rows import parse, spelled, to_json, wait_of
 from widthwise.evals.store.store import Ends, Store
+from widthwise.evals.suites.suites import Suite
 
 _log = logging.getLogger(__name__)
 
@@ -37,16 +38,24 @@ def export_run(store: Store, path: str | Path) -> int:
         return writers[target.suffix](file, map(to_row, stored_recordings(store)))
 
 
-def import_recordings(path: str | Path, run: str | Path, importer: str | None = None) -> int:
+def import_recordings(
+    path: str | Path,
+    run: str | Path,
+    importer: str | None = None,
+    *,
+    requests: Path | None = None,
+    suite: Suite | None = None,
+) -> int:
     """Make a new run file of a recorded-trace file, its labels as grades; the number of problems read.
 
-    The file is there when all of it is. ``importer`` names who reads it, where the file does not tell.
+    The file is there when all of it is. ``importer``, ``requests`` and ``suite`` are those of ``read_generations``.
     """
-    recordings = read_generations(path, importer)
+    recordings = read_generations(path, importer, requests=requests, suite=suite)
     if is_there(Path(run)):
         raise UsageError(f"{run} exists already: import into a new file")
     model = recordings[0].fields.get("model")
-    configuration = {"imported": Path(path).name, "model": model, "strategy": None, "suite": Path(path).stem}
+    judged = {} if suite is None else {"suite": suite.name, "grader": suite.grader.name}
+    configuration = {"imported": Path(path).name, "model": model, "strategy": None, "suite": Path(path).stem, **judged}
     with replacement(run, PRIVATE) as beside:
         try:
             with Store.begin(beside, configuration, [r.problem for r in recordings]) as store:

@@ -12,14 +12,15 @@ from typing import Any
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.begun import with_begun
+from widthwise.core.run_sync import run_sync
 from widthwise.core.session.answers import stated_in
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.evals.input_file import regular_file
 from widthwise.evals.store import batch_output, inspect_log, lm_eval_samples, search_and_learn
 from widthwise.evals.store.importer import Row, accepted, importer_named, recognised
-from widthwise.evals.store.recording_rows import from_row, read_recordings
+from widthwise.evals.store.recording_rows import from_row, read_recordings, to_row
 from widthwise.evals.suites.rows import read_rows
-from widthwise.evals.suites.suites import grader_for
+from widthwise.evals.suites.suites import Suite, grader_for
 
 _log = logging.getLogger(__name__)
 
@@ -38,23 +39,26 @@ _PLACE = re.compile(r"[-_.:/#][^-_.:/#]+$")
 
 
 def read_generations(
-    path: str | Path, importer: str | None = None, *, requests: Path | None = None, problems: Sequence[Problem] = ()
+    path: str | Path, importer: str | None = None, *, requests: Path | None = None, suite: Suite | None = None
 ) -> list[Recording]:
     """Recorded generations of our own schema or of another tool's log.
 
     ``importer`` names who reads the file; None tells it from the file's name and content. ``requests`` is the file of
-    requests that a batch's output belongs to. Of ``problems`` those that were recorded, by their id or their text,
-    replace what the file says of them. Raises ``UsageError``, which names the formats that are read, for a file that
-    nobody knows, or that is damaged.
+    requests that a batch's output belongs to. The problems of a ``suite``, found by their id or their text, replace
+    what the file says of them, and its grader reads answers where the other tool read none, and grades where it did
+    not. Raises ``UsageError``, which names the formats that are read, for a file that nobody knows, or that is damaged.
     """
     file = regular_file(Path(path))
     try:
         reader = importer_named(importer) if importer else recognised(file, _first_row(file))
-        if reader is None and not requests and not problems:
+        if reader is None and requests is None and suite is None:
             return read_recordings(file)
-        rows: Iterable[Row] = [dict(row) for _, row in read_rows(file)] if reader is None else reader.read(file)
-        rows = batch_output.with_requests(rows, requests) if requests else rows
-        return _recordings(file, _known(rows, problems))
+        rows: Iterable[Row] = map(to_row, read_recordings(file)) if reader is None else reader.read(file)
+        rows = rows if requests is None else batch_output.with_requests(rows, requests)
+        if suite is None:
+            return _recordings(file, rows)
+        found = _recordings(file, _known(rows, suite.problems), suite.grader)
+        return run_sync(_graded(found, suite.grader))
     except UsageError as error:
         raise UsageError(f"{error} (accepted formats: {accepted()})") from error
 
@@ -73,8 +77,6 @@ def _is_list(file: Path) -> bool:
 
 def _known(rows: Iterable[Row], problems: Sequence[Problem]) -> Iterable[Row]:
     """The rows, with the ``problems`` that they are of as these are; rows of none of them are left out."""
-    if not problems:
-        return rows
     found: dict[str, Row] = {}
     strangers = []
     by_id = {problem.id: problem for problem in problems}
@@ -99,7 +101,7 @@ def _asked(row: Row, problems: Sequence[Problem]) -> Problem | None:
     return found[0] if len(found) == 1 else None
 
 
-def _recordings(path: Path, rows: Iterable[Row]) -> list[Recording]:
+def _recordings(path: Path, rows: Iterable[Row], grader: Grader | None = None) -> list[Recording]:
     found: list[Recording] = []
     unread: list[list[bool]] = []
     try:
@@ -110,8 +112,8 @@ def _recordings(path: Path, rows: Iterable[Row]) -> list[Recording]:
         raise UsageError(f"{path}, problem {len(found) + 1}: {str(error)[:200]}") from error
     if not found:
         raise UsageError(f"{path} has no generations in it")
-    grader = grader_for([recording.problem for recording in found])
-    return [_answered(*each, grader) for each in zip(with_begun(found), unread, strict=True)]
+    reader = grader or grader_for([recording.problem for recording in found])
+    return [_answered(*each, reader) for each in zip(with_begun(found), unread, strict=True)]
 
 
 def _answered(recording: Recording, unread: Sequence[bool], grader: Grader) -> Recording:
@@ -122,6 +124,17 @@ def _answered(recording: Recording, unread: Sequence[bool], grader: Grader) -> R
     pairs = zip(recording.samples, unread, strict=True)
     samples = [replace(sample, answer=_read(sample, judge)) if new else sample for sample, new in pairs]
     return replace(recording, samples=tuple(samples))
+
+
+async def _graded(recordings: Sequence[Recording], grader: Grader) -> list[Recording]:
+    """The recordings, their answers graded where the other tool did not."""
+    return [replace(r, samples=tuple([await _verdict(s, r.problem, grader) for s in r.samples])) for r in recordings]
+
+
+async def _verdict(sample: Sample, problem: Problem, grader: Grader) -> Sample:
+    if sample.correct is not None or sample.answer is None or problem.answer is None:
+        return sample
+    return replace(sample, correct=await grader.for_problem(problem).correct(problem, sample.answer))
 
 
 def _read(sample: Sample, grader: Grader) -> str | None:

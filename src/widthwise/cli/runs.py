@@ -59,18 +59,29 @@ def show_traces(
 
 @register("command", "import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="Recorded generations, JSONL or Parquet.")],
+    file: Annotated[Path, typer.Argument(help="Recorded generations, or a log of another tool.")],
     run: Annotated[Path, typer.Argument(help="The run file to make.")],
     importer: Annotated[
         str | None, typer.Option("--as", help="Who reads the file, where it does not tell; see `widthwise importers`.")
     ] = None,
+    requests: Annotated[
+        Path | None, typer.Option(help="The file of requests that a batch's output belongs to.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="The suite whose problems were recorded: it has references and a grader.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The same, of a file of problems.")] = None,
 ) -> None:
-    """Make a run file of recorded generations."""
+    """Make a run file of recorded generations: our own, or logs of inspect_ai, lm-evaluation-harness, search-and-learn,
+    and outputs of batches (OpenAI API, vllm run-batch)."""
     from widthwise.evals.store.copies import Copies
     from widthwise.evals.store.exchange import import_recordings
     from widthwise.evals.store.store import Store
+    from widthwise.evals.suites.suites import load_suite
 
-    say(f"{import_recordings(file, run, importer)} problems imported into {run}", err=True)
+    known = load_suite(suite, data) if suite or data else None
+    count = import_recordings(file, run, importer, requests=requests, suite=known)
+    say(f"{count} problems imported into {run}", err=True)
     with Store.read(run) as store:
         note = Copies.stored(store.outcomes()).note
     if note:
