@@ -90,10 +90,10 @@ def _stated(answer: str) -> str | None:
 
 def _question(line: Mapping[str, Any]) -> str:
     """The document's question, else the prompt that the model was given: of messages, the user's last one."""
-    document = line.get("doc")
-    for name in _QUESTION if isinstance(document, dict) else ():
-        if isinstance(document[name] if name in document else None, str) and document[name].strip():
-            return str(document[name])
+    document = line.get("doc") if isinstance(line.get("doc"), dict) else {}
+    for name in _QUESTION:
+        if isinstance(said := document.get(name), str) and said.strip():
+            return said
     asked = _request(line)[0]
     messages = _messages(asked)
     users = [m["content"] for m in messages if m.get("role") == "user" and isinstance(m.get("content"), str)]

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdDecompressor, ZstdError
+    from compression.zstd import ZstdDecompressor
+    from compression.zstd import ZstdError as ZstdError
 else:
-    from backports.zstd import ZstdDecompressor, ZstdError
+    from backports.zstd import ZstdDecompressor
+    from backports.zstd import ZstdError as ZstdError
 
 from widthwise.core.plain_json import parse
 from widthwise.evals.input_file import LARGEST_VALUE

@@ -1,4 +1,4 @@
-"""Logs that the real programs wrote: small ones kept beside the tests, and new ones where the programs are installed."""
+"""Logs that the real programs wrote: small ones kept beside the tests, and what is near them."""
 
 from __future__ import annotations
 
@@ -128,10 +128,12 @@ def test_damaged_members_are_refused_in_a_sentence(damage: str, tmp_path: Path) 
 def test_a_sample_that_was_written_again_counts_once(tmp_path: Path) -> None:
     """A log that is added to keeps what it had: the later member of a name is the sample."""
     path = tmp_path / "a.eval"
-    with zipfile.ZipFile(path, "w") as log, pytest.warns(UserWarning, match="Duplicate"):
-        for said in ("\\boxed{1}", "\\boxed{2}"):
-            output = {"choices": [{"message": {"content": said}, "stop_reason": "stop"}]}
-            log.writestr("samples/1_epoch_1.json", json.dumps({"id": 1, "input": "?", "output": output}))
+    outputs = [{"choices": [{"message": {"content": f"\\boxed{{{n}}}"}, "stop_reason": "stop"}]} for n in (1, 2)]
+    samples = [json.dumps({"id": 1, "input": "?", "output": output}) for output in outputs]
+    with zipfile.ZipFile(path, "w") as log:
+        log.writestr("samples/1_epoch_1.json", samples[0])
+        with pytest.warns(UserWarning, match="Duplicate"):
+            log.writestr("samples/1_epoch_1.json", samples[1])
     [recording] = read_generations(path)
     assert [sample.answer for sample in recording.samples] == ["2"]
 
@@ -146,7 +148,7 @@ def test_a_run_that_did_not_finish_is_said(tmp_path: Path, caplog: pytest.LogCap
 def test_scores_that_are_no_numbers_are_read(tmp_path: Path) -> None:
     """Inspect writes unscored samples as NaN, which is no JSON."""
     sample = '{"id": 1, "input": "?", "output": {"completion": "It is \\\\boxed{3}"}, "scores": {"f": {"value": NaN}}}'
-    (tmp_path / "a.json").write_text('{"status": "success", "samples": [%s]}' % sample)
+    (tmp_path / "a.json").write_text('{"status": "success", "samples": [' + sample + "]}")
     [recording] = read_generations(tmp_path / "a.json")
     assert [(s.answer, s.correct) for s in recording.samples] == [("3", None)]
 
