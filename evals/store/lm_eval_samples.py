@@ -90,7 +90,8 @@ def _stated(answer: str) -> str | None:
 
 def _question(line: Mapping[str, Any]) -> str:
     """The document's question, else the prompt that the model was given: of messages, the user's last one."""
-    document = line.get("doc") if isinstance(line.get("doc"), dict) else {}
+    logged = line.get("doc")
+    document: Mapping[str, Any] = logged if isinstance(logged, dict) else {}
     for name in _QUESTION:
         if isinstance(said := document.get(name), str) and said.strip():
             return said
