@@ -25,6 +25,7 @@ from widthwise.core.backend import (
     TokenStats,
     Usage,
 )
+from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
@@ -47,7 +48,7 @@ _KEPT = 256
 """Problems whose samples are held as tokens at a time."""
 
 
-class ReplayBackend:
+class ReplayBackend(Brief):
     """Serves ``recordings`` (by problem id) on demand, so that limits, aborts and pruning act on them.
 
     A request gets the sample of its ``index`` among those recorded for its ``problem``; after a prefix, among

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.problem import Grader, Partition
 from widthwise.core.trace.trace import Trace
 
@@ -18,16 +19,19 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerClass:
+class AnswerClass(Brief):
     """Traces that state equivalent answers; ``answer`` is their most frequent spelling."""
 
     answer: str
     traces: tuple[Trace, ...]
     weight: float = 0.0
 
+    def __repr__(self) -> str:
+        return f"AnswerClass({brief(self.answer)}, {counted(len(self.traces), 'trace')}, weight {self.weight:g})"
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Brief):
     """What a strategy settles on.
 
     ``text`` is None where no trace states an answer. ``trace`` represents the winners. ``classes`` are all
@@ -38,6 +42,12 @@ class Answer:
     trace: Trace | None = None
     classes: tuple[AnswerClass, ...] = ()
     tied: bool = False
+
+    def __repr__(self) -> str:
+        said = [brief(self.text)]
+        if self.classes:
+            said.append(counted(len(self.classes), "class", "classes"))
+        return f"Answer({', '.join([*said, *['tied'] * self.tied])})"
 
 
 async def group(grader: Grader, answers: Sequence[str | None]) -> list[list[int]]:

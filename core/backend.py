@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError
@@ -22,7 +23,7 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingParams:
+class SamplingParams(Brief):
     """How tokens are drawn; the field's names and meanings.
 
     ``max_tokens`` None means "to the end of the context". ``top_k`` 0 and ``top_p`` 1 and ``min_p`` 0 switch
@@ -90,7 +91,7 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(Brief):
     """One continuation of one exact token sequence.
 
     ``prompt`` are the token ids to continue, ``int64 [length]``. ``problem`` is the id of the problem (a
@@ -114,7 +115,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenStats:
+class TokenStats(Brief):
     """Statistics of a run of tokens, aligned with its token ids.
 
     ``logprobs`` ``float32 [t]`` of the tokens themselves; ``top_ids`` ``int64 [t, k]`` and ``top_logprobs``
@@ -133,7 +134,7 @@ class TokenStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Brief):
     """What serving a prompt cost: tokens found in the engine's prefix cache, and tokens computed."""
 
     prompt_cached: int
@@ -141,7 +142,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(Brief):
     """Newly sampled tokens of one request, ``int64 [t]``, t >= 0.
 
     ``finish`` is set on the last delta only: "stop" (end-of-sequence, a stop token or a stop string, named by
@@ -162,7 +163,7 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(Brief):
     """What a backend can do; strategies and the conformance tests ask instead of guessing.
 
     ``token_ids``: real token ids of the model's tokenizer (otherwise a reversible approximation).

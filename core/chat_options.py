@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from widthwise.core.brief import Brief
+
 
 @dataclass(frozen=True, slots=True)
-class ChatOptions:
+class ChatOptions(Brief):
     """``arguments`` are the template's own (``enable_thinking``, ``reasoning_effort`` ...).
 
     ``today`` is the date that templates print; None: the day on which they are asked.

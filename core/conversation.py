@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 
 Message = Mapping[str, str]
@@ -12,7 +13,7 @@ Message = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Brief):
     """Turns of a conversation, and ``options``, what the model's chat template is given besides.
 
     A last message of the assistant is left open, to be continued. ``marks`` open and close thinking in what the model

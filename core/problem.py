@@ -7,11 +7,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from widthwise.core.brief import Brief
 from widthwise.core.plain_json import well_formed
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Brief):
     """One question of a suite.
 
     ``answer`` is the reference answer as text (LaTeX without enclosing dollars), or None where the
@@ -35,7 +36,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Brief):
     """Positions of answers grouped by meaning, classes by first appearance.
 
     ``open`` are the numbers of classes whose meaning could not be found out in full: whether they are other classes

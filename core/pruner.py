@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from widthwise.core.brief import Brief
 from widthwise.core.trace.trace import Trace, TraceId
 
 SessionT = TypeVar("SessionT")
@@ -13,7 +14,7 @@ SessionIn = TypeVar("SessionIn", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Brief):
     """What a pruner says at a checkpoint.
 
     ``stop`` names live traces to abort; ``decided`` ends the whole draw, finished traces standing. ``reason`` is

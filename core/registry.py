@@ -19,6 +19,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard, TypeVar
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.roles import ROLES, Role, role_named
 
@@ -28,7 +29,7 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Brief):
     """One named part. ``source`` is its import path, ``origin`` who offers it: "built in", a module, a package."""
 
     role: Role

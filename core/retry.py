@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError
 
 T = TypeVar("T")
@@ -16,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Brief):
     """How often and how patiently a failed request is sent again; delays in seconds, doubling.
 
     ``attempts`` bounds how often in a row without a new token, ``in_all`` how often at all, and ``patience`` the

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class Role(Brief):
     """One kind of part.
 
     ``contract`` says in one sentence what a part of it accepts and returns. ``group`` is the entry-point group through

@@ -26,6 +26,7 @@ from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import tokenizer_from
 from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
+from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, reason_of
 from widthwise.core.rewards.reading import Read, Reading
 
@@ -37,7 +38,7 @@ _TURNS = 8
 _KV_CACHE_BYTES = 256 * 2**20
 
 
-class EmbeddedBackend:
+class EmbeddedBackend(Brief):
     """Samples from a checkpoint of the Llama kind (see ``ARCHITECTURES``) in a Hugging Face folder.
 
     It runs on one core, inside the caller's event loop.

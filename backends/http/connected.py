@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from widthwise.backends.http.transport import Transport
 from widthwise.backends.loop_thread import LoopThread
+from widthwise.core.brief import Brief
 
 
-class Connected:
+class Connected(Brief):
     """Has a loop and connections until it is closed; ``headers`` are sent with each request."""
 
     def __init__(self, name: str, connect_timeout: float, headers: Mapping[str, str]) -> None:

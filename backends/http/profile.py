@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from widthwise.backends.notes import Notes
 from widthwise.core.backend import Capabilities
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 
 DialectName = Literal["token_ids", "text", "chat"]
@@ -19,7 +20,7 @@ itself (DeepSeek, Mistral), or by nothing but its place at the end."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServerProfile:
+class ServerProfile(Brief):
     """One server, described once, when it is opened.
 
     ``model`` is the name it serves the model under, ``root`` where it has it from; ``kind`` is the program that it is,

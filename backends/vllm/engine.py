@@ -22,6 +22,7 @@ from widthwise.backends.vllm.scratch import SCRATCH
 from widthwise.backends.vllm.stall_watch import StallWatch
 from widthwise.backends.watchdog import Watchdog
 from widthwise.core.backend import Tokenizer
+from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, PromptTooLong
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 _MAX_RESTARTS = 3
 
 
-class VLLMEngine:
+class VLLMEngine(Brief):
     """``AsyncLLM`` in a thread of its own; subclasses say what it is asked for.
 
     ``model`` is a folder or a hub id; ``engine_args`` are vLLM's engine arguments under vLLM's names

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from widthwise.core.brief import Brief
 from widthwise.core.literal import Tags
 from widthwise.core.prompting.template import filled
 
@@ -46,7 +47,7 @@ class ThreadLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadGrammar:
+class ThreadGrammar(Brief):
     """The tags of a family whose traces spawn threads and have them joined.
 
     A trace writes ``opening``, outlines and ``spawn``, where sampling stops. ``outline`` is the pattern of one

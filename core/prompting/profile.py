@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from widthwise.core.brief import Brief
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.thinking import Thinking
 
@@ -18,7 +19,7 @@ _PREFIX = re.compile(r"^(embedded|vllm|https?|replay):")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(Brief):
     """What a model says of itself, as far as its files are available.
 
     ``name`` is its folder, hub id or a server's root for it; only the last component ever counts. ``config`` and
@@ -50,7 +51,7 @@ def facts_of(backend: Backend) -> ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelProfile:
+class ModelProfile(Brief):
     """What a run knows of its model's family, and ``why`` it is thought to be that family.
 
     ``sampling`` are the recommended fields of ``SamplingParams``, ``quiet_sampling`` those without thinking where they

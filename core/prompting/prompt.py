@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
@@ -14,7 +15,7 @@ Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class PromptFormat:
+class PromptFormat(Brief):
     """All model-specific text of a family in one place.
 
     ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``), or what the

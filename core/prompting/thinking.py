@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from widthwise.core.brief import Brief
+
 
 @dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(Brief):
     """The marks around a family's thinking, and how it is ended or left out.
 
     ``marks`` are pairs of texts: one that opens the thinking and one that closes it; whichever stands last in a trace

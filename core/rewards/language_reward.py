@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import IntArray
+from widthwise.core.brief import Brief
 from widthwise.core.errors import AccessRefused, BackendError, PromptTooLong, WidthwiseError
 from widthwise.core.problem import Problem
 from widthwise.core.retry import Retry
@@ -18,7 +19,7 @@ from widthwise.core.rewards.reward import Kind, Solution, StepScores
 from widthwise.core.rewards.reward_format import Laid, RewardFormat
 
 
-class LanguageRewardModel:
+class LanguageRewardModel(Brief):
     """Scores with ``reader`` in the layout of ``format``.
 
     All solutions of all problems are handed to the engine at once, which batches them; ``max_requests`` bounds what

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer, Usage
+from widthwise.core.brief import Brief
 from widthwise.core.conversation import Conversation
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Brief):
     """One pass over a token sequence: what the model says at some of its positions.
 
     ``ids`` are the whole sequence, ``int64 [length]``; ``positions`` rise. ``labels`` are the token ids whose
@@ -32,7 +33,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class Read(Brief):
     """``values`` ``float32 [positions, labels or classes]``, before any softmax over the labels; what it cost.
 
     ``written`` are tokens that were sampled for it. ``silence`` says why there are no values though nothing failed.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
+from widthwise.core.brief import Brief
 from widthwise.core.problem import Problem
 
 Kind = Literal["process", "outcome"]
@@ -43,7 +44,7 @@ def steps_of(text: str, separator: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
+class Solution(Brief):
     """What is to be scored: ``steps``, of which the first ``len(known)`` have these scores already.
 
     ``known`` are this very model's scores of an earlier solution with the same first steps.
@@ -57,7 +58,7 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
-class StepScores:
+class StepScores(Brief):
     """Scores of one solution in [0, 1], first step first; an outcome reward model gives a single one.
 
     ``steps`` is None where it could not be scored, and then ``error`` says why: unscored is not zero. ``tokens``

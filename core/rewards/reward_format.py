@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widthwise.core.backend import FloatArray, IntArray, Tokenizer
+from widthwise.core.brief import Brief
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError
 from widthwise.core.literal import literal
@@ -41,7 +42,7 @@ class Laid:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardFormat:
+class RewardFormat(Brief):
     """All model-specific text of a family of reward models.
 
     ``opening`` is what stands before the first step: with ``chat``, the user's turn of a conversation (behind

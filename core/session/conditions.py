@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
 from widthwise.core.backend import Backend
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.registry import nearest
@@ -16,7 +17,7 @@ from widthwise.core.session.thought_budget import ThoughtBudget
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedFacts:
+class RecordedFacts(Brief):
     """What a recording has of a problem's samples: the names of its numbers, and how many likely tokens' logprobs.
 
     ``logprobs`` is None where it has not even those of the sampled tokens. ``prompt`` is the text that was answered, as
@@ -50,7 +51,7 @@ class AnsweringOnly(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(Brief):
     """A run's setting and problems, and ``facts``, the names of the numbers that the strategy's traces come with.
 
     ``facts`` is None where nobody knows: a part or a backend of the user's own may add what it likes.

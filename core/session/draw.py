@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from widthwise.core.backend import Delta
+from widthwise.core.brief import Brief
 from widthwise.core.session.branch import Branch
 from widthwise.core.session.call import Call
 from widthwise.core.session.clock import Clock, Moment, in_order, latest
@@ -20,7 +21,7 @@ Source = Callable[[Branch], AsyncIterator[Delta]]
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(Brief):
     """Something happened to a branch: a delta came, or its request failed with ``error``."""
 
     branch: Branch

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import fields
 from typing import Protocol
 
 from widthwise.core.backend import Delta, IntArray, SamplingParams
 from widthwise.core.rewards.reward import StepScores
 from widthwise.core.trace.trace import Segment, Trace, TraceId
 
-_NO_PENALTIES = re.compile(r"repetition_penalty=.*?, frequency_penalty=.*?, ")
+_PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 
 
 class Journal(Protocol):
@@ -57,4 +57,5 @@ def request_digest(prompt: IntArray, params: SamplingParams) -> str:
 
 def _spelled(params: SamplingParams) -> str:
     """The parameters as runs have them that were begun before there were penalties, where none is on."""
-    return repr(params) if params.penalised else _NO_PENALTIES.sub("", repr(params))
+    said = (field for field in fields(params) if params.penalised or field.name not in _PENALTIES)
+    return f"SamplingParams({', '.join(f'{field.name}={getattr(params, field.name)!r}' for field in said)})"

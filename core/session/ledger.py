@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+from widthwise.core.brief import Brief
+
 KV_FIGURES = ("kv_peak", "kv_mean", "kv_rounds", "kv_content_peak", "kv_content_mean", "kv_content_rounds")
 """What caches held; no spending."""
 
 
 @dataclass(slots=True)
-class Ledger:
+class Ledger(Brief):
     """Everything that was spent on a problem (or, summed, on a run).
 
     Tokens: ``prompt_computed`` and ``prompt_cached`` of the prompts served; ``sampled``, every token the policy

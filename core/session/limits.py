@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from widthwise.core.brief import Brief
+
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Brief):
     """Hard limits for one problem; None leaves an axis free.
 
     ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of

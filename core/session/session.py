@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar, Unpack
 
 from widthwise.core.backend import FloatArray
+from widthwise.core.brief import brief, counted
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
 from widthwise.core.pruner import PrunerOf
@@ -66,6 +67,10 @@ class Session(Reads):
         session = type(self).__new__(type(self))
         session._shared, session._view = self._shared, view.heeding(*pruners)
         return session
+
+    def __repr__(self) -> str:
+        spent = f"{counted(self.ledger.samples, 'sample')}, {self.ledger.total:,} tokens sampled"
+        return f"{type(self).__name__}({brief(self.problem.id)}, {spent})"
 
     @property
     def problem(self) -> Problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from widthwise.core.backend import Backend, SamplingParams, Tokenizer
+from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.problem import Grader
 from widthwise.core.prompting.prompt import PromptFormat
@@ -19,7 +20,7 @@ JUDGE_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Brief):
     """What all sessions of a run share.
 
     ``params`` are the defaults of every draw, ``width`` is the largest number of branches of one draw in flight.

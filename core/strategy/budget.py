@@ -11,7 +11,7 @@ from widthwise.core.strategy.part import Part
 
 @register("limit")
 @dataclass(frozen=True)
-class Budget(Limits, Part):
+class Budget(Part, Limits):
     """Hard limits for one problem; None leaves an axis free.
 
     ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from widthwise.core.brief import Brief
 from widthwise.core.registry import declares
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.tree import Node
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Frontier:
+class Frontier(Brief):
     """What a selector chooses from: ``nodes``, and how many children they may have in all (``width``)."""
 
     nodes: tuple[Node, ...]
@@ -23,7 +24,7 @@ class Frontier:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Brief):
     """What a selector chose: how many children each kept node gets, and why the others are given up.
 
     A kept node may get none: it stays open.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from widthwise.core.answer import Answer
+from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Note, Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(Brief):
     """What a strategy made of one problem.
 
     ``traces`` are the leaves of the tree, pruned and cut ones included, ``judgements`` the replies of judges,
@@ -42,3 +43,8 @@ class Result:
             fragments=tuple(session.fragments),
             notes=tuple(session.notes),
         )
+
+    def __repr__(self) -> str:
+        said = [brief(self.answer), counted(len(self.traces), "trace"), f"{self.ledger.total:,} tokens sampled"]
+        said += [counted(len(self.errors), "error")] * bool(self.errors)
+        return f"Result({', '.join(said)})"

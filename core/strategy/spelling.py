@@ -6,13 +6,22 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from inspect import isroutine
 from typing import Any
 
+from widthwise.core.brief import Brief
 from widthwise.core.registry import path_of
 
+_WIDTH = "n"
 
-class Spelled:
-    """A value whose fields are its arguments; ``str`` of it is the command line's spelling."""
+
+class Spelled(Brief):
+    """A value whose fields are its arguments; ``str`` of it is the command line's spelling, ``repr`` its ``brief`` one.
+
+    Both read back as the value.
+    """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return self.brief()
 
     def __str__(self) -> str:
         return f"{path_of(type(self))}({', '.join(_arguments(self))})"
@@ -42,13 +51,13 @@ def literal(value: Any, *, brief: bool = False) -> str:
 def _arguments(part: Spelled, *, changed: bool = False) -> list[str]:
     """Every argument that says something, defaults too: what a manifest records must not change with a default.
 
-    ``changed`` leaves the defaults out.
+    ``changed`` leaves the defaults out, but for the width: runs of one part differ in it most often.
     """
     if not is_dataclass(part):
         return []
     in_order = sorted(fields(part), key=lambda field: field.kw_only)  # as a call gives them
     values = {field: getattr(part, field.name) for field in in_order}
-    said = {f: value for f, value in values.items() if not (changed and value == _default(f))}
+    said = {f: value for f, value in values.items() if not (changed and value == _default(f) and f.name != _WIDTH)}
     return [f"{f.name}={literal(value, brief=changed)}" for f, value in said.items() if value is not None]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.trace.trace import Trace
 
 State = Literal["open", "expanded", "finished", "cut", "dead", "pruned"]
@@ -16,7 +17,7 @@ online pruner stopped it). "pruned": a frontier selector gave it up."""
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class Node(Brief):
     """One step; ``trace`` is the path that ends with it.
 
     ``index`` is its place in ``Tree.nodes``, ``depth`` counts steps behind the prompt, ``tokens`` those sampled along
@@ -34,6 +35,10 @@ class Node:
     score: float | None = None
     reason: str = ""
 
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score {self.score:.3g}"
+        return f"Node({self.index}, depth {self.depth}, {self.state}{score}, {brief(self.step)})"
+
     @property
     def step(self) -> str:
         """The text of this step alone."""
@@ -49,7 +54,7 @@ class Node:
 
 
 @dataclass(slots=True, eq=False)
-class Tree:
+class Tree(Brief):
     """A search in progress.
 
     ``nodes`` are in order of their making, the root first. ``width`` is how many children the first round makes,
@@ -79,6 +84,10 @@ class Tree:
     def having(self, *states: State) -> list[Node]:
         """The nodes in these states, in order of their making."""
         return [node for node in self.nodes if node.state in states]
+
+    def __repr__(self) -> str:
+        found = (f"{counted(len(self.nodes), 'node')}, round {self.round}", f"{self.solved} solved")
+        return f"Tree({', '.join(found)}, {len(self.waiting) + len(self.plan)} to expand)"
 
     def wasted(self) -> int:
         """Sampled tokens of inner nodes below which everything was given up."""

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from widthwise.core.backend import IntArray, Tokenizer
+from widthwise.core.brief import Brief
 from widthwise.core.literal import Tags, literal, unguarded
 from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.token_ends import token_ends
@@ -16,7 +17,7 @@ from widthwise.core.trace.trace import Segment, Trace, name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Excerpt:
+class Excerpt(Brief):
     """What a trace has grown behind some point: ``token_ids`` ``int64 [t]``, and ``text``, which they spell."""
 
     token_ids: IntArray

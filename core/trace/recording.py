@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from widthwise.core.backend import IntArray, TokenStats
+from widthwise.core.brief import Brief
 from widthwise.core.problem import Problem
 from widthwise.core.trace.trace import Finish
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class Sample(Brief):
     """One recorded generation.
 
     ``text`` is everything behind the prompt. ``answer`` and ``correct`` are the recording's labels (None: not
@@ -45,7 +46,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recording:
+class Recording(Brief):
     """The recorded generations of one problem.
 
     ``prompt`` and ``prompt_ids`` (``int64 [t]``) are what the model was given, where that is known.

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
+from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.conversation import Conversation
 
 Origin = Literal["prompt", "sampled", "inserted"]
@@ -25,7 +26,7 @@ _OPENINGS = ("left out", "spent")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Segment:
+class Segment(Brief):
     """A run of tokens with one origin.
 
     ``token_ids`` ``int64 [t]`` are the truth, ``text`` is what they spell. ``stats`` covers sampled tokens.
@@ -58,6 +59,10 @@ class Segment:
     def __len__(self) -> int:
         return len(self.token_ids)
 
+    def __repr__(self) -> str:
+        end = f", {self.finish}" if self.finish else ""
+        return f"Segment({self.origin}{end}, {counted(len(self), 'token')}, {brief(self.text)})"
+
 
 class Wait(NamedTuple):
     """A piece of a trace that had to be there before something else could begin: the first ``tokens`` of a segment.
@@ -70,7 +75,7 @@ class Wait(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trace:
+class Trace(Brief):
     """A path of segments from a prompt to a leaf; compares by identity, names itself by ``id``.
 
     ``id`` is the position in the problem's tree: the root's number, then the child number at every fork.
@@ -184,9 +189,8 @@ class Trace:
         return replace(self, segment=replace(self.segment, finish=finish, reason=reason))
 
     def __repr__(self) -> str:
-        text = self.completion
-        shown = text if len(text) <= 60 else f"{text[:28]} … {text[-28:]}"
-        return f"Trace({name(self.id)}, {self.finish or 'open'}, {self.tokens} tokens, {shown!r})"
+        tokens = counted(self.tokens, "token")
+        return f"Trace({name(self.id)}, {self.finish or 'open'}, {tokens}, {brief(self.completion)})"
 
 
 def name(trace_id: TraceId) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
 from widthwise.core.scores.trace_score import LOGPROBS
@@ -36,7 +37,7 @@ REPLICATES = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Line:
+class Line(Brief):
     """One method's accuracy at rising budgets; every array has one element a point.
 
     ``k`` are samples, ``budgets`` what they cost by axis, averaged over problems (an axis that was not measured is
@@ -59,7 +60,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Curve:
+class Curve(Brief):
     """What a run or a recording shows about accuracy and budget.
 
     ``lines`` by method; the strategy's own results, where there are any, are the line "run" of a single point.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.buying import purchased
 from widthwise.evals.measure.curves import AXES, REPLICATES, Axis, Curve, Line, band, method
@@ -21,7 +22,7 @@ MOSTLY = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Point:
+class Point(Brief):
     """One method at one budget; ``scores`` ``[problems]`` in the order of the comparison's problems.
 
     ``budget`` is what it spent, averaged over problems; ``limit`` what it was allowed on each of them (None: it was not

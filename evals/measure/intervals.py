@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from widthwise.core.brief import Brief
 from widthwise.evals.measure import wilson as proportion
 from widthwise.evals.measure.subsets import Floats, Ints
 
@@ -24,7 +25,7 @@ _DRAWN_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Band:
+class Band(Brief):
     """Intervals around the points of a curve, all arrays of one shape; ``level`` is the probability they hold."""
 
     mean: Floats
@@ -34,7 +35,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Brief):
     """One interval."""
 
     low: float
@@ -46,7 +47,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Brief):
     """How much better one method is than another on the same problems.
 
     ``error`` is the standard error over problems, ``p`` the two-sided probability of so large a difference by

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from widthwise.core.answer import group
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
@@ -40,7 +41,7 @@ RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SamplePool:
+class SamplePool(Brief):
     """One problem's samples, one element each.
 
     ``votes`` are answer classes (-1: no answer), ``values`` 1 for right and 0 for wrong or no answer, ``tokens`` the
@@ -88,7 +89,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Brief):
     """What curves are drawn from.
 
     ``answered`` holds the strategy's own results (empty for recorded generations). ``dependent`` says why the

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import KV_FIGURES
 from widthwise.evals.measure.equal_budgets import MOSTLY
@@ -23,7 +24,7 @@ COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", *KV_FIGURES
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Brief):
     """One run on the problems that all of the compared runs have finished.
 
     ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems, those left out

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from widthwise.core.brief import Brief
 from widthwise.core.session.ledger import KV_FIGURES, Ledger
 from widthwise.evals.grading.choice import options_of
 from widthwise.evals.measure.wilson import wilson
@@ -35,7 +36,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Brief):
     """A run in figures; accuracies are fractions of 1.
 
     ``problems`` are those worked on, ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the

@@ -17,6 +17,7 @@ import numpy as np
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trace_score import REWARD_MODEL
 from widthwise.core.session.limits import Limits
@@ -46,7 +47,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Brief):
     """One strategy at one budget on one suite, and the runs (one a seed) that its accuracy is read from.
 
     ``shared`` is how the answer is chosen among a part of their samples; None where the runs are the cell's own.
@@ -60,7 +61,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Brief):
     """All cells of a sweep; ``notes`` say what is shared, what is not, and why."""
 
     axis: Axis

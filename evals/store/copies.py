@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from widthwise.core.brief import Brief
 from widthwise.evals.store.outcome import Outcome
 
 _LONG = 1000
@@ -17,7 +18,7 @@ FIELD = "effective_samples"
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
+class Copies(Brief):
     """The samples of several problems: how many each has on average, and how many different ones these are worth.
 
     ``alike`` of the ``problems`` that have several samples have one and the same text in all of them.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from widthwise.core.brief import Brief
 from widthwise.core.problem import Problem
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish, TraceId
@@ -34,7 +35,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Brief):
     """A problem, the answer a strategy settled on, and what that cost.
 
     ``state`` is "open" for a problem not worked on yet and "error" for one where something failed for good

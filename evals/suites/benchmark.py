@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.evals.suites.rows import Layout, to_problem
@@ -57,7 +58,7 @@ class Span(Argument):
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
+class Benchmark(Brief):
     """A suite that has a name. ``path`` is its hub id, None where it is bundled or generated.
 
     ``arguments`` are what may stand in its brackets: ``generate`` makes problems of them; those in ``reads`` are told

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import check_readable
 from widthwise.core.problem import Grader, Problem
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
+class Suite(Brief):
     """Problems and their judge.
 
     ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
@@ -49,6 +50,9 @@ class Suite:
         if not self.problems:
             raise ValueError(f"the suite {self.name} has no problems")
         object.__setattr__(self, "digest", digest(self.problems))
+
+    def __repr__(self) -> str:
+        return f"Suite({brief(self.name)}, {counted(len(self.problems), 'problem')}, graded by {self.grader.name})"
 
 
 @dataclass(frozen=True, slots=True)

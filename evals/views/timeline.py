@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from widthwise.core.brief import Brief
 from widthwise.core.trace.trace import Finish, Note, Trace, TraceId, Wait
 from widthwise.evals.store.segment_rows import parse
 
@@ -25,7 +26,7 @@ class Bar:
 
 
 @dataclass(slots=True)
-class Lane:
+class Lane(Brief):
     """One sequence of tokens: a whole trace, a thread, a draft, a judge's word.
 
     ``question`` is what its prompt asks, ``thread`` its number in the block that spawned it, ``outline`` what it was

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.brief import Brief
 from widthwise.core.chat_options import ChatOptions
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts, ModelProfile, facts_of
@@ -28,7 +29,7 @@ _LIMITS = frozenset({"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt
 
 
 @dataclass(frozen=True)
-class Asking:
+class Asking(Brief):
     """How a model is to be asked, as far as the user says it.
 
     ``given`` are fields of ``SamplingParams``; ``sampling`` says where the others come from (see ``SAMPLING``).
@@ -104,7 +105,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Brief):
     """What is in force: ``sources`` say of each sampling setting that is no default where it came from.
 
     What is ``replayed`` was sampled before, in whatever way: no setting is in force.

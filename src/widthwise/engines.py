@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast, get_args
 
 from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.profile import facts_of
@@ -30,7 +31,7 @@ _REPLIES = ("tokens", "samples")
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
+class Engines(Brief):
     """The open models of a run; ``owned`` are those to be closed with it."""
 
     backend: Backend

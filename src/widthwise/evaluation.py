@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from widthwise.asking import Asked, recorded_asking
+from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, WidthwiseError
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
@@ -57,7 +58,7 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Brief):
     """A run: its problems, its settings, and ``path``, its file. ``data`` is where the problems came from.
 
     ``served`` is what is found at addresses of the settings that do not name a model for good; a run whose path is not

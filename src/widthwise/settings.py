@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.asking import Asking
 from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
 from widthwise.core.registry import find, nearest, value_of
@@ -62,7 +63,7 @@ class Options(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(Brief):
     """Everything that decides a run's results besides its problems; the defaults are those of all commands.
 
     ``model`` samples (None: what was recorded on the suite, else ``MODEL``), ``reward_model`` scores steps,

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
 from widthwise.core.backend import Backend
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
@@ -37,7 +38,7 @@ _UNKNOWN_SAMPLES = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sweep:
+class Sweep(Brief):
     """A finished sweep: ``curves`` have one point a budget, one curve per suite and strategy.
 
     ``runs`` are the files they were read from. ``failures`` counts problems that failed for good.

@@ -72,7 +72,7 @@ def test_the_command_shows_strategies_without_their_defaults(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("spelled", "brief"),
     [
-        ("best_of_n(n=16, temperature=None)", "best_of_n()"),
+        ("best_of_n(n=16, temperature=None)", "best_of_n(n=16)"),
         ("best_of_n(n=4) | esc(window=5) | majority_vote(tie='first')", "best_of_n(n=4) | esc() | majority_vote()"),
         ("tree_search(n=8, select=distinct_steps() | top_k(children=4))", None),
     ],
