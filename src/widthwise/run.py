@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from widthwise.core.brief import Brief, brief, counted
+
 if TYPE_CHECKING:
     from widthwise.core.problem import Problem
     from widthwise.core.session.ledger import Ledger
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Brief):
     """What an evaluation has measured, as its file stood when it was read.
 
     ``path`` is the file; a run may stand wherever a run file may (``ww.curve``, ``ww.compare``). ``summary`` has all
@@ -90,6 +92,12 @@ class Run:
         known = self.outcome(problem).problem.id
         with Store.read(self.path) as store:
             return store.traces(known)
+
+    def __repr__(self) -> str:
+        said = self.summary
+        accuracy = [] if said.accuracy is None else [f"accuracy {100 * said.accuracy:.1f} %"]
+        where = brief(str(self.path))
+        return f"Run({', '.join([brief(said.suite), counted(said.problems, 'problem'), *accuracy, where])})"
 
     def __fspath__(self) -> str:
         return str(self.path)
