@@ -91,6 +91,10 @@ class Saying:
         """The trace's thinking, as it is written."""
         return self.thinking.thought(trace.completion, self.begun(trace))
 
+    def reasoning(self, trace: Trace) -> str:
+        """The trace's thinking as text: without the marks around it and without control tokens."""
+        return self._clean(self._marks_left_out(self.thought(trace)))
+
     def response(self, trace: Trace) -> str:
         """All of it, thinking included, up to its end and without control tokens."""
         return self._response(self._pieces(trace), self.begun(trace))
@@ -143,7 +147,9 @@ class Saying:
         """The thinking that may count where what is said after it states no answer: none that is still open."""
         if counted != "last" or self.thinking.is_open(text, begun):
             return ""
-        thought = self.thinking.thought(text, begun)
+        return self._marks_left_out(self.thinking.thought(text, begun))
+
+    def _marks_left_out(self, thought: str) -> str:
         for opening, closing in self.thinking.marks:
             thought = thought.replace(opening, "").replace(closing, "\n\n")
         return thought.strip()

@@ -74,6 +74,7 @@ from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
 from widthwise.samplers.threads import Threads
 from widthwise.samplers.tree_search import TreeSearch
+from widthwise.serving.entry import asgi_app, serve, serve_async
 from widthwise.settings import RunSettings
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import Sweep, sweep, sweep_async
@@ -163,6 +164,7 @@ __all__ = [
     "UsageError",
     "WeightedVote",
     "WidthwiseError",
+    "asgi_app",
     "compare",
     "compare_async",
     "curve",
@@ -171,6 +173,8 @@ __all__ = [
     "evaluate",
     "evaluate_async",
     "register",
+    "serve",
+    "serve_async",
     "solve",
     "solve_async",
     "sweep",

@@ -1,0 +1,103 @@
+"""The command ``serve``: strategies as models of an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from widthwise.cli.settings_options import count, number, text, with_settings
+from widthwise.cli.terminal import say, say_json
+from widthwise.core.errors import UsageError
+from widthwise.core.registry import register
+from widthwise.core.strategy.budget import Budget
+from widthwise.serving.entry import HOST, PORT, Offer, run_server
+from widthwise.settings import STRATEGY, RunSettings
+
+if TYPE_CHECKING:
+    from widthwise.evals.suites.suites import Suite
+
+KEY = "WIDTHWISE_API_KEY"
+
+_STRATEGY = "A strategy and the name of the model that it is to clients (else `widthwise`); may be repeated."
+_ALLOW = "Let requests spell a strategy of their own as the model's name, of built-in and installed parts."
+_SUITE = "Ask and read answers as this suite does; requests may name its problems. See `widthwise suites`."
+_KEY = "A key that clients must send; may be repeated. Safer in the environment: other users see a command's arguments."
+_GRACE = "When stopped, let requests that were begun end within N seconds."
+
+Key = Annotated[
+    list[str] | None,
+    typer.Option("--api-key", help=_KEY, metavar="KEY", envvar=KEY, show_default=False, show_envvar=True),
+]
+
+
+@register("command", "serve")
+@with_settings
+def serve_strategies(
+    settings: RunSettings,
+    strategy: Annotated[list[str] | None, text(_STRATEGY, "NAME=STRATEGY", str(STRATEGY))] = None,
+    allow_strategies: Annotated[bool, typer.Option("--allow-strategies", help=_ALLOW)] = False,
+    suite: Annotated[str | None, text(_SUITE, "SUITE")] = None,
+    data: Annotated[Path | None, text("Take the problems that requests may name from a file.", "FILE")] = None,
+    instruction: Annotated[str | None, text("Append this to questions in place of the suite's.", "TEXT")] = None,
+    host: Annotated[str, text("The address to listen at.", "HOST")] = HOST,
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", metavar="N", min=0, max=65535)] = PORT,
+    api_key: Key = None,
+    allow_origin: Annotated[
+        list[str] | None, text("Let this web page read replies; may be repeated.", "ORIGIN")
+    ] = None,
+    concurrency: Annotated[int | None, count("Requests worked on at once (32).", 1)] = None,
+    queue: Annotated[int | None, count("Requests that may wait (256); more are told when to come again.", 0)] = None,
+    budget_tokens: Annotated[int | None, count("At most N sampled tokens a request.")] = None,
+    budget_sequential: Annotated[int | None, count("At most N tokens one after the other a request.")] = None,
+    budget_samples: Annotated[int | None, count("At most N samples a request.")] = None,
+    budget_seconds: Annotated[float | None, number("At most X seconds a request.")] = None,
+    seed: Annotated[int | None, count("The seed of requests without one; else each gets its own.")] = None,
+    grace: Annotated[int | None, count(_GRACE, 0)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say the address as one JSON object.")] = False,
+) -> None:
+    """Serve strategies as models of an OpenAI-compatible server.
+
+    Paths: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics. Ctrl-C or SIGTERM stops it in order.
+    """
+    offer = Offer(
+        settings,
+        strategy,
+        allow_strategies=allow_strategies,
+        suite=_suite(suite, data, settings.limit),
+        instruction=instruction,
+        limits=_limits(budget_tokens, budget_sequential, budget_samples, budget_seconds),
+        concurrency=concurrency,
+        queue=queue,
+        seed=seed,
+        keys=tuple(api_key or ()),
+        origins=tuple(allow_origin or ()),
+    )
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it says of requests may quote them
+    asyncio.run(run_server(offer, host=host, port=port, grace=grace, ready=partial(_say_ready, as_json)))
+
+
+def _say_ready(as_json: bool, address: str, names: Sequence[str]) -> None:
+    if as_json:
+        say_json({"address": address, "models": list(names), "pid": os.getpid()})
+    else:
+        say(f"serving {', '.join(names)} at {address} (Ctrl-C stops)")
+
+
+def _suite(name: str | None, data: Path | None, limit: int | None) -> Suite | None:
+    from widthwise.evals.suites.suites import load_suite
+
+    return None if name is None and data is None else load_suite(name, data=data, limit=limit)
+
+
+def _limits(*limits: Any) -> Budget:
+    try:
+        return Budget(*limits)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

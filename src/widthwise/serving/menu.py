@@ -1,0 +1,78 @@
+"""The strategies that are served, by the names under which clients ask for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.errors import UsageError
+from widthwise.core.registry import nearest
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.serving.refusal import Refusal
+from widthwise.settings import STRATEGY, as_any_strategy
+
+UNNAMED = "widthwise"
+"""The name of a strategy that was given none."""
+OWN = "(own)"
+"""How figures name strategies that requests spell themselves: there is no end of them."""
+
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,99})=(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """``strategies`` by name; ``open`` lets a request spell one of its own as the model's name."""
+
+    strategies: Mapping[str, Strategy]
+    open: bool = False
+
+    @classmethod
+    def of(cls, given: Any = None, *, open: bool = False) -> Menu:
+        """The menu of a strategy (text or a value), of several by name, or of a command's ``NAME=TEXT``.
+
+        Raises ``UsageError`` for a text that spells no strategy and for two of one name.
+        """
+        if isinstance(given, Mapping):
+            named = {str(name): as_any_strategy(strategy) for name, strategy in given.items()}
+        else:
+            named = _named(given if isinstance(given, list | tuple) else [STRATEGY if given is None else given])
+        return cls(named, open)
+
+    def strategy(self, name: str) -> Strategy:
+        """The strategy of this name, or the one that the name spells; raises ``Refusal`` where there is none.
+
+        What a request spells is read and never evaluated, and names built-in and installed parts only.
+        """
+        if name in self.strategies:
+            return self.strategies[name]
+        if not self.open:
+            known = ", ".join(self.strategies)
+            raise _unknown(
+                f"there is no model {name[:200]!r}{nearest(name, self.strategies) or ';'} there are: {known}"
+            )
+        try:
+            return parse_strategy(name, trusted=False)
+        except UsageError as error:
+            raise _unknown(f"the model is no name and spells no strategy: {error}") from None
+
+    def label(self, name: str) -> str:
+        """What figures call the strategy of this name."""
+        return name if name in self.strategies else OWN
+
+
+def _named(given: Iterable[Any]) -> dict[str, Strategy]:
+    named: dict[str, Strategy] = {}
+    for each in given:
+        found = _NAMED.fullmatch(each) if isinstance(each, str) else None
+        name, strategy = (found[1], found[2]) if found else (UNNAMED, each)
+        if name in named:
+            raise UsageError(f"two strategies are called {name!r}; give each a name: --strategy NAME=STRATEGY")
+        named[name] = as_any_strategy(strategy)
+    return named
+
+
+def _unknown(message: str) -> Refusal:
+    return Refusal(404, message, param="model", code="model_not_found")

@@ -1,0 +1,94 @@
+"""A request made ready: its strategy, its problem and its setting, as ``eval`` and ``solve`` would have them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from widthwise.core.problem import Problem
+from widthwise.core.session.journal import Journal
+from widthwise.core.session.limits import Limits
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.engines import Engines
+from widthwise.evaluation import Evaluation
+from widthwise.serving.query import Query, beyond, within
+from widthwise.serving.refusal import Refusal
+
+PROBLEM = "problem"
+"""The id of a problem that was given none, here and in ``solve``."""
+
+_SEEDS = 2**53
+"""Every JSON reader can read a seed below it back exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done for ``query``: ``strategy``, under its budget, on ``problem`` in ``setting``."""
+
+    query: Query
+    strategy: Strategy
+    problem: Problem
+    setting: Setting
+
+    @classmethod
+    def of(
+        cls,
+        query: Query,
+        strategy: Strategy,
+        base: Evaluation,
+        engines: Engines,
+        *,
+        known: Mapping[str, Problem],
+        most: Limits,
+    ) -> Work:
+        """``base`` has the settings of requests that say nothing of them, ``known`` the problems by id.
+
+        Raises ``Refusal`` for what the request may not ask, and ``UsageError`` for what cannot work.
+        """
+        if (limit := beyond(query.budget, most)) is not None:
+            raise _refused(f"widthwise.budget.{limit}", f"may be {getattr(most, limit)} at most here")
+        settings = base.settings
+        asking = replace(settings.asking, given={**settings.asking.given, **query.sampling})
+        seed = secrets.randbelow(_SEEDS) if query.seed is None else query.seed
+        own = replace(settings, strategy=strategy, asking=asking, seed=seed, budget=None).within(query.budget)
+        evaluation = replace(base, settings=replace(own, budget=_some(within(own.budget or Limits(), most))))
+        work = cls(query, evaluation.strategy, _problem(query, known), _asked(query, evaluation.setting(engines)))
+        work.strategy.check_against(work.setting, (work.problem,))
+        return work
+
+    def open(self, journal: Journal | None = None) -> Session:
+        """A session to run the strategy in; raises ``Refusal`` for a question that the model has no room for."""
+        session = self.strategy.open(self.problem, self.setting, journal=journal)
+        room, length = self.setting.backend.max_model_len, len(session.root.token_ids)
+        if room is not None and length >= room:
+            message = f"the question has {length} tokens and leaves no room for an answer in the model's {room}"
+            raise Refusal(400, message, param="messages", code="context_length_exceeded")
+        return session
+
+
+def _asked(query: Query, setting: Setting) -> Setting:
+    """The setting with what stands before the question."""
+    chat = query.chat
+    system = setting.format.system if chat.system is None else chat.system
+    return replace(setting, format=replace(setting.format, system=system, earlier=chat.earlier))
+
+
+def _problem(query: Query, known: Mapping[str, Problem]) -> Problem:
+    if query.problem is None or query.problem not in known:
+        return Problem(query.problem or PROBLEM, query.chat.text)
+    problem = known[query.problem]
+    if problem.text.strip() != query.chat.text.strip():
+        why = f"is {query.problem}, whose text is another than the question; leave the id out, or ask that problem"
+        raise _refused("metadata.problem", why)
+    return problem
+
+
+def _some(limits: Limits) -> Limits | None:
+    return None if limits == Limits() else limits
+
+
+def _refused(param: str, why: str) -> Refusal:
+    return Refusal(400, f"{param} {why}", param=param)
