@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from documents import Document, document, turn
-from labels import Task, beginnings, boxed, parts, right_operations, step_labels, steps_of
+from labels import Task, beginnings, boxed, parts, right_operations, step_labels, steps_of, true_quantities
 from rich.progress import track
 from solutions import Expression, arithmetic_solution, countdown_solution, expressions, games, solving_moves
 
@@ -185,6 +185,8 @@ def checked(task: Task, text: str) -> str:
     The target stands beside it, so that a miss is seen.
     """
     steps = steps_of(text)
+    if task.system:
+        return "\n".join(true_quantities(task.system, steps))
     lines = list(right_operations(steps))
     if task.numbers and lines and lines[-1] in steps:
         lines.append(f"{lines[-1].rpartition(' ')[2]} to reach {task.target}")
@@ -270,7 +272,9 @@ def canonical(task: Task, text: str) -> str | None:
 
 
 def is_right(task: Task, text: str) -> bool:
-    """Whether a solution ends in a right answer by right steps."""
+    """Whether a solution ends in a right answer by right steps; of quantities, some may have been for nothing."""
+    if task.system:
+        return boxed(text) == str(task.target)
     return all(step_labels(task, steps_of(text))) and boxed(text) is not None
 
 

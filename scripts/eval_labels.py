@@ -23,9 +23,9 @@ import numpy as np
 import sentencepiece
 import torch
 from areas import interval
-from attempts import Attempted, canonical, checked, made, read
+from attempts import Attempted, canonical, checked, is_right, made, read
 from documents import IGNORED, Corpus, encode_text
-from labels import beginnings, parts, step_labels, steps_of
+from labels import beginnings, parts
 from llama import Llama, Shape
 from numpy.typing import NDArray
 from scorer_data import LABELS, rows
@@ -66,7 +66,7 @@ def same_answer(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Na
 def verify(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
     """Attempts with the verification that is right, up to the verdict."""
     for text in attempted.texts:
-        right = all(step_labels(attempted.task, steps_of(text)))
+        right = is_right(attempted.task, text)
         yield judged(
             made(attempted, "verify", f"{checked(attempted.task, text)}\n\n", draft=text).text, right, tokenizer
         )
@@ -159,8 +159,8 @@ def main() -> None:
     model = load(options.model)
     attempts = read(options.attempts)
     random.Random(0).shuffle(attempts)
-    for task, wanted in (("arithmetic", False), ("countdown", True)):
-        some = [attempted for attempted in attempts if bool(attempted.task.numbers) == wanted]
+    for task in ("arithmetic", "countdown", "quantities"):
+        some = [attempted for attempted in attempts if attempted.task.name == task]
         if some:
             print(json.dumps({"task": task} | measure(model, some, tokenizer, options)))
 

@@ -10,8 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from widthwise.evals.suites import countdown
+from widthwise.evals.suites import countdown, quantity_steps
+from widthwise.evals.suites.arithmetic import apply
+from widthwise.evals.suites.quantity_steps import QuantityStep
+from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
 
 _OPERATION = re.compile(r"(\d{1,6}) ([-+*/]) (\d{1,6}) = (\d{1,6})(?:, left (.+))?")
 _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
@@ -19,18 +23,33 @@ _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A problem as the checker needs it: countdown has numbers, arithmetic an answer."""
+    """A problem as the checker needs it: countdown has numbers, quantities a question with definitions."""
 
     key: str
     question: str
     target: int
     numbers: tuple[int, ...] = ()
 
+    @property
+    def system(self) -> QuantitySystem | None:
+        """The definitions of a problem of quantities."""
+        return _system(self.question) if self.question.endswith("?") else None
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return "quantities" if self.system else "countdown" if self.numbers else "arithmetic"
+
     def right(self, answer: str) -> bool:
         """Whether an answer is right."""
         if self.numbers:
             return countdown.check(answer, self.numbers, self.target)
         return answer == str(self.target)
+
+
+@lru_cache(maxsize=1024)
+def _system(question: str) -> QuantitySystem:
+    return QuantitySystem.read(question)
 
 
 def steps_of(text: str) -> list[str]:
@@ -45,7 +64,9 @@ def boxed(text: str) -> str | None:
 
 
 def step_labels(task: Task, steps: Sequence[str]) -> list[bool]:
-    """Whether the solution is still right after each step."""
+    """Whether the solution is still right after each step; of quantities, whether the step also serves it."""
+    if task.system:
+        return [label.useful and label.open for label in quantity_steps.step_labels(task.system, steps)]
     labels: list[bool] = []
     state = task.numbers
     for step in steps:
@@ -65,11 +86,19 @@ def true_result(step: str) -> tuple[str, bool] | None:
     """A step's operation with its true result, and whether the step says so; None where it is no operation."""
     match = _OPERATION.fullmatch(step)
     if match is None:
-        return None
+        return _true_quantity(step)
     value = countdown.value(f"{match[1]} {match[2]} {match[3]}")
     if value is None or value.denominator != 1:
         return None
     return f"{match[1]} {match[2]} {match[3]} = {value}", value == int(match[4])
+
+
+def _true_quantity(step: str) -> tuple[str, bool] | None:
+    found = QuantityStep.read(step)
+    if found is None:
+        return None
+    value = apply(found.op, found.left, found.right)
+    return f"{step.rpartition(' = ')[0]} = {value}", value == found.value
 
 
 def _arithmetic_state(task: Task, step: str) -> tuple[int, ...] | None:
@@ -108,6 +137,19 @@ def beginnings(first: str, second: str, share: float) -> tuple[str, str]:
     """Two solutions as far as this share of the shorter one's characters."""
     length = max(1, round(share * min(len(first), len(second))))
     return first[:length], second[:length]
+
+
+def true_quantities(system: QuantitySystem, steps: Sequence[str]) -> Iterator[str]:
+    """The quantities of a solution worked out anew from right values, up to the first that it has another value for."""
+    values = system.values()
+    for found in map(QuantityStep.read, steps):
+        definition = system.definitions.get(found.name) if found else None
+        if found is None or not isinstance(definition, Operation):
+            return
+        left, right = definition.at(values)
+        yield f"{found.name} = {left} {definition.op} {right} = {values[found.name]}"
+        if found.value != values[found.name]:
+            return
 
 
 def right_operations(steps: Sequence[str]) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Steps of solutions of `quantities`: how they are read, and what is exactly true of each.
 
-B = G - 14 = 28 - 14 = 14        V: 15 + 7 = 22        B * V is 14 * 22, so A = 308        C = 15 + 7 = 22
+    B = G - 14 = 28 - 14 = 14        V: 15 + 7 = 22        B * V is 14 * 22, so A = 308        C = 15 + 7 = 22
+
+and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14, one has 15).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ _STEPS = tuple(
         rf"{_NAME}: {_WORKED} = {_VALUE}",
         rf"{_DEFINED} is {_WORKED}, so {_NAME} = {_VALUE}",
         rf"{_NAME} = {_WORKED} = {_VALUE}",
+        rf"{_NAME} said [a-z0-9 ,]{{1,200}}: {_WORKED} = {_VALUE}",
     )
 )
 _BOX = re.compile(r"\\boxed\{(\d{1,6})\}")

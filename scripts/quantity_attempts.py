@@ -1,0 +1,126 @@
+"""What a checkpoint answers to problems of `quantities`, and the skills that are learned from it.
+
+`python scripts/quantity_attempts.py FOLDER attempts.jsonl --problems 3000 --samples 8` draws attempts at training
+problems, `--test 300` at held-out ones. From them a model learns to refine drafts and distilled values, to verify, to
+tell whether two beginnings end alike, and (`scorer_data.py`) to score steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from attempts import TEST_SEED, Attempted, chosen, collect, listed, made, read, same_answer, verify
+from documents import Document
+from labels import Task, steps_of
+from quantity_solutions import order, quantities_solution, step, systems
+
+from widthwise.evals.suites.quantities import generate
+from widthwise.evals.suites.quantity_steps import QuantityStep
+from widthwise.evals.suites.quantity_system import QuantitySystem
+
+SAID = "{name} said {said}: {worked} = {value}"
+"""A refined step: what the drafts say of the quantity, the operation on right values, and only then the value."""
+NONE = "none"
+
+
+# --- Drawing ------------------------------------------------------------------------------------------------------
+
+
+def problems(seed: int, levels: Sequence[int]) -> Iterator[tuple[Task, str]]:
+    """Endless training problems with a solution."""
+    rng = random.Random(seed)
+    for asked in systems(rng, levels):
+        yield Task(asked.key, asked.question, asked.system.answer), quantities_solution(asked.system, rng)
+
+
+def tests(number: int, seed: int, levels: tuple[int, int]) -> list[tuple[Task, str]]:
+    """So many held-out problems, without solutions."""
+    return [(Task(p.id, p.text, int(str(p.answer))), "") for p in generate(number, seed, levels)]
+
+
+# --- Documents ----------------------------------------------------------------------------------------------------
+
+
+def learned(path: Path, rng: random.Random) -> Iterator[Document]:
+    """Endless documents of the skills that need attempts."""
+    attempts = read(path)
+    makers = {refine: 6, refine_notes: 5, notes: 2, verify: 4, same_answer: 3}
+    while True:
+        for attempted in rng.sample(attempts, len(attempts)):
+            (maker,) = rng.choices([*makers], [*makers.values()])
+            yield from maker(attempted, rng)
+
+
+def values_said(drafts: Sequence[str]) -> dict[str, list[int]]:
+    """What drafts say of each quantity, in the order of the drafts; the last value that one states counts."""
+    said: dict[str, list[int]] = {}
+    for text in drafts:
+        found = filter(None, map(QuantityStep.read, steps_of(text)))
+        for name, value in {each.name: each.value for each in found}.items():
+            said.setdefault(name, []).append(value)
+    return said
+
+
+def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """Drafts, then a right solution that checks their values before it states its own."""
+    drafts = chosen(attempted, rng)
+    answer = refined(attempted.task, values_said(drafts), rng)
+    yield made(attempted, "refine", answer, drafts=listed(drafts))
+
+
+def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """Drafts, then how many of them agree on which value."""
+    drafts = chosen(attempted, rng)
+    yield made(attempted, "summarise", table(values_said(drafts)), drafts=listed(drafts))
+
+
+def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """How many drafts agree on which value, then a right solution; all attempts are drafts, as the table is short."""
+    said = values_said(attempted.texts)
+    answer = refined(attempted.task, said, rng)
+    yield made(attempted, "refine_summary", answer, summary=table(said))
+
+
+def table(said: dict[str, list[int]]) -> str:
+    """``A 308 7, 318 1``: the values that drafts state of a quantity, each with how many of them do."""
+    return "\n".join(f"{name} {counted(values)}" for name, values in said.items()) or NONE
+
+
+def counted(values: Sequence[int]) -> str:
+    """Each value with how often it stands there, the most frequent first."""
+    return ", ".join(f"{value} {times}" for value, times in Counter(values).most_common()) or NONE
+
+
+def refined(task: Task, said: dict[str, list[int]], rng: random.Random) -> str:
+    """A right solution whose steps repeat what is said of a quantity before they work it out."""
+    system = QuantitySystem.read(task.question)
+    steps = []
+    for name in order(system, rng, useless=0):
+        steps.append(step(system, name, SAID.replace("{said}", counted(said.get(name, ())))))
+    return "\n\n".join([*steps, f"\\boxed{{{system.answer}}}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="folder of a checkpoint")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--problems", type=int, default=3000)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--levels", type=int, nargs=2, default=(2, 16), help="the fewest and the most operations")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--test", type=int, help="draw at so many held-out problems instead")
+    options = parser.parse_args()
+    low, high = options.levels
+    training = islice(problems(options.seed, range(low, high + 1)), options.problems)
+    drawn = tests(options.test, TEST_SEED, (low, high)) if options.test else list(training)
+    asyncio.run(collect(f"embedded:{options.model}", options.out, drawn, options.samples))
+
+
+if __name__ == "__main__":
+    main()

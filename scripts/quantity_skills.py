@@ -1,0 +1,147 @@
+"""The other skills for `quantities`: threads, outlines, plans, and a serial search that checks itself.
+
+A parent has independent parts worked out at once, and of a thread its value returns:
+
+    <Parallel>
+    <Outlines>
+    <Outline>1: B</Outline>
+    <Outline>2: V</Outline>
+    </Outlines>
+    <Thread>
+    1:                                        <- a thread's prompt ends here
+    B = 28 - 14 = 14
+    <Conclusion>B = 14</Conclusion>
+    </Thread>
+    </Parallel>                               <- the parent goes on here, with the solution
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from documents import END, Document, document, turn
+from quantity_solutions import WORDINGS, Asked, boxed_answer, order, quantities_solution, step, systems
+from threads import Thread, family
+
+from widthwise.evals.suites.arithmetic import apply
+from widthwise.evals.suites.quantity_system import LARGEST, Operation, QuantitySystem
+
+WIDTHS = (2, 4, 6, 8, 12)
+PART = 5  # operations of a thread at most
+MOST = 6  # outlines asked for
+OFF = (1, 2, 3, 4, 6, 8, 10, 20, 100)
+CHECKED = 0.3  # of the steps of a serial search that go wrong first
+
+
+def part(system: QuantitySystem, name: str) -> QuantitySystem:
+    """The same definitions with another question: what is asked of a thread."""
+    return QuantitySystem(system.definitions, name)
+
+
+def independent(system: QuantitySystem, name: str | None = None) -> list[str]:
+    """The largest needed quantities that are small enough for a thread, of which none needs what another does."""
+    found: list[str] = []
+    taken: set[str] = set()
+    for operand in system.operands(name or system.target):
+        below = part(system, operand).needed
+        if not below:
+            continue
+        for each in [operand] if len(below) <= PART else independent(system, operand):
+            needed = part(system, each).needed
+            if not taken & needed:
+                found.append(each)
+                taken |= needed
+    return found
+
+
+def threads(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
+    """Parents, and three threads of each; problems that are one chain are left out."""
+    for asked in systems(rng, levels):
+        yield from thread_family(asked, rng.choice(WIDTHS), rng)
+
+
+def thread_family(asked: Asked, width: int, rng: random.Random) -> Iterator[Document]:
+    """A parent's document and those of its threads; none where fewer than two parts are independent."""
+    system = asked.system
+    parts = independent(system)[:width]
+    if len(parts) < 2:
+        return
+    rng.shuffle(parts)
+    told = [Thread(name, work(system, name, rng), f"{name} = {system.values()[name]}") for name in parts]
+    done = frozenset().union(*(part(system, name).needed for name in parts))
+    rest = [name for name in order(system, rng, useless=0) if name not in done]
+    steps = [step(system, name, rng.choice(WORDINGS)) for name in rest]
+    solution = "\n\n".join([*steps, boxed_answer(system)])
+    yield from family(asked.key, f"{asked.question}<spawn>{width}", told, solution, rng)
+
+
+def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
+    """A thread's steps, a line each."""
+    return "\n".join(step(system, each, rng.choice(WORDINGS)) for each in order(part(system, name), rng, useless=0))
+
+
+def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
+    """Different orders of the needed quantities, and a solution in an order that is given."""
+    for asked in systems(rng, levels):
+        orders = [" ".join(order(asked.system, rng, useless=0)) for _ in range(rng.randint(2, MOST))]
+        different = list(dict.fromkeys(orders))
+        lines = [f"<Outline>{n}: {text}</Outline>" for n, text in enumerate(different, 1)]
+        yield document(asked.key, "outline", f"{asked.question}<Outlines>{len(different)}", "\n".join(lines))
+        steps = [step(asked.system, name, rng.choice(WORDINGS)) for name in different[0].split()]
+        solution = "\n\n".join([*steps, boxed_answer(asked.system)])
+        yield document(asked.key, "outline", f"{asked.question}<Outline>{different[0]}", solution)
+
+
+def plans(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
+    """The needed quantities as a dependency graph, each on a line with those that have to be worked out before it."""
+    for asked in systems(rng, levels):
+        yield document(asked.key, "plan", f"{asked.question}<Goal>", f"{plan(asked.system, rng)}</Goal>")
+
+
+def plan(system: QuantitySystem, rng: random.Random) -> str:
+    """``A: B V`` for a quantity that takes B and V; nothing behind the colon where all is given."""
+    lines = []
+    for name in order(system, rng, useless=0):
+        before = [operand for operand in system.operands(name) if operand in system.needed]
+        lines.append(f"{name}:{''.join(f' {each}' for each in before)}")
+    return "\n".join(lines)
+
+
+def serial_searches(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
+    """Every step with its check, and once more where the check fails; wrong results are read, not learned."""
+    for asked in systems(rng, levels):
+        yield serial_search(asked, rng)
+
+
+def serial_search(asked: Asked, rng: random.Random) -> Document:
+    values = asked.system.values()
+    parts: list[tuple[str, bool | str]] = [(turn(f"{asked.question}<search>depth"), False)]
+    for name in order(asked.system, rng, useless=0):
+        definition = asked.system.definitions[name]
+        assert isinstance(definition, Operation)
+        left, right = definition.at(values)
+        head = f"{name} = {left} {definition.op} {right} = "
+        if rng.random() < CHECKED:
+            wrong = slip(values[name], rng)
+            parts += [(head, True), (str(wrong), False)]
+            parts.append((f"\n{check(definition.op, left, right, wrong)} no\n", True))
+        again = f"{check(definition.op, left, right, values[name])} yes\n"
+        parts.append((f"{head}{values[name]}\n{again}", True))
+    parts.append((f"\n{quantities_solution(asked.system, rng)}{END}", True))
+    return Document(asked.key, "search", tuple(parts))
+
+
+def slip(value: int, rng: random.Random) -> int:
+    """A value near the true one."""
+    off = rng.choice(OFF)
+    return value + off if value + off <= LARGEST and (rng.random() < 0.5 or value < off) else abs(value - off)
+
+
+def check(op: str, left: int, right: int, result: int) -> str:
+    """The operation undone, from the stated result; a product worked out the other way round."""
+    if op == "*":
+        return f"{right} * {left} = {apply('*', right, left)}"
+    if op == "+":
+        return f"{result} - {right} = {result - right}" if result >= right else f"{right} - {result} = {right - result}"
+    return f"{result} + {right} = {result + right}"

@@ -1,0 +1,140 @@
+"""Train the model for `quantities`, one stage a command: `python scripts/train_quantities.py run look-up`.
+
+    python scripts/train_quantities.py run look-up    # repeating definitions, and 1 to 2 operations
+    python scripts/train_quantities.py run short      # 1 to 4 operations
+    python scripts/train_quantities.py run middle     # 2 to 9
+    python scripts/train_quantities.py run long       # 2 to 16
+    python scripts/train_quantities.py run export     # the weights so far, as the folder run/model
+    python scripts/train_quantities.py run attempts   # what that model answers, to learn from
+    python scripts/train_quantities.py run skills     # all skills, the learning rate falling to zero
+    python scripts/train_quantities.py run scorer     # the process reward model, from other attempts
+    python scripts/train_quantities.py run export-scorer
+
+A stage writes its documents to the folder, goes on with the weights and optimizer of the stage before it, and may be
+killed: the same command goes on from the last checkpoint. It begins with the bundled reasoner's weights, or with those
+of `--begin`. A stage that should end sooner or later is given `--until` its last step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch.multiprocessing
+from attempts import collect
+from quantity_attempts import problems
+from quantity_data import DRILL, kinds, write
+from train_reasoner import PEAK, Run, export, work
+
+from widthwise.opening import bundled_models
+
+REASONER, SCORER = bundled_models()["reasoner"], bundled_models()["scorer"]
+TOKENIZER = REASONER / "tokenizer.model"
+LEVELS = range(2, 17)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is learned up to which step of the run, each of about 4,096 tokens.
+
+    ``decay`` of its last steps have a falling learning rate; 1 keeps it where it is for the stage after it.
+    """
+
+    levels: range
+    thousands: int
+    until: int
+    decay: int = 1
+    skills: bool = False
+    drill: bool = False
+
+
+STAGES = {
+    "look-up": Stage(range(1, 3), thousands=40, until=1600, drill=True),
+    "short": Stage(range(1, 5), thousands=60, until=4000),
+    "middle": Stage(range(2, 10), thousands=100, until=8000),
+    "long": Stage(LEVELS, thousands=100, until=16000),
+    "skills": Stage(LEVELS, thousands=150, until=26000, decay=8000, skills=True),
+}
+ATTEMPTS = {"problems": 6000, "samples": 8}
+SCORER_LAYERS, SCORER_STEPS, SCORER_PEAK = 10, 12000, 1.2e-3
+
+
+def learn(folder: Path, name: str, options: Namespace) -> None:
+    """Take a stage to its last step."""
+    stage = STAGES[name]
+    corpus = folder / f"{name}.npz"
+    if not corpus.exists():
+        attempts = folder / "attempts.jsonl" if stage.skills else None
+        made = kinds(stage.levels, stage.skills, attempts) | (DRILL if stage.drill else {})
+        write(TOKENIZER, corpus, stage.thousands, seed=list(STAGES).index(name) + 1, made=made)
+    begin = options.begin or REASONER
+    until = options.until or stage.until
+    spawn(corpus, folder / "train", begin, options, steps=until, decay=stage.decay, peak=PEAK, layers=6)
+
+
+def learn_to_score(folder: Path, options: Namespace) -> None:
+    """Take the process reward model to its last step, from the bundled scorer's weights."""
+    from scorer_data import write_scored
+
+    corpus = folder / "scorer.npz"
+    if not corpus.exists():
+        write_scored(TOKENIZER, folder / "attempts.jsonl", corpus)
+    steps = options.until or SCORER_STEPS
+    spawn(corpus, folder / "scorer", options.begin or SCORER, options, steps, steps, SCORER_PEAK, SCORER_LAYERS)
+
+
+def spawn(
+    corpus: Path, run: Path, begin: Path, options: Namespace, steps: int, decay: int, peak: float, layers: int
+) -> None:
+    """Train in worker processes (see `train_reasoner.py`)."""
+    run.mkdir(parents=True, exist_ok=True)
+    told = Namespace(corpus=corpus, folder=run, begin=begin, steps=steps, decay=decay, peak=peak, layers=layers)
+    told.workers, told.seed, told.vocabulary = options.workers, 1, 448
+    torch.multiprocessing.spawn(work, (told,), options.workers)
+
+
+def attempt(folder: Path, options: Namespace) -> None:
+    """Draw what the exported model answers at training problems."""
+    drawn = list(islice(problems(1, LEVELS), options.until or ATTEMPTS["problems"]))
+    asyncio.run(collect(f"embedded:{folder / 'model'}", folder / "attempts.jsonl", drawn, ATTEMPTS["samples"]))
+
+
+def exported(run: Path, like: Path, out: Path, layers: int) -> None:
+    """Write a run's weights in float16 beside the tokenizer and the configuration of a bundled model."""
+    from llama import Shape
+
+    shutil.copytree(like, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md", "*.safetensors"))
+    export(Run(run, Shape(448, layers), 1).model, out, half=True)
+
+
+COMMANDS: dict[str, Callable[[Path, Namespace], None]] = {
+    **{name: lambda folder, options: learn(folder, options.stage, options) for name in STAGES},
+    "attempts": attempt,
+    "export": lambda folder, options: exported(folder / "train", REASONER, folder / "model", 6),
+    "scorer": learn_to_score,
+    "export-scorer": lambda folder, options: exported(
+        folder / "scorer", SCORER, folder / "scorer-model", SCORER_LAYERS
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where documents, checkpoints and exported models are kept")
+    parser.add_argument("stage", choices=list(COMMANDS))
+    parser.add_argument("--until", type=int, help="the stage's last step; of attempts, how many problems")
+    parser.add_argument("--begin", type=Path, help="folder of exported weights that the first stage begins with")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    COMMANDS[options.stage](options.folder, options)
+
+
+if __name__ == "__main__":
+    main()

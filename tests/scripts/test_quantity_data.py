@@ -1,0 +1,273 @@
+"""The training data for `quantities`: right texts in every skill, and no problem that a test may use."""
+
+import importlib
+import json
+import random
+import re
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentencepiece
+
+from widthwise.evals.suites.holdout import held_out
+from widthwise.evals.suites.quantity_steps import QuantityStep, step_labels
+from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "scripts"))
+data = importlib.import_module("quantity_data")
+skills = importlib.import_module("quantity_skills")
+solutions = importlib.import_module("quantity_solutions")
+attempts = importlib.import_module("quantity_attempts")
+drawn = importlib.import_module("attempts")
+labels = importlib.import_module("labels")
+scored = importlib.import_module("scorer_data")
+documents = importlib.import_module("documents")
+
+TEXT = "F = D + G; U = A - Y; Q = H * 2; D = 19; A = B * V; V = Z + 7; G = 28; B = G - 14; Z = 15; Y = 2; H = 43. U?"
+RIGHT = (
+    "B = G - 14 = 28 - 14 = 14\n\nV: 15 + 7 = 22\n\nB * V is 14 * 22, so A = 308\n\nU = 308 - 2 = 306\n\n\\boxed{306}"
+)
+WRONG = RIGHT.replace("308", "318").replace("306", "316")
+ASIDE = "F: 19 + 28 = 47\n\n" + RIGHT
+TASK = labels.Task("quantities x", TEXT, 306)
+ATTEMPTED = drawn.Attempted(TASK, RIGHT, (RIGHT, WRONG, ASIDE, WRONG))
+LEVELS = range(2, 13)
+KINDS = {"solve": data.solve, "look up": data.look_up, **{name: maker for name, (maker, _) in data.SKILLS.items()}}
+
+
+def made(name: str, count: int) -> list[Any]:
+    return list(islice(KINDS[name](random.Random(5), LEVELS), count))
+
+
+def asked(document: Any) -> QuantitySystem:
+    return QuantitySystem.read(
+        re.sub(r"^<user>|<.*", "", document.text.partition("<assistant>")[0].removeprefix("<user>"))
+    )
+
+
+def answered(document: Any) -> str:
+    return str(document.text.partition("<assistant>")[2].removesuffix("</s>"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
+
+
+@pytest.fixture(scope="module")
+def attempts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("attempts") / "attempts.jsonl"
+    task = {"key": TASK.key, "question": TEXT, "target": 306, "numbers": []}
+    path.write_text(json.dumps({"task": task, "solution": RIGHT, "texts": ATTEMPTED.texts}) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_document_is_held_out(name: str) -> None:
+    assert not any(held_out(document.key) for document in made(name, 200))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_documents_fit_and_are_encoded_without_bytes(name: str, tokenizer: Any) -> None:
+    for document in made(name, 100):
+        ids = tokenizer.encode(document.text.removesuffix("</s>"))
+        assert tokenizer.decode(ids) == document.text.removesuffix("</s>")
+        assert not any(tokenizer.is_byte(each) for each in ids)
+    short = [len(tokenizer.encode(document.text)) for document in made("solve", 100)]
+    assert sorted(short)[90] < documents.LONGEST
+
+
+# --- Solving ------------------------------------------------------------------------------------------------------
+
+
+def test_every_solution_is_right_and_few_have_a_step_for_nothing() -> None:
+    aside = 0
+    for document in made("solve", 300):
+        found = step_labels(asked(document), answered(document).split("\n\n"))
+        assert all(label.right and label.open for label in found)
+        assert [label.useful for label in found].count(False) <= 1
+        assert len(found) >= len(asked(document).needed) + 1
+        aside += not all(label.useful for label in found)
+    assert 3 < aside < 45
+
+
+def test_orders_and_wordings_differ() -> None:
+    system = QuantitySystem.read(TEXT)
+    orders = {tuple(solutions.order(system, random.Random(seed), useless=0)) for seed in range(50)}
+    assert orders == {("B", "V", "A", "U"), ("V", "B", "A", "U")}
+    texts = {solutions.quantities_solution(system, random.Random(seed)) for seed in range(50)}
+    assert len(texts) > 40
+    read = {tuple(QuantityStep.read(solutions.step(system, "B", each)) or ())[:2] for each in solutions.WORDINGS}
+    assert read == {("B", 14)}
+
+
+def test_a_step_for_nothing_is_worked_out_when_it_can_be() -> None:
+    system = QuantitySystem.read("A = 3; B = A + 1; C = B + 2; D = C * 2. C?")
+    drawn_orders = {tuple(solutions.order(system, random.Random(seed), useless=1)) for seed in range(30)}
+    assert drawn_orders == {("B", "C")}, "D can be worked out after the target only"
+    system = QuantitySystem.read("A = 3; B = A + 1; C = B + 2; D = B * 2. C?")
+    assert ("B", "D", "C") in {tuple(solutions.order(system, random.Random(seed), useless=1)) for seed in range(30)}
+
+
+def test_the_drill_repeats_the_definitions() -> None:
+    for document in made("look up", 100):
+        shown = document.text.removeprefix("<user>").partition(".<assistant>")[0].split("; ")
+        lines = answered(document).split("\n\n")
+        assert sorted(" = ".join(line.split(" = ")[:2]) for line in lines) == sorted(shown)
+        system = QuantitySystem.read(f"{'; '.join(shown)}. {shown[0].partition(' ')[0]}?")
+        for name, definition, *worked in (line.split(" = ") for line in lines):
+            if worked:
+                left, right = Operation.read(definition).at(system.given)
+                assert worked == [f"{left} {definition.split()[1]} {right}"]
+                assert str(system.definitions[name]) == definition
+
+
+# --- Other skills -------------------------------------------------------------------------------------------------
+
+
+def test_threads_work_out_independent_parts_and_return_their_values() -> None:
+    families = 0
+    for document in made("threads", 300):
+        system = asked(document)
+        parts = re.findall(r"<Outline>\d+: ([A-Z]{1,2})</Outline>", document.text)
+        assert len(parts) >= 2
+        below = [skills.part(system, name).needed for name in parts]
+        assert all(1 <= len(each) <= skills.PART for each in below)
+        assert sum(map(len, below)) == len(frozenset().union(*below)), "no part needs what another does"
+        learned = "".join(text for text, learn in document.parts if learn)
+        if "</Parallel>" in learned:
+            families += 1
+            returned = dict(re.findall(r"<Conclusion>([A-Z]+) = (\d+)</Conclusion>", document.text))
+            assert {name: system.values()[name] for name in parts} == {n: int(v) for n, v in returned.items()}
+            steps = [f"{n} = {a} {d.op} {b} = {system.values()[n]}" for n, d, a, b in done(system, below)]
+            rest = learned.partition("</Parallel>\n")[2].removesuffix("</s>").split("\n\n")
+            assert all(label.right and label.useful and label.open for label in step_labels(system, [*steps, *rest]))
+        else:
+            lines = learned.strip("\n").split("\n")
+            name = lines[-2].removeprefix("<Conclusion>").partition(" ")[0]
+            assert set(step_labels(skills.part(system, name), lines[:-2])) == {(True, True, True)}
+    assert families > 40
+
+
+def done(system: QuantitySystem, below: list[frozenset[str]]) -> Any:
+    for name in system.order:
+        definition = system.definitions[name]
+        if isinstance(definition, Operation) and any(name in each for each in below):
+            yield name, definition, *definition.at(system.values())
+
+
+def test_a_chain_spawns_nothing() -> None:
+    chain = QuantitySystem.read("A = 1; B = A + 1; C = B + 1; D = C + 1. D?")
+    asked_chain = solutions.Asked(chain, chain.key, str(chain))
+    assert list(skills.thread_family(asked_chain, 8, random.Random(0))) == []
+
+
+def test_outlines_are_orders_and_solutions_follow_theirs() -> None:
+    for document in made("outlines", 100):
+        system = asked(document)
+        under = re.search(r"<Outline>([A-Z ]+)<assistant>", document.text)
+        if under:
+            steps = list(map(QuantityStep.read, answered(document).split("\n\n")))
+            assert [step.name for step in steps if step] == under[1].split()
+        else:
+            orders = re.findall(r"<Outline>\d: ([A-Z ]+)</Outline>", answered(document))
+            assert len(set(orders)) == len(orders) >= 1
+            assert all(set(each.split()) == system.needed for each in orders)
+
+
+def test_plans_are_the_dependency_graph() -> None:
+    for document in made("plans", 100):
+        system, known = asked(document), set[str]()
+        for line in answered(document).removesuffix("</Goal>").split("\n"):
+            name, _, before = line.partition(":")
+            assert set(before.split()) == set(system.operands(name)) & system.needed <= known
+            known.add(name)
+        assert known == system.needed
+
+
+def test_serial_searches_check_every_step_and_go_back_where_the_check_fails() -> None:
+    failed = 0
+    for document in made("serial searches", 100):
+        search, _, solution = answered(document).partition("\n\n")
+        lines = search.split("\n")
+        for stated, check in zip(lines[::2], lines[1::2], strict=True):
+            step = QuantityStep.read(stated)
+            assert step is not None
+            assert eval(check.rpartition(" = ")[0]) == int(check.split(" ")[-2])
+            right = step.value == asked(document).values()[step.name]
+            assert check.endswith("yes" if right else "no")
+            failed += not right
+        assert all(label.right for label in step_labels(asked(document), solution.split("\n\n")))
+        wrong = [text for text, learn in document.parts if learn is False][1:]
+        assert all(text.isdecimal() for text in wrong), "a wrong result is read, and not learned"
+    assert failed > 30
+
+
+# --- From attempts ------------------------------------------------------------------------------------------------
+
+
+def test_what_drafts_say_is_counted() -> None:
+    said = attempts.values_said(ATTEMPTED.texts)
+    assert said["A"] == [308, 318, 308, 318]
+    assert said["F"] == [47]
+    assert attempts.counted([5, 7, 7]) == "7 2, 5 1"
+    assert attempts.table({"A": [308, 318, 308], "B": [14]}) == "A 308 2, 318 1\nB 14 1"
+    assert attempts.table({}) == "none"
+
+
+def test_refined_solutions_check_what_is_said_before_they_state_a_value(attempts_file: Path) -> None:
+    drawn_documents = list(islice(attempts.learned(attempts_file, random.Random(1)), 60))
+    refining = [each for each in drawn_documents if each.skill in ("refine", "refine_summary")]
+    assert {each.skill for each in drawn_documents} == {
+        "refine",
+        "refine_summary",
+        "summarise",
+        "verify",
+        "same_answer",
+    }
+    for document in refining:
+        steps = answered(document).split("\n\n")
+        assert all(
+            label.right and label.useful and label.open for label in step_labels(labels.Task.system.fget(TASK), steps)
+        )
+        assert all(" said " in step for step in steps[:-1])
+    summary = next(each for each in refining if each.skill == "refine_summary")
+    assert "A said 308 2, 318 2: 14 * 22 = 308" in answered(summary)
+
+
+def test_a_solution_is_verified_step_by_step() -> None:
+    assert drawn.checked(TASK, WRONG).split("\n")[-1] == "A = 14 * 22 = 308"
+    assert drawn.checked(TASK, ASIDE).split("\n")[0] == "F = 19 + 28 = 47"
+    assert drawn.checked(TASK, RIGHT).count("\n") == 3
+    assert [drawn.is_right(TASK, text) for text in (RIGHT, WRONG, ASIDE, "")] == [True, False, True, False]
+
+
+def test_labels_of_the_scorer_are_useful_and_open(tokenizer: Any) -> None:
+    assert labels.step_labels(TASK, RIGHT.split("\n\n")) == [True] * 5
+    assert labels.step_labels(TASK, WRONG.split("\n\n")) == [True, True, False, False, False]
+    assert labels.step_labels(TASK, ASIDE.split("\n\n")) == [False, *[True] * 5]
+    (ids, targets), *_ = scored.rows(drawn.Attempted(TASK, "", (WRONG,)), tokenizer, throughout=True)
+    tag = tokenizer.piece_to_id("<step>")
+    at_tags = [tokenizer.id_to_piece(aim) for token, aim in zip(ids, targets, strict=True) if token == tag]
+    assert at_tags == ["+", "+", "-", "-", "-"]
+    said = tokenizer.decode([aim for aim in targets[: ids.index(tag, ids.index(tag) + 1)] if aim != documents.IGNORED])
+    assert said == "14++22+", "the true digits of each value, then the label, and the label at the tag"
+
+
+def test_between_the_tags_true_digits_are_learned_up_to_the_first_wrong_one(tokenizer: Any) -> None:
+    text = "B * V is 14 * 22, so A = 318"
+    piece = documents.encode_text(text, tokenizer)
+    targets = scored.between(text, piece, tokenizer.piece_to_id("-"), tokenizer)
+    assert tokenizer.decode([aim for aim in targets if aim != documents.IGNORED]) == "30--"
+
+
+def test_test_problems_are_held_out_and_training_problems_are_not() -> None:
+    tests = attempts.tests(20, 777, (2, 16))
+    assert all(held_out(QuantitySystem.read(task.question).key) for task, _ in tests)
+    training = list(islice(attempts.problems(1, LEVELS), 50))
+    assert not any(held_out(task.key) for task, _ in training)
+    assert all(drawn.is_right(task, solution) for task, solution in training)

@@ -1,0 +1,93 @@
+"""The recipe for `quantities`: each stage makes its documents once and goes on where the one before it ended."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.vllm
+torch = pytest.importorskip("torch", reason="training needs the `train` extra: pip install 'widthwise[train]'")
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "scripts"))
+recipe = importlib.import_module("train_quantities")
+documents = importlib.import_module("documents")
+reasoner = importlib.import_module("train_reasoner")
+llama = importlib.import_module("llama")
+measured = importlib.import_module("eval_labels")
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the worker processes are told; none is started."""
+    told: list[Any] = []
+    monkeypatch.setattr(torch.multiprocessing, "spawn", lambda work, args, workers: told.append((*args, workers)))
+    small = {
+        name: recipe.Stage(each.levels, 1, each.until, each.decay, each.skills) for name, each in recipe.STAGES.items()
+    }
+    monkeypatch.setattr(recipe, "STAGES", small)
+    return told
+
+
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["train_quantities.py", str(folder), *words])
+    recipe.main()
+
+
+def test_stages_follow_one_another_in_one_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spawned: list[Any]
+) -> None:
+    for name in ("look-up", "short", "middle"):
+        run(monkeypatch, tmp_path, name, "--workers", "1")
+    folders = {told.folder for told, _ in spawned}
+    assert folders == {tmp_path / "train"}, "one checkpoint and one optimizer"
+    until = [told.steps for told, _ in spawned]
+    assert until == sorted(until)
+    assert all(told.decay == 1 and told.begin == recipe.REASONER and workers == 1 for told, workers in spawned)
+    for told, _ in spawned:
+        assert len(documents.Corpus.load(told.corpus)) > 900
+    before = (tmp_path / "short.npz").stat().st_mtime_ns
+    run(monkeypatch, tmp_path, "short", "--until", "7")
+    assert spawned[-1][0].steps == 7
+    assert (tmp_path / "short.npz").stat().st_mtime_ns == before, "documents are made once"
+
+
+def test_the_last_stage_has_all_skills_and_ends_at_rate_zero(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spawned: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "A = 3; B = A + 4. B?"
+    task = {"key": "x", "question": text, "target": 7, "numbers": []}
+    record = {"task": task, "solution": "B: 3 + 4 = 7\n\n\\boxed{7}", "texts": ["B: 3 + 4 = 7\n\n\\boxed{7}"] * 4}
+    (tmp_path / "attempts.jsonl").write_text(json.dumps(record) + "\n")
+    run(monkeypatch, tmp_path, "skills")
+    (told, _) = spawned[-1]
+    assert reasoner.Schedule(told.steps, told.decay).rate(told.steps - 1) < 1e-6
+    said = capsys.readouterr().out
+    assert all(f"'{skill}'" in said for skill in ("solve", "threads", "outline", "plan", "search", "refine", "verify"))
+    run(monkeypatch, tmp_path, "scorer")
+    (told, _) = spawned[-1]
+    assert (told.begin, told.layers, told.decay) == (recipe.SCORER, 10, told.steps)
+    assert len(documents.Corpus.load(told.corpus)) == 1, "equal attempts are one"
+
+
+def test_an_exported_model_is_half_as_large_and_asked_like_the_reasoner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trained = reasoner.Run(tmp_path / "train", llama.Shape(448, 6), seed=3)
+    trained.save()
+    run(monkeypatch, tmp_path, "export")
+    folder = tmp_path / "model"
+    assert json.loads((folder / "config.json").read_text())["widthwise_profile"] == "reasoner"
+    assert (folder / "model.safetensors").stat().st_size < 2_500_000
+    assert not (folder / "README.md").exists()
+    loaded = measured.load(folder)
+    for name, weight in trained.model.named_parameters():
+        assert torch.allclose(weight, dict(loaded.named_parameters())[name], atol=1e-3)
+
+
+def test_an_unknown_stage_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path, "shorter")
