@@ -14,7 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from widthwise.evals.grading.code import CodeGrader
-from widthwise.evals.suites.suites import Suite, load_suite
+from widthwise.evals.suites.suite import Suite
+from widthwise.evals.suites.suites import load_suite
 
 
 async def coverage(suite: Suite) -> None:

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from widthwise.core.brief import Brief
+from widthwise.core.conversation import Message, messages_in
+from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import well_formed
+
+EARLIER = "earlier_turns"
+"""The metadata that are turns of a conversation before the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,8 @@ class Problem(Brief):
 
     ``answer`` is the reference answer as text (LaTeX without enclosing dollars), or None where the
     problem has no single reference (then only the suite's grader can tell). ``metadata`` holds what the
-    source says besides: ``level``, ``subject``, the ``numbers`` of a countdown problem.
+    source says besides: ``level``, ``subject``, the ``numbers`` of a countdown problem, and the turns of a
+    conversation before the question (``earlier``).
     """
 
     id: str
@@ -33,6 +39,35 @@ class Problem(Brief):
             raise ValueError("a problem needs a non-empty id")
         if not self.text.strip():
             raise ValueError(f"problem {self.id} has no text")
+
+    @classmethod
+    def asked(
+        cls,
+        messages: Iterable[Any],
+        *,
+        id: str = "problem",
+        answer: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Problem:
+        """The problem that a conversation ends with: ``{"role": "user", "content": text}``, other turns before it.
+
+        Raises ``UsageError`` for what is no conversation, and for one whose last message is not the user's.
+        """
+        *earlier, last = messages_in(messages) or [{"role": "", "content": ""}]
+        if last["role"] != "user":
+            raise UsageError("a conversation that is to be answered ends with a message of the user")
+        return cls(id, last["content"], answer, {**(metadata or {}), **({EARLIER: earlier} if earlier else {})})
+
+    @property
+    def earlier(self) -> tuple[Message, ...]:
+        """The turns of a conversation before the question; ``UsageError`` for metadata that hold something else."""
+        return tuple(messages_in(self.metadata.get(EARLIER, ())))
+
+    @property
+    def told(self) -> str:
+        """The question, after the conversation that it ends, as a reader of one text is shown it."""
+        turns = [f"{turn['role'].capitalize()}: {turn['content']}" for turn in self.earlier]
+        return "\n\n".join([*turns, f"User: {self.text}"]) if turns else self.text
 
 
 @dataclass(frozen=True, slots=True)

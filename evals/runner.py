@@ -30,7 +30,7 @@ from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import UNFINISHED, Leaf, Outcome
 from widthwise.evals.store.recorded_saying import record_of
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.models.profiles import profile_of
 
 _log = logging.getLogger(__name__)
@@ -245,11 +245,14 @@ class _Grading:
         return self._graded[answer]
 
     async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
-        answer = None if trace.finish in UNFINISHED else stated(trace, self._grader, self._saying)
+        answer = None if trace.finish in UNFINISHED else self._stated(trace)
         correct = await self.correct(answer)
         if answer is not None and (remark := self._grader.remark(self._problem, answer)):
             self.remarks.append(Note(trace.id, remark))
         return Leaf(trace.id, trace.finish, trace.tokens, answer, correct, vote)
+
+    def _stated(self, trace: Trace) -> str | None:
+        return stated(trace, self._grader, self._saying) if trace.stated is None else trace.answer
 
 
 def _is_cancelled() -> bool:

@@ -17,7 +17,8 @@ from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import StoredRecordings
 from widthwise.evals.store.store import Store, compare
-from widthwise.evals.suites.suites import Suite, load_suite
+from widthwise.evals.suites.suite import Suite
+from widthwise.evals.suites.suites import load_suite
 from widthwise.opening import bundled_models
 
 SUITE = load_suite("countdown", limit=2)

@@ -77,3 +77,72 @@ def test_a_model_that_answers_nothing_is_an_error() -> None:
     asyncio.run(backend.close())
     with pytest.raises(ww.BackendError, match=r"no sample could be had: embedded:.*reasoner was closed; open it again"):
         ww.solve(QUESTION, ww.BestOfN(2) | ww.MajorityVote(), backend)
+
+
+def test_a_result_has_its_winner_its_classes_and_its_answers() -> None:
+    result = ww.solve(QUESTION, "best_of_n(n=8) | majority_vote()")
+    assert result.best is not None
+    assert result.best.answer == result.answer == result.classes[0].answer == "18"
+    assert result.best in result.traces  # traces compare by identity
+    by_class = {trace: each.answer for each in result.classes for trace in each.traces}
+    assert {trace: trace.answer for trace in result.traces if trace.answer is not None} == by_class
+    assert [each.weight for each in result.classes] == sorted((each.weight for each in result.classes), reverse=True)
+
+
+def test_a_strategy_is_told_where_answers_are_read() -> None:
+    async def shortest(session: ww.Session) -> str | None:
+        [trace] = await session.sample(session.root)
+        return trace.answer
+
+    with pytest.raises(ww.UsageError, match=r"in a strategy it is session.answer\(trace\)"):
+        ww.solve(QUESTION, shortest)
+
+
+def _asked(problem: object, **options: object) -> str:
+    """The prompt that a model is sent."""
+    result = ww.solve(problem, ww.Single(), max_tokens=1, **options)  # type: ignore[arg-type]
+    return result.traces[0].path[0].text
+
+
+def test_a_conversation_is_answered_at_its_end() -> None:
+    turns = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "What is 1 + 1?"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": [{"type": "text", "text": "And "}, {"type": "text", "text": "doubled?"}]},
+    ]
+    asked = _asked(turns, instruction="Say a number.")
+    places = [asked.index(text) for text in ("Be brief.", "What is 1 + 1?", "2", "And doubled?", "Say a number.")]
+    assert places == sorted(places)
+    assert "Be brief." not in _asked(turns[1:])
+
+
+def test_a_system_prompt_and_an_instruction_of_ones_own() -> None:
+    plain = _asked(QUESTION, format="generic")
+    assert "\\boxed" in plain
+    own = _asked(QUESTION, system="You are a judge.", instruction="", format="generic")
+    assert own.index("You are a judge.") < own.index(QUESTION)
+    assert "\\boxed" not in own
+    among = _asked(QUESTION, template_args={"system": "You are a judge."}, instruction="", format="generic")
+    assert among == own
+    turns = [{"role": "system", "content": "Mine."}, {"role": "user", "content": QUESTION}]
+    assert "You are a judge." not in _asked(turns, system="You are a judge.")
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        ([{"role": "assistant", "content": "2"}], "ends with a message of the user"),
+        ([], "ends with a message of the user"),
+        ([{"role": "tool", "content": "2"}], "a message is {'role': 'system', 'user' or 'assistant'"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}], "content of a message is a text"),
+        (["What is 1 + 1?"], "a message is"),
+        ("  ", "has no text: there is nothing to solve"),
+        (3, "a problem is a text, a ww.Problem or a list of messages, not 3"),
+    ],
+)
+def test_what_is_no_problem_is_one_sentence(problem: object, words: str) -> None:
+    with pytest.raises(ww.UsageError) as caught:
+        ww.solve(problem, ww.Single())  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

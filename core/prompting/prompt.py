@@ -47,7 +47,7 @@ class PromptFormat(Brief):
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
-        return self._conversation(filled(self.template, **_known(problem, instruction)))
+        return self._conversation(problem, filled(self.template, **_known(problem, instruction)))
 
     def question(self, name: str, problem: Problem, instruction: str, fields: Mapping[str, str]) -> Messages:
         """The conversation that asks the question ``name``.
@@ -55,7 +55,7 @@ class PromptFormat(Brief):
         Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
         """
         known = {**_known(problem, instruction), **fields}
-        return self._conversation(filled(self._prompt(name), **known))
+        return self._conversation(problem, filled(self._prompt(name), **known))
 
     def listed(self, name: str, texts: Sequence[str]) -> str:
         """Several texts for one place of a question, each in the form ``each_<name>`` (``{n}`` counts from 1)."""
@@ -98,9 +98,11 @@ class PromptFormat(Brief):
         others = {name: text for name, text in prompts.items() if name != "solve"}
         return replace(self, template=template, prompts={**self.prompts, **others})
 
-    def _conversation(self, text: str) -> Messages:
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, *map(dict, self.earlier), {"role": "user", "content": text.strip()}]
+    def _conversation(self, problem: Problem, text: str) -> Messages:
+        earlier = [*map(dict, self.earlier), *map(dict, problem.earlier)]
+        own = any(turn["role"] == "system" for turn in problem.earlier)  # it goes before the run's
+        system = [{"role": "system", "content": self.system}] if self.system and not own else []
+        return [*system, *earlier, {"role": "user", "content": text.strip()}]
 
     def _prompt(self, name: str) -> str:
         if name not in self.prompts:

@@ -89,7 +89,7 @@ class RewardFormat(Brief):
         The tokens of a solution's first steps do not depend on those that follow, so prefixes are shared.
         """
         # What a model wrote, and a problem from a file, is data: it forges no control token.
-        asked = replace(problem, text=literal(problem.text, tokenizer.controls))
+        asked = replace(problem, text=literal(problem.told, tokenizer.controls))
         clean = [literal(self._clean(step), tokenizer.controls) for step in steps]
         if self.kind == "outcome":
             clean = ["\n\n".join(clean)]

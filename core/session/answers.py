@@ -57,8 +57,11 @@ class Answers:
 
     def answer(self, trace: Trace) -> str | None:
         """The final answer that ``trace`` states, None where it states none or has no say (see ``Session.answer``)."""
-        stopped = trace.finish in ("pruned", "aborted", "error")
-        if stopped or self._tree.is_fragment(trace) or not self._votes.weight(trace.id):
+        return self.stated(trace) if self._votes.weight(trace.id) else None
+
+    def stated(self, trace: Trace) -> str | None:
+        """The same whether its vote counts or not."""
+        if trace.finish in ("pruned", "aborted", "error") or self._tree.is_fragment(trace):
             return None
         if trace.finish is None:
             return self._read(trace)

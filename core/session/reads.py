@@ -19,6 +19,10 @@ class Reads:
         """The answer ``trace`` states; None if pruned, aborted, failed, a fragment, or without a vote (``weight``)."""
         return self._shared.answers.answer(trace)
 
+    def stated(self, trace: Trace) -> str | None:
+        """The answer ``trace`` states, whether its vote counts or not."""
+        return self._shared.answers.stated(trace)
+
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from widthwise.core.answer import Answer
+from widthwise.core.answer import Answer, AnswerClass
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.session import Session
@@ -18,7 +18,7 @@ class Result(Brief):
     ``traces`` are the leaves of the tree, pruned and cut ones included, ``judgements`` the replies of judges,
     ``fragments`` the traces that grew for another one only, such as threads. ``errors`` are the sentences of requests
     that failed for good, those of judges and to the reward model among them: a strategy goes on without what they were
-    to say. ``notes`` are what else was out of the ordinary.
+    to say. ``notes`` are what else was out of the ordinary. Traces know their answers (``Trace.answer``).
     """
 
     answer: str | None
@@ -33,16 +33,30 @@ class Result(Brief):
     @classmethod
     def of(cls, session: Session, election: Answer) -> Result:
         """What stands in a session that has come to its end."""
+        leaves = session.leaves
+        standing = [t for each in election.classes for t in each.traces] + ([election.trace] if election.trace else [])
+        read = {trace: trace.stating(session.stated(trace)) for trace in (*leaves, *standing)}
+        classes = tuple(replace(each, traces=tuple(read[t] for t in each.traces)) for each in election.classes)
         return cls(
             election.text,
-            tuple(session.leaves),
+            tuple(read[trace] for trace in leaves),
             session.ledger,
-            election,
+            replace(election, trace=read[election.trace] if election.trace else None, classes=classes),
             errors=session.errors,
             judgements=tuple(session.judgements),
             fragments=tuple(session.fragments),
             notes=tuple(session.notes),
         )
+
+    @property
+    def best(self) -> Trace | None:
+        """The trace that represents the winning answer; None where nothing won, or no trace stands for it."""
+        return self.election.trace
+
+    @property
+    def classes(self) -> tuple[AnswerClass, ...]:
+        """The candidates, each with its answer, its traces and its weight, heaviest first; none without a vote."""
+        return self.election.classes
 
     def __repr__(self) -> str:
         said = [brief(self.answer), counted(len(self.traces), "trace"), f"{self.ledger.total:,} tokens sampled"]

@@ -11,6 +11,7 @@ import numpy as np
 from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.conversation import Conversation
+from widthwise.core.errors import UsageError
 
 Origin = Literal["prompt", "sampled", "inserted"]
 
@@ -81,7 +82,7 @@ class Trace(Brief):
     ``id`` is the position in the problem's tree: the root's number, then the child number at every fork.
     ``sequential`` is the critical path: how many tokens had to be sampled one after the other before this
     trace's end could be known, those of other traces that it waited for included. ``waited`` is what a sampled
-    segment waited for last, if that was later than the parent's end.
+    segment waited for last, if that was later than the parent's end. ``stated`` holds its answer, once that was read.
     """
 
     id: TraceId
@@ -89,6 +90,21 @@ class Trace(Brief):
     parent: Trace | None = None
     sequential: int = 0
     waited: Wait | None = None
+    stated: tuple[str | None] | None = None
+
+    @property
+    def answer(self) -> str | None:
+        """The answer that a trace of a result or a run states; None where it states none, was pruned or failed.
+
+        Raises ``UsageError`` while a strategy works: its session reads answers then.
+        """
+        if self.stated is None:
+            raise UsageError("what a trace answers is not read yet: in a strategy it is session.answer(trace)")
+        return self.stated[0]
+
+    def stating(self, answer: str | None) -> Trace:
+        """This trace with the answer that was read in it."""
+        return replace(self, stated=(answer,))
 
     @property
     def lineage(self) -> Iterator[Trace]:

@@ -23,7 +23,7 @@ from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recording_rows import to_row
 from widthwise.evals.store.segment_rows import parse, spelled, to_json, wait_of
 from widthwise.evals.store.store import Ends, Store
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from widthwise.evals.store import batch_output, inspect_log, lm_eval_samples, se
 from widthwise.evals.store.importer import Row, accepted, importer_named, recognised
 from widthwise.evals.store.recording_rows import from_row, read_recordings, to_row
 from widthwise.evals.suites.rows import read_rows
-from widthwise.evals.suites.suites import Suite, grader_for
+from widthwise.evals.suites.suite import Suite
+from widthwise.evals.suites.suites import grader_for
 
 _log = logging.getLogger(__name__)
 

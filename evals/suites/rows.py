@@ -27,6 +27,9 @@ It raises ValueError or UsageError, saying what is missing or wrong.
 """
 
 _SOLUTION = Policy((hashes, boxes), hints=(only_line,))
+MESSAGES = "messages"
+"""The column that a conversation stands in, where no other is the problem; its last message is the question."""
+
 _NOT_METADATA = frozenset({"samples", "steps", "step_scores"})
 
 
@@ -117,13 +120,18 @@ def read_problems(
 
 def to_problem(row: Row, default_id: str, prefix: str) -> Problem:
     """A question with its answer; raises ValueError or UsageError, saying what is missing or wrong."""
-    text = text_of(row)
+    asked: Any = column(row, "problem") or row.get(MESSAGES)
+    text = text_of(row) if isinstance(asked, str | None) else ""
     read_tolerance(row.get("tolerance"), "tolerance")
     answer, several = _answer(row)
     if answer is None and not ("numbers" in row and "target" in row):
         raise ValueError(missing(row, "answer"))
     metadata = _others(row) | ({"multiple": True} if several else {})
-    return Problem(identity(row, default_id, prefix), text, answer, metadata)
+    known = identity(row, default_id, prefix)
+    if text:
+        return Problem(known, text, answer, metadata)
+    metadata.pop(MESSAGES, None)
+    return Problem.asked(asked, id=known, answer=answer, metadata=metadata)
 
 
 def _others(row: Row) -> dict[str, Any]:

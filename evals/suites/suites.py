@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.errors import UsageError
-from widthwise.core.plain_json import check_readable
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.registry import Entry, entries, find, value_of
 from widthwise.core.roles import ROLES
@@ -25,34 +22,9 @@ from widthwise.evals.suites.columns import Row, chosen
 from widthwise.evals.suites.hub import BENCHMARKS, hub_rows
 from widthwise.evals.suites.manners import judge, shown_by, stand_in_for, told_from
 from widthwise.evals.suites.rows import FILES, Layout, read_problems, read_rows
+from widthwise.evals.suites.suite import Suite
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Suite(Brief):
-    """Problems and their judge.
-
-    ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
-    ``digest`` is the SHA-256 of the problems' content in their order. ``recording`` is the model string of what was
-    recorded on them, which answers where no model is named.
-    """
-
-    name: str
-    problems: tuple[Problem, ...]
-    grader: Grader
-    source: str
-    instruction: str = ""
-    recording: str | None = None
-    digest: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        if not self.problems:
-            raise ValueError(f"the suite {self.name} has no problems")
-        object.__setattr__(self, "digest", digest(self.problems))
-
-    def __repr__(self) -> str:
-        return f"Suite({brief(self.name)}, {counted(len(self.problems), 'problem')}, graded by {self.grader.name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +56,6 @@ class SuiteInfo:
 def list_suites() -> list[SuiteInfo]:
     """The suites that have a name."""
     return [SuiteInfo.of(entry) for entry in entries(ROLES["suite"])]
-
-
-def digest(problems: Sequence[Problem]) -> str:
-    """The SHA-256 (hexadecimal) of the problems' ids, texts, answers and metadata, in order."""
-    content = hashlib.sha256()
-    for problem in problems:
-        fields = [problem.id, problem.text, problem.answer, dict(problem.metadata)]
-        try:
-            spelled = json.dumps(fields, sort_keys=True, default=str)
-            check_readable(spelled)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"the metadata of problem {problem.id} cannot be kept as JSON: {error}") from error
-        content.update(spelled.encode() + b"\n")
-    return content.hexdigest()
 
 
 def load_suite(
@@ -269,31 +227,68 @@ def _from_file(path: Path, spec: str | None, columns: Mapping[str, str]) -> Suit
     if path.suffix == ".db":
         return _from_run(path, named, given)
 
-    def rows() -> Iterator[tuple[int, Row]]:
-        return chosen(read_rows(path), columns, str(path))
-
-    first = next(rows(), None)
-    if first is None:
-        raise UsageError(f"{path} is empty: a suite needs at least one problem")
-    manner = named or shown_by(first[1])
-    if "samples" in first[1]:
+    first = next(chosen(read_rows(path), columns, str(path)), None)
+    if first is not None and "samples" in first[1]:
         problems = [recording.problem for recording in read_recordings(path)]
+        manner = named or shown_by(first[1])
         _refuse_others(manner, given, path)
-    else:
-        problems = read_problems(rows(), str(path), path.stem, _layout(manner, given, path))
+        return _kept(spec, path.stem, manner, given, problems, f"file: {path.name}")
+    return suite_of_rows(read_rows(path), str(path), path.stem, f"file: {path.name}", spec=spec, columns=columns)
+
+
+def suite_of_rows(
+    rows: Iterable[tuple[int, Row]],
+    origin: str,
+    name: str,
+    source: str,
+    *,
+    spec: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Suite:
+    """A suite of numbered ``rows``, judged and asked as the suite ``spec``, else as their columns and problems show.
+
+    ``origin`` is named in errors. Raises UsageError for whatever is wrong with the rows.
+    """
+    named, given = (None, {}) if spec is None else _manner(spec)
+    chosen_rows = chosen(rows, columns or {}, origin)
+    first = next(chosen_rows, None)
+    if first is None:
+        raise UsageError(f"{origin} is empty: a suite needs at least one problem")
+    manner = named or shown_by(first[1])
+    problems = read_problems(chain([first], chosen_rows), origin, name, _layout(manner, given, origin))
+    return _kept(spec, name, manner, given, problems, source)
+
+
+def suite_of_problems(problems: Sequence[Problem], name: str, source: str, *, spec: str | None = None) -> Suite:
+    """A suite of problems, judged and asked as the suite ``spec``, else as the problems show; raises UsageError."""
+    if not problems:
+        raise UsageError(f"the suite {name} is empty: a suite needs at least one problem")
+    named, given = (None, {}) if spec is None else _manner(spec)
+    _refuse_others(named, given, name)
+    return _kept(spec, name, named, given, problems, source)
+
+
+def _kept(
+    spec: str | None,
+    name: str,
+    manner: Benchmark | None,
+    given: Mapping[str, Any],
+    problems: Sequence[Problem],
+    source: str,
+) -> Suite:
     about = manner or told_from(problems)
     kept = about.kept(problems, about.checked(given)) if given else problems
-    return _suite(spec.strip() if spec else path.stem, about, kept, f"file: {path.name}")
+    return _suite(spec.strip() if spec else name, about, kept, source)
 
 
-def _layout(manner: Benchmark | None, given: Mapping[str, Any], path: Path) -> Layout | None:
+def _layout(manner: Benchmark | None, given: Mapping[str, Any], path: Path | str) -> Layout | None:
     if manner is None:
         return None
     _refuse_others(manner, given, path, *manner.reads)
     return manner.layout_of(manner.checked(given))
 
 
-def _refuse_others(manner: Benchmark | None, given: Mapping[str, Any], path: Path, *read: str) -> None:
+def _refuse_others(manner: Benchmark | None, given: Mapping[str, Any], path: Path | str, *read: str) -> None:
     """Arguments that cannot say anything about the problems of a file are refused: those that choose or make others."""
     for name in given:
         if manner and name not in (*manner.keeps, *read):

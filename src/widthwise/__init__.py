@@ -38,7 +38,8 @@ from widthwise.core.strategy.strategy import Aggregator, Pruner, Sampler, Strate
 from widthwise.core.strategy.tree import Node, Tree
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.engines import open as open  # not in __all__: a star import keeps Python's own
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.given import suite_of
+from widthwise.evals.suites.suite import Suite
 from widthwise.evaluating import evaluate, evaluate_async
 from widthwise.measuring import compare, compare_async, curve, curve_async
 from widthwise.model import Model
@@ -177,6 +178,7 @@ __all__ = [
     "serve_async",
     "solve",
     "solve_async",
+    "suite_of",
     "sweep",
     "sweep_async",
 ]

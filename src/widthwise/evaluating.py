@@ -13,13 +13,12 @@ from widthwise.run import Run
 from widthwise.settings import Options, RunSettings
 
 if TYPE_CHECKING:
-    from widthwise.evals.suites.suites import Suite
     from widthwise.evaluation import Listener
 
 
 def evaluate(
     strategy: Any,
-    suite: str | Path | Suite,
+    suite: Any,
     *,
     model: str | Backend | Model | None = None,
     run: str | Path | None = None,
@@ -29,12 +28,13 @@ def evaluate(
 ) -> Run:
     """Measure a strategy on a suite, and wait for it (``evaluate_async`` does not wait).
 
-    ``strategy``, ``model`` and ``options`` are those of ``solve``. ``suite`` is a suite, its name, or the path of a
-    data file. ``run`` is the run file: the same call finds it again, returns at once where the run is finished, and
-    goes on where it was stopped. Without ``run`` the file lies in the folder ``runs`` and is named by the settings, as
-    that of ``widthwise eval`` is. ``concurrency`` problems are worked on at once; ``listener`` hears of each that is
-    done. A problem that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and
-    ``BackendError`` where the model cannot be had.
+    ``strategy``, ``model`` and ``options`` are those of ``solve``. ``suite`` is a suite's name, the path of a data
+    file, or problems as ``suite_of`` takes them: dicts, a data frame, a ``datasets`` split, ``Problem`` values.
+    ``run`` is the run file: the same call finds it again, returns at once where the run is finished, and goes on where
+    it was stopped. Without ``run`` the file lies in the folder ``runs`` and is named by the settings, as that of
+    ``widthwise eval`` is. ``concurrency`` problems are worked on at once; ``listener`` hears of each that is done. A
+    problem that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and ``BackendError`` where
+    the model cannot be had.
     """
     return run_sync(
         evaluate_async(strategy, suite, model=model, run=run, concurrency=concurrency, listener=listener, **options)
@@ -43,7 +43,7 @@ def evaluate(
 
 async def evaluate_async(
     strategy: Any,
-    suite: str | Path | Suite,
+    suite: Any,
     *,
     model: str | Backend | Model | None = None,
     run: str | Path | None = None,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from widthwise.asking import Asked, recorded_asking
 from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, WidthwiseError
+from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.template import places
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, open_engines, served_by
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.summary import Summary
     from widthwise.evals.store.outcome import Outcome
     from widthwise.evals.store.store import Store
-    from widthwise.evals.suites.suites import Suite
+    from widthwise.evals.suites.suite import Suite
 
 _log = logging.getLogger(__name__)
 
@@ -76,10 +78,11 @@ class Evaluation(Brief):
     def of(
         cls, suite: Suite, settings: RunSettings, *, run: Path | None = None, data: Path | None = None
     ) -> Evaluation:
-        """The run of ``suite`` under ``settings``, whose grader goes before the suite's.
+        """The run of ``suite`` under ``settings``, whose grader and instruction go before the suite's.
 
         ``run`` None puts the run under ``RUNS``, in a file named by the settings."""
-        judged = suite if settings.grader is None else replace(suite, grader=settings.grader)
+        own = {"grader": settings.grader, "instruction": settings.instruction}
+        judged = replace(suite, **{name: value for name, value in own.items() if value is not None})  # type: ignore[arg-type]
         evaluation = cls(
             judged,
             settings.on(suite.recording),
@@ -175,7 +178,7 @@ class Evaluation(Brief):
         return setting_for(
             self.suite,
             engines.backend,
-            in_force.format,
+            self._with_place(in_force.format),
             params=in_force.params,
             chat=in_force.chat,
             thinking=in_force.profile.thinking,
@@ -184,6 +187,12 @@ class Evaluation(Brief):
             embedder=engines.embedder,
             judge_tokens=self.settings.judge_tokens,
         )
+
+    def _with_place(self, format: PromptFormat) -> PromptFormat:
+        """A format with a place for the user's own instruction, which some models are not given: they know the task."""
+        if not self.settings.instruction or "instruction" in places(format.template):
+            return format
+        return replace(format, template=f"{format.template}\n\n{{instruction}}")
 
     @property
     def strategy(self) -> Strategy:

@@ -89,9 +89,10 @@ class Run(Brief):
         """
         from widthwise.evals.store.store import Store
 
-        known = self.outcome(problem).problem.id
+        outcome = self.outcome(problem)
+        answers = {leaf.id: leaf.answer for leaf in outcome.leaves}
         with Store.read(self.path) as store:
-            return store.traces(known)
+            return [trace.stating(answers.get(trace.id)) for trace in store.traces(outcome.problem.id)]
 
     def __repr__(self) -> str:
         said = self.summary

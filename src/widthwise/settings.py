@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypedDict
 
 from widthwise.aggregators.majority_vote import MajorityVote
-from widthwise.asking import Asking
+from widthwise.asking import SYSTEM, Asking
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
@@ -41,6 +41,8 @@ class Options(TypedDict, total=False):
     embedding_model: str | Embedder | Model | None
     backend_args: Mapping[str, Any] | None
     grader: str | Grader | None
+    instruction: str | None
+    system: str | None
     judge_tokens: int | None
     sampling: str | None
     format: str | None
@@ -68,7 +70,8 @@ class RunSettings(Brief):
 
     ``model`` samples (None: what was recorded on the suite, else ``MODEL``), ``reward_model`` scores steps,
     ``embedding_model`` compares texts: each as ``--model`` takes it (or open, from Python), with arguments of its own;
-    ``asking`` is how the first is asked. ``grader`` is used in place of the suite's. ``startup_timeout`` is how many
+    ``asking`` is how the first is asked. ``grader`` is used in place of the suite's, and so is ``instruction``, what is
+    put after each problem (empty: nothing). ``startup_timeout`` is how many
     seconds servers are waited for that are not ready (None: see ``HTTPBackend``); it decides no results.
     ``judge_tokens`` is how long a judge's reply may get, its thinking included (``Setting`` has the default). ``limit``
     keeps the first so many problems. ``budget`` is each problem's, the strategy's own included.
@@ -84,6 +87,7 @@ class RunSettings(Brief):
     budget: Limits | None = None
     asking: Asking = field(default_factory=Asking)
     grader: Grader | None = None
+    instruction: str | None = None
     judge_tokens: int | None = None
     seed: int = 0
     limit: int | None = None
@@ -92,12 +96,12 @@ class RunSettings(Brief):
     def of(cls, strategy: Any = None, **options: Any) -> RunSettings:
         """The settings as commands and Python callers say them; None anywhere is the default.
 
-        ``strategy`` may be text, ``options`` are fields of this class, of ``Asking`` and of ``SamplingParams``. Raises
-        ``UsageError`` for what does not exist.
+        ``strategy`` may be text, ``options`` are fields of this class, of ``Asking`` and of ``SamplingParams``, and
+        ``system``, a system prompt in place of the model's. Raises ``UsageError`` for what does not exist.
         """
-        given = {name: value for name, value in options.items() if value is not None}
+        given = _with_system({name: value for name, value in options.items() if value is not None})
         own, of_model, of_samples = (_fields(each) for each in (cls, Asking, SamplingParams))
-        _check_names(given, [*own, *of_model, *of_samples])
+        _check_names(given, [*own, *of_model, *of_samples, SYSTEM])
         asking = Asking(_picked(given, of_samples), **_picked(given, of_model))
         chosen = as_any_strategy(strategy)
         if "grader" in given:
@@ -145,6 +149,7 @@ class RunSettings(Brief):
         """The settings as the store compares them; what is at its default is left out where it may come later, and what
         is secret in any case."""
         budget = {} if self.budget is None else {f"budget_{k}": v for k, v in _set(asdict(self.budget)).items()}
+        asked = {} if self.instruction is None else {"instruction": self.instruction}
         others = {
             "reward_model": _named(self.reward_model),
             "reward_args": without_secrets(self.reward_args),
@@ -157,6 +162,7 @@ class RunSettings(Brief):
             "backend_args": without_secrets(self.backend_args),
             "strategy": str(self.strategy),
             **budget,
+            **asked,
             **self.asking.configuration,
             "seed": self.seed,
             **{name: value for name, value in others.items() if value},
@@ -185,6 +191,26 @@ def as_any_strategy(strategy: Any) -> Strategy:
     if strategy is None:
         return STRATEGY
     return parse_strategy(strategy) if isinstance(strategy, str) else as_strategy(strategy)
+
+
+def listed(given: Any, name: str) -> list[Any]:
+    """The items of an argument that is a list; ``UsageError`` for one that stands without brackets."""
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise UsageError(f"{name} is a list, {name}=[...], not {given!r:.60} ({type(given).__name__})")
+    return list(given)
+
+
+def _with_system(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the system prompt where run files have it."""
+    if SYSTEM not in given:
+        return given
+    system, arguments = given[SYSTEM], given.get("template_args", {})
+    if not isinstance(system, str):
+        raise UsageError(f"the system prompt is a text, not {system!r:.60}")
+    if arguments.get(SYSTEM, system) != system:
+        raise UsageError("the system prompt is given twice, by itself and among the template's arguments")
+    others = {name: value for name, value in given.items() if name != SYSTEM}
+    return {**others, "template_args": {**arguments, SYSTEM: system}}
 
 
 def _fields(of: Any) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from widthwise.core.backend import Backend
-from widthwise.core.errors import BackendError
+from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.strategy.result import Result
@@ -19,10 +20,16 @@ _log = logging.getLogger(__name__)
 
 
 def solve(
-    problem: str | Problem, strategy: Any = None, model: str | Backend | Model | None = None, **options: Unpack[Options]
+    problem: str | Problem | Sequence[Mapping[str, Any]],
+    strategy: Any = None,
+    model: str | Backend | Model | None = None,
+    **options: Unpack[Options],
 ) -> Result:
     """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
 
+    ``problem`` is a text, a ``Problem``, or a conversation, ``[{"role": "user", "content": text}, ...]``, whose last
+    message is answered. ``system`` and ``instruction`` are asked with it, in place of the model's system prompt and of
+    the usual request to box the answer ('' for none).
     ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command line's text for one.
     ``model`` is what ``--model`` takes, one that stays open (``ww.open``), or a backend; ``reward_model`` what
     ``--reward-model`` takes, or an object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments).
@@ -35,21 +42,35 @@ def solve(
 
 
 async def solve_async(
-    problem: str | Problem, strategy: Any = None, model: str | Backend | Model | None = None, **options: Unpack[Options]
+    problem: str | Problem | Sequence[Mapping[str, Any]],
+    strategy: Any = None,
+    model: str | Backend | Model | None = None,
+    **options: Unpack[Options],
 ) -> Result:
     """``solve`` for programs that are ``async`` themselves."""
     from widthwise.evals.suites.hub import MATH
-    from widthwise.evals.suites.suites import Suite
+    from widthwise.evals.suites.suite import Suite
     from widthwise.evaluation import Evaluation
 
     settings = RunSettings.of(strategy, model=model, **options)
-    asked = problem if isinstance(problem, Problem) else Problem("problem", problem)
+    asked = _problem(problem)
     evaluation = Evaluation.of(Suite("problem", (asked,), MATH, "solve", BOXED), settings)
     engines = await open_engines(evaluation.settings)
     try:
         return _had(await evaluation.strategy.solve(asked, evaluation.setting(engines)))
     finally:
         await engines.close()
+
+
+def _problem(given: Any) -> Problem:
+    if isinstance(given, Problem):
+        return given
+    if not isinstance(given, str | list | tuple):
+        raise UsageError(f"a problem is a text, a ww.Problem or a list of messages, not {given!r:.60}")
+    try:
+        return Problem("problem", given) if isinstance(given, str) else Problem.asked(given)
+    except ValueError as error:
+        raise UsageError(f"{error}: there is nothing to solve") from None
 
 
 def _had(result: Result) -> Result:

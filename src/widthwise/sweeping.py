@@ -21,12 +21,13 @@ from widthwise.engines import open_engines
 from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener
 from widthwise.model import Model
 from widthwise.samplers.single import Single
-from widthwise.settings import Options, RunSettings, as_any_strategy
+from widthwise.settings import Options, RunSettings, as_any_strategy, listed
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Axis, Curve
     from widthwise.evals.measure.sweep import Plan, Task
     from widthwise.evals.store.outcome import Outcome
+    from widthwise.evals.suites.suite import Suite
 
 AXIS: Axis = "samples"
 SEEDS = (0,)
@@ -124,7 +125,7 @@ class Sweeping:
     def __init__(
         self,
         strategies: Sequence[Any],
-        suites: Sequence[str],
+        suites: Sequence[Any],
         budgets: Sequence[float],
         *,
         axis: Axis = AXIS,
@@ -134,12 +135,12 @@ class Sweeping:
     ) -> None:
         """``settings`` are those of all runs, but for the strategy, the budget and the seed of each."""
         from widthwise.evals.measure.sweep import plan
-        from widthwise.evals.suites.suites import load_suite
 
-        self.plan = plan([as_any_strategy(s) for s in strategies], suites, budgets, axis=axis, seeds=seeds)
-        self.folder = Path(folder)
         self._settings = settings or RunSettings()
-        self._suites = {name: load_suite(name, limit=self._settings.limit) for name in suites}
+        self._suites = _by_name(suites, self._settings.limit)
+        chosen = [as_any_strategy(each) for each in listed(strategies, "strategies")]
+        self.plan = plan(chosen, list(self._suites), budgets, axis=axis, seeds=seeds)
+        self.folder = Path(folder)
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
 
@@ -244,6 +245,20 @@ class Sweeping:
         return {task: samples / total for task, samples in each.items()}
 
 
+def _by_name(suites: Sequence[Any], limit: int | None) -> dict[str, Suite]:
+    """The suites under the names that the sweep tells them by."""
+    from widthwise.evals.suites.given import suite_of
+
+    found: dict[str, Suite] = {}
+    for given in listed(suites, "suites"):
+        suite = suite_of(given, limit=limit)
+        name = given if isinstance(given, str) else suite.name
+        if name in found and found[name].digest != suite.digest:
+            raise UsageError(f"two suites are called {name!r}: give them names, ww.suite_of(problems, name=...)")
+        found[name] = suite
+    return found
+
+
 @dataclass(slots=True)
 class _Pace:
     """What finished problems say of those to come."""
@@ -285,7 +300,7 @@ def _finished(path: Path) -> tuple[list[Ledger], float]:
 
 def sweep(
     strategies: Sequence[Any],
-    suites: Sequence[str],
+    suites: Sequence[Any],
     budgets: Sequence[float],
     *,
     axis: Axis = AXIS,
@@ -297,9 +312,10 @@ def sweep(
 ) -> Sweep:
     """Measure ``strategies`` on ``suites`` at each of ``budgets`` per problem, and wait for it.
 
-    Strategies are what ``solve`` takes. Samples are shared between budgets and strategies wherever that is valid (see
-    ``Sweep.plan.notes``). Runs are kept in ``folder``; the same call goes on where it was stopped. ``options`` are
-    those of ``solve``. Raises ``UsageError`` for a grid that cannot be, ``BackendError`` where the model cannot be had.
+    Strategies are what ``solve`` takes, suites what ``evaluate`` takes. Samples are shared between budgets and
+    strategies wherever that is valid (see ``Sweep.plan.notes``). Runs are kept in ``folder``; the same call goes on
+    where it was stopped. ``options`` are those of ``solve``. Raises ``UsageError`` for a grid that cannot be,
+    ``BackendError`` where the model cannot be had.
     ``sweep_async`` does not wait.
     """
     return run_sync(
@@ -319,7 +335,7 @@ def sweep(
 
 async def sweep_async(
     strategies: Sequence[Any],
-    suites: Sequence[str],
+    suites: Sequence[Any],
     budgets: Sequence[float],
     *,
     axis: Axis = AXIS,

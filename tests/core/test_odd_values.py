@@ -13,7 +13,7 @@ from widthwise.core.errors import UsageError, reason_of
 from widthwise.core.plain_json import parse
 from widthwise.core.problem import Problem
 from widthwise.evals.store.segment_rows import to_json
-from widthwise.evals.suites.suites import digest
+from widthwise.evals.suites.suite import digest
 
 HALF = "x\ud800y"
 

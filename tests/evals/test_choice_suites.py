@@ -17,7 +17,8 @@ from widthwise.core.errors import UsageError
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites import hub
 from widthwise.evals.suites.choice_rows import CHOOSE
-from widthwise.evals.suites.suites import Suite, grader_for, load_suite
+from widthwise.evals.suites.suite import Suite
+from widthwise.evals.suites.suites import grader_for, load_suite
 
 GPQA = {
     "Record ID": "rec1",

@@ -29,7 +29,7 @@ from widthwise.evals.beginning import Beginning
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.models.formats import GENERIC, REASONER
 
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i} plus {i}?", str(2 * i)) for i in range(6))

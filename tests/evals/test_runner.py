@@ -28,7 +28,7 @@ from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store, compare
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.samplers.best_of_n import BestOfN
 
 N = 6

@@ -21,7 +21,7 @@ from widthwise.evals.runner import regraded, run, setting_for
 from widthwise.evals.store.exchange import import_recordings
 from widthwise.evals.store.recorded_saying import marks_in, record_of, saying_in
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.models.thinking_marks import THINK, tagged
 from widthwise.opening import open_backend
 

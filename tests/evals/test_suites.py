@@ -13,7 +13,8 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.evals.suites import hub
 from widthwise.evals.suites.benchmark import BOXED
-from widthwise.evals.suites.suites import Suite, digest, grader_for, list_suites, load_suite
+from widthwise.evals.suites.suite import Suite, digest
+from widthwise.evals.suites.suites import grader_for, list_suites, load_suite
 
 Write = Callable[..., Path]
 

@@ -16,7 +16,7 @@ from widthwise.core.trace.trace import Note, Trace
 from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import export_run
 from widthwise.evals.store.store import Store, compare
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.evals.views.timeline import timeline
 from widthwise.models.thread_grammars import GRAMMARS
 

@@ -25,7 +25,7 @@ from widthwise.core.trace.trace import Trace, TraceId
 from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.hub import MATH
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.models.formats import BOXED
 from widthwise.models.profiles import profile_of
 from widthwise.models.reward_formats import reward_format_for

@@ -16,7 +16,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.runner import setting_for
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 
 PROBLEM = Problem("p", "What is 3 + 4?", "7")
 SUITE = Suite("sums", (PROBLEM,), MathGrader(), "Box it.")

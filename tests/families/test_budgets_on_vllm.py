@@ -18,7 +18,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.runner import setting_for
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.models.thinking_marks import THINK
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]

@@ -18,7 +18,7 @@ from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.trace.excerpt import Excerpt, joined_ids
 from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.runner import setting_for
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 

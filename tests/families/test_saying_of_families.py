@@ -17,7 +17,7 @@ from widthwise.evals.runner import regraded, run, setting_for
 from widthwise.evals.store.exchange import export_run, import_recordings
 from widthwise.evals.store.recorded_saying import saying_in
 from widthwise.evals.store.store import Store
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.opening import open_backend
 
 PROBLEM = Problem("p", "What is 3 + 4?", "7")

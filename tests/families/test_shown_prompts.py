@@ -12,7 +12,7 @@ from tests.families.talker import PROBLEM, Family, Talker
 from tests.families.test_prompts_of_families import reference
 from widthwise.cli.prompt_files import sent
 from widthwise.evals.suites.hub import MATH
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.evaluation import Evaluation
 from widthwise.models.formats import BOXED
 from widthwise.settings import RunSettings

@@ -41,6 +41,8 @@ _Format = Annotated[
     str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
 ]
 _TemplateArg = Annotated[list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")]
+_System = Annotated[str | None, text("The system prompt, in place of the model's own.", "TEXT")]
+_Instruction = Annotated[str | None, text("Put after each problem in place of the suite's; '' for nothing.", "TEXT")]
 _NO_LOGPROBS = "Ask the server for no log-probabilities: less work for it, and no part may need them."
 _JUDGE_TOKENS = "At most N tokens a judge's reply, thinking included; else as a sample (thinking models: 4096 or more)."
 _Sampling = Annotated[
@@ -65,6 +67,8 @@ def settings_of(
     startup_timeout: Annotated[float | None, number("Wait X seconds for servers that are not ready yet.")] = None,
     grader: _Grader = None,
     limit: Annotated[int | None, count("Only the first N problems of a suite.", 1)] = None,
+    system: _System = None,
+    instruction: _Instruction = None,
     format: _Format = None,
     template_arg: _TemplateArg = None,
     sampling: _Sampling = Asking.sampling,
@@ -91,6 +95,8 @@ def settings_of(
         startup_timeout=startup_timeout,
         grader=grader,
         limit=limit,
+        system=system,
+        instruction=instruction,
         format=format,
         template_args=dict(named_value(each, "--template-arg") for each in template_arg or []),
         sampling=sampling,

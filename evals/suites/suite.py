@@ -1,0 +1,53 @@
+"""A suite: a named set of problems with their grader."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from widthwise.core.brief import Brief, brief, counted
+from widthwise.core.errors import UsageError
+from widthwise.core.plain_json import check_readable
+from widthwise.core.problem import Grader, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Suite(Brief):
+    """Problems and their judge.
+
+    ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
+    ``digest`` is the SHA-256 of the problems' content in their order. ``recording`` is the model string of what was
+    recorded on them, which answers where no model is named.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    grader: Grader
+    source: str
+    instruction: str = ""
+    recording: str | None = None
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.problems:
+            raise ValueError(f"the suite {self.name} has no problems")
+        object.__setattr__(self, "digest", digest(self.problems))
+
+    def __repr__(self) -> str:
+        return f"Suite({brief(self.name)}, {counted(len(self.problems), 'problem')}, graded by {self.grader.name})"
+
+
+def digest(problems: Sequence[Problem]) -> str:
+    """The SHA-256 (hexadecimal) of the problems' ids, texts, answers and metadata, in order."""
+    content = hashlib.sha256()
+    for problem in problems:
+        fields = [problem.id, problem.text, problem.answer, dict(problem.metadata)]
+        try:
+            spelled = json.dumps(fields, sort_keys=True, default=str)
+            check_readable(spelled)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"the metadata of problem {problem.id} cannot be kept as JSON: {error}") from error
+        content.update(spelled.encode() + b"\n")
+    return content.hexdigest()
