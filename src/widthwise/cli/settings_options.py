@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
@@ -86,32 +86,23 @@ def settings_of(
     prompt: _Prompt = None,
 ) -> RunSettings:
     """The settings that the options spell."""
-    return RunSettings.of(
-        model=model,
-        backend_args=_backend_args(backend_arg or [], no_logprobs),
-        reward_model=reward_model,
-        reward_args=dict(named_value(each, "--reward-arg") for each in reward_arg or []),
-        embedding_model=embedding_model,
-        startup_timeout=startup_timeout,
-        grader=grader,
-        limit=limit,
-        system=system,
-        instruction=instruction,
-        format=format,
-        template_args=dict(named_value(each, "--template-arg") for each in template_arg or []),
-        sampling=sampling,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        presence_penalty=presence_penalty,
-        frequency_penalty=frequency_penalty,
-        max_tokens=max_tokens,
-        logprobs=logprobs,
-        judge_tokens=judge_tokens,
-        prompts=own_prompts(prompt or []),
-    )
+    return RunSettings.of(**_read(locals()))
+
+
+def _read(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the same names, and those that are spelled otherwise on the command line."""
+    several = {"reward_args": "reward_arg", "template_args": "template_arg"}
+    others = {"backend_arg", "no_logprobs", "prompt", *several.values()}
+    pairs = {
+        name: dict(named_value(each, f"--{option.replace('_', '-')}") for each in options[option] or [])
+        for name, option in several.items()
+    }
+    return {
+        **{name: value for name, value in options.items() if name not in others},
+        **pairs,
+        "backend_args": _backend_args(options["backend_arg"] or [], options["no_logprobs"]),
+        "prompts": own_prompts(options["prompt"] or []),
+    }
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
