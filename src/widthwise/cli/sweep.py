@@ -21,7 +21,8 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import register
 from widthwise.evaluation import CONCURRENCY, Interrupted
 from widthwise.settings import RunSettings
-from widthwise.sweeping import AXIS, FOLDER, Progress, Sweep, Sweeping
+from widthwise.sweep_progress import Progress
+from widthwise.sweeping import AXIS, FOLDER, Sweep, Sweeping
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.curves import Axis

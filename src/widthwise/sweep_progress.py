@@ -1,0 +1,57 @@
+"""How far a sweep has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from widthwise.evals.measure.sweep import Task
+    from widthwise.evals.store.outcome import Outcome
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a sweep has come, and how long it will take at this pace."""
+
+    shares: Mapping[Task, float]
+    runs: int = 0
+    share: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+    _before: float = 0.0
+
+    def add(self, task: Task, *, stored: bool = False) -> None:
+        """One more problem of ``task`` is done; ``stored`` if an earlier attempt did it."""
+        self.share += self.shares[task]
+        self._before += self.shares[task] if stored else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None until something was done in this attempt."""
+        done = self.share - self._before
+        return (time.monotonic() - self._began) * (1 - self.share) / done if done > 1e-9 else None
+
+    def __str__(self) -> str:
+        left = self.seconds_left
+        said = (
+            "" if left is None else f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
+        )
+        return f"run {self.runs} of {len(self.shares)}, {100 * self.share:.0f} % of all samples{said}"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepListener:
+    """Hears of the problems of one run on behalf of the whole sweep."""
+
+    task: Task
+    progress: Progress
+    on_progress: Callable[[Progress], None]
+
+    def stored(self, outcome: Outcome) -> None:
+        """Counted already, when the sweep looked what there is to do."""
+
+    def finished(self, outcome: Outcome) -> None:
+        self.progress.add(self.task)
+        self.on_progress(self.progress)
