@@ -16,7 +16,7 @@ from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.strategy.result import Result
 from widthwise.engines import Engines, open_engines
 from widthwise.evals.suites.hub import MATH
-from widthwise.evals.suites.suites import Suite
+from widthwise.evals.suites.suite import Suite
 from widthwise.evaluation import Evaluation
 from widthwise.models.formats import BOXED
 from widthwise.serving.admission import Admission
