@@ -21,7 +21,7 @@ from widthwise.serving.entry import HOST, PORT, Offer, run_server
 from widthwise.settings import STRATEGY, RunSettings
 
 if TYPE_CHECKING:
-    from widthwise.evals.suites.suites import Suite
+    from widthwise.evals.suites.suite import Suite
 
 KEY = "WIDTHWISE_API_KEY"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from widthwise.core.backend import Backend
-    from widthwise.evals.suites.suites import Suite
+    from widthwise.evals.suites.suite import Suite
     from widthwise.serving.service import Service
 
 HOST, PORT = "127.0.0.1", 8000
