@@ -67,12 +67,13 @@ class WeightedVote(Part):
         least = float(np.quantile(list(known.values()), 1 - self.top))
         # Only ratios of weights matter: taking the largest out of the exponent keeps it from overflowing.
         largest = max(known.values())
-        weights = {t: session.weight(t) * self._weight(s, largest) for t, s in known.items() if s >= least}
+        weights = {t: session.weight(t) * self.weighed(s, largest) for t, s in known.items() if s >= least}
         classes = await session.classes([t for t in candidates if t in weights])
         weighed = [replace(c, weight=sum(weights[t] for t in c.traces)) for c in classes]
         return elect(weighed, self.tie, session.seed("tie"), session.thought_length)
 
-    def _weight(self, score: float, largest: float) -> float:
+    def weighed(self, score: float, largest: float) -> float:
+        """The vote of a trace with this score, ``largest`` being the largest; ``UsageError`` for what is no weight."""
         if self.weight == "equal":
             return 1.0
         if self.weight == "exp":

@@ -43,6 +43,16 @@ def steps_of(text: str, separator: str) -> tuple[str, ...]:
     return tuple(step for part in text.split(separator) if (step := part.strip()))
 
 
+def solution_steps(text: str, separator: str, *, by_lines: bool = False, whole: bool = False) -> tuple[str, ...]:
+    """The steps in which a reward model is given what a trace says: one a line, or all of it as a single one.
+
+    Nothing is said in no step.
+    """
+    if whole or not text.strip():
+        return tuple(filter(None, (text.strip(),)))
+    return tuple(text.strip().split("\n")) if by_lines else steps_of(text, separator)
+
+
 @dataclass(frozen=True, slots=True)
 class Solution(Brief):
     """What is to be scored: ``steps``, of which the first ``len(known)`` have these scores already.

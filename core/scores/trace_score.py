@@ -52,17 +52,21 @@ async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -
     name, _, reduction = source.partition(":")
     if name == REWARD_MODEL:
         return await rewards(session, traces, reduction or "last")
-    if source in LOGPROBS:
-        scores = [LOGPROBS[source](t.logprobs) if len(t.logprobs) else None for t in traces]
-    elif source == SELF_CERTAINTY:
-        scores = [_self_certainty(t) for t in traces]
-    elif (score := confidence_score(source)) is not None:
-        scores = [_confidence(t, score) for t in traces]
-    else:
-        scores = [_recorded(t, source) for t in traces]
+    scores = [recorded_score(t, source) for t in traces]
     if traces and all(s is None for s in scores) and any(t.tokens for t in traces):
         raise UsageError(_unknown(session, traces, source))
     return scores
+
+
+def recorded_score(trace: Trace, source: str) -> float | None:
+    """The score of one trace that its tokens and its metadata tell alone; see ``trace_scores``."""
+    if source in LOGPROBS:
+        return LOGPROBS[source](trace.logprobs) if len(trace.logprobs) else None
+    if source == SELF_CERTAINTY:
+        return _self_certainty(trace)
+    if (score := confidence_score(source)) is not None:
+        return _confidence(trace, score)
+    return _recorded(trace, source)
 
 
 def check_score(source: str, conditions: Conditions, what: object) -> None:

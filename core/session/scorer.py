@@ -9,7 +9,7 @@ import numpy as np
 from widthwise.core.backend import FloatArray
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.rewards.reward import StepScores, steps_of
+from widthwise.core.rewards.reward import StepScores, solution_steps
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.journal import Journal
 from widthwise.core.session.score_memory import ScoreMemory
@@ -65,10 +65,7 @@ class Scorer:
         return thinks
 
     def _steps(self, trace: Trace, whole: bool) -> tuple[str, ...]:
-        text = self._transcript.said(trace)
-        if whole or not text.strip():
-            return tuple(filter(None, (text.strip(),)))
-        return tuple(text.strip().split("\n")) if self._by_lines else steps_of(text, self._separator)
+        return solution_steps(self._transcript.said(trace), self._separator, by_lines=self._by_lines, whole=whole)
 
     @property
     def by_trace(self) -> Mapping[TraceId, StepScores]:

@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import Any
 
-from widthwise.core.errors import UsageError
+from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import Entry, find, nearest, role_of
 from widthwise.core.roles import STRATEGY
 from widthwise.core.strategy.function_part import FunctionPart
@@ -31,6 +31,17 @@ def parse_strategy(text: str, *, trusted: bool = True) -> Strategy:
     if len(text) > _LONGEST:
         raise UsageError(f"a strategy of {len(text)} characters is too long to be one")
     return as_strategy(_Reader(trusted).read(text))
+
+
+def shortened(text: str) -> str:
+    """A strategy's text without its defaults, for people; as it stands where it names parts that are nobody's here.
+
+    Nothing that it names is imported: a run file may be anybody's.
+    """
+    try:
+        return parse_strategy(text, trusted=False).brief()
+    except WidthwiseError:
+        return text
 
 
 class _Reader:

@@ -72,7 +72,7 @@ def pick_of(aggregator: object) -> Pick | None:
         case BestBy(score=score):
             return lambda pool, seed: _best(pool, score)
         case WeightedVote(tie="first" | "random" as tie) as vote:
-            return lambda pool, seed: _elected(pool, _weights(vote, pool), tie, seed)
+            return lambda pool, seed: _elected(pool, weights_of(vote, pool), tie, seed)
     return None
 
 
@@ -95,14 +95,11 @@ def _best(pool: SamplePool, score: str) -> int | None:
     return max(known, key=lambda i: float(pool.scores[score][i]), default=None)
 
 
-def _weights(vote: WeightedVote, pool: SamplePool) -> Floats:
-    """Each sample's vote; NaN where it does not vote."""
+def weights_of(vote: WeightedVote, pool: SamplePool) -> Floats:
+    """Each sample's vote, ``float64 [n]``; NaN where it does not vote. ``UsageError`` for a score that is no weight."""
     score = np.where(pool.votes == NO_VOTE, np.nan, pool.scores[vote.by])
     if np.isnan(score).all():
         return score
     score = np.where(score >= np.nanquantile(score, 1 - vote.top), score, np.nan)
-    if vote.weight == "equal":
-        return np.where(np.isnan(score), np.nan, 1.0)
-    if vote.weight == "exp":
-        return np.asarray(np.exp((score - np.nanmax(score)) / vote.temperature))
-    return score if vote.weight == "identity" else 1 / score
+    largest = float(np.nanmax(score))
+    return np.array([np.nan if np.isnan(each) else vote.weighed(float(each), largest) for each in score])

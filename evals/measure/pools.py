@@ -14,9 +14,10 @@ from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
-from widthwise.core.scores.trace_score import LOGPROBS
+from widthwise.core.scores.trace_score import LOGPROBS, REWARD_MODEL, recorded_score
 from widthwise.core.session.answers import stated_in
 from widthwise.core.session.ledger import Ledger
+from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.measure.estimators import NO_VOTE
@@ -26,6 +27,7 @@ from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recorded_saying import saying_in
+from widthwise.evals.store.recorded_scores import RecordedScores
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 from widthwise.evals.suites.suites import grader_for, grader_of
@@ -151,7 +153,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
     strategy = said.get("strategy") or ""
     return Source(
         path=str(path),
-        label=strategy or path.stem,
+        label=shortened(strategy) or path.stem,
         suite=said.get("suite") or "",
         model=said.get("model") or "",
         strategy=strategy,
@@ -186,20 +188,22 @@ def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool
     # Texts and token statistics are large: they are read only for scores.
     whole = {leaf.id for leaf in leaves}
     traces = [t for t in store.traces(outcome.problem.id) if t.id in whole] if scores else []
+    judged = RecordedScores(store)
     return _Row(
         outcome.problem,
         [leaf.answer for leaf in leaves],
         [leaf.correct for leaf in leaves],
         [leaf.tokens if counted else np.nan for leaf in leaves],
         [leaf.finish in ("stop", None) for leaf in leaves],
-        {name: np.array([_trace_score(t, name) for t in traces]) for name in scores},
+        {name: np.array([_trace_score(judged, outcome.problem.id, t, name) for t in traces], float) for name in scores},
     )
 
 
-def _trace_score(trace: Trace, name: str) -> float:
-    if name in LOGPROBS:
-        return LOGPROBS[name](trace.logprobs)
-    return _number(trace.metadata, name)
+def _trace_score(judged: RecordedScores, problem_id: str, trace: Trace, name: str) -> float:
+    source, _, reduction = name.partition(":")
+    by_model = source == REWARD_MODEL
+    found = judged.reduced(problem_id, trace, reduction or "last") if by_model else recorded_score(trace, name)
+    return np.nan if found is None else found
 
 
 def _number(metadata: Mapping[str, Any], name: str) -> float:

@@ -14,22 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.aggregators.best_by import BestBy
-from widthwise.aggregators.majority_vote import MajorityVote
-from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
-from widthwise.core.scores.trace_score import REWARD_MODEL
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.measure.buying import pick_of, purchase
-from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines, method
-from widthwise.evals.measure.estimators import weighted_vote_at_k
+from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines
 from widthwise.evals.measure.intervals import LEVEL
-from widthwise.evals.measure.pools import Answered, SamplePool, Source, load
-from widthwise.evals.measure.subsets import Estimate, Floats
+from widthwise.evals.measure.pools import Answered, Source, load
+from widthwise.evals.measure.sharing import choice, pools_of, why_not_shared
+from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.waits import NOT_KNOWN
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
@@ -94,11 +90,12 @@ def plan(
         raise UsageError("a sweep needs at least one strategy, one suite, one budget and one seed")
     limits = sorted(set(budgets))
     _check_limits(limits, axis)
+    pools = pools_of(strategies, limits, axis)
     cells = [
         cell
         for suite in suites
         for strategy in dict.fromkeys(strategies)
-        for cell in _cells(strategy, suite, limits, axis, seeds)
+        for cell in _cells(strategy, suite, limits, axis, seeds, pools.get(strategy))
     ]
     reasons = {label(s, axis): why_not_shared(s, axis) for s in strategies}
     shared = [name for name, reason in reasons.items() if not reason]
@@ -118,55 +115,12 @@ def _check_limits(limits: Sequence[float], axis: Axis) -> None:
         raise UsageError(f"budgets must be {kind}, not {list(limits)}")
 
 
-def why_not_shared(strategy: Strategy, axis: Axis) -> str:
-    """Why samples of a large budget do not answer for smaller ones; empty where they do."""
-    if axis in ("sequential", "seconds", "thinking"):
-        return f"a limit on {axis} changes the traces themselves"
-    if not isinstance(strategy.sampler, BestOfN | Single):
-        return "its traces depend on one another"
-    if axis == "tokens" and strategy.sampler.waits:
-        return "what its traces take back is charged and not in them"
-    if strategy.pruners:
-        return "its pruners stop traces online"
-    if strategy.budget is not None:
-        return "it has a budget of its own"
-    if choice(strategy) is None:
-        return "its aggregator needs more than stored answers and scores"
-    return ""
-
-
-def choice(strategy: Strategy) -> Method | None:
-    """How the strategy's aggregator chooses among stored samples; None where that cannot be told from a store."""
-    match strategy.aggregator:
-        case _ if isinstance(strategy.sampler, Single):
-            # One sample has nothing to choose among: the mean over samples, whatever k.
-            return Method("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
-        case None | MajorityVote(tie="first" | "random"):
-            return method("maj")
-        case BestBy(score=score) if not score.startswith(REWARD_MODEL):
-            return method(f"best:{score}")
-        case WeightedVote(by=score, top=1.0, tie="first" | "random") as vote if not score.startswith(REWARD_MODEL):
-            return Method(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
-    return None
-
-
-def _constant(value: float, n: int) -> Estimate:
-    return Estimate(np.full(n, value), np.zeros(n))
-
-
-def _weighted(vote: WeightedVote, pool: SamplePool, seed: int) -> Estimate:
-    score = pool.scores[vote.by]
-    if vote.weight == "exp":
-        weights = np.exp((score - np.nanmax(score, initial=-np.inf)) / vote.temperature)
-    else:
-        weights = score if vote.weight == "identity" else 1 / score
-    return weighted_vote_at_k(pool.votes, pool.values, weights, seed=seed)
-
-
-def _cells(strategy: Strategy, suite: str, limits: Sequence[float], axis: Axis, seeds: Sequence[int]) -> list[Cell]:
-    shared = None if why_not_shared(strategy, axis) else choice(strategy)
-    if shared is not None:
-        pool = _pool_of(strategy, int(limits[-1]) if axis == "samples" else None)
+def _cells(
+    strategy: Strategy, suite: str, limits: Sequence[float], axis: Axis, seeds: Sequence[int], pool: Strategy | None
+) -> list[Cell]:
+    """The cells of one strategy on one suite; ``pool`` is the run that it is read from, if it is shared."""
+    if pool is not None:
+        shared = choice(strategy)
         tasks = tuple(Task(suite, pool, None, seed) for seed in seeds)
         chosen = limits[:1] if isinstance(strategy.sampler, Single) and axis == "samples" else limits
         return [Cell(strategy, suite, limit, tasks, shared) for limit in chosen]
@@ -174,16 +128,6 @@ def _cells(strategy: Strategy, suite: str, limits: Sequence[float], axis: Axis, 
         Cell(strategy, suite, limit, tuple(_own(strategy, suite, limit, axis, seed) for seed in seeds))
         for limit in limits
     ]
-
-
-def _pool_of(strategy: Strategy, n: int | None) -> Strategy:
-    """The run whose samples the strategy is read from: ``n`` independent ones (its own number by default)."""
-    sampler = strategy.sampler
-    assert isinstance(sampler, BestOfN | Single)
-    own = sampler.n if isinstance(sampler, BestOfN) else BestOfN().n
-    same = ("temperature", "top_p", "max_tokens", "thinking", "waits")
-    drawn = BestOfN(n or own, **{name: getattr(sampler, name) for name in same})
-    return Strategy(drawn, aggregator=MajorityVote())
 
 
 def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:
@@ -218,10 +162,10 @@ def _as_thoughtful(strategy: Strategy, thinking: int) -> Strategy:
 def label(strategy: Strategy, axis: Axis) -> str:
     """What to call a strategy whose n may follow the budget."""
     if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
-        return str(strategy).replace(f"n={strategy.sampler.n}", "n=budget", 1)
+        return strategy.brief().replace(f"n={strategy.sampler.n}", "n=budget", 1)
     if axis == "thinking":
-        return str(_as_thoughtful(strategy, 1)).replace("thinking=1", "thinking=budget", 1)
-    return str(strategy)
+        return _as_thoughtful(strategy, 1).brief().replace("thinking=1", "thinking=budget", 1)
+    return strategy.brief()
 
 
 def predicted_samples(task: Task) -> int | None:

@@ -26,7 +26,8 @@ def asking_in(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _check(said: Mapping[str, Any]) -> None:
     date.fromisoformat(said["date"])
-    texts = (said["profile"], said["why"], *said["sampling_from"].values(), *said.get("notes", ()))
+    texts = [said["profile"], said["why"], said.get("step_separator", "")]
+    texts += [*said["sampling_from"].values(), *said.get("notes", ())]
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("a text is none")
     if not all(isinstance(value, int | float) for value in said["sampling"].values()):

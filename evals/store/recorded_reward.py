@@ -8,6 +8,7 @@ from pathlib import Path
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
 from widthwise.core.session.score_memory import digests
+from widthwise.evals.store.recorded_scores import by_lines_in
 from widthwise.evals.store.store import Store
 
 
@@ -23,6 +24,7 @@ class RecordedRewardModel:
         self.name = f"replay:{path}"
         self._store = Store.read(path)
         self.kind: Kind = self._kind()
+        self.by_lines = by_lines_in(self._store.manifest)
 
     async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]:
         return [self._recorded(problem, solution) for solution in solutions]

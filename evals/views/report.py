@@ -24,6 +24,7 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
+from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.trace import Segment, Trace, name
 from widthwise.evals.measure.curves import AXES, METHODS, Axis, Curve, Line, curve
 from widthwise.evals.measure.equal_budgets import (
@@ -171,7 +172,7 @@ def _figures(store: Store) -> list[tuple[str, Any]]:
     return [
         ("suite", summary.suite),
         ("model", summary.model),
-        ("strategy", summary.strategy),
+        ("strategy", shortened(summary.strategy)),
         ("problems", f"{summary.problems} worked on, {summary.errors} failed"),
         *((word, "–" if share is None else f"{100 * share:.2f} %") for word, share in shares.items()),
         ("wall-clock", f"{summary.wall_seconds:,.1f} s"),

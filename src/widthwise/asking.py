@@ -131,6 +131,7 @@ class Asked(Brief):
             "sampling_from": {k: v for k, v in self.sources.items() if k in settings},
             "template_args": dict(self.chat.arguments),
             "system": self.format.system,
+            "step_separator": self.format.step_separator,
             "date": today.isoformat(),
             "notes": list(self.profile.notes),
         }

@@ -44,7 +44,8 @@ class Engines(Brief):
         """For the run's manifest: what the models that judge say of themselves."""
         said: dict[str, Any] = {}
         if self.reward_model is not None:
-            said["reward_model"] = {"kind": self.reward_model.kind, **_description(self.reward_model)}
+            lines = {"by_lines": True} if getattr(self.reward_model, "by_lines", False) else {}
+            said["reward_model"] = {"kind": self.reward_model.kind, **lines, **_description(self.reward_model)}
         if self.embedder is not None and id(self.embedder) != id(self.backend):  # else it is described already
             said["embedding_model"] = _description(self.embedder)
         return said

@@ -90,7 +90,7 @@ class Evaluation(Brief):
             None if data is None else str(data),
             named=run is not None,
         )
-        return evaluation if run else replace(evaluation, path=evaluation.default_path)
+        return evaluation if run else replace(evaluation, path=evaluation.path_in(RUNS))
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -101,18 +101,25 @@ class Evaluation(Brief):
         asked = {"suite": self.suite.name, "problems": self.suite.digest, **judge, **self.settings.configuration}
         return {**asked, **({SERVED: dict(self.served)} if self.served else {})}
 
-    @property
-    def default_path(self) -> Path:
-        """The same settings give the same file, so that the same command finds its run again."""
+    def path_in(self, folder: Path) -> Path:
+        """The same settings give the same file, so that the same command finds its run again.
+
+        Earlier versions named it by the strategy with all its defaults: one that is there is still the run's.
+        """
         from widthwise.evals.store.configuration import digest
 
-        return RUNS / f"{self._stem}-{digest(self.configuration)[:8]}.db"
+        end = f"{digest(self.configuration)[:8]}.db"
+        path, older = (folder / f"{stem}-{end}" for stem in self._stems)
+        return older if older.exists() and not path.exists() else path
 
     @property
-    def _stem(self) -> str:
+    def _stems(self) -> tuple[str, str]:
+        """What the run's file is called, and what earlier versions called it."""
         model = str(self.settings.configuration["model"])
         model = model if model.startswith("http") else model.rpartition("/")[2]
-        return "-".join(map(_slug, [self.suite.name, model, str(self.settings.strategy)]))
+        strategies = (self.settings.strategy.brief(), str(self.settings.strategy))
+        now, before = ("-".join(map(_slug, [self.suite.name, model, strategy])) for strategy in strategies)
+        return now, before
 
     async def run(self, *, concurrency: int, listener: Listener) -> Summary:
         """Do what is still to be done; the run's figures.
@@ -135,11 +142,12 @@ class Evaluation(Brief):
                 raise
             return replace(self, path=finished)
         found = replace(self, served=served)
-        return replace(found, path=found.default_path)
+        return replace(found, path=found.path_in(RUNS))
 
     def _finished_before(self) -> Path | None:
         """A file that holds a finished run of these settings, whichever model was served then."""
-        return next(filter(self._is_finished_in, sorted(RUNS.glob(f"{self._stem}-*.db"))), None)
+        files = [file for stem in self._stems for file in sorted(RUNS.glob(f"{stem}-*.db"))]
+        return next(filter(self._is_finished_in, files), None)
 
     def _is_finished_in(self, path: Path) -> bool:
         from widthwise.evals.store.store import Store

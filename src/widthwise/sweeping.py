@@ -101,7 +101,7 @@ class Sweeping:
     def _evaluation(self, task: Task) -> Evaluation:
         settings = replace(self._settings, strategy=task.strategy, budget=task.budget, seed=task.seed)
         evaluation = Evaluation.of(self._suites[task.suite], settings)
-        return replace(evaluation, path=self.folder / evaluation.path.name)
+        return replace(evaluation, path=evaluation.path_in(self.folder))
 
     async def pilot(self, problems: int = 16) -> None:
         """Learn what a sample costs on suites that no finished problem tells about.

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +17,10 @@ from typer.testing import CliRunner
 import widthwise as ww
 from widthwise.cli.sweep import file_name
 from widthwise.core.errors import UsageError
+from widthwise.evals.measure.curves import Axis
 from widthwise.evals.measure.majority import maj_at_k
-from widthwise.evals.measure.sweep import plan, why_not_shared
+from widthwise.evals.measure.sharing import why_not_shared
+from widthwise.evals.measure.sweep import plan
 from widthwise.evals.store.store import Store
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.settings import RunSettings, as_any_strategy
@@ -57,8 +62,7 @@ def test_budgets_and_aggregators_share_one_run() -> None:
         (VOTE, "sequential", "changes the traces"),
         ("best_of_n(n=4) | first_valid()", "samples", "more than stored answers"),
         ("best_of_n(n=4) | budget(tokens=99) | majority_vote()", "samples", "budget of its own"),
-        ("best_of_n(n=4) | best_by(score='reward_model')", "samples", "more than stored answers"),
-        ("best_of_n(n=4) | best_by(score='reward_model:min')", "samples", "more than stored answers"),
+        ("best_of_n(n=4) | weighted_vote(by='reward_model', top=0.5)", "samples", "more than stored answers"),
     ],
 )
 def test_what_depends_on_the_budget_runs_for_each(text: str, axis: str, why: str) -> None:
@@ -107,6 +111,100 @@ def test_shared_cells_are_the_estimates_over_all_subsets(tmp_path: Path, recorde
     assert best.lines["run"].accuracy[-1] == pytest.approx(np.mean(highest))
     assert online.lines["run"].budgets["samples"][-1] <= 8
     assert len(done.runs) == 1 + 3
+
+
+class Judge:
+    """Scores steps by their length; the last word of a solution weighs most."""
+
+    name, kind = "judge", "process"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def score(self, problem: ww.Problem, solutions: Sequence[ww.Solution]) -> list[ww.StepScores]:
+        self.asked += len(solutions)
+        return [ww.StepScores(tuple(1 / (1 + len(step)) for step in s.steps), 1) for s in solutions]
+
+
+@pytest.fixture
+def in_steps(tmp_path: Path) -> Path:
+    """Six problems with eight samples each, in steps; some stand there twice, and some state no answer."""
+    rng, path = np.random.default_rng(3), tmp_path / "steps.jsonl"
+    with path.open("w") as file:
+        for i in range(6):
+            answers = rng.choice(["1", "2", "3"], 8, p=[0.5, 0.3, 0.2])
+            lengths = 1 + rng.permutation(8)
+            texts = [f"{'so ' * n}\n\n{'then ' * n}\\boxed{{{a}}}" for n, a in zip(lengths, answers, strict=True)]
+            texts[3], texts[5] = texts[0], "I do not know."
+            samples = [{"text": text} for text in texts]
+            file.write(json.dumps({"problem_id": f"p{i}", "problem": "Q?", "answer": "1", "samples": samples}) + "\n")
+    return path
+
+
+BY_MODEL = [
+    "best_of_n(n=16) | majority_vote()",
+    "best_of_n(n=16) | weighted_vote(by='reward_model', weight='identity')",
+    "best_of_n(n=16) | weighted_vote(by='reward_model', weight='equal')",
+    "best_of_n(n=16) | best_by(score='reward_model:min')",
+]
+
+
+@pytest.mark.parametrize("axis", ["samples", "tokens"])
+def test_budgets_share_samples_that_a_reward_model_scored(axis: Axis) -> None:
+    made = plan(
+        strategies(*BY_MODEL, "best_of_n() | best_by(score='reward_model:model')"), ["s"], [1, 4, 64], axis=axis
+    )
+    n = 64 if axis == "samples" else 16
+    assert [task.strategy.brief() for task in made.tasks] == [
+        f"best_of_n(n={n}) | best_by(score='reward_model')",
+        f"best_of_n(n={n}) | best_by(score='reward_model:model')",
+    ]
+
+
+def test_other_samplers_have_other_runs_and_likely_tokens_are_recorded_where_they_are_read() -> None:
+    texts = ["best_of_n() | majority_vote()", "best_of_n(temperature=0.5) | best_by(score='reward_model')"]
+    texts.append("best_of_n(temperature=0.2) | weighted_vote(by='tail_confidence')")
+    made = plan(strategies(*texts), ["s"], [4])
+    assert [task.strategy.brief().split(" | ")[1] for task in made.tasks] == [
+        "majority_vote()",
+        "best_by(score='reward_model')",
+        "best_by(score='self_certainty')",
+    ]
+
+
+@pytest.mark.parametrize("axis", ["samples", "tokens"])
+def test_shared_scores_answer_as_runs_of_their_own(tmp_path: Path, in_steps: Path, axis: Axis) -> None:
+    judge = Judge()
+    most = 8 if axis == "samples" else 10_000
+    asked: dict[str, Any] = {"axis": axis, "model": f"replay:{in_steps}", "reward_model": judge, "seeds": [0]}
+    texts = [text.replace("n=16", "n=8") for text in BY_MODEL]
+    done = sweep(texts, [str(in_steps)], [most], folder=tmp_path / "s", **asked)
+    assert len(done.runs) == 1
+    assert judge.asked == 6 * 6  # of eight samples one is another's copy, and one states nothing
+    own = [text.replace(" | ", " | budget(seconds=1000) | ", 1) for text in texts]
+    runs = sweep(own, [str(in_steps)], [most], folder=tmp_path / "own", **asked)
+    assert len(runs.runs) == 4
+    for shared, alone in zip(done.curves, runs.curves, strict=True):
+        np.testing.assert_allclose(shared.lines["run"].scores[:, -1], alone.lines["run"].scores[:, -1])
+    accuracies = {tuple(curve.lines["run"].scores[:, -1]) for curve in done.curves}
+    assert len(accuracies) > 1  # the scores decide something
+
+
+def test_a_part_of_scored_samples_is_their_mean_over_subsets(tmp_path: Path, in_steps: Path) -> None:
+    text = "best_of_n(n=8) | best_by(score='reward_model:min')"
+    done = sweep([text], [str(in_steps)], [1, 2, 8], model=f"replay:{in_steps}", reward_model=Judge(), folder=tmp_path)
+    line = done.curves[0].lines["run"]
+    rows = [json.loads(row) for row in in_steps.read_text().splitlines()]
+
+    def chosen(texts: Sequence[str]) -> float:
+        known = [t for t in texts if "boxed" in t]
+        best = max(known, key=lambda t: min(1 / (1 + len(step.strip())) for step in t.split("\n\n")), default="")
+        return float(best.endswith("{1}"))
+
+    texts = [[sample["text"] for sample in row["samples"]] for row in rows]
+    for i, k in enumerate([1, 8]):
+        exact = [np.mean([chosen(subset) for subset in combinations(of_one, k)]) for of_one in texts]
+        np.testing.assert_allclose(line.scores[:, [0, 2][i]], exact)
 
 
 def test_a_token_budget_buys_as_many_whole_samples_as_fit(tmp_path: Path, recorded: Path) -> None:

@@ -12,6 +12,7 @@ from widthwise.cli.display import rows_table
 from widthwise.cli.measure import chance, span
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.registry import register
+from widthwise.core.strategy.composition import shortened
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.standings import Standing
@@ -61,7 +62,7 @@ _COSTS = {
 
 def _said(standing: Standing) -> list[str]:
     gap = standing.difference
-    said = [Path(standing.run).stem, _brief(standing.strategy), f"{100 * standing.accuracy:.2f}"]
+    said = [Path(standing.run).stem, shortened(standing.strategy), f"{100 * standing.accuracy:.2f}"]
     gained = ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), chance(gap.p)]
     return [*said, span(*standing.interval), *gained]
 
@@ -69,14 +70,3 @@ def _said(standing: Standing) -> list[str]:
 def _spent(standing: Standing) -> list[str]:
     known = standing.costs
     return [f"{known[name]:,.{2 if name == 'seconds' else 0}f}" if name in known else "-" for name in _COSTS]
-
-
-def _brief(strategy: str) -> str:
-    """A strategy without its defaults; as it stands where parts are not built in: a run file may be anybody's."""
-    from widthwise.core.errors import WidthwiseError
-    from widthwise.core.strategy.composition import parse_strategy
-
-    try:
-        return parse_strategy(strategy, trusted=False).brief()
-    except WidthwiseError:
-        return strategy

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from widthwise.cli.terminal import cell, say_table
+from widthwise.cli.terminal import cell, fitting, say_table
+from widthwise.core.strategy.composition import shortened
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.summary import Summary
@@ -29,14 +30,14 @@ def summary_table(summary: Summary) -> None:
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows on stdout under the names of their columns, long cells cut."""
+    """Print rows on stdout under the names of their columns; a terminal gets the beginning of long cells."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(cell(" ".join(text.split())[:_LONGEST_CELL]) for text in row))
+        table.add_row(*(cell(fitting(" ".join(text.split()), _LONGEST_CELL)) for text in row))
     say_table(table)
 
 
@@ -51,7 +52,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "model", summary.model
     if summary.server is not None:
         yield "server", summary.server
-    yield "strategy", summary.strategy
+    yield "strategy", shortened(summary.strategy)
     if summary.asking is not None:
         yield "asked as", f"{summary.asking['profile']}: {summary.asking['why']}"
         yield "sampling", _sampling(summary.asking)

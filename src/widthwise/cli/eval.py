@@ -44,7 +44,7 @@ def evaluate_suite(
         Path | None, text("Take the problems from a JSONL, Parquet, CSV, JSON or run file.", "FILE")
     ] = None,
     column: Annotated[list[str] | None, text(_COLUMN, "FIELD=NAME")] = None,
-    strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY", str(STRATEGY))] = None,
+    strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY", STRATEGY.brief())] = None,
     budget_tokens: Annotated[int | None, count("At most N sampled tokens a problem.")] = None,
     budget_sequential: Annotated[int | None, count("At most N tokens one after the other a problem.")] = None,
     budget_samples: Annotated[int | None, count("At most N samples a problem.")] = None,

@@ -19,6 +19,8 @@ from widthwise.cli.settings_options import count, with_settings
 from widthwise.cli.terminal import say
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import register
+from widthwise.core.strategy.composition import shortened
+from widthwise.core.strategy.spelling import spelled
 from widthwise.evaluation import CONCURRENCY, Interrupted
 from widthwise.settings import RunSettings
 from widthwise.sweep_progress import Progress
@@ -88,14 +90,14 @@ def _show_prompts(sweeping: Sweeping) -> None:
     """What each strategy asks, on each suite."""
     first = {(task.suite, str(task.strategy)): task for task in reversed(sweeping.plan.tasks)}
     for (suite, strategy), task in reversed(first.items()):
-        say(f"{strategy} on {suite}\n")
+        say(f"{shortened(strategy)} on {suite}\n")
         print_prompts(asyncio.run(sent(sweeping.evaluations[task])))
 
 
 def _print_plan(sweeping: Sweeping) -> None:
     rows, forecast = [], sweeping.forecast()
     for f in forecast:
-        name = f"{f.task.strategy}" + (f" | {f.task.budget}" if f.task.budget else "")
+        name = f.task.strategy.brief() + (f" | {spelled(f.task.budget, brief=True)}" if f.task.budget else "")
         costs = ["at running time" if f.samples is None else f"{f.samples:,}"]
         costs.append("?" if f.tokens is None else f"{f.tokens:,.0f}")
         costs.append("?" if f.seconds is None else _duration(f.seconds))

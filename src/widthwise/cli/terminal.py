@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 _LONGEST_SENTENCE = 2000
 """Characters of one error or note: others' errors may quote a whole generation."""
 
-_FOLDLESS = 400
-"""Columns of a table in a file or a pipe, which has no width: nothing is folded there."""
+_UNBOUNDED = 10_000_000
+"""Columns of a file or a pipe, which has no width: nothing is folded or cut there."""
 
 # Control characters but tab and line end, and the marks that turn the direction of what is read.
 _ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -59,7 +60,17 @@ def say_table(table: Table) -> None:
     """Print a table on stdout."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else _FOLDLESS).print(table)
+    Console(width=None if sys.stdout.isatty() else _UNBOUNDED).print(table)
+
+
+def width_of_lines() -> int:
+    """How many characters a line of stdout may have."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
+
+
+def fitting(text: str, width: int) -> str:
+    """``text``, cut to ``width`` on a terminal; in a file or a pipe all of it."""
+    return text if len(text) <= width or not sys.stdout.isatty() else f"{text[: width - 1]}…"
 
 
 def _spelled(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from widthwise.cli.terminal import cell, say_table
+from widthwise.cli.terminal import cell, fitting, say_table
 from widthwise.core.trace.trace import Note, Wait, name
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def print_timeline(lanes: Sequence[Lane]) -> None:
 def _label(lane: Lane) -> str:
     if lane.thread is None:
         return f"{name(lane.id)} {lane.question or ''}"
-    told = lane.outline if len(lane.outline) <= _OUTLINE else f"{lane.outline[: _OUTLINE - 1]}…"
-    return " ".join(f"thread {lane.thread} {told}".split())
+    return " ".join(f"thread {lane.thread} {fitting(lane.outline, _OUTLINE)}".split())
 
 
 def _drawn(lane: Lane, whole: int, width: int) -> Text:

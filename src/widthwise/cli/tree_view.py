@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from widthwise.cli.display import percent, rows_table
-from widthwise.cli.terminal import say, visible
+from widthwise.cli.terminal import fitting, say, visible, width_of_lines
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Trace, TraceId, name
 
@@ -17,16 +15,14 @@ if TYPE_CHECKING:
     from widthwise.evals.store.outcome import Leaf
     from widthwise.evals.views.search_tree import SearchTree
 
-_UNBOUNDED = 400
 _MARKS = {True: "right", False: "wrong", None: "not graded"}
 
 
 def draw_tree(tree: SearchTree, leaves: Mapping[TraceId, Leaf], ledger: Ledger) -> None:
     """Print the tree with scores and tokens, what was pruned when and why, and what its cache held."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
+    width = width_of_lines()
     for line in _lines(tree, leaves):
-        shown = visible(line)
-        say(shown if len(shown) <= width else f"{shown[: width - 1]}…")
+        say(fitting(visible(line), width))
     rounds = tree.rounds()
     if rounds:
         say()

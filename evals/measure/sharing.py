@@ -1,0 +1,99 @@
+"""What strategies share in a sweep: which of them are read from samples of a larger budget, and from whose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from widthwise.aggregators.best_by import BestBy
+from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.scores.trace_score import REWARD_MODEL, SELF_CERTAINTY, logprobs_for
+from widthwise.core.strategy.strategy import Aggregator, Strategy
+from widthwise.evals.measure.buying import weights_of
+from widthwise.evals.measure.curves import Axis, Method, method
+from widthwise.evals.measure.estimators import weighted_vote_at_k
+from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.subsets import Estimate
+from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.single import Single
+
+
+def why_not_shared(strategy: Strategy, axis: Axis) -> str:
+    """Why samples of a large budget do not answer for smaller ones; empty where they do."""
+    if axis in ("sequential", "seconds", "thinking"):
+        return f"a limit on {axis} changes the traces themselves"
+    if not isinstance(strategy.sampler, BestOfN | Single):
+        return "its traces depend on one another"
+    if axis == "tokens" and strategy.sampler.waits:
+        return "what its traces take back is charged and not in them"
+    if strategy.pruners:
+        return "its pruners stop traces online"
+    if strategy.budget is not None:
+        return "it has a budget of its own"
+    if choice(strategy) is None:
+        return "its aggregator needs more than stored answers and scores"
+    return ""
+
+
+def choice(strategy: Strategy) -> Method | None:
+    """How the strategy's aggregator chooses among stored samples; None where that cannot be told from a store."""
+    match strategy.aggregator:
+        case _ if isinstance(strategy.sampler, Single):
+            # One sample has nothing to choose among: the mean over samples, whatever k.
+            return Method("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
+        case None | MajorityVote(tie="first" | "random"):
+            return method("maj")
+        case BestBy(score=score):
+            return method(f"best:{score}")
+        case WeightedVote(by=score, top=1.0, tie="first" | "random") as vote:
+            return Method(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
+    return None
+
+
+def _constant(value: float, n: int) -> Estimate:
+    return Estimate(np.full(n, value), np.zeros(n))
+
+
+def _weighted(vote: WeightedVote, pool: SamplePool, seed: int) -> Estimate:
+    return weighted_vote_at_k(pool.votes, pool.values, weights_of(vote, pool), seed=seed)
+
+
+def pools_of(strategies: Sequence[Strategy], limits: Sequence[float], axis: Axis) -> dict[Strategy, Strategy]:
+    """The run that each shared strategy is read from.
+
+    Strategies whose samples are drawn alike have one run. It records what they read of the samples: where some need
+    the reward model's scores and others the likeliest tokens, each of these kinds has a run of its own.
+    """
+    n = int(limits[-1]) if axis == "samples" else None
+    shared = {s: (_drawn(s, n), _recording(s)) for s in strategies if not why_not_shared(s, axis)}
+    richest: dict[BestOfN, Aggregator] = {}
+    for drawn, aggregator in shared.values():
+        if aggregator != _PLAIN:
+            richest.setdefault(drawn, aggregator)
+    return {
+        strategy: Strategy(drawn, aggregator=richest.get(drawn, _PLAIN) if aggregator == _PLAIN else aggregator)
+        for strategy, (drawn, aggregator) in shared.items()
+    }
+
+
+_PLAIN = MajorityVote()
+
+
+def _recording(strategy: Strategy) -> Aggregator:
+    """What a run must end with so that its file holds all that the strategy reads of the samples."""
+    score = choice(strategy)
+    name, _, reduction = ((score and score.score) or "").partition(":")
+    if name == REWARD_MODEL:  # all reductions but one are read from the same scores
+        return BestBy(f"{name}:model" if reduction == "model" else name)
+    return BestBy(SELF_CERTAINTY) if logprobs_for(name) else _PLAIN
+
+
+def _drawn(strategy: Strategy, n: int | None) -> BestOfN:
+    """The samples that the strategy is read from: ``n`` independent ones (its own number by default)."""
+    sampler = strategy.sampler
+    assert isinstance(sampler, BestOfN | Single)
+    own = sampler.n if isinstance(sampler, BestOfN) else BestOfN().n
+    same = ("temperature", "top_p", "max_tokens", "thinking", "waits")
+    return BestOfN(n or own, **{name: getattr(sampler, name) for name in same})
