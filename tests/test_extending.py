@@ -1,4 +1,7 @@
-"""Parts of the user's own: every snippet of the documentation, named by import path and installed by entry point."""
+"""Parts of the user's own, installed by entry point: those of the documentation, and those that do not fit.
+
+What the documentation names by import path is run with its other snippets, in ``tests/test_documents.py``.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,11 @@ MOST_LINES = 15
 
 
 class Example(NamedTuple):
-    """One role's part: its file, what is installed of it, and the commands that use it."""
+    """One role's part: its file, what is installed of it, and the commands that use it once it is installed."""
 
     role: str
     module: str
     code: str
-    by_path: list[str]
     installed: list[str]
 
     @property
@@ -51,9 +53,8 @@ def examples() -> Iterator[Example]:
         role = section.partition("\n")[0].lower().removesuffix("s").replace(" ", "_")
         name = re.match(r"# (\w+)\.py\n", code[1])
         assert name is not None, code[1]
-        lines = [(re.sub(r"\s+# .*", "", line), line.endswith("# installed")) for line in shell[1].splitlines()]
-        by_path, installed = ([line for line, marked in lines if marked is wanted] for wanted in (False, True))
-        yield Example(role, name[1], code[1], by_path, installed)
+        marked = [line for line in shell[1].splitlines() if line.endswith("# installed")]
+        yield Example(role, name[1], code[1], [re.sub(r"\s+# .*", "", line) for line in marked])
 
 
 EXAMPLES = list(examples())
@@ -106,18 +107,8 @@ def test_every_role_is_shown() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.role)
-def test_a_part_in_a_file_is_named_by_its_import_path(here: Path, example: Example) -> None:
-    assert len([line for line in example.code.splitlines() if line and not line.startswith("#")]) <= MOST_LINES
-    (here / f"{example.module}.py").write_text(example.code)
-    if example.role == "command":
-        import_recordings(recordings(here), "run.db")
-    assert example.by_path
-    for command in example.by_path:
-        ended(command)
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.role)
 def test_an_installed_part_is_named_like_a_built_in_one(here: Path, example: Example) -> None:
+    assert len([line for line in example.code.splitlines() if line and not line.startswith("#")]) <= MOST_LINES
     site = here / "site"
     install(site, "widthwise-example", (example.role, example.entry_point))
     (site / f"{example.module}.py").write_text(example.code)
