@@ -28,8 +28,7 @@ class PromptFormat(Brief):
     A solution is shown to a reader from the last ``shown_after`` on, all of it where nothing follows. ``answer_now`` is
     put behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
     ``grammars`` in which it spawns threads. A judge of beginnings is shown the last ``recent_steps`` whole steps of
-    each and what follows them; None: all of it. ``earlier`` are the turns of a conversation whose last question is the
-    problem: they stand before everything that is asked.
+    each and what follows them; None: all of it.
     """
 
     name: str
@@ -43,7 +42,6 @@ class PromptFormat(Brief):
     grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)
     threads: str = ""
     recent_steps: int | None = None
-    earlier: tuple[Mapping[str, str], ...] = ()
 
     def messages(self, problem: Problem, instruction: str = "") -> Messages:
         """The conversation that asks for a solution of ``problem``."""
@@ -99,7 +97,7 @@ class PromptFormat(Brief):
         return replace(self, template=template, prompts={**self.prompts, **others})
 
     def _conversation(self, problem: Problem, text: str) -> Messages:
-        earlier = [*map(dict, self.earlier), *map(dict, problem.earlier)]
+        earlier = [*map(dict, problem.earlier)]
         own = any(turn["role"] == "system" for turn in problem.earlier)  # it goes before the run's
         system = [{"role": "system", "content": self.system}] if self.system and not own else []
         return [*system, *earlier, {"role": "user", "content": text.strip()}]

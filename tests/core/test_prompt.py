@@ -24,11 +24,12 @@ def test_places_are_filled_once_and_braces_of_the_texts_stay():
 
 
 def test_the_turns_before_the_problem_stand_before_everything_that_is_asked():
-    earlier = ({"role": "user", "content": "Hi {problem}"}, {"role": "assistant", "content": "Hello."})
-    asked = replace(FORMAT, system="Be brief.", earlier=earlier)
+    earlier = [{"role": "user", "content": "Hi {problem}"}, {"role": "assistant", "content": "Hello."}]
+    asked = Problem.asked([*earlier, {"role": "user", "content": "What is 1 + 1?"}])
     system = {"role": "system", "content": "Be brief."}
-    assert asked.messages(PROBLEM)[:-1] == [system, *earlier]
-    assert asked.question("verify", PROBLEM, "", {"draft": "x"})[:-1] == [system, *earlier]
+    brief = replace(FORMAT, system="Be brief.")
+    assert brief.messages(asked)[:-1] == [system, *earlier]
+    assert brief.question("verify", asked, "", {"draft": "x"})[:-1] == [system, *earlier]
 
 
 def test_lists_number_their_items_from_one():

@@ -88,7 +88,7 @@ async def test_earlier_turns_and_the_system_prompt_are_asked_as_they_were_sent()
         {"role": "assistant", "content": "Hello.", "refusal": None, "tool_calls": [], "reasoning_content": "hm"},
         {"role": "user", "content": "What is 1 + 1?"},
     ]
-    async with served(backend, "single()", instruction="Think.") as server:
+    async with served(backend, "single()", settings={"instruction": "Think.", "system": "Another."}) as server:
         assert (await server.post({"model": "widthwise", "messages": turns}))[0] == 200
     conversation = backend.requests[0].conversation
     assert conversation is not None

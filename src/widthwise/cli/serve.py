@@ -70,7 +70,6 @@ def serve_strategies(
         strategy,
         allow_strategies=allow_strategies,
         suite=_suite(suite, data, settings.limit),
-        instruction=settings.instruction,
         limits=_limits(budget_tokens, budget_sequential, budget_samples, budget_seconds),
         concurrency=concurrency,
         queue=queue,

@@ -41,7 +41,7 @@ class Endpoint:
         try:
             await self._answered(call)
         except (Left, ClientDisconnect):
-            sender.status = sender.status or _LEFT
+            sender.status = _LEFT
         finally:
             seconds, status = time.monotonic() - began, sender.status or _LEFT
             self._service.metrics.count(call.model, status, seconds)

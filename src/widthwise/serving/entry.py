@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from widthwise.core.backend import Backend
     from widthwise.evals.suites.suite import Suite
+    from widthwise.model import Model
     from widthwise.serving.service import Service
 
 HOST, PORT = "127.0.0.1", 8000
@@ -34,17 +35,15 @@ class Offer:
     ``allow_strategies`` lets a request spell one of its own as the model's name, of built-in and installed parts.
     ``settings`` say which model samples and how it is asked. ``suite`` (a suite, its name, or a file) says how
     questions are asked and answers are read, and has the problems that requests may name; None: as ``solve`` does.
-    ``instruction`` is appended to questions in place of its own. ``limits`` are what a request may cost at most.
-    ``concurrency`` requests are worked on at once, ``queue`` more may wait. ``seed`` is that of requests without one;
-    None gives each its own. ``keys`` are those that clients must have one of, ``origins`` the web pages that may read
-    the replies.
+    ``limits`` are what a request may cost at most. ``concurrency`` requests are worked on at once, ``queue`` more may
+    wait. ``seed`` is that of requests without one; None gives each its own. ``keys`` are those that clients must have
+    one of, ``origins`` the web pages that may read the replies.
     """
 
     settings: RunSettings
     strategies: Any = None
     allow_strategies: bool = False
     suite: Suite | str | Path | None = None
-    instruction: str | None = None
     limits: Limits | None = None
     concurrency: int | None = None
     queue: int | None = None
@@ -60,7 +59,6 @@ class Offer:
             menu(self.strategies, open=self.allow_strategies),
             self.settings,
             suite=_suite(self.suite, self.settings.limit),
-            instruction=self.instruction,
             limits=self.limits,
             seed=self.seed,
             **{name: value for name, value in given.items() if value is not None},
@@ -69,7 +67,7 @@ class Offer:
 
 def serve(
     strategies: Any = None,
-    model: str | Backend | None = None,
+    model: str | Backend | Model | None = None,
     *,
     host: str = HOST,
     port: int = PORT,
@@ -77,7 +75,7 @@ def serve(
 ) -> None:
     """Serve strategies as models of an OpenAI-compatible server, until Ctrl-C or SIGTERM.
 
-    ``strategies``, ``allow_strategies``, ``suite``, ``instruction``, ``concurrency``, ``queue`` and ``origins`` are
+    ``strategies``, ``allow_strategies``, ``suite``, ``concurrency``, ``queue`` and ``origins`` are
     those of ``Offer``, ``api_key`` is the key that clients need (or several), ``budget`` what a request may cost at
     most, ``seed`` that of requests without one. ``model`` and all other ``options`` are those of ``solve``. Raises
     ``UsageError`` for wrong arguments, for an address that cannot be had, and for one that others reach without a key;
@@ -88,7 +86,7 @@ def serve(
 
 async def serve_async(
     strategies: Any = None,
-    model: str | Backend | None = None,
+    model: str | Backend | Model | None = None,
     *,
     host: str = HOST,
     port: int = PORT,
@@ -98,7 +96,7 @@ async def serve_async(
     await run_server(_offer(strategies, model, options), host=host, port=port)
 
 
-def asgi_app(strategies: Any = None, model: str | Backend | None = None, **options: Any) -> Starlette:
+def asgi_app(strategies: Any = None, model: str | Backend | Model | None = None, **options: Any) -> Starlette:
     """The server's ASGI application, to be run by any ASGI server or mounted in another application.
 
     The arguments are those of ``serve``. The models are opened when the application starts, or, where it is mounted and

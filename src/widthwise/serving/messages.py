@@ -19,10 +19,9 @@ _REMARKS = ("name", "annotations", "reasoning", "reasoning_content")
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """``text`` is what the user asks last; ``earlier`` are the turns before, ``system`` the system prompt, if any."""
+    """``text`` is what the user asks last; ``earlier`` are the turns before it, a system prompt first, if any."""
 
     text: str
-    system: str | None = None
     earlier: tuple[Mapping[str, str], ...] = ()
 
     @classmethod
@@ -41,7 +40,8 @@ class Chat:
             raise Refusal(400, "system messages must stand before all others", param="messages")
         if not last["content"].strip():
             raise Refusal(400, "the last of messages has no text", param="messages")
-        return cls(last["content"], "\n\n".join(first) or None, tuple(earlier))
+        system = [{"role": "system", "content": "\n\n".join(first)}] if any(first) else []
+        return cls(last["content"], (*system, *earlier))
 
 
 def _turn(message: Any, place: str) -> dict[str, str]:

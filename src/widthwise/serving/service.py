@@ -45,9 +45,8 @@ class Service:
     """Answers queries with the strategies of ``menu``, on models that are opened once.
 
     ``suite`` says how questions are asked and answers are read, and has the problems that requests may name; without
-    one it is as in ``solve``. ``instruction`` is appended to questions in place of the suite's. ``limits`` are what
-    one request may cost at most, ``concurrency`` how many are worked on at once and ``queue`` how many may wait.
-    ``seed`` is that of requests without one (None: each gets a seed of its own).
+    one it is as in ``solve``. ``limits`` are what one request may cost at most, ``concurrency`` how many are worked on
+    at once and ``queue`` how many may wait. ``seed`` is that of requests without one (None: each gets its own).
     """
 
     def __init__(
@@ -56,15 +55,12 @@ class Service:
         settings: RunSettings,
         *,
         suite: Suite | None = None,
-        instruction: str | None = None,
         limits: Limits | None = None,
         concurrency: int = CONCURRENCY,
         queue: int = QUEUE,
         seed: int | None = None,
     ) -> None:
         asked = suite or Suite("served", (Problem(PROBLEM, "?"),), MATH, "serve", BOXED)
-        if instruction is not None:
-            asked = replace(asked, instruction=instruction)
         self.menu = menu
         self.admission = Admission(concurrency, queue)
         self.metrics = Metrics(self.admission)

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from widthwise.core.problem import Problem
+from widthwise.core.problem import EARLIER, Problem
 from widthwise.core.session.journal import Journal
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.session import Session
@@ -55,7 +55,7 @@ class Work:
         seed = secrets.randbelow(_SEEDS) if query.seed is None else query.seed
         own = replace(settings, strategy=strategy, asking=asking, seed=seed, budget=None).within(query.budget)
         evaluation = replace(base, settings=replace(own, budget=_some(within(own.budget or Limits(), most))))
-        work = cls(query, evaluation.strategy, _problem(query, known), _asked(query, evaluation.setting(engines)))
+        work = cls(query, evaluation.strategy, _problem(query, known), evaluation.setting(engines))
         work.strategy.check_against(work.setting, (work.problem,))
         return work
 
@@ -69,21 +69,14 @@ class Work:
         return session
 
 
-def _asked(query: Query, setting: Setting) -> Setting:
-    """The setting with what stands before the question."""
-    chat = query.chat
-    system = setting.format.system if chat.system is None else chat.system
-    return replace(setting, format=replace(setting.format, system=system, earlier=chat.earlier))
-
-
 def _problem(query: Query, known: Mapping[str, Problem]) -> Problem:
-    if query.problem is None or query.problem not in known:
-        return Problem(query.problem or PROBLEM, query.chat.text)
-    problem = known[query.problem]
-    if problem.text.strip() != query.chat.text.strip():
-        why = f"is {query.problem}, whose text is another than the question; leave the id out, or ask that problem"
+    """The problem that the conversation ends with; where its id is known, with all that is known of it."""
+    chat, named = query.chat, query.problem
+    problem = Problem(named or PROBLEM, chat.text) if named is None or named not in known else known[named]
+    if problem.text.strip() != chat.text.strip():
+        why = f"is {named}, whose text is another than the question; leave the id out, or ask that problem"
         raise _refused("metadata.problem", why)
-    return problem
+    return replace(problem, metadata={**problem.metadata, EARLIER: chat.earlier}) if chat.earlier else problem
 
 
 def _some(limits: Limits) -> Limits | None:

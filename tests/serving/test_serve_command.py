@@ -1,0 +1,95 @@
+"""The command ``serve`` as a process: what it says, how it ends, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "widthwise"]
+KEY = "sk-abcdefghijklmnop"
+
+
+@contextmanager
+def serving(*arguments: str, **environment: str) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
+    """A server as a process, and what it says when it is ready."""
+    command = [*COMMAND, "serve", "--port", "0", "--json", *arguments]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env={**os.environ, **environment}, **pipes) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline()), process
+        finally:
+            process.kill()
+
+
+def refused(*arguments: str, **environment: str) -> str:
+    """The sentence with which the command ends in status 2."""
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env={**os.environ, **environment})
+    assert ended.returncode == 2, ended
+    return " ".join(ended.stderr.split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_what_was_begun_end_and_the_command_ends_in_good_order(number: signal.Signals) -> None:
+    with serving("--strategy", "vote=best_of_n(n=64) | majority_vote()") as (said, process):
+        assert said["models"] == ["vote"]
+        body = json.dumps(
+            {"model": "vote", "messages": [{"role": "user", "content": "Compute 2 + 3."}], "stream": True}
+        )
+        headers = {"Content-Type": "application/json"}
+        with urlopen(Request(f"{said['address']}/chat/completions", body.encode(), headers)) as response:
+            first = response.readline()  # it is at work
+            process.send_signal(number)
+            rest = response.read().decode()
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert first.startswith(b"data: ")
+    assert rest.endswith("data: [DONE]\n\n")
+    assert '"answer":"5"' in rest
+
+
+def test_the_key_comes_from_the_environment_and_is_said_nowhere() -> None:
+    with serving("--strategy", "single()", WIDTHWISE_API_KEY=KEY) as (said, process):
+        url = f"{said['address']}/models"
+        with urlopen(Request(url, headers={"Authorization": f"Bearer {KEY}"})) as response:
+            assert response.status == 200
+        with pytest.raises(OSError, match="401"):
+            urlopen(url)
+        process.terminate()
+        output, errors = process.communicate()
+    assert KEY not in json.dumps(said) + output + errors
+
+
+def test_wrong_offers_are_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"cannot listen at 127.0.0.1 port {port}" in refused("serve", "--port", port)
+    assert "set a key (--api-key, or WIDTHWISE_API_KEY" in refused("serve", "--host", "0.0.0.0")
+    assert "unknown" in refused("serve", "--strategy", "vote=best_of_m()")
+
+
+def test_a_missing_extra_is_one_sentence_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError(\"No module named 'uvicorn'\", name='uvicorn')")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    said = refused("serve", PYTHONPATH=path)
+    assert said == (
+        "widthwise: serving needs packages that are not installed (uvicorn): pip install 'widthwise[serve]'"
+    )
+
+
+def test_the_package_is_imported_without_the_extra() -> None:
+    extra = "{'uvicorn', 'starlette', 'prometheus_client'}"
+    code = f"import sys, widthwise, widthwise.cli.app; print({extra} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
