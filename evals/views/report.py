@@ -8,13 +8,11 @@ page's content policy allows no other script than its own.
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import html
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -25,7 +23,6 @@ import numpy as np
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.composition import shortened
-from widthwise.core.trace.trace import Segment, Trace, name
 from widthwise.evals.measure.curves import AXES, METHODS, Axis, Curve, Line, curve
 from widthwise.evals.measure.equal_budgets import (
     Point,
@@ -38,15 +35,19 @@ from widthwise.evals.measure.equal_budgets import (
     shared_axis,
 )
 from widthwise.evals.measure.pools import RECORDINGS
-from widthwise.evals.measure.summary import summarise
+from widthwise.evals.measure.run_names import told_apart
+from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.replacement import replacement
-from widthwise.evals.store.outcome import Leaf, Outcome
-from widthwise.evals.store.store import Ends, Store
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.store import Store
+from widthwise.evals.views.packing import packed
+from widthwise.evals.views.trace_blocks import mark, trace_blocks
+
+_SCRIPTS = ("tools", "curves", "runs", "traces", "page")
+"""The parts of the page's script, in the order in which they run."""
 
 _LINE_POINTS = 100
 """Points of a line that are drawn; more cannot be told apart."""
-
-_CUT = {"pruned": "p", "aborted": "p", "error": "e"}
 
 
 def write_report(
@@ -68,7 +69,7 @@ def write_report(
     for run in runs:
         if Path(run).suffix in RECORDINGS:
             raise UsageError(f"{run} holds recorded generations: `widthwise import {run} RUN.db` makes a run of them")
-    drawn = [curve(run, methods=methods) for run in runs]
+    drawn = told_apart([curve(run, methods=methods) for run in runs])
     common_problems(drawn)
     sections, blocks = _sections(runs, drawn, traces)
     compared = curves or drawn
@@ -79,7 +80,7 @@ def write_report(
         "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in compared],
         "comparison": _comparison(compared, axis, budgets) if len(compared) > 1 else None,
     }
-    return _written(Path(out), _page(_title(drawn), [_block("main", _packed(main)), *blocks]))
+    return _written(Path(out), _page(_title(drawn), [_block("main", packed(main)), *blocks]))
 
 
 def _sections(
@@ -89,9 +90,11 @@ def _sections(
     sections, blocks = [], []
     for number, (run, of_run) in enumerate(zip(runs, drawn, strict=True)):
         with Store.read(run) as store:
-            made = dict(_trace_blocks(store, f"r{number}")) if traces else {}
+            made: dict[str, str] = {}
+            for place, (problem, content) in enumerate(trace_blocks(store) if traces else ()):
+                made[problem] = f"r{number}-{place}"
+                blocks.append(_block(made[problem], packed(content)))
             sections.append(_run(store, of_run, made))
-            blocks += [_block(block_id, content) for block_id, content in made.values()]
     return sections, blocks
 
 
@@ -110,53 +113,37 @@ def _title(drawn: Sequence[Curve]) -> str:
 
 def _page(title: str, blocks: Sequence[str]) -> bytes:
     folder = files("widthwise.evals.views") / "page"
-    parts = {kind: (folder / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
-    digest = base64.b64encode(hashlib.sha256(parts["js"].encode()).digest()).decode()
+    parts = {kind: (folder / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "css")}
+    script = "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     filled = Template(parts["html"]).substitute(
         title=html.escape(title),
         style=parts["css"],
-        script=parts["js"],
+        script=script,
         script_hash=f"sha256-{digest}",
         data="\n".join(blocks),
     )
     return filled.encode()
 
 
-def _block(block_id: str, packed: str) -> str:
-    return f'<script type="application/octet-stream" id="{html.escape(block_id)}">{packed}</script>'
-
-
-def _packed(value: Any) -> str:
-    """JSON, compressed, as text that no HTML parser can misread."""
-    text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode()
-
-
-def _plain(value: Any) -> Any:
-    """``value`` as JSON holds it: what is no finite number becomes null."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
+def _block(block_id: str, content: str) -> str:
+    return f'<script type="application/octet-stream" id="{html.escape(block_id)}">{content}</script>'
 
 
 # -- a run -----------------------------------------------------------------------------------------------------
 
 
-def _run(store: Store, of_run: Curve, blocks: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    outcomes = list(store.outcomes())
+def _run(store: Store, of_run: Curve, blocks: Mapping[str, str]) -> dict[str, Any]:
+    outcomes, summary = list(store.outcomes()), summarise(store)
     spent = Ledger()
     for outcome in outcomes:
         spent.add(outcome.ledger)
     return {
         "label": of_run.label,
+        "accuracy": summary.accuracy,
+        "tokens": spent.sampled / max(summary.problems, 1),
         "notes": of_run.notes,
-        "summary": _figures(store),
+        "summary": _figures(summary),
         "costs": list(spent.asdict().items()),
         "events": _events(outcomes),
         "manifest": store.manifest,
@@ -165,9 +152,8 @@ def _run(store: Store, of_run: Curve, blocks: dict[str, tuple[str, str]]) -> dic
     }
 
 
-def _figures(store: Store) -> list[tuple[str, Any]]:
+def _figures(summary: Summary) -> list[tuple[str, Any]]:
     """The summary's figures in words."""
-    summary = summarise(store)
     shares = {"accuracy": summary.accuracy, "one sample": summary.mean_accuracy, "pass@n": summary.pass_at_n}
     return [
         ("suite", summary.suite),
@@ -180,25 +166,16 @@ def _figures(store: Store) -> list[tuple[str, Any]]:
     ]
 
 
-def _problem(outcome: Outcome, blocks: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _problem(outcome: Outcome, blocks: Mapping[str, str]) -> dict[str, Any]:
     return {
         "id": outcome.problem.id,
         "state": outcome.state,
         "answer": outcome.answer,
         "correct": outcome.correct,
         "tied": outcome.tied,
-        "cells": "".join(_mark(leaf) for leaf in outcome.leaves if leaf.finish != "joined"),
-        "block": blocks.get(outcome.problem.id, (None,))[0],
+        "cells": "".join(mark(leaf) for leaf in outcome.leaves if leaf.finish != "joined"),
+        "block": blocks.get(outcome.problem.id),
     }
-
-
-def _mark(leaf: Leaf) -> str:
-    """One letter for a trace: right, wrong, no answer, stopped, cut by the budget, failed, ungraded."""
-    if leaf.finish in _CUT:
-        return _CUT[leaf.finish]
-    if leaf.answer is None:
-        return "b" if leaf.finish == "budget" else "-"
-    return {True: "r", False: "w", None: "u"}[leaf.correct]
 
 
 def _events(outcomes: Sequence[Outcome]) -> list[tuple[str, Any, int, int]]:
@@ -238,59 +215,6 @@ def _spread(n: int) -> Any:
         return np.arange(n)
     powers = 2 ** np.arange(int(math.log2(n)) + 1)
     return np.unique(np.r_[powers, n, np.round(np.geomspace(1, n, _LINE_POINTS - len(powers)))].astype(int)) - 1
-
-
-# -- traces ----------------------------------------------------------------------------------------------------
-
-
-def _trace_blocks(store: Store, prefix: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Per problem worked on, its block's id and packed content; only one problem's traces are in memory at a time."""
-    for number, outcome in enumerate(store.outcomes()):
-        if outcome.state != "open":
-            content = _traces(outcome, store.traces(outcome.problem.id), store.token_ends(outcome.problem.id))
-            yield outcome.problem.id, (f"{prefix}-{number}", _packed(content))
-
-
-def _traces(outcome: Outcome, traces: Sequence[Trace], ends: Ends) -> dict[str, Any]:
-    leaves = {leaf.id: leaf for leaf in outcome.leaves if leaf.finish != "joined"}
-    nodes: dict[Any, Trace] = {}
-    for leaf in traces:
-        node: Trace | None = leaf
-        while node is not None:
-            nodes[node.id] = node
-            node = node.parent
-    return {
-        "text": outcome.problem.text,
-        "reference": outcome.problem.answer,
-        "errors": outcome.errors,
-        "costs": list(outcome.ledger.asdict().items()),
-        "nodes": [_node(node, leaves.get(node.id), ends.get(node.id)) for _, node in sorted(nodes.items())],
-    }
-
-
-def _node(trace: Trace, leaf: Leaf | None, ends: Any) -> dict[str, Any]:
-    segment = trace.segment
-    known = segment.origin == "sampled" and ends is not None and segment.stats is not None
-    return {
-        "id": name(trace.id),
-        "origin": segment.origin,
-        "text": segment.text,
-        "tokens": len(segment),
-        "sequential": trace.sequential,
-        "finish": segment.finish,
-        "reason": None if segment.reason is None else str(segment.reason),
-        "ends": ends if known else None,
-        "doubts": _doubts(segment) if known else None,
-        "metadata": dict(segment.metadata),
-        **({} if leaf is None else {"answer": leaf.answer, "mark": _mark(leaf)}),
-    }
-
-
-def _doubts(segment: Segment) -> list[int | None]:
-    """Hundredths of a nat that each token lacks to certainty: short, and all that a colour needs."""
-    assert segment.stats is not None
-    nats = -np.asarray(segment.stats.logprobs, np.float64)
-    return [round(100 * min(x, 99.0)) if math.isfinite(x) else None for x in nats.tolist()]
 
 
 # -- comparisons -----------------------------------------------------------------------------------------------

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from widthwise.core.brief import Brief
-from widthwise.core.trace.trace import Finish, Note, Trace, TraceId, Wait
-from widthwise.evals.store.segment_rows import parse
+from widthwise.core.trace.trace import Finish, Note, Trace, TraceId, Wait, name
+from widthwise.evals.store.row_values import notes_of
+from widthwise.evals.store.segment_rows import parse, spelled
+from widthwise.evals.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,26 @@ class Lane(Brief):
     @property
     def end(self) -> int:
         return self.bars[-1].end
+
+
+def lanes_of(store: Store, problem_id: str) -> list[Lane]:
+    """The lanes of one problem, from the run alone."""
+    noted = notes_of(store.outcome(problem_id).fields)
+    return timeline(store.tree(problem_id), [Note(trace, text) for trace, text in noted])
+
+
+def lane_row(lane: Lane) -> dict[str, Any]:
+    """A lane as plain values, its ids as the store writes them."""
+    bars = [
+        {**asdict(bar), "trace": name(bar.trace), "waited": bar.waited and spelled(bar.waited)} for bar in lane.bars
+    ]
+    return {
+        **asdict(lane),
+        "id": name(lane.id),
+        "after": [name(trace) for trace in lane.after],
+        "tokens": lane.tokens,
+        "bars": bars,
+    }
 
 
 def timeline(tree: Mapping[TraceId, Trace], notes: Sequence[Note] = ()) -> list[Lane]:

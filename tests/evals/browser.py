@@ -32,7 +32,8 @@ class Browser:
 
     def start(self, *arguments: str) -> None:
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *arguments]
-        wanted = {"alwaysMatch": {"goog:chromeOptions": {"args": flags}, "goog:loggingPrefs": {"browser": "ALL"}}}
+        options = {"goog:chromeOptions": {"args": flags}, "goog:loggingPrefs": {"browser": "ALL"}}
+        wanted = {"alwaysMatch": {**options, "timeouts": {"script": 300_000}}}
         self._session = self._call("POST", "/session", {"capabilities": wanted})["sessionId"]
 
     def open(self, page: Path, fragment: str = "") -> None:
@@ -43,6 +44,16 @@ class Browser:
 
     def script(self, text: str) -> Any:
         return self._command("POST", "execute/sync", {"script": text, "args": []})
+
+    def promised(self, text: str) -> Any:
+        """What the promise that the expression ``text`` gives comes to."""
+        script = f"const done = arguments[arguments.length - 1]; ({text}).then(done, (e) => done(String(e)))"
+        return self._command("POST", "execute/async", {"script": script, "args": []})
+
+    def narrow(self, width: int) -> None:
+        """Show pages as wide as this from now on, as a telephone does: a window has a least width of its own."""
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._command("POST", "goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
 
     def wait(self, condition: str, seconds: float = 300) -> None:
         end = time.monotonic() + seconds

@@ -49,6 +49,7 @@ def draw_curve(
     buys whole samples in their order, as it does in a run.
     """
     from widthwise.evals.measure.curves import METHODS, curve
+    from widthwise.evals.measure.run_names import told_apart
     from widthwise.evals.views.plots import draw, save
     from widthwise.settings import grader_named
 
@@ -56,7 +57,7 @@ def draw_curve(
         raise UsageError(f"--votes is meaning or spelling, not {votes!r}")
     judge = None if grader is None else grader_named(grader)
     said: dict[str, Any] = {"grouping": votes, "replicates": replicates, "seed": seed, "grader": judge}
-    curves = [curve(run, methods=method or METHODS, **said) for run in runs]
+    curves = told_apart([curve(run, methods=method or METHODS, **said) for run in runs])
     budget = _axis(axis, curves)
     if as_json:
         _print_json(curves)

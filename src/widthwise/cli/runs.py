@@ -10,8 +10,7 @@ import typer
 
 from widthwise.cli.display import MARKS, rows_table
 from widthwise.cli.terminal import say, say_json, say_sentence
-from widthwise.cli.timeline_view import as_json as lane_row
-from widthwise.cli.timeline_view import lanes_of, print_timeline
+from widthwise.cli.timeline_view import print_timeline
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 from widthwise.core.trace.trace import Trace, name
@@ -137,6 +136,8 @@ def _print_head(outcome: Outcome) -> None:
 
 
 def _show_timeline(store: Store, problem_id: str, as_json: bool) -> None:
+    from widthwise.evals.views.timeline import lane_row, lanes_of
+
     outcome, lanes = store.outcome(problem_id), lanes_of(store, problem_id)
     if as_json:
         say_json({**_problem_row(outcome), "lanes": list(map(lane_row, lanes))})

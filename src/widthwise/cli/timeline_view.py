@@ -5,47 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from widthwise.cli.terminal import cell, fitting, say_table
-from widthwise.core.trace.trace import Note, Wait, name
+from widthwise.core.trace.trace import Wait, name
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from widthwise.evals.store.store import Store
     from widthwise.evals.views.timeline import Bar, Lane
 
 _COLOURS = {"stop": "green", "length": "yellow", "budget": "yellow", "pruned": "magenta", "aborted": "magenta"}
 _OUTLINE = 24
 _AXIS = (20, 100)
 """Characters of the axis, at least and at most."""
-
-
-def lanes_of(store: Store, problem_id: str) -> list[Lane]:
-    """The lanes of one problem, from the run alone."""
-    from widthwise.evals.store.row_values import notes_of
-    from widthwise.evals.views.timeline import timeline
-
-    noted = notes_of(store.outcome(problem_id).fields)
-    return timeline(store.tree(problem_id), [Note(trace, text) for trace, text in noted])
-
-
-def as_json(lane: Lane) -> dict[str, Any]:
-    """A lane as plain values, its ids as the store writes them."""
-    from widthwise.evals.store.segment_rows import spelled
-
-    bars = [
-        {**asdict(bar), "trace": name(bar.trace), "waited": bar.waited and spelled(bar.waited)} for bar in lane.bars
-    ]
-    return {
-        **asdict(lane),
-        "id": name(lane.id),
-        "after": [name(trace) for trace in lane.after],
-        "tokens": lane.tokens,
-        "bars": bars,
-    }
 
 
 def print_timeline(lanes: Sequence[Lane]) -> None:
