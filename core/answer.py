@@ -8,10 +8,11 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.problem import Grader, Partition
+from widthwise.core.tabular import Tabular
 from widthwise.core.trace.trace import Trace
 
 _LOGGED_PAIRS = 10
@@ -31,7 +32,7 @@ class AnswerClass(Brief):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Brief):
+class Answer(Tabular):
     """What a strategy settles on.
 
     ``text`` is None where no trace states an answer. ``trace`` represents the winners. ``classes`` are all
@@ -42,6 +43,14 @@ class Answer(Brief):
     trace: Trace | None = None
     classes: tuple[AnswerClass, ...] = ()
     tied: bool = False
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row a candidate: its answer, how many traces state it, and the weight of their votes."""
+        return {
+            "answer": [each.answer for each in self.classes],
+            "traces": [len(each.traces) for each in self.classes],
+            "weight": [each.weight for each in self.classes],
+        }
 
     def __repr__(self) -> str:
         said = [brief(self.text)]

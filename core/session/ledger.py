@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from widthwise.core.brief import Brief
+from widthwise.core.tabular import Tabular
 
 KV_FIGURES = ("kv_peak", "kv_mean", "kv_rounds", "kv_content_peak", "kv_content_mean", "kv_content_rounds")
 """What caches held; no spending."""
 
 
 @dataclass(slots=True)
-class Ledger(Brief):
+class Ledger(Tabular):
     """Everything that was spent on a problem (or, summed, on a run).
 
     Tokens: ``prompt_computed`` and ``prompt_cached`` of the prompts served; ``sampled``, every token the policy
@@ -60,3 +61,7 @@ class Ledger(Brief):
 
     def asdict(self) -> dict[str, int | float]:
         return asdict(self)
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row: every figure."""
+        return {name: [value] for name, value in self.asdict().items()}

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+from widthwise.core import notebook
 from widthwise.core.answer import Answer, AnswerClass
-from widthwise.core.brief import Brief, brief, counted
+from widthwise.core.brief import brief, counted
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.session import Session
-from widthwise.core.trace.trace import Note, Trace
+from widthwise.core.tabular import Plotted
+from widthwise.core.trace.trace import Note, Trace, name
+
+_BARS = 20
+"""Answers that are drawn, the heaviest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result(Brief):
+class Result(Plotted):
     """What a strategy made of one problem.
 
     ``traces`` are the leaves of the tree, pruned and cut ones included, ``judgements`` the replies of judges,
@@ -57,6 +63,37 @@ class Result(Brief):
     def classes(self) -> tuple[AnswerClass, ...]:
         """The candidates, each with its answer, its traces and its weight, heaviest first; none without a vote."""
         return self.election.classes
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row a trace: how it ended, what it cost, its answer, the weight of the answer's class, and its text."""
+        weights = {trace.id: each.weight for each in self.classes for trace in each.traces}
+        return {
+            "trace": [name(trace.id) for trace in self.traces],
+            "finish": [trace.finish for trace in self.traces],
+            "tokens": [trace.tokens for trace in self.traces],
+            "sequential": [trace.sequential for trace in self.traces],
+            "answer": [None if trace.stated is None else trace.answer for trace in self.traces],
+            "weight": [weights.get(trace.id) for trace in self.traces],
+            "text": [trace.completion for trace in self.traces],
+        }
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """The answers with the weights of their votes, the winner on top: a matplotlib figure."""
+        from widthwise.core.drawing import COLOURS, axes_for, plain
+
+        shown = self.classes[:_BARS]
+        figure, plot = axes_for(ax, size=(6, 1 + 0.3 * max(len(shown), 1)))
+        places = list(range(len(shown)))
+        colours = [COLOURS[0 if each.answer == self.answer else 5] for each in shown]
+        plot.barh(places, [each.weight for each in shown], color=colours)
+        plot.set_yticks(places, [plain(each.answer, 40) for each in shown])
+        plot.invert_yaxis()
+        plot.set_xlabel("weight" if shown else "no trace states an answer")
+        return figure
+
+    def _repr_html_(self) -> str:
+        spent = {what: [n] for what, n in self.ledger.asdict().items() if n}
+        return Plotted._repr_html_(self) + notebook.table(spent)
 
     def __repr__(self) -> str:
         said = [brief(self.answer), counted(len(self.traces), "trace"), f"{self.ledger.total:,} tokens sampled"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from widthwise.core.brief import Brief, brief, counted
+from widthwise.core.tabular import Tabular
 from widthwise.core.trace.trace import Trace
 
 State = Literal["open", "expanded", "finished", "cut", "dead", "pruned"]
@@ -54,7 +55,7 @@ class Node(Brief):
 
 
 @dataclass(slots=True, eq=False)
-class Tree(Brief):
+class Tree(Tabular):
     """A search in progress.
 
     ``nodes`` are in order of their making, the root first. ``width`` is how many children the first round makes,
@@ -84,6 +85,12 @@ class Tree(Brief):
     def having(self, *states: State) -> list[Node]:
         """The nodes in these states, in order of their making."""
         return [node for node in self.nodes if node.state in states]
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row a node, in order of their making."""
+        said = ("index", "depth", "round", "state", "score", "tokens", "reason", "step")
+        parents = [None if node.parent is None else node.parent.index for node in self.nodes]
+        return {"parent": parents, **{name: [getattr(node, name) for node in self.nodes] for name in said}}
 
     def __repr__(self) -> str:
         found = (f"{counted(len(self.nodes), 'node')}, round {self.round}", f"{self.solved} solved")

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from widthwise.core import notebook
 from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.conversation import Conversation
@@ -203,6 +204,12 @@ class Trace(Brief):
     def ended(self, finish: Finish, reason: str) -> Trace:
         """This trace with another word for why it ended."""
         return replace(self, segment=replace(self.segment, finish=finish, reason=reason))
+
+    def _repr_html_(self) -> str:
+        colours = {"prompt": "#555", "sampled": "inherit", "inserted": "#0072b2"}
+        pieces = [notebook.block(segment.text, f"color: {colours[segment.origin]}") for segment in self.path]
+        end = f"{self.finish or 'open'}, {counted(self.tokens, 'token')}"
+        return notebook.heading(f"trace {name(self.id)}: {end}") + "".join(pieces)
 
     def __repr__(self) -> str:
         tokens = counted(self.tokens, "token")

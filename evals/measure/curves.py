@@ -5,30 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from widthwise.core.brief import Brief
+from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
 from widthwise.core.scores.trace_score import LOGPROBS
 from widthwise.core.session.derived_seed import derived_seed
+from widthwise.core.tabular import Plotted
+from widthwise.evals.measure.axes import AXES, Axis
 from widthwise.evals.measure.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
 from widthwise.evals.store.waits import NOT_KNOWN
-
-Axis = Literal["samples", "tokens", "sequential", "seconds", "thinking"]
-AXES: dict[Axis, str] = {
-    "samples": "samples per problem",
-    "tokens": "sampled tokens per problem",
-    "sequential": "sequential tokens per problem",
-    "seconds": "wall-clock seconds per problem",
-    "thinking": "tokens that each trace may think",
-}
 
 METHODS = ("pass", "maj")
 """What a curve shows unless told otherwise."""
@@ -60,7 +53,7 @@ class Line(Brief):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Curve(Brief):
+class Curve(Plotted):
     """What a run or a recording shows about accuracy and budget.
 
     ``lines`` by method; the strategy's own results, where there are any, are the line "run" of a single point.
@@ -78,7 +71,7 @@ class Curve(Brief):
     pools: tuple[SamplePool, ...] = ()
 
     def table(self) -> dict[str, list[Any]]:
-        """The curve as columns of equal length, one row a point: ready for any data frame."""
+        """One row a point: its method, what it costs by axis, k, and its accuracy with the bounds."""
         columns: dict[str, list[Any]] = {}
         for line in self.lines.values():
             columns.setdefault("method", []).extend([line.method] * len(line.k))
@@ -87,6 +80,19 @@ class Curve(Brief):
             for name in ("k", "accuracy", "low", "high", "sampling_error"):
                 columns.setdefault(name, []).extend(getattr(line, name).tolist())
         return columns
+
+    def plot(self, axis: Axis = "samples", *, ax: Any = None) -> Any:
+        """Accuracy against budget: a matplotlib figure, in axes of one's own where ``ax`` are given.
+
+        Raises ``UsageError`` where no line knows the axis.
+        """
+        from widthwise.evals.views.plots import draw
+
+        return draw([self], axis, ax=ax)
+
+    def __repr__(self) -> str:
+        ends = (f"{name} {100 * line.accuracy[-1]:.1f} % at k = {line.k[-1]}" for name, line in self.lines.items())
+        return f"Curve({brief(self.label)}, {counted(len(self.problems), 'problem')}, {', '.join(ends)})"
 
 
 def curve(

@@ -10,8 +10,9 @@ import numpy as np
 
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
+from widthwise.evals.measure.axes import AXES, Axis
 from widthwise.evals.measure.buying import purchased
-from widthwise.evals.measure.curves import AXES, REPLICATES, Axis, Curve, Line, band, method
+from widthwise.evals.measure.curves import REPLICATES, Curve, Line, band, method
 from widthwise.evals.measure.intervals import LEVEL, Difference, adjusted, paired
 from widthwise.evals.measure.subsets import Floats
 

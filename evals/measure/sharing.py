@@ -11,8 +11,9 @@ from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.scores.trace_score import REWARD_MODEL, SELF_CERTAINTY, logprobs_for
 from widthwise.core.strategy.strategy import Aggregator, Strategy
+from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.buying import weights_of
-from widthwise.evals.measure.curves import Axis, Method, method
+from widthwise.evals.measure.curves import Method, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
 from widthwise.evals.measure.pools import SamplePool
 from widthwise.evals.measure.subsets import Estimate

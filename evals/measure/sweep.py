@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.core.brief import Brief
+from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.strategy import Strategy
+from widthwise.core.tabular import Tabular
+from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.buying import pick_of, purchase
-from widthwise.evals.measure.curves import Axis, Curve, Line, Method, band, lines
+from widthwise.evals.measure.curves import Curve, Line, Method, band, lines
 from widthwise.evals.measure.intervals import LEVEL
 from widthwise.evals.measure.pools import Answered, Source, load
 from widthwise.evals.measure.sharing import choice, pools_of, why_not_shared
@@ -57,7 +59,7 @@ class Cell(Brief):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Brief):
+class Plan(Tabular):
     """All cells of a sweep; ``notes`` say what is shared, what is not, and why."""
 
     axis: Axis
@@ -68,6 +70,20 @@ class Plan(Brief):
     def tasks(self) -> list[Task]:
         """The runs to do, each once, in order."""
         return list(dict.fromkeys(task for cell in self.cells for task in cell.tasks))
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row a cell; ``run`` is the strategy of the runs that it is read from."""
+        return {
+            "suite": [cell.suite for cell in self.cells],
+            "strategy": [label(cell.strategy, self.axis) for cell in self.cells],
+            self.axis: [cell.limit for cell in self.cells],
+            "runs": [len(cell.tasks) for cell in self.cells],
+            "run": [cell.tasks[0].strategy.brief() for cell in self.cells],
+            "shared": [cell.shared is not None for cell in self.cells],
+        }
+
+    def __repr__(self) -> str:
+        return f"Plan({counted(len(self.cells), 'cell')} over {self.axis}, {counted(len(self.tasks), 'run')})"
 
 
 # -- planning --------------------------------------------------------------------------------------------------

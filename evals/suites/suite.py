@@ -6,15 +6,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from widthwise.core.brief import Brief, brief, counted
+from widthwise.core.brief import brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import check_readable
 from widthwise.core.problem import Grader, Problem
+from widthwise.core.tabular import Tabular
 
 
 @dataclass(frozen=True, slots=True)
-class Suite(Brief):
+class Suite(Tabular):
     """Problems and their judge.
 
     ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
@@ -34,6 +36,15 @@ class Suite(Brief):
         if not self.problems:
             raise ValueError(f"the suite {self.name} has no problems")
         object.__setattr__(self, "digest", digest(self.problems))
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row a problem; what its source says besides is JSON."""
+        return {
+            "id": [problem.id for problem in self.problems],
+            "text": [problem.text for problem in self.problems],
+            "answer": [problem.answer for problem in self.problems],
+            "metadata": [json.dumps(dict(p.metadata), default=str, ensure_ascii=False) for p in self.problems],
+        }
 
     def __repr__(self) -> str:
         return f"Suite({brief(self.name)}, {counted(len(self.problems), 'problem')}, graded by {self.grader.name})"

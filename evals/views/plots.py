@@ -1,49 +1,99 @@
-"""Budget curves as figures. The values come from ``curves``; nothing is computed here."""
+"""Budget curves as figures. The values come from what is drawn; nothing is computed here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from widthwise.core.drawing import COLOURS, axes_for, plain
 from widthwise.core.errors import UsageError
-from widthwise.evals.measure.curves import AXES, Axis, Curve
+from widthwise.evals.measure.axes import AXES, Axis
+from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.replacement import replacement
 
 FORMATS = (".png", ".svg", ".pdf")
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's palette: told apart by colour-blind readers too."""
+
+class Drawn(Protocol):
+    """A line with its band: one element a point; see ``Line``."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def budgets(self) -> Mapping[Axis, Floats]: ...
+
+    @property
+    def accuracy(self) -> Floats: ...
+
+    @property
+    def low(self) -> Floats: ...
+
+    @property
+    def high(self) -> Floats: ...
 
 
-def draw(curves: Sequence[Curve], axis: Axis = "samples", *, title: str = "") -> Any:
+class Lined(Protocol):
+    """Lines under one name; see ``Curve``."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def suite(self) -> str: ...
+
+    @property
+    def lines(self) -> Mapping[str, Drawn]: ...
+
+
+def draw(curves: Sequence[Lined], axis: Axis = "samples", *, title: str = "", ax: Any = None) -> Any:
     """A matplotlib figure: one line with its band per curve and method, budgets on a logarithmic axis.
 
-    Raises ``UsageError`` if no line knows the axis.
+    ``ax`` are matplotlib axes to draw in, instead of a new figure's. Raises ``UsageError`` if no line knows the axis.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    plot = figure.subplots()
     lines = [(curve, line) for curve in curves for line in curve.lines.values() if axis in line.budgets]
     if not lines:
         raise UsageError(f"no run here has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
+    figure, plot = axes_for(ax)
     for i, (curve, line) in enumerate(lines):
         several = curve.label if line.method == "run" else f"{curve.label} {line.method}"
-        name = line.method if len(curves) == 1 else several
-        _draw_line(plot, line.budgets[axis], line, COLOURS[i % len(COLOURS)], name)
+        name = line.method if len(curves) == 1 and line.method != "run" else several
+        _draw_line(plot, line.budgets[axis], line, COLOURS[i % len(COLOURS)], plain(name))
     _scale(
         plot, np.concatenate([line.budgets[axis] for _, line in lines]), 2 if axis in ("samples", "thinking") else 10
     )
-    plot.xaxis.set_major_formatter("{x:,.0f}")
     plot.set_xlabel(AXES[axis])
-    plot.set_ylabel("accuracy, %")
-    plot.set_title(title or curves[0].suite)
-    plot.grid(alpha=0.3)
-    figure.legend(loc="outside lower left", frameon=False, fontsize="small")
+    _finish(figure, plot, title or curves[0].suite, apart=ax is None)
     return figure
+
+
+def draw_points(
+    names: Sequence[str], places: Sequence[tuple[float, float, float, float]], *, title: str = "", ax: Any = None
+) -> Any:
+    """A matplotlib figure: one point with its interval per name; ``places`` are tokens, accuracy, low and high."""
+    figure, plot = axes_for(ax)
+    for i, (name, (tokens, accuracy, low, high)) in enumerate(zip(names, places, strict=True)):
+        spread = [[100 * (accuracy - low)], [100 * (high - accuracy)]]
+        colour = COLOURS[i % len(COLOURS)]
+        plot.errorbar([tokens], [100 * accuracy], spread, fmt="o", color=colour, capsize=3, label=plain(name))
+    plot.set_xlabel(AXES["tokens"])
+    _finish(figure, plot, title, apart=ax is None)
+    return figure
+
+
+def _finish(figure: Any, plot: Any, title: str, *, apart: bool) -> None:
+    """What all figures of accuracies have; the legend stands ``apart`` where the figure is theirs alone."""
+    plot.xaxis.set_major_formatter("{x:,.0f}")
+    plot.set_ylabel("accuracy, %")
+    plot.set_title(plain(title))
+    plot.grid(alpha=0.3)
+    if apart:
+        figure.legend(loc="outside lower left", frameon=False, fontsize="small")
+    else:
+        plot.legend(frameon=False, fontsize="small")
 
 
 def _scale(plot: Any, budgets: Any, base: int) -> None:
@@ -54,7 +104,7 @@ def _scale(plot: Any, budgets: Any, base: int) -> None:
         plot.set_xscale("symlog", base=base, linthresh=min(budgets[budgets > 0], default=1))
 
 
-def _draw_line(plot: Any, budgets: Any, line: Any, colour: str, name: str) -> None:
+def _draw_line(plot: Any, budgets: Any, line: Drawn, colour: str, name: str) -> None:
     if len(budgets) == 1:
         spread = [[100 * (line.accuracy[0] - line.low[0])], [100 * (line.high[0] - line.accuracy[0])]]
         plot.errorbar(budgets, 100 * line.accuracy, np.nan_to_num(spread), fmt="o", color=colour, capsize=3, label=name)

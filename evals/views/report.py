@@ -23,7 +23,8 @@ import numpy as np
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.composition import shortened
-from widthwise.evals.measure.curves import AXES, METHODS, Axis, Curve, Line, curve
+from widthwise.evals.measure.axes import AXES, Axis
+from widthwise.evals.measure.curves import METHODS, Curve, Line, curve
 from widthwise.evals.measure.equal_budgets import (
     Point,
     against_best,

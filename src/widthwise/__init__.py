@@ -78,7 +78,8 @@ from widthwise.samplers.tree_search import TreeSearch
 from widthwise.serving.entry import asgi_app, serve, serve_async
 from widthwise.settings import RunSettings
 from widthwise.solving import solve, solve_async
-from widthwise.sweeping import Sweep, sweep, sweep_async
+from widthwise.sweeping import sweep, sweep_async
+from widthwise.swept import Sweep
 from widthwise.version import VERSION
 
 __version__ = VERSION

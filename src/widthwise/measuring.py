@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from widthwise.core.problem import Grader
+    from widthwise.evals.measure.comparison import Comparison
     from widthwise.evals.measure.curves import Curve
     from widthwise.evals.measure.pools import Grouping
-    from widthwise.evals.measure.standings import Standing
     from widthwise.run import Run
 
 
@@ -40,13 +40,14 @@ async def curve_async(run: str | Path | Run, **options: Any) -> Curve:
     return await asyncio.to_thread(curve, run, **options)
 
 
-def compare(*runs: str | Path | Run) -> list[Standing]:
+def compare(*runs: str | Path | Run) -> Comparison:
     """Finished runs side by side, each against the first one; see ``widthwise.evals.measure.standings.standings``."""
+    from widthwise.evals.measure.comparison import Comparison
     from widthwise.evals.measure.standings import standings
 
-    return standings([Path(run) for run in runs])
+    return Comparison(tuple(standings([Path(run) for run in runs])))
 
 
-async def compare_async(*runs: str | Path | Run) -> list[Standing]:
+async def compare_async(*runs: str | Path | Run) -> Comparison:
     """``compare`` in a thread of its own, for programs that are ``async`` themselves."""
     return await asyncio.to_thread(compare, *runs)

@@ -8,18 +8,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from widthwise.core.brief import Brief, brief, counted
+from widthwise.core import notebook
+from widthwise.core.brief import brief, counted
+from widthwise.core.strategy.composition import shortened
+from widthwise.core.tabular import Plotted
 
 if TYPE_CHECKING:
     from widthwise.core.problem import Problem
     from widthwise.core.session.ledger import Ledger
     from widthwise.core.trace.trace import Trace
+    from widthwise.evals.measure.axes import Axis
     from widthwise.evals.measure.summary import Summary
     from widthwise.evals.store.outcome import Outcome
 
 
 @dataclass(frozen=True, eq=False)
-class Run(Brief):
+class Run(Plotted):
     """What an evaluation has measured, as its file stood when it was read.
 
     ``path`` is the file; a run may stand wherever a run file may (``ww.curve``, ``ww.compare``). ``summary`` has all
@@ -93,6 +97,43 @@ class Run(Brief):
         answers = {leaf.id: leaf.answer for leaf in outcome.leaves}
         with Store.read(self.path) as store:
             return [trace.stating(answers.get(trace.id)) for trace in store.traces(outcome.problem.id)]
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row a problem: what was answered, whether that is right, and what it cost (see ``Ledger``)."""
+        whole = [[leaf for leaf in o.leaves if leaf.finish != "joined"] for o in self.outcomes]
+        said = ("state", "answer", "correct", "tied")
+        return {
+            "problem": [o.problem.id for o in self.outcomes],
+            "text": [o.problem.text for o in self.outcomes],
+            "reference": [o.problem.answer for o in self.outcomes],
+            **{name: [getattr(o, name) for o in self.outcomes] for name in said},
+            "traces": [len(leaves) for leaves in whole],
+            "right": [sum(leaf.correct is True for leaf in leaves) for leaves in whole],
+            "error": [next(iter(o.errors), None) for o in self.outcomes],
+            **{name: [o.ledger.asdict()[name] for o in self.outcomes] for name in self.ledger.asdict()},
+        }
+
+    def plot(self, axis: Axis = "samples", *, ax: Any = None) -> Any:
+        """Accuracy against budget, as its samples tell it, beside the strategy's own: a matplotlib figure."""
+        from widthwise.evals.measure.curves import curve
+
+        return curve(self.path).plot(axis, ax=ax)
+
+    def _repr_html_(self) -> str:
+        said, tokens = self.summary, self.summary.tokens
+        figures = {
+            "suite": said.suite,
+            "model": said.model,
+            "strategy": shortened(said.strategy),
+            "problems": f"{said.problems:,} of {len(self.outcomes):,} done, {said.errors} failed",
+            "accuracy": "–" if said.accuracy is None else f"{100 * said.accuracy:.2f} %",
+            "samples": f"{said.samples:,}",
+            "tokens": f"{tokens.sampled:,} sampled, {tokens.discarded:,} discarded",
+        }
+        rows = notebook.table({"": list(figures), "run": list(figures.values())})
+        shown = ("problem", "state", "answer", "reference", "correct", "right", "traces", "sampled")
+        columns = self.table()
+        return rows + notebook.table({name: columns[name] for name in shown}) + self._picture()
 
     def __repr__(self) -> str:
         said = self.summary

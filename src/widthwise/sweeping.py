@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
 from widthwise.core.backend import Backend
-from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
@@ -22,10 +21,11 @@ from widthwise.model import Model
 from widthwise.samplers.single import Single
 from widthwise.settings import Options, RunSettings, as_any_strategy, listed
 from widthwise.sweep_progress import Progress, SweepListener
+from widthwise.swept import Sweep
 
 if TYPE_CHECKING:
-    from widthwise.evals.measure.curves import Axis, Curve
-    from widthwise.evals.measure.sweep import Plan, Task
+    from widthwise.evals.measure.axes import Axis
+    from widthwise.evals.measure.sweep import Task
     from widthwise.evals.suites.suite import Suite
 
 AXIS: Axis = "samples"
@@ -35,28 +35,6 @@ FOLDER = "sweep"
 
 _UNKNOWN_SAMPLES = 16
 """What a strategy of unknown width counts for when time is shared out."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sweep(Brief):
-    """A finished sweep: ``curves`` have one point a budget, one curve per suite and strategy.
-
-    ``runs`` are the files they were read from. ``failures`` counts problems that failed for good.
-    """
-
-    plan: Plan
-    curves: tuple[Curve, ...]
-    runs: tuple[Path, ...]
-    failures: int = 0
-
-    def on(self, suite: str) -> list[Curve]:
-        """The curves of one suite, ready to be compared."""
-        return [curve for curve in self.curves if curve.suite == suite]
-
-    def files(self, suite: str) -> list[Path]:
-        """The run files of one suite."""
-        named = [task.suite for task in self.plan.tasks]
-        return [run for run, of in zip(self.runs, named, strict=True) if of == suite]
 
 
 @dataclass(frozen=True, slots=True)

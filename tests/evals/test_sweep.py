@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import widthwise as ww
 from widthwise.cli.sweep import file_name
 from widthwise.core.errors import UsageError
-from widthwise.evals.measure.curves import Axis
+from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.sharing import why_not_shared
 from widthwise.evals.measure.sweep import plan

@@ -16,7 +16,8 @@ from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 
 if TYPE_CHECKING:
-    from widthwise.evals.measure.curves import Axis, Curve
+    from widthwise.evals.measure.axes import Axis
+    from widthwise.evals.measure.curves import Curve
     from widthwise.evals.measure.equal_budgets import Point
     from widthwise.evals.measure.intervals import Difference
 
@@ -115,7 +116,7 @@ def print_comparison(curves: Sequence[Curve], axis: Axis, budgets: Sequence[floa
 
 def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
     """The axis that was asked for; else samples for one run, and what several have in common to compare them by."""
-    from widthwise.evals.measure.curves import AXES
+    from widthwise.evals.measure.axes import AXES
     from widthwise.evals.measure.equal_budgets import common_problems, shared_axis
 
     if given is not None and given not in AXES:

@@ -24,10 +24,11 @@ from widthwise.core.strategy.spelling import spelled
 from widthwise.evaluation import CONCURRENCY, Interrupted
 from widthwise.settings import RunSettings
 from widthwise.sweep_progress import Progress
-from widthwise.sweeping import AXIS, FOLDER, Sweep, Sweeping
+from widthwise.sweeping import AXIS, FOLDER, Sweeping
+from widthwise.swept import Sweep
 
 if TYPE_CHECKING:
-    from widthwise.evals.measure.curves import Axis
+    from widthwise.evals.measure.axes import Axis
 
 _EVERY = 5.0
 """Seconds between two lines of progress."""
@@ -166,7 +167,7 @@ def _numbers(text: str, option: str) -> list[float]:
 
 
 def _axis(name: str) -> Axis:
-    from widthwise.evals.measure.curves import AXES
+    from widthwise.evals.measure.axes import AXES
 
     for axis in AXES:
         if axis == name:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from widthwise.core.plain_json import well_formed
-from widthwise.core.secrets import masked
+from widthwise.core.visible import ACTIVE, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,14 +19,6 @@ _LONGEST_SENTENCE = 2000
 
 _UNBOUNDED = 10_000_000
 """Columns of a file or a pipe, which has no width: nothing is folded or cut there."""
-
-# Control characters but tab and line end, and the marks that turn the direction of what is read.
-_ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def visible(text: str) -> str:
-    """``text`` without keys, and with every character spelled out that a terminal would obey rather than show."""
-    return _ACTIVE.sub(_spelled, masked(well_formed(text)).replace("\r\n", "\n"))
 
 
 def say(text: object = "", *, err: bool = False) -> None:
@@ -46,7 +36,7 @@ def say_json(value: Any) -> None:
     """Print an object as one line of JSON that holds it exactly; what a terminal would obey is escaped as JSON does."""
     from widthwise.evals.store.segment_rows import to_json
 
-    typer.echo(_ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value)))
+    typer.echo(ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value)))
 
 
 def cell(text: str) -> Text:
@@ -71,8 +61,3 @@ def width_of_lines() -> int:
 def fitting(text: str, width: int) -> str:
     """``text``, cut to ``width`` on a terminal; in a file or a pipe all of it."""
     return text if len(text) <= width or not sys.stdout.isatty() else f"{text[: width - 1]}…"
-
-
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from widthwise.cli.display import percent, rows_table
-from widthwise.cli.terminal import fitting, say, visible, width_of_lines
+from widthwise.cli.terminal import fitting, say, width_of_lines
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Trace, TraceId, name
+from widthwise.core.visible import visible
 
 if TYPE_CHECKING:
     from widthwise.evals.store.outcome import Leaf

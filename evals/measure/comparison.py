@@ -1,0 +1,69 @@
+"""Finished runs beside one another, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from widthwise.core.brief import counted
+from widthwise.core.strategy.composition import shortened
+from widthwise.core.tabular import Plotted
+from widthwise.evals.measure.standings import Standing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison(Plotted, Sequence[Standing]):
+    """The runs in their order, each against the first one: a sequence of ``Standing``."""
+
+    standings: tuple[Standing, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Standing: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Standing]: ...
+    def __getitem__(self, index: int | slice) -> Standing | Sequence[Standing]:
+        return self.standings[index]
+
+    def __len__(self) -> int:
+        return len(self.standings)
+
+    def __iter__(self) -> Iterator[Standing]:
+        return iter(self.standings)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{Path(s.run).stem[:40]} {100 * s.accuracy:.1f} %" for s in self.standings[:3])
+        more = ", ..." if len(self) > 3 else ""
+        problems = counted(self.standings[0].problems, "problem")
+        return f"Comparison({counted(len(self), 'run')} on {problems}: {said}{more})"
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row a run: its accuracy, its difference from the first run, and what a problem cost it on average."""
+        costs = dict.fromkeys(name for each in self.standings for name in each.costs)
+        return {
+            "run": [each.run for each in self.standings],
+            "suite": [each.suite for each in self.standings],
+            "model": [each.model for each in self.standings],
+            "strategy": [shortened(each.strategy) for each in self.standings],
+            "problems": [each.problems for each in self.standings],
+            "accuracy": [each.accuracy for each in self.standings],
+            "low": [each.interval[0] for each in self.standings],
+            "high": [each.interval[1] for each in self.standings],
+            **{
+                name: [None if each.difference is None else getattr(each.difference, of) for each in self.standings]
+                for name, of in _DIFFERENCE.items()
+            },
+            "cut": [each.cut for each in self.standings],
+            **{name: [each.costs.get(name) for each in self.standings] for name in costs},
+        }
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """Accuracy against sampled tokens, one point a run with its 95 % interval: a matplotlib figure."""
+        from widthwise.evals.views.plots import draw_points
+
+        places = [(s.costs.get("sampled", 0.0) + s.costs.get("judging", 0.0), s.accuracy, *s.interval) for s in self]
+        return draw_points([shortened(s.strategy) for s in self], places, title=self.standings[0].suite, ax=ax)
+
+
+_DIFFERENCE = {"difference": "mean", "difference_low": "low", "difference_high": "high", "p": "p"}
