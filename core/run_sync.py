@@ -7,12 +7,14 @@ import logging
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+_waited: ContextVar[bool] = ContextVar("waited", default=False)
 
 _POLL_SECONDS = 0.2
 _LEAVING_SECONDS = 30.0
@@ -27,8 +29,19 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    return _in_thread(work)
+        return asyncio.run(_noted(work))
+    return _in_thread(_noted(work))
+
+
+def is_waited() -> bool:
+    """Whether the running loop is one of ``run_sync``, which ends with the call: what is bound to a loop, such as a
+    connection, does not outlive it."""
+    return _waited.get()
+
+
+async def _noted(work: Coroutine[Any, Any, T]) -> T:
+    _waited.set(True)
+    return await work
 
 
 def _in_thread(work: Coroutine[Any, Any, T]) -> T:

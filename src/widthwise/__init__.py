@@ -18,6 +18,9 @@ from widthwise.aggregators.program_check import ProgramCheck
 from widthwise.aggregators.self_verification import SelfVerification
 from widthwise.aggregators.universal_self_consistency import UniversalSelfConsistency
 from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.backends.function import FunctionBackend, Reply
+from widthwise.backends.function_reward import FunctionRewardModel
+from widthwise.backends.openai_client import OpenAIBackend
 from widthwise.core.answer import Answer, AnswerClass, elect
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
@@ -110,6 +113,8 @@ __all__ = [
     "EarlyExit",
     "FirstValid",
     "Frontier",
+    "FunctionBackend",
+    "FunctionRewardModel",
     "GenerativeVerification",
     "Grader",
     "Judge",
@@ -120,6 +125,7 @@ __all__ = [
     "MajorityVote",
     "Model",
     "Node",
+    "OpenAIBackend",
     "Outlined",
     "ParallelDistillRefine",
     "Part",
@@ -131,6 +137,7 @@ __all__ = [
     "Pruner",
     "RecursiveSelfAggregation",
     "Repetition",
+    "Reply",
     "Result",
     "RewardFormat",
     "RewardModel",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypedDict
 
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.asking import SYSTEM, Asking
+from widthwise.backends.function import FunctionBackend
+from widthwise.backends.function_reward import FunctionRewardModel
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
@@ -112,6 +115,8 @@ class RunSettings(Brief):
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", canonical(self.model))
+        object.__setattr__(self, "model", _as_backend(self.model))
+        object.__setattr__(self, "reward_model", _as_reward_model(self.reward_model))
         if self.judge_tokens is not None and self.judge_tokens < 1:
             raise UsageError(f"judge_tokens must be at least 1, not {self.judge_tokens}")
         for name in ("backend_args", "reward_args"):
@@ -191,6 +196,37 @@ def as_any_strategy(strategy: Any) -> Strategy:
     if strategy is None:
         return STRATEGY
     return parse_strategy(strategy) if isinstance(strategy, str) else as_strategy(strategy)
+
+
+def _as_backend(model: Any) -> Any:
+    """A model as it is, or the backend that a function is; ``UsageError`` for what is neither."""
+    if model is None or isinstance(model, str | Model):
+        return model
+    if callable(model) and not inspect.isclass(model) and not hasattr(model, "generate"):
+        return FunctionBackend(model)
+    source = f"the model {model!r:.60}"
+    if inspect.isclass(model):
+        raise UsageError(f"{source} is a class: give an object of it")
+    if hasattr(model, "chat") and hasattr(model, "base_url"):
+        raise UsageError(f"{source} is a client: give ww.OpenAIBackend(client, 'the name of a model')")
+    if not hasattr(model, "generate"):
+        raise UsageError(
+            f"{source} is none: a model is a name, a ww.Model, a function (ww.FunctionBackend) or a backend"
+        )
+    ROLES["backend"].check(model, source)
+    return model
+
+
+def _as_reward_model(model: Any) -> Any:
+    """A reward model as it is, or the one that a function is; ``UsageError`` for what is neither."""
+    if model is None or isinstance(model, str | Model) or (hasattr(model, "score") and not inspect.isclass(model)):
+        return model
+    if callable(model) and not inspect.isclass(model):
+        return FunctionRewardModel(model)
+    raise UsageError(
+        f"a reward model is a name, a ww.Model, an object with name, kind and score, or a function of (problem, text), "
+        f"not {model!r:.60}"
+    )
 
 
 def listed(given: Any, name: str) -> list[Any]:
