@@ -21,7 +21,7 @@ class BestBy(Part):
 
     ``score``: "mean_logprob", "self_certainty", "reward_model" (its last step's score; "reward_model:min" and so on for
     another reduction), or another source of ``trace_scores``, such as a number recorded with the traces ("reward"; a
-    minus before it picks the lowest). Unscored traces are never picked; ties go to the first.
+    minus before it picks the lowest). Unscored traces are never picked; of equal scores, the first is.
     """
 
     score: str = "mean_logprob"
@@ -31,11 +31,11 @@ class BestBy(Part):
 
     @property
     def logprobs(self) -> int | None:
-        """How many of the most likely tokens the traces must come with."""
+        """How many of the most likely tokens the traces must record."""
         return logprobs_for(self.score)
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` where the run's traces will not have the score."""
+        """Raises ``UsageError`` if the run's traces will not have the score."""
         check_score(self.score, conditions, self.brief())
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:

@@ -22,10 +22,10 @@ class BordaVote(Part):
     """Traces are ranked by a score, and rank r of N gives ``(N - r + 1) ** p`` votes (Kang et al., arXiv 2502.18581).
 
     ``by`` names the score (see ``trace_scores``); the paper's own, "self_certainty", needs traces sampled with the
-    log-probabilities of the most likely tokens (``logprobs=20``). ``p`` 0 is the majority vote, a large one leaves
-    the choice to the best trace; the paper takes 0.3 for 8 traces and 1.2 for 64. Every finished and scored trace
-    has a rank, those without an answer too, but these give no votes. Equal scores are ranked in order of the traces.
-    Weights are given as shares of the highest rank's.
+    log-probabilities of the most likely tokens (``logprobs=20``). ``p`` 0 is the majority vote; a large ``p`` leaves
+    the choice to the best trace; the paper uses 0.3 for 8 traces and 1.2 for 64. Every finished and scored trace has a
+    rank, but traces without an answer cast no votes. Equal scores are ranked in order of the traces. Weights are given
+    as shares of the highest rank's.
     """
 
     by: str = "self_certainty"
@@ -39,11 +39,11 @@ class BordaVote(Part):
 
     @property
     def logprobs(self) -> int | None:
-        """How many of the most likely tokens the traces must come with."""
+        """How many of the most likely tokens the traces must record."""
         return logprobs_for(self.by)
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` where the run's traces will not have the score."""
+        """Raises ``UsageError`` if the run's traces will not have the score."""
         check_score(self.by, conditions, self.brief())
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:

@@ -13,16 +13,16 @@ from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 Entry = Literal["traces", "answers"]
-"""Who takes part: every trace that states an answer, or every answer once, shown by the first trace that states it.
+"""What takes part: every trace that states an answer, or every answer once, shown by the first trace that states it.
 
-Of traces, a frequent answer has many: its frequency counts, and a wrong verdict costs it one of them. Answers are
-fewer, and so are the comparisons; but one wrong verdict is enough to lose the most frequent of them.
+With traces, a frequent answer takes part many times: its frequency counts, and a wrong verdict costs it only one of
+them. Answers are fewer, and need fewer comparisons, but a single wrong verdict can eliminate the most frequent one.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Comparisons of two candidates: how many each has won, and the replies that were to say so."""
+    """Comparisons of two candidates: how many each has won, and the replies they were read from."""
 
     wins: tuple[int, int] = (0, 0)
     replies: tuple[Trace, ...] = ()
@@ -32,7 +32,7 @@ class Match:
 class Contest:
     """Candidates, and for each the number of its answer among ``classes``.
 
-    With ``skip_equal`` two candidates with one answer are not compared: their match is drawn.
+    With ``skip_equal``, two candidates with the same answer are not compared: their match is a draw.
     """
 
     session: Session
@@ -43,7 +43,7 @@ class Contest:
 
     @classmethod
     async def of(cls, session: Session, traces: Sequence[Trace], entry: Entry, *, skip_equal: bool) -> Contest:
-        """Traces enter in their order, answers with those of most votes first."""
+        """Traces enter in their order, answers in order of their votes, most first."""
         classes = await candidates(session, traces)
         if entry == "answers":
             return cls(session, classes, classes, list(range(len(classes))), skip_equal)
@@ -55,8 +55,8 @@ class Contest:
     async def matches(self, pairs: Sequence[tuple[int, int]], k: int, after: Sequence[Trace]) -> list[Match]:
         """The matches of ``pairs`` of candidates, in their order: ``k`` comparisons each, all asked for at once.
 
-        Half of them show the pair in either order, so that a judge's liking for a place cancels out; of an odd ``k``
-        one more shows the first of the pair first.
+        Half of them show the pair in either order, so that a judge's preference for a position cancels out; if ``k`` is
+        odd, one more shows the first of the pair first.
         """
         asked = [
             (self._asked(*order, after), times)
@@ -71,7 +71,7 @@ class Contest:
         return [Match() if self._skipped(i, j) else next(found) for i, j in pairs]
 
     def settle(self, weights: Sequence[float], matches: Sequence[Match], tie: Tie) -> Answer:
-        """The candidate with the largest weight; the plain vote where none of ``matches`` named a winner."""
+        """The candidate with the largest weight; the plain vote if none of ``matches`` named a winner."""
         session, asked = self.session, [reply for match in matches for reply in match.replies]
         said = sum(sum(match.wins) for match in matches)
         note_silence(session, said, len(asked), asked)
@@ -89,7 +89,7 @@ class Contest:
         return self.session.ask("compare", first=one, second=two, after=after)
 
     def _match(self, orders: Sequence[Sequence[Trace]]) -> Match:
-        """What the replies say that showed a pair in its order and, behind these, those in the other one."""
+        """The result of replies: first those that saw the pair in its order, then those that saw it reversed."""
         chosen: list[int | None] = []
         for turned, order in enumerate(orders):
             places = [self.session.choice(reply, 2) for reply in order]
@@ -100,7 +100,7 @@ class Contest:
 
 
 def check_contest(entry: str, comparisons: int) -> None:
-    """Raises ``ValueError`` for an entry that there is not, and for fewer than one comparison."""
+    """Raises ``ValueError`` for an unknown entry, and for fewer than one comparison."""
     if entry not in get_args(Entry):
         raise ValueError(f"entry must be one of {', '.join(get_args(Entry))}, not {entry!r}")
     if comparisons < 1:

@@ -17,12 +17,12 @@ from widthwise.core.trace.trace import Trace
 @register("aggregator")
 @dataclass(frozen=True)
 class GenerativeVerification(Part):
-    """Ask ``k`` times whether a candidate is right, and weigh the votes by it (GenRM: Zhang et al., arXiv 2408.15240).
+    """Ask ``k`` times whether a candidate is right, and weight the votes by it (GenRM: Zhang et al., arXiv 2408.15240).
 
     A candidate is a class of equivalent answers, shown by its first trace; its score is the mean probability of the
-    verdict "right". With ``votes`` a class weighs its traces times the score (best-of-N weighted), without them the
-    score alone (best-of-N). Replies without a verdict abstain; a candidate that nobody judged has an even chance. A
-    single candidate is not questioned. Judges' tokens are charged as such.
+    verdict "right". With ``votes`` a class weighs its number of traces times the score (best-of-N weighted), without it
+    the score alone (best-of-N). Replies without a verdict abstain; a candidate without any verdict scores 0.5. A single
+    candidate is not verified. Judges' tokens are charged as such.
     """
 
     k: int = 4

@@ -1,7 +1,7 @@
-"""What the judging aggregators share: candidates, questions about them, and what the replies say.
+"""What the judging aggregators share: candidates, questions about them, and reading the replies.
 
-A candidate is shown by its first trace. A failed request, a reply that names no verdict and a budget that is used up
-are abstentions: they are recorded and noted, and the strategy goes on.
+A candidate is shown by its first trace. A failed request, a reply that names no verdict and a used-up budget count as
+abstentions: they are recorded and noted, and the strategy goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from widthwise.core.strategy import verification
 from widthwise.core.trace.trace import Trace
 
 NEUTRAL = 0.5
-"""The score of a candidate that no judge has said anything of: unjudged is not wrong."""
+"""The score of a candidate about which no judge has said anything: unjudged is not wrong."""
 
 
 async def candidates(session: Session, traces: Sequence[Trace]) -> list[AnswerClass]:
@@ -29,7 +29,7 @@ async def replies(
 ) -> list[list[Trace]]:
     """So many replies to each question (a number for all, or one for each), all drawn at once.
 
-    Fewer where the budget ends before.
+    There are fewer if the budget ends before.
     """
     counts = [times] * len(asked) if isinstance(times, int) else times
     questions = [question for question, count in zip(asked, counts, strict=True) for _ in range(count)]

@@ -21,16 +21,16 @@ from widthwise.core.trace.trace import Trace
 class Knockout(Part):
     """Pair the candidates at random, compare each pair ``k`` times, go on with the winners (arXiv 2411.19477).
 
-    Chen et al. All traces that state an answer are candidates; a match goes to the one that more comparisons prefer, a
-    drawn one as ``tie`` says, by lot in the paper. ``k (N - 1)`` comparisons of ``N`` candidates, in ``log2 N`` rounds.
-    The rounds that a candidate has passed are its weight.
+    Chen et al. All traces that state an answer are candidates. A match goes to the candidate that more comparisons
+    prefer; ``tie`` breaks draws, by lot in the paper. ``k (N - 1)`` comparisons of ``N`` candidates, in ``log2 N``
+    rounds. A candidate's weight is the number of rounds it has passed.
 
-    Differs from the paper: traces without an answer do not take part; half of a pair's comparisons show it in either
-    order; an odd candidate passes a round without a match; traces that all agree are not compared, and where no
-    comparison names a winner the plain vote decides. Two variants are cheaper. With ``skip_equal`` a pair that states
-    one answer is not compared, and the first goes on: the answer is as likely to win, for ``k`` comparisons fewer per
-    such pair. With ``entry="answers"`` every answer enters once, ``k (A - 1)`` comparisons of ``A`` answers; a drawn
-    match then goes to the answer with more votes. But how often an answer was given no longer helps it.
+    Differences from the paper: traces without an answer do not take part; half of a pair's comparisons show it in
+    either order; an odd candidate passes a round without a match; traces that all agree are not compared; and if no
+    comparison names a winner, the plain vote decides. Two variants are cheaper. With ``skip_equal`` a pair that states
+    the same answer is not compared, and the first goes on: the answer is as likely to win, for ``k`` comparisons fewer
+    per such pair. With ``entry="answers"`` every answer enters once: ``k (A - 1)`` comparisons of ``A`` answers; a
+    drawn match then goes to the answer with more votes, but otherwise an answer's frequency no longer helps it.
     """
 
     k: int = 2

@@ -1,4 +1,4 @@
-"""A league of candidates, compared with some of the others."""
+"""A league of candidates, each compared with some of the others."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class League(Part):
     """Every candidate meets ``opponents`` others, drawn at random; the best mean score wins (arXiv 2411.19477).
 
     Chen et al. All traces that state an answer are candidates, the opponents are drawn with replacement, and a meeting
-    is compared ``k`` times: it scores 1 for the candidate whose it is if more comparisons prefer it, 0.5 if it is
-    drawn. Equal means go as ``tie`` says, by lot in the paper. ``k opponents N`` comparisons of ``N`` candidates, all
-    asked for at once: one round, where a knockout needs several.
+    is compared ``k`` times: its candidate scores 1 if more comparisons prefer it, and 0.5 for a draw. ``tie`` breaks
+    equal means, by lot in the paper. ``k opponents N`` comparisons of ``N`` candidates, all asked for at once: one
+    round, where a knockout needs several.
 
-    Differs from the paper: traces without an answer do not take part, traces that all agree are not compared, and where
-    no comparison names a winner the plain vote decides. A candidate stands first in the one comparison of its meetings;
-    from ``k`` 2 on half of them show either order. With ``skip_equal`` opponents are drawn among the traces with
-    another answer: as many comparisons, and none of them about nothing. With ``entry="answers"`` every answer enters
-    once, ``k opponents A`` comparisons of ``A`` answers, and how often it was given no longer helps it.
+    Differences from the paper: traces without an answer do not take part, traces that all agree are not compared, and
+    if no comparison names a winner, the plain vote decides. A meeting's single comparison shows the candidate first;
+    from ``k`` 2 on half of them show either order. With ``skip_equal`` opponents are drawn among the traces with a
+    different answer: the number of comparisons is the same, but none is pointless. With ``entry="answers"`` every
+    answer enters once: ``k opponents A`` comparisons of ``A`` answers, and an answer's frequency no longer helps it.
     """
 
     opponents: int = 4

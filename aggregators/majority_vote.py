@@ -15,10 +15,10 @@ from widthwise.core.trace.trace import Trace
 @register("aggregator")
 @dataclass(frozen=True)
 class MajorityVote(Part):
-    """The answer most traces agree on (self-consistency: Wang et al., arXiv 2203.11171).
+    """The answer that most traces agree on (self-consistency: Wang et al., arXiv 2203.11171).
 
-    Votes are counted over classes of equivalent answers; a trace without a parsed answer does not vote.
-    ``tie``: "first" (the class reached first), "random" (seeded), "shortest" (the class with the shortest trace).
+    Votes are counted over classes of equivalent answers; a trace without a parsed answer does not vote. ``tie``:
+    "first" (the class reached first), "random" (seeded), "shortest" (the class with the shortest trace).
     """
 
     tie: Tie = "first"

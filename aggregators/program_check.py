@@ -23,10 +23,10 @@ from widthwise.core.trace.trace import Trace
 @register("aggregator")
 @dataclass(frozen=True)
 class ProgramCheck(Part):
-    """Have the model write ``k`` programs that check a candidate, run them in a sandbox, and weigh the votes by it.
+    """Have the model write ``k`` programs that check a candidate, run them in a sandbox, and weight the votes by it.
 
-    A candidate is a class of equivalent answers; it weighs ``votes * exp(strength * (passes - fails))``. A program
-    that prints no truth value, breaks, or is refused by the sandbox says nothing; its refusal is recorded with the
+    A candidate is a class of equivalent answers; it weighs ``votes * exp(strength * (passes - fails))``. A program that
+    prints no truth value, crashes, or is refused by the sandbox counts as neither; its refusal is recorded with the
     reply. Each may take ``seconds`` of processor time. A single candidate is not checked.
     """
 
@@ -42,7 +42,7 @@ class ProgramCheck(Part):
             raise ValueError("k must be at least 1, strength and seconds must be above 0")
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` where programs cannot be held: none is run with a wall less."""
+        """Raises ``UsageError`` if programs cannot be confined: none is run with a wall missing."""
         require_walls()
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
@@ -53,7 +53,7 @@ class ProgramCheck(Part):
             answered = await replies(session, asked, self.k)
             verdicts = await self._verdicts(session, [reply for each in answered for reply in each])
             balance = [sum(verdicts[reply] for reply in each) for each in answered]
-            # Only ratios of weights matter: taking the largest out of the exponent keeps it from overflowing.
+            # Only ratios of weights matter: subtracting the largest exponent prevents overflow.
             logs = [math.log(c.weight) + self.strength * b for c, b in zip(classes, balance, strict=True)]
             classes = [replace(c, weight=math.exp(x - max(logs))) for c, x in zip(classes, logs, strict=True)]
         return elect(classes, self.tie, session.seed("tie"))

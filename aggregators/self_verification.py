@@ -1,4 +1,4 @@
-"""Sampling-based search: verify every candidate, and compare those that come out close."""
+"""Sampling-based search: verify every candidate, and compare those with close scores."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from widthwise.core.trace.trace import Trace
 @register("aggregator")
 @dataclass(frozen=True)
 class SelfVerification(Part):
-    """The candidate with the best verifications, near ties decided by comparisons (Zhao et al., arXiv 2502.01839).
+    """The candidate with the best verifications; comparisons decide near ties (Zhao et al., arXiv 2502.01839).
 
     Each trace that states an answer is verified ``k`` times; those within ``band`` of the best mean are close. Each
     pair of close ones with different answers is compared ``comparisons`` times, and the one that wins most pairs wins;
-    then the higher mean, and among equals as ``tie`` says ("first": the answer with more votes). The paper's own
-    figures: k=50, comparisons=100. That is ``k N`` verifications of ``N`` traces, and at most ``comparisons closest
-    (closest - 1) / 2`` comparisons.
+    then the higher mean, and finally ``tie`` decides ("first": the answer with more votes). The paper's own figures:
+    k=50, comparisons=100. That is ``k N`` verifications of ``N`` traces, and at most ``comparisons closest (closest -
+    1) / 2`` comparisons.
 
-    Differs from the paper: only the best ``closest`` of the band are compared (the paper's text speaks of three, its
-    pseudo-code of all: a large ``closest``); the paper has the solution rewritten as lemmas before it is judged, where
-    this asks the model's own question "verify"; traces that all agree are not verified. With ``entry="answers"`` every
-    answer is verified once, by its first trace: ``k A`` verifications of ``A`` answers, of which a wrong verdict may
-    lose the most frequent.
+    Differences from the paper: only the best ``closest`` of the band are compared (the paper's text speaks of three,
+    its pseudo-code of all: a large ``closest``); the paper has the solution rewritten as lemmas before it is judged,
+    whereas this asks the model's own question "verify"; traces that all agree are not verified. With
+    ``entry="answers"`` every answer is verified once, by its first trace: ``k A`` verifications of ``A`` answers, in
+    which a wrong verdict may lose the most frequent one.
     """
 
     k: int = 8
@@ -64,7 +64,7 @@ class SelfVerification(Part):
         return elect(weighed, self.tie, session.seed("tie"))
 
     async def _won(self, contest: Contest, close: Sequence[int], after: Sequence[Trace]) -> Counter[int]:
-        """How many pairs each of the ``close`` has won; a drawn pair is won by neither."""
+        """How many pairs each of the ``close`` has won; neither wins a drawn pair."""
         pairs = [(i, j) for place, i in enumerate(close) for j in close[place + 1 :]]
         unequal = [(i, j) for i, j in pairs if contest.answers[i] != contest.answers[j]]
         matches = await contest.matches(unequal, self.comparisons, after)

@@ -22,9 +22,9 @@ from widthwise.core.trace.trace import Trace
 class UniversalSelfConsistency(Part):
     """Show the model the responses and let it choose the most consistent one (USC: Chen et al., arXiv 2311.17311).
 
-    The first ``responses`` traces that state an answer are shown. The question is asked ``k`` times, greedily; from
-    the second time on in an order of its own, so that a liking for a place does not decide. The answer chosen most
-    often wins, among equals the one with more votes; where no reply names a response, that is the majority vote.
+    The first ``responses`` traces that state an answer are shown. The question is asked ``k`` times, greedily; from the
+    second time on in a different order each, so that a preference for a position does not decide. The answer chosen
+    most often wins, and among equals the one with more votes; if no reply names a response, that is the majority vote.
     Responses that all agree are not asked about.
     """
 

@@ -1,4 +1,4 @@
-"""Votes that count by a score."""
+"""Votes weighted by a score."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _MAPS = ("identity", "exp", "inverse", "equal")
 class WeightedVote(Part):
     """The answer class with the largest sum of weights (Li et al., arXiv 2206.02336).
 
-    ``by`` names the score (see ``trace_scores``). ``weight`` turns it into a vote: "identity", "exp" of it divided by
-    ``temperature`` (for log-probabilities and logits), "inverse" (one over it, for perplexities) or "equal" (one vote
-    each); where a pruner weighs votes, its weight is a factor. ``top`` lets only that share of the traces vote, those
-    with the highest scores: DeepConf (Fu et al., arXiv 2508.15260) is ``by="lowest_group_confidence",
-    weight="identity", top=0.1`` (or 0.9), or another of its confidences, with a window of its own where traces are
-    short: ``by="lowest_group_confidence(window=64)"``. Unscored traces do not vote; a negative weight is an error, for
-    it would count against its own answer.
+    ``by`` names the score (see ``trace_scores``). ``weight`` turns it into a vote: "identity", "exp" of the score
+    divided by ``temperature`` (for log-probabilities and logits), "inverse" (one over it, for perplexities) or "equal"
+    (one vote each). If a pruner weights votes, its weight is a factor. ``top`` lets only that share of the traces vote,
+    those with the highest scores: DeepConf (Fu et al., arXiv 2508.15260) is ``by="lowest_group_confidence",
+    weight="identity", top=0.1`` (or 0.9), or another of its confidences, with its own window if traces are short:
+    ``by="lowest_group_confidence(window=64)"``. Unscored traces do not vote; a negative weight is an error, because it
+    would count against its own answer.
     """
 
     by: str = "mean_logprob"
@@ -51,11 +51,11 @@ class WeightedVote(Part):
 
     @property
     def logprobs(self) -> int | None:
-        """How many of the most likely tokens the traces must come with."""
+        """How many of the most likely tokens the traces must record."""
         return logprobs_for(self.by)
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` where the run's traces will not have the score."""
+        """Raises ``UsageError`` if the run's traces will not have the score."""
         check_score(self.by, conditions, self.brief())
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
@@ -65,7 +65,7 @@ class WeightedVote(Part):
         if not known:
             return Answer(None)
         least = float(np.quantile(list(known.values()), 1 - self.top))
-        # Only ratios of weights matter: taking the largest out of the exponent keeps it from overflowing.
+        # Only ratios of weights matter: subtracting the largest exponent prevents overflow.
         largest = max(known.values())
         weights = {t: session.weight(t) * self.weighed(s, largest) for t, s in known.items() if s >= least}
         classes = await session.classes([t for t in candidates if t in weights])

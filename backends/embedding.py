@@ -1,4 +1,4 @@
-"""Embeddings of texts: what all engines do with them."""
+"""Embeddings of texts: the code that all engines share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 def unit(rows: FloatArray | IntArray) -> FloatArray:
-    """Each row divided by its length; a row of zeros stays."""
+    """Each row divided by its length; a row of zeros stays as it is."""
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     scaled: FloatArray = (rows / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
     return scaled

@@ -1,4 +1,4 @@
-"""An event loop of one's own in a thread, for engines that outlive the caller's event loop."""
+"""A separate event loop in a thread, for engines that outlive the caller's event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_FORKED = "the backend was opened before this process was forked, and its connections stayed behind: open one here"
+_FORKED = (
+    "the backend was opened before this process was forked, and its connections belong to the parent: open another "
+    "one here"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,15 @@ class _End:
 
 
 class _Post:
-    """Calls for another loop, delivered many at once: to wake a loop costs more than most of what it is told."""
+    """Calls for another loop, delivered in batches: waking a loop costs more than most calls."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = ref(loop)  # else a loop would live as long as what once delivered to it
+        self._loop = ref(loop)  # else a loop would live as long as any loop that once delivered to it
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._called = False
 
     def send(self, call: Callable[..., object], *args: Any) -> None:
-        """Have ``call`` made there; raises RuntimeError where that loop is closed."""
+        """Have ``call`` made there; raises RuntimeError if that loop is closed."""
         self._calls.append((call, args))
         if not self._called:
             self._called = True
@@ -50,7 +53,7 @@ class _Post:
                 raise
 
     def _deliver(self) -> None:
-        self._called = False  # first: what is sent from here on wakes the loop again
+        self._called = False  # first: whatever is sent from here on wakes the loop again
         while self._calls:
             call, args = self._calls.popleft()
             call(*args)
@@ -83,8 +86,8 @@ class _Stream:
 class LoopThread:
     """Runs coroutines and async generators in a daemon thread's event loop.
 
-    An engine or a connection is bound to the loop it was started in, while a caller may come with several
-    loops in turn (each ``asyncio.run`` is a new one). The work is done here; callers only pick up the results.
+    An engine or a connection is bound to the loop it was started in, while a caller may use several loops in turn (each
+    ``asyncio.run`` is a new one). The work is done here; callers only pick up the results.
     """
 
     def __init__(self, name: str) -> None:
@@ -98,14 +101,14 @@ class LoopThread:
         self._process = os.getpid()
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """The result of ``work``, waited for with the calling thread blocked (at most ``timeout`` seconds)."""
+        """The result of ``work``; blocks the calling thread (for at most ``timeout`` seconds)."""
         if self._process != os.getpid():
             work.close()
             raise BackendError(_FORKED)
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have ``work`` done in the thread until the end."""
+        """Have ``work`` done in the thread until its end."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def stream(self, source: AsyncGenerator[T, None]) -> AsyncIterator[T]:
@@ -132,7 +135,7 @@ class LoopThread:
             raise item.error
 
     def end_streams(self, timeout: float = 5.0) -> None:
-        """Close every stream that runs and begin no other; returns when they are closed."""
+        """Close every running stream and begin no other; returns when they are closed."""
         self._closing = True
         with _hurried("its streams"):
             self.call(self._end_streams(), timeout)
@@ -172,13 +175,13 @@ class LoopThread:
             end = _End(error)
         finally:
             self._streams.discard(task)
-            with suppress(RuntimeError):  # the caller's loop is gone: nobody waits
+            with suppress(RuntimeError):  # the caller's loop is gone: nothing waits
                 outbox.send(stream.put, end)
 
 
 @contextmanager
 def _hurried(what: str) -> Iterator[None]:
-    """Go on where closing takes too long: the thread is a daemon and ends with the process."""
+    """Go on if closing takes too long: the thread is a daemon and ends with the process."""
     try:
         yield
     except TimeoutError:

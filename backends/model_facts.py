@@ -13,9 +13,9 @@ from widthwise.core.prompting.profile import ModelFacts
 
 
 def facts_in(folder: Path | None, name: str) -> ModelFacts:
-    """The facts in a checkpoint folder; of a model whose files cannot be had, only its name is known.
+    """The facts in a checkpoint folder; if a model's files are not available, only its name is known.
 
-    Raises ``UsageError`` for files that are damaged.
+    Raises ``UsageError`` for damaged files.
     """
     if folder is None:
         return ModelFacts(name)

@@ -1,4 +1,4 @@
-"""What must be known of a backend to read its results."""
+"""What a reader of results must know about the backend."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Notes(list[str]):
     """Sentences for the run's manifest; each is logged too."""
 
     def tell(self, note: str) -> None:
-        """Add what is so by design."""
+        """Add something that is so by design."""
         _log.info("%s", note)
         self.append(note)
 
     def warn(self, note: str) -> None:
-        """Add what falls short of what was asked for."""
+        """Add something that falls short of what was requested."""
         _log.warning("%s", note)
         self.append(note)

@@ -1,4 +1,4 @@
-"""The replay backend: recorded generations served token by token, as if they were sampled now."""
+"""The replay backend: recorded generations, served token by token as if they were sampled now."""
 
 from __future__ import annotations
 
@@ -39,33 +39,33 @@ from widthwise.core.trace.token_ends import token_ends
 _log = logging.getLogger(__name__)
 
 _PROMPT_END = 2**62
-"""Ends the prompts that ``chat`` makes, and spells nothing. No tokenizer and no hash of pieces gives this id out."""
+"""Ends the prompts that ``chat`` makes, and spells nothing. No tokenizer and no hash of pieces produces this id."""
 
 _LABELS = frozenset({"correct", "published_correct", "answer"})
 """What a recording knows from the reference answer: strategies must not see it."""
 
 _KEPT = 256
-"""Problems whose samples are held as tokens at a time."""
+"""For how many problems samples are held as tokens at a time."""
 
 
 class ReplayBackend(Brief):
     """Serves ``recordings`` (by problem id) on demand, so that limits, aborts and pruning act on them.
 
-    A request gets the sample of its ``index`` among those recorded for its ``problem``; after a prefix, among
-    those that begin with the prefix. A request for more samples than were recorded, for an unknown problem, or
-    after inserted text that no sample holds raises ``BackendError``. Prompts are recognised by the mark that
-    ``tokenizer.chat`` puts at their end; of several prompts about one problem (a strategy may ask a model to
-    refine its drafts) the shortest is the problem's own, and only that one was recorded. A prompt without the
-    mark counts as a new one unless it begins with one seen before.
+    A request gets the sample with its ``index`` among those recorded for its ``problem``; after a prefix, among those
+    that begin with the prefix. A request for more samples than were recorded, for an unknown problem, or after inserted
+    text that no sample holds raises ``BackendError``. Prompts are recognised by the mark that ``tokenizer.chat`` puts
+    at their end. Of several prompts about one problem (a strategy may ask a model to refine its drafts) the shortest is
+    the problem's own, and only that one was recorded. A prompt without the mark counts as a new one unless it begins
+    with one seen before.
 
-    Tokens are the recorded ones where the recording says where they end; else those of ``tokenizer``; else the
-    pieces of ``PieceTokenizer``, an approximation that is the same for every strategy. Log-probabilities come
-    where they were recorded with the tokens, and ``Delta.metadata`` holds what else the recording says of a
-    sample, but for labels made with the reference answer. ``on_close`` lets go of what ``recordings`` holds.
+    Tokens are the recorded ones if the recording says where they end; else those of ``tokenizer``; else the pieces of
+    ``PieceTokenizer``, an approximation that is the same for every strategy. Log-probabilities are served if they were
+    recorded with the tokens. ``Delta.metadata`` holds everything else that the recording says of a sample, except
+    labels made with the reference answer. ``on_close`` releases what ``recordings`` holds.
 
-    ``model`` is asked whatever was not recorded: the recording answers the problem's own prompt from its beginning,
-    the model all other prompts (of judges, of refinements) and everything after inserted text. Tokens are those of
-    its tokenizer. ``facts`` are those of the model that was recorded.
+    ``model`` is asked for whatever was not recorded: the recording answers the problem's own prompt from its beginning,
+    and the model answers all other prompts (of judges, of refinements) and everything after inserted text. Tokens are
+    those of its tokenizer. ``facts`` are those of the model that was recorded.
     """
 
     max_model_len: int | None = None
@@ -132,7 +132,7 @@ class ReplayBackend(Brief):
         return self._recordings
 
     def longest(self, request: Request) -> int | None:
-        """The length of the problem's longest sample: what a limit of tokens was, when it was recorded."""
+        """The length of the problem's longest sample: its token limit when it was recorded."""
         if request.problem not in self._recordings or (self._model is not None and not self._was_recorded(request)):
             return None
         return max((len(reel.ids) for reel in self._reels(request.problem)), default=None)
@@ -152,7 +152,7 @@ class ReplayBackend(Brief):
             "model": self.name,
             **({} if self._model is None else {"not recorded": dict(self._model.describe())}),
             "tokens": "of the recording where it has them, else "
-            + ("of the tokenizer given" if self._exact else "pieces of text, an approximation"),
+            + ("of the given tokenizer" if self._exact else "pieces of text, an approximation"),
         }
 
     async def close(self) -> None:
@@ -162,7 +162,7 @@ class ReplayBackend(Brief):
             await self._model.close()
 
     def _was_recorded(self, request: Request) -> bool:
-        """Whether the request is for the problem's own prompt, from its beginning or where a recorded trace goes on."""
+        """Whether the request is for the problem's own prompt, from its beginning or within a recorded trace."""
         marks = np.flatnonzero(request.prompt == _PROMPT_END)
         begins = len(marks) > 0 and int(marks[0]) == len(request.prompt) - 1
         if not len(marks) or not (begins or request.continues is not None):
@@ -171,7 +171,7 @@ class ReplayBackend(Brief):
         return own and (begins or request.continues in self._holding(request))
 
     def _find(self, request: Request) -> tuple[_Reel, int]:
-        """The sample asked for, and how many of its tokens the prompt holds already."""
+        """The requested sample, and how many of its tokens the prompt already holds."""
         problem, held = request.problem, self._holding(request)
         if request.continues in held:
             return held[request.continues]
@@ -179,16 +179,16 @@ class ReplayBackend(Brief):
         if request.index < len(matches):
             return matches[request.index]
         if not matches:
-            raise BackendError(f"no recorded sample of problem {problem} goes on from this text: a replay cannot "
-                               "answer what was inserted")  # fmt: skip
+            raise BackendError(f"no recorded sample of problem {problem} continues this text: a replay cannot "
+                               "answer inserted text")  # fmt: skip
         begun = " that begin like this" if len(self._behind_prompt(request)) else ""
         raise BackendError(
-            f"problem {problem} has {len(matches)} recorded samples{begun}, sample {request.index + 1} was asked "
-            "for: lower n"
+            f"problem {problem} has {len(matches)} recorded samples{begun}, but sample {request.index + 1} was "
+            "requested: lower n"
         )
 
     def _holding(self, request: Request) -> dict[int, tuple[_Reel, int]]:
-        """The samples that hold what stands behind the request's prompt, by their numbers, and how far that goes."""
+        """The samples, by number, that contain what follows the prompt in the request, and how far that reaches."""
         prefix = self._behind_prompt(request)
         positions = [(reel, reel.position(prefix, self.tokenizer)) for reel in self._reels(request.problem)]
         return {number: (reel, at) for number, (reel, at) in enumerate(positions) if at is not None}
@@ -202,8 +202,8 @@ class ReplayBackend(Brief):
         asked = self.tokenizer.decode(prompt)
         if not self._is_own_prompt(request.problem, asked):
             raise BackendError(
-                f"a replay has answers to problem {request.problem} itself, not to other prompts about it: this "
-                "strategy needs a model"
+                f"a replay answers problem {request.problem} itself, not other prompts about it: this strategy "
+                "needs a model"
             )
         return prefix
 
@@ -237,12 +237,12 @@ class ReplayBackend(Brief):
     def _recording(self, problem: str) -> Recording:
         recording = self._recordings.get(problem)
         if recording is None:
-            raise BackendError(f"{self.name} has no problem {problem!r}: evaluate the problems it was recorded on")
+            raise BackendError(f"{self.name} has no problem {problem!r}: evaluate the problems that it was recorded on")
         return recording
 
     def _load(self, problem: str) -> list[_Reel]:
         samples = self._recording(problem).samples
-        # In an export of a run, samples of other prompts than the problem's own have a root of their own.
+        # In an export of a run, samples of prompts other than the problem's own have a different root.
         own = [s for s in samples if s.trace is None or s.trace.startswith("0.")]
         whole = [sample for sample in own if sample.finish != "error"]
         if len(whole) < len(samples):
@@ -258,7 +258,7 @@ class ReplayBackend(Brief):
             ids = sample.token_ids.tolist()
         else:
             if stats is not None:
-                _log.warning("a sample is cut into other tokens than recorded: its log-probabilities are left out")
+                _log.warning("a sample is cut into different tokens than recorded: its log-probabilities are left out")
             ids, stats, ends = inner.encode(sample.text), None, None
         finish: FinishReason = "stop" if sample.finish in (None, "stop") else "length"
         metadata = {k: v for k, v in sample.metadata.items() if k not in _LABELS}
@@ -269,7 +269,7 @@ class ReplayBackend(Brief):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Reel:
-    """A recorded sample as tokens; ``ends`` (of the tokens in the text) and ``stats`` where they were recorded."""
+    """A recorded sample as tokens; ``ends`` (of the tokens in the text) and ``stats`` if they were recorded."""
 
     text: str
     ids: IntArray
@@ -280,14 +280,14 @@ class _Reel:
 
     @property
     def begun(self) -> Mapping[str, Any]:
-        """What has to be known of the sample before its end: that it begins inside its thinking."""
+        """What must be known of the sample before its end: that it begins inside its thinking."""
         return {BEGUN: True} if self.metadata.get(BEGUN) is True else {}
 
     def position(self, prefix: IntArray, tokenizer: Tokenizer) -> int | None:
         """How many of the sample's tokens ``prefix`` stands for; None if the sample does not begin with it."""
         if np.array_equal(self.ids[: len(prefix)], prefix):
             return len(prefix)
-        # The same text cut otherwise: text that a strategy inserted, and inserted when this was recorded.
+        # The same text tokenized differently: text that a strategy inserted, now and when this was recorded.
         text = tokenizer.decode(prefix)
         if not text or not self.text.startswith(text):
             return None
@@ -299,7 +299,7 @@ class _Reel:
 
 
 class ReplayTokenizer:
-    """The tokenizer underneath, with a mark after every prompt that ``chat`` makes."""
+    """The underlying tokenizer, with a mark after every prompt that ``chat`` makes."""
 
     def __init__(self, inner: Tokenizer) -> None:
         self.inner = inner
@@ -323,7 +323,7 @@ class ReplayTokenizer:
         return [self.decode([i]) for i in ids]
 
     def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
-        """The conversation's tokens, and the mark; the text of an open assistant turn comes after the mark."""
+        """The conversation's tokens, and the mark; the text of an open assistant turn follows the mark."""
         is_open = bool(messages) and messages[-1]["role"] == "assistant"
         asked = messages[:-1] if is_open else messages
         ids = self.inner.chat(asked, options)
@@ -341,7 +341,7 @@ def _width(stats: TokenStats) -> int:
 
 
 def _cut(stats: TokenStats | None, part: slice, k: int | None) -> TokenStats | None:
-    """The part's statistics, with as many of the most likely tokens as were asked for and recorded."""
+    """The part's statistics, with as many of the most likely tokens as were requested and recorded."""
     if stats is None or k is None:
         return None
     if not k or stats.top_ids is None or stats.top_logprobs is None:

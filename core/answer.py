@@ -1,4 +1,4 @@
-"""Answers: what traces state, how they group, and what a strategy settles on."""
+"""Answers: what traces state, how equivalent ones are grouped, and which one a strategy returns."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class AnswerClass(Brief):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Tabular):
-    """What a strategy settles on.
+    """What a strategy returns.
 
-    ``text`` is None where no trace states an answer. ``trace`` represents the winners. ``classes`` are all
-    candidates, heaviest first; ``tied`` says that the winner was drawn among equals.
+    ``text`` is None where no trace states an answer. ``trace`` is one of the winners' traces. ``classes`` are all
+    candidates, heaviest first; ``tied`` says that the winner was drawn from several equally heavy classes.
     """
 
     text: str | None
@@ -60,7 +60,7 @@ class Answer(Tabular):
 
 
 async def group(grader: Grader, answers: Sequence[str | None]) -> list[list[int]]:
-    """The positions of ``answers`` grouped by meaning: classes by first appearance, positions ascending.
+    """The positions of ``answers`` grouped by meaning: classes in order of first appearance, positions ascending.
 
     None belongs to no class. Each spelling is read once, however often it occurs.
     """
@@ -77,19 +77,20 @@ async def group(grader: Grader, answers: Sequence[str | None]) -> list[list[int]
 def _log_undecided(partition: Partition, spellings: Sequence[str]) -> None:
     for a, b in partition.undecided[:_LOGGED_PAIRS]:
         one, other = (spellings[partition.classes[n][0]] for n in (a, b))
-        _log.warning("whether %.80r and %.80r are one answer was not decided: they vote apart", one, other)
+        _log.warning("could not decide whether %.80r and %.80r are the same answer: they vote separately", one, other)
     if len(partition.undecided) > _LOGGED_PAIRS:
-        _log.warning("and so for %d more pairs of answers", len(partition.undecided) - _LOGGED_PAIRS)
+        _log.warning("could not decide %d more pairs of answers either", len(partition.undecided) - _LOGGED_PAIRS)
 
 
 def commonest(answers: Iterable[str]) -> str:
-    """The most frequent spelling, the first of those that are equally frequent."""
+    """The most frequent spelling; among equally frequent ones, the first."""
     return max(Counter(answers).items(), key=lambda counted: counted[1])[0]
 
 
 Tie = Literal["first", "random", "shortest"]
-"""Who wins among equals: the class reached first in order of the traces, a seeded draw, or the class with the
-shortest trace (its thinking, where it has one)."""
+"""Which of several equally heavy classes wins: the one reached first in order of the traces, one drawn with a seed, or
+the one with the shortest trace (the shortest thinking, where there is thinking).
+"""
 
 
 def _tokens(trace: Trace) -> int:
@@ -99,14 +100,14 @@ def _tokens(trace: Trace) -> int:
 def elect(
     classes: Sequence[AnswerClass], tie: Tie = "first", seed: int = 0, length: Callable[[Trace], int] = _tokens
 ) -> Answer:
-    """The heaviest class; ties are broken as ``tie`` says, by ``length`` for the shortest, and reported.
+    """The heaviest class. Ties are broken as ``tie`` says (by ``length`` for "shortest") and reported.
 
-    No class, no answer.
+    Without classes there is no answer.
     """
     if not classes:
         return Answer(None)
     ranked = tuple(sorted(classes, key=lambda c: -c.weight))
-    # Weights are sums of floats: what differs by rounding only is a tie.
+    # Weights are sums of floats: weights that differ only by rounding are a tie.
     best = [c for c in ranked if math.isclose(c.weight, ranked[0].weight, rel_tol=1e-9, abs_tol=1e-12)]
     winner = best[0]
     if tie == "random":

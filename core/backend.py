@@ -24,15 +24,16 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams(Brief):
-    """How tokens are drawn; the field's names and meanings.
+    """How tokens are drawn.
 
-    ``max_tokens`` None means "to the end of the context". ``top_k`` 0 and ``top_p`` 1 and ``min_p`` 0 switch
-    the filter off; ``temperature`` 0 is greedy. ``repetition_penalty`` divides the scores of tokens that prompt or
-    output hold (multiplies negative ones); ``presence_penalty`` is taken off the scores of tokens that the output of
-    this request holds, ``frequency_penalty`` as often as it holds them. ``logprobs`` None asks for none, 0 for the
-    sampled token's only, k for the k most likely ones besides; they are raw (before penalties, temperature and
-    filters), natural logarithms. ``prompt_logprobs`` likewise for the prompt's tokens. ``stop`` strings and the tokens
-    that complete them stay in the output; so do ``stop_token_ids`` and the end-of-sequence token.
+    ``max_tokens`` None means "to the end of the context". ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch the filter
+    off; ``temperature`` 0 is greedy. ``repetition_penalty`` divides the scores of tokens that occur in the prompt or
+    the output (and multiplies negative scores). ``presence_penalty`` is subtracted once from the score of every token
+    in this request's output, ``frequency_penalty`` once per occurrence. ``logprobs`` None asks for no
+    log-probabilities, 0 for the sampled token's only, k for those of the k most likely tokens too. They are raw (before
+    penalties, temperature and filters) natural logarithms. ``prompt_logprobs`` asks for the same on the prompt's
+    tokens. ``stop`` strings and the tokens that complete them stay in the output, and so do ``stop_token_ids`` and the
+    end-of-sequence token.
     """
 
     max_tokens: int | None = None
@@ -73,11 +74,11 @@ class SamplingParams(Brief):
 
     @property
     def penalised(self) -> bool:
-        """Whether any of the penalties is on."""
+        """Whether any penalty is on."""
         return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
 
     def changed(self, **changes: Any) -> SamplingParams:
-        """These parameters with some changed; None changes nothing, and ``stop`` may be a single string.
+        """These parameters with some changed. None leaves a value as it is; ``stop`` may be a single string.
 
         Raises ``UsageError`` for an unknown name or an impossible value.
         """
@@ -87,20 +88,20 @@ class SamplingParams(Brief):
         try:
             return replace(self, **given)
         except (TypeError, ValueError) as error:
-            raise UsageError(f"these sampling parameters do not fit: {error}") from None
+            raise UsageError(f"these sampling parameters are not valid: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Request(Brief):
     """One continuation of one exact token sequence.
 
-    ``prompt`` are the token ids to continue, ``int64 [length]``. ``problem`` is the id of the problem (a
-    replay finds its recording by it; a pool of servers keeps a problem on one server), ``index`` the position
-    among the siblings drawn from the same prompt, ``continues`` the index of the request that this one goes on with.
-    ``seed`` is 63 bits wide; with equal seeds a deterministic
-    backend gives equal tokens. ``priority`` orders waiting requests, lower first; requests that share a prefix
-    share it. ``chunk`` is a hint: how many tokens the consumer would like in one delta. ``conversation`` is what the
-    prompt was made from, for backends that are asked in messages; None for a prompt that was made from none.
+    ``prompt`` holds the token ids to continue, ``int64 [length]``. ``problem`` is the problem's id (a replay finds its
+    recording by it; a pool keeps a problem on one server). ``index`` is the position among the siblings drawn from the
+    same prompt, ``continues`` the index of the request that this one carries on. ``seed`` has 63 bits; with equal seeds
+    a deterministic backend gives equal tokens. ``priority`` orders waiting requests, lowest first; requests that share
+    a prefix have the same priority. ``chunk`` is a hint: how many tokens the consumer would like per delta.
+    ``conversation`` is the conversation that the prompt was made from, for backends that take messages; None if there
+    was none.
     """
 
     prompt: IntArray
@@ -118,8 +119,8 @@ class Request(Brief):
 class TokenStats(Brief):
     """Statistics of a run of tokens, aligned with its token ids.
 
-    ``logprobs`` ``float32 [t]`` of the tokens themselves; ``top_ids`` ``int64 [t, k]`` and ``top_logprobs``
-    ``float32 [t, k]`` of the k most likely ones in falling order, where they were asked for.
+    ``logprobs`` ``float32 [t]`` are those of the tokens themselves. ``top_ids`` ``int64 [t, k]`` and ``top_logprobs``
+    ``float32 [t, k]`` are those of the k most likely tokens, most likely first, if requested.
     """
 
     logprobs: FloatArray
@@ -127,7 +128,7 @@ class TokenStats(Brief):
     top_logprobs: FloatArray | None = None
 
     def part(self, tokens: slice) -> TokenStats:
-        """The statistics of some of the tokens."""
+        """The statistics of a slice of the tokens."""
         top_ids = None if self.top_ids is None else self.top_ids[tokens]
         top_logprobs = None if self.top_logprobs is None else self.top_logprobs[tokens]
         return TokenStats(self.logprobs[tokens], top_ids, top_logprobs)
@@ -146,10 +147,10 @@ class Delta(Brief):
     """Newly sampled tokens of one request, ``int64 [t]``, t >= 0.
 
     ``finish`` is set on the last delta only: "stop" (end-of-sequence, a stop token or a stop string, named by
-    ``stop_reason``; None is the end-of-sequence token) or "length". ``usage`` and ``prompt_stats`` come with
-    some delta, at the latest with the last. ``prompt_stats`` covers prompt positions 1..length-1 (the first
-    token has no probability). ``metadata`` is what a recording knows about its sample (``reward`` ...).
-    ``anew``: the answer begins again, and what came before this delta is abandoned.
+    ``stop_reason``; None is the end-of-sequence token) or "length". ``usage`` and ``prompt_stats`` come with some
+    delta, at the latest with the last. ``prompt_stats`` covers prompt positions 1..length-1 (the first token has no
+    probability). ``metadata`` is what a recording stores about its sample (``reward`` ...). ``anew`` says that the
+    answer starts over: everything before this delta is abandoned.
     """
 
     token_ids: IntArray
@@ -166,12 +167,12 @@ class Delta(Brief):
 class Capabilities(Brief):
     """What a backend can do; strategies and the conformance tests ask instead of guessing.
 
-    ``token_ids``: real token ids of the model's tokenizer (otherwise a reversible approximation).
-    ``seeds``: equal seeds give equal tokens in an idle engine. ``deterministic``: equal bytes whatever the
-    batch neighbours, and a request advances only while its deltas are awaited. ``logprobs``: sampled tokens come with
-    their log-probabilities. ``max_logprobs``: largest k.
-    ``cached_tokens``: usage tells cached from computed prompt tokens. ``continues``: an answer that was begun can be
-    continued; otherwise conversations are answered, and an answer that breaks off begins again.
+    ``token_ids``: real token ids of the model's tokenizer (otherwise a reversible approximation). ``seeds``: equal
+    seeds give equal tokens in an idle engine. ``deterministic``: equal bytes whatever else is in the batch, and a
+    request advances only while its deltas are awaited. ``logprobs``: sampled tokens come with their log-probabilities.
+    ``max_logprobs``: largest k. ``cached_tokens``: usage distinguishes cached from computed prompt tokens.
+    ``continues``: a partial answer can be continued; otherwise the backend answers conversations, and an interrupted
+    answer starts over.
     """
 
     token_ids: bool = True
@@ -186,12 +187,12 @@ class Capabilities(Brief):
 
 
 class Tokenizer(Protocol):
-    """Text to token ids and back. ``decode(encode(text)) == text``, control tokens spelled out.
+    """Text to token ids and back. ``decode(encode(text)) == text``, with control tokens spelled out.
 
     ``encode`` maps spelled-out control tokens (a tag of the model's vocabulary) to their ids and adds no
-    begin-of-sequence token; what ``literal`` has guarded stays text. ``controls`` are the control tokens, which mark
-    turns and ends and are no part of what a model says, by their spelling; empty where they are not known.
-    ``bos_id`` is the begin-of-sequence token, None for a model without.
+    begin-of-sequence token; text that ``literal`` has guarded stays text. ``controls`` are the control tokens by their
+    spelling: they mark turns and ends and are no part of what the model says. Empty if unknown. ``bos_id`` is the
+    begin-of-sequence token, None for a model without one.
     """
 
     eos_ids: frozenset[int]
@@ -209,37 +210,37 @@ class Tokenizer(Protocol):
     def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
         """Token ids of a conversation in the model's chat format, ready for the assistant's turn.
 
-        ``messages`` are ``{"role": "system" | "user" | "assistant", "content": text}``. If the last one is
-        the assistant's, it is left open, to be continued.
+        ``messages`` are ``{"role": "system" | "user" | "assistant", "content": text}``. If the last message is the
+        assistant's, it is left open so that the model continues it.
         """
         ...
 
 
 @runtime_checkable
 class LearningTokenizer(Protocol):
-    """A tokenizer without a vocabulary: it spells only pieces that it was shown."""
+    """A tokenizer without a vocabulary: it can encode only the pieces it has been shown."""
 
     def learn(self, text: str, ends: IntArray) -> None:
-        """Know the pieces that an earlier process cut ``text`` into; they end at the characters ``ends``."""
+        """Learn the pieces into which an earlier process cut ``text``; they end at the character positions ``ends``."""
         ...
 
 
 @runtime_checkable
 class Bounded(Protocol):
-    """A backend that knows better than its context's length how long the answer to a request may get at most."""
+    """A backend that knows a tighter bound on an answer's length than its context length."""
 
     def longest(self, request: Request) -> int | None:
-        """A bound in tokens; None where there is none."""
+        """A bound in tokens on the answer to ``request``; None if there is none."""
         ...
 
 
 class Backend(Protocol):
     """What turns token ids into sampled tokens.
 
-    ``generate`` streams deltas; closing the iterator (``aclose``, or cancelling the task that awaits it)
-    aborts the request, and no token is sampled for it afterwards but those of the decoding step in flight.
-    It raises ``BackendError`` (``retryable`` where sending again can help) and ``PromptTooLong``.
-    ``describe`` goes to the run's manifest: model, engine and version, notes on what is not reproducible.
+    ``generate`` streams deltas. Closing the iterator (``aclose``, or cancelling the task that awaits it) aborts the
+    request; only the decoding step in flight may still sample tokens for it. It raises ``BackendError`` (``retryable``
+    if sending again can help) and ``PromptTooLong``. ``describe`` goes into the run's manifest: model, engine and
+    version, notes on what is not reproducible.
     """
 
     @property

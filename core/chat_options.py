@@ -1,4 +1,4 @@
-"""What a chat template is given besides the conversation."""
+"""What a chat template receives besides the conversation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from widthwise.core.brief import Brief
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions(Brief):
-    """``arguments`` are the template's own (``enable_thinking``, ``reasoning_effort`` ...).
+    """``arguments`` are the template's own arguments (``enable_thinking``, ``reasoning_effort`` ...).
 
-    ``today`` is the date that templates print; None: the day on which they are asked.
+    ``today`` is the date that templates print; None means the current date.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)

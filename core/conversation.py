@@ -1,4 +1,4 @@
-"""A conversation, as a model is asked it."""
+"""A conversation, in the form in which a model receives it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Message = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Conversation(Brief):
-    """Turns of a conversation, and ``options``, what the model's chat template is given besides.
+    """Turns of a conversation, and ``options``, what the model's chat template receives besides them.
 
-    A last message of the assistant is left open, to be continued. ``marks`` open and close thinking in what the model
-    replies, where it is delivered apart from the answer.
+    If the last message is the assistant's, it is left open and continued. ``marks`` are the pair that encloses the
+    thinking in the model's reply, where the server delivers thinking separately from the answer.
     """
 
     messages: tuple[Message, ...]

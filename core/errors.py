@@ -1,8 +1,8 @@
-"""Errors that reach a user, each one sentence that names the cause and the way out."""
+"""Errors shown to users: one sentence each, with the cause and the way out."""
 
 
 class WidthwiseError(Exception):
-    """Base of every error raised on purpose; its text is what the command line prints."""
+    """Base of every error raised on purpose; the command line prints its text."""
 
 
 class UsageError(WidthwiseError):
@@ -12,7 +12,7 @@ class UsageError(WidthwiseError):
 class BackendError(WidthwiseError):
     """A backend could not do what was asked.
 
-    ``retryable`` says whether the same request may succeed when it is sent again; ``attempts`` how often it was sent.
+    ``retryable`` says whether the same request may succeed if sent again, ``attempts`` how often it was sent.
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
@@ -22,9 +22,9 @@ class BackendError(WidthwiseError):
 
 
 class AccessRefused(BackendError):
-    """A backend answers no further request: a wrong key, a quota that is used up, a model that it does not have.
+    """A backend will answer no further request: the key is wrong, the quota is used up, or it does not have the model.
 
-    It is no failure of one problem: it ends the run, with what is finished kept.
+    This ends the run instead of failing one problem; what is finished is kept.
     """
 
 
@@ -37,7 +37,7 @@ class BudgetReached(WidthwiseError):
 
 
 def reason_of(error: BaseException) -> str:
-    """An error of others in words: its type and what it says, if anything; of a group of one, the error in it."""
+    """Another library's error in words: its type and its message, if any. For a group of one, the error inside it."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     try:

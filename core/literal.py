@@ -1,4 +1,4 @@
-"""Text that is data: it may spell a model's control tokens, and must not become them."""
+"""Text that is data: it may spell a model's control tokens, but must not become them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Collection
 from functools import lru_cache
 
 GUARD = "\ufdd0"
-"""Stands inside a spelled control token that is no control token; a noncharacter, which no text should hold."""
+"""Put inside text that only spells a control token; a noncharacter, which no text should contain."""
 _NOTHING = r"(?!)"
 
 
 class Tags(str):
-    """A text whose spelled control tokens are meant: the tags and marks that a model family itself writes."""
+    """Text in which spelled-out control tokens are meant: the tags and marks that a model family itself writes."""
 
     __slots__ = ()
 
 
 def literal(text: str, controls: Collection[str]) -> str:
-    """``text`` with a guard inside everything that spells one of ``controls``; ``Tokenizer.encode`` takes it out.
+    """``text`` with a guard inside everything that spells one of ``controls``; ``Tokenizer.encode`` removes the guards.
 
-    A draft, a problem or an excerpt that is put into a prompt comes from outside: whatever it spells, it is read.
+    A draft, a problem or an excerpt that is put into a prompt comes from outside. The model must read what it spells as
+    text.
     """
     return _spelled(tuple(sorted(controls))).sub(lambda found: found[0][0] + GUARD + found[0][1:], text)
 
 
 def unguarded(text: str, controls: Collection[str]) -> list[str]:
-    """``text`` cut where ``literal`` has put a guard; encoded one by one, the pieces spell no control token."""
+    """``text`` cut at the guards that ``literal`` inserted. Encoded separately, the pieces spell no control token."""
     if GUARD not in text:
         return [text]
     return _guarded(tuple(sorted(controls))).split(text)

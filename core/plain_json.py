@@ -14,10 +14,10 @@ _LONG_NUMBER = re.compile(r"\d{309}")
 
 
 def parse(text: str | bytes, *, finite: bool = True) -> Any:
-    """The value that ``text`` (UTF-8) spells, without lone surrogates; ValueError, in few words, for what is no JSON.
+    """The value that ``text`` (UTF-8) spells, without lone surrogates. Invalid JSON raises a brief ValueError.
 
-    Whole numbers too large for a float are refused, and with ``finite`` NaN, infinities and all others that are too
-    large: they are no JSON either, though Python reads and writes them.
+    Integers too large for a float are refused, and with ``finite`` also NaN, infinities and other numbers that are too
+    large: they are not JSON either, although Python reads and writes them.
     """
     spelled = text if isinstance(text, str) else text.decode("utf-8")
     hooks: dict[str, Any] = {"parse_constant": _refuse} if finite else {}
@@ -31,15 +31,16 @@ def parse(text: str | bytes, *, finite: bool = True) -> Any:
 
 
 def check_readable(spelled: str) -> None:
-    """Raise ValueError for JSON of our own that ``parse`` would refuse for its numbers."""
+    """Raise ValueError if ``parse`` would refuse the numbers in JSON that we wrote ourselves."""
     if _HUGE_NUMBER.search(spelled):
         parse(spelled, finite=False)
 
 
 def well_formed(text: str) -> str:
-    """``text`` with U+FFFD for each lone surrogate: half a character, which can be neither stored nor sent.
+    """``text`` with each lone surrogate (half a character, which can be neither stored nor sent) replaced by U+FFFD.
 
-    Programs print them, servers send them as ``\\ud800``, and the command line makes them of bytes that are no UTF-8.
+    Programs print them, servers send them as ``\\ud800``, and the command line makes them from bytes that are not
+    UTF-8.
     """
     try:
         text.encode()
@@ -60,7 +61,7 @@ def well_formed_values(value: Any) -> Any:
 
 
 def _has_long_number(text: str) -> bool:
-    """Whether some 309 digits follow one another: one of every 309 characters is among them."""
+    """Whether about 309 digits follow one another. It is enough to look at every 309th character."""
     return any(
         text[i].isdigit() and _LONG_NUMBER.search(text, max(i - _MANY_DIGITS, 0), i + _MANY_DIGITS)
         for i in range(_MANY_DIGITS - 1, len(text), _MANY_DIGITS)
@@ -68,7 +69,7 @@ def _has_long_number(text: str) -> bool:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _number_of_int(spelled: str) -> int:

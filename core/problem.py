@@ -72,10 +72,10 @@ class Problem(Brief):
 
 @dataclass(frozen=True, slots=True)
 class Partition(Brief):
-    """Positions of answers grouped by meaning, classes by first appearance.
+    """Positions of answers grouped by meaning, classes in order of first appearance.
 
-    ``open`` are the numbers of classes whose meaning could not be found out in full: whether they are other classes
-    than the rest is not decided.
+    ``open`` holds the numbers of classes whose meaning could not be fully determined: they may be the same as other
+    classes.
     """
 
     classes: list[list[int]]
@@ -83,7 +83,7 @@ class Partition(Brief):
 
     @classmethod
     def of(cls, keys: Iterable[Hashable]) -> Partition:
-        """Answers of one key are one class."""
+        """Answers with equal keys form one class."""
         classes: dict[Hashable, list[int]] = {}
         for position, key in enumerate(keys):
             classes.setdefault(key, []).append(position)
@@ -91,7 +91,7 @@ class Partition(Brief):
 
     @property
     def undecided(self) -> list[tuple[int, int]]:
-        """The pairs of classes that may be one."""
+        """The pairs of classes that may be the same."""
         doubtful = set(self.open)
         others = [n for n in range(len(self.classes)) if n not in doubtful]
         return [(a, b) for i, a in enumerate(self.open) for b in (*others, *self.open[i + 1 :])]
@@ -100,8 +100,8 @@ class Partition(Brief):
 class Grader(Protocol):
     """Reads answers out of texts and grades them; a suite brings its own.
 
-    One of your own derives from this and has ``name``, ``extract`` and ``correct``; the others have defaults.
-    ``extract`` is cheap and synchronous; the others are bounded in time whatever the strings. A grader is safe to share
+    Your own grader derives from this class and has ``name``, ``extract`` and ``correct``; the other methods have
+    defaults. ``extract`` is cheap and synchronous; the others take bounded time on any strings. A grader may be shared
     between problems and tasks.
     """
 
@@ -110,36 +110,37 @@ class Grader(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What it reads and grades by, by name, as JSON values; a run file keeps them."""
+        """The settings it reads and grades by, by name, as JSON values; a run file keeps them."""
         return {}
 
     def for_problem(self, problem: Problem) -> Grader:
-        """The grader of answers to ``problem``: itself, unless problems of several tasks are mixed."""
+        """The grader of answers to ``problem``: itself, unless the suite mixes problems of several tasks."""
         return self
 
     @abstractmethod
     def extract(self, text: str) -> str | None:
-        """The final answer stated in a model's ``text``; None where none can be read."""
+        """The final answer that a model's ``text`` states; None if none can be read."""
 
     async def partition(self, answers: Sequence[str]) -> Partition:
-        """Predicted answers grouped by meaning: those of one class vote together; unless told otherwise, by spelling.
+        """Predicted answers grouped by meaning: a class votes together. The default groups by spelling.
 
-        An equivalence relation: the same in every order, and that of a part is what the whole leaves of it.
+        This is an equivalence relation: the order of the answers does not matter, and leaving some out does not regroup
+        the rest.
         """
         return Partition.of(answers)
 
     @abstractmethod
     async def correct(self, problem: Problem, answer: str) -> bool:
-        """Whether ``answer`` is right for ``problem``, by its reference."""
+        """Whether ``answer`` matches the reference of ``problem``."""
 
     def remark(self, problem: Problem, answer: str) -> str | None:
-        """What has to be said about how ``answer``, which was graded, was: a program that could not be run, say."""
+        """A remark on how ``answer`` was graded, for example that its program could not be run; None for none."""
         return None
 
     async def valid(self, problem: Problem, answer: str) -> bool:
-        """Whether ``answer`` meets what can be checked without the reference answer; unless told otherwise, always.
+        """Whether ``answer`` meets what can be checked without the reference answer; by default, always.
 
-        Countdown: the expression uses the given numbers and hits the target. A plain mathematical answer:
-        it parses. Used by ``first_valid``.
+        Countdown: the expression uses the given numbers and hits the target. A plain mathematical answer: it parses.
+        Used by ``first_valid``.
         """
         return True

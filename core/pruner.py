@@ -1,4 +1,4 @@
-"""The contract of pruners: who among the live traces is not worth more tokens."""
+"""The contract of pruners: which live traces are not worth more tokens."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SessionIn = TypeVar("SessionIn", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Decision(Brief):
-    """What a pruner says at a checkpoint.
+    """What a pruner decides at a checkpoint.
 
-    ``stop`` names live traces to abort; ``decided`` ends the whole draw, finished traces standing. ``reason`` is
-    recorded on every trace that is stopped. ``conclude`` names live traces to state their answer at once: what closes
-    their thinking is put behind them, and they go on. ``votes`` says how much finished traces' votes count from now on:
-    1 where a trace is not named, 0 for no vote at all; what several pruners say is multiplied.
+    ``stop`` names live traces to abort; ``decided`` ends the whole draw and keeps the finished traces. ``reason`` is
+    recorded on every trace that is stopped. ``conclude`` names live traces that shall state their answer at once: their
+    thinking is closed, and they go on. ``votes`` says how much the votes of finished traces count from now on: 1 for a
+    trace that is not named, 0 for no vote at all. The weights of several pruners are multiplied.
     """
 
     stop: frozenset[TraceId] = frozenset()
@@ -36,17 +36,18 @@ GO_ON = Decision()
 class PrunerOf(Protocol[SessionIn]):
     """Looks at the traces of one draw, through the session that drew them, and names those to stop.
 
-    It is asked whenever a trace finishes, the last one included, and, if ``every`` is not None, each time the longest
-    live trace has grown by ``every`` tokens. ``finished`` holds all that grow no more, pruned ones included, in the
-    order in which they ended; ``total`` is how many traces the draw will have if nobody stops it. A trace whose
-    thinking has a budget may be sampled in pieces; what is remembered of it goes by ``trace.head.id``, which stays. A
-    pruner may sample (``judging=True``): such draws are nobody's to prune.
+    It is asked whenever a trace finishes, including the last, and, if ``every`` is not None, each time the longest live
+    trace has grown by ``every`` tokens. ``finished`` holds all traces that no longer grow, pruned ones included, in the
+    order in which they ended; ``total`` is how many traces the draw will have if nothing stops it. A trace with a
+    thinking budget may be sampled in pieces; anything remembered about it is keyed by ``trace.head.id``, which stays
+    the same. A pruner may sample (``judging=True``); no pruner looks at such draws.
 
     Three attributes are optional. ``logprobs``: how many of the most likely tokens' log-probabilities the traces must
-    come with. ``warmup``: so many traces of each draw end before the others begin. ``begin()``: gives the pruner of
-    one draw, for those that remember something from one checkpoint to the next.
+    carry. ``warmup``: how many traces of each draw end before the others begin. ``begin()``: returns the pruner of one
+    draw, for pruners that remember something from one checkpoint to the next.
 
-    The contract is generic in the session, which stands above it; parts are written against ``strategy.Pruner``.
+    The contract is generic in the session, which belongs to a higher layer; parts are written against
+    ``strategy.Pruner``.
     """
 
     @property
@@ -58,6 +59,6 @@ class PrunerOf(Protocol[SessionIn]):
 
 
 def begun(pruner: PrunerOf[SessionT]) -> PrunerOf[SessionT]:
-    """The pruner that looks after one draw."""
+    """The pruner for one draw."""
     begin = getattr(pruner, "begin", None)
     return pruner if begin is None else begin()

@@ -1,7 +1,8 @@
-"""The registry: every part that has a name, and the three ways in which a part is found.
+"""The registry: every part that has a name, and the three ways to find a part.
 
-By name (``best_of_n``): what ``@register`` has seen, the built-in parts among it, and what installed packages offer
-through the entry-point group of the role. By import path (``module:name``): anything of the user's own.
+By name (``best_of_n``): parts that ``@register`` has seen, the built-in ones included, and parts that installed
+packages offer through the entry-point group of the role. By import path (``module:name``): anything the user has
+written.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Brief):
-    """One named part. ``source`` is its import path, ``origin`` who offers it: "built in", a module, a package."""
+    """One named part. ``source`` is its import path, ``origin`` its provider: "built in", a module, a package."""
 
     role: Role
     name: str
@@ -47,10 +48,11 @@ _registered: dict[tuple[str, str], Entry] = {}
 
 
 def register(role: str, name: str | None = None) -> Callable[[T], T]:
-    """A decorator that makes a function, a class or a value a part of ``role`` which its name finds.
+    """A decorator that makes a function, a class or a value a part of ``role`` that can be found by name.
 
-    The name is ``name``, or the part's own: a value's ``name``, a function's, a class's with underscores (``BestOfN``:
-    ``best_of_n``). Raises ``UsageError`` for a part that does not fit the role and for a name that is taken.
+    The name is ``name``, or the part's own: a value's ``name``, a function's name, a class's name with underscores
+    (``BestOfN``: ``best_of_n``). Raises ``UsageError`` for a part that does not fit the role and for a name that is
+    taken.
     """
     kind = role_named(role)
     caller = sys._getframe(1).f_globals.get("__name__", "__main__")
@@ -68,7 +70,7 @@ def register(role: str, name: str | None = None) -> Callable[[T], T]:
 
 
 def declares(role: str) -> Callable[[type[T]], type[T]]:
-    """A decorator of base classes: whatever derives from this one is a part of ``role``."""
+    """A decorator of base classes: every class derived from this one is a part of ``role``."""
 
     def declare(base: type[T]) -> type[T]:
         mark(base, role, None)
@@ -80,9 +82,9 @@ def declares(role: str) -> Callable[[type[T]], type[T]]:
 def find(roles: str | Sequence[str], text: str, *, trusted: bool = True) -> Entry:
     """The part that ``text`` names, of one of ``roles`` (which share their names).
 
-    Raises ``UsageError`` for an unknown name, with the nearest one; for two parts of one name, with both sources; and
-    for what does not fit its role. Text that is not the user's own is not ``trusted``: it may name built-in and
-    installed parts, and no import path.
+    Raises ``UsageError`` for an unknown name, suggesting the nearest one; for two parts with the same name, naming both
+    sources; and for a part that does not fit its role. Text that the user did not write is not ``trusted``: it may name
+    built-in and installed parts, but no import path.
     """
     among = [ROLES[role] for role in ([roles] if isinstance(roles, str) else roles)]
     if is_path(text):
@@ -106,9 +108,9 @@ def find(roles: str | Sequence[str], text: str, *, trusted: bool = True) -> Entr
 
 
 def entries(*roles: Role) -> list[Entry]:
-    """All named parts of ``roles``, built-in ones first, nothing of installed packages imported.
+    """All named parts of ``roles``, built-in ones first, without importing anything from installed packages.
 
-    Two of one name stand there both; ``find`` refuses them.
+    Two parts with the same name are both listed; ``find`` refuses them.
     """
     for role in roles:
         importlib.import_module(role.home)
@@ -119,9 +121,9 @@ def entries(*roles: Role) -> list[Entry]:
 
 
 def value_of(entry: Entry, *given: Any, **named: Any) -> Any:
-    """The part, or what it makes of the arguments where it is a class or a function.
+    """The part, or, if it is a class or a function, what it makes of the arguments.
 
-    Raises ``UsageError``, one sentence, for whatever goes wrong with it.
+    Raises ``UsageError``, one sentence, for anything that goes wrong.
     """
     part = entry.load()
     if not _is_definition(part):
@@ -137,7 +139,7 @@ def value_of(entry: Entry, *given: Any, **named: Any) -> Any:
 
 
 def clash(found: Sequence[Entry]) -> str:
-    """The sentence about parts of one name."""
+    """The sentence about several parts with the same name."""
     sources = " and ".join(f"{entry.source} ({entry.origin})" for entry in found)
     return f"{found[0].name!r} is the name of {len(found)} parts, {sources}; name the one you mean by its import path"
 
@@ -148,7 +150,7 @@ def is_path(text: str) -> bool:
 
 
 def importable(text: str) -> bool:
-    """Whether ``text`` is an import path whose module is there; nothing is imported but packages above it."""
+    """Whether ``text`` is an import path whose module exists; only the packages that contain it are imported."""
     if not is_path(text):
         return False
     _search_here()
@@ -159,7 +161,7 @@ def importable(text: str) -> bool:
 
 
 def imported(path: str) -> Any:
-    """What ``module:name`` is, the current folder searched too; ``UsageError`` where it cannot be imported."""
+    """What ``module:name`` is, looking in the current folder too; ``UsageError`` if it cannot be imported."""
     module_name, _, attribute = path.partition(":")
     _search_here()
     try:
@@ -177,25 +179,27 @@ def imported(path: str) -> Any:
 
 
 def role_of(part: Any) -> str | None:
-    """The role that a part was registered with, or that its class declares; None for neither."""
+    """The role that a part was registered with, or that its class declares; None if neither."""
     role: str | None = getattr(part, "__role__", None)
     return role
 
 
 def check_role(part: Any, role: str) -> None:
-    """Raises ``UsageError`` for what stands in the place of a part of ``role`` and does not say that it is one."""
+    """Raises ``UsageError`` for something used as a part of ``role`` that does not declare that role."""
     if role_of(part) == role and not inspect.isclass(part):
         return
     named = path_of(part) if _is_definition(part) else path_of(type(part))
     said = (
-        f"a {role_of(part)}" if role_of(part) else f"nothing that says its role (@ww.register({role!r}) before it does)"
+        f"a {role_of(part)}"
+        if role_of(part)
+        else f"nothing that declares its role (decorate it with @ww.register({role!r}))"
     )
     raise UsageError(f"{named} does not fit: {ROLES[role]}; found {said}")
 
 
 def path_of(part: Any) -> str:
-    """How text names a function or a class: by its name if that is built in or installed, else by its import path."""
-    # Not by getattr: a derived class does not have the name of its base.
+    """How text names a function or a class: by its name if it is built in or installed, else by its import path."""
+    # Not getattr: a derived class does not inherit the name of its base.
     named: str | None = vars(part).get("__part_name__") if _is_definition(part) else None
     return named or f"{part.__module__}:{part.__qualname__}"
 
@@ -212,7 +216,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def mark(part: Any, role: str, name: str | None) -> None:
-    """Note on a function or class what it is; a value is known by its class."""
+    """Note on a function or class which part it is; a value is known by its class."""
     if _is_definition(part):
         part.__role__ = role
         if name is not None:
@@ -224,31 +228,31 @@ def _is_definition(part: Any) -> TypeGuard[Any]:
 
 
 def _search_here() -> None:
-    """Modules of the user's own lie in the current folder."""
+    """Look for the user's modules in the current folder."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
 
 @cache
 def _installed() -> Any:
-    """All entry points, read once; how they are typed differs between versions of Python."""
+    """All entry points, read once; their type differs between versions of Python."""
     return entry_points()
 
 
 def _enter(entry: Entry) -> None:
     key = (entry.role.space or entry.role.name, entry.name)
     there = _registered.get(key)
-    # The same source again is a module that was loaded anew.
+    # The same source again is a module that was reloaded.
     if there is not None and there.source != entry.source:
         raise UsageError(
-            f"{entry.name!r} is the name of {there.source} ({there.origin}) already; register {entry.source} under "
-            "another one"
+            f"{entry.name!r} is already the name of {there.source} ({there.origin}); register {entry.source} under "
+            "another name"
         )
     _registered[key] = entry
 
 
 def _offered(role: Role, point: EntryPoint) -> Entry:
-    """An installed part, imported when it is used."""
+    """An installed part, imported when it is first used."""
     origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an installed package"
     source = point.value.partition("[")[0].strip()
 
@@ -273,7 +277,7 @@ def _own_name(part: Any) -> str:
         return spelling(part.__name__)
     named = getattr(part, "__name__", None) or getattr(part, "name", None)
     if not named:
-        raise UsageError(f"{part!r} has no name to be registered under; give one: register(role, name)")
+        raise UsageError(f"{part!r} has no name to register it under; give one: register(role, name)")
     return str(named)
 
 

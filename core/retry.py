@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class Retry(Brief):
     """How often and how patiently a failed request is sent again; delays in seconds, doubling.
 
-    ``attempts`` bounds how often in a row without a new token, ``in_all`` how often at all, and ``patience`` the
-    seconds since the last token.
+    ``attempts`` limits failures in a row without a new token, ``in_all`` the number of sends altogether, and
+    ``patience`` the seconds since the last token.
     """
 
     attempts: int = 8
@@ -35,11 +35,11 @@ class Retry(Brief):
         return min(self.first_delay * 2.0 ** (failures - 1), self.longest_delay)
 
     def over(self, failures: int, sent: int, seconds: float) -> bool:
-        """Whether a request is given up that failed so often in a row, was ``sent`` so often, and got nothing since."""
+        """Whether to give up after ``failures`` in a row, ``sent`` sends in all, and ``seconds`` without a token."""
         return failures >= self.attempts or sent >= self.in_all or seconds > self.patience
 
     async def persist(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
-        """What ``ask`` gives, asked again while that may help; ``what`` names it in the log. Raises BackendError."""
+        """What ``ask`` gives, retried while that may help; ``what`` names it in the log. Raises ``BackendError``."""
         clock, failures = asyncio.get_running_loop(), 0
         began = clock.time()
         while True:
@@ -49,5 +49,5 @@ class Retry(Brief):
                 failures += error.attempts
                 if not error.retryable or self.over(failures, failures, clock.time() - began):
                     raise
-                _log.warning("%s is asked for again: %s", what, error)
+                _log.warning("asking again for %s: %s", what, error)
             await asyncio.sleep(self.delay(failures))

@@ -22,10 +22,10 @@ OWN_PROFILE = "widthwise_profile"
 class Family:
     """A family and how it is recognised.
 
-    ``template``: texts that all stand in the chat template; ``types``: what ``config.json`` gives as ``model_type``;
-    ``named``: a pattern in the last component of the name. ``thinking`` holds where no template is known; else the
-    template tells. ``sampling`` is what the family's model card recommends, for models without thinking in
-    ``quiet_sampling`` where that differs.
+    ``template``: texts that all occur in the chat template; ``types``: values of ``model_type`` in ``config.json``;
+    ``named``: a pattern in the last component of the name. ``thinking`` applies if no template is known; otherwise the
+    template decides. ``sampling`` is what the family's model card recommends; ``quiet_sampling`` is for models without
+    thinking, if it differs.
     """
 
     name: str
@@ -39,18 +39,18 @@ class Family:
     notes: tuple[str, ...] = ()
 
     def seen_in_template(self, facts: ModelFacts) -> str | None:
-        """What of the chat template shows this family; None for nothing."""
+        """What in the chat template shows this family; None for nothing."""
         if not self.template or not all(text in (facts.template or "") for text in self.template):
             return None
         return f"its chat template writes {' and '.join(map(repr, self.template))}"
 
     def seen_in_config(self, facts: ModelFacts) -> str | None:
-        """What of ``config.json`` shows this family."""
+        """What in ``config.json`` shows this family."""
         kind = facts.config.get("model_type")
         return f"its config.json has model_type {kind!r}" if kind in self.types else None
 
     def seen_in_name(self, facts: ModelFacts) -> str | None:
-        """What of the name shows this family."""
+        """What in the name shows this family."""
         if self.named is None or re.search(self.named, facts.last_name, re.IGNORECASE) is None:
             return None
         return f"its name is {facts.last_name!r}"
@@ -152,10 +152,10 @@ FAMILIES = (
         sampling={"temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05},
     ),
 )
-"""In the order in which they are looked for: a template or a name that shows two families shows the first."""
+"""In the order of recognition: a template or a name that matches two families belongs to the first."""
 
 GENERIC_FAMILY = Family("generic")
-"""Any chat model: nothing is known of it but its template."""
+"""Any chat model: only its template is known."""
 
 TRAINED = (
     Family("threadweaver", THREADWEAVER, named=r"thread-?weaver"),
@@ -163,24 +163,24 @@ TRAINED = (
     Family("parallel-r1", PARALLEL_R1, named=r"parallel-?r1"),
     Family("apr", APR, named=r"^apr([-_]|$)"),
 )
-"""What models of any family were trained for besides; no file of theirs tells but the name."""
+"""What models of any family were additionally trained for; only their name tells."""
 
 for _family in (*FAMILIES, *TRAINED, GENERIC_FAMILY):
     register("prompt_format")(_family)
 
 
 def installed_families() -> tuple[Family, ...]:
-    """The families of the user's own and of installed packages: they go before ours, which go by common signs."""
+    """The families of the user and of installed packages: they go before ours, which rely on common signs."""
     return tuple(as_family(entry) for entry in entries(ROLES["prompt_format"]) if not entry.built_in)
 
 
 def family_named(name: str, *, trusted: bool) -> Family:
-    """The family of a name or of an import path; ``UsageError`` for neither, and for a path in untrusted text."""
+    """The family for a name or an import path; ``UsageError`` if there is none, and for a path in untrusted text."""
     return as_family(find("prompt_format", name, trusted=trusted))
 
 
 def as_family(entry: Entry) -> Family:
-    """A registered family; a bare prompt format is one that is recognised by nothing but its name."""
+    """A registered family; a bare prompt format becomes one that is recognised only by its name."""
     found = value_of(entry)
     if isinstance(found, PromptFormat):
         return Family(entry.name, found)

@@ -27,11 +27,10 @@ Seen = Callable[[Family, ModelFacts], str | None]
 
 
 def profile_of(facts: ModelFacts, named: str | None = None, *, trusted: bool = True) -> ModelProfile:
-    """The profile called ``named``, else that of the family which the model's facts, or its name, show.
+    """The profile called ``named``, or that of the family shown by the model's facts or its name.
 
-    A model of a known family whose name says what it was trained for besides is asked in that way. Raises
-    ``UsageError`` for a name that is none. ``trusted`` names may be import paths; what a checkpoint's files
-    name never is.
+    A model of a known family whose name shows additional training is asked in the way of that training. Raises
+    ``UsageError`` for an unknown name. ``trusted`` names may be import paths; names in a checkpoint's files never may.
     """
     chosen = None if named is None else family_named(named, trusted=trusted)
     stated = _stated(facts) if chosen is None or chosen in TRAINED else None
@@ -51,9 +50,9 @@ def profile_of(facts: ModelFacts, named: str | None = None, *, trusted: bool = T
 
 
 def _thinking(family: Family, facts: ModelFacts) -> Thinking | None:
-    """As the template shows it, else as the family does; what a server gives apart is put between the usual marks.
+    """As the template shows it, else as the family does; separately delivered thinking gets the usual marks.
 
-    A recording that has other marks than these knows better.
+    A recording that states other marks overrides these.
     """
     shown = family.thinking if facts.template is None else thinking_in(facts.template, facts.arguments)
     found = shown or (THINK if facts.apart else None)
@@ -77,7 +76,7 @@ def _base(facts: ModelFacts, named: Family | None, stated: Family | None) -> tup
 
 
 def _trained(facts: ModelFacts, named: Family | None, stated: Family | None) -> tuple[Family | None, str | None]:
-    """What the model was trained for besides, and why."""
+    """What the model was additionally trained for, and why."""
     for family, why in ((named, "its format was named"), (stated, "its config.json names it")):
         if family is not None:
             return (family, why) if family in TRAINED else (None, None)
@@ -85,7 +84,7 @@ def _trained(facts: ModelFacts, named: Family | None, stated: Family | None) -> 
 
 
 def _recognised(facts: ModelFacts) -> tuple[Family, str]:
-    """The chat template says most, then the configuration; a name is believed where neither says anything."""
+    """By the chat template first, then by the configuration; by the name if neither says anything."""
     families = (*installed_families(), *FAMILIES)
     for seen in (Family.seen_in_template, Family.seen_in_config, Family.seen_in_name):
         family, why = _first(families, seen, facts)
@@ -102,7 +101,7 @@ def _first(families: tuple[Family, ...], seen: Seen, facts: ModelFacts) -> tuple
 
 
 def _sampling(family: Family, facts: ModelFacts) -> tuple[Mapping[str, float], str]:
-    """What ``generation_config.json`` says of sampling, if it does, else what the family's model card does."""
+    """What ``generation_config.json`` says of sampling, if anything, else what the family's model card recommends."""
     stated = {name: value for name, value in facts.generation.items() if name in _SAMPLING and _is_number(value)}
     if stated:
         return stated, "the model's generation_config.json"

@@ -34,12 +34,12 @@ MATH_SHEPHERD = _registered(
         models=r"math-?shepherd",
     )
 )
-"""Math-Shepherd (Wang et al., arXiv 2312.08935): plain text, a tag behind every step, `+` against `-` at the tag."""
+"""Math-Shepherd (Wang et al., arXiv 2312.08935): plain text, a tag after every step, `+` against `-` at the tag."""
 
 RLHFLOW = _registered(
     RewardFormat("rlhflow", turns=True, opening="{problem} ", models=r"prm-(deepseek|mistral)-data|rlhflow.*prm")
 )
-"""RLHFlow's PRMs on Llama 3.1: every step is a turn of the user's, `+` against `-` opens the assistant's."""
+"""RLHFlow's PRMs on Llama 3.1: every step is a user's turn, `+` against `-` opens the assistant's."""
 
 RLHFLOW_ORM = _registered(
     RewardFormat(
@@ -62,7 +62,7 @@ QWEN_PRM = _registered(
         models=r"qwen2\.5-math.*prm",
     )
 )
-"""Qwen2.5-Math-PRM: a two-class head, read at the ``<extra_0>`` behind every step."""
+"""Qwen2.5-Math-PRM: a two-class head, read at the ``<extra_0>`` after every step."""
 
 QWEN_MATH_RM = _registered(
     RewardFormat(
@@ -90,7 +90,7 @@ SKYWORK_PRM = _registered(
         models=r"skywork-?o1.*prm",
     )
 )
-"""Skywork-o1-PRM: a value head, read at the newline after every line, blank ones too."""
+"""Skywork-o1-PRM: a value head, read at the newline after every line, including blank ones."""
 
 LLAMA_ORM = _registered(
     RewardFormat(
@@ -114,7 +114,7 @@ QWEN_ORM = _registered(
         template="<|im_end|>",
     )
 )
-"""Outcome reward models on Llama 3 and Qwen, which read at the end of the closed assistant's turn."""
+"""Outcome reward models on Llama 3 and Qwen, read at the end of the closed assistant's turn."""
 
 ORM = _registered(
     RewardFormat(
@@ -144,7 +144,7 @@ JUDGE = _registered(
         labels=tuple("0123456789"),
     )
 )
-"""Any chat model as a judge: the mean of the digits that it would answer with, by their probabilities."""
+"""Any chat model as a judge: the mean of the digits that it would answer with, weighted by their probabilities."""
 
 STATED = _registered(
     RewardFormat(
@@ -159,17 +159,17 @@ STATED = _registered(
         labels=("0", "10"),
     )
 )
-"""Any chat model as a judge that thinks and reasons: the number that it ends with."""
+"""Any chat model as a judge that thinks and reasons: the number at the end of its reply."""
 
 _NEEDS = {**dict.fromkeys(BY_TOKENS, "the scores of its next token"), "stated": "a text that the model writes"}
-"""What formats read that read no head."""
+"""What formats read that do not read a head."""
 
 
 def reward_format_for(facts: ModelFacts, named: str | None = None) -> RewardFormat:
-    """The format called ``named``, or else that of the family which the model's files, or its name, show.
+    """The format called ``named``, or that of the family shown by the model's files or its name.
 
-    Raises ``UsageError`` for a name that is none, for a model of no known family (a wrong layout would give scores
-    that mean nothing), and for one that has not the head which the format reads.
+    Raises ``UsageError`` for an unknown name, for a model of no known family (a wrong layout would give meaningless
+    scores), and for a model without the head that the format reads.
     """
     own = facts.config.get(OWN_FORMAT)
     if named is not None:
@@ -183,7 +183,7 @@ def reward_format_for(facts: ModelFacts, named: str | None = None) -> RewardForm
 
 
 def _recognised(facts: ModelFacts) -> RewardFormat:
-    # Formats that were installed know their models better than ours, which go by common words.
+    # Installed formats know their models better than ours, which rely on common words.
     known = sorted(entries(ROLES["reward_format"]), key=lambda entry: entry.built_in)
     formats = [f for f in map(_checked, known) if f.template in (facts.template or f.template)]
     for found in formats:
@@ -194,17 +194,17 @@ def _recognised(facts: ModelFacts) -> RewardFormat:
             return found
     names = ", ".join(entry.name for entry in known)
     raise UsageError(
-        f"{facts.name} is of no known family of reward models: name its format (format=...), one of {names}"
+        f"{facts.name} belongs to no known family of reward models: name its format (format=...), one of {names}"
     )
 
 
 def _check_head(found: RewardFormat, facts: ModelFacts) -> None:
-    """What a format reads is there or not, and that can be said before anything is sampled."""
+    """A format's head either exists or not, which can be checked before anything is sampled."""
     for architecture in _architectures(facts)[:1]:
         if (found.reads in WITHOUT_HEAD) != architecture.endswith("ForCausalLM"):
             needs = _NEEDS.get(found.reads, "a head that gives values")
             raise UsageError(
-                f"the reward format {found.name!r} reads {needs}, and {facts.name} is a {architecture}, which has "
+                f"the reward format {found.name!r} reads {needs}, but {facts.name} is a {architecture}, which has "
                 "none: name another format (format=...), or the model that the format belongs to"
             )
 

@@ -1,4 +1,4 @@
-"""How model families mark their thinking; read from the chat template's own text where it is known."""
+"""How model families mark their thinking; read from the chat template's own text if it is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from widthwise.core.prompting.thinking import HARMONY_MARKS, Thinking
 _TAG = re.compile(r"(?:<|\[)/?((?:[a-z]{1,20}:)?think(?:ing)?|THINK|thought|reasoning)(?:>|\])")
 _HARMONY = "<|channel|>"
 _FINISHED = "Okay, I think I have finished thinking."
-"""What stands in thinking that is left out, word for word as published (Ma et al., arXiv 2504.09858)."""
+"""The text of thinking that is left out, verbatim as published (Ma et al., arXiv 2504.09858)."""
 # Names of the template arguments that switch thinking off when they are false.
 _SWITCHES = ("enable_thinking", "thinking")
 
@@ -29,7 +29,7 @@ def tagged(name: str = "think", brackets: str = "<>", switch: str | None = None)
 
 
 THINK = tagged()
-"""DeepSeek-R1 and most since: the tags ``<think>`` and ``</think>``."""
+"""DeepSeek-R1 and most models since: the tags ``<think>`` and ``</think>``."""
 
 HARMONY = Thinking(
     marks=HARMONY_MARKS,
@@ -37,13 +37,13 @@ HARMONY = Thinking(
     empty="<|channel|>final<|message|>",
     finished=f"<|channel|>analysis<|message|>{_FINISHED}<|end|><|start|>assistant<|channel|>final<|message|>",
 )
-"""gpt-oss: an analysis in a channel of its own, then a final one that speaks to the reader."""
+"""gpt-oss: an analysis in its own channel, then a final one that speaks to the reader."""
 
 
 def thinking_in(template: str, arguments: Collection[str]) -> Thinking | None:
     """The thinking that a chat template's text shows, and its switch among the template's ``arguments``.
 
-    None where the template shows none.
+    None if the template shows none.
     """
     if _HARMONY in template:
         return HARMONY

@@ -11,7 +11,7 @@ _NUMBERED = r"<Outline>\s{0,8}(?P<number>\d{1,4}(?:\.\d{1,4}){0,8})\s{0,8}:(?P<t
 
 
 def _conclusion(text: str) -> Returned | None:
-    """What returns begins at the last conclusion, if that was written to its end; "none" says there is none."""
+    """What returns begins at the last conclusion, if that is complete; "none" says there is none."""
     start = text.rfind("<Conclusion>")
     said, closed, _ = text[start + len("<Conclusion>") :].partition("</Conclusion>")
     return Returned(start, found=said.strip() != "none") if start >= 0 and closed else None
@@ -49,7 +49,7 @@ THREADWEAVER = ThreadGrammar(
 )
 """ThreadWeaver (Lian et al., arXiv 2512.07843), as its released runtime writes it, in the mode without conclusions.
 
-At most 50 outlines a block; its runtime changes state 32 times, which is 16 blocks. It ends a response in which a
+At most 50 outlines per block; its runtime changes state 32 times, which is 16 blocks. It ends a response in which a
 thread ran to its limit; here that thread is closed and the trace goes on.
 """
 
@@ -67,9 +67,9 @@ MULTIVERSE = ThreadGrammar(
     limits=ThreadLimits(width=20, rounds=16, depth=5),
 )
 """Multiverse (Yang et al., arXiv 2506.09991) on an ordinary engine: the joined paths are read as plain text, at the
-positions they have there, where its own engine splices their caches. Its engine warns of more than 20 paths and nests
-five
-deep; how many blocks there may be it does not say."""
+positions they have there, whereas its own engine splices their caches. Its engine warns of more than 20 paths and nests
+five deep; it does not say how many blocks there may be.
+"""
 
 PARALLEL_R1 = ThreadGrammar(
     "parallel-r1",
@@ -83,10 +83,10 @@ PARALLEL_R1 = ThreadGrammar(
     proposal="<Parallel>",
     limits=ThreadLimits(width=2, rounds=4, tokens=4096, temperature=1.0),
 )
-"""Parallel-R1 (Zheng et al., arXiv 2509.07980): paths that are told nothing and differ by their seeds.
+"""Parallel-R1 (Zheng et al., arXiv 2509.07980): paths that receive no text and differ by their seeds.
 
 Two paths of at most 4,096 tokens, four blocks, as in the release, which samples the paths at temperature 1 whatever the
-trace's is.
+trace's temperature.
 """
 
 PROMPTED = ThreadGrammar(
@@ -118,7 +118,7 @@ _GENERATED = re.compile(
 
 
 def _path_to_goal(text: str) -> Returned | None:
-    """A search that succeeded repeats its clean path behind the first goal; that path returns."""
+    """A search that succeeded repeats its clean path after the first goal; that path returns."""
     last = text.rfind(_GOAL)
     start = text.rfind(_GOAL, 0, last) if last >= 0 else -1
     if start < 0:
@@ -128,7 +128,7 @@ def _path_to_goal(text: str) -> Returned | None:
 
 
 def _sub_search(text: str, outline: Outline) -> str | None:
-    """The state of the node that a sub-search begins at, rebuilt from the calling trace."""
+    """The state of the node at which a sub-search begins, rebuilt from the calling trace."""
     states = {m["id"]: (m["target"], m["numbers"], m["operations"]) for m in _STATE.finditer(text)}
     for m in _GENERATED.finditer(text):
         before = states.get(m["id"].rpartition(",")[0], ("", "", ""))[2]
@@ -158,12 +158,12 @@ APR = ThreadGrammar(
     budget="Sub Call Budget: {calls} ",
     limits=ThreadLimits(width=16, rounds=32),
 )
-"""Adaptive Parallel Reasoning (Pan et al., arXiv 2504.15466): spawn and join as calls; children see their own state
-only, and the joined block stands in place of the call.
+"""Adaptive Parallel Reasoning (Pan et al., arXiv 2504.15466): spawn and join as calls; children see only their own
+state, and the joined block replaces the call.
 
-A budget of calls (0 to 10) is told to the first prompt only, as in the release, which runs all children that are called
-(a search keeps 15 at most) and resumes for ever, where this stops after 32 rounds. A child of a node that was never
-generated is noted and left out, where the release gives up the problem.
+A budget of calls (0 to 10) is given only to the first prompt, as in the release. The release runs all children that are
+called (a search keeps 15 at most) and resumes for ever; here it stops after 32 rounds. A child of a node that was never
+generated is noted and left out; the release gives up the problem.
 """
 
 GRAMMARS = {g.name: g for g in (REASONER, THREADWEAVER, MULTIVERSE, PARALLEL_R1, PROMPTED, APR)}

@@ -14,7 +14,7 @@ from widthwise.core.registry import register
 from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_order
 
 _ANSWERS = 5
-"""The most frequent answers that a Dirichlet posterior is about, as in the authors' release."""
+"""How many of the most frequent answers the Dirichlet posterior covers, as in the authors' release."""
 
 
 @register("pruner")
@@ -22,9 +22,9 @@ _ANSWERS = 5
 class AdaptiveConsistency(StoppingRule):
     """Ends a draw when the leader is the model's most common answer with probability ``threshold``.
 
-    Aggarwal et al., arXiv 2305.11860. The posterior is over a uniform ``prior``: "beta" looks at the two most
-    frequent answers, "dirichlet" at the five most frequent. It is looked at after every answer, so that the
-    threshold is not a bound of the error (``anytime`` has one). At 0.95 four equal answers are the least.
+    Aggarwal et al., arXiv 2305.11860. The posterior is over a uniform ``prior``: "beta" considers the two most frequent
+    answers, "dirichlet" the five most frequent. It is checked after every answer, so the threshold does not bound the
+    error (``anytime`` has such a bound). At 0.95 it takes at least four equal answers.
     """
 
     threshold: float = 0.95
@@ -63,7 +63,7 @@ def dirichlet(counts: tuple[int, ...]) -> float:
     """P(p_1 is the largest) for p ~ Dirichlet(counts + 1).
 
     Shares of a Dirichlet are gamma variables over their sum, so this is the chance that the first of several
-    independent gamma variables is the largest: one integral, of smooth functions, in place of a simulation.
+    independent gamma variables is the largest: one integral of smooth functions instead of a simulation.
     """
     shape = counts[0] + 1
     x, step = np.linspace(1e-9, shape + 12 * math.sqrt(shape) + 30, 4001, retstep=True)

@@ -18,8 +18,8 @@ from widthwise.pruning.stopping_rule import labelled
 class AnswerProbe(Part):
     """Has every trace state its answer early, greedily and in at most ``max_tokens``; equal answers agree.
 
-    The trace itself grows on without the probe. A trace that has finished is asked nothing: its answer is known.
-    A probe that states no answer agrees with nobody.
+    The trace itself grows on without the probe. A finished trace is not probed, since its answer is known. A probe that
+    states no answer agrees with none.
     """
 
     max_tokens: int = 16
@@ -35,7 +35,7 @@ class AnswerProbe(Part):
 
 
 class _Probes:
-    """One draw's probes, by the trace that was asked."""
+    """One draw's probes, by the probed trace."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens

@@ -12,13 +12,13 @@ from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_or
 @register("pruner")
 @dataclass(frozen=True)
 class Anytime(StoppingRule):
-    """Ends a draw when the vote cannot change any more, or not with probability above ``epsilon``.
+    """Ends a draw when the vote can no longer change, or only with a probability of at most ``epsilon``.
 
     PPR-1v1 (Jain et al., "PAC Mode Estimation using PPR Martingale Confidence Sequences", AISTATS 2022): the leader is
-    compared with every rival by a ratio of posterior and prior that is a martingale. However often one looks, the
-    probability of ever stopping with an answer that is not the model's most common one is at most ``epsilon``; that
-    says nothing of the answer's being right. ``answers`` declares how many different answers there can be (None:
-    those seen, and one more). The guarantee is for independent samples: ``order="completion"`` has none.
+    compared with every rival by a ratio of posterior and prior that is a martingale. However often one checks, the
+    probability of ever stopping with an answer that is not the model's most common one is at most ``epsilon``; this
+    does not say that the answer is right. ``answers`` declares how many different answers there can be (None: those
+    seen, and one more). The guarantee is for independent samples: ``order="completion"`` has none.
     """
 
     epsilon: float = 0.05
@@ -41,7 +41,7 @@ class Anytime(StoppingRule):
         first, second = votes.counts[:2]
         if density_at_half(first, second) > self.epsilon / rivals:
             return None
-        return f"decided: {first} votes to {second}, which only one answer in {1 / self.epsilon:.0f} survives wrongly"
+        return f"decided: {first} votes to {second}, a lead that is wrong at most once in {1 / self.epsilon:.0f} cases"
 
 
 def density_at_half(first: int, second: int) -> float:

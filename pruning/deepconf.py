@@ -19,22 +19,23 @@ from widthwise.core.trace.trace import Trace, TraceId
 @register("pruner")
 @dataclass(frozen=True)
 class DeepConf(Part):
-    """Stops a trace once its confidence falls below what the best of the first traces held (arXiv 2508.15260).
+    """Stops a trace once its confidence falls below that of the best of the first traces (arXiv 2508.15260).
 
-    Fu et al., "Deep Think with Confidence". The first ``warmup`` traces of a draw come to their end before the others
-    begin. Each has the confidence of its least sure ``window`` tokens; the threshold is the percentile 100 - ``eta``
-    of these: ``eta`` 10 is strict (DeepConf-low), 90 lax (DeepConf-high, the safe choice). A later trace is stopped as
-    soon as a full window falls below the threshold; a trace whose confidence is below it does not vote. Votes weigh as
-    much as their traces' least sure windows, so that ``majority_vote()`` behind it is the paper's weighted vote. Each
-    time a trace has come to its end after the warm-up, the draw ends if one answer has at least the share ``consensus``
-    of the weight, that of the warm-up's voters included; None never ends it, as in the authors' release.
+    Fu et al., "Deep Think with Confidence". The first ``warmup`` traces of a draw end before the others begin. The
+    confidence of each is that of its least sure ``window`` tokens; the threshold is the percentile 100 - ``eta`` of
+    these: ``eta`` 10 is strict (DeepConf-low), 90 lax (DeepConf-high, the safe choice). A later trace is stopped as
+    soon as a full window falls below the threshold, and a trace whose confidence is below it does not vote. Votes are
+    weighted by the confidence of their traces' least sure windows, so ``majority_vote()`` after it is the paper's
+    weighted vote. After the warm-up, each time a trace has ended, the draw ends if one answer has at least the share
+    ``consensus`` of the weight, including that of the warm-up's voters; None never ends it, as in the authors' release.
 
-    The window of 2048 tokens is for long reasoning: traces that are shorter can never be stopped, and have the mean of
-    all their tokens. Differs from the release: confidences are not rounded to three decimals, and one definition
-    (``confidence``, over the ``k`` most likely tokens, raw) serves for stopping and voting, where the release stops by
-    "top" and votes by "top_and_sampled" (see ``Surety``). "sampled" looks at the drawn token's probability alone and
-    needs no others, for models whose errors are slips, unlikely tokens where the distribution itself is as peaked as
-    ever. ``every`` is how many tokens lie between two looks (the release: 1); the votes do not depend on it.
+    The window of 2048 tokens is for long reasoning: shorter traces can never be stopped, and their confidence is the
+    mean of all their tokens. Differences from the release: confidences are not rounded to three decimals, and one
+    definition (``confidence``, over the ``k`` most likely tokens, raw) is used for stopping and voting, whereas the
+    release stops by "top" and votes by "top_and_sampled" (see ``Surety``). "sampled" uses only the drawn token's
+    probability, and needs no others. It suits models whose errors are slips: unlikely tokens although the distribution
+    itself is as peaked as ever. ``every`` is how many tokens lie between two checks (the release: 1); the votes do not
+    depend on it.
     """
 
     warmup: int = 16
@@ -57,7 +58,7 @@ class DeepConf(Part):
 
     @property
     def logprobs(self) -> int | None:
-        """How many of the most likely tokens the traces must come with."""
+        """How many of the most likely tokens the traces must record."""
         return None if self.confidence == "sampled" else self.k
 
     def begin(self) -> _Online:
@@ -97,7 +98,7 @@ class _Online:
     async def _consensus(
         self, session: Session, finished: Sequence[Trace], votes: Mapping[TraceId, float]
     ) -> float | None:
-        """The leading answer's share of all the weight, where a trace has ended since the last look and it will do."""
+        """The leading answer's share of all the weight, if it suffices and a trace has ended since the last check."""
         consensus = self._settings.consensus
         ended = sum(t.finish in ("stop", "length") and t.head.id not in self._warmup for t in finished)
         if consensus is None or ended == self._looked:
@@ -108,7 +109,7 @@ class _Online:
         return share if share >= consensus else None
 
     def _look(self, trace: Trace) -> None:
-        """Take the tokens that are new since the last look."""
+        """Take the tokens that are new since the last check."""
         sliding = self._seen.setdefault(trace.head.id, SlidingConfidence(self._settings.window))
         before = 0
         for piece in (piece for piece in trace.pieces if piece.origin == "sampled"):

@@ -1,4 +1,4 @@
-"""DeepPrune: finish only traces that are not expected to say what others say already."""
+"""DeepPrune: finish only traces that are not expected to repeat an answer that others reach already."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from widthwise.pruning.judge import Judge
 from widthwise.pruning.same_answer import SameAnswer
 
 _STEP = 16
-"""Tokens between two looks for traces that have become long enough."""
+"""How many tokens lie between two checks for traces that have become long enough."""
 
 
 @register("pruner")
@@ -29,15 +29,15 @@ _STEP = 16
 class DeepPrune(Part):
     """Clusters unfinished traces by the answer they are heading for, and finishes a few (arXiv 2510.08483, ACL 2026).
 
-    Tu et al. Once a trace has ``at`` tokens (or has finished earlier) it joins the cluster whose members agree with it
-    best by ``judge``, on average over ``compared`` of them drawn at random, if that is more than ``threshold``; else it
-    opens a cluster, of which there are at most ``clusters``. When all traces of the draw have come so far, up to
-    ``keep`` of the largest cluster are finished and all others stopped. Where no two traces agree, ``fallback`` random
-    ones are finished and vote.
+    Tu et al. Once a trace has ``at`` tokens (or has finished earlier), ``judge`` compares it with every cluster: with
+    ``compared`` random members, on average. It joins the cluster that agrees best if the agreement is more than
+    ``threshold``; otherwise it opens a cluster, of which there are at most ``clusters``. When all traces of the draw
+    have joined, up to ``keep`` of the largest cluster are finished and all others stopped. If no two traces agree,
+    ``fallback`` random ones are finished and vote.
 
     ``vote="largest"`` is the paper's rule: only the largest cluster votes. With "sizes" up to ``keep`` of every cluster
     are finished, and their votes count for the whole cluster. In a narrow draw, whose traces come one after another, a
-    trace is stopped as soon as ``keep`` of its cluster are there. Two traces with the same text need no judge.
+    trace is stopped as soon as its cluster already has ``keep``. Two traces with the same text need no judge.
     """
 
     at: int = 500
@@ -73,7 +73,7 @@ class DeepPrune(Part):
 
 
 class _Clustering:
-    """One draw's clusters; traces join in order of their ids, as they were when they had come far enough."""
+    """One draw's clusters; traces join in order of their ids, with the text they had when they were long enough."""
 
     def __init__(self, settings: DeepPrune) -> None:
         self.every = settings.every
@@ -110,7 +110,7 @@ class _Clustering:
         )
 
     async def _arrive(self, session: Session, trace: Trace) -> None:
-        """Put the trace into a cluster, if it has come far enough."""
+        """Put the trace into a cluster, if it is long enough."""
         if trace.finish not in (None, "stop", "length"):
             self._lost.add(trace.head.id)
         elif trace.finish is not None or trace.tokens >= self._settings.at:
@@ -121,7 +121,7 @@ class _Clustering:
             self._placed[trace.head.id] = number
 
     async def _cluster_of(self, session: Session, trace: Trace) -> int:
-        """The number of the best cluster for ``trace``; a new one's where none fits."""
+        """The number of the best cluster for ``trace``; a new one's if none fits."""
         for number, cluster in enumerate(self._clusters):
             if any(other.completion == trace.completion for other in cluster):
                 return number
@@ -132,7 +132,7 @@ class _Clustering:
         return len(self._clusters)
 
     async def _likeness(self, session: Session, trace: Trace) -> list[float]:
-        """The mean probability of agreeing with a cluster's members, for each cluster; unknown ones count nothing."""
+        """The mean probability of agreeing with a cluster's members, for each cluster; unknown ones do not count."""
         members = [self._some(cluster) for cluster in self._clusters]
         others = [other for some in members for other in some]
         opinions = await self._judge(session, trace, others)
@@ -154,14 +154,14 @@ class _Clustering:
         return [int(i) for i in self._random.choice(among, min(count, among), replace=False)]
 
     def _redundant(self, live: Sequence[Trace], finished: Sequence[Trace]) -> frozenset[TraceId]:
-        """The live traces before which enough of their cluster have come, and have not been lost since."""
+        """The live traces whose cluster has enough earlier traces that have not been lost since."""
         there = {t.head.id for t in (*live, *finished) if t.finish in (None, "stop", "length")}
         members = [[t.head.id for t in cluster if t.head.id in there] for cluster in self._clusters]
         redundant = {i for ids in members for i in ids[self._settings.keep :]}
         return frozenset(t.id for t in live if t.head.id in redundant)
 
     def _chosen(self) -> tuple[frozenset[TraceId], frozenset[TraceId]]:
-        """Who may finish, and who may vote, once all traces have come far enough."""
+        """Which traces may finish, and which may vote, once all traces are long enough."""
         everyone = sorted(self._placed)
         largest = max(self._clusters, key=len, default=[])
         if len(largest) == 1:
@@ -172,7 +172,7 @@ class _Clustering:
         return finishing, frozenset(t.head.id for cluster in chosen for t in cluster)
 
     def _votes(self, session: Session, finished: Sequence[Trace]) -> dict[TraceId, float]:
-        """Nothing for those who may not vote; with ``vote="sizes"`` each cluster's votes add up to its size."""
+        """Zero for traces that may not vote; with ``vote="sizes"`` each cluster's votes add up to its size."""
         votes = {t.id: float(t.head.id in self._voters) for t in finished}
         if self._settings.vote == "sizes":
             spoken = [t for t in finished if votes[t.id] and session.answer(t) is not None]

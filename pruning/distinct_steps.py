@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @register("selector")
 @dataclass(frozen=True)
 class DistinctSteps(Selector):
-    """Of nodes with one and the same text from the prompt on, the first is kept; its width goes to all that are.
+    """Keeps the first of several nodes with the same text since the prompt; their width goes to all kept nodes.
 
-    Finished traces are not touched by any selector: equal ones vote as often as they were found.
+    No selector touches finished traces: equal ones vote as often as they were found.
     """
 
     async def select(self, session: Session, frontier: Frontier) -> Selection:

@@ -1,4 +1,4 @@
-"""Early exit: a trace whose answer would not change any more is to state it."""
+"""Early exit: a trace whose answer would no longer change states it at once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class EarlyExit(Part):
     """Has a trace answer as soon as it would give the same answer ``stable`` times in a row (arXiv 2412.20993).
 
     Fu et al., "Efficiently Scaling LLM Reasoning with Certaindex" (Dynasor). Every ``every`` tokens a trace is probed:
-    on a copy of it, its thinking is closed and its answer asked for, greedily and in at most ``max_tokens``; the trace
-    itself knows nothing of that. When the last ``stable`` probes state the same answer, the trace's thinking is closed
-    for good and it states its answer, which is sampled as the rest of it. One that has closed its thinking itself is
-    left alone; for a model that does not think apart from its answer, the whole trace is looked at.
+    on a copy of it, its thinking is closed and it is asked for its answer, greedily and in at most ``max_tokens``; the
+    trace itself is not affected. When the last ``stable`` probes state the same answer, the trace's thinking is closed
+    for good and it states its answer, sampled with the trace's own parameters. A trace that has closed its thinking
+    itself is left alone. For a model that does not think separately from its answer, the whole trace is probed.
 
-    Differs from the release: answers agree by meaning, not by their spelling; words of doubt in a probe do not count.
+    Differences from the release: answers agree by meaning, not by their spelling; words of doubt in a probe do not
+    count.
     """
 
     every: int = 64

@@ -12,9 +12,9 @@ from widthwise.core.trace.trace import Trace
 
 @declares("judge")
 class Judge(Protocol):
-    """Compares unfinished traces of one problem. What it samples is sampled with ``judging=True``.
+    """Compares unfinished traces of one problem. It samples with ``judging=True``.
 
-    ``begin()``, if it has one, gives the judge of one draw, for those that remember something.
+    ``begin()``, if it has one, gives the judge of one draw, for judges that remember something.
     """
 
     async def __call__(self, session: Session, trace: Trace, others: Sequence[Trace]) -> list[float | None]:

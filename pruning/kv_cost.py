@@ -27,10 +27,10 @@ class KvCost(Selector):
     """ETS's pruning (Hooper et al., arXiv 2502.13575): kept nodes earn their REBASE share, and pay for the tree.
 
     Maximises the share of the width kept, minus ``cost`` (the paper's lambda_b) times the share of the tree's nodes
-    kept, plus ``coverage`` (lambda_d) times the share of the meanings kept: last steps whose embeddings lie within a
-    cosine distance of ``distance`` on average mean the same. The integer program is solved exactly by HiGHS, or,
-    ``greedy``, by dropping one node after the other. ``temperature`` is the shares'. ``coverage`` 0 needs no
-    embedding model; where embedding fails, a round is decided without it, and that is noted.
+    kept, plus ``coverage`` (lambda_d) times the share of the meanings kept. Last steps whose embeddings lie within a
+    cosine distance of ``distance`` on average have the same meaning. The integer program is solved exactly by HiGHS,
+    or, with ``greedy``, by dropping one node after another. ``temperature`` applies to the shares. ``coverage`` 0 needs
+    no embedding model; if embedding fails, a round is decided without it, and that is noted.
     """
 
     cost: float = 1.0
@@ -63,7 +63,7 @@ class KvCost(Selector):
         return spread([node for i, node in enumerate(nodes) if i in chosen], frontier.width, reasons)
 
     async def _clusters(self, session: Session, nodes: Sequence[Node]) -> tuple[int, ...]:
-        """The nodes' meanings by number; none where they do not count or all steps are the same."""
+        """The nodes' meanings by number; empty if they do not count or all steps are the same."""
         steps = [node.step.strip() for node in nodes]
         distinct = list(dict.fromkeys(steps))
         if not self.coverage or len(distinct) < 2:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _NODE_LIMIT = 20_000
-"""Of branch and bound; a limit in seconds would make results depend on the machine's load."""
+"""Node limit of branch and bound; a limit in seconds would make results depend on the machine's load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class KvProgram:
     """Maximise ``sum shares - cost * kept nodes / all nodes + coverage * covered clusters / all clusters``.
 
     ``shares`` are the leaves' shares of the reward, ``leaf_parents`` the inner node above each. ``inner_parents`` has
-    the inner node above each inner node, -1 at the root. ``clusters`` numbers each leaf's cluster from 0; empty where
-    coverage does not count. An inner node is kept with the first leaf below it.
+    the inner node above each inner node, -1 at the root. ``clusters`` numbers each leaf's cluster from 0; it is empty
+    if coverage does not count. An inner node is kept with the first leaf below it.
     """
 
     shares: tuple[float, ...]
@@ -49,7 +49,7 @@ class KvProgram:
         return reward - self.node_cost * (len(inner) + len(kept)) + self.cluster_gain * covered
 
     def solve(self) -> list[int] | None:
-        """The best leaves to keep, by HiGHS; None where it finds no optimum within its limit."""
+        """The best leaves to keep, by HiGHS; None if it finds no optimum within its limit."""
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import coo_array
 
@@ -62,7 +62,7 @@ class KvProgram:
         lower[0] = 1  # at least one leaf
         found = milp(
             -gains,
-            # With whole leaves, the best inner nodes and clusters are whole by themselves.
+            # With integer leaves, the best inner nodes and clusters are integers by themselves.
             integrality=np.repeat([1, 0], [n, m + k]),
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(matrix, lower),
@@ -73,8 +73,8 @@ class KvProgram:
     def _entries(self, n: int, m: int) -> list[tuple[int, int, int]]:
         """The constraints as (row, column, sign); columns are leaves, inner nodes, clusters.
 
-        Row 0 counts the leaves. Each other row, never negative, is what is needed less what needs it: the node above
-        a node, a leaf of a cluster.
+        Row 0 counts the leaves. Every other row must not be negative: it is the needed column minus the one that needs
+        it (the node above a node, or the leaves of a cluster).
         """
         entries = [(0, leaf, 1) for leaf in range(n)]
         edges = [(parent, leaf) for leaf, parent in enumerate(self.leaf_parents)]
@@ -86,13 +86,15 @@ class KvProgram:
         return entries + [(first + cluster, n + m + cluster, -1) for cluster in set(self.clusters)]
 
     def greedy(self) -> list[int]:
-        """Drop the leaf whose loss gains most, again and again, until none gains; near the best, and never slow."""
+        """Drop the leaf whose loss gains most, again and again, until none gains; near the optimum, and never slow."""
         return _Greedy(self).run()
 
 
 class _Greedy:
-    """Keeps, for every inner node and cluster, how many kept leaves it has and the sum of their numbers: with one
-    leaf left, the sum is that leaf, and only its gain has to be corrected."""
+    """For every inner node and cluster, how many kept leaves it has and the sum of their numbers.
+
+    With one leaf left, the sum is that leaf, and only its gain has to be corrected.
+    """
 
     def __init__(self, program: KvProgram) -> None:
         self._program = program
@@ -129,7 +131,7 @@ class _Greedy:
         return [*counts, self._clusters[self._program.clusters[leaf]]] if self._program.clusters else counts
 
     def _drop(self, leaf: int) -> set[int]:
-        """Take a leaf out of the counters; the leaves whose gain is another now."""
+        """Take a leaf out of the counters; returns the leaves whose gain has changed."""
         changed = set()
         for count in self._counts(leaf):
             count[0] -= 1
@@ -139,7 +141,7 @@ class _Greedy:
         return changed
 
     def _gain(self, leaf: int) -> float:
-        """What the objective gains if this leaf is dropped, and the inner nodes that it alone needs with it."""
+        """What the objective gains if this leaf is dropped, with the inner nodes that it alone needs."""
         counts = self._counts(leaf)
         last = self._program.clusters and counts.pop()[0] == 1
         nodes = 1 + sum(count[0] == 1 for count in counts)

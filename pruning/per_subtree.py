@@ -38,5 +38,5 @@ class PerSubtree(Selector):
         return spread([node for node in frontier.nodes if node in kept], frontier.width, reasons)
 
     def _top(self, node: Node) -> Node:
-        """The ancestor whose subtree ``node`` belongs to; itself where it stands no deeper."""
+        """The ancestor whose subtree ``node`` belongs to; ``node`` itself if it is no deeper."""
         return next(above for above in chain([node], node.ancestors) if above.depth <= self.depth)

@@ -1,4 +1,4 @@
-"""Stop traces that run in a circle."""
+"""Stop traces that run in a loop."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from widthwise.core.trace.trace import Trace
 class Repetition(Part):
     """Stops a trace that ends in ``times`` repetitions of the same tokens, at least ``tokens`` of them in all.
 
-    Circles of up to ``longest`` tokens are found. A loop that a model has fallen into it rarely leaves again;
-    ``tokens`` keeps rows of zeros and of dashes out of it. ``every`` is how many tokens lie between two looks.
+    Loops of up to ``longest`` tokens are found. A model rarely leaves a loop by itself; ``tokens`` keeps rows of zeros
+    or dashes from counting as loops. ``every`` is how many tokens lie between two checks.
     """
 
     times: int = 4
@@ -42,8 +42,8 @@ class Repetition(Part):
         return Decision(stop=frozenset(looping), reason=f"repeats itself every {shown} tokens")
 
     def period(self, ids: IntArray) -> int | None:
-        """The length of the circle in which ``ids`` (``int64 [t]``) end; None if they do not."""
-        # A circle of p tokens ends in the token that stood p before, and only these p are worth a closer look.
+        """The length of the loop in which ``ids`` (``int64 [t]``) end; None if they do not end in one."""
+        # In a loop of p tokens the last token equals the one p before, so only such p need a closer look.
         recent = ids[-self.longest - 1 :]
         for p in (len(recent) - 1 - np.flatnonzero(recent[:-1] == recent[-1]))[::-1] if len(recent) else ():
             span = max(self.times * int(p), self.tokens)

@@ -18,9 +18,9 @@ from widthwise.core.trace.trace import Trace
 class SameAnswer(Part):
     """Asks the model the question "same_answer" about both texts, and reads the probability of yes off one token.
 
-    DeepPrune's judge (arXiv 2510.08483): trained for it, as the bundled reasoner is, or any prompted chat model. Both
-    texts are shown as far as the shorter one has come, of which the bundled reasoner sees the last step only.
-    Among the ``logprobs`` most likely tokens the words for yes and no are looked for. A model that thinks is asked with
+    DeepPrune's judge (arXiv 2510.08483): a model trained for it, such as the bundled reasoner, or any prompted chat
+    model. Both texts are shown up to the length of the shorter one; the bundled reasoner sees only their last steps.
+    The words for yes and no are looked up among the ``logprobs`` most likely tokens. A model that thinks is asked with
     its thinking prefilled as finished: what it would say at once.
     """
 
@@ -29,7 +29,7 @@ class SameAnswer(Part):
     questions: ClassVar[tuple[str, ...]] = ("same_answer",)
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` where the model thinks and cannot be kept from it."""
+        """Raises ``UsageError`` if the model thinks and cannot be kept from it."""
         if conditions.setting.thinks:
             conditions.continuation(self.brief())
 

@@ -15,17 +15,17 @@ from widthwise.core.trace.trace import Trace, TraceId
 @register("pruner")
 @dataclass(frozen=True)
 class Short(Part):
-    """Only the ``m`` traces of a draw with the shortest thinking are finished, and vote (arXiv 2505.17813).
+    """Finishes only the ``m`` traces of a draw with the shortest thinking; only they vote (arXiv 2505.17813).
 
-    Hassid et al. The length of a trace is that of its thinking; where none is closed, all its tokens. A trace whose
-    thinking is longer than that of the ``m`` shortest so far is stopped, whether it still thinks or writes its answer
-    already; these ``m`` write their answers to the end. What was cut at a limit never counts, nor what ended inside its
-    thinking. ``majority_vote(tie="shortest")`` breaks ties as the paper does, by thinking.
+    Hassid et al. The length of a trace is that of its thinking, or of all its tokens if no thinking is closed. A trace
+    whose thinking is longer than that of the ``m`` shortest so far is stopped, whether it is still thinking or already
+    writing its answer; these ``m`` write their answers to the end. Traces that were cut at a limit, or that ended
+    inside their thinking, never count. ``majority_vote(tie="shortest")`` breaks ties as the paper does, by thinking.
 
-    Differs from the paper, which waits for the clock: what counts is tokens, so that an engine that serves its requests
+    Difference from the paper, which measures time: what counts here is tokens, so an engine that serves its requests
     unevenly, and a narrow draw, whose traces follow one another, have the same voters. For a model that does not think
-    apart from its answer, it is the vote of the shortest solutions, which the paper claims nothing of. ``every`` is how
-    many tokens lie between two looks.
+    separately from its answer, it is the vote of the shortest solutions, about which the paper claims nothing.
+    ``every`` is how many tokens lie between two checks.
     """
 
     m: int = 3
@@ -46,7 +46,7 @@ class Short(Part):
 
 
 class _Shortest:
-    """One draw's lengths, as far as they are known."""
+    """One draw's lengths that are known so far."""
 
     def __init__(self, settings: Short) -> None:
         self.every = settings.every
@@ -70,7 +70,7 @@ class _Shortest:
         )
 
     def _length(self, session: Session, trace: Trace) -> int | None:
-        """Tokens of the trace's thinking; None while there may come more of it."""
+        """Tokens of the trace's thinking; None while it may still grow."""
         if trace.id not in self._known:
             thinking = session.thinking_tokens(trace)
             if thinking is None:

@@ -1,4 +1,4 @@
-"""Share a frontier's width out in proportion to the softmax of the scores."""
+"""Divide a frontier's width in proportion to the softmax of the scores."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ROUNDING = 1e-9
 @register("selector")
 @dataclass(frozen=True)
 class SoftmaxBalanced(Selector):
-    """REBASE's allocation (Wu et al., arXiv 2408.00724): the better the score, the more children; few get none.
+    """REBASE's allocation (Wu et al., arXiv 2408.00724): the better the score, the more children; some get none.
 
     ``temperature`` 0.2 is meant for scores in [0, 1]. ``keep`` is the share of nodes, the best ones, that take part.
-    Unscored nodes take part only where no node has a score, and then equally.
+    Unscored nodes take part only if no node has a score, and then equally.
     """
 
     temperature: float = 0.2
@@ -51,11 +51,11 @@ class SoftmaxBalanced(Selector):
 def balanced(scores: Sequence[float], width: int, temperature: float) -> list[int]:
     """Integer shares of ``width`` by the softmax of ``scores``, aligned with them; they sum to ``width``.
 
-    As the released code of REBASE does it: from the best score down, each gets its share of what is left, rounded up.
+    As in the released code of REBASE: from the best score down, each gets its share of what is left, rounded up.
     """
     order = sorted(range(len(scores)), key=lambda i: -scores[i])
     weights = np.exp((np.array([scores[i] for i in order]) - max(scores, default=0.0)) / temperature)
-    # Sums from the small end: taking the largest off a total, as the code does, would leave rounding errors only.
+    # Sum from the small end: subtracting the largest from a total, as the code does, would leave only rounding errors.
     rest = np.cumsum(weights[::-1])[::-1]
     shares, left = [0] * len(scores), width
     for place, weight, total in zip(order, weights.tolist(), rest.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Stop sampling once the vote cannot change any more."""
+"""Stop sampling once the vote can no longer change."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from widthwise.core.trace.trace import Trace
 class StopWhenDecided(Part):
     """Ends a draw when the leading answer's lead is larger than the number of traces still to come.
 
-    The majority vote over all traces would give the same answer, whatever the rest say: nothing but tokens
-    is lost. (Each trace still running can add at most one vote to the runner-up.)
+    The majority vote over all traces would give the same answer, whatever the rest say: only tokens are saved. (Each
+    trace still running can add at most one vote to the runner-up.)
     """
 
     @property

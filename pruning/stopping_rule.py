@@ -1,4 +1,4 @@
-"""What the stopping rules of a vote have in common: they look at the answers so far, and say whether these will do."""
+"""What the stopping rules of a vote have in common: they check whether the answers so far suffice."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
 Order = Literal["launch", "completion"]
-"""In which order a rule reads the answers. Short traces finish first: reading them as they come in favours the
-answers that are quick to reach, and voids every guarantee about independent samples."""
+"""The order in which a rule reads the answers. Short traces finish first: reading them as they arrive favours answers
+that are quick to reach, and voids every guarantee about independent samples.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """The answers so far: each trace's class (None: it states no answer), and how many traces are still to come."""
+    """The answers so far: each trace's class (None: no answer stated), and how many traces are still to come."""
 
     labels: tuple[int | None, ...]
     outstanding: int
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The classes' sizes, largest first, and a zero for an answer that nobody has given yet."""
+        """The classes' sizes, largest first, and a zero for an answer that no trace has given yet."""
         sizes = Counter(label for label in self.labels if label is not None)
         return (*sorted(sizes.values(), reverse=True), 0)
 
@@ -37,10 +38,10 @@ class Votes:
 
 
 class StoppingRule(Part):
-    """Ends a draw when the answers so far will do; a base for rules, which say when in ``decides``.
+    """Ends a draw when the answers so far suffice; the base of rules, which decide this in ``decides``.
 
-    A rule is asked about every prefix of the answers, in the order ``order``, and the first that it is content with
-    counts: only its traces vote. With ``order="launch"`` a rule's answer hence does not depend on which trace
+    A rule is asked about every prefix of the answers, in the order ``order``, and the first prefix that satisfies it
+    counts: only its traces vote. With ``order="launch"`` a rule's answer therefore does not depend on which trace
     happened to finish first, nor on how many tokens an engine delivers at a time.
     """
 
@@ -51,7 +52,7 @@ class StoppingRule(Part):
         return None
 
     def decides(self, votes: Votes) -> str | None:
-        """Why no more answers are needed, in a few words; None if they are."""
+        """Why no more answers are needed, in a few words; None if more are needed."""
         raise NotImplementedError
 
     def voters(self, votes: Votes) -> int:
@@ -59,7 +60,7 @@ class StoppingRule(Part):
         return len(votes.labels)
 
     def first_stop(self, labels: Sequence[int | None], total: int) -> tuple[Votes, str] | None:
-        """The shortest prefix of ``labels`` that will do, and why."""
+        """The shortest prefix of ``labels`` that suffices, and why."""
         for k in range(1, len(labels) + 1):
             votes = Votes(tuple(labels[:k]), total - k)
             if (reason := self.decides(votes)) is not None:
@@ -80,7 +81,7 @@ class StoppingRule(Part):
 
 
 def in_order(live: Sequence[Trace], finished: Sequence[Trace], order: Order) -> list[Trace]:
-    """The finished traces that a rule may look at; in order of launch those before the first that still grows."""
+    """The finished traces that a rule may read; in order of launch, those before the first that still grows."""
     if order == "completion":
         return list(finished)
     frontier = min((t.id for t in live), default=None)
@@ -95,6 +96,6 @@ async def labelled(session: Session, traces: Sequence[Trace]) -> list[int | None
 
 
 def check_order(order: str) -> None:
-    """Raises ``ValueError`` for an order that there is not."""
+    """Raises ``ValueError`` for an unknown order."""
     if order not in ("launch", "completion"):
         raise ValueError(f"order must be 'launch' or 'completion', not {order!r}")

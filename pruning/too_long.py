@@ -19,8 +19,9 @@ from widthwise.core.trace.trace import Trace
 class TooLong(Part):
     """Stops a trace of more than ``factor`` times the median length of those that came to their own end.
 
-    At least ``least`` must have. ``tokens`` is a limit besides, from the beginning on; None for none. Within one
-    problem long traces are seldom the right ones. ``every`` is how many tokens lie between two looks.
+    At least ``least`` traces must have ended by themselves. ``tokens`` is an additional limit from the beginning on;
+    None for none. Within one problem, long traces are seldom right. ``every`` is how many tokens lie between two
+    checks.
     """
 
     factor: float = 3.0

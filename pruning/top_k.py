@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TopK(Selector):
     """Keeps the ``k`` nodes with the highest scores, or as many as give each of them ``children`` children.
 
-    One of the two is given. Equal scores go by the order of the nodes; unscored nodes come behind all others.
+    Give one of the two. Equal scores are taken in the order of the nodes; unscored nodes rank last.
     """
 
     k: int | None = None
@@ -26,7 +26,7 @@ class TopK(Selector):
 
     def __post_init__(self) -> None:
         if (self.k is None) == (self.children is None):
-            raise ValueError("give either k (how many nodes are kept) or children (of each of them)")
+            raise ValueError("give either k (how many nodes to keep) or children (of each kept node)")
         if (self.k or self.children or 0) < 1:
             raise ValueError("k and children must be at least 1")
 

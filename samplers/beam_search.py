@@ -16,15 +16,15 @@ from widthwise.samplers.tree_search import TreeSampler
 class BeamSearch(TreeSampler):
     """Keeps the best open traces of a round and draws ``beam_width`` next steps from each.
 
-    As Snell et al. (arXiv 2408.03314) define it: ``n`` is the number of candidates, ``beam_width`` their M, the
-    children per kept trace, so that ``n / beam_width`` traces are kept. (its_hub calls the number of kept traces so.)
-    ``n`` solutions come out for a vote.
+    As defined by Snell et al. (arXiv 2408.03314): ``n`` is the number of candidates, ``beam_width`` their M, the
+    children per kept trace, so that ``n / beam_width`` traces are kept. (In its_hub, the same name means the number of
+    kept traces.) The result is ``n`` solutions for a vote.
 
-    With ``distinct`` one of several open traces with the same text is kept, so that the beam is not filled with copies
-    of one step: Snell et al. do not say so, search-and-learn's recipes do. Differs from search-and-learn: traces that
-    are done spend their width, where it keeps every round ``n`` wide (``refill``), and of its last round all solutions
-    come out, though they be more than ``n``; too few are not filled up with copies; and an empty step is a dead end,
-    where there it is a solution.
+    With ``distinct``, only one of several open traces with the same text is kept, so that the beam does not fill up
+    with copies of one step. Snell et al. do not mention this; search-and-learn's recipes do it. Differences from
+    search-and-learn: finished traces use up their width, whereas it keeps every round ``n`` wide (``refill``), and
+    returns all solutions of its last round even if they are more than ``n``; if there are too few solutions, they are
+    not filled up with copies; and an empty step is a dead end, whereas there it is a solution.
     """
 
     beam_width: int = 4

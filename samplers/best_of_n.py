@@ -15,11 +15,11 @@ from widthwise.core.trace.trace import Trace
 class BestOfN(SamplerPart):
     """``n`` independent traces, each with its own derived seed, sharing the prompt's cache.
 
-    Self-consistency (Wang et al., arXiv 2203.11171) with a vote behind it, verifier re-ranking (Cobbe et al.,
-    arXiv 2110.14168) with a choice by score. Pruners and budgets may stop the rest at any token.
+    With a vote after it this is self-consistency (Wang et al., arXiv 2203.11171), with a choice by score verifier
+    re-ranking (Cobbe et al., arXiv 2110.14168). Pruners and budgets may stop the rest at any token.
 
-    The traces grow side by side, at most ``width`` of them at once (None: all). A token budget that may be too small
-    for ``n`` traces lets them begin only as it is certain to buy them whole (``core/session/launches.py``).
+    The traces grow side by side, at most ``width`` of them at once (None: all). If a token budget may be too small for
+    ``n`` traces, a trace begins only once the budget is certain to buy it whole (``core/session/launches.py``).
     """
 
     n: int = 16

@@ -1,4 +1,4 @@
-"""Distilling: from a round of drafts to the workspaces in which the next round is written."""
+"""Distilling: from a round of drafts to the workspaces for writing the next round."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS_PER_TOKEN = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Distilling:
-    """The operators of Madaan et al. (arXiv 2510.01123); the arguments are explained at parallel-distill-refine."""
+    """The operators of Madaan et al. (arXiv 2510.01123); parallel-distill-refine explains the arguments."""
 
     operator: Operator
     k: int
@@ -32,14 +32,14 @@ class Distilling:
         if self.operator not in get_args(Operator):
             raise ValueError(f"distill must be one of {', '.join(get_args(Operator))}, not {self.operator!r}")
         if self.operator == "per_sample" and self.by not in (SELF, VERIFY):
-            raise ValueError(f"distill='per_sample' asks the model anew for each draft: by={self.by!r} cannot")
+            raise ValueError(f"distill='per_sample' asks the model anew for each draft, which by={self.by!r} cannot do")
         if self.k < 1 or (self.shown.tokens is not None and self.shown.tokens < self.k):
             raise ValueError("k must be at least 1 and workspace_tokens at least k")
         if self.operator == "summary" and self.shown.tokens is None:
-            raise ValueError("distill='summary' must have a limit: workspace_tokens says how long the notes may be")
+            raise ValueError("distill='summary' needs a limit: workspace_tokens says how long the notes may be")
 
     async def __call__(self, session: Session, drafts: Sequence[Trace], width: int, number: int) -> list[Trace]:
-        """The prompts of the ``width`` drafts of round ``number``; equal workspaces are one prompt."""
+        """The prompts of the ``width`` drafts of round ``number``; equal workspaces share one prompt."""
         if self.operator == "summary":
             return [await self._noted(session, drafts)] * width
         choices, judges = await self._choices(session, drafts, width, number)
@@ -50,7 +50,7 @@ class Distilling:
         return [roots[choice] for choice in choices]
 
     async def _noted(self, session: Session, drafts: Sequence[Trace]) -> Trace:
-        """The problem with notes that one call made of the drafts; without, where that call brought nothing."""
+        """The problem with notes that one call made of the drafts; without notes if that call produced none."""
         listed = session.listed("draft", self.shown.texts(session, drafts))
         limit = str(max(1, int((self.shown.tokens or 0) * _WORDS_PER_TOKEN)))
         question = session.ask("summarise", drafts=listed, limit=limit, after=drafts)
@@ -65,7 +65,7 @@ class Distilling:
     async def _choices(
         self, session: Session, drafts: Sequence[Trace], width: int, number: int
     ) -> tuple[list[tuple[int, ...]], list[Trace]]:
-        """The indices of the drafts that each of the next ones will see, and the judges that were asked."""
+        """The indices of the drafts that each of the next drafts will see, and the judges that were asked."""
         if len(drafts) <= self.k:
             return [tuple(range(len(drafts)))] * width, []
         if self.operator == "random_k":

@@ -17,16 +17,16 @@ from widthwise.samplers.tree_search import TreeSampler
 @register("sampler")
 @dataclass(frozen=True)
 class DVTS(TreeSampler):
-    """``n / beam_width`` subtrees, each of which draws ``beam_width`` steps and goes on from the best one alone.
+    """``n / beam_width`` subtrees, each of which draws ``beam_width`` steps and continues only from the best one.
 
     Beeching, Tunstall and Rush, "Scaling test-time compute with open models" (2024). Subtrees do not wait for each
     other. Finished steps compete with open ones: a subtree ends when the best step ends its trace, or when the text up
-    to it holds ``answered``. All candidates of that last round come out, those that are unfinished too; those that
-    finished in an earlier round were beaten and do not. ``refill`` has no meaning here: every round of a subtree is
+    to it contains ``answered``. All candidates of that last round are returned, including unfinished ones; those that
+    finished in an earlier round were beaten and are not. ``refill`` has no effect here: every round of a subtree is
     ``beam_width`` wide.
 
-    Differs from search-and-learn: an empty step is a dead end, where there it ends its subtree if it is the best, and
-    steps are scored without looking ahead (its recipes do not either).
+    Differences from search-and-learn: an empty step is a dead end, whereas there it ends its subtree if it is the best;
+    and steps are scored without lookahead (as in its recipes).
     """
 
     beam_width: int = 4
@@ -40,7 +40,7 @@ class DVTS(TreeSampler):
             raise ValueError(f"n ({self.n}) must be a multiple of beam_width ({self.beam_width})")
 
     def ends(self, session: Session, node: Node) -> bool:
-        """Whether what is said up to ``node`` holds an answer."""
+        """Whether the text up to ``node`` contains an answer."""
         return self.answered in session.solution(node.trace)
 
     def trees(self, root: Trace) -> list[Tree]:

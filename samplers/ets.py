@@ -1,4 +1,4 @@
-"""Efficient tree search: REBASE on a frontier that is pruned for its cache."""
+"""Efficient tree search: REBASE on a frontier that is pruned to save cache."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from widthwise.samplers.tree_search import TreeSampler
 @register("sampler")
 @dataclass(frozen=True)
 class ETS(TreeSampler):
-    """``KvCost`` decides who stays, then REBASE shares the whole width out among them (arXiv 2502.13575).
+    """``KvCost`` decides which nodes stay, then REBASE divides the whole width among them (arXiv 2502.13575).
 
     ``cost`` and ``coverage`` are the paper's lambda_b and lambda_d, tuned there for one reward model: 1.0 with 1.5, 1.4
-    and 1.45 at widths 16, 64 and 256. ``coverage`` needs an embedding model, 0 does without. ``greedy`` replaces the
-    integer program by a greedy search.
+    and 1.45 at widths 16, 64 and 256. ``coverage`` needs an embedding model unless it is 0. ``greedy`` replaces the
+    integer program with a greedy search.
     """
 
     balance: float = 0.2

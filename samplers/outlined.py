@@ -1,4 +1,4 @@
-"""Outline-guided exploration: different plans first, then one solution under each."""
+"""Outline-guided exploration: different plans first, then one solution for each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from widthwise.core.trace.trace import Trace
 @register("sampler")
 @dataclass(frozen=True)
 class Outlined(SamplerPart):
-    """``n`` solutions, each under an outline of its own; the outlines are written in one pass, unlike each other.
+    """``n`` solutions, each following its own outline; the outlines are written in one pass so that they differ.
 
-    Guo et al., "OPE: Outline-Guided Path Exploration" (arXiv 2602.08344). ``free`` of the solutions are plain
-    samples, a control, and so is each for which no different outline was given: there are always ``n``.
-    ``worker`` writes the solutions: any sampler or strategy; None samples.
+    Guo et al., "OPE: Outline-Guided Path Exploration" (arXiv 2602.08344). ``free`` of the solutions are plain samples,
+    as a control. If the model gives too few different outlines, the remaining solutions are plain samples too: there
+    are always ``n``. ``worker`` writes the solutions: any sampler or strategy; None samples.
     """
 
     n: int = 8
@@ -43,7 +43,9 @@ class Outlined(SamplerPart):
         replies = await session.sample(question, judging=True)
         proposed = [outline for reply in replies for outline in outlines(session.solution(reply), wanted)]
         if len(proposed) < wanted:
-            session.note(session.root, f"{len(proposed)} of {wanted} outlines were given{cut_off(session, replies)}")
+            session.note(
+                session.root, f"the model gave {len(proposed)} of {wanted} outlines{cut_off(session, replies)}"
+            )
         roots = [session.ask("outline", outline=outline, after=replies) for outline in proposed]
         roots += [session.root] * (self.n - len(roots))
         return [trace for trace in await delegate(session, self.worker, roots) if trace is not None]

@@ -1,4 +1,4 @@
-"""Parallel-distill-refine: rounds of drafts, each written with the essence of the round before in view."""
+"""Parallel-distill-refine: rounds of drafts, each written with a digest of the previous round in view."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from widthwise.samplers.workspace import Shown, readable
 class ParallelDistillRefine(SamplerPart):
     """Drafts in parallel, distilled into a small workspace, from which the next round is drafted anew.
 
-    Madaan et al., "Rethinking Thinking Tokens" (arXiv 2510.01123). ``drafts`` are the widths of the rounds, the
-    last one included: (8, 4, 1) ends in one trace as in the paper, (8, 8) in eight for a vote. One number is the
-    width of each of ``rounds`` rounds (2). The last round's traces are returned; where none of them states an answer,
-    all there are. Nothing but the workspace is carried over.
+    Madaan et al., "Rethinking Thinking Tokens" (arXiv 2510.01123). ``drafts`` are the widths of the rounds, including
+    the last: (8, 4, 1) ends in one trace as in the paper, (8, 8) in eight for a vote. A single number is the width of
+    each of ``rounds`` rounds (2). The last round's traces are returned; if none of them states an answer, all traces
+    are. Nothing but the workspace is carried over.
 
-    ``distill`` makes the workspace of a round's drafts: "summary" has one call write shared notes; "top_k" shows the
-    ``k`` best drafts to all; "per_sample" lets each next draft choose its ``k`` by a call of its own; "random_k" draws
-    ``k`` for each, without a call. ``by`` says which are best: "verify" (verdicts), "self" (the model names them), or a
-    score such as "mean_logprob" and "reward_model" (not for "per_sample"). A draft contributes its visible solution,
-    trimmed at the front to its share of ``workspace_tokens`` (None: whole); with ``show_thinking`` all that it says.
+    ``distill`` makes the workspace from a round's drafts: with "summary" one call writes shared notes; "top_k" shows
+    the ``k`` best drafts to all; "per_sample" lets each next draft choose its ``k`` with a call of its own; "random_k"
+    draws ``k`` for each, without a call. ``by`` says which are best: "verify" (verdicts), "self" (the model names
+    them), or a score such as "mean_logprob" or "reward_model" (not for "per_sample"). A draft contributes its visible
+    solution, trimmed at the front to its share of ``workspace_tokens`` (None: all of it); with ``show_thinking``, its
+    thinking too.
 
-    ``free`` drafts of each later round see the bare problem, a control against copying a wrong consensus (one
-    draft always refines). ``worker`` writes the drafts: any sampler or strategy; None samples. ``refiner`` takes its
-    place from the second round on, where a model cannot combine the worker's skill with refining.
+    ``free`` drafts of each later round see the bare problem, as a control against copying a wrong consensus (at least
+    one draft always refines). ``worker`` writes the drafts: any sampler or strategy; None samples. ``refiner`` replaces
+    it from the second round on, for models that cannot combine the worker's skill with refining.
     """
 
     drafts: int | tuple[int, ...] = (8, 4, 1)
@@ -53,9 +54,12 @@ class ParallelDistillRefine(SamplerPart):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rounds is not None and not isinstance(self.drafts, int):
-            raise ValueError("rounds goes with one number of drafts; a list of drafts has one number a round")
+            raise ValueError("rounds needs a single number of drafts; a list of drafts has one number per round")
         if not self.widths or min(self.widths) < 1:
-            raise ValueError(f"there must be a round, and a draft in each, not drafts={self.drafts!r} in {self.rounds}")
+            raise ValueError(
+                f"there must be at least one round, with at least one draft each, not drafts={self.drafts!r} in "
+                f"{self.rounds}"
+            )
         if self.free < 0:
             raise ValueError(f"free must be at least 0, not {self.free}")
         self._distilling  # noqa: B018  (checks its arguments)
@@ -74,13 +78,13 @@ class ParallelDistillRefine(SamplerPart):
         return ("refine", *asked.get(self.by, ()))
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` where drafts cannot have the score that they are chosen by."""
+        """Raises ``UsageError`` if drafts cannot have the score by which they are chosen."""
         if len(self.widths) > 1 and self.distill == "top_k" and self.by not in (SELF, VERIFY):
             check_score(self.by, conditions, self.brief())
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Drafts of each round."""
+        """The number of drafts in each round."""
         if isinstance(self.drafts, int):
             return (self.drafts,) * (2 if self.rounds is None else self.rounds)
         return tuple(self.drafts)
@@ -95,7 +99,7 @@ class ParallelDistillRefine(SamplerPart):
         return last if any(session.answer(draft) is not None for draft in last) else session.leaves
 
     async def _roots(self, session: Session, drafts: Sequence[Trace | None], width: int, number: int) -> list[Trace]:
-        """What each draft of the next round is written behind."""
+        """The traces that the drafts of the next round continue."""
         seen = readable(session, drafts, thinking=self.show_thinking)
         free = min(self.free, width - 1) if seen else width
         guided = await self._distilling(session, seen, width - free, number) if seen else []

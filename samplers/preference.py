@@ -1,4 +1,4 @@
-"""Which drafts are worth showing: orders of preference by the model itself, a verifier or a score."""
+"""Which drafts are worth showing: preferences of the model itself, a verifier or a score."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Scores = list[float | None]
 async def opinions(
     session: Session, drafts: Sequence[Trace], told: Sequence[str], by: str, k: int, times: int
 ) -> tuple[list[Scores], list[Trace]]:
-    """``times`` opinions on the drafts, each one score a draft, and the judges' replies they were read from.
+    """``times`` opinions on the drafts, each one score per draft, and the judges' replies they were read from.
 
-    ``by``: "self" shows the model all drafts (as ``told``) and asks for the best ``k``; "verify" asks of each draft
-    whether it is right and takes the verdict's probability; any other word is a score of ``trace_scores``, on which
-    there is one opinion only. None where nothing was said of a draft.
+    ``by``: "self" shows the model all drafts (in the form ``told``) and asks for the best ``k``; "verify" asks of each
+    draft whether it is right and takes the verdict's probability; any other word is a score of ``trace_scores``, which
+    gives only one opinion. None if nothing was said of a draft.
     """
     if by == SELF:
         return await _selected(session, drafts, told, k, times)
@@ -36,7 +36,7 @@ async def opinions(
 
 
 def best(scores: Scores, k: int, seed: int) -> tuple[int, ...]:
-    """The indices of the ``k`` best, ascending; the unscored come last, and equals by a seeded draw."""
+    """The indices of the ``k`` best, ascending; unscored ones come last, and a seeded draw breaks ties."""
     shuffled = np.random.default_rng(seed).permutation(len(scores)).tolist()
     ranked = sorted(shuffled, key=lambda i: math.inf if (score := scores[i]) is None else -score)
     return tuple(sorted(ranked[:k]))

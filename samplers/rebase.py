@@ -13,10 +13,10 @@ from widthwise.samplers.tree_search import TreeSampler
 @register("sampler")
 @dataclass(frozen=True)
 class REBASE(TreeSampler):
-    """Shares the width out in proportion to the softmax of the scores (Wu et al., arXiv 2408.00724).
+    """Divides the width in proportion to the softmax of the scores (Wu et al., arXiv 2408.00724).
 
-    ``balance`` is the softmax's temperature, right for scores in [0, 1]. Each unit of ``n`` ends as a solution that
-    can vote; ``refill`` is against the paper.
+    ``balance`` is the softmax's temperature, suitable for scores in [0, 1]. Each unit of ``n`` ends as a solution that
+    can vote; ``refill`` would contradict the paper.
     """
 
     balance: float = 0.2

@@ -18,13 +18,13 @@ class RecursiveSelfAggregation(SamplerPart):
     """``population`` solutions; in each of ``loops`` loops every new member is written from a random ``group``.
 
     Venkatraman et al., "Recursive Self-Aggregation" (arXiv 2509.26626): population 16, group 4, and ten steps, of which
-    the first population is one and the ``loops`` are the others. Members are shown whole, their thinking included. The
+    the first population is one and the ``loops`` are the others. Members are shown whole, including their thinking. The
     last population is returned, for a vote or a choice among its members. It is parallel-distill-refine with equal
     rounds and random groups as workspaces, and its other arguments mean the same: ``workspace_tokens`` trims the
-    members to what a small context holds, ``show_thinking=False`` shows what they say behind their thinking.
+    members to what a small context holds, ``show_thinking=False`` shows only what follows their thinking.
 
-    Differs from the release: the words of the question are the model's prompt format's ("refine"), and members that
-    failed, were stopped or say nothing are shown to nobody.
+    Differences from the release: the question is worded by the model's prompt format ("refine"), and members that
+    failed, were stopped or say nothing are not shown.
     """
 
     population: int = 16

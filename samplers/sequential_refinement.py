@@ -1,4 +1,4 @@
-"""Sequential refinement: each attempt is written with those before it in view."""
+"""Sequential refinement: each attempt is written with the earlier ones in view."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from widthwise.samplers.workspace import Shown, readable, refining
 class SequentialRefinement(SamplerPart):
     """``chains`` independent chains of ``rounds`` attempts, each with the last ``memory`` of its chain in view.
 
-    One chain is parallel-distill-refine with one draft a round (Madaan et al., arXiv 2510.01123: "sequential
-    refinement"). Several with ``memory`` 4 and ``keep`` "all" are the revisions of Snell et al. (arXiv 2408.03314), who
-    split a budget of attempts between the two; a vote over all attempts is theirs, since revising often spoils a right
-    answer. ``keep`` "last" returns the end of each chain. ``workspace_tokens``, ``show_thinking``, ``worker`` and
-    ``refiner`` are those of parallel-distill-refine.
+    One chain is parallel-distill-refine with one draft per round (Madaan et al., arXiv 2510.01123: "sequential
+    refinement"). Several chains with ``memory`` 4 and ``keep`` "all" are the revisions of Snell et al. (arXiv
+    2408.03314), who divide a budget of attempts between chains and rounds; like them, vote over all attempts, because
+    revising often spoils a right answer. ``keep`` "last" returns the end of each chain. ``workspace_tokens``,
+    ``show_thinking``, ``worker`` and ``refiner`` are those of parallel-distill-refine.
     """
 
     rounds: int = 4

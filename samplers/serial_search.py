@@ -1,4 +1,4 @@
-"""A search written out by the model itself, as one long trace."""
+"""A search that the model itself writes out, as one long trace."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from widthwise.core.trace.trace import Trace
 @register("sampler")
 @dataclass(frozen=True)
 class SerialSearch(SamplerPart):
-    """``n`` traces that write their search down step by step, back-tracking included, before they answer.
+    """``n`` traces that write their search down step by step, including backtracking, before they answer.
 
     Stream of Search (Gandhi et al., arXiv 2404.03683); the serial counterpart of ``threads``. ``order``: "depth" or
-    "breadth". ``window`` limits the whole sequence, its prompt included. For models that learned to: raises
+    "breadth". ``window`` limits the whole sequence, including its prompt. For models trained to do so: raises
     ``UsageError`` for a prompt format without the question "search".
     """
 
@@ -42,7 +42,7 @@ class SerialSearch(SamplerPart):
                 raise ValueError(f"{name} must be at least 1, not {number}")
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` for a model that did not learn to search."""
+        """Raises ``UsageError`` for a model that was not trained to search."""
         _check("search" in conditions.setting.format.prompts)
 
     async def __call__(self, session: Session) -> list[Trace]:
@@ -60,6 +60,6 @@ class SerialSearch(SamplerPart):
 def _check(learned: bool) -> None:
     if not learned:
         raise UsageError(
-            "serial_search needs a model that learned to write a search down, and this one's prompt format has no "
-            "question 'search': take the bundled reasoner"
+            "serial_search needs a model that was trained to write a search down, but this one's prompt format "
+            "has no question 'search': use the bundled reasoner"
         )

@@ -1,4 +1,4 @@
-"""A block of threads: what each begins behind, and what the trace that spawned them gets to see."""
+"""A block of threads: where each begins, and what the trace that spawned them gets to see."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from widthwise.core.trace.trace import Trace
 
 @dataclass(frozen=True)
 class Returned:
-    """What came of one thread: the trace, and the pieces that its parent gets to see."""
+    """The result of one thread: the trace, and the pieces that its parent gets to see."""
 
     outline: Outline
     trace: Trace
@@ -32,11 +32,11 @@ class ThreadBlock:
     outlines: Sequence[Outline]
 
     def origins(self) -> dict[Trace, Outline]:
-        """What each thread grows behind; a thread that there is nothing to begin with is left out, and noted."""
+        """The trace that each thread continues; a thread that has nothing to begin with is left out, and noted."""
         return {o: outline for outline in self.outlines if (o := self._origin(outline)) is not None}
 
     def _origin(self, outline: Outline) -> Trace | None:
-        """The parent and a header, or a prompt of its own."""
+        """The parent and a header, or a separate prompt."""
         grammar, session = self.grammar, self.session
         facts = {"thread": outline.number, "outline": outline.text}
         if grammar.message is None:
@@ -59,7 +59,7 @@ class ThreadBlock:
         return Returned(outline, thread, pieces, seen.found)
 
     def joined(self, threads: Sequence[Returned]) -> Trace | None:
-        """The parent with what came back behind it, in the order of the outlines; None where nothing did."""
+        """The parent followed by what came back, in the order of the outlines; None if nothing did."""
         grammar, session = self.grammar, self.session
         by_outline = {thread.outline: thread for thread in threads}
         seen = [by_outline[o].pieces if o in by_outline else grammar.missing(o) for o in self.outlines]

@@ -23,24 +23,23 @@ from widthwise.samplers.thread_block import Returned, ThreadBlock
 class Threads(SamplerPart):
     """``n`` whole traces, each of which may spawn threads that grow side by side and are joined into it.
 
-    ThreadWeaver (Lian et al., arXiv 2512.07843), Adaptive Parallel Reasoning (Pan et al., arXiv 2504.15466),
-    Multiverse (Yang et al., arXiv 2506.09991), Parallel-R1 (Zheng et al., arXiv 2509.07980), and a prompt for models
-    that learned none of these; ``grammar`` names one, None is the model's own. With ``propose`` the first block is
-    begun on the model's behalf.
+    ThreadWeaver (Lian et al., arXiv 2512.07843), Adaptive Parallel Reasoning (Pan et al., arXiv 2504.15466), Multiverse
+    (Yang et al., arXiv 2506.09991), Parallel-R1 (Zheng et al., arXiv 2509.07980), and a prompt for models trained for
+    none of these; ``grammar`` names one, None is the model's own. With ``propose`` the first block is begun on the
+    model's behalf.
 
     A block has at most ``width`` threads. ``join``: "all" waits for every thread, "first" for the first that found
-    something, and aborts the rest. Threads may spawn themselves down to ``depth``; a sequence spawns at most
-    ``rounds`` times. What cannot be spawned or joined goes on as plain text, and is an event of the result. ``calls``
-    tells a model that learned to be told (Adaptive Parallel Reasoning) how many threads a block shall have.
+    something, and aborts the rest. Threads may spawn threads themselves down to ``depth``; a sequence spawns at most
+    ``rounds`` times. What cannot be spawned or joined continues as plain text, and is an event of the result. ``calls``
+    tells a model trained for it (Adaptive Parallel Reasoning) how many threads a block shall have.
 
     None stands for the limits that the grammar's publication names: 50 threads in ThreadWeaver's blocks and 16 blocks;
-    two paths in Parallel-R1's, 4 blocks, paths of up to 4,096 tokens that are sampled at temperature 1, so that they
-    differ though the trace itself be greedy (``thread_temperature``); see ``ThreadLimits``, elsewhere 8, 8 and one
-    level.
+    two paths in Parallel-R1's, 4 blocks, paths of up to 4,096 tokens sampled at temperature 1, so that they differ even
+    if the trace itself is greedy (``thread_temperature``); see ``ThreadLimits``, elsewhere 8, 8 and one level.
 
     Limits in sampled tokens: ``max_tokens`` of a trace without its threads, ``thread_tokens`` of a thread,
     ``total_tokens`` of a trace with all its threads (a block's threads share evenly what is left). ``window`` limits
-    every single sequence, its prompt included.
+    every single sequence, including its prompt.
     """
 
     n: int = 1
@@ -75,7 +74,7 @@ class Threads(SamplerPart):
             raise ValueError(f"join must be 'all' or 'first', not {self.join!r}")
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` for a model of no grammar, and for a budget of calls that it does not understand."""
+        """Raises ``UsageError`` for a model without a grammar, and for a call budget that it does not understand."""
         self._told(conditions.setting.format.grammar(self.grammar))
 
     async def __call__(self, session: Session) -> list[Trace]:
@@ -92,7 +91,7 @@ class Threads(SamplerPart):
         )
 
     def within(self, limits: ThreadLimits) -> ThreadLimits:
-        """``limits`` with this sampler's own in their place."""
+        """``limits``, overridden by this sampler's own."""
         own: dict[str, Any] = {
             "width": self.width,
             "rounds": self.rounds,
@@ -103,7 +102,7 @@ class Threads(SamplerPart):
         return replace(limits, **{name: limit for name, limit in own.items() if limit is not None})
 
     def _begun(self, session: Session, grammar: ThreadGrammar, limits: ThreadLimits) -> Trace:
-        """The prompt that invites the model to spawn, where it has one, and the first block's beginning if proposed."""
+        """The prompt that invites the model to spawn, if it has one, and, if proposed, the first block's beginning."""
         budget = self._told(grammar)
         if grammar.question and session.asks(grammar.question):
             root = session.ask(grammar.question, width=str(limits.width), budget=budget)
@@ -112,9 +111,11 @@ class Threads(SamplerPart):
         return session.append(root, Tags(grammar.proposal)) if self.propose else root
 
     def _told(self, grammar: ThreadGrammar) -> str:
-        """The words that tell the model its budget of calls; raises ``UsageError`` where it knows none."""
+        """The words that tell the model its budget of calls; raises ``UsageError`` if it knows none."""
         if self.calls is not None and not grammar.budget:
-            raise UsageError(f"threads: the grammar {grammar.name!r} tells no model how many threads to spawn (calls)")
+            raise UsageError(
+                f"threads: in the grammar {grammar.name!r} a model cannot be told how many threads to spawn (calls)"
+            )
         return "" if self.calls is None else filled(grammar.budget, calls=str(self.calls))
 
 
@@ -129,7 +130,7 @@ class _Whole:
     spent: int = 0
 
     async def grown(self, trace: Trace, origin: Trace, depth: int) -> Trace:
-        """``trace``, which begins behind ``origin``, grown to its end, everything it spawns joined on the way."""
+        """``trace``, which continues ``origin``, grown to its end; everything it spawns is joined on the way."""
         for left in reversed(range(self.limits.rounds)):
             if trace.finish != "stop" or trace.segment.reason not in self._tags:
                 break
@@ -139,13 +140,13 @@ class _Whole:
             except BudgetReached:
                 ended = []
             if not ended:
-                self.session.note(trace, "nothing was left to go on with behind a spawn")
+                self.session.note(trace, "no tokens were left to continue after a spawn")
                 return trace
             trace = ended[0]
         if self.grammar.spawn in trace.segment.text:
             self.session.note(trace, f"spawned more than {self.limits.rounds} times")
         elif self.grammar.opening in trace.segment.text:
-            self.session.note(trace, "a block that was opened spawned nothing")
+            self.session.note(trace, "an opened block spawned nothing")
         return trace
 
     def room(self, traces: Sequence[Trace], origin: Trace, depth: int) -> int | None:
@@ -155,7 +156,7 @@ class _Whole:
         if (limit := limit or self.session.max_tokens) is not None:
             rooms.append(limit - (traces[0].tokens - origin.tokens))
         if plan.total_tokens is not None:
-            # A share is kept for the parent, which goes on behind the join.
+            # A share is kept for the parent, which continues after the join.
             rooms.append((plan.total_tokens - self.spent) // (len(traces) + (depth > 0)))
         if plan.window is not None:
             rooms.append(plan.window - max(len(trace.token_ids) for trace in traces))
@@ -167,7 +168,7 @@ class _Whole:
         return tuple(tag for tag in (self.grammar.spawn, self.grammar.never) if tag)
 
     def params(self, room: int | None, depth: int, *, spawning: bool = True) -> dict[str, Any]:
-        """How a sequence at ``depth`` samples, with ``room`` for so many tokens."""
+        """Sampling parameters of a sequence at ``depth``, with ``room`` for so many tokens."""
         close = (self.grammar.close,) if depth and self.grammar.close else ()
         stop = (*close, *(self._tags if spawning else ()))
         own = self.limits.temperature if depth else None
@@ -175,7 +176,7 @@ class _Whole:
         return {"stop": stop, "max_tokens": room, "temperature": temperature, "top_p": self.plan.top_p}
 
     async def _drawn(self, trace: Trace, origin: Trace, depth: int, *, spawning: bool) -> list[Trace]:
-        """The next piece behind ``trace``; empty where no token may be sampled."""
+        """The next piece of ``trace``; empty if no token may be sampled."""
         room = self.room([trace], origin, depth)
         if room is not None and room < 1:
             return []
@@ -185,7 +186,7 @@ class _Whole:
         return ended
 
     async def _onward(self, trace: Trace, depth: int) -> Trace:
-        """Where a trace goes on that stopped at a tag: behind the join, or as plain text where there is none."""
+        """Where a trace that stopped at a tag continues: after the join, or as plain text if there is none."""
         grammar, session = self.grammar, self.session
         if trace.segment.reason != grammar.spawn:
             return session.append(session.cut(trace, grammar.never), Tags(grammar.opening))
@@ -199,11 +200,11 @@ class _Whole:
         threads = await self._threads(block, depth + 1)
         joined = None if threads is None else block.joined(threads)
         if joined is None:
-            session.note(trace, "no room for threads" if threads is None else "no thread came back")
+            session.note(trace, "no room for threads" if threads is None else "no thread returned")
         return joined or trace
 
     async def _threads(self, block: ThreadBlock, depth: int) -> list[Returned] | None:
-        """The threads of one block, as far as they were waited for; None where the limits leave no room for them."""
+        """The threads of one block that were waited for; None if the limits leave no room for them."""
         origins = block.origins()
         if not origins:
             return []

@@ -25,22 +25,22 @@ from widthwise.pruning.top_k import TopK
 
 @dataclass(frozen=True)
 class TreeSampler(SamplerPart):
-    """What all searches by rounds share; a method is a ``selector``, and where it needs them other ``trees``.
+    """The base of all searches by rounds; a method is a ``selector`` and, if it needs them, different ``trees``.
 
-    A round draws one step for every child of the plan (all in one draw), scores what came, and lets the selector
+    A round draws one step for every child of the plan (all in one draw), scores the new steps, and lets the selector
     choose among the open nodes. ``n`` is the width of the first round: how many children all nodes have together.
 
-    * A trace that ends by itself is finished and leaves the frontier. Its width is spent, so that ``n`` is the number
-      of solutions; with ``refill`` the others inherit it, every round is ``n`` wide, and the search ends with the
+    * A trace that ends by itself is finished and leaves the frontier. Its width is used up, so ``n`` is the number of
+      solutions. With ``refill`` the other traces inherit it, every round is ``n`` wide, and the search ends with the
       first ``n`` solutions.
-    * A step may have ``max_step_tokens`` tokens, a path ``max_tokens``. What is longer is cut: it leaves the frontier
-      as a finished one does, and stays among the traces, for it may have stated an answer.
-    * An empty step behind the first, a failed request, and a step that an online pruner stopped are dead ends; their
+    * A step may have ``max_step_tokens`` tokens, a path ``max_tokens``. Anything longer is cut: it leaves the frontier
+      like a finished trace, and stays among the traces, because it may have stated an answer.
+    * An empty step after the first, a failed request, and a step that an online pruner stopped are dead ends; their
       width goes to the others.
     * The step at depth ``max_depth`` is not stopped at the separator but runs to the trace's end.
 
-    ``by`` is the score: "reward_model", reduced over the steps by ``reduction``, or another of ``trace_scores``. A
-    node that could not be scored stays in the search, behind all that could.
+    ``by`` is the score: "reward_model", reduced over the steps by ``reduction``, or another of ``trace_scores``. A node
+    that could not be scored stays in the search and ranks last.
     """
 
     n: int = 16
@@ -55,7 +55,7 @@ class TreeSampler(SamplerPart):
     top_p: float | None = None
 
     compete: ClassVar[bool] = False
-    """Whether finished traces stand for selection beside open ones; a round that keeps none open is then the last."""
+    """Whether finished traces compete with open ones in a selection; a round that keeps none open is then the last."""
 
     facts: ClassVar[tuple[str, ...]] = ("score", "round")
     continues: ClassVar[bool] = True
@@ -71,37 +71,37 @@ class TreeSampler(SamplerPart):
 
     @property
     def selector(self) -> Selector:
-        """Who is expanded."""
+        """Chooses the nodes to expand."""
         raise NotImplementedError
 
     def check(self, conditions: Conditions) -> None:
-        """Raises ``UsageError`` where steps cannot have the score, and where the selector cannot work."""
+        """Raises ``UsageError`` if steps cannot have the score, or if the selector cannot work."""
         check_score(self.by, conditions, self.brief())
         for part in inside(self.selector):
             if (asked := getattr(part, "check", None)) is not None:
                 asked(conditions)
 
     def ends(self, session: Session, node: Node) -> bool:
-        """Whether a search whose traces compete ends with ``node``, the best of its round, though it is open."""
+        """Whether a search whose traces compete ends with ``node``, the best of its round, although it is open."""
         return False
 
     def trees(self, root: Trace) -> list[Tree]:
-        """The searches to be made; several advance independently of each other."""
+        """The searches to run; several advance independently of each other."""
         return [Tree.of(root, self.n)]
 
     async def __call__(self, session: Session) -> list[Trace]:
         return await self.search(session, self.trees(session.root))
 
     async def resume(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
-        """Carry ``trees`` that were unpickled on, in a session that does not know them."""
+        """Continue unpickled ``trees`` in a session that does not know them."""
         for tree in trees:
             session.adopt(node.trace for node in tree.nodes)
             session.hold(node.trace for node in tree.having("open") if node.depth)
         return await self.search(session, trees)
 
     async def search(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
-        """Carry ``trees`` on to their ends; the traces that may state an answer, in order of their ids."""
-        # Side by side where results must not depend on timing: a budget may end the search at any token.
+        """Run ``trees`` to their ends; the traces that may state an answer, in order of their ids."""
+        # Side by side if results must not depend on timing: a budget may end the search at any token.
         groups = [list(trees)] if session.lockstep else [[tree] for tree in trees]
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -149,7 +149,7 @@ class TreeSampler(SamplerPart):
             node.trace = session.annotate(node.trace, round=node.round, **facts)
 
     async def _select(self, session: Session, tree: Tree, born: Sequence[Node]) -> None:
-        """Plan the next round, and give up what it leaves out."""
+        """Plan the next round, and give up the nodes that it leaves out."""
         stand = ("open", "finished") if self.compete else ("open",)
         candidates = tuple(node for node in (*tree.waiting, *born) if node.state in stand)
         frontier = [node for node in candidates if node.state == "open"]
@@ -174,7 +174,7 @@ class TreeSampler(SamplerPart):
 async def expand(session: Session, trees: Sequence[Tree], limits: TreeSampler) -> list[list[Node]]:
     """Draw the children that the plans of ``trees`` ask for, in one draw; the new nodes of each tree.
 
-    This is all that a method needs of a session besides scores, be it by rounds or one node at a time.
+    Besides scores, this is all that a method needs of a session, whether it works by rounds or one node at a time.
     """
     plan = [(tree, node) for tree in trees for node, width in tree.plan for _ in range(width)]
     owners: dict[TraceId, list[tuple[Tree, Node]]] = defaultdict(list)
@@ -216,7 +216,7 @@ async def _drawn(session: Session, parents: Sequence[Node], limits: TreeSampler)
 
 
 def _classify(session: Session, node: Node, limits: TreeSampler) -> None:
-    """Say where a new node stands."""
+    """Set the state of a new node."""
     trace = node.trace
     separated = trace.finish == "stop" and trace.segment.reason == session.step_separator
     if trace.finish in ("error", "aborted", "pruned"):
@@ -225,7 +225,7 @@ def _classify(session: Session, node: Node, limits: TreeSampler) -> None:
         node.state, node.reason = "dead", "an empty step"
         node.trace = session.end(trace, "pruned", node.reason)
     elif trace.finish in ("length", "budget"):
-        node.state, node.reason = "cut", "cut off by a limit of tokens"
+        node.state, node.reason = "cut", "cut off by a token limit"
     elif not separated:
         node.state = "finished"
     elif limits.max_tokens is not None and node.tokens >= limits.max_tokens:
@@ -233,7 +233,7 @@ def _classify(session: Session, node: Node, limits: TreeSampler) -> None:
 
 
 def _note_unscored(session: Session, nodes: Sequence[Node]) -> None:
-    """Note how many steps had no score, for a search without scores is another method."""
+    """Note how many steps had no score, because a search without scores is a different method."""
     asked = [facts for node in nodes if {"score", "unscored"} & (facts := node.trace.segment.metadata).keys()]
     if unscored := [facts["unscored"] for facts in asked if "unscored" in facts]:
         session.note(session.root, f"{len(unscored)} of {len(asked)} steps had no score: {unscored[0]}")
@@ -248,7 +248,7 @@ def _leave(session: Session, node: Node, finish: Finish, reason: str) -> None:
 
 
 def _end(session: Session, nodes: Sequence[Node]) -> None:
-    """Let open nodes stand as they are, at the end of their search."""
+    """Leave open nodes as they are, at the end of their search."""
     session.release(node.trace for node in nodes)
     for node in nodes:
         node.state, node.reason = "cut", "its search has ended"

@@ -1,4 +1,4 @@
-"""The workspace of refining strategies: what earlier drafts tell those who solve the problem next."""
+"""The workspace of refining strategies: what later attempts get to see of earlier drafts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from widthwise.core.trace.trace import Trace
 
 
 def readable(session: Session, traces: Sequence[Trace | None], *, thinking: bool = False) -> list[Trace]:
-    """The traces that say something: not stopped by a pruner, not failed, not empty; with ``thinking`` that counts too.
+    """The traces that say something: not stopped by a pruner, failed or empty; ``thinking`` counts as saying.
 
     A trace that was cut off in its thinking has said nothing.
     """
@@ -20,9 +20,10 @@ def readable(session: Session, traces: Sequence[Trace | None], *, thinking: bool
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a draft is shown: with its ``thinking`` or only what it says behind, and how much of that.
+    """What to show of a draft: with its ``thinking`` or only what follows it, and how much of that.
 
-    All of it where ``tokens``, which the drafts shown together share, is None; else its end, for there the answer is.
+    If ``tokens`` is None, all of it; otherwise the drafts shown together share so many tokens, and each is cut to its
+    end, where the answer is.
     """
 
     tokens: int | None
@@ -39,7 +40,7 @@ class Shown:
 def refining(session: Session, drafts: Sequence[Trace], shown: Shown, after: Sequence[Trace] = ()) -> Trace:
     """The question to solve the problem anew with these drafts in view.
 
-    ``after``: traces besides the drafts that were waited for. Without drafts it is the bare problem.
+    ``after``: other traces that were waited for. Without drafts it is the bare problem.
     """
     if not drafts:
         return session.root

@@ -142,7 +142,7 @@ def test_failed_problems_end_with_code_1_and_a_word() -> None:
     assert json.loads(result.stdout)["errors"] == 4
     assert "4 of 4 problems failed" in result.stderr
     run = json.loads(result.stdout)["run"]
-    assert "sample 4 was asked for" in called("traces", run).stdout
+    assert "sample 4 was requested" in called("traces", run).stdout
 
 
 # -- the other commands ----------------------------------------------------------------------------------------

@@ -204,7 +204,7 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
         ("widthwise eval mine:broken", "KeyError"),
         ("widthwise eval 'mine:one(n=2)'", "unexpected keyword argument 'n'"),
         ("widthwise import answers.txt run.db --as mine:rows", "returns rows of the recorded-trace schema"),
-        (f"{EVAL} mine:FORMAT", "'{problem}' says no role"),
+        (f"{EVAL} mine:FORMAT", "'{problem}' declares no role"),
         (f"{EVAL} 'single()' --model mine:FORMAT", "mine:FORMAT does not fit: a backend is a class or function"),
         ("widthwise mine:FORMAT", "mine:FORMAT does not fit: a command is a function"),
         ("widthwise import answers.txt run.db --as mine:FORMAT", "mine:FORMAT does not fit: an importer is"),
@@ -275,7 +275,7 @@ def test_a_name_that_is_registered_is_not_given_again() -> None:
     @registry.register("sampler", "twice_named")
     async def first(session: object) -> None: ...
 
-    with pytest.raises(UsageError, match=r"'twice_named' is the name of .*first .* already"):
+    with pytest.raises(UsageError, match=r"'twice_named' is already the name of .*first"):
 
         @registry.register("sampler", "twice_named")
         async def second(session: object) -> None: ...

@@ -107,7 +107,7 @@ def test_what_needs_continuation_is_refused_before_the_first_sample(strategy: st
         result = evaluated(server.url, strategy=strategy)
         assert result.exit_code != 0
         said = " ".join(result.output.split())
-        assert "needs a backend that continues a text" in said
+        assert "needs a backend that can continue a text" in said
         assert "only answers whole conversations" in said
         assert "vLLM or llama.cpp" in said
         assert not [m for m in conversations(server.bodies("chat/completions")) if "What is" in str(m)]
@@ -118,7 +118,7 @@ def test_logprobs_that_a_server_does_not_give_are_refused_before_the_first_sampl
     with served(chat(), MODEL) as server:
         result = evaluated(server.url, strategy="best_of_n(n=4) | deepconf(warmup=2, k=2) | majority_vote()")
         assert result.exit_code != 0
-        assert "needs log-probabilities, and http:gpt-x gives none" in " ".join(result.output.split())
+        assert "needs log-probabilities, but http:gpt-x gives none" in " ".join(result.output.split())
 
 
 def test_a_refiner_is_asked_in_a_conversation_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""The ``embedded:`` backend: a small numpy engine for checkpoints of the Llama kind, for any machine."""
+"""The ``embedded:`` backend: a small numpy engine for Llama-type checkpoints that runs on any machine."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from widthwise.core.rewards.reading import Read, Reading
 
 _log = logging.getLogger(__name__)
 
-# How often consumers get a turn after a step that served some: a delta may pass through a few tasks and queues
-# before its consumer asks for the next one, and who asks in time is batched with the others.
+# How many turns consumers get after a step that served some of them: a delta may pass through a few tasks and queues
+# before its consumer asks for the next one, and consumers that ask in time are batched with the others.
 _TURNS = 8
 _KV_CACHE_BYTES = 256 * 2**20
 
 
 class EmbeddedBackend(Brief):
-    """Samples from a checkpoint of the Llama kind (see ``ARCHITECTURES``) in a Hugging Face folder.
+    """Samples from a Llama-type checkpoint (see ``ARCHITECTURES``) in a Hugging Face folder.
 
     It runs on one core, inside the caller's event loop.
 
-    Callers may come from several threads: one event loop steps the engine for all. A forked process has an engine of
+    Callers may come from several threads: one event loop steps the engine for all. A forked process gets an engine of
     its own.
 
     A request advances only while its next delta is awaited, by ``request.chunk`` tokens at a time. Tokens and
-    log-probabilities are a function of the request alone, bit for bit: not of concurrency, batch neighbours,
-    cache hits, ``max_num_seqs`` or ``chunk``.
+    log-probabilities depend, bit for bit, on the request alone: not on concurrency, batch neighbours, cache hits,
+    ``max_num_seqs`` or ``chunk``.
 
-    ``max_num_seqs`` sequences are decoded at once, the others wait. ``kv_cache_bytes`` bounds keys and values,
-    working and cached; 256 MiB if not given. ``max_model_len`` may shorten the model's own context, which is as long as
-    its keys and values fit where neither is given. Raises BackendError for a folder
+    ``max_num_seqs`` sequences are decoded at once; the others wait. ``kv_cache_bytes`` limits keys and values, working
+    and cached; the default is 256 MiB. ``max_model_len`` may shorten the model's context. If neither is given, the
+    context is the model's own, or as much of it as its keys and values leave room for. Raises BackendError for a folder
     that does not hold such a checkpoint.
     """
 
@@ -84,10 +84,10 @@ class EmbeddedBackend(Brief):
             self.max_model_len = self._fitting(config, kv_bytes)
         model = Llama(config, checkpoint, self.max_model_len)
         if not pinned:
-            self._notes.warn("numpy's matrix library is not OpenBLAS and was not held to one thread")
+            self._notes.warn("could not hold numpy's matrix library to one thread, because it is not OpenBLAS")
         self._reproducible = model.rows_are_independent()
         if not self._reproducible:
-            self._notes.warn("numpy's matrix library gives other last bits in other batches on this machine")
+            self._notes.warn("on this machine, the last bits of numpy's matrix products depend on the batch")
         self._engine = Engine(model, self.tokenizer, max_num_seqs=max_num_seqs, kv_bytes=kv_bytes)
         self._awaited: dict[TokenSequence, asyncio.Future[Delta]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -97,18 +97,18 @@ class EmbeddedBackend(Brief):
 
     @cached_property
     def _opening(self) -> list[int]:
-        """What stands before a text that is embedded, so that none is empty."""
+        """The ids put before a text to be embedded, so that no text is empty."""
         return self.tokenizer.chat([{"role": "user", "content": ""}])[:1]
 
     def _fitting(self, config: LlamaConfig, kv_bytes: int) -> int:
-        """The model's context, or as much of it as one sequence may hold keys and values of."""
+        """The model's context, or as much of it as the keys and values of one sequence may take."""
         a_token = 2 * 4 * config.layers * config.kv_heads * config.head_dim
         fits = kv_bytes // a_token // BUCKET * BUCKET
         if fits >= config.max_len:
             return config.max_len
         self._notes.warn(
-            f"the context is {fits} tokens, as kv_cache_bytes allows, and not the model's {config.max_len}; more with "
-            f"kv_cache_bytes={config.max_len * a_token}"
+            f"the context is limited by kv_cache_bytes to {fits} tokens instead of the model's {config.max_len}; "
+            f"for all of it set kv_cache_bytes={config.max_len * a_token}"
         )
         return fits
 
@@ -127,9 +127,9 @@ class EmbeddedBackend(Brief):
     reuses_prefixes = True
 
     async def read(self, reading: Reading) -> Read:
-        """Log-probabilities of ``reading.labels``, bit for bit a function of the reading alone."""
+        """Log-probabilities of ``reading.labels``, which depend bit for bit on the reading alone."""
         if not reading.labels:
-            raise BackendError(f"{self.name} has no head but the vocabulary's; run it with vllm: instead")
+            raise BackendError(f"{self.name} has no head except the vocabulary's; run it with vllm: instead")
         probe = LabelProbe(self._engine.model, reading.positions, reading.labels)
         usage = await self._probed(reading.ids, probe)
         return Read(probe.values, usage)
@@ -137,7 +137,7 @@ class EmbeddedBackend(Brief):
     async def embed(self, texts: Iterable[str]) -> tuple[FloatArray, int]:
         """Mean-pooled hidden states of unit length, ``float32 [texts, width]``, and how many tokens were read.
 
-        A text that does not fit the context is cut off at its end.
+        A text that does not fit the context loses its end.
         """
         encoded = [self._opening + self.tokenizer.encode(text) for text in texts]
         sequences = cut_to(self.max_model_len - 2, encoded, self.name)
@@ -146,7 +146,7 @@ class EmbeddedBackend(Brief):
         return np.stack([probe.value for _, probe in probes]), sum(usage.prompt_computed for usage in usages)
 
     async def _probed(self, ids: IntArray, probe: Probe) -> Usage:
-        """Compute all of ``ids`` in the engine's batch, and let ``probe`` see it."""
+        """Compute all of ``ids`` in the engine's batch, and show them to ``probe``."""
         self._begin_in_this_process()
         sequence = self._submitted(self._engine.read, ids, probe)
         try:
@@ -171,7 +171,7 @@ class EmbeddedBackend(Brief):
         }
 
     async def close(self) -> None:
-        """Abort all requests; those who await one get a BackendError. Closing twice is fine."""
+        """Abort all requests; tasks that await one get a BackendError. Closing twice is fine."""
         self._closed = True
         self._fail(f"{self.name} was closed")
         task, self._task = self._task, None
@@ -191,9 +191,9 @@ class EmbeddedBackend(Brief):
         return await future
 
     def _see_to_steps(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the engine stepped: by the task of whichever running event loop does it, else by one of ``loop``.
+        """Make sure that the engine is stepped: by the running event loop that does so, else by a task in ``loop``.
 
-        A task of an event loop that has ended ended with it; a new one goes on where it stood.
+        When an event loop ends, so does its task; a new task continues where it stopped.
         """
         if self._task is None or self._task.done() or not self._task.get_loop().is_running():
             self._task = loop.create_task(self._run())
@@ -221,7 +221,7 @@ class EmbeddedBackend(Brief):
                 self._engine.abort(sequence)
 
     async def _run(self) -> None:
-        """Step while anybody awaits tokens, callers in other threads' event loops among them."""
+        """Step while any caller awaits tokens, including callers in other threads' event loops."""
         served: list[TokenSequence] = []
         try:
             while True:
@@ -231,21 +231,21 @@ class EmbeddedBackend(Brief):
                         self._task = None
                         return
                     served = self._stepped()
-        except asyncio.CancelledError:  # this event loop ends: another one goes on
+        except asyncio.CancelledError:  # this event loop ends: another one takes over
             self._hand_over()
             raise
 
     def _stepped(self) -> list[TokenSequence]:
-        """One step of the engine; the sequences of which more may be asked."""
+        """One step of the engine; the sequences that may be asked for more."""
         try:
             return [sequence for sequence, delta in self._engine.step() if self._serve(sequence, delta)]
-        except Exception as error:  # whatever it was, nobody may be left waiting
+        except Exception as error:  # whatever it was, no caller may be left waiting
             _log.debug("the embedded engine failed", exc_info=True)
             self._fail(f"the embedded engine failed with {_told(error)}", error)
             return []
 
     def _hand_over(self) -> None:
-        """Have another event loop go on, where somebody in one still waits."""
+        """Let another event loop take over if a caller in one still waits."""
         with self._lock:
             self._task, here = None, asyncio.get_running_loop()
             others = {future.get_loop() for future in self._awaited.values()} - {here}
@@ -266,7 +266,7 @@ class EmbeddedBackend(Brief):
             await asyncio.sleep(0)
 
     def _serve(self, sequence: TokenSequence, delta: Delta) -> bool:
-        """Hand a delta to its consumer; whether more may be asked of the sequence."""
+        """Hand a delta to its consumer; returns whether the sequence may be asked for more."""
         _settle(self._awaited.pop(sequence), delta)
         return delta.finish is None
 
@@ -298,7 +298,7 @@ def _settle(future: asyncio.Future[Delta], outcome: Delta | BackendError) -> Non
             future.set_result(outcome)
 
     if future.get_loop().is_running() and future.get_loop() is not asyncio._get_running_loop():
-        with suppress(RuntimeError):  # it has ended meanwhile: nobody waits
+        with suppress(RuntimeError):  # it has ended meanwhile: nothing waits
             future.get_loop().call_soon_threadsafe(settle)
     else:
         settle()
@@ -308,5 +308,5 @@ def _context(config: LlamaConfig, asked: int | None) -> int:
     if asked is None:
         return config.max_len
     if not 2 <= asked <= config.max_len:
-        raise BackendError(f"max_model_len must be 2 to {config.max_len}, the model's own context, not {asked}")
+        raise BackendError(f"max_model_len must be from 2 to {config.max_len}, the model's own context, not {asked}")
     return asked

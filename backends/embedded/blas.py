@@ -7,9 +7,9 @@ from threadpoolctl import ThreadpoolController
 
 
 def pin_to_one_thread() -> bool:
-    """Make matrix products run on the calling thread; False where the library under numpy cannot be reached.
+    """Make matrix products run on the calling thread; False if numpy's matrix library cannot be reached.
 
-    It holds for the whole process. On small matrices more threads are often slower, and how they divide a
+    The setting holds for the whole process. On small matrices more threads are often slower, and the way they divide a
     product changes its last bits. An environment variable would come too late once numpy is loaded.
     """
     libraries = ThreadpoolController().select(user_api="blas")

@@ -21,7 +21,7 @@ _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises BackendError where there is none."""
+    """A JSON object from a file; raises BackendError if there is none."""
     try:
         content = parse(file_bytes(path))
     except FileNotFoundError as error:
@@ -29,7 +29,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BackendError(f"{path} cannot be read as JSON ({error}); fetch the checkpoint again") from error
     if not isinstance(content, dict):
-        raise BackendError(f"{path} holds no JSON object; fetch the checkpoint again")
+        raise BackendError(f"{path} does not hold a JSON object; fetch the checkpoint again")
     return content
 
 
@@ -52,17 +52,17 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the weights are."""
+        """How many numbers the weights consist of."""
         return sum(math.prod(tensor["shape"]) for tensor in self._tensors.values())
 
     def tensor(self, name: str, *shape: int) -> FloatArray:
-        """One tensor as float32; raises BackendError where it is missing or not of this shape."""
+        """One tensor as float32; raises BackendError if it is missing or has another shape."""
         tensor = self._tensors.get(name)
         if tensor is None:
             raise BackendError(f"{self._folder} has no tensor {name}; its weights do not belong to its config.json")
         if tuple(tensor["shape"]) != shape:
             raise BackendError(
-                f"tensor {name} of {self._folder} has shape {tuple(tensor['shape'])} where config.json asks for "
+                f"tensor {name} of {self._folder} has shape {tuple(tensor['shape'])}, but config.json asks for "
                 f"{shape}; its weights do not belong to its config.json"
             )
         return _to_float32(tensor["dtype"], tensor["data"], name).reshape(shape)
@@ -78,7 +78,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(index: Path) -> Iterator[str]:
-    """The files that an index names. They lie beside it: an index is a download, and may name no other place."""
+    """The files that an index names. They must lie beside it: an index is a download, and may name no other place."""
     weight_map = read_json(index).get("weight_map")
     for name in weight_map.values() if isinstance(weight_map, dict) else [None]:
         if not (isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name):
@@ -94,7 +94,7 @@ def _read(file: Path) -> bytes:
 
 
 def _tensors(file: Path, content: bytes) -> dict[str, dict[str, Any]]:
-    """Each tensor's ``dtype``, ``shape`` and ``data``: raw bytes, since numpy has no bf16."""
+    """Each tensor's ``dtype``, ``shape`` and ``data``: raw bytes, because numpy has no bf16."""
     try:
         return dict(_deserialize(content))
     except safetensors.SafetensorError as error:
@@ -106,5 +106,5 @@ def _to_float32(dtype: str, data: bytearray, name: str) -> FloatArray:
         bits = np.frombuffer(data, np.uint16).astype(np.uint32) << 16
         return bits.view(np.float32)
     if dtype not in _DTYPES:
-        raise BackendError(f"tensor {name} is {dtype}; the embedded engine reads bf16, fp16, fp32 and fp64 only")
+        raise BackendError(f"tensor {name} is {dtype}; the embedded engine only reads bf16, fp16, fp32 and fp64")
     return np.frombuffer(data, _DTYPES[dtype]).astype(np.float32)

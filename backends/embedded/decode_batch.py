@@ -1,4 +1,4 @@
-"""The rows being decoded, as arrays: what a step needs of each without touching Python objects."""
+"""The rows being decoded, as arrays: what a step needs to know of each without touching Python objects."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _CHUNK = 16
 
 
 class DecodeBatch:
-    """Seats for sequences whose last token is the only one not computed yet.
+    """Seats for sequences of which only the last token has not been computed yet.
 
-    Arrays are indexed by seat. ``token`` is that last token, ``position`` its position, ``left`` how many
-    tokens the consumer still awaits, ``slot`` and ``length`` where its keys and values are (a pool's slot,
-    and the pool's length).
+    Arrays are indexed by seat. ``token`` is that last token, ``position`` its position, ``left`` how many tokens the
+    consumer still awaits, ``slot`` and ``length`` where its keys and values are (a pool's slot, and the pool's length).
     """
 
     def __init__(self, seats: int, vocab_size: int) -> None:
@@ -44,7 +43,7 @@ class DecodeBatch:
         return sequence
 
     def seat(self, sequence: TokenSequence, ends: NDArray[np.bool_]) -> int:
-        """Give a sequence a seat; ``ends`` ``bool [vocab]`` marks the tokens after which to ask it for its stop."""
+        """Give a sequence a seat; ``ends`` ``bool [vocab]`` marks tokens after which the sequence may have ended."""
         row = self._free.pop()
         params = sequence.request.params
         self.sequences[row] = sequence
@@ -75,7 +74,7 @@ class DecodeBatch:
             self._tokens, self._logprobs = np.pad(self._tokens, wider), np.pad(self._logprobs, wider)
 
     def sample(self, rows: IntArray, logits: FloatArray) -> IntArray:
-        """Sample one token for each of ``rows``; those that now end a chunk or may have ended."""
+        """Sample one token for each of ``rows``; returns those that now fill a chunk or may have ended."""
         position = self.position[rows] + 1
         numbers = self._numbers[rows, position % RUN]
         tokens, logprobs = choose(logits, self._knobs.take(rows), numbers, self._penalised(rows, logits))
@@ -92,7 +91,7 @@ class DecodeBatch:
         return ended
 
     def _penalised(self, rows: IntArray, logits: FloatArray) -> FloatArray | None:
-        """The scores after penalties; None where no row has any."""
+        """The scores after penalties; None if no row has any."""
         if not self._penalties:
             return None
         scores = logits.copy()
@@ -108,7 +107,7 @@ class DecodeBatch:
                     self._penalties[row].count(token)
 
     def may_have_ended(self, row: int) -> bool:
-        """Whether its last token is one after which to ask the sequence for its stop."""
+        """Whether its last token is one after which the sequence must be asked whether it has ended."""
         return bool(self._ends[row, self.token[row]])
 
     def harvest(self, row: int) -> TokenSequence:
@@ -124,7 +123,7 @@ class DecodeBatch:
 
     def _keep_most_likely(self, rows: IntArray, logits: FloatArray) -> None:
         top = self._top[rows]
-        # Each k by itself: among equals, which ones are listed may depend on k, and must not on the neighbours'.
+        # One k at a time: which of several equal tokens are listed may depend on k, but not on the neighbours' k.
         for k in np.unique(top[top > 0]):
             chosen = top == k
             ids, logprobs = most_likely(log_softmax(logits[chosen]), int(k))

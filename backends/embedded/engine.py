@@ -1,4 +1,4 @@
-"""The embedded engine's scheduler: which rows a step computes, and where their keys and values live."""
+"""The embedded engine's scheduler: which rows a step computes, and where their keys and values are kept."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from widthwise.core.errors import BackendError, PromptTooLong
 
 
 class Engine:
-    """Runs sequences step by step; synchronous, and none advances unless asked for.
+    """Runs sequences step by step; it is synchronous, and a sequence advances only when asked to.
 
-    A sequence waits, is prefilled (all of its tokens but the last that the prefix cache does not have), then
-    decodes in a pool of sequences of its bucket. One that nobody asks for leaves its pool for the prefix cache.
-    The last token of a prompt is always computed; it is what the first sampled token's scores come from.
+    A sequence first waits, is then prefilled (all of its tokens but the last that are not in the prefix cache), then
+    decodes in the pool of its bucket. A sequence that nothing asks for moves from its pool to the prefix cache. The
+    last token of a prompt is always computed, because the first sampled token's scores come from it.
 
-    Keys and values, working and cached, hold at most ``kv_bytes`` between steps: cached prefixes are evicted
-    first, then the youngest sequences go back to waiting and are computed again.
+    Keys and values, working and cached, take at most ``kv_bytes`` between steps: cached prefixes are evicted first,
+    then the youngest sequences go back to waiting and are computed again.
     """
 
     def __init__(self, model: Llama, tokenizer: CheckpointTokenizer, *, max_num_seqs: int, kv_bytes: int) -> None:
@@ -54,7 +54,7 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether anybody awaits a token."""
+        """Whether any caller awaits a token."""
         return bool(self._asking)
 
     @property
@@ -63,7 +63,7 @@ class Engine:
         return sum(pool.nbytes for pool in self._pools.values()) + sum(p.kv.nbytes for p in self._prefills)
 
     def submit(self, request: Request) -> TokenSequence:
-        """A sequence for this request; raises PromptTooLong or BackendError where it cannot be served."""
+        """A sequence for this request; raises PromptTooLong or BackendError if it cannot be served."""
         self._check(request)
         params = request.params
         room = self.model.max_len - len(request.prompt)
@@ -71,14 +71,14 @@ class Engine:
         needed = self._kv_size(limit)
         if needed > self._kv_bytes:
             raise BackendError(
-                f"a sequence of up to {limit} tokens needs {needed / 2**20:.1f} MiB for its keys and values and "
+                f"a sequence of up to {limit} tokens needs {needed / 2**20:.1f} MiB for its keys and values, but "
                 f"kv_cache_bytes allows {self._kv_bytes / 2**20:.1f} MiB; raise it or ask for fewer tokens"
             )
         self._arrivals += 1
         return TokenSequence(request, limit, (request.priority, self._arrivals), self._tokenizer)
 
     def read(self, tokens: IntArray, probe: Probe) -> TokenSequence:
-        """A sequence that ends when ``probe`` has been given all of these tokens; raises as ``submit`` does."""
+        """A sequence that ends when ``probe`` has received all of these tokens; raises as ``submit`` does."""
         sequence = self.submit(Request(np.append(tokens, 0), SamplingParams(max_tokens=1), seed=0))
         sequence.probe = probe
         return sequence
@@ -93,12 +93,12 @@ class Engine:
             self._batch.await_chunk(row)
 
     def abort(self, sequence: TokenSequence) -> None:
-        """End a sequence, if it still lives; nothing of it remains but what the prefix cache had already."""
+        """End a sequence, if it is still alive; only what the prefix cache already had is kept."""
         self._asking.discard(sequence)
         self._end(sequence)
 
     def step(self) -> list[tuple[TokenSequence, Delta]]:
-        """One pass through the model; the sequences that have something for their consumer."""
+        """One pass through the model; the sequences that have something for their consumers."""
         self._park()
         self._grow()
         self._admit()
@@ -123,14 +123,15 @@ class Engine:
             raise BackendError("the prompt is empty; send at least one token")
         if len(prompt) >= self.model.max_len:
             raise PromptTooLong(
-                f"the prompt has {len(prompt)} tokens and the model's context {self.model.max_len}; shorten the prompt"
+                f"the prompt has {len(prompt)} tokens, but the model's context is {self.model.max_len}; shorten "
+                "the prompt"
             )
         if int(prompt.min()) < 0 or int(prompt.max()) >= vocab:
             raise BackendError(f"the prompt holds token ids outside 0..{vocab - 1}; use this model's own tokenizer")
         if request.seed < 0:
             raise BackendError(f"the seed {request.seed} is negative; use 0 or more")
         if max(params.logprobs or 0, params.prompt_logprobs or 0) > vocab:
-            raise BackendError(f"the vocabulary has {vocab} tokens; ask for at most as many log-probabilities")
+            raise BackendError(f"the vocabulary has only {vocab} tokens; ask for at most as many log-probabilities")
 
     def _ends(self, strings: tuple[str, ...], ids: tuple[int, ...]) -> NDArray[np.bool_]:
         """Which tokens may end a sequence. A stop string is completed by a token that holds its last byte."""
@@ -160,7 +161,7 @@ class Engine:
             heapq.heappush(self._waiting, sequence)
 
     def _start(self, sequence: TokenSequence) -> bool:
-        """Load what is cached and compute the rest; False where it pays to wait for a sequence under way."""
+        """Load what is cached and compute the rest; False if it pays to wait for a sequence under way."""
         known = sequence.tokens[:-1]
         cached = min(sequence.reusable, self._cache.match(known))
         if cached < sequence.reusable and self._under_way(known[: sequence.reusable], cached):
@@ -180,7 +181,7 @@ class Engine:
         return 2 * (best - cached) >= len(known) - cached
 
     def _seat(self, sequence: TokenSequence) -> FloatArray:
-        """Put a sequence among those that decode; where its keys and values go."""
+        """Put a sequence among those that decode; returns the place for its keys and values."""
         params = sequence.request.params
         row = self._batch.seat(sequence, self._ends_of(params.stop, params.stop_token_ids))
         self._row_of[sequence] = row
@@ -198,7 +199,7 @@ class Engine:
     # Within a step
 
     def _chunks(self) -> list[tuple[Prefill, int, int]]:
-        """What to compute of prompts: the prefill, up to which token, and its first row in the step."""
+        """Which parts of prompts to compute: the prefill, up to which token, and its first row in the step."""
         chunks, row, budget = [], len(self._batch), PREFILL_ROWS
         for prefill in self._prefills:
             end = min(len(prefill.tokens), prefill.done + budget)
@@ -223,12 +224,12 @@ class Engine:
         return self.model.forward(tokens, positions, groups)
 
     def _advance(self, prefill: Prefill, end: int, hidden: FloatArray) -> bool:
-        """Take what was computed of a prefill; whether that was the last of a sequence that is only read."""
+        """Take the computed part of a prefill; whether it was the last part of a sequence that is only read."""
         sequence = prefill.sequence
         if sequence.probe is not None:
             sequence.probe.take(prefill.done, hidden)
         elif sequence.scores_prompt:
-            prompt = sequence.request.prompt  # one that was preempted has sampled tokens after it
+            prompt = sequence.request.prompt  # a preempted sequence has sampled tokens after it
             self._score(sequence, hidden, prompt[prefill.done + 1 : end + 1])
         prefill.done = end
         if end < len(prefill.tokens):
@@ -266,7 +267,7 @@ class Engine:
     # Out of the engine, and memory
 
     def _park(self) -> None:
-        """Move sequences that nobody awaits into the prefix cache."""
+        """Move sequences that no caller awaits into the prefix cache."""
         for sequence in self._row_of.keys() - self._asking:
             self._retire(sequence)
 
@@ -303,7 +304,7 @@ class Engine:
                 self._move(sequence, length)
 
     def _move(self, sequence: TokenSequence, length: int) -> None:
-        """Move a sequence into the next pool; it goes back to waiting where that needs its own memory."""
+        """Move a sequence into the next pool; if that needs memory it holds itself, it goes back to waiting."""
         while sequence in self._row_of and not self._make_room(self._kv_size(length + 1) - self._kv_size(length)):
             self._preempt(max(self._row_of.keys() | {p.sequence for p in self._prefills}))
         if sequence not in self._row_of:
@@ -315,7 +316,7 @@ class Engine:
         self._vacate(length, slot)
 
     def _preempt(self, sequence: TokenSequence) -> None:
-        """Send a sequence back to waiting; what it sampled is kept, its keys and values are computed again."""
+        """Send a sequence back to waiting; its sampled tokens are kept, its keys and values are computed again."""
         row = self._row_of.get(sequence)
         if row is not None:
             self._batch.harvest(row)
@@ -324,7 +325,7 @@ class Engine:
         heapq.heappush(self._waiting, sequence)
 
     def _make_room(self, nbytes: int) -> bool:
-        """Evict cached prefixes until this much more fits; False where it does not fit even without any."""
+        """Evict cached prefixes until this much more fits; False if it does not fit even without any."""
         left = self._kv_bytes - self.working_bytes - nbytes
         self._cache.evict(max(left, 0))
         return left >= 0

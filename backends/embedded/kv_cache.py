@@ -1,4 +1,4 @@
-"""Keys and values of token prefixes that were computed before, found again by their exact tokens."""
+"""Keys and values of token prefixes that were computed before, looked up by their exact tokens."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class _Node:
 
 
 class PrefixCache:
-    """A radix tree over token sequences, to the token: nothing is rounded to blocks.
+    """A radix tree over token sequences, exact to the token: nothing is rounded to blocks.
 
-    Prefixes are stored once, however many sequences share them. Readers copy out what they need and hold no
-    reference, so anything may be evicted at any time; the least recently used leaf goes first. ``nbytes`` is
-    what it holds; the owner bounds it with ``evict``.
+    Prefixes are stored once, however many sequences share them. Readers copy what they need and hold no reference, so
+    anything may be evicted at any time; the least recently used leaf goes first. ``nbytes`` is what it holds; the owner
+    limits it with ``evict``.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class PrefixCache:
             self.nbytes -= node.kv.nbytes
 
     def _walk(self, tokens: IntArray) -> list[tuple[_Node, int]]:
-        """The nodes along ``tokens`` with how many tokens of each agree; only the last may agree in part."""
+        """The nodes along ``tokens`` and how many tokens of each agree; only the last may agree in part."""
         path: list[tuple[_Node, int]] = []
         node, end = self._root, 0
         while end < len(tokens):
@@ -94,7 +94,7 @@ class PrefixCache:
         return node
 
     def _split(self, node: _Node, length: int) -> _Node:
-        """Cut a node in two; the upper half, which holds its first ``length`` tokens."""
+        """Cut a node in two; returns the upper half, which holds its first ``length`` tokens."""
         assert node.parent is not None
         assert node.kv is not None
         upper = self._add(node.parent, node.tokens[:length].copy(), node.kv[:, :, :, :length].copy())

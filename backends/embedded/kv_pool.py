@@ -11,10 +11,10 @@ from widthwise.core.backend import FloatArray
 
 
 class KVPool:
-    """Slots for sequences of one bucket; used slots are the first ``len(self)`` ones, with no gaps.
+    """Slots for sequences of one bucket; used slots are the first ``len(self)``, without gaps.
 
-    So a step reads all of them as one array, without gathering. ``kv`` is ``float32 [capacity, layers, 2,
-    kv_heads, T, head_dim]``; ``rows`` ``int64 [capacity]`` says which row of the decode batch a slot serves.
+    So a step reads all of them as one array, without gathering. ``kv`` is ``float32 [capacity, layers, 2, kv_heads, T,
+    head_dim]``; ``rows`` ``int64 [capacity]`` says which row of the decode batch a slot serves.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -38,7 +38,7 @@ class KVPool:
 
     @property
     def length(self) -> int:
-        """Positions that a slot holds."""
+        """How many positions a slot holds."""
         return self._shape[-2]
 
     @property
@@ -46,9 +46,9 @@ class KVPool:
         return self._used * self._slot_bytes
 
     def add(self, row: int, expected: int) -> int:
-        """A slot for this row, its content stale; ``expected`` is how many sequences may come to be here.
+        """A slot for this row, with stale content; ``expected`` is how many sequences may end up here.
 
-        Memory beyond the used slots is reserved only: the system provides it when it is first written.
+        Memory beyond the used slots is only reserved: the system provides it when it is first written.
         """
         if self._used == len(self._rows):
             self._resize(max(expected, 2 * self._used, 1))
@@ -57,7 +57,7 @@ class KVPool:
         return self._used - 1
 
     def remove(self, slot: int) -> int | None:
-        """Free a slot; the last one moves into it. The row that moved, None if it was the last itself."""
+        """Free a slot, into which the last one moves; returns the row that moved, None if the slot was the last."""
         self._used -= 1
         last, moved = self._used, None
         if slot != last:

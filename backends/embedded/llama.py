@@ -1,11 +1,11 @@
-"""A decoder of the Llama kind in numpy whose rows do not depend on what else is in the batch.
+"""A Llama-type decoder in numpy whose rows do not depend on what else is in the batch.
 
-Every token of a step, of a prompt or sampled, is one row. A row's bytes are a function of its own tokens:
+Every token of a step, from a prompt or sampled, is one row. A row's bytes depend only on its own tokens:
 
-* matrix products run in blocks of ``BLOCK`` rows, the last one padded. OpenBLAS gives bit-identical rows for
-  products of one shape, but not across shapes (its kernels for odd sizes add in another order);
-* a row attends over its own length rounded up to ``BUCKET`` positions, those beyond its length weighing
-  exactly zero; rows of one such length are batched along a leading axis, one small product each;
+* matrix products run in blocks of ``BLOCK`` rows, the last one padded. OpenBLAS gives bit-identical rows for products
+  of one shape, but not across shapes (its kernels for odd sizes add in another order);
+* a row attends over its own length rounded up to ``BUCKET`` positions, and those beyond its length weigh exactly zero;
+  rows with the same rounded length are batched along a leading axis, one small product each;
 * a prompt is computed as rows too, so a prefix that is computed again equals the one that was sampled.
 """
 
@@ -81,7 +81,7 @@ class Llama:
         rotations = np.ones((padded, 1, self.config.head_dim // 2), np.complex64)
         rotations[:n, 0] = self._rotations[positions]
         masks = [_MASKS[g.positions % BUCKET][:, None, None] for g in groups]
-        with np.errstate(over="ignore"):  # exp of a large negated gate is inf, and the gate then 0: as it should
+        with np.errstate(over="ignore"):  # exp of a large negated gate is inf and the gate then 0, as intended
             for index, layer in enumerate(self._layers):
                 self._attention(layer, index, x, h, rotations, groups, masks)
                 self._feed_forward(layer, x, h)
@@ -99,7 +99,7 @@ class Llama:
         return out[:n]
 
     def rows_are_independent(self) -> bool:
-        """Whether, on this machine, rows computed together and one by one are the same to the bit."""
+        """Whether, on this machine, rows computed together and one by one are identical to the bit."""
         n = min(2 * BLOCK + 1, self.max_len)
         one_by_one = self._in_steps([*range(n), n])
         return self._in_steps([0, n]) == one_by_one and self._in_steps([0, 1, n]) == one_by_one
@@ -146,7 +146,7 @@ class Llama:
         x += h
 
     def _attend(self, queries: FloatArray, kv: FloatArray, mask: FloatArray, out: FloatArray) -> None:
-        """``out`` = softmax(queries · keys + mask) · values; the queries' weights hold the usual scale already."""
+        """``out`` = softmax(queries · keys + mask) · values; the queries' weights already include the usual scale."""
         scores = self._buffers.take("scores", *queries.shape[:3], kv.shape[3])
         np.matmul(queries, kv[:, 0].swapaxes(-1, -2), out=scores)
         scores[..., -BUCKET:] += mask
@@ -174,8 +174,8 @@ class Llama:
 class _Linear:
     """``x @ weight + bias`` in blocks of BLOCK rows; ``affine`` ``[inputs + 1, outputs]`` ends with the bias.
 
-    The weight is cut into column panels small enough for the library's fast kernels; the cut depends on the
-    weight's shape only, so it does not touch reproducibility. ``norm`` scales the inputs, folded in once.
+    The weight is cut into column panels small enough for the library's fast kernels. The cut depends on the weight's
+    shape only, so it does not affect reproducibility. ``norm`` scales the inputs and is folded in once.
     """
 
     def __init__(self, affine: FloatArray, norm: FloatArray | None = None) -> None:
@@ -213,7 +213,7 @@ class _Layer:
         v = affine("self_attn.v_proj", width, keys, c.qkv_bias)
         gate = affine("mlp.gate_proj", width, c.hidden, c.mlp_bias)
         up = affine("mlp.up_proj", width, c.hidden, c.mlp_bias)
-        scale = np.float32(c.head_dim**-0.5)  # of the queries, or of their norm, which would undo it
+        scale = np.float32(c.head_dim**-0.5)  # scale of the queries, or of their norm, which would undo it
         self.qk_norm: FloatArray | None = None  # [heads + kv_heads, head_dim]
         if c.qk_norm:
             of_q, of_k = (checkpoint.tensor(f"{prefix}self_attn.{name}_norm.weight", c.head_dim)[None] for name in "qk")
@@ -244,8 +244,8 @@ class _Buffers:
 def _paired(affine: FloatArray, head_dim: int) -> FloatArray:
     """Columns reordered so that the two numbers that rotary embedding turns together are neighbours.
 
-    A head then reads as complex numbers, and turning it is one product. Queries and keys are reordered alike,
-    so their scores stay what they are.
+    A head then reads as complex numbers, and turning it is one product. Queries and keys are reordered in the same way,
+    so their scores do not change.
     """
     halves = affine.reshape(len(affine), -1, 2, head_dim // 2)
     return halves.swapaxes(2, 3).reshape(affine.shape)

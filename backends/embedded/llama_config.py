@@ -1,4 +1,4 @@
-"""The shape of a checkpoint of the Llama kind, read from its ``config.json``."""
+"""The shape of a Llama-type checkpoint, read from its ``config.json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from widthwise.backends.embedded.checkpoint import read_json
 from widthwise.core.errors import BackendError
 
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-"""What the engine runs: one decoder, which differs in biases and in norms of queries and keys."""
+"""The architectures that the engine runs: one decoder, with or without biases and norms of queries and keys."""
 _LARGEST = {
     "vocab_size": 2**22,
     "width": 2**20,
@@ -33,7 +33,7 @@ class LlamaConfig:
 
     ``frequencies`` ``float32 [head_dim / 2]`` are the rotary embedding's, after scaling, in radians per position.
     ``qkv_bias`` and ``out_bias`` say which of attention's projections have a bias, ``qk_norm`` whether each head's
-    queries and keys are normalised. ``max_len`` is where attention would begin to slide, for a model that has that.
+    queries and keys are normalised. ``max_len`` is no longer than the sliding window, for a model that has one.
     """
 
     vocab_size: int
@@ -61,16 +61,18 @@ class LlamaConfig:
             config = _parse(raw)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
             said = str(error)[:200]
-            raise BackendError(f"{folder / 'config.json'} has no usable field {said}; it is not complete") from error
+            raise BackendError(f"{folder / 'config.json'} has no usable field {said}; it is incomplete") from error
         _check_sizes(folder, config)
         return config
 
 
 def _check_sizes(folder: Path, config: LlamaConfig) -> None:
-    """Sizes that no model has would be allocated before the weights show that they are none."""
+    """Refuse sizes that no model has: they would be allocated before the weights show that they are wrong."""
     for name, most in _LARGEST.items():
         if not 1 <= getattr(config, name) <= most:
-            raise BackendError(f"{folder / 'config.json'} has {name} {getattr(config, name)}, not 1 to {most}")
+            raise BackendError(
+                f"{folder / 'config.json'} has {name} {getattr(config, name)}, which is not within 1 to {most}"
+            )
     if config.max_len < 2 or not np.isfinite(config.frequencies).all() or not 0 <= config.norm_eps < 1:
         raise BackendError(f"{folder / 'config.json'} has positions or norms that no model has")
 
@@ -79,8 +81,8 @@ def _check_architecture(folder: Path, raw: Mapping[str, Any]) -> None:
     architecture = _architecture(raw)
     if architecture not in ARCHITECTURES:
         raise BackendError(
-            f"{folder} is a {architecture} checkpoint and the embedded engine runs {', '.join(ARCHITECTURES)} only; "
-            "run it with vllm: instead"
+            f"{folder} is a {architecture} checkpoint, but the embedded engine only runs "
+            f"{', '.join(ARCHITECTURES)}; run it with vllm: instead"
         )
     if raw.get("hidden_act", "silu") != "silu":
         raise BackendError(f"{folder} uses the activation {raw['hidden_act']}, not silu; run it with vllm: instead")
@@ -118,7 +120,7 @@ def _parse(raw: Mapping[str, Any]) -> LlamaConfig:
 
 
 def _window(raw: Mapping[str, Any]) -> int:
-    """Over how many positions attention reaches: as far as that, a sliding window is no window."""
+    """How many positions attention reaches; up to that length, a sliding window has no effect."""
     window = raw.get("sliding_window") if raw.get("use_sliding_window", True) else None
     slides = "sliding_attention" in (raw.get("layer_types") or ["sliding_attention"])
     return int(window) if window and slides else _LARGEST["max_len"]

@@ -1,4 +1,4 @@
-"""Penalties on tokens that a sequence holds already."""
+"""Penalties on tokens that a sequence already holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from widthwise.core.backend import FloatArray, IntArray, SamplingParams
 
 
 class Penalties:
-    """What one sequence holds, and the scores that its penalties leave; meanings as in ``SamplingParams``."""
+    """The tokens of one sequence, and the scores after its penalties; meanings as in ``SamplingParams``."""
 
     def __init__(self, params: SamplingParams, prompt: IntArray, sampled: IntArray, vocab_size: int) -> None:
         self._params = params
@@ -23,7 +23,7 @@ class Penalties:
         self._count[token] += 1
 
     def applied(self, scores: FloatArray) -> FloatArray:
-        """Scores ``[vocab]`` of the next token, penalised; a function of this sequence alone."""
+        """Scores ``[vocab]`` of the next token after penalties; they depend on this sequence alone."""
         params, out = self._params, scores.copy()
         if params.repetition_penalty != 1:
             rate = np.float32(params.repetition_penalty)

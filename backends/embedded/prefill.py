@@ -1,4 +1,4 @@
-"""A sequence on its way into the engine: its tokens are computed in chunks before it decodes."""
+"""A sequence entering the engine: its tokens are computed in chunks before it decodes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.core.backend import FloatArray, IntArray
 
 PREFILL_ROWS = 256
-"""Prompt tokens computed in one step: enough to spread its fixed cost, few enough not to stall those who decode."""
+"""Prompt tokens computed in one step: enough to spread its fixed cost, few enough not to stall decoding."""
 
 
 @dataclass(slots=True, eq=False)
 class Prefill:
-    """A sequence whose tokens but the last are being computed, ``done`` of them so far.
+    """A sequence whose tokens, except for the last, are being computed, ``done`` of them so far.
 
     ``kv`` is ``float32 [layers, 2, kv_heads, T, head_dim]``.
     """

@@ -1,4 +1,4 @@
-"""What is kept of a forward pass over a token sequence after which nothing is sampled."""
+"""What to keep of a forward pass over a token sequence after which nothing is sampled."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from widthwise.core.backend import FloatArray
 
 
 class Probe(Protocol):
-    """``take`` is given the hidden states ``float32 [n, width]`` of positions ``start`` on, piece by piece in order.
+    """``take`` receives the hidden states ``float32 [n, width]`` of positions ``start`` on, piece by piece in order.
 
-    They are valid during the call only. None before position ``first`` is wanted; those may come from a cache.
-    ``clear`` forgets what was taken, because the sequence is computed again.
+    They are valid during the call only. Positions before ``first`` are not needed and may come from a cache. ``clear``
+    forgets what was taken, because the sequence is computed again.
     """
 
     first: int
@@ -52,7 +52,7 @@ class LabelProbe:
 
 
 class MeanProbe:
-    """The mean of the last layer's hidden states over all positions, each brought to the same length first."""
+    """The mean of the last layer's hidden states over all positions, each normalised to the same length first."""
 
     first = 0
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from widthwise.core.backend import FloatArray, IntArray, SamplingParams
 
-# Random numbers are made in runs of this many positions: setting up the generator costs more than a number.
+# Random numbers are generated in runs of this many positions: setting up the generator costs more than a number.
 RUN = 64
 _STRETCH = 32
 # The largest random number: its product with a total stays below the total.
@@ -29,7 +29,7 @@ def uniforms(seed: int, run: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """The sampling parameters of n rows, an array ``[n]`` each; meanings as in ``SamplingParams``."""
+    """The sampling parameters of n rows, one array ``[n]`` per parameter; meanings as in ``SamplingParams``."""
 
     temperature: FloatArray
     top_k: IntArray
@@ -56,7 +56,7 @@ def choose(
 ) -> tuple[IntArray, FloatArray]:
     """Tokens ``int64 [n]`` and their raw log-probabilities for scores ``[n, vocab]`` and random numbers ``[n]``.
 
-    ``penalised`` are the scores to draw by, where they are not ``logits`` themselves.
+    ``penalised`` are the scores to draw from, if they are not ``logits`` themselves.
     """
     raw = relative = logits - logits.max(-1, keepdims=True)
     weights = np.exp(relative)
@@ -77,14 +77,14 @@ def choose(
 
 
 def log_softmax(logits: FloatArray) -> FloatArray:
-    """Log-probabilities of scores ``[n, vocab]``, with the very operations of ``choose``."""
+    """Log-probabilities of scores ``[n, vocab]``, with exactly the operations of ``choose``."""
     relative: FloatArray = logits - logits.max(-1, keepdims=True)
     normaliser: FloatArray = np.log(np.exp(relative).sum(-1))
     return relative - normaliser[:, None]
 
 
 def most_likely(logprobs: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """Ids and log-probabilities ``[n, k]`` of each row's k most likely tokens, in falling order."""
+    """Ids and log-probabilities ``[n, k]`` of each row's k most likely tokens, in descending order."""
     k = min(k, logprobs.shape[1])
     part = np.argpartition(-logprobs, k - 1, axis=-1)[:, :k] if k < logprobs.shape[1] else _columns(logprobs)
     values = np.take_along_axis(logprobs, part, -1)
@@ -99,7 +99,7 @@ def _columns(rows: FloatArray) -> IntArray:
 def _invert(weights: FloatArray, numbers: NDArray[np.float64]) -> IntArray:
     """The token at which the running sum of the weights passes ``number * total``; never one of weight zero.
 
-    In two strides, first to a stretch of the vocabulary and then inside it: running sums are slow.
+    In two strides, because running sums are slow: first to a stretch of the vocabulary, then inside it.
     """
     n, vocab = weights.shape
     stretches = np.zeros((n, -(-vocab // _STRETCH), _STRETCH), np.float32)

@@ -13,10 +13,10 @@ _EMPTY_LOGPROBS = np.empty(0, np.float32)
 
 
 class TokenSequence:
-    """A request's tokens so far, and what of them its consumer has not been given yet.
+    """A request's tokens so far, and which of them its consumer has not received yet.
 
-    ``limit`` is the length at which it ends. ``place`` orders sequences: by priority, then by arrival. With a
-    ``probe`` nothing is sampled: all of its tokens but the last, which stands in for what would be, are computed.
+    ``limit`` is the length at which it ends. ``place`` orders sequences: by priority, then by arrival. With a ``probe``
+    nothing is sampled: all of its tokens are computed except the last, which takes the place of a sampled one.
     """
 
     def __init__(self, request: Request, limit: int, place: tuple[int, int], tokenizer: Tokenizer) -> None:
@@ -25,7 +25,7 @@ class TokenSequence:
         self.place = place
         self.probe: Probe | None = None
         self.usage: Usage | None = None
-        # Of each token of the prompt but the first: its log-probability, and the most likely ones if asked for.
+        # For each token of the prompt but the first: its log-probability, and the most likely ones if asked for.
         self.prompt_logprobs: list[FloatArray] = []
         self.prompt_top: list[tuple[IntArray, FloatArray]] = []
         self._tokens = np.array(request.prompt, np.int64)
@@ -67,7 +67,7 @@ class TokenSequence:
         return 0 if self.scores_prompt else self._length - 1
 
     def count_prompt(self, cached: int) -> None:
-        """Note how much of the prompt was cached when it was first started."""
+        """Note how much of the prompt was cached when it first started."""
         if self.usage is None:
             self.usage = Usage(cached, self._length - cached - (self.probe is not None))
 
@@ -79,7 +79,7 @@ class TokenSequence:
             self.probe.clear()
 
     def extend(self, tokens: IntArray, logprobs: FloatArray) -> None:
-        """Take sampled tokens, to be given out later."""
+        """Take sampled tokens, to be handed out later."""
         end = self._length + len(tokens)
         if end > len(self._tokens):
             grown = np.empty(min(max(2 * end, 64), self.limit), np.int64)
@@ -94,13 +94,13 @@ class TokenSequence:
         self._pending_top.append((ids, logprobs))
 
     def stop(self) -> Stop | None:
-        """Why the sequence ends with its last token, if it does; to be asked of every token that may end it."""
+        """Why the sequence ends with its last token, if it does; to be called for every token that may end it."""
         start = max(self._matched, self._length - self._context)
         self._matched = self._length
         return self._matcher.feed([int(t) for t in self._tokens[start : self._length]])
 
     def give(self, finish: FinishReason | None, stop: Stop | None) -> Delta:
-        """What its consumer has not been given yet."""
+        """What its consumer has not received yet."""
         params, first = self.request.params, not self._introduced
         logprobs = [p for _, p in self._pending]
         delta = Delta(

@@ -1,4 +1,4 @@
-"""Where a server is: the base of its paths, as users write or paste it."""
+"""Where a server is: the base of its paths, from whatever users write or paste."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, u
 from widthwise.core.errors import UsageError
 from widthwise.core.secrets import MASK, keep_secret, masked, names_secret
 
-# What is pasted whole from a command or a documentation; longer ones first.
+# What is pasted whole from a command or from documentation; longer ones first.
 _PATHS = (
     *("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models", "/pooling"),
     *("/tokenize", "/health"),
@@ -21,29 +21,29 @@ _VERSIONED = re.compile(r"/v\d+\w*(/|$)")
 
 
 def listed(urls: str | Sequence[str]) -> list[str]:
-    """The servers' bases one by one, without the models that they name. Raises UsageError for what is no address."""
+    """The servers' bases one by one, without the models that they name. Raises UsageError for an invalid address."""
     return named(urls)[0]
 
 
 def named(urls: str | Sequence[str], model: str | None = None) -> tuple[list[str], str | None]:
     """The servers' bases, and the model: ``model``, or the one that the addresses name (``URL#MODEL``).
 
-    Raises UsageError where they name different ones, or where there is no address.
+    Raises UsageError if they name different models, or if there is no address.
     """
     each = urls.split(",") if isinstance(urls, str) else list(urls)
     parts = [url.strip().partition("#") for url in each if url.strip()]
     models = list(dict.fromkeys([*([model] if model else []), *(name for _, _, name in parts if name)]))
     if not any(url for url, _, _ in parts):
-        raise UsageError("the http backend needs a URL: http://host:8000/v1")
+        raise UsageError("the http backend needs a URL, such as http://host:8000/v1")
     if len(models) > 1:
-        raise UsageError(f"one model is asked for at a time, and {' and '.join(models)} are named: name one")
+        raise UsageError(f"only one model can be used at a time, but {' and '.join(models)} are named: name one")
     return list(dict.fromkeys(base_of(url) for url, _, _ in parts)), models[0] if models else None
 
 
 def base_of(url: str) -> str:
-    """What the server's paths begin with, the query of the address kept: ``http://h`` is ``http://h/v1``.
+    """The common beginning of the server's paths, with the address's query: ``http://h`` is ``http://h/v1``.
 
-    Paths that were pasted whole (``.../v1/chat/completions``) are cut back. Raises UsageError for what is no address.
+    Paths that were pasted whole (``.../v1/chat/completions``) are cut back. Raises UsageError for an invalid address.
     """
     split = _split(url)
     path = split.path.rstrip("/")
@@ -64,27 +64,27 @@ def bases(base: str) -> list[str]:
 
 @lru_cache(1024)
 def endpoint(base: str, path: str) -> str:
-    """The address of ``path`` (``/completions``) below a base; the query of the base stays."""
+    """The address of ``path`` (``/completions``) below a base; the base's query is kept."""
     split = urlsplit(base)
     return urlunsplit(split._replace(path=split.path.rstrip("/") + path))
 
 
 def beside(base: str, path: str) -> str:
-    """The address of a ``path`` (``/version``) that is no part of the API: it stands beside ``/v1``."""
+    """The address of a ``path`` (``/version``) that is not part of the API but stands beside ``/v1``."""
     split = urlsplit(base)
     return urlunsplit(split._replace(path=_VERSION.sub("", split.path.rstrip("/")) + path))
 
 
 @lru_cache(1024)
 def origin(url: str) -> Origin:
-    """Scheme, host and port: keys that were given for one are for no other."""
+    """Scheme, host and port: a key that was given for one origin is not sent to another."""
     split = urlsplit(url)
     ports = {"http": 80, "https": 443}
     return split.scheme.lower(), (split.hostname or "").lower(), split.port or ports.get(split.scheme.lower())
 
 
 def login(url: str) -> tuple[str, str] | None:
-    """User and password that stand in an address; both are kept secret from now on."""
+    """User and password in an address; both are kept secret from now on."""
     split = urlsplit(url)
     if split.username is None:
         return None
@@ -116,12 +116,12 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         sound = False
     if not sound or any(c.isspace() for c in url):
-        raise UsageError(f"{shown_safely(url)!r} is no address of a server: write http://host:8000/v1")
+        raise UsageError(f"{shown_safely(url)!r} is not a server address: write http://host:8000/v1")
     return split
 
 
 def shown_safely(url: str) -> str:
-    """``shown``, for what may be no address at all."""
+    """``shown``, for a text that may not be an address at all."""
     try:
         return shown(url)
     except ValueError:

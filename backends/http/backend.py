@@ -1,4 +1,4 @@
-"""OpenAI-compatible servers, spoken to in token ids, in text or in messages: vLLM, SGLang, llama.cpp, hosted models."""
+"""OpenAI-compatible servers, addressed in token ids, text or messages: vLLM, SGLang, llama.cpp, hosted models."""
 
 from __future__ import annotations
 
@@ -43,24 +43,23 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 _MOST_CHANGES = 9
-"""How often a request is sent at most while its server refuses one thing in it after the other."""
+"""How often a request is sent at most while its server refuses one parameter after another."""
 
 
 class HTTPBackend(Connected):
     """One server, or a pool of servers with the same model, described once at the start (``ServerProfile``).
 
-    ``urls`` is one URL, several, or several joined by commas. ``model`` is needed where a server serves more
-    than one. ``tokenizer`` is a local folder or file with the model's tokenizer and chat template, for a server that
-    does not say where it has them; ``folders`` are those of models that are known by name. ``dialect`` ("token_ids",
-    "text", "chat") and ``prefix`` (how a chat server is asked to go on with an assistant's turn) are found out where
-    they are not given. Without ``logprobs`` none are asked for, which spares a server work.
-    ``headers`` are sent with every request. The key is ``api_key``, or read from WIDTHWISE_API_KEY
-    or OPENAI_API_KEY.
+    ``urls`` is one URL, several, or several joined by commas. ``model`` is needed if a server serves more than one.
+    ``tokenizer`` is a local folder or file with the model's tokenizer and chat template, for a server that does not
+    report its location; ``folders`` are those of models that are known by name. ``dialect`` ("token_ids", "text",
+    "chat") and ``prefix`` (how to ask a chat server to continue an assistant's turn) are detected if not given. Without
+    ``logprobs`` none are requested, which saves the server work. ``headers`` are sent with every request. The key is
+    ``api_key``, or read from WIDTHWISE_API_KEY or OPENAI_API_KEY.
 
     Limits in seconds: ``connect_timeout``; ``first_timeout`` for the first token (a busy server queues);
-    ``stall_timeout`` between two pieces of a stream; ``startup_timeout`` for servers that are loading or not there
-    yet (None: ten minutes for one that says that it loads, two seconds for one that is not there). The constructor asks
-    the servers what they can do and raises ``BackendError`` where none answers, ``UsageError`` where they serve another
+    ``stall_timeout`` between two pieces of a stream; ``startup_timeout`` for servers that are loading or not there yet
+    (None: ten minutes for one that says it is loading, two seconds for one that is not there). The constructor asks the
+    servers what they can do. It raises ``BackendError`` if none answers, and ``UsageError`` if they serve another
     model, or different ones.
     """
 
@@ -126,27 +125,27 @@ class HTTPBackend(Connected):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What of the servers decides a run's results: the model, and how it is spoken to."""
+        """What decides a run's results on the side of the servers: the model, and how it is addressed."""
         return self.profile.identity
 
     @property
     def untemplated(self) -> bool:
-        """Whether texts are sent without the model's chat template, and nobody has asked for that."""
+        """Whether texts are sent without the model's chat template although this was not requested."""
         return self.profile.dialect == "text" and not self._chosen and self.facts.template is None
 
     @property
     def no_continuation(self) -> str:
-        """Why a chat server continues no text, and what does (see ``Conditions``)."""
+        """Why a chat server cannot continue texts, and what can (see ``Conditions``)."""
         return self._members.no_continuation
 
     async def read(self, reading: Reading) -> Read:
-        """Log-probabilities of ``reading.labels`` by completions of one token."""
+        """Log-probabilities of ``reading.labels``, from completions of one token."""
         if not reading.labels or not self.profile.token_ids:
             raise BackendError(f"{self.name} takes no token ids: it cannot score steps")
         return await read_labels(self._client, self.profile.model, reading)
 
     async def _deltas(self, request: Request) -> AsyncGenerator[Delta, None]:
-        """Streams from the server that the problem belongs to; one that fails at once hands on to the next."""
+        """Streams from the server that the problem belongs to; if it fails at once, the next one takes over."""
         self._check(request)
         servers = self._pool.candidates(request.problem)
         for number, server in enumerate(servers, 1):
@@ -185,7 +184,7 @@ class HTTPBackend(Connected):
 
     def _tell_of_penalties(self, params: SamplingParams) -> None:
         if self.profile.kind == "llama.cpp" and (params.presence_penalty or params.frequency_penalty):
-            note = "llama.cpp counts the prompt's tokens too for presence and frequency penalties; other engines do not"
+            note = "llama.cpp counts the prompt's tokens too for presence and frequency penalties, unlike other engines"
             if note not in self._notes:
                 self._notes.warn(note)
 
@@ -195,7 +194,7 @@ class HTTPBackend(Connected):
         return self._dialects[server.url]
 
     async def _from(self, server: Server, request: Request) -> AsyncGenerator[Delta, None]:
-        """One server's deltas; the last comes when the server has also said what the prompt cost."""
+        """One server's deltas; the last one comes when the server has also reported what the prompt cost."""
         dialect = self._dialect(server)
         answer = Answer(dialect.reader(request), request, counts_alike=self.profile.token_ids)
         try:
@@ -209,14 +208,14 @@ class HTTPBackend(Connected):
                 raise BackendError(f"{shown(server.url)} ended the stream before the end of the answer", retryable=True)
         except BackendError as error:
             if answer.last is None:
-                if answer.started:  # what the prompt cost is owed whether or not the answer came to its end
+                if answer.started:  # the prompt's cost is owed whether or not the answer was completed
                     yield Delta(np.empty(0, np.int64), usage=answer.usage)
                 raise answer.failure(error) from error
         server.succeeded()
         yield answer.end
 
     async def _batches(self, server: Server, dialect: Dialect, request: Request) -> AsyncGenerator[Batch, None]:
-        """The server's answer as it comes in; what it refuses, and the request can do without, is left out."""
+        """The server's answer as it arrives; parameters that it refuses and that are not essential are left out."""
         url, body = endpoint(server.url, dialect.path), dialect.body(request)
         refusals = self._members.refusals(server)
         for left in reversed(range(_MOST_CHANGES)):
@@ -241,5 +240,5 @@ class HTTPBackend(Connected):
 
 
 def _needed(request: Request) -> frozenset[str]:
-    """Parameters that whoever asks depends on."""
+    """Parameters that the caller depends on."""
     return frozenset({"logprobs", "top_logprobs"} if request.params.logprobs else ())

@@ -1,4 +1,4 @@
-"""Speaking to a server in messages: hosted models, Ollama, everything else."""
+"""Addressing a server in messages: hosted models, Ollama, everything else."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from widthwise.core.conversation import Conversation
 from widthwise.core.errors import BackendError
 
 _WITH_TEMPLATES = frozenset({"vLLM", "SGLang", "llama.cpp"})
-"""Programs that hand arguments on to the model's chat template."""
+"""Programs that pass arguments on to the model's chat template."""
 _REASONING = ("reasoning_content", "reasoning")
-"""Under which names servers give what a model thinks apart from what it says."""
+"""The fields in which servers deliver thinking separately from the answer."""
 
 
 class ChatDialect:
-    """Messages to the server, and text from it; what the model thinks stands before what it says, between its marks.
+    """Messages to the server, and text from it; thinking precedes the answer, enclosed in the model's marks.
 
-    An assistant's turn that has begun is sent where the server can be asked to go on with it.
+    An assistant's turn that has begun is sent only if the server can be asked to continue it.
     """
 
     path = "/chat/completions"
@@ -67,7 +67,9 @@ class ChatDialect:
                 return {"messages": [*messages[:-1], {**_apart(messages[-1], asked.marks), "prefix": True}]}
             case "assistant":
                 return {"messages": messages}
-        raise BackendError(f"the server of {self._profile.model} only answers whole conversations: it continues none")
+        raise BackendError(
+            f"the server of {self._profile.model} only answers whole conversations and cannot continue one"
+        )
 
     def _template(self, asked: Conversation) -> dict[str, Any]:
         arguments = dict(asked.options.arguments)
@@ -78,12 +80,12 @@ class ChatDialect:
 
 def _conversation(request: Request) -> Conversation:
     if request.conversation is None:
-        raise BackendError("a server that is spoken to in messages can only be asked conversations")
+        raise BackendError("a server that takes messages can only be asked conversations")
     return request.conversation
 
 
 def _apart(message: Mapping[str, str], marks: tuple[str, str]) -> dict[str, str]:
-    """The assistant's message with its thinking in a field of its own."""
+    """The assistant's message with its thinking in a separate field."""
     opening, close = marks
     text = message["content"]
     if not text.startswith(opening):
@@ -93,7 +95,7 @@ def _apart(message: Mapping[str, str], marks: tuple[str, str]) -> dict[str, str]
 
 
 class _ChatReader:
-    """Reads ``delta`` (or, of an answer in one piece, ``message``); ``shown`` counts pieces of thinking."""
+    """Reads ``delta`` (or, in an unstreamed answer, ``message``); ``shown`` counts pieces of thinking."""
 
     def __init__(self, tokenizer: PieceTokenizer, request: Request, asked: Conversation) -> None:
         self._text = TextReader(tokenizer, request.params)
@@ -122,16 +124,16 @@ class _ChatReader:
         return self._marked(thought, said, over=False)
 
     def ended(self, last: Delta, usage: Mapping[str, Any]) -> Delta:
-        """Tokens that the model thought without showing them stand at the end; each spells nothing."""
+        """Tokens of hidden thinking are appended at the end; each spells nothing."""
         counted = _reasoning_tokens(usage)
-        if 2 * self._shown >= counted:  # shown whole, in pieces of about a token
+        if 2 * self._shown >= counted:  # shown in full, in pieces of about a token
             return last
         hidden = self._tokenizer.intern([""] * (counted - self._shown))
         ids = np.concatenate([last.token_ids, np.asarray(hidden, np.int64)])
         return replace(last, token_ids=ids, stats=_padded(last.stats, len(hidden)))
 
     def _marked(self, thought: str, said: str, *, over: bool) -> str:
-        """A piece of thinking and of answer, with the marks where the one begins and ends."""
+        """A piece of thinking and of answer, with the marks where thinking begins and ends."""
         text = ""
         if thought:
             text += thought if self._inside else self._opening + thought
@@ -143,7 +145,7 @@ class _ChatReader:
 
 
 def _reasoning_tokens(usage: Mapping[str, Any]) -> int:
-    """Tokens that were thought, as the server counts them; Gemini's stand in the total only."""
+    """Tokens of thinking, as the server counts them; Gemini includes them in the total only."""
     details = usage.get("completion_tokens_details")
     if isinstance(details, dict) and (counted := whole_number(details.get("reasoning_tokens"))):
         return counted
@@ -165,7 +167,7 @@ def _said(message: Mapping[str, Any]) -> str:
 
 
 def _parts(content: Any, kind: str) -> str:
-    """The text of the parts of this kind, of a content that comes in parts (Mistral's)."""
+    """The text of the parts of this kind, of content that comes in parts (Mistral's)."""
     if not isinstance(content, list):
         return content if kind == "text" and isinstance(content, str) else ""
     found = [part[kind] for part in content if isinstance(part, dict) and part.get("type") == kind and kind in part]
@@ -173,7 +175,7 @@ def _parts(content: Any, kind: str) -> str:
 
 
 def _padded(stats: TokenStats | None, hidden: int) -> TokenStats | None:
-    """Statistics of some tokens and of hidden ones after them, of which nothing is known."""
+    """Statistics of some tokens, followed by hidden ones about which nothing is known."""
     if stats is None:
         return None
     return TokenStats(np.concatenate([stats.logprobs, np.full(hidden, np.nan, np.float32)]))

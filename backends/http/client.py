@@ -1,4 +1,4 @@
-"""Blocking requests to an OpenAI-compatible server: what it is, asked before any generation, and its tokenizer."""
+"""Blocking requests to an OpenAI-compatible server before any generation: its description and its tokenizer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["StatusError", "Unreachable", "get", "post", "status_error", "unreach
 
 _log = logging.getLogger(__name__)
 
-# A server may be busy at the moment when it is asked what it is: seconds to wait before asking again, doubling.
+# A server may be busy when it is asked what it is: seconds to wait before asking again, doubling.
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
 _PATIENCE = 1.6
 
@@ -31,7 +31,7 @@ Headers = Mapping[str, str]
 
 
 def get(url: str, timeout: float, headers: Headers | None = None, *, patience: float = _PATIENCE) -> Any:
-    """The JSON at ``url``; asked again for ``patience`` seconds while failures may pass. Raises BackendError."""
+    """The JSON at ``url``; asked again for ``patience`` seconds if a failure may be temporary. Raises BackendError."""
     return _thread(os.getpid()).call(_asked(url, None, timeout, headers, patience))
 
 
@@ -44,7 +44,7 @@ def post(
 
 @lru_cache(1)
 def _thread(process: int) -> LoopThread:
-    """Where the requests of this process are made; callers may be in an event loop themselves."""
+    """Where this process makes its requests; callers may be in an event loop themselves."""
     return LoopThread("widthwise-asking")
 
 
@@ -58,7 +58,7 @@ async def _asked(url: str, body: Any, timeout: float, headers: Headers | None, p
             pause = max(delay, wait or 0.0)
             if not error.retryable or pause > patience:
                 raise error
-            _log.info("asked again in %g seconds: %s", pause, error)
+            _log.info("asking again in %g seconds: %s", pause, error)
             await asyncio.sleep(pause)
             patience, delay = patience - pause, min(delay * 2, _LONGEST_DELAY)
     finally:
@@ -66,7 +66,7 @@ async def _asked(url: str, body: Any, timeout: float, headers: Headers | None, p
 
 
 async def _answer_or_wait(transport: Transport, url: str, body: Any, timeout: float) -> tuple[Any, BackendError | None]:
-    """The answer; or the seconds that the server wants to be left alone, if it names any, and why it did not answer."""
+    """The answer; or the seconds that the server asks to wait, if it names any, and why it did not answer."""
     try:
         async with asyncio.timeout(timeout):
             response = await transport.begin(url, body)

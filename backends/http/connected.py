@@ -1,4 +1,4 @@
-"""What talks to servers: a loop in a thread of its own, with the connections that are made in it."""
+"""What every client of a server needs: a loop in a thread of its own, with the connections made in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Connected(Brief):
         self._closed = False
 
     async def close(self) -> None:
-        """Abort what runs and close the connections."""
+        """Abort what is running and close the connections."""
         if not self._closed:
             self._closed = True
             await asyncio.to_thread(self._shut_down)

@@ -1,4 +1,4 @@
-"""Asking a server what it is: patiently, for a fault that may pass says nothing about the server."""
+"""Asking a server what it is: patiently, since a temporary fault says nothing about the server."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNREACHABLE_SECONDS = 2.0
-"""How long a server is looked for that does not answer at all, unless it is said to be starting."""
+"""How long to look for a server that does not answer at all, unless it is known to be starting."""
 _LOADING_SECONDS = 600.0
-"""How long a server is waited for that says it is loading or busy."""
+"""How long to wait for a server that says it is loading or busy."""
 _TELL_SECONDS = 1.0
 _MOST_EVENTS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Limits in seconds: for an ``answer``, and for the server to be ready (``startup``; None: the usual ones)."""
+    """Limits in seconds: for an ``answer``, and for the server to be ready (``startup``; None: the defaults)."""
 
     answer: float = 600.0
     startup: float | None = None
 
     def limit(self, error: BackendError) -> float:
-        """How long to go on asking after such a fault."""
+        """How long to go on asking after this fault."""
         if isinstance(error, StatusError) and not is_busy(error):
             return _UNREACHABLE_SECONDS
         if self.startup is not None:
@@ -55,9 +55,9 @@ def is_busy(error: StatusError) -> bool:
 
 
 class Enquiry:
-    """Questions to one server; each raises ``BackendError``, ``StatusError`` for what the server refuses.
+    """Questions to one server; each raises ``BackendError``, or ``StatusError`` for what the server refuses.
 
-    Paths are below the server's base, or beside it where they begin with ``..``.
+    Paths are below the server's base, or beside it if they begin with ``..``.
     """
 
     def __init__(self, server: Server, transport: Transport, patience: Patience) -> None:
@@ -66,7 +66,7 @@ class Enquiry:
 
     @property
     def url(self) -> str:
-        """The server's base, as it may be shown."""
+        """The server's base, in a form that may be shown."""
         return shown(self.server.url)
 
     async def get(self, path: str) -> Any:
@@ -74,15 +74,15 @@ class Enquiry:
         return await self._patiently(partial(self._answer, path, None))
 
     async def glance(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The JSON there where the server may have nothing of the kind: None then, and whatever else goes wrong."""
+        """The JSON at ``path``, if the server has anything there; None otherwise, and for any other failure."""
         try:
             return await self._patiently(partial(self._answer, path, body), busy_only=True)
         except BackendError as error:
-            _log.debug("nothing to be learned at %s of %s: %s", path, self.url, error)
+            _log.debug("nothing learned at %s of %s: %s", path, self.url, error)
             return None
 
     async def stream(self, path: str, body: Mapping[str, Any]) -> list[Event]:
-        """The events that answer ``body``, sent as a stream."""
+        """The events that answer ``body``, received as a stream."""
         return await self._patiently(partial(self._events, path, {**body, "stream": True}))
 
     def _at(self, path: str) -> str:
@@ -102,7 +102,7 @@ class Enquiry:
                     raise
                 if waited >= _TELL_SECONDS and not told:
                     told = True
-                    _log.warning("%s is not ready: it is waited for, up to %g seconds (%s)", self.url, limit, error)
+                    _log.warning("%s is not ready: waiting up to %g seconds (%s)", self.url, limit, error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -118,8 +118,10 @@ class Enquiry:
 
     @asynccontextmanager
     async def _begun(self, url: str, body: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The beginning of an answer that is no refusal. A server that loads is asked more often than one that is full:
-        questions do not wait at its gate."""
+        """The beginning of an answer that is not a refusal.
+
+        A server that is loading is asked more often than one that is full: questions do not wait at its gate.
+        """
         try:
             async with asyncio.timeout(self._patience.answer):
                 response = await self._transport.begin(url, body)
@@ -142,5 +144,5 @@ class Enquiry:
                 if len(found) == _MOST_EVENTS:
                     break
         if not any(event.get("choices") for event in found):
-            raise status_error(url, 500, "it answered with a stream of nothing")
+            raise status_error(url, 500, "it answered with an empty stream")
         return found

@@ -1,4 +1,4 @@
-"""One request to one server of a pool: through its gate, sent, and its answer's beginning checked."""
+"""One request to one server of a pool: it passes the gate, is sent, and its answer's beginning is checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from widthwise.core.errors import BackendError
 async def exchange(
     server: Server, transport: Transport, url: str, body: Any, limit: float
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The answer to ``body`` at ``url``, whose beginning comes within ``limit`` seconds after the request is sent.
+    """The answer to ``body`` at ``url``, which must begin within ``limit`` seconds after the request is sent.
 
     All requests to the server wait for their turn at its gate. Raises BackendError for every refusal.
     """

@@ -1,4 +1,4 @@
-"""Why a server ended an answer, in the words of the many servers."""
+"""Why a server ended an answer, in the terms of the many servers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _FAILURES = frozenset({
 
 
 def finish(reason: str | None) -> FinishReason | None:
-    """What a server names as the end of an answer; None where it names none, or says that this is no answer.
+    """The finish that a server's word means; None if it names none, or says that this is not an answer.
 
-    A word that is not known counts as its end by itself.
+    An unknown word counts as "stop".
     """
     said = _word(reason)
     if not said or said in _FAILURES:
         return None
     if said not in _ENDS | _CUTS:
-        _log.warning("the server ended an answer with %r, which counts as its end by itself", reason)
+        _log.warning("the server ended an answer with the unknown word %r, which counts as 'stop'", reason)
     return "length" if said in _CUTS else "stop"
 
 
 def is_answer(reason: Any) -> bool:
-    """Whether an answer that ends, or goes on, with this word is one."""
+    """Whether something that ends, or goes on, with this word is an answer."""
     return _word(reason) not in _FAILURES
 
 
 def ended_by(reason: Any) -> str:
-    """Why an answer that ended with this word is none."""
-    return f"the server ended its answer with {str(reason)[:100]!r}: it is no answer"
+    """Why something that ended with this word is not an answer."""
+    return f"the server ended its answer with {str(reason)[:100]!r}, so it is void"
 
 
 def _word(reason: Any) -> str:
-    """Gemini's come as ``FinishReason.STOP`` and in capitals."""
+    """Gemini sends words such as ``FinishReason.STOP``, in capitals."""
     return str(reason).rpartition(".")[2].strip().lower() if reason else ""

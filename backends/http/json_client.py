@@ -20,7 +20,7 @@ from widthwise.core.plain_json import parse
 
 
 class JSONClient:
-    """Asks the server that a problem belongs to, and the next one where that fails."""
+    """Asks the server that a problem belongs to, and the next one if that fails."""
 
     def __init__(
         self,
@@ -31,16 +31,16 @@ class JSONClient:
         limit: float,
         admit: Callable[[Server], Awaitable[None]] | None = None,
     ) -> None:
-        """``admit`` is asked before each request whether the server is one of the pool."""
+        """``admit`` is called before each request to check that the server belongs to the pool."""
         self._thread, self._transport, self._pool, self._limit = thread, transport, pool, limit
         self._admit = admit
 
     async def post(self, path: str, body: Mapping[str, Any], problem: str = "") -> dict[str, Any]:
-        """The JSON object that answers ``body`` at ``path`` (below ``/v1``, or ``..`` it). Raises BackendError."""
+        """The JSON object that answers ``body`` at ``path`` (below ``/v1``, or beside it). Raises BackendError."""
         async with aclosing(self._thread.stream(self._answers(path, body, problem))) as answers:  # type: ignore[type-var]
             async for answer in answers:
                 return answer
-        raise BackendError("the server's answer did not come", retryable=True)
+        raise BackendError("the server's answer did not arrive", retryable=True)
 
     async def _answers(self, path: str, body: Mapping[str, Any], problem: str) -> AsyncGenerator[dict[str, Any], None]:
         servers = self._pool.candidates(problem)
@@ -67,7 +67,7 @@ class JSONClient:
         except ValueError as error:
             raise BackendError(f"{shown(url)} sent an answer that is not JSON", retryable=True) from error
         if not isinstance(answer, dict):
-            raise BackendError(f"{shown(url)} sent an answer that is no JSON object")
+            raise BackendError(f"{shown(url)} sent an answer that is not a JSON object")
         if (reported := reported_error(url, answer, text)) is not None:
             raise reported
         server.succeeded()

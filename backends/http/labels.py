@@ -14,7 +14,7 @@ from widthwise.core.rewards.reading import Read, Reading
 
 
 async def read_labels(client: JSONClient, model: str, reading: Reading) -> Read:
-    """Each label at each position by one request that may sample nothing else (``allowed_token_ids``).
+    """Each label at each position, with one request that may sample nothing else (``allowed_token_ids``).
 
     The log-probability that vLLM reports is the raw one, before that restriction; the server's prefix cache serves
     every request but the first. Raises BackendError for a server that does otherwise.
@@ -24,8 +24,8 @@ async def read_labels(client: JSONClient, model: str, reading: Reading) -> Read:
     values = np.array([p for p, _ in answers], np.float32).reshape(-1, len(reading.labels))
     if not values.any():
         raise BackendError(
-            "the server reports log-probabilities after restricting the tokens, which say nothing about the labels; "
-            "start it with --logprobs-mode raw_logprobs"
+            "the server reports log-probabilities after it restricts the tokens, which say nothing about the "
+            "labels; start it with --logprobs-mode raw_logprobs"
         )
     cached, total = sum(c for _, c in answers), sum(end for end, _ in asked)
     return Read(values, Usage(cached, total - cached))
@@ -49,7 +49,7 @@ async def _logprob(client: JSONClient, model: str, reading: Reading, end: int, l
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise BackendError("the server's completion has no log-probabilities: it cannot score steps") from error
     if token != f"token_id:{label}":
-        raise BackendError("the server samples other tokens than it is allowed to (allowed_token_ids): it cannot score")
+        raise BackendError("the server samples tokens other than the allowed ones (allowed_token_ids): it cannot score")
     return logprob, _cached(answer)
 
 

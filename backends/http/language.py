@@ -1,4 +1,4 @@
-"""What is spoken with a server: the tokenizer, the dialect, and what is known of the model."""
+"""The language used with a server: the tokenizer, the dialect, and what is known of the model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SAMPLE = "Let $x = 12$.\n\nThen 3*x + 4 = 40."
 
 
 def folder_named(tokenizer: str | None, profile: ServerProfile, known: Mapping[str, Path]) -> Path | None:
-    """Where the model's files are here: in the folder that the user names, or in one ``known`` by the model's name."""
+    """The local folder with the model's files: the one that the user names, or one ``known`` by the model's name."""
     if tokenizer is not None:
         return holding(tokenizer)
     names = [Path(name).name for name in (profile.root, profile.model) if name]
@@ -37,7 +37,7 @@ def folder_named(tokenizer: str | None, profile: ServerProfile, known: Mapping[s
 
 
 def facts_about(folder: Path | None, profile: ServerProfile) -> ModelFacts:
-    """From the model's files where these are here, else what the server says of it."""
+    """From the model's files if they are here, else from what the server says of it."""
     return replace(_facts(folder, profile), apart=profile.dialect == "chat")
 
 
@@ -54,19 +54,21 @@ def _facts(folder: Path | None, profile: ServerProfile) -> ModelFacts:
 def tokenizer_for(
     profile: ServerProfile, remote: RemoteTokenizer, tokenizer: str | None, folder: Path | None, notes: Notes
 ) -> Tokenizer:
-    """The tokenizer for servers of this ``profile``, whose own one is ``remote``.
+    """The tokenizer for servers of this ``profile``, whose own tokenizer is ``remote``.
 
-    Raises ``UsageError`` where it cannot be had.
+    Raises ``UsageError`` if none can be had.
     """
     if profile.dialect == "token_ids":
-        notes.tell("tokens of a seed may change with the batch it runs in, unless the engine is invariant")
+        notes.tell("a seed's tokens may change with the batch it runs in, unless the engine is batch-invariant")
         return tokenizer_from(tokenizer) if tokenizer else _servers_tokenizer(profile, remote, notes)
     only = "messages" if profile.dialect == "chat" else "text"
     notes.warn(f"{only} only: tokens are counted in pieces of text (an approximation)")
     if profile.dialect == "chat":
         return PieceTokenizer()
     if profile.max_model_len is None and profile.kind not in OPEN_ENDED:
-        notes.warn("the server tells no length of its context: without --max-tokens it ends answers where it likes")
+        notes.warn(
+            "the server does not report its context length: without --max-tokens it ends answers wherever it likes"
+        )
     template = _template(profile, folder, notes)
     return PieceTokenizer(template, bos=_bos_of(profile, template))
 
@@ -74,7 +76,7 @@ def tokenizer_for(
 def _bos_of(profile: ServerProfile, template: ChatTemplate | None) -> str:
     """The begin-of-sequence token that the server itself puts before a text.
 
-    llama.cpp was asked; vLLM is told not to; others are taken to do as the model's tokenizer does.
+    llama.cpp was asked; vLLM is told not to; others are assumed to do as the model's tokenizer does.
     """
     if template is None or profile.kind == "vLLM":
         return ""
@@ -82,7 +84,7 @@ def _bos_of(profile: ServerProfile, template: ChatTemplate | None) -> str:
 
 
 def dialect_for(profile: ServerProfile, tokenizer: Tokenizer) -> Dialect:
-    """How one server is spoken to, as the program that it is wants it."""
+    """How to address one server, in the way its program expects."""
     if not isinstance(tokenizer, PieceTokenizer):
         return TokenDialect(tokenizer, profile)
     return (ChatDialect if profile.dialect == "chat" else TextDialect)(tokenizer, profile)
@@ -94,8 +96,8 @@ def _template(profile: ServerProfile, folder: Path | None, notes: Notes) -> Chat
         found = ChatTemplate(profile.template, profile.special_tokens)
     if found is None:
         notes.warn(
-            f"no chat template of {profile.model} is to be had, and its server takes text: it is asked without one, as "
-            "a base model is; name a folder that holds it (--backend-arg tokenizer=FOLDER)"
+            f"no chat template of {profile.model} was found, and its server takes text: it is asked without one, "
+            "like a base model; name a folder that holds it (--backend-arg tokenizer=FOLDER)"
         )
     return found
 
@@ -108,17 +110,17 @@ def _servers_tokenizer(profile: ServerProfile, remote: RemoteTokenizer, notes: N
         if local is not None and local.encode(_SAMPLE) == remote.encode(_SAMPLE):
             return local
         if local is not None:
-            _log.warning("the tokenizer in %s is not the server's: it is not used", folder)
+            _log.warning("the tokenizer in %s differs from the server's and is not used", folder)
         remote.encode(_SAMPLE)
     except BackendError as error:
         if local is not None:
             notes.tell(f"the tokenizer in {folder} could not be compared with the server's: {error}")
             return local
         raise UsageError(
-            f"{shown(remote.base)} takes token ids but does not tokenize: name a local tokenizer (tokenizer=FOLDER), "
-            "or take its completions in text (dialect=text)"
+            f"{shown(remote.base)} takes token ids but does not tokenize: name a local tokenizer "
+            "(tokenizer=FOLDER), or use text completions (dialect=text)"
         ) from error
-    notes.warn("texts are tokenized by the server, one request for each; dates in its chat template are the server's")
+    notes.warn("the server tokenizes the texts, with one request each; dates in its chat template are the server's")
     return remote
 
 

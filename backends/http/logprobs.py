@@ -16,21 +16,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a piece of an answer says of its tokens: their texts, log-probabilities, and the most likely ones' each."""
+    """What a piece of an answer says of its tokens: their texts, log-probabilities, and most likely alternatives."""
 
     tokens: list[str]
     own: list[float | None]
     tops: list[dict[str, float]]
 
     def behind(self, mark: str) -> Listed:
-        """The same tokens with ``mark`` put before the first one's text, as a part of it."""
+        """The same tokens with ``mark`` prepended to the first one's text, as a part of it."""
         first, *others = self.tokens
         return Listed([mark + first, *others], self.own, self.tops)
 
     def spelling(self, text: str) -> Listed | None:
-        """The tokens that make up ``text``, without those that the server lists and leaves out of it: control tokens.
+        """The tokens that make up ``text``, without listed tokens that the server omits from it: control tokens.
 
-        None where the text is another.
+        None if the text is different.
         """
         at, kept = 0, []
         for place, token in enumerate(self.tokens):
@@ -43,7 +43,7 @@ class Listed:
         return Listed([self.tokens[i] for i in kept], own, tops)  # type: ignore[arg-type]
 
     def stats(self, keep: int, k: int | None, id_of: Callable[[str], int | None]) -> TokenStats | None:
-        """Statistics of the first ``keep`` tokens with the ``k`` most likely ones; None where none are wanted.
+        """Statistics of the first ``keep`` tokens with the ``k`` most likely ones; None if none are wanted.
 
         ``id_of`` gives a token's id by its name, None for one that has none.
         """
@@ -55,12 +55,12 @@ class Listed:
 
 
 def listed(logprobs: Any) -> Listed | None:
-    """What ``logprobs`` of a choice list, in the form of completions or of chat; None where that is something else."""
+    """What ``logprobs`` of a choice list, in the form of completions or of chat; None for anything else."""
     if not isinstance(logprobs, dict):
         return None
     found = _of_chat(logprobs["content"]) if isinstance(logprobs.get("content"), list) else _of_completions(logprobs)
     if found is None and any(logprobs.values()):
-        _log.warning("the server's log-probabilities have a form that is not known: they are left out")
+        _log.warning("the server's log-probabilities have an unknown form and are left out")
     return found
 
 
@@ -89,7 +89,7 @@ def _named(top: Any) -> dict[str, float]:
 
 
 def _texts(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The tokens' texts, by their bytes where these are given: a character of several tokens is its last one's."""
+    """The tokens' texts, from their bytes if given: a character of several tokens belongs to the last of them."""
     texts, begun = [], b""
     for entry in entries:
         octets = entry.get("bytes")
@@ -110,7 +110,7 @@ def _all(values: Any, *kinds: type) -> bool:
 
 
 def with_tops(own: Sequence[float | None], tops: Sequence[Mapping[int, float]], k: int) -> TokenStats:
-    """Statistics with the ``k`` best of each position's ``{id: logprob}``, where every position has as many."""
+    """Statistics with the ``k`` best of each position's ``{id: logprob}``, if every position has that many."""
     logprobs = np.array([np.nan if p is None else p for p in own], np.float32)
     if k == 0:
         return TokenStats(logprobs)

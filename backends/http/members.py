@@ -1,4 +1,4 @@
-"""The servers of a pool, each described before it is asked for anything: they must be alike."""
+"""The servers of a pool, each described before it gets any request: they must be alike."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from widthwise.core.errors import BackendError, UsageError
 _log = logging.getLogger(__name__)
 
 Describe = Callable[[Enquiry, Refusals], Awaitable[ServerProfile]]
-"""Asks one server what it is; what it does not take is learned by the way."""
+"""Asks one server what it is; on the way it learns what the server does not take."""
 
 _ALIKE = ("model", "root", "dialect", "template", "bos")
-"""In what the servers of a pool must not differ: it would be a matter of chance what a problem gets."""
+"""In what the servers of a pool must not differ: otherwise chance would decide what a problem gets."""
 
 
 class Members:
@@ -38,10 +38,10 @@ class Members:
         self._servers: Sequence[Server] = ()
 
     async def described(self, servers: Sequence[Server]) -> ServerProfile:
-        """What all servers that answer can do together.
+        """What all servers that answer can do.
 
-        Raises ``UsageError`` where they serve different models, or would be spoken to differently, ``BackendError``
-        where none answers.
+        Raises ``UsageError`` if they serve different models or need to be addressed differently, ``BackendError`` if
+        none answers.
         """
         self._servers = servers
         failure: BackendError | None = None
@@ -63,7 +63,7 @@ class Members:
     async def admit(self, server: Server) -> None:
         """Describe a server that was not there at the start.
 
-        Raises ``BackendError``: that it is not there yet, or, not to be tried again, that it is another one.
+        Raises ``BackendError`` if it is not there yet, or, as a final error, if it is a different one.
         """
         if server.url in self._profiles:
             return
@@ -79,37 +79,37 @@ class Members:
 
     @property
     def known(self) -> ServerProfile:
-        """What all servers can do together, with all that they have refused so far."""
+        """What all servers can do, minus everything they have refused so far."""
         assert self._shared is not None
         refused = frozenset().union(*(refusals.names for refusals in self._refusals.values()))
         return replace(self._shared, refused=self._shared.refused | refused)
 
     def profile(self, server: Server) -> ServerProfile:
-        """What this server is, and no more of it than all servers can do."""
+        """What this server is, limited to what all servers can do."""
         return together(self._profiles[server.url], self.known)
 
     @property
     def first(self) -> Server:
-        """The first server that is described."""
+        """The first server that has been described."""
         return next(server for server in self._servers if server.url in self._profiles)
 
     @property
     def line(self) -> str:
-        """What the servers are, in one line."""
+        """The servers, described in one line."""
         others = len(self._servers) - 1
         return f"{shown(self.first.url)}{f' and {others} more' if others else ''}: {self.known}"
 
     @property
     def no_continuation(self) -> str:
-        """Why a chat server continues no text, and what does."""
+        """Why a chat server cannot continue texts, and what can."""
         if self.known.kind == "DeepSeek":
             way_out = "DeepSeek's beta address does: https://api.deepseek.com/beta"
         elif self.known.kind == "Ollama":
             way_out = "serve the same model with llama.cpp or vLLM"
         else:
             way_out = (
-                "take a sampler that asks for whole answers (best_of_n ...), serve the model with vLLM or llama.cpp, "
-                "or say how this server goes on with an assistant's turn (--backend-arg prefix=...)"
+                "use a sampler that asks for whole answers (best_of_n ...), serve the model with vLLM or "
+                "llama.cpp, or say how this server continues an assistant's turn (--backend-arg prefix=...)"
             )
         server = f"{shown(self.first.url)} ({self.known.kind or 'a chat server'})"
         return f"{server} only answers whole conversations; {way_out}"
@@ -136,12 +136,12 @@ class Members:
             if here != there and not (name == "root" and _same_place(here, there)):
                 said = f"({here} and {there})" if name != "template" else "of their models"
                 raise UsageError(
-                    f"the servers of the pool differ in the {name} {said}: what a problem gets would depend on the "
-                    "server that it meets; ask them apart, or give what they are to have in common (--backend-arg "
+                    f"the servers of the pool differ in the {name} {said}: what a problem gets would depend on its "
+                    "server; use them separately, or name what they shall have in common (--backend-arg "
                     "dialect=..., URL#MODEL)"
                 )
 
 
 def _same_place(first: str | None, second: str | None) -> bool:
-    """Whether two roots may be of one model: every machine has its own folders, and not every server tells."""
+    """Whether two roots may be the same model's: folders differ between machines, and not every server has one."""
     return first is None or second is None or PurePath(first).name == PurePath(second).name

@@ -36,11 +36,11 @@ _BATCH = 64
 
 
 class HTTPPooling(Connected):
-    """One server or a pool of servers with the same pooling model; asked when it is made whether it is there.
+    """One server or a pool of servers with the same pooling model; the constructor checks that it is there.
 
-    ``urls``, ``model`` and ``tokenizer`` are as for ``HTTPBackend``; a tokenizer is needed for reading only.
+    ``urls``, ``model`` and ``tokenizer`` are as for ``HTTPBackend``; a tokenizer is only needed for reading.
     ``timeout`` is for one answer, in seconds; ``headers`` and ``startup_timeout`` are as there too. Raises
-    ``BackendError`` where no server answers.
+    ``BackendError`` if no server answers.
     """
 
     # `/pooling` computes every token of every request anew: its outputs cannot come from a cache.
@@ -81,7 +81,7 @@ class HTTPPooling(Connected):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """Of the named folder, of the model's files, or the server's own."""
+        """From the named folder, from the model's files, or the server's own."""
         if self._tokenizer is None:
             self._tokenizer = self._found_tokenizer()
         return self._tokenizer
@@ -101,7 +101,7 @@ class HTTPPooling(Connected):
         return Read(rows[np.array(reading.positions) - first], Usage(0, len(reading.ids)))
 
     async def embed(self, texts: Sequence[str]) -> tuple[FloatArray, int]:
-        """Vectors of unit length ``float32 [texts, dimensions]``, and how many tokens the server counted."""
+        """Unit vectors ``float32 [texts, dimensions]``, and how many tokens the server counted."""
         parts = [texts[i : i + _BATCH] for i in range(0, len(texts), _BATCH)]
         done = await asyncio.gather(*map(self._embedded, parts))
         return unit(np.concatenate([rows for rows, _ in done])), sum(tokens for _, tokens in done)
@@ -113,7 +113,7 @@ class HTTPPooling(Connected):
             entries = sorted(answer["data"], key=lambda entry: entry["index"])
             rows = np.array([entry["embedding"] for entry in entries], np.float32)
         except (KeyError, TypeError, ValueError) as error:
-            raise BackendError(f"{self.name} answered a request for embeddings with something else") from error
+            raise BackendError(f"{self.name} did not answer a request for embeddings with embeddings") from error
         if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
             raise BackendError(f"{self.name} gave no vector for each of {len(texts)} texts")
         return rows, int((answer.get("usage") or {}).get("prompt_tokens") or 0)
@@ -124,7 +124,7 @@ class HTTPPooling(Connected):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What of the servers decides the numbers that they give: the model."""
+        """What decides the numbers on the side of the servers: the model."""
         return {"model": self._model, "root": self._root}
 
     def _found_tokenizer(self) -> Tokenizer:
@@ -136,7 +136,7 @@ class HTTPPooling(Connected):
                 return tokenizer_from(folder)
             except WidthwiseError as error:
                 _log.info("no usable tokenizer in %s: %s", folder, error)
-        _log.warning("%s: texts are tokenized by the server, one request for each", self.name)
+        _log.warning("%s: the server tokenizes the texts, with one request each", self.name)
         return RemoteTokenizer(self._urls[0], self._model, self._connect, self._headers)
 
 
@@ -144,5 +144,5 @@ def _matrix(answer: Mapping[str, Any], name: str) -> FloatArray:
     try:
         rows = np.array(answer["data"][0]["data"], np.float32)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise BackendError(f"{name} answered a request for step scores with something else") from error
+        raise BackendError(f"{name} did not answer a request for step scores with scores") from error
     return rows.reshape(len(rows), -1) if rows.size else np.empty((0, 1), np.float32)

@@ -1,4 +1,4 @@
-"""What a server can do, found out by asking it."""
+"""Finding out what a server can do by asking it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from widthwise.core.errors import BackendError, PromptTooLong
 _log = logging.getLogger(__name__)
 
 _NAMES = "return_tokens_as_token_ids"
-"""The parameter that has tokens named by their ids in log-probabilities: vLLM's own."""
+"""The parameter with which tokens in log-probabilities are named by their ids: vLLM's own."""
 _PROMPT = [1, 1]
 """Token ids that every vocabulary has."""
 _FEW_TOKENS = 4
-"""What "1" has at most, with a begin-of-sequence token, where it is not put into a conversation."""
+"""The most tokens that "1" can have, with a begin-of-sequence token, if it is not put into a conversation."""
 _COUNTING, _NEXT = "1, 2, 3, 4,", "5"
 _FORBIDDEN = frozenset({401, 402, 403})
 _NO_SUCH_PATH = frozenset({404, 405, 501})
@@ -45,9 +45,9 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user says of a server: the model, the ``dialect``, how its chat goes on (``prefix``).
+    """What the user specifies about a server: the model, the ``dialect``, how its chat continues (``prefix``).
 
-    ``templated``: the model's chat template is here already.
+    ``templated``: the model's chat template is already here.
     """
 
     model: str | None = None
@@ -59,7 +59,7 @@ class Wishes:
 async def probe(wishes: Wishes, enquiry: Enquiry, refusals: Refusals) -> ServerProfile:
     """Ask the server what it is; ``refusals`` learns what it does not take.
 
-    Raises BackendError where it does not answer, UsageError for a model that it does not serve.
+    Raises BackendError if it does not answer, UsageError for a model that it does not serve.
     """
     card = await model_card(enquiry, wishes.model)
     found = await _Probe(enquiry, wishes, refusals).described(card)
@@ -109,7 +109,7 @@ class _Probe:
         self._wraps = False
 
     async def described(self, card: Card) -> ServerProfile:
-        """The profile in the dialect that can do most: token ids, text in the model's format, messages, bare text."""
+        """The profile in the most capable dialect: token ids, text in the model's format, messages, bare text."""
         wanted = self._wishes.dialect
         may_have_ids = wanted in (None, "token_ids") and not self._program.hosted
         streamed = await self._token_ids(str(card["id"])) if may_have_ids else None
@@ -127,12 +127,12 @@ class _Probe:
         return chat or self._bare(text)
 
     def _bare(self, text: ServerProfile | None) -> ServerProfile:
-        """Text where there is no chat: what did not go on counting may be a model that cannot count."""
+        """Text, if there is no chat: a model that did not continue the counting may be unable to count."""
         assert text is not None
         return text if self._wraps else replace(text, continues=True)
 
     async def _identify(self, card: Card) -> None:
-        """Find out which program it is; one that has messages only is none of those that can be told apart."""
+        """Find out which program it is; a server with messages only is none of those that can be told apart."""
         if self._program.hosted:
             return
         chat_only = self._wishes.dialect is None and not self._has_completions
@@ -147,7 +147,7 @@ class _Probe:
     # -- token ids ---------------------------------------------------------------------------------------------
 
     async def _token_ids(self, model: str) -> list[Event] | None:
-        """What a server streams that gives token ids, and counts the prompt as it was sent; None for another one."""
+        """What a server streams that gives token ids, and counts the prompt as it was sent; None for any other."""
         asked = _in_ids(model)
         events = await self._asked("/completions", asked | {"logprobs": 0, _NAMES: True})
         if events is None and isinstance(self._said, StatusError) and _NAMES in self._said.body:
@@ -179,7 +179,7 @@ class _Probe:
         return replace(found, continues=await self._goes_on(found, events, dialect, pieces))
 
     async def _with_template(self, found: ServerProfile) -> ServerProfile:
-        """With the model's chat template: as llama.cpp has it, or of the model's files where these can be had."""
+        """With the model's chat template: llama.cpp's, or that of the model's files if these can be had."""
         if found.kind == "llama.cpp":
             return replace(found, bos=found.special_tokens.get("bos_token", "") if await self._adds_bos() else "")
         name = str(found.root or (self._program.said or {}).get("model_id") or found.model)
@@ -200,7 +200,7 @@ class _Probe:
     async def _goes_on(
         self, found: ServerProfile, events: list[Event], dialect: Dialect, pieces: PieceTokenizer
     ) -> bool:
-        """Whether completions go on with a text, and do not answer it as a question in a conversation (Ollama)."""
+        """Whether completions continue a text instead of answering it as a question in a conversation (Ollama)."""
         if found.kind in CONTINUING or self._wishes.dialect == "text":
             return True
         if isinstance(count := _usage(events).get("prompt_tokens"), int) and count > 0:
@@ -227,7 +227,7 @@ class _Probe:
     # -- asking ------------------------------------------------------------------------------------------------
 
     async def _sampled(self, dialect: Dialect, model: str, request: Request) -> list[Event] | None:
-        """The events that answer ``request``, sent without what the server refuses; None for a refusal of it all."""
+        """The events that answer ``request`` without the parameters that the server refuses; None if it refuses all."""
         body = {"model": model, **dialect.body(request)}
         while True:
             sent = self._refusals.heeded(body)
@@ -250,12 +250,12 @@ class _Probe:
 
 
 def _files_of(name: str) -> Path | None:
-    """Where a model's files can be had; what is neither a folder nor a hub id (``owner/name``) has none."""
+    """Where a model's files can be had; a name that is neither a folder nor a hub id (``owner/name``) has none."""
     return folder_of(name) if "/" in name or Path(name).is_dir() else None
 
 
 def _in_ids(model: str) -> dict[str, Any]:
-    """A request for one token, in token ids both ways."""
+    """A request for one token, with token ids in both directions."""
     counted = {"stream_options": {"include_usage": True}}
     return {"model": model, "prompt": _PROMPT, "max_tokens": 1, "return_token_ids": True, **counted}
 

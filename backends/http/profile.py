@@ -13,21 +13,22 @@ from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 
 DialectName = Literal["token_ids", "text", "chat"]
-"""How a server is spoken to: in token ids, in text, or in messages."""
+"""How a server is addressed: in token ids, in text, or in messages."""
 Prefix = Literal["continue_final_message", "prefix", "assistant"]
-"""How a chat server is asked to go on with the assistant's last message: by vLLM's parameter, by a mark in the message
-itself (DeepSeek, Mistral), or by nothing but its place at the end."""
+"""How a chat server is asked to continue the assistant's last message: by vLLM's parameter, by a mark in the message
+itself (DeepSeek, Mistral), or just by its place at the end.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProfile(Brief):
     """One server, described once, when it is opened.
 
-    ``model`` is the name it serves the model under, ``root`` where it has it from; ``kind`` is the program that it is,
-    where that shows. ``template`` is the model's chat template as the server has it, with the texts of the tokens it
-    may name; ``bos`` is what the server itself puts before a text. ``continues``: it goes on from a text that was
-    begun, and on a chat server ``prefix`` says how it is asked to. ``cached_tokens``: it reports what its prefix cache
-    held. ``priorities``: it orders requests by them. ``refused`` are parameters that it does not take.
+    ``model`` is the name under which it serves the model, ``root`` where it loaded it from; ``kind`` is the program, if
+    it can be told. ``template`` is the model's chat template as the server has it, with the texts of the tokens it may
+    name; ``bos`` is what the server itself puts before a text. ``continues``: it continues a partial text, and for a
+    chat server ``prefix`` says how to ask for it. ``cached_tokens``: it reports what its prefix cache held.
+    ``priorities``: it orders requests by them. ``refused`` are parameters that it does not take.
     """
 
     model: str
@@ -52,7 +53,7 @@ class ServerProfile(Brief):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of this decides a run's results."""
+        """The parts of it that decide a run's results."""
         known = {"model": self.model, "root": self.root, "dialect": self.dialect}
         if self.template is None:
             return known
@@ -60,7 +61,7 @@ class ServerProfile(Brief):
 
     @property
     def record(self) -> dict[str, Any]:
-        """All of it but for the template's text, for the run's manifest."""
+        """All of it except the template's text, for the run's manifest."""
         return {
             **self.identity,
             "kind": self.kind,
@@ -93,7 +94,7 @@ _TOGETHER = ("max_model_len", "cached_tokens", "logprobs", "continues", "priorit
 
 
 def dialect_named(name: str) -> DialectName:
-    """Raises ``UsageError`` for a dialect that there is not."""
+    """Raises ``UsageError`` for an unknown dialect."""
     for known in get_args(DialectName):
         if name == known:
             return known  # type: ignore[no-any-return]
@@ -101,11 +102,11 @@ def dialect_named(name: str) -> DialectName:
 
 
 def prefix_named(name: str) -> Prefix:
-    """Raises ``UsageError`` for a way to continue that there is not."""
+    """Raises ``UsageError`` for an unknown way to continue."""
     for known in get_args(Prefix):
         if name == known:
             return known  # type: ignore[no-any-return]
-    raise UsageError(f"no chat server goes on by {name!r}; it is one of {', '.join(get_args(Prefix))}")
+    raise UsageError(f"no chat server continues by {name!r}; it is one of {', '.join(get_args(Prefix))}")
 
 
 def common(infos: Sequence[ServerProfile]) -> ServerProfile:
@@ -123,15 +124,15 @@ def common(infos: Sequence[ServerProfile]) -> ServerProfile:
 
 
 def together(one: ServerProfile, shared: ServerProfile) -> ServerProfile:
-    """One server of a pool as it is asked: as the program that it is, for what all of them can do."""
+    """One server of a pool as it is used: as its own program, for what all of them can do."""
     return replace(one, **{name: getattr(shared, name) for name in _TOGETHER})
 
 
 def compare(shared: ServerProfile, infos: Sequence[ServerProfile], notes: Notes) -> None:
-    """Note what some server of a pool could do and all together cannot."""
+    """Note what some servers of a pool can do but not all."""
     for name in _TOGETHER:
         if any(getattr(info, name) != getattr(shared, name) for info in infos):
-            notes.warn(f"the servers differ in {name}: {getattr(shared, name)} is taken for all")
+            notes.warn(f"the servers differ in {name}: {getattr(shared, name)} is assumed for all")
     if shared.token_ids and not shared.cached_tokens:
         notes.warn("cached prompt tokens are not reported and count as computed (--enable-prompt-tokens-details)")
 

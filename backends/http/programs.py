@@ -1,4 +1,4 @@
-"""Which program a server is, as far as it shows."""
+"""Which program a server is, if it can be told."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _PREFIXES: dict[str, Prefix] = {
     "Anthropic": "assistant",
 }
 CONTINUING = frozenset({"vLLM", "SGLang", "llama.cpp", "TGI"})
-"""Programs whose completions go on with a text as it is."""
+"""Programs whose completions continue a text as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """``kind`` is the program's name, ``hosted`` whether a company runs it; ``said`` is what it told of itself."""
+    """``kind`` is the program's name, ``hosted`` whether a company runs it; ``said`` is what it told about itself."""
 
     kind: str | None = None
     version: str | None = None
@@ -54,7 +54,7 @@ class Program:
 
 
 def hosted_at(url: str) -> Program | None:
-    """The program at a host that is known; None for any other."""
+    """The program at a known host; None for any other."""
     host = urlsplit(url).hostname or ""
     known = [name for domain, name in _HOSTS.items() if host == domain or host.endswith(f".{domain}")]
     return Program(known[0], hosted=True) if known else None
@@ -66,7 +66,7 @@ def owner_of(card: Card) -> str | None:
 
 
 async def program_of(enquiry: Enquiry, card: Card) -> Program:
-    """What answers at the address: by what its list of models says, and by what only one program has."""
+    """The program at the address: from its list of models, and from features that only one program has."""
     told = await enquiry.glance("../version")
     version = str(told["version"]) if isinstance(told, dict) and "version" in told else None
     owner = owner_of(card)
@@ -79,7 +79,7 @@ async def program_of(enquiry: Enquiry, card: Card) -> Program:
 
 
 def prefix_of(program: Program, url: str) -> Prefix | None:
-    """How the program's chat is asked to go on with an assistant's turn; None where it cannot."""
+    """How the program's chat is asked to continue an assistant's turn; None if it cannot."""
     if program.kind == "DeepSeek":
         return "prefix" if urlsplit(url).path.rstrip("/").endswith("/beta") else None
     return _PREFIXES.get(program.kind or "")

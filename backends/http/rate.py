@@ -13,21 +13,21 @@ from widthwise.backends.http.rate_headers import remaining, told_wait, used_up
 _log = logging.getLogger(__name__)
 
 _FIRST_BURST = 8.0
-"""Requests that a server gets at first without having answered one."""
+"""Requests that a server gets at first, before it has answered one."""
 _GROWTH = 0.5
-"""How many more it gets for each that it takes: half as many again for all of them."""
+"""How many more it gets for each request that it accepts: half as many again altogether."""
 _LONGEST_STRETCH = 60.0
-"""Seconds over which requests are counted while no limit is known: most limits are by the minute."""
+"""Seconds over which requests are counted while no limit is known: most limits are per minute."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _PATIENCE = 4
-"""Stretches that use a limit up without a refusal, until a little more is tried."""
+"""Stretches that use up a limit without a refusal before a little more is tried."""
 
 NEVER = float("inf")
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """One request's leave to be sent, at the loop's time ``at``; ``probe``: whether it asks if a server takes more."""
+    """One request's permission to be sent, at the loop's time ``at``; a ``probe`` tests whether a server takes more."""
 
     at: float
     probe: bool = False
@@ -35,14 +35,14 @@ class Turn:
 
 
 class Gate:
-    """One server's gate; all requests to it pass here, in the order in which they came.
+    """One server's gate; all requests to it pass through here, in order of arrival.
 
     A refusal (429 and the like) closes the gate for all, until the time that the server names or for growing pauses.
-    Then one request asks whether it is open again, and what had been taken since the gate last opened, in the time
-    until it opened again, is the limit that is kept to from there on: ``count`` requests in any ``seconds``. From time
-    to time a little more is tried. A server that refuses without naming a time is taken to be full instead: no more are
-    sent at once than it worked on, until some have ended (and a little more with each that ends).
-    To be used in one event loop.
+    Then one request tests whether it is open again. The requests accepted since the gate last opened, over the time
+    until it opened again, become the limit from then on: ``count`` requests in any ``seconds``. From time to time a
+    little more is tried. A server that refuses without naming a time is assumed to be full instead: no more requests
+    are sent at once than it was working on, until some have ended (and a little more with each that ends). To be used
+    in one event loop.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Gate:
         return not self._closed
 
     async def enter(self) -> Turn:
-        """Wait for a turn. Whoever gets one says how it went: ``answered`` or ``refused``, and at last ``left``."""
+        """Wait for a turn. The caller then reports how it went: ``answered`` or ``refused``, and finally ``left``."""
         if not self._waiting and self._pause() <= 0:
             return self._begin()
         place: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
@@ -76,7 +76,7 @@ class Gate:
             raise
 
     def answered(self, turn: Turn, headers: Mapping[str, str]) -> None:
-        """The server takes the request."""
+        """The server accepts the request."""
         self._answer(turn)
         self._burst += _GROWTH
         if turn.probe or not self._closed:
@@ -153,7 +153,7 @@ class Gate:
         return Turn(self._now, probe=self._closed)
 
     def _next_stretch(self) -> None:
-        """Another stretch of time without a refusal: where several have used the limit up, it may be higher."""
+        """Another stretch of time without a refusal: if several have used up the limit, it may be higher."""
         if self._opened == -NEVER or self.count is None:
             self._opened = self._now
         self._began = self._now
@@ -165,7 +165,7 @@ class Gate:
             self.count, self._clean = self.count + max(1, self.count // 20), 0
 
     def _open(self, probe: Turn) -> None:
-        """The ``probe`` was taken: learn from what had been taken before the refusal."""
+        """The ``probe`` was accepted: learn from what had been accepted before the refusal."""
         self._closed = False
         known, since = self.count is not None, probe.at - self._opened
         seconds = since if not known or since <= 2 * self.seconds else self.seconds
@@ -178,7 +178,7 @@ class Gate:
         self._began = self._opened = probe.at
 
     def _go_on(self) -> None:
-        """Let in whoever may, and look again when the next one may."""
+        """Let in the requests that may go, and look again when the next one may."""
         while self._waiting and self._pause() <= 0:
             place = self._waiting.popleft()
             if not place.done():
@@ -191,5 +191,5 @@ class Gate:
 
 
 def _careful(count: int) -> float:
-    """How many requests are sent at once under a limit that was just learned."""
+    """How many requests are sent at once under a newly learned limit."""
     return max(2.0, count / 4)

@@ -1,4 +1,4 @@
-"""What servers say about their limits: when they want to be asked again, in their many spellings."""
+"""What servers say about their limits: when to ask again, in their many spellings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _IN_WORDS = re.compile(
 _RESET = re.compile(r"ratelimit.*-reset|^ratelimit-reset")
 
 _EPOCH, _EPOCH_MS = 1e9, 1e12
-"""From these on a number is a point in time, in seconds or milliseconds since 1970, and no duration."""
+"""From these values on, a number is a point in time (seconds or milliseconds since 1970), not a duration."""
 
 
 def told_wait(headers: Mapping[str, str], body: str = "") -> float | None:
-    """Seconds until a server that refused a request wants the next one; None where it does not say.
+    """Seconds until a server that refused a request wants the next one; None if it does not say.
 
-    From ``Retry-After`` (seconds or a date), ``retry-after-ms``, what is used up of the ``x-ratelimit-*`` headers, or
-    the words of the refusal.
+    From ``Retry-After`` (seconds or a date), ``retry-after-ms``, the exhausted ones of the ``x-ratelimit-*`` headers,
+    or the words of the refusal.
     """
     given = {name.lower(): value for name, value in headers.items()}
     if (millis := _number(given.get("retry-after-ms"))) is not None:
@@ -38,14 +38,14 @@ def told_wait(headers: Mapping[str, str], body: str = "") -> float | None:
 
 
 def used_up(headers: Mapping[str, str]) -> float | None:
-    """Seconds until that of a server's limits is reset of which nothing remains; None where something remains."""
+    """Seconds until an exhausted limit of the server is reset; None if no limit is exhausted."""
     given = {name.lower(): value for name, value in headers.items()}
     waits = [_reset_beside(given, name) for name, value in given.items() if _is_remaining(name) and _number(value) == 0]
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def remaining(headers: Mapping[str, str]) -> int | None:
-    """How many more requests the server takes before its limit is reset, as far as it says."""
+    """How many more requests the server takes before its limit is reset, if it says so."""
     left = [
         number
         for name, value in headers.items()

@@ -1,4 +1,4 @@
-"""Parameters that a server refuses by name: left out from then on, or sent under the name that it has for them."""
+"""Parameters that a server refuses by name: from then on left out, or sent under the server's name for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from widthwise.core.plain_json import parse
 
 _STATUSES = frozenset({400, 422})
 _NEEDED = frozenset({"model", "prompt", "messages", "stream", "return_token_ids", "prompt_logprobs", "stop_token_ids"})
-"""What a request is not the same request without."""
+"""Without these, a request would not be the same request."""
 _CONTINUING = frozenset({"continue_final_message", "add_generation_prompt", "chat_template_kwargs", "reasoning_effort"})
 _OTHER_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _TOGETHER = {"logprobs": ("top_logprobs",), "repetition_penalty": ("repeat_penalty",)}
@@ -26,9 +26,9 @@ _NEUTRAL: Mapping[str, Any] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
-"""What changes nothing when it is left to a server that has no such parameter."""
+"""Values that change nothing when left to a server that has no such parameter."""
 _SETTINGS = frozenset({*_NEUTRAL, "top_k", "seed", "max_tokens"})
-"""What users and strategies choose; whatever else is left out is not missed."""
+"""What users and strategies choose; nothing else is missed if it is left out."""
 
 
 class Refusals:
@@ -45,7 +45,7 @@ class Refusals:
         return frozenset(name for name, instead in self._instead.items() if instead is None)
 
     def heeded(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """``body`` as the server takes it."""
+        """``body`` in the form that the server takes."""
         sent: dict[str, Any] = {}
         for name, value in body.items():
             instead = self._instead.get(name, name)
@@ -58,7 +58,7 @@ class Refusals:
         return sent
 
     def learn(self, body: Mapping[str, Any], error: StatusError, needed: frozenset[str]) -> bool:
-        """Whether the server refused a parameter of ``body`` that can do without; it is noted once.
+        """Whether the server refused a parameter of ``body`` that is not essential; it is noted once.
 
         ``needed`` are parameters that the strategy depends on.
         """
@@ -86,10 +86,10 @@ class Refusals:
         self._notes.tell(f"{self._url} refuses {name}, which is left out from now on ({error})")
 
     def _tell_of_lost(self, name: str, value: Any) -> None:
-        """Say once what is asked for in vain."""
+        """Report once which requested setting has no effect."""
         if name not in self._lost:
             self._lost.add(name)
-            self._notes.warn(f"{self._url} does not take {name}={value}: its own {name} is in force")
+            self._notes.warn(f"{self._url} does not take {name}={value}: its own {name} applies")
 
 
 def _is_neutral(name: str, value: Any) -> bool:
@@ -97,7 +97,7 @@ def _is_neutral(name: str, value: Any) -> bool:
 
 
 def _named(said: str, body: Mapping[str, Any]) -> list[str]:
-    """The parameters of ``body`` that an error names, first where it has a place for the name, then in its words."""
+    """The parameters of ``body`` that an error names, first in its field for the name, then in its words."""
     places = [name for name in _places(said) if name in body]
     words = set(re.findall(r"\w+", said[:4000]))
     return [*places, *sorted((name for name in body if name in words and name not in places), key=len, reverse=True)]

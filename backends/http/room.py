@@ -15,7 +15,7 @@ _LONGEST = 2000
 
 
 def room_told(said: str, asked: int) -> int | None:
-    """The tokens that a prompt leaves by a refusal of ``asked`` more; None where the prompt itself is too long."""
+    """The tokens that a prompt leaves, read from a refusal of ``asked`` more; None if the prompt itself is too long."""
     context, prompt = _CONTEXT.search(said[:_LONGEST]), _PROMPT.search(said[:_LONGEST])
     if context is None or prompt is None:
         return None

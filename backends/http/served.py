@@ -34,8 +34,8 @@ _CONTEXT = (
 async def model_card(enquiry: Enquiry, model: str | None) -> Card:
     """The entry of the server's list for the model asked for, or the only one.
 
-    Raises ``UsageError`` for a model that is not served, and where several are and none is named; ``BackendError`` for
-    what is no such server.
+    Raises ``UsageError`` for a model that is not served, and if several are served and none is named; ``BackendError``
+    if this is no such server.
     """
     try:
         cards = _cards(await _list(enquiry))
@@ -45,7 +45,7 @@ async def model_card(enquiry: Enquiry, model: str | None) -> Card:
         model = model or _deployment(enquiry.server.url)
         if model is None:
             raise UsageError(f"{enquiry.url} has no list of models: name one, {enquiry.url}#MODEL ({error})") from error
-        _log.warning("%s has no list of models (%s); it is taken to serve %s", enquiry.url, error, model)
+        _log.warning("%s has no list of models (%s); assuming that it serves %s", enquiry.url, error, model)
         return {"id": model}
     if cards is None:
         raise BackendError(f"{enquiry.url} is not an OpenAI-compatible server: it has no list of models")
@@ -55,13 +55,13 @@ async def model_card(enquiry: Enquiry, model: str | None) -> Card:
 
 
 async def _list(enquiry: Enquiry) -> Any:
-    """The list of models, and where it is found the server's base."""
+    """The list of models; it also tells the server's base."""
     first, *others = bases(enquiry.server.url)
     try:
         return await enquiry.get("/models")
     except StatusError as error:
         if error.status == 500:
-            hint = "a proxy may answer so where it wants a key, WIDTHWISE_API_KEY or OPENAI_API_KEY"
+            hint = "a proxy may answer like this if it needs a key, WIDTHWISE_API_KEY or OPENAI_API_KEY"
             raise StatusError(f"{error} ({hint})", error.status, error.body) from error
         if error.status not in (404, 405):
             raise
@@ -79,19 +79,19 @@ def _deployment(url: str) -> str | None:
 
 
 def context_of(card: Card) -> int | None:
-    """The length of the model's context, under one of the names that servers have for it."""
+    """The length of the model's context, under one of the names that servers use for it."""
     lengths = [card.get(name) for name in _CONTEXT]
     return next((n for n in lengths if isinstance(n, int) and not isinstance(n, bool) and n > 0), None)
 
 
 def root_of(card: Card) -> str | None:
-    """What the server has the model from, where it says so."""
+    """Where the server has the model from, if it says so."""
     root = card.get("root")
     return root if isinstance(root, str) and root else None
 
 
 def _cards(answer: Any) -> list[Card] | None:
-    """The entries of a list of models: OpenAI's form, and a bare list."""
+    """The entries of a list of models: OpenAI's form, or a bare list."""
     listed = answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer
     if not isinstance(listed, list):
         return None

@@ -19,12 +19,14 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 # A server keeps its problems until it has this many requests and twice its share of the pool's.
 _ENOUGH_REQUESTS = 32
 _MOST_TRIED = 4
-"""Servers that get a request at most before it has failed once: of a pool that is down, not all are asked each time."""
+"""How many servers get a request at most before it counts as failed once: not all servers of a pool that is down are
+asked each time.
+"""
 
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """One server of a pool, with the base of its paths. It is put aside for growing pauses while it fails."""
+    """One server of a pool, with the base of its paths. While it fails, it is put aside for growing pauses."""
 
     url: str
     gate: Gate = field(default_factory=Gate)
@@ -45,8 +47,10 @@ class Server:
             _log.warning("%s failed and is put aside for %g seconds: %s", shown(self.url), pause, reason)
 
     def may_pass_on(self, error: BackendError) -> bool:
-        """Whether another server may be asked what this one answered with ``error``; it is put aside where it failed,
-        and not where it only takes no more at present."""
+        """Whether another server may be asked after this one answered with ``error``.
+
+        This one is put aside if it failed, but not if it only takes no more at present.
+        """
         if error.retryable and not is_full(error):
             self.failed(error)
         return error.retryable
@@ -58,17 +62,17 @@ class Server:
 
 
 class ServerPool:
-    """Rendezvous hashing: every problem ranks the servers in an order of its own.
+    """Rendezvous hashing: every problem ranks the servers in its own order.
 
-    All requests of a problem go to the first of its order, so that the tree's prefixes meet in one KV cache;
-    when that server fails or has far more than its share, to the next.
+    All requests of a problem go to the first server in its order, so that the tree's prefixes meet in one KV cache;
+    when that server fails or has far more than its share, they go to the next.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
         self.servers = [Server(url) for url in urls]
 
     def candidates(self, problem: str) -> list[Server]:
-        """The servers to try, the first in front; those that are put aside come last. Of many only some are tried."""
+        """The servers to try, in order; those put aside come last. Of many servers only some are tried."""
         if len(self.servers) == 1:
             return self.servers
         ranked = sorted(self.servers, key=lambda server: _rank(server.url, problem))

@@ -13,7 +13,7 @@ from widthwise.core.plain_json import parse
 from widthwise.core.secrets import masked
 
 LONGEST_WAIT = 3600.0
-"""Seconds: a server that wants to be asked again only after this has nothing more for this run."""
+"""Seconds: a server that asks to wait longer has nothing more for this run."""
 
 RETRYABLE = frozenset({408, 409, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
 FULL = frozenset({429, 498, 503, 529})
@@ -52,8 +52,10 @@ _KINDS = {
 
 
 class StatusError(BackendError):
-    """The server answered with a ``status`` other than 200, or with an error that stands for one; ``body`` is what it
-    said, as it came, and ``wait`` the seconds until it wants to be asked again, where it names them."""
+    """The server answered with a ``status`` other than 200, or with an error that stands for one.
+
+    ``body`` is what it said, verbatim; ``wait`` the seconds until it wants to be asked again, if it names them.
+    """
 
     def __init__(self, message: str, status: int, body: str, wait: float | None = None) -> None:
         super().__init__(message, retryable=status in RETRYABLE)
@@ -61,7 +63,7 @@ class StatusError(BackendError):
 
 
 class NoAccess(StatusError, AccessRefused):
-    """A refusal that no later request will be spared."""
+    """A refusal that every later request would get too."""
 
     def __init__(self, message: str, status: int, body: str) -> None:
         super().__init__(message, status, body)
@@ -69,12 +71,12 @@ class NoAccess(StatusError, AccessRefused):
 
 
 def is_full(error: BackendError) -> bool:
-    """Whether a server only takes no more at present, which is no failure of it."""
+    """Whether a server merely takes no more at present, which is not a failure."""
     return isinstance(error, StatusError) and error.status in FULL
 
 
 class Unreachable(BackendError):
-    """No server answered; it says nothing about what the server can do."""
+    """No server answered; this says nothing about what the server can do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=True)
@@ -86,13 +88,13 @@ def unreachable(url: str, reason: object) -> Unreachable:
 
 def broken(url: str, reason: object) -> BackendError:
     """A connection that broke off."""
-    return BackendError(masked(f"{shown(url)} broke the connection off ({reason})"), retryable=True)
+    return BackendError(masked(f"{shown(url)} broke off the connection ({reason})"), retryable=True)
 
 
 def status_error(
     url: str, status: int, body: str, headers: Mapping[str, str] | None = None, *, said: str = "answered {status}: "
 ) -> BackendError:
-    """What a status other than 200 means for the one who asked."""
+    """What a status other than 200 means for the caller."""
     message, wording, where = _message(body), body[:20_000].lower(), shown(url)
     said = f"{where} {said.format(status=status)}{message}"
     if status in _TOO_LONG_STATUS and _TOO_LONG.search(wording):
@@ -103,7 +105,7 @@ def status_error(
         return NoAccess(said, status, body)
     wait = told_wait(headers or {}, body) if status in RETRYABLE else None
     if wait is not None and wait > LONGEST_WAIT:
-        return NoAccess(f"{said} (it is to be asked again in {wait / 3600:.1f} hours only)", status, body)
+        return NoAccess(f"{said} (it asks to wait {wait / 3600:.1f} hours)", status, body)
     return StatusError(said, status, body, wait)
 
 
@@ -114,7 +116,7 @@ def _is_final(status: int, wording: str) -> bool:
 
 
 def reported_error(url: str, content: Mapping[str, Any], body: str) -> BackendError | None:
-    """The error that a server reports inside an answer with status 200; None where it reports none."""
+    """The error that a server reports inside an answer with status 200; None if it reports none."""
     error = content.get("error") or (content if content.get("object") == "error" else None)
     if error is None and "choices" not in content and "message" in content and {"code", "type"} & set(content):
         error = content
@@ -122,7 +124,7 @@ def reported_error(url: str, content: Mapping[str, Any], body: str) -> BackendEr
 
 
 def _status_of(error: Any) -> int:
-    """The status that an error object stands for, by its number or the name of its kind; 500 where it has neither."""
+    """The status that an error object stands for, by its number or the name of its kind; 500 if it has neither."""
     if not isinstance(error, Mapping):
         return 500
     for name in ("code", "status", "status_code", "http_status"):

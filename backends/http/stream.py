@@ -1,4 +1,4 @@
-"""What a server sends as the answer to one completion: events as they come, or one piece."""
+"""What a server sends as the answer to one completion: events as they come, or a single piece."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The events that arrived in one go; ``done``: the server has said that these were the last."""
+    """The events that arrived together; ``done``: the server has said that these were the last."""
 
     events: list[Event]
     done: bool = False
 
 
 class EndedInError(BackendError):
-    """A server reports an error inside its answer: what it had said is no answer."""
+    """A server reports an error inside its answer: what it had said before is void."""
 
 
 async def batches(response: aiohttp.ClientResponse, *, first: float, stall: float) -> AsyncIterator[Batch]:
-    """The events of a stream until its ``[DONE]`` or its end; an answer in one piece is one event.
+    """The events of a stream until its ``[DONE]`` or its end; an unstreamed answer is one event.
 
-    ``first`` and ``stall`` are limits in seconds for the first and for each later piece of data. A half event
-    at the end of a broken stream is dropped. Raises BackendError (retryable) for a stall, a broken connection and
-    what is no JSON, EndedInError for an error reported inside the stream, after the events before it.
+    ``first`` and ``stall`` are limits in seconds for the first and for each later piece of data. A half event at the
+    end of a broken stream is dropped. Raises BackendError (retryable) for a stall, a broken connection and invalid
+    JSON, and EndedInError for an error reported inside the stream, after the events before it.
     """
     url, reader, limit = str(response.url), _Events(), first
     while data := await _read(response, url, limit):
@@ -58,7 +58,7 @@ async def batches(response: aiohttp.ClientResponse, *, first: float, stall: floa
 
 
 async def events(response: aiohttp.ClientResponse, *, first: float, stall: float) -> AsyncIterator[Event]:
-    """The same one by one."""
+    """The same, one by one."""
     async with aclosing(batches(response, first=first, stall=stall)) as arriving:  # type: ignore[type-var]
         async for batch in arriving:
             for event in batch.events:
@@ -87,7 +87,7 @@ async def drained(response: aiohttp.ClientResponse) -> None:
 class _Events:
     """Cuts bytes into the payloads of events, whatever ends their lines and wherever the bytes were cut.
 
-    An error event's payload is that of an object with the one field ``error``.
+    An error event's payload is turned into an object with the single field ``error``.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class _Events:
         self._begun = self._in_one_piece = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads of the events that are whole by now."""
+        """The payloads of the events that are complete by now."""
         self._buffer += self._with_plain_ends(data)
         if not self._begun and not self._begin():
             return []
@@ -113,7 +113,7 @@ class _Events:
         return self._of_lines() if self._buffer.count(b"\ndata:") else []
 
     def rest(self) -> list[bytes]:
-        """What is left when no more bytes come: an event without its blank line, or an answer in one piece."""
+        """What is left when no more bytes come: an event without its blank line, or an unstreamed answer."""
         left, self._buffer = self._buffer.strip(), b""
         if self._in_one_piece:
             return [left] if _is_json(left) else left.split(b"\n")
@@ -126,7 +126,7 @@ class _Events:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
     def _begin(self) -> bool:
-        """Whether enough has come to tell what this is."""
+        """Whether enough has arrived to tell what this is."""
         self._buffer = self._buffer.lstrip() if not self._buffer.startswith(_BOM[:1]) else self._buffer
         if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
             return False
@@ -136,7 +136,7 @@ class _Events:
         return self._begun
 
     def _of_lines(self) -> list[bytes]:
-        """Events that no blank line parts: each line is one, if it is JSON by itself."""
+        """Events not separated by blank lines: each line is one if it is JSON by itself."""
         *lines, last = self._buffer.split(b"\n")
         payloads = [line.removeprefix(b"data:").strip() for line in lines if line.startswith(b"data:")]
         if not all(payload == DONE or _is_json(payload) for payload in payloads):
@@ -146,13 +146,13 @@ class _Events:
 
 
 def _is_regular(events: bytes) -> bool:
-    """Whether each event is one line that begins with ``data: ``, as those of most servers are."""
+    """Whether each event is one line that begins with ``data: ``, as from most servers."""
     blanks = events.count(b"\n\ndata: ")
     return events.startswith(b"data: ") and events.count(b"\n") == 2 * blanks
 
 
 def _payloads(block: bytes) -> list[bytes]:
-    """The data of the lines between two blank ones: one event, or several where each line is one."""
+    """The data of the lines between two blank ones: one event, or several if each line is one."""
     if block.startswith(b"data:") and b"\n" not in block:
         return [block[5:].strip()]
     lines = block.split(b"\n")
@@ -165,14 +165,14 @@ def _payloads(block: bytes) -> list[bytes]:
 
 
 def _parsed(url: str, payloads: list[bytes]) -> Iterator[Batch]:
-    """The payloads as events, in as few batches as can be; raises for the first that is none or an error."""
+    """The payloads as events, in as few batches as possible; raises at the first that is an error or not an event."""
     done = DONE in payloads
     if done:
         payloads = payloads[: payloads.index(DONE)]
     events, failure = _objects(url, payloads)  # as many as payloads, up to the failure
     for number, event in enumerate(events):
         if not isinstance(event, dict):
-            _log.debug("%s sent %r in place of an event", shown(url), event)
+            _log.debug("%s sent %r instead of an event", shown(url), event)
         elif ("error" in event or "choices" not in event) and (
             error := reported_error(url, event, payloads[number].decode(errors="replace"))
         ):
@@ -186,19 +186,19 @@ def _parsed(url: str, payloads: list[bytes]) -> Iterator[Batch]:
 
 
 def _ended(error: BackendError) -> BackendError:
-    """An error inside an answer, of its kind; it may pass only as long as nothing had been said."""
+    """An error inside an answer, of its kind; it may be retried only if nothing had been said before."""
     if isinstance(error, AccessRefused | PromptTooLong):
         return error
     return EndedInError(str(error), retryable=error.retryable)
 
 
 def _objects(url: str, payloads: list[bytes]) -> tuple[list[Event], BackendError | None]:
-    """The objects up to the first payload that is none, and the error that this one is."""
+    """The objects up to the first payload that is not one, and the error that this payload is."""
     joined = b"[" + b",".join(payloads) + b"]"
     try:
         events = parse(joined, finite=False)
         if len(events) != len(payloads):
-            raise ValueError("some payload is no value by itself")
+            raise ValueError("some payload is not a complete value")
     except ValueError:
         events = list(_until_broken(payloads))
     if holds_secret(joined):
@@ -217,7 +217,7 @@ def _until_broken(payloads: list[bytes]) -> Iterator[Any]:
 
 
 def _clean(value: Any) -> Any:
-    """A value of JSON without the keys that a server echoes."""
+    """A JSON value without the keys that a server echoes."""
     if isinstance(value, str):
         return masked(value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Speaking to a server in text: llama.cpp, TGI, older servers."""
+"""Addressing a server in text: llama.cpp, TGI, older servers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from widthwise.core.trace.stopping import StopMatcher
 _log = logging.getLogger(__name__)
 
 OPEN_ENDED = frozenset({"llama.cpp", "Ollama"})
-"""Programs that go on to the answer's own end where no limit is given; others have a limit of their own, often 16."""
+"""Programs that go on to the answer's own end if no limit is given; others have a limit of their own, often 16."""
 _MARGIN = 1.25
 """How many of the model's tokens a piece of text may be: a server refuses more than its context leaves."""
 
 
 class TextDialect:
-    """Text both ways, in the model's own chat format where the tokenizer has its template.
+    """Text both ways, in the model's own chat format if the tokenizer has its template.
 
-    ``max_tokens`` is counted in the tokenizer's pieces. Stop strings are looked for here, since such servers cut them
+    ``max_tokens`` is counted in the tokenizer's pieces. Stop strings are detected here, because such servers cut them
     off the text without saying which one it was.
     """
 
@@ -62,7 +62,7 @@ class TextDialect:
 
 
 def longest(request: Request, profile: ServerProfile) -> int | None:
-    """The limit to be sent: what is asked for, or about what the context leaves; None leaves it to the server."""
+    """The limit to send: the requested one, or about what the context leaves; None leaves it to the server."""
     asked, context = request.params.max_tokens, profile.max_model_len
     if context is None or (asked is None and profile.kind in OPEN_ENDED):
         return asked
@@ -80,7 +80,7 @@ def text_of(choice: Mapping[str, Any]) -> str:
 
 
 class TextReader:
-    """Cuts text into pieces, the server's own tokens where it lists them, and finds its end."""
+    """Cuts text into pieces, the server's own tokens if it lists them, and finds its end."""
 
     def __init__(self, tokenizer: PieceTokenizer, params: SamplingParams) -> None:
         self._tokenizer = tokenizer
@@ -99,7 +99,7 @@ class TextReader:
         return last
 
     def taken(self, text: str, tokens: Listed | None, reason: str | None) -> Delta:
-        """The delta of a piece of text, whose tokens the server lists, and of the word for its end."""
+        """The delta of a piece of text, the tokens that the server lists for it, and the word for its end."""
         # A stream's chunk is one token for most servers.
         found = None if tokens is None or not text else tokens.spelling(text)
         ids = self._tokenizer.encode(text) if found is None else self._tokenizer.intern(found.tokens)
@@ -108,12 +108,12 @@ class TextReader:
         return self._cut(ids, found, reason)
 
     def taken_all(self, texts: Iterable[str]) -> Delta:
-        """The delta of several pieces of text. Each is cut by itself, so that tokens do not depend on when it came."""
+        """The delta of several pieces of text, each cut separately, so that tokens do not depend on arrival times."""
         encode = self._tokenizer.encode
         return self._cut([token for text in texts for token in encode(text)], None, None)
 
     def _cut(self, ids: list[int], found: Listed | None, reason: str | None) -> Delta:
-        """The delta of these tokens up to the end that is among them."""
+        """The delta of these tokens up to the end, if they contain it."""
         stop = self._matcher.feed(ids)
         keep = len(ids) if stop is None else stop.keep
         ended = finish(reason) if stop is None else "stop"
@@ -131,7 +131,7 @@ class TextReader:
     def _tell_of_lost(self) -> None:
         if not self._told:
             self._told = True
-            _log.warning("the server lists tokens that are not its text: their log-probabilities are left out")
+            _log.warning("the server lists tokens that do not spell its text: their log-probabilities are left out")
 
     def _stats(self, tokens: Listed, keep: int) -> TokenStats | None:
         return tokens.stats(keep, self._params.logprobs, lambda token: self._tokenizer.intern([token])[0])

@@ -1,4 +1,4 @@
-"""Speaking to a server in token ids: vLLM, SGLang."""
+"""Addressing a server in token ids: vLLM, SGLang."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from widthwise.core.errors import BackendError
 
 
 class TokenDialect:
-    """Token ids both ways: vLLM, and servers with its extensions. The server looks for all stops."""
+    """Token ids both ways: vLLM, and servers with its extensions. The server detects all stops."""
 
     path = "/completions"
 
@@ -31,7 +31,7 @@ class TokenDialect:
             "prompt": request.prompt.tolist(),
             "add_special_tokens": False,
             **sampling(params),
-            # A model's own generation settings would change these unasked.
+            # A model's own generation settings would silently change these.
             **other_sampling(params, self._profile.kind or "vLLM"),
             "max_tokens": self._longest(request),
             "seed": long_seed(request.seed),
@@ -57,13 +57,13 @@ class TokenDialect:
         return _TokenReader(request, self._tokenizer)
 
     def _longest(self, request: Request) -> int | None:
-        """What is asked for, or what the context leaves: a server refuses more, and gives 16 where none is given."""
+        """The requested limit, or what the context leaves: a server refuses more, and gives 16 if no limit is given."""
         context = self._profile.max_model_len
         room = None if context is None else context - len(request.prompt)
         return min((limit for limit in (room, request.params.max_tokens) if limit is not None), default=None)
 
     def _keeping_stops(self) -> dict[str, bool]:
-        """Have the text of stop strings stay in the answer."""
+        """Keep the text of stop strings in the answer."""
         return {"no_stop_trim": True} if self._profile.kind == "SGLang" else {"include_stop_str_in_output": True}
 
 
@@ -78,7 +78,7 @@ class _TokenReader:
         ids = np.asarray(choice.get("token_ids") or [], np.int64)
         self._received = self._received or len(ids) > 0
         if choice.get("text") and not self._received:
-            raise BackendError("the server was asked for token ids and streams text without any: take dialect=text")
+            raise BackendError("the server was asked for token ids but streams text without any: use dialect=text")
         reason = choice.get("stop_reason", choice.get("matched_stop"))
         asked_for = isinstance(reason, str) or reason in params.stop_token_ids
         return Delta(
@@ -103,7 +103,7 @@ class _TokenReader:
         return found.stats(length, self._request.params.logprobs, self._id_of)
 
     def _id_of(self, token: str) -> int | None:
-        """The id in ``token_id:17``; of a server that writes the token's text, the id that spells it."""
+        """The id in ``token_id:17``; if a server writes the token's text, the id that spells it."""
         if token.startswith("token_id:") and token[9:].isdigit():
             return int(token[9:])
         ids = self._tokenizer.encode(token)

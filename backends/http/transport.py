@@ -1,4 +1,4 @@
-"""How requests reach a server: keys for the origin that they were given for, redirects, proxies, TLS."""
+"""How requests reach a server: keys only for their own origin, redirects, proxies, TLS."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _KEPT_SECONDS = 4.0
 _MOST_REDIRECTS = 5
 _LONGEST_REFUSAL = 2**20
 MOST_BYTES = 2**28
-"""Of one event, or of an answer in one piece, unpacked: more is nothing that a completion says."""
+"""Size limit in bytes, unpacked, for one event or an unstreamed answer: no completion is larger."""
 _ENVIRONMENT = ("WIDTHWISE_API_KEY", "OPENAI_API_KEY")
 _KEY_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
 
 def key_headers(url: str, given: Mapping[str, str]) -> dict[str, str]:
-    """``given`` headers, and the key: from them, from the address (``user:password@``), or from the environment."""
+    """The ``given`` headers and the key: from them, from the address (``user:password@``), or the environment."""
     for name, value in given.items():
         if names_secret(name):
             keep_secret(value)
@@ -46,7 +46,7 @@ def key_headers(url: str, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_key(headers: Mapping[str, str], key: str | None) -> dict[str, str]:
-    """The headers, and the key in the form that most servers take it."""
+    """The headers, with the key in the form that most servers take."""
     return {**({"Authorization": f"Bearer {keep_secret(key)}"} if key else {}), **headers}
 
 
@@ -67,8 +67,8 @@ def proxy_for(url: str) -> str | None:
 class Transport:
     """Connections to any number of servers, without a limit of its own; to be used in one event loop.
 
-    ``headers`` are sent with each request. What is secret among them, and the key, goes to the origin only that a
-    request is addressed to: a redirect elsewhere is followed without.
+    ``headers`` are sent with each request. The key and other secrets among them go only to the origin to which a
+    request is addressed: a redirect elsewhere is followed without them.
     """
 
     def __init__(self, connect_timeout: float, headers: Mapping[str, str] | None = None) -> None:
@@ -82,9 +82,9 @@ class Transport:
         self._proxies: dict[Origin, str | None] = {}
 
     async def begin(self, url: str, body: Any = None) -> aiohttp.ClientResponse:
-        """The beginning of the answer to ``body``, or to a question without one; whoever gets it closes it.
+        """The beginning of the answer to ``body``, or to a request without one; the caller must close it.
 
-        Raises BackendError, retryable, where no server answers.
+        Raises BackendError, retryable, if no server answers.
         """
         if url not in self._headers:
             self._headers[url] = key_headers(url, self._given)
@@ -113,13 +113,15 @@ class Transport:
         kept = {name: value for name, value in headers.items() if not names_secret(name)}
         if (here, target) not in self._redirects:
             self._redirects.add((here, target))
-            without = " without the key, which is for the first only" if len(kept) < len(headers) else ""
-            _log.warning("%s sends its requests to %s: they go there%s", shown(here), shown(target), without)
+            without = ", without the key, which is for the first only" if len(kept) < len(headers) else ""
+            _log.warning("%s redirects its requests to %s: they go there%s", shown(here), shown(target), without)
         return kept
 
     async def _sent(self, url: str, body: Any, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """A server may close an idle connection at the very moment when it is used again. That is no failure of the
-        server: the request, of which nothing was answered, is sent once more, if the last one was answered."""
+        """Send a request, and once more if the server closes an idle connection at the very moment it is reused.
+
+        That is not a failure of the server: it had answered the previous request, and nothing of this one.
+        """
         place = origin(url)
         try:
             response = await self._request(url, body, headers)
@@ -162,7 +164,7 @@ class Transport:
 
 
 async def whole(response: aiohttp.ClientResponse, url: str) -> bytes:
-    """The body of an answer in one piece, unpacked; raises BackendError for one that fills the memory."""
+    """The body of an unstreamed answer, unpacked; raises BackendError for one that would fill the memory."""
     data = bytearray()
     while more := await response.content.readany():
         data += more
@@ -172,7 +174,7 @@ async def whole(response: aiohttp.ClientResponse, url: str) -> bytes:
 
 
 async def whole_text(response: aiohttp.ClientResponse, url: str, limit: float = 30.0) -> str:
-    """The body of a refusal, as text; empty where it does not come."""
+    """The body of a refusal, as text; empty if it does not arrive."""
     try:
         async with asyncio.timeout(limit):
             data = b""
@@ -185,7 +187,7 @@ async def whole_text(response: aiohttp.ClientResponse, url: str, limit: float = 
 
 
 def _target(response: aiohttp.ClientResponse) -> str | None:
-    """Where the answer sends the request; None where it is an answer itself."""
+    """Where the answer redirects the request; None if it does not."""
     location = response.headers.get("Location")
     if response.status not in (301, 302, 303, 307, 308) or not location:
         return None

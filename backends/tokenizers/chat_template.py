@@ -28,15 +28,15 @@ _CONTROL = re.compile(
 )
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _GIVEN = frozenset({"messages", "add_generation_prompt", "tools", "documents", *_SPECIAL_TOKENS})
-# Put after an open assistant turn and cut at: whatever a template writes after the content goes with it.
+# Put after an open assistant turn to cut there: whatever a template writes after the content is removed with it.
 _CUT = "\ue000widthwise-open-turn\ue000"
 
 
 class ChatTemplate:
     """One model's chat format: a Jinja template by the Hugging Face conventions.
 
-    ``special_tokens`` are the texts a template may name: ``{"bos_token": "<s>", ...}``. ``arguments`` are the names
-    that it asks its caller for besides (``enable_thinking`` ...). Raises ``UsageError`` for what is no template.
+    ``special_tokens`` are the texts a template may name: ``{"bos_token": "<s>", ...}``. ``arguments`` are the other
+    names that it takes from its caller (``enable_thinking`` ...). Raises ``UsageError`` for an invalid template.
     """
 
     def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
@@ -46,9 +46,9 @@ class ChatTemplate:
 
     @classmethod
     def from_folder(cls, path: str | Path) -> ChatTemplate | None:
-        """The template of a checkpoint folder, or None where it has none.
+        """The template of a checkpoint folder, or None if it has none.
 
-        It stands in ``chat_template.jinja`` or under ``chat_template`` in ``tokenizer_config.json``.
+        It is in ``chat_template.jinja`` or under ``chat_template`` in ``tokenizer_config.json``.
         """
         folder = Path(path)
         config = _read_json(folder / "tokenizer_config.json")
@@ -67,11 +67,11 @@ class ChatTemplate:
         continue_final_message: bool = False,
         options: ChatOptions = NO_OPTIONS,
     ) -> str:
-        """The conversation as the model's text, control tokens spelled out.
+        """The conversation as the model's text, with control tokens spelled out.
 
-        ``add_generation_prompt`` opens an assistant turn; ``continue_final_message`` leaves the last message
-        open, so that sampling continues it. Raises ``UsageError`` for a conversation that the template refuses, and
-        for a template that takes too long or writes too much.
+        ``add_generation_prompt`` opens an assistant turn; ``continue_final_message`` leaves the last message open, so
+        that sampling continues it. Raises ``UsageError`` for a conversation that the template refuses, and for a
+        template that takes too long or writes too much.
         """
         if not continue_final_message:
             return self._render(messages, add_generation_prompt, options)
@@ -121,7 +121,7 @@ def _default(entry: Any) -> str | None:
     if isinstance(entry, list):
         named = {str(t.get("name")): t.get("template") for t in entry if isinstance(t, dict)}
         if "default" not in named:
-            _log.warning("of the chat templates %s none is named default: none is used", ", ".join(named))
+            _log.warning("none of the chat templates %s is named default: none is used", ", ".join(named))
         entry = named.get("default")
     return entry if isinstance(entry, str) else None
 
@@ -144,10 +144,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _arguments(source: str) -> frozenset[str]:
-    """The names that a template asks its caller for; it is parsed here and compiled in the renderer's process only."""
+    """The names that a template takes from its caller; it is parsed here, but compiled in the renderer's process."""
     environment = template_environment()
     try:
         asked = meta.find_undeclared_variables(environment.parse(source))
-    except Exception as error:  # whatever a downloaded text does to the parser
+    except Exception as error:  # a downloaded text may make the parser raise anything
         raise UsageError(f"the model's chat template is not valid Jinja: {error}") from error
     return frozenset(asked - _GIVEN - environment.globals.keys())

@@ -17,7 +17,7 @@ _FILES = ["tokenizer*", "*chat_template*", "special_tokens_map.json", "config.js
 
 
 class CheckpointTokenizer(Tokenizer, Protocol):
-    """A tokenizer whose files are here.
+    """A tokenizer whose files are local.
 
     ``bytes_of`` is what each id spells, in UTF-8; an id beyond it spells nothing.
     """
@@ -29,7 +29,7 @@ class CheckpointTokenizer(Tokenizer, Protocol):
 def tokenizer_from(path: str | Path) -> CheckpointTokenizer:
     """The tokenizer in a checkpoint folder, given by the folder or by its ``tokenizer.json`` / ``tokenizer.model``.
 
-    Raises UsageError where there is none.
+    Raises UsageError if there is none.
     """
     place, folder = Path(path), holding(path)
     if (folder / "tokenizer.json").is_file() and place.name != "tokenizer.model":
@@ -38,22 +38,22 @@ def tokenizer_from(path: str | Path) -> CheckpointTokenizer:
         from widthwise.backends.tokenizers.sentencepiece import SentencePieceTokenizer
 
         return SentencePieceTokenizer.from_folder(folder)
-    raise UsageError(f"{place} holds no tokenizer.json and no tokenizer.model")
+    raise UsageError(f"{place} has neither a tokenizer.json nor a tokenizer.model")
 
 
 def holding(path: str | Path) -> Path:
-    """The folder that ``path`` is, or that the file lies in."""
+    """``path`` if it is a folder, else the folder that contains it."""
     return Path(path).parent if Path(path).is_file() else Path(path)
 
 
 def folder_of(model: str) -> Path | None:
-    """Where a model's tokenizer files are: its local folder, or a download by hub id; None where neither is."""
+    """Where a model's tokenizer files are: its local folder, or a download by hub id; None if neither exists."""
     if Path(model).is_dir():
         return Path(model)
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(model, allow_patterns=_FILES))
-    except Exception as error:  # no network, no such model, no access: each means that there are no files
+    except Exception as error:  # no network, no such model, no access: all mean that there are no files
         _log.info("no tokenizer files of %s on the Hugging Face hub: %s", model, error)
         return None

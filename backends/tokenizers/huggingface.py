@@ -20,7 +20,7 @@ from widthwise.core.literal import unguarded
 
 _log = logging.getLogger(__name__)
 
-# What goes before a text so that a tokenizer treats it as mid-text.
+# Put before a text so that a tokenizer treats it as the middle of a text.
 _ANCHOR = "\n"
 
 _NO_VOCABULARY = 2**31
@@ -30,8 +30,8 @@ _NO_VOCABULARY = 2**31
 class HFTokenizer:
     """A tokenizer given by its two directions, both literal: control tokens parsed and spelled out, none added.
 
-    ``template`` is None for a model without a chat format; its conversations are plain text after the
-    ``opening`` ids (a begin-of-sequence token). ``bytes_of`` is what each id spells, in UTF-8, where that is known.
+    ``template`` is None for a model without a chat format; its conversations are plain text after the ``opening`` ids
+    (a begin-of-sequence token). ``bytes_of`` is what each id spells, in UTF-8, if known.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class HFTokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library raises this very class
-            raise UsageError(f"{folder / 'tokenizer.json'} is no tokenizer ({error}); fetch it again") from error
+            raise UsageError(f"{folder / 'tokenizer.json'} is not a tokenizer ({error}); fetch it again") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         table = spellings(tokenizer)
@@ -121,10 +121,10 @@ class HFTokenizer:
         return opening + self.encode(plain_chat(messages))
 
     def _find_anchor(self) -> tuple[str, list[int]]:
-        """The anchor, or nothing for a tokenizer that treats every text as mid-text.
+        """The anchor; empty for a tokenizer that treats every text as the middle of a text.
 
-        A SentencePiece tokenizer adds a space at the beginning of a text and takes one away there; a trace is
-        continued in the middle.
+        A SentencePiece tokenizer adds a space at the beginning of a text and removes one there; a trace is continued in
+        the middle.
         """
         adds_space = self._encode(_ANCHOR + "a") != self._encode(_ANCHOR) + self._encode("a")
         drops_space = self._decode(self._encode(" a")) != " a"
@@ -132,7 +132,7 @@ class HFTokenizer:
 
 
 def eos_ids_of(folder: Path) -> list[int]:
-    """What a checkpoint's ``generation_config.json`` and ``config.json`` name as ends of sequence."""
+    """The ends of sequence named in a checkpoint's ``generation_config.json`` and ``config.json``."""
     files = (folder / "generation_config.json", folder / "config.json")
     return [i for file in files for i in as_ids(_json(file).get("eos_token_id"), str(file))]
 

@@ -1,4 +1,4 @@
-"""Token-like pieces of text, where the model's tokenizer is unknown."""
+"""Token-like pieces of text, for models whose tokenizer is unknown."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from widthwise.core.backend import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.literal import GUARD
 
-# In the manner of the byte-pair vocabularies' own pre-tokenisation: a word of up to eight letters with the
-# space before it, up to three digits, a LaTeX command, a run of up to three punctuation marks, line ends, spaces.
+# Similar to the pre-tokenisation of byte-pair vocabularies: a word of up to eight letters with the space before it, up
+# to three digits, a LaTeX command, a run of up to three punctuation marks, line ends, spaces.
 _PIECE = re.compile(
     r"""
       \ ?\\?[^\W\d_]{1,8}
@@ -28,7 +28,9 @@ _PIECE = re.compile(
 
 _APART = "\u200b"
 _SHORT, _MOST_SHORT = 24, 100_000
-"""A stream comes in texts of about a token, the same again and again: so many of so many characters are kept."""
+"""A stream delivers texts of about a token, many of them repeatedly: up to so many texts of so many characters are
+kept.
+"""
 
 
 def pieces_of(text: str, ends: IntArray) -> list[str]:
@@ -39,15 +41,15 @@ def pieces_of(text: str, ends: IntArray) -> list[str]:
 class PieceTokenizer:
     """A reversible approximation of a tokenizer, the same for every strategy.
 
-    A text is cut by a fixed regular expression into pieces of about a token's length; a piece's id is 62 bits
-    of its hash, the same on every machine. Counts of pieces approximate counts of tokens: on recorded
-    solutions of competition problems a piece has 2.6 to 3.1 characters, and a text has 0.93 to 0.98 times as
-    many pieces as tokens of a byte-pair vocabulary of 131,000 (Mistral's Tekken), 0.82 to 0.89 times as many as
-    tokens of a SentencePiece vocabulary of 32,000. ``decode`` knows the pieces that this instance has seen.
+    A text is cut by a fixed regular expression into pieces of about a token's length; a piece's id is 62 bits of its
+    hash, the same on every machine. Counts of pieces approximate counts of tokens: on recorded solutions of competition
+    problems a piece has 2.6 to 3.1 characters, and a text has 0.93 to 0.98 times as many pieces as tokens of a
+    byte-pair vocabulary of 131,000 (Mistral's Tekken), 0.82 to 0.89 times as many as tokens of a SentencePiece
+    vocabulary of 32,000. ``decode`` knows the pieces that this instance has seen.
 
-    Conversations are written in the model's own ``template``, where that is known; a begin-of-sequence token ``bos``
-    that a server puts before every text is left out of them. A server that takes text reads control tokens wherever
-    they are spelled: in text that is data, a space of no width keeps the spelling apart (see ``literal``).
+    Conversations are written in the model's own ``template``, if it is known; they omit a begin-of-sequence token
+    ``bos`` that a server puts before every text. A server that takes text reads control tokens wherever they are
+    spelled: in text that is data, a zero-width space breaks up the spelling (see ``literal``).
     """
 
     eos_ids: frozenset[int] = frozenset()
@@ -72,7 +74,7 @@ class PieceTokenizer:
         return [self._id(piece) for piece in pieces]
 
     def learn(self, text: str, ends: IntArray) -> None:
-        """Know the pieces of ``text`` that end at ``ends``: what an earlier process stored may be spelled again."""
+        """Learn the pieces of ``text`` that end at ``ends``, so that what an earlier process stored can be spelled."""
         self.intern(pieces_of(text, ends))
 
     def encode(self, text: str) -> list[int]:
@@ -105,7 +107,7 @@ class PieceTokenizer:
         known = self._ids.get(piece)
         if known is not None:
             return known
-        # Two pieces of a run meet in 62 bits about never; if they do, the second moves on by one.
+        # Two pieces of a run practically never share 62 bits; if they do, the second moves on by one.
         new = int.from_bytes(hashlib.blake2b(piece.encode(), digest_size=8).digest(), "little") >> 2
         while new in self._texts:
             new += 1

@@ -17,9 +17,8 @@ _CACHED = 65_536
 class RemoteTokenizer:
     """Encodes and decodes with the server's ``/tokenize`` and ``/detokenize``; answers are remembered.
 
-    Every new text is one blocking request, so a local copy of the tokenizer is much to be preferred. The
-    end-of-sequence id is not known here: the server ends the requests itself. ``controls`` are known where the model's
-    files are.
+    Every new text is one blocking request, so a local copy of the tokenizer is much better. The end-of-sequence id is
+    not known here: the server ends the requests itself. ``controls`` are known if the model's files are available.
     """
 
     eos_ids: frozenset[int] = frozenset()

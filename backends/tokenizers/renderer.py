@@ -15,7 +15,7 @@ from typing import Any
 from widthwise.core.errors import UsageError
 
 SECONDS = 10
-"""Processor time that a template may take for one conversation."""
+"""Processor time in seconds that a template may take for one conversation."""
 _PATIENCE = 12
 """How many times as long a busy machine may take for it."""
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "TMPDIR")
@@ -23,19 +23,19 @@ _WORKER = Path(__file__).with_name("template_worker.py")
 
 
 class Renderer:
-    """One process for all templates of this program, begun when first needed and again after it was killed."""
+    """One process for all templates of this program, started when first needed and again after it was killed."""
 
     def __init__(self, seconds: int = SECONDS) -> None:
         self._seconds = seconds
         self.forget()
 
     def forget(self) -> None:
-        """Leave the process to whoever has it too: a program that was forked off begins its own."""
+        """Let go of the process without ending it: a forked program starts its own."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def render(self, source: str, context: Mapping[str, Any], today: str) -> str:
-        """The template ``source`` with the names of ``context``; ``UsageError``, in one sentence, where it fails."""
+        """The template ``source`` with the names of ``context``; ``UsageError``, in one sentence, if it fails."""
         task = {"source": source, "today": today, "seconds": self._seconds, "context": dict(context)}
         with self._lock:
             reply = self._asked(json.dumps(task).encode() + b"\n")
@@ -45,7 +45,7 @@ class Renderer:
         raise UsageError(f"the model's chat template refuses the conversation: {said}")
 
     def close(self) -> None:
-        """End the process; a later ``render`` begins another."""
+        """End the process; a later ``render`` starts another."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -71,11 +71,11 @@ class Renderer:
         if line:
             return dict(json.loads(line))
         self.close()
-        return {"error": f"it took more than {self._seconds} seconds, or more memory than it may have"}
+        return {"error": f"it took more than {self._seconds} seconds, or more memory than allowed"}
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            # Jinja may stand anywhere on the path; keys and the like in the environment are no template's business.
+            # Jinja may be anywhere on the path; a template has no business with keys in the environment.
             environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A SentencePiece model under the project's tokenizer contract."""
+"""A SentencePiece model with the project's tokenizer contract."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _log = logging.getLogger(__name__)
 
 # SentencePiece's stand-in for a space inside pieces.
 _SPACE = "\u2581"
-# Many models put a space before whatever they encode. They put it before this, a character that no piece but its
-# own holds, and what follows it is encoded as it is.
+# Many models put a space before whatever they encode. They put it before this character, which no piece but its own
+# contains, and encode what follows it as it is.
 _ANCHOR = "\x1f"
 
 
 class SentencePieceTokenizer:
     """``tokenizer.model`` of a checkpoint folder, with the control tokens of ``tokenizer_config.json``.
 
-    Text is a stretch of a trace, not a document: no dummy space is put before it, so a token spells the same
-    text wherever it stands. ``bytes_of`` is what each id spells, in UTF-8; an id beyond it spells nothing.
+    A text is a stretch of a trace, not a document: no dummy space is put before it, so a token spells the same text
+    wherever it stands. ``bytes_of`` is what each id spells, in UTF-8; an id beyond it spells nothing.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -58,7 +58,7 @@ class SentencePieceTokenizer:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> SentencePieceTokenizer:
-        """Raises BackendError where the folder holds no readable ``tokenizer.model``."""
+        """Raises BackendError if the folder holds no readable ``tokenizer.model``."""
         return cls(folder)
 
     def encode(self, text: str) -> list[int]:
@@ -67,7 +67,7 @@ class SentencePieceTokenizer:
     def _rendered(self, text: str) -> list[int]:
         """A conversation as the transformers library encodes it.
 
-        Where that has a dummy space before each text, it has one behind each control token too.
+        If the library puts a dummy space before each text, it also puts one after each control token.
         """
         if not self._dummy_prefix:
             return self.encode(text)
@@ -104,7 +104,7 @@ class SentencePieceTokenizer:
         return [self._model.bos_id()] * bool(opened) + self.encode(plain_chat(messages))
 
     def _plain(self, text: str) -> list[int]:
-        """Ids of a text without control tokens, those after the anchor."""
+        """Ids of a text without control tokens: those after the anchor."""
         ids: list[int] = self._model.encode(_ANCHOR + text)
         start = len(self._anchor)
         return ids[start:] if ids[:start] == self._anchor else list(self._model.encode(text))
@@ -113,7 +113,7 @@ class SentencePieceTokenizer:
         return self.bytes_of[token] if 0 <= token < len(self.bytes_of) else b""
 
     def _literal(self, text: str) -> list[int]:
-        """A character that SentencePiece would take for a space, spelled in bytes where the model has them."""
+        """A character that SentencePiece would take for a space, spelled in bytes if the model has them."""
         spelled = [self._byte_ids.get(bytes([b])) for b in text.encode()]
         return [i for i in spelled if i is not None] if None not in spelled else self._plain(text)
 
@@ -148,12 +148,12 @@ def _special_tokens(model: SentencePieceProcessor, config: Mapping[str, Any]) ->
 
 
 def _added(config: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The tokens that ``tokenizer_config.json`` adds, by their ids; raises BackendError for what is none."""
+    """The tokens that ``tokenizer_config.json`` adds, by their ids; raises BackendError for an invalid one."""
     added = config.get("added_tokens_decoder") or {}
     for token, entry in added.items() if isinstance(added, dict) else [("", added)]:
         is_token = isinstance(entry, dict) and isinstance(entry.get("content"), str)
         if not (is_token and token.isascii() and token.isdigit() and len(token) < 8):
-            raise BackendError("tokenizer_config.json adds a token that is none; fetch the checkpoint again")
+            raise BackendError("tokenizer_config.json adds an invalid token; fetch the checkpoint again")
         yield int(token), entry
 
 

@@ -16,7 +16,7 @@ _SPACE = "\u2581"
 
 
 def spellings(tokenizer: Any) -> list[bytes]:
-    """The bytes of each id of a tokenizer of the ``tokenizers`` library; an id that is not used spells nothing."""
+    """The bytes of each id of a tokenizer of the ``tokenizers`` library; an unused id spells nothing."""
     of_piece, of_added = _writing(tokenizer)
     table = [b""] * (max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1)
     for piece, token in tokenizer.get_vocab(with_added_tokens=False).items():
@@ -27,13 +27,13 @@ def spellings(tokenizer: Any) -> list[bytes]:
 
 
 def spelled(table: Sequence[bytes], ids: Sequence[int]) -> str:
-    """The text of some ids: U+FFFD for bytes that are no character, nothing for an id beyond the table."""
+    """The text of some ids: U+FFFD for bytes that do not form a character, nothing for an id beyond the table."""
     end = len(table)
     return b"".join([table[i] if 0 <= i < end else b"" for i in ids]).decode("utf-8", "replace")
 
 
 def _writing(tokenizer: Any) -> tuple[Spelling, Spelling]:
-    """How vocabulary and added tokens write bytes: a character for each (byte-level), or as SentencePiece does."""
+    """How vocabulary and added tokens write bytes: one character each (byte-level), or SentencePiece's way."""
     decoder = {} if tokenizer.decoder is None else json.loads(tokenizer.decoder.__getstate__())
     kinds = {str(part.get("type")) for part in (decoder, *decoder.get("decoders", ()))}
     if "ByteLevel" in kinds:
@@ -41,7 +41,7 @@ def _writing(tokenizer: Any) -> tuple[Spelling, Spelling]:
     if kinds & {"ByteFallback", "Metaspace", "Replace"}:
         return _sentencepiece_bytes, _sentencepiece_bytes
     raise UsageError(
-        f"the tokenizer's decoder ({', '.join(sorted(kinds))}) is none that is known here; vllm: runs such a checkpoint"
+        f"the tokenizer's decoder ({', '.join(sorted(kinds))}) is not supported here; vllm: runs such a checkpoint"
     )
 
 
@@ -51,7 +51,7 @@ def _sentencepiece_bytes(piece: str) -> bytes:
 
 
 def _byte_characters() -> dict[str, bytes]:
-    """GPT-2's alphabet: a printable character for each byte, its own where it has one."""
+    """GPT-2's alphabet: a printable character for each byte, the byte's own if it is printable."""
     own = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in own]
     return {chr(b): bytes([b]) for b in own} | {chr(256 + i): bytes([b]) for i, b in enumerate(others)}

@@ -1,7 +1,7 @@
-"""A process that renders chat templates, so that none can take the time or the memory of the run.
+"""A process that renders chat templates, so that none can take up the time or the memory of the run.
 
-A template comes with downloaded weights. Inside the sandbox of Jinja it can still loop for ever or make a string of
-terabytes. This file is run as a script of its own, beside the package: it imports Jinja and the standard library only.
+A template comes with downloaded weights. Even inside Jinja's sandbox it can loop for ever or build a string of
+terabytes. This file is run as a script of its own, outside the package: it imports only Jinja and the standard library.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MEMORY_BYTES = 1 << 30
 SPARE_CHARS = 1_000_000
-"""How much longer than ten times its conversation a rendered one may be."""
+"""How much longer than ten times its conversation a rendered text may be."""
 
 
 def template_environment() -> ImmutableSandboxedEnvironment:
@@ -84,8 +84,8 @@ def rendered(task: dict[str, Any]) -> dict[str, str]:
 
 
 def _limit(seconds: int) -> None:
-    """From now on, no more than so much processor time and ``MEMORY_BYTES``; the process ends where it takes more."""
-    with suppress(ImportError, ValueError, OSError):  # not everywhere to be had; who waits has a limit too
+    """From now on, limit processor time and memory (``MEMORY_BYTES``); beyond them, the process ends."""
+    with suppress(ImportError, ValueError, OSError):  # not available everywhere; the caller has a limit too
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -94,7 +94,7 @@ def _limit(seconds: int) -> None:
 
 
 def main() -> None:
-    """Answer tasks, one JSON value a line, until the input ends."""
+    """Answer tasks, one JSON value per line, until the input ends."""
     for line in sys.stdin.buffer:
         task = json.loads(line)
         _limit(task["seconds"])

@@ -21,7 +21,7 @@ from widthwise.core.trace.stopping import StopMatcher
 
 
 class VLLMBackend(VLLMEngine):
-    """``AsyncLLM`` with token ids in and out; a reader of label tokens too.
+    """``AsyncLLM`` with token ids in and out; it also reads label tokens.
 
     A script that makes one must do so under ``if __name__ == "__main__":`` (see ``VLLMEngine``, also for the
     arguments).
@@ -33,7 +33,7 @@ class VLLMBackend(VLLMEngine):
         super().__init__(model, **engine_args_)
         config = self._engine.vllm_config.model_config
         self._notes = Notes()
-        self._notes.tell("tokens of a seed may change with the batch it runs in, unless the engine is batch-invariant")
+        self._notes.tell("a seed's tokens may change with the batch it runs in, unless the engine is batch-invariant")
         if not self._has_template:
             self._notes.warn("the model has no chat template: conversations are plain text joined by blank lines")
         self.capabilities = Capabilities(
@@ -47,10 +47,10 @@ class VLLMBackend(VLLMEngine):
     async def read(self, reading: Reading) -> Read:
         """One sampled token at each position, of which only the labels' log-probabilities are kept.
 
-        A generator has no pooling runner, and this way the engine's prefix cache serves all positions but the first.
+        A generator has no pooling runner, and in this way the engine's prefix cache serves all positions but the first.
         """
         if not reading.labels:
-            raise BackendError(f"{self.name} was opened as a generator and has no head but the vocabulary's")
+            raise BackendError(f"{self.name} was opened as a generator and has no head except the vocabulary's")
         rows = await asyncio.gather(*(self._row(reading, end + 1) for end in reading.positions))
         usage = Usage(sum(u.prompt_cached for _, u in rows), sum(u.prompt_computed for _, u in rows))
         return Read(np.array([row for row, _ in rows], np.float32), usage)
@@ -127,15 +127,15 @@ class VLLMBackend(VLLMEngine):
             # costs up to two thirds of the throughput.
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
-            # A stop string that tokens hold whole ends the request in the engine (spelled by several tokens it is
-            # seen a chunk late). Any other must be seen at once, or what is sampled after it is wasted.
+            # A stop string contained in a single token ends the request in the engine (if it takes several tokens, it
+            # is noticed a chunk late). Any other must be noticed at once, or what is sampled after it is wasted.
             stream_interval=max(1, request.chunk) if all(completing) else 1,
             skip_clone=True,
         )
 
     @cached_property
     def _completing(self) -> Callable[[str], frozenset[int]]:
-        """Which tokens hold a whole stop string; made in seconds for the largest vocabularies, and once."""
+        """Which tokens contain a whole stop string; done once, as it takes seconds for the largest vocabularies."""
         spellings = [self.tokenizer.decode([token]) for token in range(len(self._engine.get_tokenizer()))]
         return cache(lambda string: frozenset(token for token, text in enumerate(spellings) if string in text))
 

@@ -1,7 +1,7 @@
-"""A vLLM engine in process: how it starts, dies, is started again and stops.
+"""A vLLM engine in process: how it starts, dies, is restarted and stops.
 
-The engine core is a child process that imports the main script again: a script that starts one must do so under
-``if __name__ == "__main__":``. The ``widthwise`` command line does.
+The engine core is a child process that imports the main script again: a script that starts one must do so under ``if
+__name__ == "__main__":``. The ``widthwise`` command line does.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from widthwise.core.errors import BackendError, PromptTooLong
 
 _log = logging.getLogger(__name__)
 
-# A dead engine is started again this often before it finishes a request; one that kills it each time must not
+# A dead engine is restarted at most this often before it finishes a request; a request that kills it each time must not
 # do so for ever.
 _MAX_RESTARTS = 3
 
 
 class VLLMEngine(Brief):
-    """``AsyncLLM`` in a thread of its own; subclasses say what it is asked for.
+    """``AsyncLLM`` in a thread of its own; subclasses say what to ask it for.
 
     ``model`` is a folder or a hub id; ``engine_args`` are vLLM's engine arguments under vLLM's names
-    (``tensor_parallel_size=8``). The constructor returns when the engine is ready; it raises ``UsageError``
-    for an unknown argument and ``BackendError`` where vLLM is missing or does not start.
+    (``tensor_parallel_size=8``). The constructor returns when the engine is ready; it raises ``UsageError`` for an
+    unknown argument and ``BackendError`` if vLLM is missing or does not start.
 
-    An engine that dies is started again. So is one that is stuck: that has given nothing to any of the requests waiting
-    for ``stall_timeout`` seconds (ten minutes).
+    An engine that dies is restarted. So is one that is stuck: that has given nothing to any of the waiting requests for
+    ``stall_timeout`` seconds (ten minutes).
     """
 
     _engine: Any  # AsyncLLM: the one that runs now
@@ -83,7 +83,7 @@ class VLLMEngine(Brief):
         }
 
     async def close(self) -> None:
-        """Abort what runs, then stop the engine; returns within seconds even if the engine hangs."""
+        """Abort what is running, then stop the engine; returns within seconds even if the engine hangs."""
         if self._closed:
             return
         self._closed = True
@@ -94,10 +94,10 @@ class VLLMEngine(Brief):
         try:
             self._thread.call(self._stop(), timeout=20)
         except TimeoutError:
-            _log.warning("the vLLM engine did not stop within 20 seconds; its processes are ended")
+            _log.warning("the vLLM engine did not stop within 20 seconds; killing its processes")
             self._end_processes()
         self._thread.stop()
-        self._engine = None  # its finaliser fails when it runs as late as the interpreter's exit
+        self._engine = None  # its finaliser fails if it runs as late as the interpreter's exit
 
     # Everything below runs in the engine's thread, except `_end_processes`, which may run in any.
 
@@ -134,20 +134,20 @@ class VLLMEngine(Brief):
 
     def _end_stuck(self) -> None:
         _log.warning(
-            "the vLLM engine has given nothing for %g seconds: it is stuck, and is killed to be started again",
+            "the vLLM engine has given nothing for %g seconds: it is stuck, and is killed and restarted",
             self._stall_timeout,
         )
         for process in self._processes:
             process.kill()
 
     async def _live_engine(self) -> Any:
-        """The engine, started again if it died."""
+        """The engine, restarted if it died."""
         async with self._restart_lock:
             if self._engine.errored:
                 if self._restarts >= _MAX_RESTARTS:
                     raise BackendError(f"the vLLM engine died {self._restarts + 1} times; its log has the cause")
                 self._restarts += 1
-                _log.warning("the vLLM engine died and is started again (%d of %d)", self._restarts, _MAX_RESTARTS)
+                _log.warning("the vLLM engine died and is restarted (%d of %d)", self._restarts, _MAX_RESTARTS)
                 await self._stop()
                 await self._start()
             return self._engine
@@ -156,7 +156,7 @@ class VLLMEngine(Brief):
         return f"widthwise-{next(self._requests)}"
 
     def _check(self, length: int, room: int = 1) -> None:
-        """Raise where a prompt of this length leaves no ``room`` for what is to be sampled after it."""
+        """Raise if a prompt of this length leaves no ``room`` for what is to be sampled after it."""
         if length == 0:
             raise BackendError("the prompt is empty")
         if self.max_model_len is not None and length + room > self.max_model_len:

@@ -14,15 +14,15 @@ from widthwise.core.errors import BackendError, UsageError
 
 _log = logging.getLogger(__name__)
 
-# Names that this backend gives a meaning of its own.
+# Names to which this backend gives its own meaning.
 _FIXED = {"model"}
 
 
 def engine_args(model: str, given: Mapping[str, Any]) -> Any:
     """vLLM's ``AsyncEngineArgs`` for ``model``.
 
-    Raises UsageError for an argument that vLLM does not have, BackendError where vLLM is not installed or
-    refuses the model.
+    Raises UsageError for an argument that vLLM does not have, BackendError if vLLM is not installed or refuses the
+    model.
     """
     require_vllm()
     set_environment()
@@ -34,11 +34,11 @@ def engine_args(model: str, given: Mapping[str, Any]) -> Any:
     if on_cpu:
         _set_cpu_environment()
     defaults = _DEFAULTS | (_CPU_DEFAULTS if on_cpu else _GPU_DEFAULTS)
-    _log.info("vLLM is started with %s", defaults | dict(given))
+    _log.info("starting vLLM with %s", defaults | dict(given))
     try:
         args = AsyncEngineArgs(**(defaults | dict(given) | {"model": model}))
         if on_cpu and args.max_num_batched_tokens is None:
-            # Without chunked prefill a whole prompt must fit one step.
+            # Without chunked prefill a whole prompt must fit into one step.
             args.max_num_batched_tokens = max(4096, args.create_model_config().max_model_len)
     except Exception as error:
         raise BackendError(f"vLLM does not accept {model!r} with these engine arguments: {error}") from error
@@ -46,7 +46,7 @@ def engine_args(model: str, given: Mapping[str, Any]) -> Any:
 
 
 def require_vllm() -> None:
-    """Raise BackendError with the install command where vLLM is missing."""
+    """Raise BackendError with the install command if vLLM is missing."""
     if importlib.util.find_spec("vllm") is None:
         raise BackendError(
             "the vllm backend needs vLLM: pip install 'widthwise[vllm]' (GPU) or "
@@ -89,8 +89,8 @@ def set_environment() -> None:
 def _set_cpu_environment() -> None:
     """Engine core and worker in one process, and OpenMP threads that do not spin.
 
-    With default OpenMP settings any other busy process makes the CPU build ten to thirty times slower. One
-    thread is safe everywhere; a machine of one's own may set OMP_NUM_THREADS itself.
+    With default OpenMP settings any other busy process makes the CPU build ten to thirty times slower. One thread is
+    safe everywhere; on a dedicated machine set OMP_NUM_THREADS.
     """
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 class VLLMPooling(VLLMEngine):
     """An engine for one pooling task: ``token_classify`` (a reward model's head) or ``embed``.
 
-    Arguments are those of ``VLLMEngine``. Outputs of all tokens are asked for and picked here, since vLLM's own
-    STEP pooling switches its prefix cache off.
+    Arguments are those of ``VLLMEngine``. Outputs of all tokens are requested and picked here, because vLLM's own STEP
+    pooling switches its prefix cache off.
     """
 
     reuses_prefixes = True
@@ -37,7 +37,7 @@ class VLLMPooling(VLLMEngine):
     async def read(self, reading: Reading) -> Read:
         """The head's raw outputs at each position.
 
-        A cached prefix has none; where it covers a wanted position, the sequence is computed again.
+        A cached prefix has none; if it covers a wanted position, the sequence is computed again.
         """
         rows, usage = await self._pooled(reading.ids.tolist(), fresh=False)
         first = len(reading.ids) - len(rows)
@@ -50,9 +50,9 @@ class VLLMPooling(VLLMEngine):
         return Read(rows[np.array(reading.positions) - first], usage)
 
     async def embed(self, texts: Sequence[str]) -> tuple[FloatArray, int]:
-        """Vectors of unit length ``float32 [texts, dimensions]``, and how many tokens were read.
+        """Unit vectors ``float32 [texts, dimensions]``, and how many tokens were read.
 
-        A text that does not fit the context is cut off at its end.
+        A text that does not fit the context loses its end.
         """
         sequences = cut_to(self.max_model_len, [self._ids(text) for text in texts], self.name)
         pooled = await asyncio.gather(*(self._pooled(ids, fresh=False) for ids in sequences))

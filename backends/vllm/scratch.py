@@ -20,10 +20,10 @@ _LONGEST_SOCKET = 103
 
 
 class Scratch:
-    """Each start of vLLM leaves a few sockets and files in the system's temporary folder, a restart too.
+    """Each start of vLLM, including restarts, leaves a few sockets and files in the system's temporary folder.
 
-    ``begin`` has an engine's files put into a folder that is emptied by ``end`` when no engine of this process uses it
-    any more. The folder itself stays until the process ends: vLLM reads its name only once.
+    ``begin`` has an engine's files put into a folder that ``end`` empties when no engine of this process uses it any
+    more. The folder itself stays until the process ends, because vLLM reads its name only once.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Scratch:
 
     @contextmanager
     def begin(self, engine: object) -> Iterator[None]:
-        """``engine`` is started in the block."""
+        """The engine is started inside the ``with`` block."""
         if self._folder is None:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", _compiled())
             self._folder = _made()
@@ -56,7 +56,7 @@ class Scratch:
                 os.environ["TMPDIR"] = before
 
     def end(self, engine: object) -> None:
-        """``engine`` is gone; saying so twice is fine."""
+        """The engine is gone; saying so twice is fine."""
         self._users.discard(engine)
         if self._users or self.path is None:
             return
@@ -75,7 +75,7 @@ def _made() -> tempfile.TemporaryDirectory[str]:
 
 
 def _compiled() -> str:
-    """Where torch keeps what it compiled, in the system's temporary folder: for later processes too."""
+    """Where torch keeps compiled code, in the system's temporary folder: later processes use it too."""
     return os.path.join(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")
 
 

@@ -1,4 +1,4 @@
-"""Notices an engine that has stopped answering though it is alive: a stuck worker raises no error by itself."""
+"""Notices an engine that is alive but has stopped answering: a stuck worker raises no error by itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class StallWatch:
-    """Calls ``on_stall`` when requests wait and none of them has heard anything for ``seconds``.
+    """Calls ``on_stall`` when requests wait and none of them has received anything for ``seconds``.
 
-    One request alone may wait for long in a full queue: what counts is that nobody is served.
+    A single request may wait for long in a full queue: what counts is that no request is served.
     """
 
     def __init__(self, seconds: float, on_stall: Callable[[], None]) -> None:
@@ -21,7 +21,7 @@ class StallWatch:
         self._heard = time.monotonic()
 
     async def over(self, outputs: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """What a request is given, with an eye on it. ``outputs`` is the caller's to close."""
+        """What a request receives, under watch. The caller must close ``outputs``."""
         if not self._waiting:
             self._heard = time.monotonic()
         self._waiting += 1

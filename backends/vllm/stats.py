@@ -12,8 +12,8 @@ from widthwise.core.backend import TokenStats
 def token_stats(flat: Any, k: int) -> TokenStats:
     """Statistics of every position of a ``FlatLogprobs``, with the ``k`` most likely tokens.
 
-    A position holds the token itself and then the k best. Where vLLM merged outputs that the consumer had not
-    yet picked up, a token that is among the best is listed once only.
+    A position holds the token itself and then the k best. If vLLM merged outputs that the consumer had not yet picked
+    up, a token that is among the best is listed only once.
     """
     starts = np.asarray(flat.start_indices, np.int64)
     widths = np.asarray(flat.end_indices, np.int64) - starts

@@ -1,4 +1,4 @@
-"""Which recorded samples began inside their thinking, where the prompt that opened it is not at hand."""
+"""Which recorded samples began inside their thinking, if the prompt that opened it was not recorded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from widthwise.core.trace.recording import Recording, Sample
 
 
 def with_begun(recordings: Sequence[Recording]) -> list[Recording]:
-    """The recordings of one file, with a note (``BEGUN``) at samples of models whose prompts open the thinking.
+    """The recordings of one file; samples of models whose prompts open the thinking carry a note (``BEGUN``).
 
-    A prompt that was recorded tells. Else a model's samples do: they close a thinking that none of them opens, so one
-    that closes nothing was cut inside it.
+    If the prompt was recorded, it decides. Otherwise a model's samples do: if they close a thinking that none of them
+    opens, a sample that closes nothing was cut off inside its thinking.
     """
     by_model: dict[str, list[Sample]] = {}
     for recording in recordings:
@@ -29,14 +29,14 @@ def _model(recording: Recording, sample: Sample) -> str:
 
 
 def _only_closes(samples: Sequence[Sample]) -> bool:
-    """Whether thinking is closed in some samples, and opened in none before that."""
+    """Whether some samples close a thinking and none opens one before that."""
     firsts = [_first_marks(sample.text) for sample in samples]
     closing = [closed < opened for opened, closed in firsts if closed != opened]
     return bool(closing) and all(closing)
 
 
 def _first_marks(text: str) -> tuple[int, int]:
-    """Where thinking is first opened and first closed; beyond the text where it is not."""
+    """Where thinking is first opened and first closed; past the end of the text if it is not."""
     opened, closed = ([text.find(mark) for mark in marks] for marks in zip(*USUAL.marks, strict=True))
     return _first(opened, len(text)), _first(closed, len(text))
 

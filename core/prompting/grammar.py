@@ -1,4 +1,4 @@
-"""How a model family writes threads: the text of spawning and joining, as a value."""
+"""How a model family writes threads: the text that spawns and joins them, as a value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from widthwise.core.prompting.template import filled
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a trace asks of one thread: its number (``2``, nested ``2.1``) and the text said to it."""
+    """What a trace asks of one thread: its number (``2``, nested ``2.1``) and the text it is given."""
 
     number: str
     text: str = ""
@@ -21,22 +21,22 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The part of a thread's text from ``start`` on, which its parent gets to see; ``found`` if it helps."""
+    """The part of a thread's text, from ``start`` on, that its parent gets to see; ``found`` if it helps."""
 
     start: int
     found: bool = True
 
 
 def whole(text: str) -> Returned | None:
-    """All of a thread's text returns."""
+    """Return all of a thread's text."""
     return Returned(0)
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadLimits:
-    """How far a family's traces go: threads of a block, blocks of a sequence, how deep threads spawn themselves.
+    """Limits of a family's traces: threads per block, blocks per sequence, nesting depth of threads.
 
-    ``tokens`` and ``temperature`` are those of a thread; None: as its trace's.
+    ``tokens`` and ``temperature`` are a thread's; None: the same as its trace's.
     """
 
     width: int = 8
@@ -48,21 +48,21 @@ class ThreadLimits:
 
 @dataclass(frozen=True, slots=True)
 class ThreadGrammar(Brief):
-    """The tags of a family whose traces spawn threads and have them joined.
+    """The tags of a family whose traces spawn threads and join them.
 
-    A trace writes ``opening``, outlines and ``spawn``, where sampling stops. ``outline`` is the pattern of one
-    outline with the groups ``number`` and ``text``; empty for families whose threads are told nothing. A thread's
-    prompt is the trace, ``before`` and ``header`` (with the places ``{number}`` and ``{text}``), or, with ``message``,
-    a prompt of its own made from the trace's text and the outline (None: there is no such thread). It ends with
-    ``close``; where it did not, ``forced`` stands in for it.
+    A trace writes ``opening``, outlines and ``spawn``, where sampling stops. ``outline`` is the pattern of one outline
+    with the groups ``number`` and ``text``; empty for families whose threads receive no text. A thread's prompt is the
+    trace, ``before`` and ``header`` (with the places ``{number}`` and ``{text}``), or, with ``message``, a separate
+    prompt made from the trace's text and the outline (None: there is no such thread). The thread ends with ``close``;
+    if it does not, ``forced`` is used instead.
 
-    The join is ``before``, for each thread its ``header`` and what ``returned`` says of its text (None: nothing, and
-    ``failed`` stands in place of both), and ``after``; the trace goes on behind it. With ``replaces`` it stands in
-    place of the block instead of behind it. ``never`` is what a trace must not write itself: it is cut off, and
-    ``opening`` put there. ``question`` names the prompt that invites a model to spawn (empty for the plain problem),
-    ``proposal`` is how a block begins that is asked for by beginning it. ``budget`` tells the model in that prompt how
-    many threads a block shall have (``{calls}``); empty for families that were not trained to be told. ``limits`` are
-    those of the family's publication.
+    The join consists of ``before``, then for each thread its ``header`` and what ``returned`` selects from its text
+    (None: nothing, and ``failed`` replaces both), and ``after``; the trace continues from there. With ``replaces``, the
+    join replaces the block instead of following it. ``never`` is text that a trace must not write itself: it is cut
+    off, and ``opening`` put in its place. ``question`` names the prompt that invites a model to spawn (empty for the
+    plain problem). ``proposal`` is the beginning of a block, inserted where a block is requested. ``budget`` tells the
+    model in that prompt how many threads a block shall have (``{calls}``); empty for families that were not trained for
+    it. ``limits`` are those of the family's publication.
     """
 
     name: str
@@ -85,9 +85,9 @@ class ThreadGrammar(Brief):
     limits: ThreadLimits = ThreadLimits()
 
     def outlines(self, text: str, width: int) -> list[Outline]:
-        """The outlines of the last block that ``text`` opens, each number once; ``width`` empty ones without pattern.
+        """The outlines of the last block that ``text`` opens, each number once; no pattern: ``width`` empty ones.
 
-        An opening tag that stands before ``text`` may be missing.
+        The opening tag may be missing if it stands before ``text``.
         """
         if not self.outline:
             return [Outline(str(number)) for number in range(1, width + 1)]
@@ -99,11 +99,11 @@ class ThreadGrammar(Brief):
         return list(first.values())
 
     def headed(self, outline: Outline) -> list[str]:
-        """What stands before the thread of ``outline``: the family's tags, and the outline's text, which is data."""
+        """What precedes the thread of ``outline``: the family's tags, and the outline's text, which is data."""
         return _written(self.header, outline)
 
     def missing(self, outline: Outline) -> list[str]:
-        """What stands in place of a thread that returned nothing; likewise."""
+        """What replaces a thread that returned nothing, likewise."""
         return _written(self.failed, outline)
 
 

@@ -22,11 +22,11 @@ _PREFIX = re.compile(r"^(embedded|vllm|https?|replay):")
 class ModelFacts(Brief):
     """What a model says of itself, as far as its files are available.
 
-    ``name`` is its folder, hub id or a server's root for it; only the last component ever counts. ``config`` and
+    ``name`` is its folder, hub id or the name a server gives it; only the last component matters. ``config`` and
     ``generation`` are its ``config.json`` and ``generation_config.json``, ``template`` the text of its chat template;
-    empty or None where unknown. ``arguments`` are the names that the template asks its caller for. ``apart``: its
-    server gives what it thinks apart from what it says, if it thinks. ``thinking`` is how a recording says that it
-    marked its thinking.
+    empty or None if unknown. ``arguments`` are the names of the template's arguments. ``apart``: its server delivers
+    thinking separately from the answer, if the model thinks. ``thinking`` is how a recording says its thinking is
+    marked.
     """
 
     name: str
@@ -45,18 +45,18 @@ class ModelFacts(Brief):
 
 
 def facts_of(backend: Backend) -> ModelFacts:
-    """What is known of the model behind ``backend``: its ``facts`` where it has some, else its name."""
+    """What is known of the model served by ``backend``: its ``facts`` if it has them, else its name."""
     facts = getattr(backend, "facts", None)
     return facts if isinstance(facts, ModelFacts) else ModelFacts(backend.name)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile(Brief):
-    """What a run knows of its model's family, and ``why`` it is thought to be that family.
+    """What a run knows of its model's family, and ``why`` the model is taken to belong to it.
 
-    ``sampling`` are the recommended fields of ``SamplingParams``, ``quiet_sampling`` those without thinking where they
-    differ, ``sampling_from`` says who recommends them. ``thinking`` is None for a family that does not think apart
-    from its answer. ``notes`` are warnings for whoever runs such a model.
+    ``sampling`` holds the recommended fields of ``SamplingParams``, ``quiet_sampling`` those without thinking if they
+    differ; ``sampling_from`` names the source of the recommendation. ``thinking`` is None for a family that does not
+    separate thinking from its answer. ``notes`` are warnings for users of such a model.
     """
 
     name: str
@@ -69,10 +69,10 @@ class ModelProfile(Brief):
     why: str = ""
 
     def thinks(self, template_args: Mapping[str, Any]) -> bool:
-        """Whether a model that is asked with these arguments of its chat template thinks before it speaks."""
+        """Whether a model thinks before it answers when its chat template gets these arguments."""
         return self.thinking is not None and not self.thinking.is_off(template_args)
 
     def recommended(self, template_args: Mapping[str, Any]) -> Mapping[str, float]:
-        """The recommended sampling of a model that is asked with these arguments of its chat template."""
+        """The recommended sampling for a model whose chat template gets these arguments."""
         quiet = self.thinking is not None and not self.thinks(template_args)
         return self.quiet_sampling if quiet and self.quiet_sampling else self.sampling

@@ -1,4 +1,4 @@
-"""How a model family is asked: for a solution, and for everything else strategies want of it."""
+"""How a model family is asked: for a solution, and for everything else that strategies need from it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PromptFormat(Brief):
     def question(self, name: str, problem: Problem, instruction: str, fields: Mapping[str, str]) -> Messages:
         """The conversation that asks the question ``name``.
 
-        Raises ``UsageError`` if the family has no such question, or if it has a place that nobody fills.
+        Raises ``UsageError`` if the family has no such question, or if nothing fills one of its places.
         """
         known = {**_known(problem, instruction), **fields}
         return self._conversation(problem, filled(self._prompt(name), **known))
@@ -61,13 +61,13 @@ class PromptFormat(Brief):
         return "".join(filled(form, n=str(n), text=text.strip()) for n, text in enumerate(texts, 1))
 
     def recent(self, text: str) -> str:
-        """What a judge of beginnings is shown of one."""
+        """The part of a partial solution that a judge sees."""
         if self.recent_steps is None:
             return text
         return self.step_separator.join(text.split(self.step_separator)[-self.recent_steps - 1 :])
 
     def grammar(self, name: str | None = None) -> ThreadGrammar:
-        """How the family writes threads, or, by ``name``, how another one does; ``UsageError`` where none is known."""
+        """How the family writes threads, or how the family ``name`` does; ``UsageError`` if no grammar is known."""
         chosen = name or self.threads
         if chosen not in self.grammars:
             known = ", ".join(sorted(self.grammars)) or "none"
@@ -76,13 +76,13 @@ class PromptFormat(Brief):
         return self.grammars[chosen]
 
     def prompt(self, name: str) -> str:
-        """The prompt ``name`` as it is written, its places open; "solve" is the template."""
+        """The prompt ``name`` as written, with its places unfilled; "solve" is the template."""
         return self.template if name == "solve" else self._prompt(name)
 
     def changed(self, prompts: Mapping[str, str]) -> PromptFormat:
-        """This format with some prompts of the user's own; the name "solve" stands for ``template``.
+        """This format with some prompts replaced by the user's own; the name "solve" stands for ``template``.
 
-        Raises ``UsageError`` for an unknown name, and for a place that the family's own prompt does not have: nobody
+        Raises ``UsageError`` for an unknown name, and for a place that the family's own prompt does not have: nothing
         would fill it.
         """
         for name, text in prompts.items():
@@ -110,7 +110,7 @@ class PromptFormat(Brief):
 
 
 def _known(problem: Problem, instruction: str) -> dict[str, str]:
-    """What every prompt may say: the problem, the instruction, and the numbers and words of the problem's metadata."""
+    """The values that every prompt may use: the problem, the instruction, numbers and words of the metadata."""
     said = {name: _spelled(value) for name, value in problem.metadata.items()}
     facts = {name: text for name, text in said.items() if text is not None}
     return {**facts, "problem": problem.text, "task": problem.text, "instruction": instruction}

@@ -1,4 +1,4 @@
-"""What a model says to its reader, told apart from what it thinks and from the tokens that steer it."""
+"""Separates what a model says to its reader from its thinking and from control tokens."""
 
 from __future__ import annotations
 
@@ -15,45 +15,47 @@ from widthwise.core.prompting.thinking import USUAL, Thinking
 from widthwise.core.trace.trace import Segment, Trace
 
 Counted = Literal["never", "last", "text"]
-"""What thinking counts where an answer is read: never; where it is closed, and what follows states no answer and is not
-known to have come to its own end; as any other text."""
+"""When an answer in the thinking counts. "never"; "last": if the thinking is closed, what follows it states no answer,
+and the text is not known to have come to its own end; "text": like any other text.
+"""
 
 BEGUN = "thinking_begun"
-"""In a sample's metadata: it was recorded after a prompt that had opened the thinking, which is not at hand."""
+"""Key in a sample's metadata: the prompt had opened the thinking, and was not recorded."""
 
 _ENDS = (
     *("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>"),
     *("<\uff5cend\u2581of\u2581sentence\uff5c>", "<|return|>", "<|call|>", "<|end|>", "<|endofassistant|>"),
 )
-"""What models end their turn with."""
+"""Tokens with which models end their turn."""
 _LAST = ("</s>", "<eos>")
-"""These do too, but may stand in a program or a web page: they end a text only where they stand last."""
+"""So do these, but they may occur in a program or a web page: they end a text only at its very end."""
 
 _OTHERS = (
     *("<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<|begin_of_text|>", "<start_of_turn>"),
     *("<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"),
 )
-"""Other control tokens that are no text in any family."""
+"""Other control tokens, which are not text in any family."""
 
 END_UNKNOWN = "end_unknown"
-"""In a sample's metadata: nobody recorded whether it came to its own end."""
+"""Key in a sample's metadata: it was not recorded whether the sample came to its own end."""
 
 AFTER_END = "characters_after_end"
-"""In a segment's metadata: so many characters at its end are the token that ends it. What is spelled like one before
-that is none; only the tokens tell, which a replay does not have."""
+"""Key in a segment's metadata: how many characters at its end spell the token that ends it. An earlier spelling of that
+token is plain text. Only the tokens tell the difference, and a replay does not have them.
+"""
 
 _DIGITS = 10
 _Piece = tuple[str, int | None]
-"""A text and where it ends, None where only the text tells: what a model ends is what it says, not what follows."""
+"""A text and where it ends, None if only the text tells. What follows the model's end was not said by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saying:
     """Reads what traces say: what follows their thinking, up to their end, without control tokens.
 
-    A trace that is cut inside its thinking has said nothing. ``ends`` are the spelled end-of-sequence tokens of the
-    model and ``controls`` its control tokens, where they are known; the usual ones are known in any case. ``end_ids``
-    are the ends' token ids: a text that spells an end has not ended there where its tokens say otherwise.
+    A trace that is cut off inside its thinking has said nothing. ``ends`` are the spelled-out end-of-sequence tokens of
+    the model and ``controls`` its control tokens, where known; the common ones are always known. ``end_ids`` are the
+    token ids of the ends: a text that merely spells an end has not ended there if its tokens say otherwise.
     """
 
     thinking: Thinking = USUAL
@@ -63,7 +65,7 @@ class Saying:
 
     @classmethod
     def of(cls, thinking: Thinking | None, tokenizer: Tokenizer) -> Saying:
-        """For a model that marks its thinking in this way; None for one of which no marks are known."""
+        """For a model that marks its thinking this way; None for a model whose marks are not known."""
         ends = sorted(tokenizer.decode([end]) for end in tokenizer.eos_ids)
         return cls(thinking or USUAL, tuple(filter(None, ends)), frozenset(tokenizer.controls), tokenizer.eos_ids)
 
@@ -77,7 +79,7 @@ class Saying:
         return self.thinking.is_open(trace.completion, self.begun(trace))
 
     def noted(self, trace: Trace) -> Trace:
-        """The trace with a note of where its last segment ends (``AFTER_END``), where its text alone misleads."""
+        """The trace with a note of where its last segment ends (``AFTER_END``), if its text alone would mislead."""
         text, end = trace.segment.text, self._known_end(trace.segment)
         pieces = [*self._pieces(trace)[:-1], (text, None)]
         *_, (_, _, told) = self._spans(pieces, self.begun(trace))
@@ -88,7 +90,7 @@ class Saying:
         return self._said(self._pieces(trace), self.begun(trace))
 
     def thought(self, trace: Trace) -> str:
-        """The trace's thinking, as it is written."""
+        """The trace's thinking, as written."""
         return self.thinking.thought(trace.completion, self.begun(trace))
 
     def reasoning(self, trace: Trace) -> str:
@@ -96,33 +98,33 @@ class Saying:
         return self._clean(self._marks_left_out(self.thought(trace)))
 
     def response(self, trace: Trace) -> str:
-        """All of it, thinking included, up to its end and without control tokens."""
+        """The whole response, thinking included, up to its end and without control tokens."""
         return self._response(self._pieces(trace), self.begun(trace))
 
     def last(self, trace: Trace) -> tuple[int, str]:
-        """What the trace's last segment says, as it is written, and where in the segment's text that begins."""
+        """What the trace's last segment says, as written, and where that begins in the segment's text."""
         *_, (text, begin, end) = [("", 0, 0), *self._spans(self._pieces(trace), self.begun(trace))]
         return begin, text[begin:end]
 
     def readable(self, trace: Trace, counted: Counted) -> str:
-        """The text in which an answer is looked for; thinking that may count stands between usual marks.
+        """The text in which to look for an answer; thinking that may count is enclosed in the usual marks.
 
-        Thinking that was closed for the model, not by it, was cut short: it counts no more than if it were open. And
-        where the model came to its own end, it has said all that it had to say.
+        Thinking that was closed for the model, not by it, was cut short: it counts no more than open thinking. And a
+        model that came to its own end has said everything it had to say.
         """
         ended = trace.finish == "stop" and trace.segment.metadata.get(END_UNKNOWN) is not True
         only_said = counted == "last" and (ended or self._closed_for_it(trace))
         return self._readable(self._pieces(trace), self.begun(trace), "never" if only_said else counted)
 
     def readable_text(self, text: str, counted: Counted, begun: bool = False, ended: bool = False) -> str:
-        """As ``readable``, of a trace of which only its text is known.
+        """Like ``readable``, for a trace of which only the text is known.
 
         ``begun``: its prompt opened the thinking; ``ended``: it came to its own end.
         """
         return self._readable([(text, None)], begun, "never" if ended and counted == "last" else counted)
 
     def parts(self, text: str, counted: Counted) -> list[str]:
-        """The parts of a text in which an answer is looked for, the more trusted first."""
+        """The parts of a text in which to look for an answer, most trusted first."""
         pieces = [(text, None)]
         if counted == "text":
             return [self._response(pieces, begun=False)]
@@ -135,7 +137,7 @@ class Saying:
         return f"<think>{self._clean(thought)}</think>{said}" if thought else said
 
     def _closed_for_it(self, trace: Trace) -> bool:
-        """Whether what closes the trace's thinking was inserted."""
+        """Whether the mark that closes the trace's thinking was inserted."""
         left = len(self.thought(trace))
         for segment in trace.path:
             left -= len(segment.text) if segment.origin != "prompt" else 0
@@ -144,7 +146,7 @@ class Saying:
         return False
 
     def _closed(self, text: str, begun: bool, counted: Counted) -> str:
-        """The thinking that may count where what is said after it states no answer: none that is still open."""
+        """The closed thinking that may count if what follows it states no answer; open thinking never counts."""
         if counted != "last" or self.thinking.is_open(text, begun):
             return ""
         return self._marks_left_out(self.thinking.thought(text, begun))
@@ -162,7 +164,7 @@ class Saying:
         return self._clean(thought) + self._said(pieces, begun)
 
     def _spans(self, pieces: Sequence[_Piece], begun: bool) -> Iterator[tuple[str, int, int]]:
-        """From where to where each text speaks to the reader; nothing of those before the thinking's end."""
+        """The range of each text that speaks to the reader; empty for texts before the end of the thinking."""
         start = len(self.thinking.thought("".join(text for text, _ in pieces), begun))
         for text, end in pieces:
             begin = min(max(start, 0), len(text))
@@ -173,7 +175,7 @@ class Saying:
         return [(s.text, self._known_end(s)) for s in trace.path if s.origin != "prompt"]
 
     def _known_end(self, segment: Segment) -> int | None:
-        """Where the segment's text ends, by its tokens or by a note of them; None where only the text tells."""
+        """Where the segment's text ends according to its tokens or a note of them; None if only the text tells."""
         text, after = segment.text, segment.metadata.get(AFTER_END)
         if segment.origin != "sampled":
             return len(text)
@@ -185,7 +187,7 @@ class Saying:
         return len(text) - max((len(e) for e in self.ends if text.endswith(e)), default=0) if ended[-1] else len(text)
 
     def _end(self, text: str, begin: int) -> int:
-        """Where the text behind ``begin`` ends: before the first token that ends a turn."""
+        """Where the text after ``begin`` ends: before the first token that ends a turn."""
         found = [at for end in (*self.ends, *_ENDS) if (at := text.find(end, begin)) >= 0]
         end = min(found, default=len(text))
         while (kept := text[begin:end].rstrip()).endswith(_LAST):
@@ -193,7 +195,7 @@ class Saying:
         return end
 
     def _clean(self, text: str) -> str:
-        """``text`` without control tokens, and without marks of the thinking that are made of them."""
+        """``text`` without control tokens, and without thinking marks that consist of them."""
         thinking = self.thinking
         return _steering(self.controls, self.ends, thinking.close, thinking.marks).sub(_blank, text)
 
@@ -206,7 +208,7 @@ def _blank(found: re.Match[str]) -> str:
 def _steering(
     controls: frozenset[str], ends: tuple[str, ...], close: str, marks: tuple[tuple[str, str], ...]
 ) -> re.Pattern[str]:
-    """What is no text: control tokens, and what opens or closes thinking with them."""
+    """Matches what is not text: control tokens, and the marks of thinking that contain them."""
     tokens = sorted({*controls, *ends, *_ENDS, *_OTHERS}, key=len, reverse=True)
     made = [mark for pair in marks for mark in pair if any(token in mark for token in tokens)]
     closing = f"(?P<close>{re.escape(close)})|" if any(token in close for token in tokens) else ""

@@ -17,10 +17,10 @@ _GOES_ON = re.compile(r"[\d%]|[.,/-]\s{0,2}\d|\s{0,2}(?:to|or|-|/)\s{0,2}\d")
 
 
 def stated_score(text: str, least: float, most: float) -> float | None:
-    """The number from ``least`` to ``most`` with which ``text`` ends; None for none, another, or several.
+    """The number from ``least`` to ``most`` with which ``text`` ends; None for no number, one out of range, or several.
 
-    It stands in the last line, alone ("7", "7/10") or named ("Score: 7"); of another scale ("7/5") it is none. Nothing
-    is looked for before that line: a number in the course of the reasoning is no score.
+    It stands in the last line, alone ("7", "7/10") or named ("Score: 7"); on another scale ("7/5") it is no score.
+    Earlier lines are not searched: a number in the course of the reasoning is no score.
     """
     line = text.rstrip()[-_LINE_CHARS:].rpartition("\n")[2]
     alone = _ALONE.fullmatch(line.strip(_MARKUP))
@@ -32,5 +32,5 @@ def stated_score(text: str, least: float, most: float) -> float | None:
 
 
 def _ends(line: str, found: re.Match[str]) -> bool:
-    """Whether the number ends there: neither a percent sign nor a range nor a further digit makes another one of it."""
+    """Whether the number is complete there: a percent sign, a range or a further digit would make it another number."""
     return _GOES_ON.match(line, found.end()) is None

@@ -15,7 +15,7 @@ def places(template: str) -> list[str]:
 
 
 def filled(template: str, /, **fields: str) -> str:
-    """``template`` with its places filled, in one pass: braces of a problem or a draft stay as they are.
+    """``template`` with its places filled in one pass: braces in a problem or a draft stay as they are.
 
     Raises ``UsageError`` for a place that no field fills.
     """

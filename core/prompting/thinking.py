@@ -1,4 +1,4 @@
-"""How a model family marks what it thinks, apart from what it says to the reader."""
+"""How a model family marks its thinking, as distinct from what it says to the reader."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from widthwise.core.brief import Brief
 
 @dataclass(frozen=True, slots=True)
 class Thinking(Brief):
-    """The marks around a family's thinking, and how it is ended or left out.
+    """The marks around a family's thinking, and how to end it or leave it out.
 
-    ``marks`` are pairs of texts: one that opens the thinking and one that closes it; whichever stands last in a trace
-    decides. ``close`` is inserted behind thinking that is cut short, so that the model speaks to the reader next; where
-    it is empty, the mark that closes what was opened. ``empty`` is inserted where the model's turn begins, to have no
-    thinking at all, and ``finished`` to have it begin behind thinking that is over (NoThinking, Ma et al., arXiv
-    2504.09858; ``empty`` where there is none); ``off`` are arguments of the chat template that leave it out, where it
-    has such a switch. ``again`` stands in place of a closing mark where the model is to think on (s1, Muennighoff et
-    al., arXiv 2501.19393).
+    ``marks`` are pairs of texts, one that opens the thinking and one that closes it; the last mark in a trace decides.
+    ``close`` is inserted after thinking that is cut short, so that the model speaks to the reader next; if it is empty,
+    the mark that closes what was opened is used. ``empty`` is inserted where the model's turn begins, to skip thinking
+    altogether; ``finished`` is inserted to have the turn begin after completed thinking (NoThinking, Ma et al., arXiv
+    2504.09858; ``empty`` if there is none). ``off`` are arguments of the chat template that switch thinking off, if it
+    has such a switch. ``again`` replaces a closing mark if the model is to think on (s1, Muennighoff et al., arXiv
+    2501.19393).
     """
 
     marks: tuple[tuple[str, str], ...]
@@ -36,7 +36,7 @@ class Thinking(Brief):
 
     @property
     def around(self) -> tuple[str, str]:
-        """What stands before and after thinking that is written out whole."""
+        """The marks before and after thinking that is written out in full."""
         return self.marks[0][0], self.close
 
     def is_off(self, template_args: Mapping[str, Any]) -> bool:
@@ -44,7 +44,7 @@ class Thinking(Brief):
         return bool(self.off) and all(template_args.get(name) == value for name, value in self.off.items())
 
     def begun(self, prompt: str) -> bool:
-        """Whether a prompt leaves its reader inside the thinking: its last word opens it."""
+        """Whether a prompt ends inside the thinking: its last word opens it."""
         return prompt.rstrip().endswith(tuple(opening.rstrip() for opening, _ in self.marks))
 
     def is_open(self, text: str, begun: bool = False) -> bool:
@@ -58,11 +58,11 @@ class Thinking(Brief):
         return text if self.is_open(text, begun) else text[: self._end(text)]
 
     def said(self, text: str, begun: bool = False) -> str:
-        """What ``text`` says behind its thinking; nothing where that is still open, all of it where there is none."""
+        """What ``text`` says after its thinking: nothing if the thinking is still open, all of it if there is none."""
         return "" if self.is_open(text, begun) else text[self._end(text) :]
 
     def closing_of(self, text: str) -> str:
-        """What closes the thinking that is open at the end of ``text``, as far as ``text`` does not end in it yet."""
+        """What is missing from ``text`` to close the thinking that is open at its end."""
         close = self.close or f"\n{self._last_opened(text)[1]}\n\n"
         lengths = (length for length in range(len(close), -1, -1) if not length or _is_seam(close, length))
         return close[next(length for length in lengths if text.endswith(close[:length])) :]
@@ -71,12 +71,12 @@ class Thinking(Brief):
         return max(self.marks, key=lambda mark: text.rfind(mark[0]))
 
     def opening(self, text: str) -> str | None:
-        """What is missing of the mark that ``text``, all of a model's turn so far, may be the beginning of; or None."""
+        """The rest of the opening mark that ``text``, all of a model's turn so far, may have begun; or None."""
         begun = text.lstrip()
         return next((mark[len(begun) :] for mark, _ in self.marks if mark != begun and mark.startswith(begun)), None)
 
     def left_out(self, prompt: str) -> str:
-        """What is put behind a prompt for its reader not to think; nothing where the prompt has closed the thinking."""
+        """What to append to a prompt so that the model does not think; nothing if the prompt has closed thinking."""
         if prompt.rstrip().endswith(tuple(close.rstrip() for close in self.closing)):
             return ""
         opened = next((mark for mark, _ in self.marks if prompt.rstrip().endswith(mark.rstrip())), None)
@@ -84,7 +84,7 @@ class Thinking(Brief):
         return whole if opened is None else whole.partition(opened)[2].lstrip() or self.close.lstrip()
 
     def before_closing(self, text: str) -> str:
-        """``text`` up to what closes its thinking last, the end of the turn that some families write there left out."""
+        """``text`` up to the mark that last closes its thinking, without the end of turn that some families write."""
         last = max(self.closing, key=text.rfind)
         ending = self.close.partition(last)[0].strip()
         return text[: text.rfind(last)].removesuffix(ending)
@@ -95,7 +95,7 @@ class Thinking(Brief):
 
 
 def _is_seam(text: str, place: int) -> bool:
-    """Whether a tag or what stands around it ends there: a mark that was written in part only is none."""
+    """Whether a tag, or what surrounds it, ends there: a partly written mark does not count."""
     return text[place - 1] in " \n>]" or text[place : place + 1] in ("<", "[")
 
 
@@ -114,4 +114,4 @@ USUAL = Thinking(
     close="",
     empty="",
 )
-"""The marks of the families that think, for texts of a model that is not known."""
+"""The marks of all families that think, for texts of an unknown model."""

@@ -1,6 +1,6 @@
 """What a judge's reply says: a verdict, or a choice among numbered candidates.
 
-Replies are read strictly and from their last line only: a judge that ends in anything else abstains.
+Only the last line of a reply is read, and strictly: a judge that ends in anything else abstains.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _NUMBER = re.compile(r"(?<![\d.])\d{1,6}(?![\d]|\.\d)")
 
 
 def concluded(text: str, mark: str) -> str:
-    """What follows the last ``mark``; all of it where nothing does, and without a mark."""
+    """What follows the last ``mark``; all of ``text`` if nothing does, or if ``mark`` is empty."""
     conclusion = text.rpartition(mark)[2] if mark else text
     return conclusion if conclusion.strip() else text
 
 
 def choice(text: str, count: int) -> int | None:
-    """The only number from 1 to ``count`` in the last line of ``text``; None for none, another, or several."""
+    """The only number from 1 to ``count`` in the last line of ``text``; None for none, one out of range, or several."""
     line, _ = _last_line(text)
     named = {int(number) for number in _NUMBER.findall(line)}
     return named.pop() if len(named) == 1 and 1 <= min(named) <= count else None
@@ -40,23 +40,23 @@ def bare(text: str, words: tuple[str, str]) -> bool:
 
 
 def program(text: str) -> str | None:
-    """The last code block of ``text``; None where there is none."""
+    """The last code block of ``text``; None if there is none."""
     blocks = _CODE.findall(text)
     return blocks[-1] if blocks else None
 
 
 def printed(output: str) -> bool | None:
-    """The truth value that a checking program's last line of ``output`` is; None for any other."""
+    """The truth value in the last line of a checking program's ``output``; None for any other line."""
     return {"True": True, "False": False}.get(output.rstrip()[-_LINE_CHARS:].rpartition("\n")[2].strip())
 
 
 def verdict(segment: Segment, text: str, tokenizer: Tokenizer, words: tuple[str, str], begin: int = 0) -> float | None:
-    """P(right) of a judge's reply ``segment``, which says ``text`` from character ``begin`` on; None for no verdict.
+    """P(right) of a judge's reply ``segment``, which says ``text`` from character ``begin`` on; None without a verdict.
 
-    The verdict is the first of ``words`` (right) or the second (wrong). With the log-probabilities of the most
-    likely tokens where the verdict begins, the two are normalised against each other, all spellings of each
-    together; with the sampled token's alone, the other word is thought to have the rest. (GenRM, Zhang et al.,
-    arXiv 2408.15240.)
+    The verdict is the first of ``words`` (right) or the second (wrong). If the most likely tokens are known where the
+    verdict begins, the two are normalised against each other, with all spellings of each added up. If only the sampled
+    token's log-probability is known, the other word gets the remaining probability. (GenRM, Zhang et al., arXiv
+    2408.15240.)
     """
     found = _stated(text, words)
     if found is None:
@@ -87,7 +87,7 @@ def _stated(text: str, words: tuple[str, str]) -> tuple[int, bool] | None:
 
 
 def _last_line(text: str) -> tuple[str, int]:
-    """The last line that says something, of which only the end counts if it is long, and where it begins."""
+    """The last line that is not blank, and where it begins; if it is long, only its end counts."""
     kept = text.rstrip()
     begin = max(kept.rfind("\n") + 1, len(kept) - _LINE_CHARS)
     return kept[begin:], begin

@@ -1,4 +1,4 @@
-"""A language model as a reward model: a reader of token sequences and the format of its family."""
+"""A language model as a reward model: an engine that reads token sequences, and the format of its family."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from widthwise.core.rewards.reward_format import Laid, RewardFormat
 
 
 class LanguageRewardModel(Brief):
-    """Scores with ``reader`` in the layout of ``format``.
+    """Scores solutions with ``reader``, laid out in ``format``.
 
-    All solutions of all problems are handed to the engine at once, which batches them; ``max_requests`` bounds what
-    is in flight. A request that fails in passing is sent again. ``StepScores.tokens`` is what a prefix cache that
-    forgets nothing within a call, and no scored step between calls, would compute (all tokens on an engine without
-    one): it does not depend on what else the engine does. Raises ``UsageError`` where the model's vocabulary lacks
-    the format's tokens.
+    All solutions of all problems go to the engine at once, which batches them; ``max_requests`` bounds how many are in
+    flight. A request that fails temporarily is sent again. ``StepScores.tokens`` counts what would be computed with a
+    prefix cache that forgets nothing within a call and keeps scored steps between calls (all tokens on an engine
+    without a cache), so it does not depend on what else the engine does. Raises ``UsageError`` if the model's
+    vocabulary lacks the format's tokens.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class LanguageRewardModel(Brief):
 
     @property
     def by_lines(self) -> bool:
-        """Whether every line of a solution is a step, blank ones too."""
+        """Whether every line of a solution is a step, including blank ones."""
         return self.format.lines
 
     async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]:
-        """Scores per solution; one that cannot be read is unscored with the reason."""
+        """Scores per solution; a solution that cannot be read is unscored, with the reason."""
         laid = [self.format.laid_out(self._reader.tokenizer, problem, s.steps) for s in solutions]
         costs = self._costs(laid, solutions)
         work = [self._scores(problem, *each) for each in zip(laid, solutions, costs, strict=True)]
@@ -58,7 +58,7 @@ class LanguageRewardModel(Brief):
 
     @property
     def identity(self) -> Mapping[str, Any] | None:
-        """What is behind the reader's address, where that does not name its model for good."""
+        """Which model answers at the reader's address, if the address alone does not identify it."""
         return getattr(self._reader, "identity", None)
 
     def describe(self) -> Mapping[str, Any]:
@@ -77,7 +77,7 @@ class LanguageRewardModel(Brief):
                 return StepScores(None, cost + read.written, read.silence, abstained=True)
             if len(read.values) != len(reading.positions):
                 raise BackendError(
-                    f"{self.name} gave {len(read.values)} scores where {len(reading.positions)} were due"
+                    f"{self.name} gave {len(read.values)} scores where {len(reading.positions)} were expected"
                 )
             return StepScores((*known, *self.format.scores(read.values)), cost + read.written)
         except AccessRefused:
@@ -86,7 +86,7 @@ class LanguageRewardModel(Brief):
             return StepScores(None, error=str(error), abstained=isinstance(error, PromptTooLong))
 
     async def _read(self, reading: Reading) -> Read:
-        """Read, again and again while that may help."""
+        """Read, trying again while that may help."""
 
         async with self._slots:
             return await self._retry.persist(
@@ -94,7 +94,7 @@ class LanguageRewardModel(Brief):
             )
 
     def _costs(self, laid: Sequence[Laid], solutions: Sequence[Solution]) -> list[int]:
-        """Tokens of each solution that nothing before it, scored earlier or sorted before it here, has computed."""
+        """Tokens of each solution that neither an earlier scoring nor a solution sorted before it has computed."""
         costs = [len(each.ids) for each in laid]
         if not self._reader.reuses_prefixes:
             return costs

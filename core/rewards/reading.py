@@ -13,12 +13,12 @@ from widthwise.core.conversation import Conversation
 
 @dataclass(frozen=True, slots=True)
 class Reading(Brief):
-    """One pass over a token sequence: what the model says at some of its positions.
+    """One pass over a token sequence: the model's outputs at some of its positions.
 
-    ``ids`` are the whole sequence, ``int64 [length]``; ``positions`` rise. ``labels`` are the token ids whose
-    log-probabilities as the next token are wanted; without any, it is the outputs of the model's own head.
-    ``problem`` keeps a problem's readings on one server of a pool. ``conversation`` is what the sequence spells, for
-    engines that are asked in messages; None for what is no conversation.
+    ``ids`` is the whole sequence, ``int64 [length]``; ``positions`` ascend. ``labels`` are the token ids whose
+    next-token log-probabilities are wanted; without labels, the outputs of the model's own head are. ``problem`` keeps
+    a problem's readings on one server of a pool. ``conversation`` is what the sequence spells, for engines that take
+    messages; None for a sequence that is not a conversation.
     """
 
     ids: IntArray
@@ -29,14 +29,14 @@ class Reading(Brief):
 
     def __post_init__(self) -> None:
         if not self.positions or self.positions[0] < 0 or self.positions[-1] >= len(self.ids):
-            raise ValueError(f"positions {self.positions} do not lie in {len(self.ids)} tokens")
+            raise ValueError(f"positions {self.positions} are not all within {len(self.ids)} tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Read(Brief):
-    """``values`` ``float32 [positions, labels or classes]``, before any softmax over the labels; what it cost.
+    """``values`` ``float32 [positions, labels or classes]``, before any softmax over the labels, and what they cost.
 
-    ``written`` are tokens that were sampled for it. ``silence`` says why there are no values though nothing failed.
+    ``written`` tokens were sampled for the reading. ``silence`` says why there are no values although nothing failed.
     """
 
     values: FloatArray
@@ -46,7 +46,7 @@ class Read(Brief):
 
 
 class Reader(Protocol):
-    """An engine that reads. ``reuses_prefixes``: what it computed for a prefix it does not compute again.
+    """An engine that reads. ``reuses_prefixes``: it does not compute again what it has computed for a prefix.
 
     ``read`` raises ``BackendError`` as ``Backend.generate`` does.
     """
@@ -68,7 +68,7 @@ class Reader(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of unit length, near for texts of like meaning.
+    """Turns texts into unit vectors that are close together for texts of similar meaning.
 
     ``embed`` gives ``float32 [texts, dimensions]`` and the number of tokens it read; it raises ``BackendError``.
     """

@@ -1,4 +1,4 @@
-"""The contract of reward models: scores for the steps of a solution, or for the whole of it."""
+"""The contract of reward models: scores for each step of a solution, or one for the whole of it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
 def reduce(steps: Sequence[float], kind: Reduction) -> float:
-    """One score from the scores of the steps, at least one, as Snell et al. (arXiv 2408.03314) and its_hub do.
+    """One score from the scores of at least one step, as in Snell et al. (arXiv 2408.03314) and its_hub.
 
-    "model" is the last one too: the solution was given to the reward model as a single step (``Session.score`` with
+    "model" is the last score too: the solution was given to the reward model as a single step (``Session.score`` with
     ``whole``).
     """
     match kind:
@@ -35,10 +35,10 @@ def reduce(steps: Sequence[float], kind: Reduction) -> float:
 
 
 def steps_of(text: str, separator: str) -> tuple[str, ...]:
-    """The steps of a solution, without what surrounds them.
+    """The steps of a solution, without surrounding whitespace.
 
-    A separator at the end begins no further step, nor do several in a row: a score read at an empty step would say
-    nothing about the solution.
+    A separator at the end begins no further step, and neither do several in a row: a score read at an empty step would
+    say nothing about the solution.
     """
     return tuple(step for part in text.split(separator) if (step := part.strip()))
 
@@ -55,9 +55,9 @@ def solution_steps(text: str, separator: str, *, by_lines: bool = False, whole: 
 
 @dataclass(frozen=True, slots=True)
 class Solution(Brief):
-    """What is to be scored: ``steps``, of which the first ``len(known)`` have these scores already.
+    """What is to be scored: ``steps``, of which the first ``len(known)`` already have the scores ``known``.
 
-    ``known`` are this very model's scores of an earlier solution with the same first steps.
+    These are the same model's scores of an earlier solution with the same first steps.
     """
 
     steps: tuple[str, ...]
@@ -71,10 +71,10 @@ class Solution(Brief):
 class StepScores(Brief):
     """Scores of one solution in [0, 1], first step first; an outcome reward model gives a single one.
 
-    ``steps`` is None where it could not be scored, and then ``error`` says why: unscored is not zero. ``tokens``
-    were read by the reward model: what was scored before, or what a prefix cache held, is not counted. ``abstained``
-    says that nothing failed: the solution does not fit the model's context, or a judge names no score; it would be the
-    same the next time.
+    ``steps`` is None if it could not be scored, and ``error`` then says why: unscored is not zero. ``tokens`` were read
+    by the reward model, not counting what was scored before or held by a prefix cache. ``abstained`` says that nothing
+    failed: the solution does not fit the model's context, or a judge names no score, and the same would happen next
+    time.
     """
 
     steps: tuple[float, ...] | None
@@ -83,16 +83,16 @@ class StepScores(Brief):
     abstained: bool = False
 
     def reduced(self, kind: Reduction) -> float | None:
-        """One number; None where unscored, or where there was no step to score."""
+        """One number; None if unscored, or if there was no step to score."""
         return reduce(self.steps, kind) if self.steps else None
 
     @property
     def last(self) -> float | None:
-        """The score after the last step: the usual reduction to one number."""
+        """The score after the last step, the usual reduction to one number."""
         return self.reduced("last")
 
     def checked(self, expected: int) -> StepScores:
-        """These scores if they are ``expected`` numbers in [0, 1]; otherwise unscored, with what is wrong."""
+        """These scores if they are ``expected`` numbers in [0, 1]; otherwise unscored, with the reason."""
         if self.steps is None:
             return self if self.error else StepScores(None, self.tokens, "the reward model gave no scores")
         wrong = _fault(self.steps, expected)
@@ -101,7 +101,7 @@ class StepScores(Brief):
 
 def _fault(steps: Sequence[float], expected: int) -> str | None:
     if len(steps) != expected:
-        return f"gave {len(steps)} scores where {expected} were due"
+        return f"gave {len(steps)} scores where {expected} were expected"
     if any(math.isnan(score) for score in steps):
         return f"scored step {1 + [math.isnan(s) for s in steps].index(True)} with NaN"
     outside = [score for score in steps if not 0 <= score <= 1]
@@ -111,9 +111,9 @@ def _fault(steps: Sequence[float], expected: int) -> str | None:
 class RewardModel(Protocol):
     """Scores solutions of a problem: a process reward model each step, an outcome reward model the whole.
 
-    ``score`` gives one ``StepScores`` per solution, in order, the known scores among them. It may be called for many
-    problems at once. What it raises, and scores that make no sense, are recorded with the traces as errors. One that
-    has a true ``by_lines`` is given every line of a solution as a step, blank ones too.
+    ``score`` gives one ``StepScores`` per solution, in order, including the known scores. It may be called for many
+    problems at once. Its exceptions, and scores that make no sense, are recorded as errors with the traces. A model
+    whose ``by_lines`` is true gets every line of a solution as a step, including blank ones.
     """
 
     @property

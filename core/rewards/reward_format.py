@@ -1,4 +1,4 @@
-"""How a reward model's family reads a problem and its solution, and where its scores stand."""
+"""How a family of reward models reads a problem and its solution, and where its scores are found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Reads = Literal["labels", "classes", "value", "expectation", "stated"]
 BY_TOKENS: tuple[Reads, ...] = ("labels", "expectation")
 """Scores that are read from a language model's next token."""
 WITHOUT_HEAD: tuple[Reads, ...] = (*BY_TOKENS, "stated")
-"""Scores of any language model; the others need a head of their own."""
+"""Scores that any language model can give; the others need a head of their own."""
 
 _NUMBERED = re.compile(r"^step \d+[:.]\s*", re.IGNORECASE)
 
@@ -33,7 +33,7 @@ _NUMBERED = re.compile(r"^step \d+[:.]\s*", re.IGNORECASE)
 class Laid:
     """A solution as token ids ``int64 [length]``, and the position of each step's score in it.
 
-    ``conversation`` is the question that the ids spell, where a reply is wanted.
+    ``conversation`` is the question that the ids spell, if a reply is wanted.
     """
 
     ids: IntArray
@@ -45,23 +45,23 @@ class Laid:
 class RewardFormat(Brief):
     """All model-specific text of a family of reward models.
 
-    ``opening`` is what stands before the first step: with ``chat``, the user's turn of a conversation (behind
-    ``system``); without, plain text. Every step follows in the form ``step`` (places ``{n}``, ``{step}``; a line
-    break at its beginning is a space before the first), then the token ``tag``, where its score stands. With
-    ``turns``, each step is a turn of the user's instead, and the score stands where the assistant's turn begins. An
-    outcome format has its one score at the end, after ``ending``; where ``opening`` has the place ``{solution}``, it is
-    a question about the whole solution, and the score is what the model would reply. With ``lines``, every line is a
-    step, blank ones too, and stays as it is. ``bos``: plain text begins with the begin-of-sequence token.
+    ``opening`` comes before the first step: with ``chat``, it is the user's turn of a conversation (after ``system``);
+    without, plain text. Every step follows in the form ``step`` (places ``{n}``, ``{step}``; a line break at its
+    beginning becomes a space before the first), then the token ``tag``, where its score is read. With ``turns``, each
+    step is a user's turn instead, and the score is read where the assistant's turn begins. An outcome format has its
+    one score at the end, after ``ending``. If ``opening`` has the place ``{solution}``, it is a question about the
+    whole solution, and the score is what the model would reply. With ``lines``, every line is a step, including blank
+    ones, and stays as it is. ``bos``: plain text begins with the begin-of-sequence token.
 
     ``reads`` says what a score is: "labels", the probability of the first of the two tokens ``labels`` against the
     second; "classes", the softmax probability of the class ``good_class``; "value", the sigmoid of the only output;
-    "expectation", the mean of the numbers that the ``labels`` are, weighted by their probabilities, between the least
-    and the greatest of them; "stated", the number that the model writes after reasoning, between the first and the last
-    of the ``labels``.
+    "expectation", the mean of the numbers spelled by the ``labels``, weighted by their probabilities, relative to the
+    smallest and largest of them; "stated", the number that the model writes after reasoning, relative to the first and
+    the last of the ``labels``.
 
     Which models a format is for: ``architectures`` are those of their ``config.json``; ``models`` is a regular
-    expression that is found in the last component of their names, whatever the case; ``template`` stands in their chat
-    template, where one is known. ``thinking`` is how the model thinks, which a judge is kept from that does not write.
+    expression to find in the last component of their names, ignoring case; ``template`` occurs in their chat template,
+    if one is known. ``thinking`` is how the model thinks; a judge that does not write is kept from thinking.
     """
 
     name: str
@@ -84,11 +84,11 @@ class RewardFormat(Brief):
     thinking: Thinking | None = None
 
     def laid_out(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> Laid:
-        """The solution as the model wants it.
+        """The solution in the layout that the model expects.
 
-        The tokens of a solution's first steps do not depend on those that follow, so prefixes are shared.
+        The tokens of a solution's first steps do not depend on later steps, so prefixes are shared.
         """
-        # What a model wrote, and a problem from a file, is data: it forges no control token.
+        # What a model wrote, and a problem from a file, is data: it must not forge a control token.
         asked = replace(problem, text=literal(problem.told, tokenizer.controls))
         clean = [literal(self._clean(step), tokenizer.controls) for step in steps]
         if self.kind == "outcome":
@@ -98,24 +98,24 @@ class RewardFormat(Brief):
         return Laid(np.array(ids, np.int64), tuple(positions), question)
 
     def label_ids(self, tokenizer: Tokenizer) -> tuple[int, ...]:
-        """The ids of the two labels, none for a family without; raises ``UsageError`` for a vocabulary without them."""
+        """The ids of the two labels, empty for a family without. Raises ``UsageError`` if the vocabulary lacks them."""
         if self.reads not in BY_TOKENS:
             return ()
         return tuple(self._single(tokenizer, label) for label in self.labels)
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Raise ``UsageError`` where the vocabulary lacks the family's tag or labels."""
+        """Raise ``UsageError`` if the vocabulary lacks the family's tag or labels."""
         self.label_ids(tokenizer)
         for text in filter(None, (self.tag, self.ending.strip())):
             self._single(tokenizer, text)
 
     @property
     def scale(self) -> tuple[float, float]:
-        """The least and the greatest number that a judge may answer with."""
+        """The smallest and the largest number that a judge may answer with."""
         return float(self.labels[0]), float(self.labels[-1])
 
     def scores(self, values: FloatArray) -> list[float]:
-        """The scores in the values read at each position, ``[positions, labels or classes]``."""
+        """The scores from the values read at each position, ``[positions, labels or classes]``."""
         rows = values.astype(np.float64)
         if self.reads == "labels":
             return [float(p) for p in _sigmoid(rows[:, 0] - rows[:, 1])]
@@ -127,7 +127,7 @@ class RewardFormat(Brief):
             least, most = self.scale
             return [float(p) for p in (rows[:, 0] - least) / (most - least)]
         if rows.shape[1] <= self.good_class:
-            raise UsageError(f"the reward model has {rows.shape[1]} classes, and {self.name} reads another one")
+            raise UsageError(f"the reward model has {rows.shape[1]} classes, but {self.name} reads a class beyond them")
         weights = np.exp(rows - rows.max(axis=1, keepdims=True))
         return [float(p) for p in weights[:, self.good_class] / weights.sum(axis=1)]
 
@@ -143,7 +143,7 @@ class RewardFormat(Brief):
         return self._as_turns(tokenizer, problem, steps) if self.turns else self._in_line(tokenizer, problem, steps)
 
     def _asked_about(self, tokenizer: Tokenizer, problem: Problem, solution: str) -> tuple[list[int], list[int]]:
-        """A question about the solution, up to where the reply begins; what is not written out has no thinking."""
+        """A question about the solution, up to where the reply begins; without a written reply there is no thinking."""
         ids = tokenizer.chat(self._question(problem, solution))
         if self.thinking is not None and self.reads in BY_TOKENS:
             thinks_already = self.thinking.begun(tokenizer.decode(ids))
@@ -160,7 +160,7 @@ class RewardFormat(Brief):
         return [*self._system(), {"role": "user", "content": asked}]
 
     def _clean(self, step: str) -> str:
-        """A step without what has a meaning to the family: its tag, and a number it would get a second time."""
+        """A step without text that has a meaning to the family: its tag, and a number that would then occur twice."""
         plain = step.replace(self.tag, " ").strip() if self.tag and not self.lines else step
         return _NUMBERED.sub("", plain) if "{n}" in self.step else plain
 
@@ -171,7 +171,7 @@ class RewardFormat(Brief):
             text = filled(self.step, n=str(n), step=step)
             if n == 1 and text.startswith("\n"):
                 text = " " + text[1:]
-            # One by one, for a tag is a token of its own: a line break would merge with the full stop before it.
+            # Line by line, because a tag is a token of its own: a line break would merge with the full stop before it.
             for line in text.split(self.tag) if self.lines else [text]:
                 ids += [*tokenizer.encode(line), *tokenizer.encode(self.tag or self.ending)]
             positions.append(len(ids) - 1)
@@ -185,7 +185,7 @@ class RewardFormat(Brief):
         return tokenizer.chat([*self._system(), {"role": "user", "content": asked}])
 
     def _as_turns(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> tuple[list[int], list[int]]:
-        """A conversation in which every step so far was found good."""
+        """A conversation in which every step so far was judged good."""
         asked = filled(self.opening, problem=problem.text)
         messages, ids, positions = self._system(), [], []
         for n, step in enumerate(steps):
@@ -203,7 +203,7 @@ class RewardFormat(Brief):
         if len(ids) != 1:
             raise UsageError(
                 f"the reward format {self.name!r} needs the token {text!r}, which this model's vocabulary does not "
-                "have; name another format, or the model it belongs to"
+                "have; name another format, or use the model that this format belongs to"
             )
         return ids[0]
 

@@ -1,4 +1,4 @@
-"""A chat model that writes down a score: asked, left to think and to reason, and read where its reply ends."""
+"""A chat model that writes down a score: it may think and reason, and the end of its reply is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.rewards.reading import Read, Reading
 
 TOKENS = 4096
-"""How long a reply may get, its thinking included, unless told otherwise."""
+"""How long a reply may get by default, thinking included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Stating:
-    """A ``Reader`` whose values are scores that the model ``backend`` states: the mean of ``samples`` replies.
+    """A ``Reader`` whose values are scores stated by the model ``backend``: the mean of ``samples`` replies.
 
-    A score is a number from ``least`` to ``most`` at the end of what is said after the thinking. A reply without one
-    does not count, nor does one that was cut off (``params.max_tokens``); where none is left, the reading is silent.
+    A score is a number from ``least`` to ``most`` at the end of what follows the thinking. A reply without one does not
+    count, nor does a reply that was cut off (``params.max_tokens``). If no reply counts, the reading is silent.
     """
 
     backend: Backend
@@ -56,7 +56,7 @@ class Stating:
         return self.backend.tokenizer
 
     async def read(self, reading: Reading) -> Read:
-        """The score as the only value, ``float32 [1, 1]``; none at all where no reply states one."""
+        """The score as the only value, ``float32 [1, 1]``; no value at all if no reply states one."""
         replies = await asyncio.gather(*(self._reply(reading, number) for number in range(self.samples)))
         stated = [score for reply in replies if (score := self._stated(reply)) is not None]
         values = np.array([[np.mean(stated)]] if stated else np.empty((0, 1)), np.float32)
@@ -104,6 +104,6 @@ class Stating:
 
 
 def _seed(reading: Reading, number: int) -> int:
-    """Of what is read alone: a solution has the same score whoever is scored beside it."""
+    """Depends only on the reading: a solution has the same score whatever is scored beside it."""
     shown = f"{reading.problem}\x1f{number}\x1f".encode() + reading.ids.tobytes()
     return int.from_bytes(hashlib.blake2b(shown, digest_size=8).digest(), "little") >> 1

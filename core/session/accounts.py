@@ -1,4 +1,4 @@
-"""What a session spends: its limits, its ledger, and what an ideal prefix cache holds meanwhile."""
+"""What a session spends: its limits, its ledger, and what an ideal prefix cache holds at each moment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from widthwise.core.trace.trace import Trace, TraceId
 
 
 class Accounts:
-    """Charges everything to ``ledger`` and says when ``limits`` are reached. The clock runs from the beginning on."""
+    """Charges everything to ``ledger`` and says when ``limits`` are reached. The clock starts with the session."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -32,11 +32,11 @@ class Accounts:
     # -- charging ------------------------------------------------------------------------------------------
 
     def begin(self, samples: int) -> None:
-        """So many continuations begin; a negative number of those that were to begin do not."""
+        """So many continuations begin; a negative number takes back some that were to begin but do not."""
         self.ledger.samples += samples
 
     def charge(self, delta: Delta, *, judging: bool) -> None:
-        """What came of a request, to the policy's account or the judges'."""
+        """Charge what a request delivered, to the policy's account or the judges'."""
         if judging:
             self.ledger.judging += len(delta.token_ids)
         else:
@@ -46,11 +46,11 @@ class Accounts:
             self.ledger.prompt_computed += delta.usage.prompt_computed
 
     def charge_prompt(self, tokens: int) -> None:
-        """A prompt was served, and nothing tells that any of it was cached."""
+        """A prompt was served, and nothing says whether part of it was cached."""
         self.ledger.prompt_computed += tokens
 
     def charge_ideal(self, trace: Trace) -> None:
-        """Count the tokens of ``trace`` that no earlier request of the tree has brought into a perfect cache."""
+        """Count the tokens of ``trace`` that no earlier request of the tree has put into a perfect cache."""
         for node in takewhile(lambda node: node.id not in self._cached, trace.lineage):
             self._cached.add(node.id)
             self.ledger.prompt_ideal += len(node.segment)
@@ -64,18 +64,18 @@ class Accounts:
         self.ledger.embedding += tokens
 
     def discard(self, tokens: int) -> None:
-        """So many of the tokens charged before are in traces that came to nothing."""
+        """So many of the tokens charged before are in traces that were discarded."""
         self.ledger.discarded += tokens
 
     def abandon(self, id: TraceId, tokens: int, *, judging: bool) -> None:
-        """The branch ``id`` begins again: the tokens that it had, charged before, came to nothing."""
+        """The branch ``id`` begins again: the tokens it had, already charged, are discarded."""
         if not judging:
             self.discard(tokens)
         self.residency.shrink(tokens)
         self.content.drop(id)
 
     def reach(self, sequential: int) -> None:
-        """A trace's critical path is so many tokens long."""
+        """A trace's critical path has this length in tokens."""
         self.ledger.sequential = max(self.ledger.sequential, sequential)
 
     # -- the ideal prefix cache ----------------------------------------------------------------------------
@@ -98,13 +98,13 @@ class Accounts:
         self.content.grow(id, parent, tokens)
 
     def grown(self, trace: Trace) -> None:
-        """``trace``, which came of a branch, is in the perfect cache; its tokens stay only if somebody holds it."""
+        """``trace``, the end of a branch, is in the perfect cache; its tokens stay only if something holds it."""
         self._cached.add(trace.id)
         self.residency.shrink(len(trace.segment))
         self.content.end(trace)
 
     def go_on_from(self, traces: Iterable[Trace]) -> None:
-        """A round of a search goes on from ``traces``: what it retains is summed over rounds."""
+        """A round of a search goes on from ``traces``: the tokens it retains are summed over rounds."""
         by_node, by_content = distinct_tokens(traces)
         self.ledger.kv_rounds += by_node
         self.ledger.kv_content_rounds += by_content
@@ -113,7 +113,7 @@ class Accounts:
 
     @property
     def samples_left(self) -> int | None:
-        """How many continuations may still begin; None for any number."""
+        """How many continuations may still begin; None for no limit."""
         return None if self.limits.samples is None else self.limits.samples - self.ledger.samples
 
     @property
@@ -130,11 +130,11 @@ class Accounts:
         if self.limits.seconds is None:
             return None
         left = self.limits.seconds - (time.monotonic() - self._began)
-        # A timer may go off a little early by the other clock: the limit must have passed when it does.
+        # A timer may fire a little early by the other clock, but the limit must have passed when it does.
         return asyncio.get_running_loop().time() + left + 1e-3
 
     def close(self) -> None:
-        """Write what is known only at the end into the ledger; nothing is to be charged any more."""
+        """Write into the ledger what is known only at the end; nothing may be charged afterwards."""
         self.closed = True
         self.ledger.seconds = time.monotonic() - self._began
         node, content = self.residency.gauge, self.content.gauge

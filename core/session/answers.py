@@ -16,15 +16,15 @@ from widthwise.core.trace.trace import Trace
 
 
 def stated(trace: Trace, grader: Grader, saying: Saying) -> str | None:
-    """The final answer in what ``trace`` says; a grader may have a setting ``thinking``, which says what that counts.
+    """The final answer in what ``trace`` says; a grader's setting ``thinking``, if any, says how thinking counts.
 
-    Raises ``UsageError`` for a grader that reads something else than a text or None.
+    Raises ``UsageError`` for a grader that returns something other than a text or None.
     """
     return _extracted(saying.readable(trace, _counted(grader)), grader)
 
 
 def stated_in(sample: Sample, grader: Grader) -> str | None:
-    """As ``stated``, of a recorded sample of a model whose marks are not known."""
+    """Like ``stated``, for a recorded sample of a model whose marks are not known."""
     begun = sample.metadata.get(BEGUN) is True
     return _extracted(Saying().readable_text(sample.text, _counted(grader), begun, sample.finish == "stop"), grader)
 
@@ -56,7 +56,7 @@ class Answers:
         self._extracted: dict[Trace, str | None] = {}
 
     def answer(self, trace: Trace) -> str | None:
-        """The final answer that ``trace`` states, None where it states none or has no say (see ``Session.answer``)."""
+        """The final answer that ``trace`` states; None if it states none or must not vote (see ``Session.answer``)."""
         return self.stated(trace) if self._votes.weight(trace.id) else None
 
     def stated(self, trace: Trace) -> str | None:

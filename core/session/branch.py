@@ -17,10 +17,10 @@ from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId, Wait
 class Branch:
     """One continuation while it grows; ``trace`` is a snapshot of it as a value.
 
-    It may have ``room`` tokens in the model's context, where that is known, and ``limit`` tokens in all. It is a
-    ``sample`` if it counts as one, and ``whole`` if it is a trace from its first token to its last; it is ``capped`` if
-    less was left of a limit on tokens than it might have wanted. ``request`` is for its present piece; most have one
-    piece only, but a budget for thinking may let it ``go_on`` ``behind`` what is put between two.
+    It has ``room`` tokens in the model's context, where that is known, and may have ``limit`` tokens in all. It is a
+    ``sample`` if it counts as one, and ``whole`` if it is a trace from its first token to its last. It is ``capped`` if
+    less was left of a token limit than it might have wanted. ``request`` is for its current piece. Most branches have a
+    single piece, but with a thinking budget a branch may ``go_on`` ``behind`` text that is inserted between two pieces.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Branch:
         self._piece(id, parent, request, params)
 
     def _piece(self, id: TraceId, parent: Trace, request: Request, params: str) -> None:
-        """Begin a piece, of which nothing is there yet."""
+        """Begin a piece, with no tokens yet."""
         self.id = id
         self.parent = parent
         self.request = request
@@ -60,13 +60,13 @@ class Branch:
         self._bound()
 
     def _bound(self) -> None:
-        """Let the piece have no more tokens than are left of all."""
+        """Limit the piece to the tokens that are left of the branch's limit."""
         own, left = self.request.params.max_tokens, self.left
         if left is not None and (own is None or left < own):
             self.request = replace(self.request, params=replace(self.request.params, max_tokens=max(left, 1)))
 
     def begin(self, moment: Moment, limit: int | None) -> bool:
-        """Begin when the parent is there and ``moment`` has come; whether ``limit`` leaves room for a token."""
+        """Begin when the parent exists and ``moment`` has come; whether ``limit`` leaves room for a token."""
         if moment.time > self.start:
             self.start, self.waited = moment.time, moment.wait
         if limit is None:
@@ -79,40 +79,40 @@ class Branch:
         return most >= 1
 
     def wait(self, moment: Moment) -> None:
-        """Let what comes next begin no earlier than ``moment``."""
+        """Let the next piece begin no earlier than ``moment``."""
         if (late := moment.time - self.moment.time) > 0:
             self.start, self.waited = self.start + late, moment.wait
 
     def go_on(self, id: TraceId, parent: Trace, request: Request, params: str) -> None:
-        """Grow another piece behind ``parent``, which ends with the present one and what was put behind it."""
+        """Grow another piece after ``parent``, which is the current piece and the text inserted after it."""
         self.finish = self.reason = self.waited = None
         self._piece(id, parent, request, params)
 
     @property
     def moment(self) -> Moment:
-        """When the branch had come as far as it is, in sequential tokens."""
+        """When the branch reached its current length, in sequential tokens."""
         return Moment(self.start + self.tokens, Wait(self.id, self.tokens - self._before))
 
     @property
     def most(self) -> int | None:
-        """How many tokens it may get to at most; None where nothing tells."""
+        """How many tokens it may reach at most; None if unknown."""
         known = [limit for limit in (self._limit, self._room) if limit is not None]
         return min(known, default=None)
 
     @property
     def left(self) -> int | None:
-        """How many tokens of its limit it has not used; None without one."""
+        """How many tokens of its limit are unused; None without a limit."""
         return None if self._limit is None else self._limit - self.tokens
 
     def cap(self, tokens: int) -> None:
-        """Let it have no more than so many tokens, though it might want more."""
+        """Limit it to so many tokens, though it might want more."""
         if self.most is None or tokens < self.most:
             self._limit = tokens
             self.capped = True
             self._bound()
 
     def take(self, delta: Delta) -> None:
-        """Add what the backend delivered, in place of what it delivered before where it begins ``anew``."""
+        """Add what the backend delivered, replacing what it delivered before if the answer begins ``anew``."""
         if delta.anew:
             self.tokens, self._metadata = self._before, {}
             self._ids, self._stats, self._spelling = Rows(), Stats(), Spelling(self._decode)
@@ -132,7 +132,7 @@ class Branch:
 
     @property
     def trace(self) -> Trace:
-        """The continuation so far; a snapshot costs no more late in a long trace than early on."""
+        """The continuation so far; a snapshot late in a long trace costs no more than an early one."""
         ids = self._ids.view if self.tokens > self._before else np.empty(0, np.int64)
         segment = Segment(
             origin="sampled",
@@ -150,7 +150,7 @@ class Branch:
 
 
 def _sum(a: Usage | None, b: Usage | None) -> Usage | None:
-    """Usages add up: a request that was retried had its prompt served more than once."""
+    """The sum of two usages: a request that was retried had its prompt served more than once."""
     if a is None or b is None:
         return a or b
     return Usage(a.prompt_cached + b.prompt_cached, a.prompt_computed + b.prompt_computed)

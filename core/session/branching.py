@@ -56,7 +56,7 @@ class Branching:
         return begun
 
     def _of(self, trace: Trace, params: SamplingParams, call: Call) -> list[Branch]:
-        """The branches behind one trace."""
+        """The branches that continue one trace."""
         count = call.n
         counted = self._is_sample(trace, call)
         if counted:
@@ -71,7 +71,7 @@ class Branching:
         return made
 
     def _made(self, trace: Trace, params: SamplingParams, call: Call, count: int) -> list[Branch]:
-        """Branches whose first piece begins behind ``trace``; ``params`` are those of all pieces."""
+        """Branches whose first piece continues ``trace``; ``params`` apply to all pieces."""
         self._accounts.charge_ideal(trace)
         request = Request(
             prompt=trace.token_ids,
@@ -87,7 +87,7 @@ class Branching:
         return [Branch(i, trace, r, digest, decode, room=room, limit=params.max_tokens) for i, r in requests]
 
     def go_on(self, branch: Branch, behind: Trace, call: Call) -> None:
-        """Let ``branch``, whose piece has ended, grow another one from ``behind`` on."""
+        """Let ``branch``, whose piece has ended, grow another piece from ``behind`` on."""
         self._accounts.charge_ideal(behind)
         before = branch.request
         request = replace(
@@ -101,27 +101,29 @@ class Branching:
         branch.go_on(trace_id, behind, placed, _digest(request))
 
     def _placed(self, request: Request, parent: Trace) -> tuple[TraceId, Request]:
-        """The request as the next child of ``parent``, with the seed of that place, and the child's id."""
+        """The request as the next child of ``parent``, with the seed for that place, and the child's id."""
         trace_id = self._tree.next_id(parent.id)
         seed = derived_seed(self._setting.seed, self._problem.id, trace_id)
         return trace_id, replace(request, seed=seed, index=trace_id[-1])
 
     def _is_sample(self, trace: Trace, call: Call) -> bool:
-        """Whether what the call draws behind ``trace`` are samples: no judge's replies, no threads, nothing that only
-        goes on behind what was put into a trace."""
+        """Whether the call's continuations of ``trace`` are samples.
+
+        Not samples are judges' replies, threads, and the rest of a trace into which something was inserted.
+        """
         goes_on = call.n == 1 and trace.segment.origin == "inserted" and not _is_prompt(trace)
         return not (call.judging or goes_on or self._tree.is_fragment(trace))
 
     def _check_limits(self, trace: Trace, call: Call) -> None:
-        """Raises ``BudgetReached`` where the limits allow not a single branch behind ``trace``."""
+        """Raises ``BudgetReached`` if the limits allow not a single branch from ``trace``."""
         sample = self._is_sample(trace, call)
         if self._accounts.spent or (sample and self._accounts.samples_left == 0):
             raise BudgetReached("the budget is used up")
         if sample and _is_prompt(trace) and not self._accounts.launches.buys():
-            raise BudgetReached(f"{self._accounts.limits.tokens} tokens buy no further trace")
+            raise BudgetReached(f"{self._accounts.limits.tokens} tokens are not enough for another trace")
 
     def _params(self, trace: Trace, call: Call) -> SamplingParams:
-        """The call's parameters; checks every limit. A draw cuts ``max_tokens`` to what the sequential one leaves."""
+        """The call's parameters; checks every limit. A draw cuts ``max_tokens`` to the sequential tokens left."""
         params = self.params(call)
         self._check_logprobs(params.logprobs)
         self._check_continuation(trace)
@@ -132,12 +134,12 @@ class Branching:
         return params
 
     def _check_continuation(self, trace: Trace) -> None:
-        """Raises ``UsageError`` where the backend answers conversations only, and the assistant's turn has begun."""
+        """Raises ``UsageError`` if the backend only answers conversations and the assistant's turn has begun."""
         if not self._setting.backend.capabilities.continues and trace.completion:
             can_continue(self._setting.backend, "this strategy")
 
     def params(self, call: Call) -> SamplingParams:
-        """How all that the call draws is sampled."""
+        """The sampling parameters of the whole call."""
         params = self._setting.params.changed(**call.params)
         return replace(params, logprobs=max(params.logprobs or 0, call.logprobs)) if call.logprobs else params
 
@@ -146,12 +148,12 @@ class Branching:
         most = backend.capabilities.max_logprobs
         if asked and asked > most:
             raise UsageError(
-                f"this strategy needs the log-probabilities of the {asked} most likely tokens, and {backend.name} "
-                f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
+                f"this strategy needs the log-probabilities of the {asked} most likely tokens, but {backend.name} "
+                f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or use another backend"
             )
 
     def _room(self, request: Request) -> int | None:
-        """How many tokens the backend could give a request at most, as far as it is known."""
+        """How many tokens the backend could give a request at most, as far as known."""
         backend = self._setting.backend
         if isinstance(backend, Bounded):
             return backend.longest(request)
@@ -164,5 +166,5 @@ def _digest(request: Request) -> str:
 
 
 def _is_prompt(trace: Trace) -> bool:
-    """Whether nothing of ``trace`` has been sampled yet, nor for a trace that it was cut from."""
+    """Whether nothing in ``trace``, or in a trace that it was cut from, has been sampled."""
     return not any(node.segment.origin == "sampled" or "cut" in node.segment.metadata for node in trace.lineage)

@@ -14,11 +14,12 @@ from widthwise.core.trace.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``n`` continuations of each of ``traces``, sampled with ``params`` in place of the run's defaults.
+    """``n`` continuations of each of ``traces``, sampled with ``params`` instead of the run's defaults.
 
-    At most ``width`` grow at once (None: all), and only ``warmup`` until these have ended. ``judging`` is the account
-    that pays. ``logprobs`` is the least number of most likely tokens to ask for, ``chunk`` the most tokens of one
-    delta. ``thought`` is the budget for the thinking of each. ``watches`` look after the draw.
+    At most ``width`` grow at once (None: all), and only ``warmup`` until these have ended. ``judging`` selects the
+    account that pays. ``logprobs`` is the minimum number of most likely tokens to ask for, ``chunk`` the maximum number
+    of tokens per delta. ``thought`` is each continuation's thinking budget. ``watches`` are the pruners that look after
+    the draw.
     """
 
     traces: Sequence[Trace]
@@ -34,7 +35,7 @@ class Call:
 
     @classmethod
     def asked(cls, traces: Sequence[Trace], n: int, options: Mapping[str, Any], width: int | None, **how: Any) -> Call:
-        """The call with ``options``: sampling parameters, and ``thinking`` and ``waits``, the budget for thinking."""
+        """The call with ``options``: sampling parameters, and ``thinking`` and ``waits``, the thinking budget."""
         params = {name: value for name, value in options.items() if name not in ("thinking", "waits")}
         try:
             thought = ThoughtBudget.of(options.get("thinking"), options.get("waits"))

@@ -1,4 +1,4 @@
-"""What time it is for each task that works in a session, in tokens that were sampled one after the other."""
+"""The time of each task that works in a session, measured in tokens sampled one after another."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ class Moment:
 
     @classmethod
     def of(cls, trace: Trace) -> Moment:
-        """When ``trace`` had come as far as it is."""
+        """When ``trace`` reached its current length."""
         return cls(trace.sequential, Wait(trace.id, len(trace.segment)))
 
 
 def in_order(moment: Moment) -> tuple[object, ...]:
-    """Sorts moments by time, those of one time by what came then: never by who was told of them first."""
+    """Sorts moments by time, equal times by what came then, never by which task was told first."""
     return (moment.time, *(moment.wait or ()))
 
 
 def latest(moments: Iterable[Moment]) -> Moment:
-    """The last of some moments; the beginning where there are none."""
+    """The last of some moments; the beginning if there are none."""
     return max(moments, key=in_order, default=Moment())
 
 
 class Clock:
-    """Every task of a session has its own time: that of the last token of all that was delivered to it.
+    """Every task of a session has its own time: that of the last token of everything delivered to it.
 
-    What a task samples next begins no earlier, for it may depend on anything that the task has seen. A task that
-    another one starts begins at the starter's time. Once it is done, what it saw has been seen by its starter too.
+    What a task samples next begins no earlier, because it may depend on anything the task has seen. A task begins at
+    the time of the task that starts it. When it is done, the starter has seen what it saw.
     """
 
     def __init__(self) -> None:
         self._hands: WeakKeyDictionary[Task, _Hand] = WeakKeyDictionary()
-        self._first = _Hand(self, None, Moment())  # of nobody: it starts whoever comes from outside
+        self._first = _Hand(self, None, Moment())  # belongs to no task: it starts every task from outside
 
     @property
     def now(self) -> Moment:
@@ -60,7 +60,7 @@ class Clock:
         return hand.now
 
     def set(self, moment: Moment) -> None:
-        """Let the current task begin work of its own at ``moment``, be that earlier or later than its time."""
+        """Let the current task begin its own work at ``moment``, whether that is earlier or later than its time."""
         hand = self._hand()
         hand.joined()
         hand.now = moment
@@ -68,13 +68,13 @@ class Clock:
     def _hand(self) -> _Hand:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a session samples in tasks of an event loop only")
+            raise RuntimeError("a session can only sample in tasks of an event loop")
         if task not in self._hands:
             self._hands[task] = self._begun(task)
         return self._hands[task]
 
     def _begun(self, task: Task) -> _Hand:
-        """The hand of a task that has none yet, begun by the task whose context it inherited."""
+        """The hand of a task that has none yet, started by the task whose context it inherited."""
         innermost = starter = _STARTER.get()
         while starter is not None and starter.clock is not self:
             starter = starter.before()
@@ -86,20 +86,20 @@ class Clock:
 
 
 class _Hand:
-    """The time of one task; ``started`` are the tasks that it started, as long as they work.
+    """The time of one task; ``started`` are the tasks that it started and that are still working.
 
-    ``before`` gives the hand that the task had, or inherited, of another session.
+    ``before`` gives the hand that the task had, or inherited, from another session.
     """
 
     def __init__(self, clock: Clock, before: _Hand | None, now: Moment) -> None:
         self.clock = clock
-        # Weak, because one task may hold thousands of sessions one after the other, and those are done with.
+        # Weak, because one task may go through thousands of sessions, and the finished ones must be freed.
         self.before = (lambda: None) if before is None else ref(before)
         self.now = now
         self.started: list[tuple[Task, _Hand]] = []
 
     def joined(self) -> Moment:
-        """The time, with what was seen by the tasks that are done; what a cancelled one saw is lost."""
+        """The time, including what finished tasks have seen; what a cancelled task saw is lost."""
         done = [(task, hand) for task, hand in self.started if task.done()]
         if done:
             self.started = [(task, hand) for task, hand in self.started if not task.done()]
@@ -109,4 +109,4 @@ class _Hand:
 
 
 _STARTER: ContextVar[_Hand | None] = ContextVar("hand", default=None)
-"""The hand of the task that runs; a task that is started inherits its starter's."""
+"""The hand of the running task; a new task inherits its starter's."""

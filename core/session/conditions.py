@@ -1,4 +1,4 @@
-"""What a run offers its strategy: what parts ask, before the first token, whether they can work."""
+"""What a run offers its strategy: parts check it before the first token to see whether they can work."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from widthwise.core.session.thought_budget import ThoughtBudget
 class RecordedFacts(Brief):
     """What a recording has of a problem's samples: the names of its numbers, and how many likely tokens' logprobs.
 
-    ``logprobs`` is None where it has not even those of the sampled tokens. ``prompt`` is the text that was answered, as
-    the model's template wrote it; None where that is not known.
+    ``logprobs`` is None if even those of the sampled tokens are missing. ``prompt`` is the text that was answered, as
+    the model's template wrote it; None if unknown.
     """
 
     numbers: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class Recorded(Protocol):
 
 @runtime_checkable
 class AnsweringOnly(Protocol):
-    """A backend that may be unable to continue a text, and knows why, and the way out."""
+    """A backend that may be unable to continue a text, and knows the reason and the way out."""
 
     @property
     def no_continuation(self) -> str: ...
@@ -52,9 +52,9 @@ class AnsweringOnly(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conditions(Brief):
-    """A run's setting and problems, and ``facts``, the names of the numbers that the strategy's traces come with.
+    """A run's setting and problems, and ``facts``, the names of the numbers that the strategy's traces carry.
 
-    ``facts`` is None where nobody knows: a part or a backend of the user's own may add what it likes.
+    ``facts`` is None if they are unknown: a part or backend of the user's own may add any.
     """
 
     setting: Setting
@@ -62,36 +62,36 @@ class Conditions(Brief):
     facts: frozenset[str] | None = None
 
     def reward_model(self, what: object) -> None:
-        """Raises ``UsageError`` where the run has none, which ``what`` needs."""
+        """Raises ``UsageError`` if the run has no reward model, which ``what`` needs."""
         if self.setting.reward_model is None:
             raise UsageError(f"{what} scores traces, but the run has no reward model: name one (--reward-model)")
 
     def embedding_model(self, what: object) -> None:
-        """Raises ``UsageError`` where the run has none, which ``what`` needs."""
+        """Raises ``UsageError`` if the run has no reward model, which ``what`` needs."""
         if self.setting.embedder is None:
             raise UsageError(f"{what} compares texts, but the run has no embedding model: name one (--embedding-model)")
 
     def question(self, name: str) -> None:
-        """Raises ``UsageError`` where the model's prompt format has no question of this name."""
+        """Raises ``UsageError`` if the model's prompt format has no question of this name."""
         self.setting.format.prompt(name)
 
     def continuation(self, what: object) -> None:
-        """Raises ``UsageError`` where the backend cannot go on from a text, as ``what`` does."""
+        """Raises ``UsageError`` if the backend cannot continue a text, as ``what`` does."""
         can_continue(self.setting.backend, what)
 
     def logprobs(self, k: int, what: object, *, recorded: bool = True) -> None:
-        """Raises ``UsageError`` where traces cannot come with the ``k`` most likely tokens' log-probabilities.
+        """Raises ``UsageError`` if traces cannot carry the ``k`` most likely tokens' log-probabilities.
 
-        0 are those of the sampled tokens alone. Not ``recorded`` are the replies of judges.
+        0 means those of the sampled tokens alone. Replies of judges are not ``recorded``.
         """
         backend = self.setting.backend
         most = backend.capabilities.max_logprobs
         if not backend.capabilities.logprobs:
-            raise UsageError(f"{what} needs log-probabilities, and {backend.name} gives none: take another backend")
+            raise UsageError(f"{what} needs log-probabilities, but {backend.name} gives none: use another backend")
         if k > most:
             raise UsageError(
-                f"{what} needs the log-probabilities of the {k} most likely tokens, and {backend.name} gives "
-                f"{f'at most {most}' if most else 'none'}: lower the part's logprobs or take another backend"
+                f"{what} needs the log-probabilities of the {k} most likely tokens, but {backend.name} gives "
+                f"{f'at most {most}' if most else 'none'}: lower the part's logprobs or use another backend"
             )
         if recorded and isinstance(backend, Recorded):
             found = [facts.logprobs for facts in self._recorded(backend)]
@@ -99,12 +99,12 @@ class Conditions(Brief):
                 most = max((known for known in found if known is not None), default=-1)
                 have = "none" if most < 0 else f"those of {most}" if most else "those of the sampled ones only"
                 raise UsageError(
-                    f"{what} needs the log-probabilities of the {f'{k} most likely' if k else 'sampled'} tokens, and "
-                    f"{backend.name} has {have}: record it with logprobs={k}"
+                    f"{what} needs the log-probabilities of the {f'{k} most likely' if k else 'sampled'} tokens, "
+                    f"but {backend.name} has {have}: record it with logprobs={k}"
                 )
 
     def number(self, name: str, known: Iterable[str], what: object) -> None:
-        """Raises ``UsageError`` where no trace will have a number ``name``; ``known`` are the scores that all have."""
+        """Raises ``UsageError`` if no trace will have a number ``name``; every trace has the ``known`` scores."""
         backend = self.setting.backend
         if self.facts is None or name in self.facts:
             return
@@ -114,59 +114,59 @@ class Conditions(Brief):
                 if name in facts.numbers:
                     return
                 valid += sorted(facts.numbers - set(valid))
-        raise UsageError(f"{what}: there is no score {name!r}{_meant(name, valid) or '.'} It may be {', '.join(valid)}")
+        raise UsageError(
+            f"{what}: there is no score {name!r}{_meant(name, valid) or '.'} Valid scores: {', '.join(valid)}"
+        )
 
     def thinking(self, budget: ThoughtBudget, what: object) -> None:
-        """Raises ``UsageError`` where traces do not think, or cannot be made to think within ``budget``."""
+        """Raises ``UsageError`` if traces do not think, or cannot be made to think within ``budget``."""
         setting, marks = self.setting, self.setting.thinking
         if marks is None:
             raise UsageError(
-                f"{what}: the model (format {setting.format.name!r}) does not think apart from its answer: leave "
-                "thinking and waits out, or name its format (--format)"
+                f"{what}: the model (format {setting.format.name!r}) does not think separately from its answer: "
+                "leave out thinking and waits, or name its format (--format)"
             )
         self.continuation(what)
         if not budget.leaves_out and marks.is_off(setting.chat.arguments):
             off = ", ".join(f"{name}={value}" for name, value in marks.off.items())
-            raise UsageError(f"{what}: the model's thinking is switched off ({off}): leave one of the two out")
+            raise UsageError(f"{what}: the model's thinking is switched off ({off}): leave out one of the two")
         if budget.waits and getattr(setting.backend, "recorded", False):
-            raise UsageError(
-                f"{what}: a recording goes on as it went on, and cannot be told to wait: replay it without waits"
-            )
+            raise UsageError(f"{what}: a recording cannot be told to wait and think on: replay it without waits")
 
     def recordings(self) -> None:
-        """Raises ``UsageError`` where a recording has none of the problems."""
+        """Raises ``UsageError`` if a recording has none of the problems."""
         backend = self.setting.backend
         if self.problems and isinstance(backend, Recorded):
             held = list(backend.problem_ids)
             if not set(held) & {problem.id for problem in self.problems}:
                 first = self.problems[0].id
                 raise UsageError(
-                    f"{backend.name} has none of the {len(self.problems)} problems: it has no {first!r}"
-                    f"{nearest(first, held) or ';'} Evaluate the problems it was recorded on"
+                    f"{backend.name} has none of the {len(self.problems)} problems: it has no "
+                    f"{first!r}{nearest(first, held) or ';'} Evaluate the problems that it was recorded on"
                 )
 
     def _recorded(self, backend: Recorded) -> Iterator[RecordedFacts]:
-        """What is recorded of the problems, one after the other: reading a recording takes its time."""
+        """What is recorded of the problems, one at a time, because reading a recording takes time."""
         held = set(backend.problem_ids)
         return (backend.recorded_facts(problem.id) for problem in self.problems if problem.id in held)
 
 
 def recorded_prompt(backend: Backend, problem: str) -> str | None:
-    """The prompt whose answers ``backend`` serves, where it serves recordings and knows it."""
+    """The prompt whose answers ``backend`` serves, if it serves recordings and knows it."""
     if not isinstance(backend, Recorded) or problem not in backend.problem_ids:
         return None
     return backend.recorded_facts(problem).prompt
 
 
 def can_continue(backend: Backend, what: object) -> None:
-    """Raises ``UsageError`` where ``backend`` answers whole conversations only, and ``what`` goes on from a text."""
+    """Raises ``UsageError`` if ``backend`` only answers whole conversations and ``what`` continues a text."""
     if not backend.capabilities.continues:
-        reason = backend.no_continuation if isinstance(backend, AnsweringOnly) else "take another backend"
-        raise UsageError(f"{what} needs a backend that continues a text, and {backend.name} cannot: {reason}")
+        reason = backend.no_continuation if isinstance(backend, AnsweringOnly) else "use another backend"
+        raise UsageError(f"{what} needs a backend that can continue a text, and {backend.name} cannot: {reason}")
 
 
 def _meant(name: str, valid: Sequence[str]) -> str:
-    """The valid name closest to ``name``, or the one whose first word is: ``rewrd`` is nearer to ``reward_model``."""
+    """The valid name closest to ``name``, or the one whose first word is: ``rewrd`` is close to ``reward_model``."""
     stems = {name.partition("_")[0]: name for name in reversed(valid)}
     return nearest(name, valid) or nearest(stems.get(_stem(name, stems), name), valid)
 

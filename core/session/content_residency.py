@@ -15,10 +15,10 @@ Tokens = array  # of 64-bit integers
 
 
 class Piece:
-    """A run of tokens behind the piece ``parent``; ``children`` by their first tokens.
+    """A run of tokens after the piece ``parent``; ``children`` by their first tokens.
 
-    It is in the cache while it has ``holders``: traces that end in it, and children that are in the cache. ``fixed`` is
-    a piece that a trace ends with, so that it grows no more.
+    It is in the cache while it has ``holders``: traces that end in it, and children that are in the cache. A ``fixed``
+    piece is the end of a trace, and does not grow any more.
     """
 
     __slots__ = ("children", "fixed", "holders", "parent", "tokens")
@@ -32,7 +32,7 @@ class Piece:
 
 
 class PrefixTree:
-    """Token sequences with equal prefixes kept once; ``resident`` are the tokens of all that is held."""
+    """Token sequences in which equal prefixes are stored once; ``resident`` counts the tokens of all that is held."""
 
     def __init__(self) -> None:
         self.root = Piece(array("q"), None)
@@ -40,9 +40,9 @@ class PrefixTree:
         self.resident = 0
 
     def walk(self, piece: Piece, tokens: Tokens[int]) -> Piece:
-        """The piece that ends with ``tokens`` behind the end of ``piece``, made as far as there is none yet.
+        """The piece that ends with ``tokens`` after the end of ``piece``; what is missing is created.
 
-        The piece that one begins at grows itself where nobody but the caller holds it and nothing is behind it.
+        The piece at the start grows itself if nothing but the caller holds it and nothing follows it.
         """
         begin = piece
         while tokens:
@@ -55,7 +55,7 @@ class PrefixTree:
         return piece
 
     def hold(self, piece: Piece) -> None:
-        """Keep all up to the end of ``piece``; once for every ``release`` to come."""
+        """Keep everything up to the end of ``piece``; once for every later ``release``."""
         node: Piece | None = piece
         while node is not None:
             node.holders += 1
@@ -65,7 +65,7 @@ class PrefixTree:
             node = node.parent
 
     def release(self, piece: Piece) -> None:
-        """Let go of it, as far as nobody else holds it."""
+        """Let go of it, unless something else holds it."""
         node: Piece | None = piece
         while node is not None:
             node.holders -= 1
@@ -81,7 +81,7 @@ class PrefixTree:
 
 
 class ContentResidency:
-    """Unique tokens resident as in ``Residency``, but that equal prefixes count once: a cache of blocks by hash."""
+    """Unique resident tokens as in ``Residency``, but equal prefixes count once: a cache of hashed blocks."""
 
     def __init__(self) -> None:
         self.gauge = Gauge()
@@ -94,11 +94,11 @@ class ContentResidency:
         return self._tree.resident
 
     def hold(self, trace: Trace) -> None:
-        """Keep ``trace``'s path; once for every ``release`` to come."""
+        """Keep ``trace``'s path; once for every later ``release``."""
         self._tree.hold(self._end(trace))
 
     def release(self, trace: Trace) -> None:
-        """Let go of ``trace``'s path, as far as nothing else that is held begins like it."""
+        """Let go of ``trace``'s path, except for prefixes shared with other held traces."""
         self._tree.release(self._end(trace))
 
     def grow(self, id: TraceId, parent: Trace, tokens: IntArray) -> None:
@@ -114,13 +114,13 @@ class ContentResidency:
         self.gauge.note(self.resident, len(tokens))
 
     def drop(self, id: TraceId) -> None:
-        """What the branch ``id`` has grown is gone; it may grow anew."""
+        """What the branch ``id`` has grown is gone; it may grow again."""
         tip = self._tips.pop(id, None)
         if tip is not None:
             self._tree.release(tip)
 
     def end(self, trace: Trace) -> None:
-        """A branch ended with ``trace``, which is held from now on, or gone."""
+        """A branch ended with ``trace``, which is either held from now on or gone."""
         tip = self._tips.pop(trace.id, None)
         if tip is not None:
             tip.fixed = True
@@ -143,7 +143,7 @@ class ContentResidency:
 
 
 def distinct_tokens(traces: Iterable[Trace]) -> tuple[int, int]:
-    """The tokens on the paths of ``traces``: shared segments once, and equal prefixes once."""
+    """The tokens on the paths of ``traces``: counting shared segments once, and counting equal prefixes once."""
     by_node, by_content = dict[TraceId, int](), ContentResidency()
     for trace in traces:
         by_node.update((node.id, len(node.segment)) for node in trace.lineage)

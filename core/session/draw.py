@@ -1,4 +1,4 @@
-"""One draw: n continuations of one trace growing side by side."""
+"""One draw: n continuations of one trace that grow side by side."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ class Event(Brief):
 
     @property
     def over(self) -> bool:
-        """Whether nothing more comes of the branch."""
+        """Whether this is the branch's last event."""
         return self.error is not None or (self.delta is not None and self.delta.finish is not None)
 
 
 class Draw:
     """Runs branches against a backend and hands out their events.
 
-    At most ``width`` branches are in flight; the next begins when one has ended, but none beyond the first
-    ``warmup`` before all of these have ended, none where ``sequential`` tokens are reached, and none that ``launches``
-    does not allow yet. By ``clock``, a branch waits for the one that left its place, for the warm-up, for the one that
-    showed what the limit on tokens still buys, and for what the draw's reader did in between. In
-    ``lockstep`` (deterministic backends) the branches advance by one delta each per round and a round's events come in
-    branch order, so that what a strategy sees does not depend on timing. Otherwise events come as they happen.
-    ``deadline`` is a time of the event loop's clock at which a batch is handed out though it may be empty. ``call``
-    asked for it. ``watches`` look after it; ``milestone`` is how long its longest branch was when
-    they were last asked, ``held`` the traces whose paths it counts as resident in an ideal prefix cache.
+    At most ``width`` branches are in flight, and the next begins when one has ended. But none after the first
+    ``warmup`` begins before all of these have ended, none once ``sequential`` tokens are reached, and none that
+    ``launches`` does not allow yet. By ``clock``, a branch waits for the one that left its place, for the warm-up, for
+    the one that showed what the token limit still buys, and for what the draw's reader did in between. In ``lockstep``
+    (deterministic backends) the branches advance by one delta each per round and a round's events come in branch order,
+    so what a strategy sees does not depend on timing. Otherwise events come as they happen. ``deadline`` is a time of
+    the event loop's clock at which a batch is handed out even if it is empty. ``call`` requested the draw, and
+    ``watches`` look after it. ``milestone`` is how long its longest branch was when they were last asked, ``held`` the
+    traces whose paths it counts as resident in an ideal prefix cache.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Draw:
                 gate.set()
 
     async def _batch(self) -> list[Event]:
-        """One event of every live branch in lockstep, else whatever is there; empty at the deadline."""
+        """One event of every live branch in lockstep, else whatever is available; empty at the deadline."""
         events: list[Event] = []
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -127,7 +127,7 @@ class Draw:
         return events
 
     def go_on(self, branch: Branch) -> None:
-        """Run the next piece of a branch whose last one has just ended; it keeps its place."""
+        """Run the next piece of a branch whose last piece has just ended; it keeps its place."""
         if branch in self._over:
             self._over.remove(branch)
         self._pumps[branch] = asyncio.create_task(self._pump(branch))
@@ -137,12 +137,12 @@ class Draw:
         self._leave([branch.moment])
 
     def see(self, moment: Moment) -> None:
-        """Who reads the draw gets to see what came at ``moment``: its own next work can begin no earlier."""
+        """The draw's reader gets to see what came at ``moment``: its own next work begins no earlier."""
         self._clock.advance(moment)
         self._seen = latest((self._seen, moment))
 
     def drop_waiting(self) -> int:
-        """Begin no further branch; how many samples have not begun, those for want of sequential tokens included."""
+        """Begin no further branch; returns how many samples have not begun, including for lack of sequential tokens."""
         dropped, self._refused = sum(branch.sample for branch in self._waiting) + self._refused, 0
         self._waiting.clear()
         return dropped
@@ -153,7 +153,7 @@ class Draw:
         return await self.halt(branches)
 
     async def halt(self, branches: Collection[Branch]) -> list[Event]:
-        """As ``stop``, of branches that keep their places, to ``go_on`` after it."""
+        """Like ``stop``, for branches that keep their places and ``go_on`` afterwards."""
         tasks = [self._pumps.pop(branch) for branch in branches if branch in self._pumps]
         for task in tasks:
             task.cancel()
@@ -189,7 +189,7 @@ class Draw:
         self._ended = latest((self._ended, *moments))
 
     def _place(self) -> Moment:
-        """When the next place is free: from the beginning on or since it was left, the first of them."""
+        """When the earliest place became free: at the beginning or when it was left."""
         if len(self._pumps) + len(self._left) < self._width:
             return self._begun
         self._left.sort(key=in_order)
@@ -214,7 +214,7 @@ class Draw:
                         return
                     if self._lockstep:
                         await gate.wait()
-            raise RuntimeError("the backend's stream ended without saying why")
+            raise RuntimeError("the backend's stream ended without a finish reason")
         except Exception as error:
             self._queue.put_nowait(Event(branch, error=error))
         finally:

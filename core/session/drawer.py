@@ -1,4 +1,4 @@
-"""Has continuations of traces sampled: within the limits, watched by pruners, everything charged."""
+"""Has continuations of traces sampled within the limits, lets pruners watch them, and charges everything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from widthwise.core.trace.trace import Finish, Trace
 
 
 class Drawer:
-    """Runs draws, and puts what they leave into the tree, the accounts, the votes and the journal."""
+    """Runs draws, and puts what they produce into the tree, the accounts, the votes and the journal."""
 
     def __init__(
         self,
@@ -117,9 +117,9 @@ class Drawer:
         return self._setting.scheduler.generate(branch.request, self._accounts.ledger)
 
     def _take(self, draw: Draw, events: Sequence[Event], *, stopping: bool = False) -> list[Trace]:
-        """Charge the events and keep the traces that ended by them, the first to end first.
+        """Charge the events and keep the traces that they ended, in the order in which they ended.
 
-        A trace whose thinking has come to its end goes on, unless it is ``stopping``.
+        A trace whose thinking has ended goes on, unless the draw is ``stopping``.
         """
         ended = []
         refused: AccessRefused | None = None
@@ -145,7 +145,7 @@ class Drawer:
         return kept
 
     def _goes_on(self, branch: Branch, draw: Draw, *, stopping: bool) -> bool:
-        """Let the branch grow another piece, where a budget for its thinking says so; whether it does."""
+        """Let the branch grow another piece if its thinking budget says so; returns whether it does."""
         call, piece = draw.call, branch.trace
         if call.thought is None or branch.left == 0 or piece.finish not in ("stop", "length"):
             return False
@@ -160,7 +160,7 @@ class Drawer:
         return True
 
     def _go_on(self, branch: Branch, piece: Trace, turn: Turn, draw: Draw, moment: Moment | None = None) -> None:
-        """Let the branch, of which ``piece`` is there so far, grow another one, no earlier than at ``moment``."""
+        """Let the branch, which has grown to ``piece``, grow another piece, no earlier than ``moment``."""
         call = draw.call
         self._settle_up(piece, branch)
         self._tree.keep(piece, judged=call.judging)
@@ -172,13 +172,13 @@ class Drawer:
         draw.go_on(branch)
 
     async def _conclude(self, draw: Draw, branches: Sequence[Branch]) -> list[Trace]:
-        """Have branches state their answers at once; the traces of those that came to their end in the meantime."""
+        """Have branches state their answers at once; the traces of those that ended by themselves in the meantime."""
         ended = self._take(draw, await draw.halt(branches), stopping=True)
         for branch in branches:
             if branch.finish is not None:
                 draw.leave(branch)
                 continue
-            # No journal keeps the piece: as after every other pruner, it is sampled again where a run goes on.
+            # No journal keeps the piece: as after every other pruner, a resumed run samples it again.
             branch.end("aborted", "its thinking was closed")
             self._go_on(branch, branch.trace, "closed", draw, self._clock.now)
         return ended
@@ -200,7 +200,7 @@ class Drawer:
                 if concluding := [b for b in draw.live if b.id in decision.conclude and b.left != 0]:
                     stopped += await self._conclude(draw, concluding)
         draw.milestone = draw.longest
-        if any(t.finish in ("stop", "length") for t in stopped):  # some came to their end while being stopped
+        if any(t.finish in ("stop", "length") for t in stopped):  # some ended by themselves while being stopped
             stopped += await self._prune(draw, [*finished, *stopped], stopped)
         return stopped
 
@@ -215,9 +215,9 @@ class Drawer:
     async def _stop(
         self, draw: Draw, branches: Sequence[Branch], finish: Finish, reason: str, *, last: bool = False
     ) -> list[Trace]:
-        """Abort branches; the traces they leave, those without a single token left out.
+        """Abort branches; returns the traces they leave, except those without a single token.
 
-        After the ``last`` stop of a draw no waiting branch begins either.
+        After the ``last`` stop of a draw, no waiting branch begins either.
         """
         if last:
             self._accounts.begin(-draw.drop_waiting())
@@ -233,7 +233,7 @@ class Drawer:
     # -- how a branch ends ---------------------------------------------------------------------------------
 
     def _keep(self, branch: Branch, draw: Draw) -> Trace:
-        """The trace that a branch leaves, in the journal, the accounts and the tree."""
+        """The trace that a branch leaves, put into the journal, the accounts and the tree."""
         trace = self._saying.noted(branch.trace)
         if trace.finish == "length" and trace.sequential == self._accounts.limits.sequential:
             trace = trace.ended("budget", "sequential tokens")
@@ -247,7 +247,7 @@ class Drawer:
         if trace.finish in ("pruned", "aborted", "error") and not draw.call.judging:
             self._accounts.discard(trace.drawn)
         if trace.finish in ("stop", "length") and trace.segment.reason is not None:
-            # It may be continued, so an ideal cache holds it, until the strategy has seen the whole draw at least.
+            # It may be continued, so an ideal cache holds it, at least until the strategy has seen the whole draw.
             draw.held.append(trace)
             self._accounts.hold([trace])
         return trace
@@ -258,12 +258,12 @@ class Drawer:
 
     def _settle_up(self, trace: Trace, branch: Branch) -> None:
         if trace.segment.usage is None and len(trace.segment):
-            # Aborted before the backend could say: the prompt was served, and nothing tells that it was cached.
+            # Aborted before the backend reported: the prompt was served, and nothing says that it was cached.
             self._accounts.charge_prompt(len(branch.request.prompt))
         self._accounts.grown(trace)
 
     def _hold(self, branch: Branch, behind: Trace | None) -> None:
-        """Count the pieces that a branch goes on from as resident, no longer than it grows."""
+        """Count the pieces that a branch continues as resident while it grows, and no longer."""
         if branch.behind is not None:
             self._accounts.release([branch.behind])
         if behind is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Gauge:
-    """The most that it ever was, and its mean over sampled tokens."""
+    """The maximum of a quantity, and its mean over sampled tokens."""
 
     peak: int = 0
     _area: int = 0
@@ -18,7 +18,7 @@ class Gauge:
         return self._area / self._tokens if self._tokens else 0.0
 
     def note(self, amount: int, tokens: int) -> None:
-        """It stood at ``amount`` after so many tokens more."""
+        """It was at ``amount`` after so many more tokens."""
         self.peak = max(self.peak, amount)
         self._area += amount * tokens
         self._tokens += tokens

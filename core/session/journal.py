@@ -1,4 +1,4 @@
-"""What a session tells a run store while it works, so that a killed run loses no finished generation."""
+"""What a session reports to a run store while it works, so that a killed run loses no finished generation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 
 
 class Journal(Protocol):
-    """Keeps finished generations, and gives them back to a resumed run in place of sampling them again."""
+    """Keeps finished generations, and gives them back to a resumed run, which then need not sample them again."""
 
     def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
-        """The generation finished earlier at this place of the tree, by this very request; else None."""
+        """The generation that this very request finished earlier at this place of the tree; else None."""
         ...
 
     def record(self, problem_id: str, trace: Trace) -> None:
@@ -26,11 +26,11 @@ class Journal(Protocol):
         ...
 
     def recorded_scores(self, problem_id: str, key: str) -> StepScores | None:
-        """What the reward model said earlier of the solution that ``key`` names; None if that was an error."""
+        """What the reward model returned earlier for the solution that ``key`` names; None if that was an error."""
         ...
 
     def record_scores(self, problem_id: str, scores: Sequence[tuple[TraceId, str, StepScores]]) -> None:
-        """Keep what the reward model said in one call of traces and their solutions' keys, errors too."""
+        """Keep what the reward model returned in one call for traces and their solutions' keys, errors included."""
         ...
 
 
@@ -51,11 +51,11 @@ async def replayed(segment: Segment, chunk: int) -> AsyncIterator[Delta]:
 
 
 def request_digest(prompt: IntArray, params: SamplingParams) -> str:
-    """Names a request but for its seed: what a journal compares before it serves a recorded generation."""
+    """Identifies a request apart from its seed: a journal compares it before it serves a recorded generation."""
     return hashlib.blake2b(prompt.tobytes() + _spelled(params).encode(), digest_size=12).hexdigest()
 
 
 def _spelled(params: SamplingParams) -> str:
-    """The parameters as runs have them that were begun before there were penalties, where none is on."""
+    """The parameters; without penalties, in the form of runs from before penalties existed."""
     said = (field for field in fields(params) if params.penalised or field.name not in _PENALTIES)
     return f"SamplingParams({', '.join(f'{field.name}={getattr(params, field.name)!r}' for field in said)})"

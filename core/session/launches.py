@@ -1,4 +1,4 @@
-"""Which traces a limit on tokens lets begin."""
+"""Which traces may begin under a token limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Growth(Protocol):
-    """A branch as far as its tokens are concerned; ``whole`` if nothing but its own end will end it."""
+    """A branch as far as its tokens are concerned; ``whole`` if only its own end will end it."""
 
     request: Request
     whole: bool
@@ -27,24 +27,24 @@ class Growth(Protocol):
 
     @property
     def most(self) -> int | None:
-        """How many tokens it may get to at most; None where nothing tells."""
+        """How many tokens it may reach at most; None if unknown."""
         ...
 
     def cap(self, tokens: int) -> None:
-        """Let it have no more than so many tokens, though it might want more."""
+        """Limit it to so many tokens, though it might want more."""
         ...
 
 
 class Launches:
-    """Lets traces begin in order, as far as ``limit`` tokens (None: any number) buy them whole.
+    """Lets traces begin in order, as long as ``limit`` tokens (None: no limit) buy them whole.
 
-    The first one begins. Each further one does if what all before it have cost, and what a trace has cost so far (the
-    median), fit into the limit together. What a live one will cost is not known; beside live ones, a trace begins
-    where the rule holds even if each of them takes all that it may. So which traces are bought follows from their
-    lengths in order of launch alone, whatever the engine, the width and the timing; the last of them may still be
+    The first one begins. Each further one begins if the tokens that all earlier traces have cost, plus what a trace has
+    cost so far (the median), fit into the limit. The cost of a live trace is not known yet, so a trace begins beside
+    live ones only if the rule holds even if each of them takes all it may. So which traces are bought depends only on
+    their lengths in order of launch, whatever the engine, the width and the timing. The last of them may still be
     longer than what is left, and is cut there.
 
-    Pieces of traces (steps, threads, judges' replies) are no launches: they begin as they come.
+    Pieces of traces (steps, threads, judges' replies) are not launches: they begin as they come.
     """
 
     def __init__(self, ledger: Ledger, limit: int | None) -> None:
@@ -54,7 +54,7 @@ class Launches:
         self._live: list[Growth] = []
 
     def buys(self) -> bool:
-        """Whether another whole trace may begin where none is live."""
+        """Whether another whole trace may begin when none is live."""
         return self._limit is None or self._ledger.total + self._typical() <= self._limit
 
     def allows(self, branch: Growth, live: Collection[Growth]) -> bool:
@@ -66,8 +66,8 @@ class Launches:
     def begin(self, branch: Growth, waiting: Iterable[Growth]) -> None:
         """Note that ``branch`` begins, while others are ``waiting`` that may begin beside it.
 
-        Its tokens may come several at a time if the limit is enough for all of them, as long as they may get; else
-        every single one must be seen.
+        Its tokens may come several at a time if the limit is enough for all of them at their maximum lengths; otherwise
+        every single token must be seen.
         """
         if self._limit is None:
             return
@@ -95,13 +95,13 @@ class Launches:
         return self._fit([*live, branch]) and self._fit(live, self._typical(known))
 
     def _fit(self, branches: Iterable[Growth], more: float = 0) -> bool:
-        """Whether the limit is enough for ``branches``, each as long as it may get, and so many tokens more."""
+        """Whether the limit is enough for ``branches`` at their maximum lengths, plus so many more tokens."""
         assert self._limit is not None
         still = [None if b.most is None else b.most - b.tokens for b in branches]
         return None not in still and self._ledger.total + sum(n for n in still if n) + more <= self._limit
 
     def _typical(self, live: Iterable[int] = ()) -> float:
-        """The median length of the whole traces that have ended, and of those ``live``; 0 before there is any."""
+        """The median length of the whole traces that have ended, and of those ``live``; 0 before there are any."""
         lengths = [branch.tokens for branch in self._begun if branch.finish is not None]
         return median([*lengths, *live]) if lengths or live else 0
 
@@ -109,14 +109,14 @@ class Launches:
 @cache
 def _say_unbounded() -> None:
     _log.warning(
-        "nothing tells how long a trace may get (no max_tokens, a context of unknown length): under a limit on tokens "
-        "they are sampled one after the other; --max-tokens lets several grow at once"
+        "the length of a trace is not bounded (no max_tokens, unknown context length): under a token limit, "
+        "traces are sampled one after another; --max-tokens lets several grow at once"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What a limit buys of traces: how many begin, how many of these come to their end, and the tokens spent."""
+    """What a limit buys: how many traces begin, how many of these reach their end, and the tokens spent."""
 
     begun: int
     whole: int

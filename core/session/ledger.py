@@ -8,7 +8,7 @@ from typing import Any
 from widthwise.core.tabular import Tabular
 
 KV_FIGURES = ("kv_peak", "kv_mean", "kv_rounds", "kv_content_peak", "kv_content_mean", "kv_content_rounds")
-"""What caches held; no spending."""
+"""What caches held; not spending."""
 
 
 @dataclass(slots=True)
@@ -17,17 +17,16 @@ class Ledger(Tabular):
 
     Tokens: ``prompt_computed`` and ``prompt_cached`` of the prompts served; ``sampled``, every token the policy
     generated; ``discarded``, those of them in traces that were pruned, aborted or failed; ``judging``, generated for
-    what is no solution itself (verdicts, summaries, outlines); ``scoring`` and ``embedding``, read by reward and
-    embedding models.
-    ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same requests.
-    ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations: a trace is
-    one whatever threads it spawns and joins, a step of a search is one, a judge's reply is none. ``retries`` are
-    requests that had to be sent again, ``seconds`` wall-clock. ``kv_peak`` and ``kv_mean`` are the unique tokens
-    by node that a cache held for the tree, at most and on average while tokens were sampled: siblings with equal text
-    counted apart (``Residency``). ``kv_content_peak`` and ``kv_content_mean`` are those by content: equal prefixes
-    counted once (``ContentResidency``). ``kv_rounds`` and ``kv_content_rounds`` are summed over the rounds of a tree
-    search: the unique tokens of the traces that each goes on from, the prompt's included (KV tokens in the paper of
-    ETS, Hooper et al., arXiv 2502.13575).
+    text that is not itself a solution (verdicts, summaries, outlines); ``scoring`` and ``embedding``, read by reward
+    and embedding models. ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same
+    requests. ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations: a
+    trace is one, whatever threads it spawns and joins; a step of a search is one; a judge's reply is none. ``retries``
+    are requests that had to be sent again, ``seconds`` wall-clock time. ``kv_peak`` and ``kv_mean`` are the unique
+    tokens by node that a cache held for the tree, at most and on average while tokens were sampled: siblings with equal
+    text count separately (``Residency``). ``kv_content_peak`` and ``kv_content_mean`` are those by content: equal
+    prefixes count once (``ContentResidency``). ``kv_rounds`` and ``kv_content_rounds`` are summed over the rounds of a
+    tree search: the unique tokens of the traces that each round continues, including the prompt (KV tokens in the paper
+    of ETS, Hooper et al., arXiv 2502.13575).
     """
 
     prompt_computed: int = 0
@@ -51,11 +50,11 @@ class Ledger(Tabular):
 
     @property
     def total(self) -> int:
-        """Generated tokens, the judges' included: what a token budget limits."""
+        """Generated tokens, including the judges': what a token budget limits."""
         return self.sampled + self.judging
 
     def add(self, other: Ledger) -> None:
-        """Count ``other``'s spending too (of another problem: sequential tokens add up like all the rest)."""
+        """Add ``other``'s spending (that of another problem: sequential tokens add up like all the rest)."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 

@@ -9,12 +9,12 @@ from widthwise.core.brief import Brief
 
 @dataclass(frozen=True)
 class Limits(Brief):
-    """Hard limits for one problem; None leaves an axis free.
+    """Hard limits for one problem; None means no limit.
 
-    ``tokens``: sampled tokens in total, pruned and aborted ones included. ``sequential``: the longest chain of
-    tokens sampled one after the other. ``samples``: continuations that are samples (see ``Ledger``). ``seconds``:
-    wall-clock. Tokens buy whole traces, in order of launch (see ``Launches``).
-    The overshoot is at most what one decoding step has in flight.
+    ``tokens``: sampled tokens in total, including pruned and aborted ones. ``sequential``: the longest chain of tokens
+    sampled one after another. ``samples``: continuations that are samples (see ``Ledger``). ``seconds``: wall-clock
+    time. Tokens buy whole traces, in order of launch (see ``Launches``). The overshoot is at most what one decoding
+    step has in flight.
     """
 
     tokens: int | None = None
@@ -30,5 +30,5 @@ class Limits(Brief):
 
     @property
     def shared(self) -> bool:
-        """Whether the works of a session share what is limited, so that one of them can use up another's."""
+        """Whether works of a session share a limit, so that one of them can use up another's share."""
         return self.tokens is not None or self.samples is not None

@@ -1,4 +1,4 @@
-"""What the model is asked, beside the problem itself."""
+"""What the model is asked besides the problem itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from widthwise.core.trace.trace import Trace, TraceId
 
 
 class Questions:
-    """Words questions in the model's prompt format, and remembers which trace began with which."""
+    """Words questions in the model's prompt format, and remembers which question each trace began with."""
 
     def __init__(self, problem: Problem, format: PromptFormat, instruction: str) -> None:
         self._problem = problem
@@ -33,7 +33,7 @@ class Questions:
         return prompt
 
     def task(self, root: Trace) -> str:
-        """What is to be solved at ``root``: the question it stands behind, the problem where that is none."""
+        """What is to be solved at ``root``: the question it follows, or the problem if it follows none."""
         beginning = root.beginning
         if beginning.id not in self._asked:
             return self._problem.text
@@ -45,7 +45,7 @@ class Questions:
         return question in self._format.prompts
 
     def side_by_side(self, first: str, second: str) -> tuple[str, str]:
-        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them."""
+        """Both texts up to the length of the shorter one, as a judge of partial solutions sees them."""
         length, recent = min(len(first), len(second)), self._format.recent
         return recent(first[:length]), recent(second[:length])
 
@@ -54,5 +54,5 @@ class Questions:
         return self._format.listed(name, texts)
 
     def grammar(self, name: str | None = None) -> ThreadGrammar:
-        """How the model writes threads; by ``name``, how another family does."""
+        """How the model writes threads, or how the family ``name`` does."""
         return self._format.grammar(name)

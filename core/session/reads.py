@@ -1,4 +1,4 @@
-"""What is read in a session's traces: answers, texts, verdicts."""
+"""What is read from a session's traces: answers, texts, verdicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from widthwise.core.trace.trace import Trace
 
 
 class Reads:
-    """The half of a session that reads traces; nothing here samples, and nothing is charged."""
+    """The half of a session that reads traces; it samples nothing and charges nothing."""
 
     _shared: Shared
 
@@ -26,7 +26,7 @@ class Reads:
     async def classes(self, traces: Sequence[Trace]) -> list[AnswerClass]:
         """The traces that state an answer, grouped by equivalent answers, in order of first appearance.
 
-        A class weighs as much as its traces' votes count: one each, where no pruner says otherwise (``weight``).
+        A class weighs the sum of its traces' votes: one each, unless a pruner says otherwise (``weight``).
         """
         return await self._shared.answers.classes(traces)
 
@@ -39,15 +39,15 @@ class Reads:
         return await self._shared.answers.valid(trace)
 
     def solution(self, trace: Trace) -> str:
-        """What ``trace`` says, as a reader is to see it: without its thinking and without control tokens."""
+        """What ``trace`` says to a reader: without its thinking and without control tokens."""
         return self._shared.transcript.solution(trace)
 
     def response(self, trace: Trace) -> str:
-        """All of ``trace``, its thinking included, without control tokens."""
+        """All of ``trace``, including its thinking, without control tokens."""
         return self._shared.transcript.response(trace)
 
     def thinking_tokens(self, trace: Trace) -> int | None:
-        """How many tokens of ``trace`` its thinking has, its closing mark included; None where none is closed."""
+        """How many tokens the thinking of ``trace`` has, including its closing mark; None if none is closed."""
         return self._shared.transcript.thinking_tokens(trace)
 
     def is_thinking(self, trace: Trace) -> bool:
@@ -55,15 +55,15 @@ class Reads:
         return self._shared.transcript.is_thinking(trace)
 
     def thought_length(self, trace: Trace) -> int:
-        """The tokens of the trace's thinking; all that were sampled where none is closed."""
+        """The number of tokens in the trace's thinking; all that were sampled if none is closed."""
         return self._shared.transcript.thought_length(trace)
 
     def ending(self, text: str, tokens: int) -> str:
-        """The last ``tokens`` tokens of ``text``; all of it where it is no longer."""
+        """The last ``tokens`` tokens of ``text``; all of it if it is not longer."""
         return self._shared.transcript.ending(text, tokens)
 
     def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
-        """What ``trace`` has grown behind ``since``, to be put into another one; without an end-of-sequence token."""
+        """What ``trace`` has grown since ``since``, to be put into another trace; without an end-of-sequence token."""
         return self._shared.transcript.excerpt(trace, since)
 
     def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
@@ -71,17 +71,17 @@ class Reads:
         return self._shared.transcript.tail(excerpt, start)
 
     def verdict(self, trace: Trace) -> float | None:
-        """The probability of "right" with which a judge's reply ends; None where it ends with no verdict.
+        """The probability of "right" with which a judge's reply ends; None if it ends without a verdict.
 
-        Read from the log-probabilities of the verdict's token, where they were recorded; else 1 or 0. A reply that
-        was cut off says something only if it is nothing but a verdict.
+        Read from the log-probabilities of the verdict's token if they were recorded; else 1 or 0. A reply that was cut
+        off says something only if it is nothing but a verdict.
         """
         return self._shared.transcript.verdict(trace)
 
     def choice(self, trace: Trace, count: int) -> int | None:
-        """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
+        """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
         return self._shared.transcript.choice(trace, count)
 
     def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
-        """Both texts as far as the shorter one has come, as a judge of beginnings is shown them: no control tokens."""
+        """Both texts, without control tokens, up to the length of the shorter one, for a judge of partial solutions."""
         return self._shared.questions.side_by_side(self.response(first), self.response(second))

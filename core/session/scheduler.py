@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Hands every ready request to the backend at once; the engine's continuous batching does the rest.
 
-    There are no rounds and no barriers between problems. ``max_requests`` bounds what is in flight;
-    waiting requests are served in the order of their calls, so that the branches of one prefix go together. A
-    deterministic backend gets no such bound, because it advances requests only on demand.
+    There are no rounds and no barriers between problems. ``max_requests`` limits the requests in flight; waiting
+    requests are served in the order of their calls, so that branches with the same prefix go together. A deterministic
+    backend gets no such limit, because it advances requests only on demand.
     """
 
     def __init__(self, backend: Backend, *, max_requests: int = 1024, retry: Retry | None = None) -> None:
@@ -33,10 +33,10 @@ class Scheduler:
         self._slots = None if backend.capabilities.deterministic else asyncio.Semaphore(max_requests)
 
     async def generate(self, request: Request, ledger: Ledger) -> AsyncIterator[Delta]:
-        """Stream ``request``; a failure that may pass is retried from the last token received.
+        """Stream ``request``; a temporary failure is retried from the last token received.
 
-        Tokens received before a failure were really generated: they are kept, and the next attempt continues
-        behind them. Raises ``BackendError`` when the attempts are used up without progress.
+        Tokens received before a failure were really generated: they are kept, and the next attempt continues after
+        them. Raises ``BackendError`` when the attempts are used up without progress.
         """
         failures, sent, progress = 0, 0, _now()
         resumed: StopMatcher | None = None
@@ -61,7 +61,7 @@ class Scheduler:
                 sent += error.attempts
                 if not error.retryable or self.retry.over(failures, sent, _now() - progress):
                     raise
-                _log.warning("a request of problem %s is sent again: %s", request.problem, error)
+                _log.warning("sending a request of problem %s again: %s", request.problem, error)
             ledger.retries += 1
             if (end := self._end(request, received)) is not None:
                 yield end
@@ -72,14 +72,14 @@ class Scheduler:
                 await asyncio.sleep(self.retry.delay(failures))
                 continue
             if received and request.params.stop and resumed is None:
-                # A stop string may begin before the failure and end behind it: the backend sees its second half only.
+                # A stop string may begin before the failure and end after it: the backend sees only its second half.
                 resumed = StopMatcher(self.backend.tokenizer, request.params)
                 resumed.feed(received)
             request = _rest(request, received, self.backend.tokenizer)
             await asyncio.sleep(self.retry.delay(failures))
 
     def _end(self, request: Request, received: list[int]) -> Delta | None:
-        """The last delta, if every token had come and only the word that it was over was lost."""
+        """The last delta, if every token had arrived and only the end of the stream was lost."""
         stop = StopMatcher(self.backend.tokenizer, request.params).feed(received)
         if stop is not None:
             return Delta(np.empty(0, np.int64), finish="stop", stop_reason=stop.reason)
@@ -93,7 +93,7 @@ def _now() -> float:
 
 
 def _rest(request: Request, received: list[int], tokenizer: Tokenizer) -> Request:
-    """The request for what is still missing behind the ``received`` tokens."""
+    """The request for what is missing after the ``received`` tokens."""
     if not received:
         return request
     limit = request.params.max_tokens

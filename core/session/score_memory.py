@@ -1,4 +1,4 @@
-"""What a reward model said of one problem's solutions: each is scored once, and each prefix of steps too."""
+"""What a reward model said of one problem's solutions: each one, and each prefix of steps, is scored once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from widthwise.core.trace.trace import TraceId
 
 
 class ScoreMemory:
-    """What a reward model said about one problem so far, and how it is asked for more.
+    """What a reward model has said about one problem so far, and the way to ask it for more.
 
-    A solution that was scored, or is being scored, is not scored again; one that goes on from a scored prefix is
-    sent with the scores of that prefix. ``by_trace`` has each trace's last scores. ``limit`` is how many seconds the
-    model may take; whatever it does wrong becomes an error of the traces in question.
+    A solution that was scored, or is being scored, is not scored again; one that continues a scored prefix is sent with
+    the scores of that prefix. ``by_trace`` has each trace's last scores. ``limit`` is how many seconds the model may
+    take; whatever it does wrong becomes an error of the traces in question.
     """
 
     def __init__(self, model: RewardModel, problem: Problem, *, journal: Journal | None, limit: float) -> None:
@@ -32,7 +32,7 @@ class ScoreMemory:
         self._known: dict[str, float] = {}
 
     async def score(self, solutions: Mapping[TraceId, tuple[str, ...]]) -> list[StepScores]:
-        """Scores of the traces' steps, in order; ``tokens`` is 0 where nothing had to be read."""
+        """Scores of the traces' steps, in order; ``tokens`` is 0 if nothing had to be read."""
         new: dict[str, tuple[TraceId, Solution]] = {}
         keys = [self._open(trace_id, steps, new) for trace_id, steps in solutions.items()]
         if new:
@@ -46,7 +46,7 @@ class ScoreMemory:
         return scores
 
     def _open(self, trace_id: TraceId, steps: tuple[str, ...], new: dict[str, tuple[TraceId, Solution]]) -> str:
-        """The solution's key; it goes to ``new`` if nobody knows its scores or asked for them."""
+        """The solution's key; the solution goes to ``new`` if its scores are neither known nor requested."""
         prefixes = digests(steps)
         key = prefixes[-1]
         known = self._answers.get(key)
@@ -68,7 +68,7 @@ class ScoreMemory:
         return found if found is not None and found.checked(self._expected(steps)).steps is not None else None
 
     def _first_scores(self, prefixes: Sequence[str]) -> tuple[float, ...]:
-        """The known scores of the first steps; the last step is always asked for."""
+        """The known scores of the first steps; the last step is always requested."""
         if self._model.kind == "outcome":
             return ()
         known = []
@@ -79,7 +79,7 @@ class ScoreMemory:
         return tuple(known)
 
     async def _ask(self, new: Mapping[str, tuple[TraceId, Solution]]) -> None:
-        """Let the model score what is new; every one of them has an answer after it."""
+        """Let the model score what is new; afterwards every one of them has an answer."""
         open_ = {key: entry for key, entry in new.items() if not self._answers[key].done()}
         if not open_:
             return
@@ -87,7 +87,7 @@ class ScoreMemory:
             scores = await self._asked([solution for _, solution in open_.values()])
         except BaseException:  # cancelled; others may wait for the same solutions
             for key in open_:
-                self._answers[key].set_result(StepScores(None, error="the scoring was broken off"))
+                self._answers[key].set_result(StepScores(None, error="the scoring was interrupted"))
             raise
         for (key, (_, solution)), answer in zip(open_.items(), scores, strict=True):
             self._learn(solution.steps, answer)
@@ -101,12 +101,14 @@ class ScoreMemory:
             async with asyncio.timeout(self._limit):
                 answers = await self._model.score(self._problem, solutions)
         except TimeoutError:
-            return _failed(solutions, f"the reward model {self._model.name} said nothing for {self._limit:g} seconds")
+            return _failed(
+                solutions, f"the reward model {self._model.name} did not answer within {self._limit:g} seconds"
+            )
         except AccessRefused:
             raise
         except WidthwiseError as error:
             return _failed(solutions, str(error))
-        except Exception as error:  # a reward model of the user's own
+        except Exception as error:  # the user's own reward model may raise anything
             return _failed(solutions, f"the reward model failed with {type(error).__name__}: {error}")
         if len(answers) != len(solutions):
             return _failed(solutions, f"the reward model answered {len(answers)} of {len(solutions)} solutions")

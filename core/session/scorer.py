@@ -23,8 +23,8 @@ _THINKS = StepScores(None, error="it is still thinking, and steps of thinking ar
 class Scorer:
     """Cuts what traces say into steps and has them scored, has texts embedded, and charges for both.
 
-    Steps of thinking are not those that reward models were trained on: what follows the thinking is scored, and a trace
-    that is still thinking is not, which is noted (``note``) once.
+    Reward models were not trained on steps of thinking: only what follows the thinking is scored. A trace that is still
+    thinking is not scored, which is noted (``note``) once.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Scorer:
         thinks = self._transcript.is_thinking(trace)
         if thinks and not self._noted:
             self._noted = True
-            self._note(trace, "the reward model scores what is said after the thinking; this trace is still thinking")
+            self._note(trace, "the reward model scores what follows the thinking, and this trace is still thinking")
         return thinks
 
     def _steps(self, trace: Trace, whole: bool) -> tuple[str, ...]:
@@ -69,12 +69,12 @@ class Scorer:
 
     @property
     def by_trace(self) -> Mapping[TraceId, StepScores]:
-        """What the reward model last said of each trace it was asked about."""
+        """The reward model's last scores of each trace it was asked about."""
         return {} if self._memory is None else self._memory.by_trace
 
     @property
     def errors(self) -> list[str]:
-        """Why traces could not be scored; an abstention is no error."""
+        """Why traces could not be scored; an abstention is not an error."""
         return [s.error for s in self.by_trace.values() if s.error and not s.abstained]
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:

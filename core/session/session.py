@@ -35,9 +35,9 @@ class Session(Reads):
     """One problem being worked on: its trace tree, its budget, its ledger.
 
     A strategy grows traces with ``sample``, ``stream``, ``append`` and ``prompt``, and reads them with ``score``,
-    ``answer``, ``classes`` and ``valid``. Everything is charged to ``ledger``; when ``budget`` is used up, draws
-    in flight end with finish "budget" and the next one raises ``BudgetReached``. The work itself is done by what the
-    session holds (``Shared``), seen from one place of the trace tree (``View``).
+    ``answer``, ``classes`` and ``valid``. Everything is charged to ``ledger``; when ``budget`` is used up, draws in
+    flight end with finish "budget" and the next one raises ``BudgetReached``. The session delegates its work to
+    ``Shared``, seen from one place of the trace tree (``View``).
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Session(Reads):
         self._view = View(root, (), tuple(pruners)).heeding(*pruners)
 
     def at(self, trace: Trace, *, pruners: Sequence[PrunerOf[Session]] = ()) -> Self:
-        """A view of this session with ``trace`` as its root: what one sampler hands to another that works for it.
+        """A view of this session with ``trace`` as its root: what a sampler hands to another that works for it.
 
-        Problem, budget and ledger are shared. The view has a part of the tree to itself (its ``leaves``, its seeds),
-        so what workers side by side make does not depend on who was first. Where ``trace`` stands behind a question
-        (``refine`` ...), that question is the view's task: whoever asks for threads or outlines there has them made
-        for the task and not for the bare problem. ``pruners`` come on top of the session's own.
+        Problem, budget and ledger are shared. The view has its own part of the tree (``leaves``, seeds), so the results
+        of workers side by side do not depend on which was first. If ``trace`` follows a question (``refine`` ...), that
+        question is the view's task: threads or outlines requested there are made for the task, not for the bare
+        problem. ``pruners`` are added to the session's own.
         """
         place = self._shared.tree.next_id(self._view.place)
         view = replace(self._view, root=self.append(trace, ""), place=place, pruners=(*self.pruners, *pruners))
@@ -78,7 +78,7 @@ class Session(Reads):
 
     @property
     def root(self) -> Trace:
-        """Where the work begins: the problem's prompt, or the trace that a view stands at."""
+        """Where the work begins: the problem's prompt, or the trace at which a view stands."""
         return self._view.root
 
     @property
@@ -95,22 +95,22 @@ class Session(Reads):
 
     @property
     def traces(self) -> Mapping[TraceId, Trace]:
-        """All traces of the problem, by id; a view's too."""
+        """All traces of the problem, by id; the same for every view."""
         return self._shared.tree.traces
 
     @property
     def leaves(self) -> list[Trace]:
-        """Sampled traces that no other sampled trace continues, in order of their ids; threads and judges' are none."""
+        """Sampled traces that no other sampled trace continues, in order of ids; no threads or judges' replies."""
         return self._shared.tree.leaves(self._view.has)
 
     @property
     def fragments(self) -> list[Trace]:
-        """Threads and what else grew for another trace only, as far as nothing continues it; in order of their ids."""
+        """Threads, and whatever else grew only for another trace and is not continued, in order of their ids."""
         return self._shared.tree.fragments(self._view.has)
 
     @property
     def judgements(self) -> list[Trace]:
-        """What judges were asked for and replied, in order of their ids."""
+        """The replies of judges, in order of their ids."""
         return self._shared.tree.judgements(self._view.has)
 
     @property
@@ -129,12 +129,12 @@ class Session(Reads):
 
     @property
     def thinks(self) -> bool:
-        """Whether the model thinks before it speaks, as it is asked in this run."""
+        """Whether the model, as it is asked in this run, thinks before it answers."""
         return self._shared.setting.thinks
 
     @property
     def max_logprobs(self) -> int:
-        """How many of the most likely tokens the backend can tell at every token."""
+        """How many of the most likely tokens the backend can report for each token."""
         return self._shared.setting.backend.capabilities.max_logprobs
 
     @property
@@ -160,18 +160,18 @@ class Session(Reads):
     ) -> AsyncIterator[Trace]:
         """Draw ``n`` continuations of ``trace`` and yield each as it ends; leaving the loop aborts the rest.
 
-        Of several traces, ``n`` continuations each grow side by side (``Trace.stem`` says whose they are).
-        Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once,
-        the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges; what
-        judges write is no solution, so pruners do not see it and it is no leaf; its length is ``Setting.judge_tokens``.
-        ``thinking`` and ``waits`` limit what each thinks (``ThoughtBudget``), else the sampler does. Raises
-        ``BudgetReached`` if nothing may be spent any more.
+        Given several traces, ``n`` continuations of each grow side by side (``Trace.stem`` says whose they are).
+        Pruned, cut and failed continuations are yielded too: see ``Trace.finish``. At most ``width`` grow at once, and
+        the next begins when one has ended (None: all). ``judging`` charges the tokens to the ledger's judges. A judge's
+        reply is not a solution, so pruners do not see it and it is not a leaf; its length is ``Setting.judge_tokens``.
+        ``thinking`` and ``waits`` limit the thinking of each (``ThoughtBudget``); without them the sampler's limits
+        apply. Raises ``BudgetReached`` if nothing may be spent any more.
         """
         call = Call.asked([trace] if isinstance(trace, Trace) else trace, n, params, width, judging=judging)
         return self._shared.drawer.stream(self._view.call(self, call))
 
     def heed(self, *parts: object) -> None:
-        """Sample from now on as these parts need it: ``logprobs`` (see ``PrunerOf``), and a sampler's ``thought``."""
+        """Sample from now on as these parts need it: with ``logprobs`` (see ``PrunerOf``) and ``thought``."""
         self._view = self._view.heeding(*parts)
 
     def hold(self, traces: Iterable[Trace]) -> None:
@@ -183,7 +183,7 @@ class Session(Reads):
         self._shared.accounts.release(traces)
 
     def go_on_from(self, traces: Iterable[Trace]) -> None:
-        """A round of a search goes on from ``traces`` and retains nothing else; for the ledger's ``kv_rounds``."""
+        """A round of a search continues ``traces`` and retains nothing else; for the ledger's ``kv_rounds``."""
         self._shared.accounts.go_on_from(traces)
 
     def seed(self, *place: int | str) -> int:
@@ -200,16 +200,16 @@ class Session(Reads):
     ) -> list[T]:
         """Do ``work`` on each of ``traces`` as soon as it comes; the results in order of the traces' ids.
 
-        The traces are worked on side by side, unless ``together`` would not do so either. With ``until``, one is
-        worked on after the other, and the first result for which it is true is the last: the rest is aborted.
+        The traces are worked on side by side, in the cases in which ``together`` would do so. With ``until``, they are
+        worked on one after another, and the first result for which it is true is the last: the rest is aborted.
         """
         return await together.follow(traces, work, until, self._shared.clock, in_turn=self._in_turn)
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """The results of works that do not need each other, in order; the first error ends all of them.
+        """The results of independent works, in order; the first error ends all of them.
 
-        They advance side by side. On a deterministic backend with a limit on tokens or samples they go one after the
-        other: who spends the last of what they share must not be a matter of timing.
+        They advance side by side. On a deterministic backend with a limit on tokens or samples they go one after
+        another: which work spends the last of the shared budget must not depend on timing.
         """
         return await together.together(works, self._shared.clock, in_turn=self._in_turn)
 
@@ -218,25 +218,25 @@ class Session(Reads):
         return self.budget.shared and self.lockstep
 
     def append(self, trace: Trace, text: Pieces, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
-        """Insert ``text`` (a tag, an instruction) behind ``trace``; pieces of other traces keep their tokens.
+        """Append ``text`` (a tag, an instruction) to ``trace``; pieces of other traces keep their tokens.
 
-        ``after`` names other traces the inserted text was made from: the critical path runs through them too.
-        ``facts`` are kept with it. With the fact ``thread``, what grows from here is a fragment of another trace: no
+        ``after`` names other traces from which the inserted text was made: the critical path runs through them too.
+        ``facts`` are kept with it. With the fact ``thread``, what grows from here is a fragment of another trace, not a
         sample of its own.
         """
         return self._shared.writer.append(trace, text, after=after, facts=facts)
 
     def conclude(self, trace: Trace) -> Trace:
-        """``trace`` with what makes the model state its answer at once: its thinking is closed first.
+        """``trace`` with the text that makes the model state its answer at once; its thinking is closed first.
 
-        Of one that still grows it is a copy, ``at`` so many tokens of its last segment.
+        If the trace still grows, the result is a copy, ``at`` so many tokens of its last segment.
         """
         grows = trace.finish is None and trace.segment.origin == "sampled"
         facts = {"at": str(len(trace.segment))} if grows else NO_FACTS
         return self.append(trace, self._shared.transcript.concluding(trace), facts=facts)
 
     def prompt(self, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
-        """Begin a new tree of traces from a conversation (the problem's own one is ``root``); see ``append``."""
+        """Begin a new tree of traces from a conversation (the problem's own is ``root``); see ``append``."""
         return self._shared.writer.prompt(self._view.place, messages, after=after, facts=facts)
 
     def ask(self, question: str, *, after: Sequence[Trace] = (), **fields: str) -> Trace:
@@ -259,19 +259,19 @@ class Session(Reads):
         return self._shared.questions.listed(name, texts)
 
     def grammar(self, name: str | None = None) -> ThreadGrammar:
-        """How the model writes threads; by ``name``, how another family does. Raises ``UsageError`` for neither."""
+        """How the model writes threads, or how the family ``name`` does. Raises ``UsageError`` if none is known."""
         return self._shared.questions.grammar(name)
 
     def cut(self, trace: Trace, text: str) -> Trace:
-        """``trace`` up to where ``text`` last begins in it, to go on from there; ``trace`` is a fragment then."""
+        """``trace`` up to the last occurrence of ``text``, to be continued from there; ``trace`` becomes a fragment."""
         return self._shared.writer.cut(self._view.place, trace, text)
 
     def note(self, trace: Trace, text: str) -> None:
-        """Note something out of the ordinary about ``trace``, to be logged, and stored with the problem."""
+        """Note something unusual about ``trace``: it is logged, and stored with the problem."""
         self._shared.note(trace, text)
 
     def annotate(self, trace: Trace, **facts: Any) -> Trace:
-        """``trace`` with facts in its metadata (a score, a verdict ...), which the run's file keeps."""
+        """``trace`` with facts in its metadata (a score, a verdict ...), which the run file keeps."""
         return self._shared.tree.keep(trace.annotated(facts))
 
     def end(self, trace: Trace, finish: Finish, reason: str) -> Trace:
@@ -281,7 +281,7 @@ class Session(Reads):
         return self._shared.tree.keep(trace.ended(finish, reason))
 
     def adopt(self, traces: Iterable[Trace]) -> None:
-        """Make the traces of a search state that was unpickled known to this session, to be continued in it."""
+        """Make the traces of an unpickled search known to this session, so that it can continue them."""
         known = list(traces)
         self._shared.tree.adopt(known)
         self._shared.clock.advance(latest(map(Moment.of, known)))
@@ -289,14 +289,14 @@ class Session(Reads):
     async def score(self, traces: Sequence[Trace], *, whole: bool = False) -> list[StepScores]:
         """Scores of the traces' steps by the run's reward model, in order; raises ``UsageError`` without one.
 
-        ``whole`` gives each trace to the reward model as a single step (the reduction "model"). What was scored
-        before is not scored again, nor is a prefix of steps. A failure is an ``error`` in the trace's scores.
+        ``whole`` gives each trace to the reward model as a single step (the reduction "model"). Nothing is scored
+        twice, including prefixes of steps. A failure is an ``error`` in the trace's scores.
         """
         return await self._shared.scorer.score(traces, whole=whole)
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Vectors of unit length, ``float32 [texts, dimensions]``, near for texts of like meaning.
+        """Unit vectors, ``float32 [texts, dimensions]``, close together for texts of similar meaning.
 
-        Raises ``UsageError`` for a run without an embedding model, ``BackendError`` where it fails.
+        Raises ``UsageError`` for a run without an embedding model, ``BackendError`` if it fails.
         """
         return await self._shared.scorer.embed(texts)

@@ -16,7 +16,7 @@ from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.session.scheduler import Scheduler
 
 JUDGE_TOKENS = 4096
-"""What a judge that thinks may write at least, unless told otherwise."""
+"""The minimum reply length for a judge that thinks, unless configured otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Setting(Brief):
 
     ``params`` are the defaults of every draw, ``width`` is the largest number of branches of one draw in flight.
     ``patience`` is how many seconds the reward model may take for one call. ``chat`` is what the model's chat template
-    is given besides the conversation, ``thinking`` how the model marks its thinking; None for one that does not think.
-    ``judge_tokens`` is how long a judge's reply may get, its thinking included; None: as a sample, and ``JUDGE_TOKENS``
-    at least where the model thinks.
+    receives besides the conversation, ``thinking`` how the model marks its thinking; None for a model that does not
+    think. ``judge_tokens`` is how long a judge's reply may get, including its thinking; None: as long as a sample, but
+    at least ``JUDGE_TOKENS`` if the model thinks.
     """
 
     scheduler: Scheduler
@@ -54,11 +54,11 @@ class Setting(Brief):
 
     @property
     def thinks(self) -> bool:
-        """Whether the model thinks before it speaks, as it is asked in this run."""
+        """Whether the model, as it is asked in this run, thinks before it answers."""
         return self.thinking is not None and not self.thinking.is_off(self.chat.arguments)
 
     def reply_tokens(self, prompt: int) -> int | None:
-        """How long a judge's reply behind so many tokens may get; None: to the context's end."""
+        """How long a judge's reply after a prompt of so many tokens may get; None: to the context's end."""
         most = self.judge_tokens or self.params.max_tokens
         if most is None or self.judge_tokens is not None or not self.thinks:
             return most
@@ -68,7 +68,7 @@ class Setting(Brief):
 
     @property
     def saying(self) -> Saying:
-        """How what the model says is told from what it thinks."""
+        """How to tell what the model says from what it thinks."""
         return Saying.of(self.thinking, self.tokenizer)
 
     @property

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Shared:
-    """One problem's trace tree and accounts, and those who work on them."""
+    """One problem's trace tree and accounts, and the objects that work on them."""
 
     def __init__(self, problem: Problem, setting: Setting, limits: Limits, **terms: Unpack[Terms]) -> None:
         journal, priority = terms.get("journal"), terms.get("priority", 0)

@@ -1,4 +1,4 @@
-"""How one problem is to be worked on, besides its setting."""
+"""How to work on one problem, besides its setting."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from widthwise.core.trace.trace import Segment, Trace
 
 
 def thinking_tokens(trace: Trace, saying: Saying, tokenizer: Tokenizer) -> int | None:
-    """How many tokens of ``trace`` were sampled up to the last mark that closes its thinking; None where none does."""
+    """How many tokens of ``trace`` were sampled up to the last mark that closes its thinking; None if none does."""
     left = 0 if saying.is_open(trace) else len(saying.thought(trace))
     if not left:
         return None

@@ -1,4 +1,4 @@
-"""How long traces may think, and for how long they must."""
+"""How long traces may think, and how long they must."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class ThoughtBudget:
     """A budget for the thinking of each trace (s1, Muennighoff et al., arXiv 2501.19393).
 
-    ``tokens`` is how many it may sample until its thinking is closed; then it is closed for it, and the answer asked
-    for. None sets no limit; 0 has the thinking prefilled as finished (NoThinking, Ma et al., arXiv 2504.09858). The
-    first ``waits`` times that it closes its thinking itself, the mark is taken back, and it is told to think on.
-    Raises ``ValueError`` for what can be no budget.
+    ``tokens`` is how many tokens a trace may sample before its thinking is closed for it and it is asked for its
+    answer. None sets no limit; 0 prefills the thinking as finished (NoThinking, Ma et al., arXiv 2504.09858). The first
+    ``waits`` times that a trace closes its thinking itself, the mark is taken back, and it is told to think on. Raises
+    ``ValueError`` for an impossible budget.
     """
 
     tokens: int | None = None
@@ -21,14 +21,20 @@ class ThoughtBudget:
     def __post_init__(self) -> None:
         for name, number in (("thinking", self.tokens), ("waits", self.waits)):
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-                told = "; show_thinking says whether drafts are shown with theirs" if isinstance(number, bool) else ""
+                told = (
+                    "; show_thinking says whether drafts are shown with their thinking"
+                    if isinstance(number, bool)
+                    else ""
+                )
                 raise ValueError(f"{name} is a whole number of at least 0, not {number!r}{told}")
         if self.tokens == 0 and self.waits:
-            raise ValueError("waits have a model think on, and thinking=0 leaves its thinking out: give one of them")
+            raise ValueError(
+                "waits make a model think on, but thinking=0 leaves its thinking out: give only one of them"
+            )
 
     @classmethod
     def of(cls, thinking: int | None, waits: int | None) -> ThoughtBudget | None:
-        """The budget that these options of a sampler give; None where they limit nothing."""
+        """The budget that these options of a sampler give; None if they limit nothing."""
         given = cls(thinking, 0 if waits is None else waits)
         return None if given == cls() else given
 
@@ -39,6 +45,6 @@ class ThoughtBudget:
 
 
 def thought_of(part: object) -> ThoughtBudget | None:
-    """The budget for thinking that a part of a strategy has; None where it has none."""
+    """The thinking budget of a part of a strategy; None if it has none."""
     budget = getattr(part, "thought", None)
     return budget if isinstance(budget, ThoughtBudget) else None

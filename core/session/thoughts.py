@@ -1,4 +1,4 @@
-"""Keeps what traces think within a budget, by their tokens: one trace of a draw may be sampled in several pieces."""
+"""Keeps the thinking of traces within a budget of tokens: one trace of a draw may be sampled in several pieces."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from widthwise.core.session.writer import Writer
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 
 Turn = Literal["closed", "again", "said"]
-"""What stands between two pieces of a trace: thinking was "closed" at its limit; it goes on "again" in place of its
-closing mark; nothing, where the trace "said" itself that its thinking is over, or did not think at all."""
+"""What happens between two pieces of a trace. "closed": its thinking was closed at the limit. "again": it thinks on,
+and its closing mark is replaced. "said": nothing is inserted, because the trace ended its thinking itself or did not
+think at all.
+"""
 
 
 class Thoughts:
-    """Says where a draw begins under a budget, how far the next piece of a trace goes, and what comes between pieces.
+    """Says where a draw begins under a budget, how far a trace's next piece goes, and what comes between pieces.
 
-    A piece of thinking ends at a closing mark or at the limit, by the backend's own word, so that every token is
-    sampled, charged and recorded like any other, and what is inserted is known to be. ``answer_now`` asks for the
-    answer behind thinking that was closed.
+    A piece of thinking ends where the backend stops it: at a closing mark or at the limit. So every token is sampled,
+    charged and recorded like any other, and inserted text is known to be inserted. ``answer_now`` asks for the answer
+    after thinking that was closed.
     """
 
     def __init__(self, problem: Problem, setting: Setting, tree: TraceTree, writer: Writer, accounts: Accounts) -> None:
@@ -45,7 +47,7 @@ class Thoughts:
         self._begun: dict[TraceId, Trace] = {}
 
     def begun(self, trace: Trace, budget: ThoughtBudget | None, *, judging: bool) -> Trace:
-        """Where a draw behind ``trace`` begins: behind its thinking where that is to be left out, or used up."""
+        """Where a draw from ``trace`` begins: after its thinking, if that is to be left out or is used up."""
         if budget is None or budget.tokens is None or not self._thinks(trace) or trace.tokens < budget.tokens:
             return trace
         if trace.id not in self._begun:
@@ -56,7 +58,7 @@ class Thoughts:
         return self._begun[trace.id]
 
     def bounded(self, trace: Trace, budget: ThoughtBudget | None, params: SamplingParams) -> SamplingParams:
-        """How the next piece behind ``trace`` is sampled, where ``params`` are those of all that is drawn there."""
+        """How the next piece of ``trace`` is sampled, given the ``params`` of everything drawn there."""
         if budget is None or not self._thinks(trace) or not (budget.tokens is not None or self._waits(trace, budget)):
             return params
         left = None if budget.tokens is None else budget.tokens - trace.tokens
@@ -65,7 +67,7 @@ class Thoughts:
         return replace(params, stop=tuple(stop), max_tokens=min(limits, default=None))
 
     def turn(self, piece: Trace, budget: ThoughtBudget, params: SamplingParams, *, judging: bool) -> Turn | None:
-        """What comes behind ``piece``, which has ended; None where the trace ends with it."""
+        """What follows ``piece``, which has ended; None if the trace ends with it."""
         assert piece.parent is not None
         if not self._thinks(piece.parent):
             return None
@@ -78,15 +80,15 @@ class Thoughts:
         return "said" if limited or (piece.finish == "stop" and not own) else None
 
     def _used_up(self, piece: Trace, budget: ThoughtBudget) -> bool:
-        """Whether a piece that a limit ended was ended by the budget's.
+        """Whether the limit that ended a piece was the budget's.
 
-        A server that is spoken to in text counts tokens of its own, other than those that it is known by here.
+        A server that takes text counts its own tokens, which differ from those it is known by here.
         """
         approximate = not self._backend.capabilities.token_ids and not getattr(self._backend, "recorded", False)
         return budget.tokens is not None and (piece.tokens >= budget.tokens or approximate)
 
     def onward(self, piece: Trace, turn: Turn, *, judging: bool) -> Trace:
-        """Where the trace goes on that ``piece`` is the last one of."""
+        """The trace from which sampling continues after ``piece``."""
         if turn == "again":
             return self._again(piece, judging)
         text = self._closing(piece, judging) if turn == "closed" else ""
@@ -95,11 +97,13 @@ class Thoughts:
     @property
     def _thinking(self) -> Thinking:
         if self._marks is None:
-            raise UsageError("the model does not think apart from its answer: thinking and waits have nothing to limit")
+            raise UsageError(
+                "the model does not think separately from its answer: thinking and waits have nothing to limit"
+            )
         return self._marks
 
     def _thinks(self, trace: Trace) -> bool:
-        """Whether what is sampled behind ``trace`` may be thinking, begun already or not."""
+        """Whether what is sampled after ``trace`` may be thinking, whether it has begun or not."""
         text, prompt = trace.completion, self._prompt(trace)
         begun = self._thinking.begun(prompt) or self._saying.begun(trace)
         if self._thinking.is_open(text, begun):
@@ -110,7 +114,7 @@ class Thoughts:
         return unsaid and self._thinking.left_out(prompt) != ""
 
     def _prompt(self, trace: Trace) -> str:
-        """The text that the trace begins with; of recorded traces, that which they were recorded behind."""
+        """The text that the trace begins with; for recorded traces, the prompt that was recorded."""
         beginning = trace.beginning
         return (self._recorded_prompt if beginning.id == (0,) else None) or beginning.segment.text
 
@@ -123,9 +127,9 @@ class Thoughts:
         return [s.metadata.get("thought") for s in trace.path].count("again") < budget.waits
 
     def _closing(self, trace: Trace, judging: bool) -> Tags:
-        """What closes the thinking of ``trace`` where it stands, and asks for the answer; a judge is asked nothing.
+        """What closes the thinking of ``trace`` and asks for the answer; a judge is not asked for one.
 
-        Of a trace that does not think, as pruners may have it concluded too, it only asks for the answer.
+        A trace that does not think, which pruners may conclude too, is only asked for its answer.
         """
         if self._marks is None or not self._thinks(trace):
             return Tags("" if judging else self._answer_now)
@@ -133,7 +137,7 @@ class Thoughts:
         return Tags(missing + self._end_of(trace, missing) + ("" if judging else self._answer_now.lstrip("\n")))
 
     def _end_of(self, trace: Trace, opening: str) -> str:
-        """What closes the thinking; the rest of it where the limit fell into what the model closes it with."""
+        """What closes the thinking, or the rest of it if the limit fell inside the model's own closing mark."""
         end = self._tokenizer.encode(self._thinking.close.lstrip())
         last = trace.segment.token_ids[-len(end) :].tolist()
         begun = next((k for k in range(len(end) - 1, 0, -1) if last[-k:] == end[:k]), 0)
@@ -150,25 +154,25 @@ class Thoughts:
         return (budget.tokens is None or kept < budget.tokens) and self._fits(piece, self._thinking.again)
 
     def _fits(self, piece: Trace, text: str) -> bool:
-        """Whether a token can be sampled behind ``piece`` and ``text``."""
+        """Whether a token can be sampled after ``piece`` and ``text``."""
         return self._context is None or len(piece.token_ids) + len(self._tokenizer.encode(text)) < self._context
 
     def _kept(self, piece: Trace) -> int:
-        """How many of the piece's tokens stand whole before what closes its thinking."""
+        """How many of the piece's tokens lie entirely before the mark that closes its thinking."""
         before, tokens = self._before(piece), len(piece.segment)
         while tokens and len(self._tokenizer.decode(piece.segment.token_ids[:tokens])) > before:
             tokens -= 1
         return tokens
 
     def _before(self, piece: Trace) -> int:
-        """How many of the piece's characters stand before what closes its thinking."""
+        """How many of the piece's characters come before the mark that closes its thinking."""
         text = piece.completion
         return max(len(self._thinking.before_closing(text)) - len(text) + len(piece.segment.text), 0)
 
     def _again(self, piece: Trace, judging: bool) -> Trace:
-        """``piece`` without its closing mark, and the word to think on in its place.
+        """``piece`` with its closing mark replaced by the word to think on.
 
-        The mark's tokens become a fragment of their own: they were sampled, and the trace does without them.
+        The mark's tokens become a fragment: they were sampled, but are not part of the trace.
         """
         tokens, before = self._kept(piece), self._before(piece)
         kept, mark = self._cut(piece.segment, tokens)
@@ -190,7 +194,7 @@ class Thoughts:
                 token_ids=segment.token_ids[part],
                 text=self._tokenizer.decode(segment.token_ids[part]),
                 stats=None if segment.stats is None else segment.stats.part(part),
-                params="",  # the request's digest stands for all that it brought
+                params="",  # the digest of the request covers everything that it delivered
             )
             for part in (slice(None, tokens), slice(tokens, None))
         )

@@ -17,7 +17,7 @@ Work = Callable[[Trace], Awaitable[T]]
 async def together(works: Sequence[Coroutine[Any, Any, T]], clock: Clock, *, in_turn: bool) -> list[T]:
     """The results of ``works``, in order; the first error ends all of them.
 
-    ``in_turn`` is one after the other, though by ``clock`` they begin together: they need nothing of each other.
+    With ``in_turn`` they run one after another, but by ``clock`` they begin together: none needs another's result.
     """
     if in_turn:
         turns = _Turns(clock)
@@ -46,7 +46,7 @@ async def follow(
 ) -> list[T]:
     """The results of ``work`` on each of ``traces``, begun as they come, in order of their ids.
 
-    With ``until`` they are worked on one after the other, and the first result for which it is true is the last.
+    With ``until`` they are worked on one after another, and the first result for which it is true is the last.
     """
     done: dict[TraceId, T] = {}
     turns = _Turns(clock)
@@ -74,7 +74,7 @@ async def follow(
 
 
 class _Turns:
-    """Works that one task does one after the other, though each begins at a moment of its own."""
+    """Works that one task does one after another, though each begins at its own moment."""
 
     def __init__(self, clock: Clock) -> None:
         self.begun = clock.now

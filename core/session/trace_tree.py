@@ -8,13 +8,13 @@ from widthwise.core.session.accounts import Accounts
 from widthwise.core.trace.trace import Trace, TraceId
 
 Belongs = Callable[[Trace], bool]
-"""Whether a trace is among those that are asked for."""
+"""Whether a trace is among those requested."""
 
 
 class TraceTree:
-    """Keeps ``traces`` by id, and knows which of them are solutions, fragments of one, or judges' replies.
+    """Keeps ``traces`` by id, and knows which of them are solutions, fragments, or judges' replies.
 
-    A fragment is a trace that grew for another one only, such as a thread; so is whatever grows from it.
+    A fragment is a trace that grew only for another one, such as a thread; so is whatever grows from it.
     """
 
     def __init__(self, accounts: Accounts) -> None:
@@ -25,13 +25,13 @@ class TraceTree:
         self._judged: set[TraceId] = set()
 
     def next_id(self, parent: TraceId) -> TraceId:
-        """The id of the next child of ``parent``; an empty one stands above the prompts."""
+        """The id of the next child of ``parent``; the parent of prompts is the empty id."""
         number = self._children.get(parent, 0)
         self._children[parent] = number + 1
         return (*parent, number)
 
     def keep(self, trace: Trace, *, fragment: bool = False, judged: bool = False) -> Trace:
-        """Put ``trace`` into the tree, or in place of the one with its id; ``judged`` is what a judge replied."""
+        """Put ``trace`` into the tree, replacing the one with its id; ``judged`` marks a judge's reply."""
         if fragment:
             self._fragments.add(trace.id)
         if judged:
@@ -45,7 +45,7 @@ class TraceTree:
         self._fragments.add(trace.id)
 
     def adopt(self, traces: Iterable[Trace]) -> None:
-        """Make the traces of a search state that was unpickled known here, to be continued."""
+        """Make the traces of an unpickled search known here, so that they can be continued."""
         for trace in traces:
             for node in trace.lineage:
                 if self.traces.get(node.id) is node:
@@ -55,19 +55,19 @@ class TraceTree:
                 self._children[node.id[:-1]] = max(number, node.id[-1] + 1)
 
     def is_fragment(self, trace: Trace) -> bool:
-        """Whether ``trace``, or one that it grew from, grew for another one only."""
+        """Whether ``trace``, or one that it grew from, grew only for another trace."""
         return bool(self._fragments) and any(trace.id[:end] in self._fragments for end in range(1, len(trace.id) + 1))
 
     def leaves(self, belongs: Belongs) -> list[Trace]:
-        """Sampled traces that no other sampled one continues, in order of their ids; fragments and judges' are none."""
+        """Sampled traces that no sampled one continues, in order of ids, without fragments and judges' replies."""
         return _ends([t for t in self._solutions(belongs) if not self.is_fragment(t)])
 
     def fragments(self, belongs: Belongs) -> list[Trace]:
-        """Fragments that were sampled and that no other one continues, in order of their ids."""
+        """Sampled fragments that no other fragment continues, in order of their ids."""
         return _ends([t for t in self._solutions(belongs) if self.is_fragment(t)])
 
     def judgements(self, belongs: Belongs) -> list[Trace]:
-        """What judges replied, in order of the ids; the pieces of one reply are one."""
+        """The replies of judges, in order of their ids; the pieces of one reply count as one."""
         return _ends([t for t in self._sampled(belongs) if t.id in self._judged])
 
     def errors(self) -> list[str]:

@@ -13,7 +13,7 @@ from widthwise.core.trace.trace import Trace
 
 
 class Transcript:
-    """Reads texts, verdicts, choices and excerpts out of traces, as the model's format and tokenizer spell them."""
+    """Reads texts, verdicts, choices and excerpts from traces, as the model's format and tokenizer spell them."""
 
     def __init__(self, format: PromptFormat, tokenizer: Tokenizer, saying: Saying) -> None:
         self._format = format
@@ -25,11 +25,11 @@ class Transcript:
         return self._saying.said(trace)
 
     def response(self, trace: Trace) -> str:
-        """All of ``trace``, its thinking included, without control tokens."""
+        """All of ``trace``, including its thinking, without control tokens."""
         return self._saying.response(trace)
 
     def solution(self, trace: Trace) -> str:
-        """What of ``trace`` a reader is to see."""
+        """The part of ``trace`` that a reader gets to see."""
         return concluded(self.said(trace), self._format.shown_after)
 
     def is_thinking(self, trace: Trace) -> bool:
@@ -37,23 +37,23 @@ class Transcript:
         return self._saying.is_open(trace)
 
     def concluding(self, trace: Trace) -> Tags:
-        """The text that makes ``trace`` state its answer at once: what closes its thinking goes before it."""
+        """The text that makes ``trace`` state its answer at once, including what closes its thinking."""
         if not self.is_thinking(trace):
             return Tags(self._format.answer_now)
         written = trace.beginning.segment.text + trace.completion
         return Tags(self._saying.thinking.closing_of(written) + self._format.answer_now.lstrip("\n"))
 
     def thinking_tokens(self, trace: Trace) -> int | None:
-        """How many tokens of ``trace`` its thinking has, its closing mark included; None where none is closed."""
+        """How many tokens the thinking of ``trace`` has, including its closing mark; None if none is closed."""
         return thinking_tokens(trace, self._saying, self._tokenizer)
 
     def thought_length(self, trace: Trace) -> int:
-        """The tokens of the trace's thinking; all that were sampled where none is closed."""
+        """The number of tokens in the trace's thinking; all that were sampled if none is closed."""
         thinking = self.thinking_tokens(trace)
         return trace.tokens if thinking is None else thinking
 
     def ending(self, text: str, tokens: int) -> str:
-        """The last ``tokens`` tokens of ``text``; all of it where it is no longer."""
+        """The last ``tokens`` tokens of ``text``; all of it if it is not longer."""
         ids = self._tokenizer.encode(text)
         return text if len(ids) <= tokens else self._tokenizer.decode(ids[len(ids) - tokens :])
 
@@ -66,11 +66,11 @@ class Transcript:
         return verdict(trace.segment, text, self._tokenizer, words, begin)
 
     def choice(self, trace: Trace, count: int) -> int | None:
-        """The number from 1 to ``count`` with which a judge's reply ends; None where it names none, or several."""
+        """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
         return choice(self.said(trace), count) if trace.finish == "stop" else None
 
     def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
-        """What ``trace`` has grown behind ``since``, without an end-of-sequence token."""
+        """What ``trace`` has grown since ``since``, without an end-of-sequence token."""
         return Excerpt.of(trace, since, self._tokenizer)
 
     def tail(self, excerpt: Excerpt, start: int) -> Excerpt:

@@ -1,4 +1,4 @@
-"""Where in a session somebody works."""
+"""Where in a session a sampler works."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from widthwise.core.session.watch import Watch
 from widthwise.core.trace.trace import Trace, TraceId
 
 CHUNK = 16
-"""Tokens that may come at once where nothing needs to look at every single one."""
+"""How many tokens may come at once if nothing needs to look at every single one."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """Work at ``root``, in the part of the trace tree below ``place``, under ``pruners``.
 
-    ``place`` is empty for the whole tree. ``logprobs`` is how many of the most likely tokens the parts of the
-    strategy need to know at every token, ``thought`` the budget for the thinking of what is drawn.
+    ``place`` is empty for the whole tree. ``logprobs`` is how many of the most likely tokens the parts of the strategy
+    need to know for each token, ``thought`` the thinking budget of what is drawn.
     """
 
     root: Trace
@@ -31,7 +31,7 @@ class View:
     thought: ThoughtBudget | None = None
 
     def heeding(self, *parts: object) -> View:
-        """This view for parts that may need more ``logprobs`` (see ``PrunerOf``) or have a budget for ``thought``."""
+        """This view for parts that may need more ``logprobs`` (see ``PrunerOf``) or have a thinking budget."""
         thought = next((budget for part in parts if (budget := thought_of(part)) is not None), self.thought)
         return replace(self, logprobs=max(self.logprobs, _most(parts, "logprobs")), thought=thought)
 
@@ -41,7 +41,7 @@ class View:
         return any(trace.id[: len(place)] == place for place in places)
 
     def call(self, session: Any, call: Call) -> Call:
-        """``call`` under this view's pruners, who look through ``session``; judges are nobody's to prune."""
+        """``call`` under this view's pruners, which look through ``session``; no pruner looks at judges' draws."""
         chunk = min([CHUNK, *(every for p in self.pruners if (every := getattr(p, "every", None)) is not None)])
         if call.judging:
             return replace(call, chunk=chunk)
@@ -52,5 +52,5 @@ class View:
 
 
 def _most(parts: Sequence[object], attribute: str) -> int:
-    """The largest number that one of the parts has under this name; 0 where none has any."""
+    """The largest number that any of the parts has under this name; 0 if none has one."""
     return max((n for part in parts if (n := getattr(part, attribute, None)) is not None), default=0)

@@ -9,13 +9,13 @@ from widthwise.core.trace.trace import TraceId
 
 
 class Votes:
-    """A vote counts 1, unless pruners say otherwise; what several of them say is multiplied."""
+    """A vote counts 1, unless pruners say otherwise; the weights of several pruners are multiplied."""
 
     def __init__(self) -> None:
         self._weights: dict[TraceId, dict[int, float]] = {}
 
     def weigh(self, pruner: int, weights: Mapping[TraceId, float]) -> None:
-        """The pruner with this number says from now on how much these traces' votes count."""
+        """The pruner with this number sets how much these traces' votes count from now on."""
         for trace_id, weight in weights.items():
             self._weights.setdefault(trace_id, {})[pruner] = weight
 

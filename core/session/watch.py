@@ -29,7 +29,7 @@ class Watch(Generic[SessionT]):
         return every is not None and before // every < longest // every
 
     async def decision(self, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Decision:
-        """What the pruner says; that nothing is to change where it needs a judge and no budget is left for one."""
+        """What the pruner decides; no change if it needs a judge and no budget is left for one."""
         try:
             decision = await self.pruner(self.session, live, finished, total)
         except BudgetReached:

@@ -1,4 +1,4 @@
-"""What stands in a trace tree without having been sampled: prompts, insertions, cut traces."""
+"""The parts of a trace tree that were not sampled: prompts, insertions, cut traces."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ NO_FACTS: Facts = MappingProxyType({})
 
 
 class Writer:
-    """Writes prompts and insertions into the tree, and cuts traces off; ``after`` and ``facts`` as of ``Session``.
+    """Writes prompts and insertions into the tree, and cuts traces; ``after`` and ``facts`` as in ``Session``.
 
-    What is written is data, which cannot become control tokens, but for what is marked as a family's own ``Tags``.
+    What is written is data, which cannot become control tokens, except for a family's own ``Tags``.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Writer:
     def prompt(
         self, place: TraceId, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS
     ) -> Trace:
-        """A new beginning below ``place``, from a conversation."""
+        """A new prompt below ``place``, from a conversation."""
         said = tuple({key: well_formed(text) for key, text in message.items()} for message in messages)
         asked = replace(self._asked, messages=said)
         ids = np.array(self._tokenizer.chat([self._read(message) for message in said], asked.options), np.int64)
@@ -55,14 +55,14 @@ class Writer:
         return self._begin(Trace(self._tree.next_id(place), segment, None, sequential))
 
     def append(self, trace: Trace, text: Pieces, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
-        """``trace`` with ``text`` behind it."""
+        """``trace`` with ``text`` appended."""
         ids, spelled = joined_ids([text] if isinstance(text, str) else text, self._tokenizer)
         sequential = max(t.sequential for t in (trace, *after))
         segment = Segment("inserted", ids, spelled, metadata=_linked(facts, after))
         return self._begin(Trace(self._tree.next_id(trace.id), segment, trace, sequential))
 
     def cut(self, place: TraceId, trace: Trace, text: str) -> Trace:
-        """``trace`` up to where ``text`` last begins in it; as it is where that is nowhere."""
+        """``trace`` up to the last occurrence of ``text``; unchanged if there is none."""
         found = kept_before(trace, text, self._tokenizer)
         if found is None:
             return trace
@@ -72,7 +72,7 @@ class Writer:
         return self._tree.keep(Trace(trace_id, kept, parent, trace.sequential))
 
     def _read(self, message: Mapping[str, str]) -> dict[str, str]:
-        """A message as data: no control token can be spelled in it."""
+        """A message as data: it cannot spell a control token."""
         return {key: literal(text, self._tokenizer.controls) for key, text in message.items()}
 
     def _begin(self, trace: Trace) -> Trace:
@@ -80,5 +80,5 @@ class Writer:
 
 
 def _linked(facts: Facts, after: Sequence[Trace]) -> dict[str, Any]:
-    """What a segment's metadata says of how it came about: ``after`` which other traces, and ``facts``."""
+    """What a segment's metadata says of its origin: ``after`` which other traces, and ``facts``."""
     return {**facts, **({"after": [name(t.id) for t in after]} if after else {})}

@@ -1,4 +1,4 @@
-"""Whether a strategy can work in a run, asked before its first token."""
+"""Whether a strategy can work in a run, checked before its first token."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from widthwise.core.strategy.spelling import spelled
 
 
 def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
-    """Raises ``UsageError``, one sentence, for what can be known to fail.
+    """Raises ``UsageError``, one sentence, for anything that is known in advance to fail.
 
-    A part may have six attributes that say what it needs and gives: ``check(conditions)`` raises ``UsageError`` where
-    it cannot work; ``continues`` is true for one that goes on from texts that were begun; ``logprobs`` is how many of
-    the most likely tokens' log-probabilities its traces must come with; ``questions`` are those that it asks the model;
-    ``thought`` is its budget for thinking; ``facts`` are the names of numbers that it annotates traces with.
-    Parts inside of parts (workers, judges, selectors) are asked too.
+    A part may have six attributes that say what it needs and gives. ``check(conditions)`` raises ``UsageError`` if it
+    cannot work. ``continues`` is true if it continues partial texts. ``logprobs`` is how many of the most likely
+    tokens' log-probabilities its traces must carry. ``questions`` are those that it asks the model. ``thought`` is its
+    thinking budget. ``facts`` are the names of numbers with which it annotates traces. Parts inside of parts (workers,
+    judges, selectors) are checked too.
     """
     parts = [part for part in inside(strategy) if part is not strategy]
     conditions = Conditions(setting, problems, _facts(parts, setting))
@@ -52,7 +52,7 @@ def inside(part: Any) -> Iterator[Any]:
 
 
 def _facts(parts: Sequence[Any], setting: Setting) -> frozenset[str] | None:
-    """The numbers that traces will come with; None where a part or the backend is the user's own."""
+    """The numbers that traces will carry; None if a part or the backend is the user's own."""
     known = [*(type(part) if is_dataclass(part) else part for part in parts), type(setting.backend)]
     if not all(str(getattr(kind, "__module__", "")).startswith("widthwise.") for kind in known):
         return None

@@ -20,16 +20,16 @@ _TOKEN = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[A-Za-z_][\w.]*:[A-
 
 
 def parse_strategy(text: str, *, trusted: bool = True) -> Strategy:
-    """The strategy that ``text`` spells, of parts by their names and of the user's own by import path.
+    """The strategy that ``text`` spells: parts by their names, the user's own by import path.
 
-    ``my_module:my_strategy`` names an ``async`` function or a part of the user's own, found on the import path or
-    in the current folder, as an argument too (``worker=my_module:mine``); with ``(...)`` after it, it is called with
-    these arguments to make the part. Raises ``UsageError`` naming the valid names or arguments and the nearest match.
-    A text that is not ``trusted`` (one from a file, say) names built-in and installed parts only: nothing else that it
-    names is imported.
+    ``my_module:my_strategy`` names an ``async`` function or a part of the user's own, found on the import path or in
+    the current folder, also as an argument (``worker=my_module:mine``). With ``(...)`` after it, it is called with
+    these arguments to make the part. Raises ``UsageError`` naming the valid names or arguments and the nearest match. A
+    text that is not ``trusted`` (one from a file, say) may only name built-in and installed parts; nothing else is
+    imported.
     """
     if len(text) > _LONGEST:
-        raise UsageError(f"a strategy of {len(text)} characters is too long to be one")
+        raise UsageError(f"a strategy of {len(text)} characters is too long")
     return as_strategy(_Reader(trusted).read(text))
 
 
@@ -45,7 +45,7 @@ def shortened(text: str) -> str:
 
 
 class _Reader:
-    """Reads one text; import paths stand in it as names, for Python's grammar has no word for them."""
+    """Reads one text; names stand in for import paths, which Python's grammar does not have."""
 
     def __init__(self, trusted: bool) -> None:
         self._trusted = trusted
@@ -56,7 +56,7 @@ class _Reader:
             return self._part(ast.parse(_TOKEN.sub(self._named, text).strip(), mode="eval").body)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise UsageError(
-                f"{_short(text)!r} is no part of a strategy; write name(argument=value), joined by |"
+                f"{_short(text)!r} is not a part of a strategy; write name(argument=value), joined by |"
             ) from None
 
     def _named(self, token: re.Match[str]) -> str:
@@ -66,7 +66,7 @@ class _Reader:
         return f"_path_{len(self._paths) - 1}"
 
     def _name(self, node: ast.expr) -> str | None:
-        """The name or import path that stands in the text; None for any other expression."""
+        """The name or import path at this place of the text; None for any other expression."""
         if not isinstance(node, ast.Name):
             return None
         place = node.id.removeprefix("_path_")
@@ -81,7 +81,7 @@ class _Reader:
         call = node if isinstance(node, ast.Call) else None
         name = self._name(call.func if call else node)
         if name is None:
-            raise UsageError(f"{self._said(node)!r} is no part of a strategy; write name(argument=value)")
+            raise UsageError(f"{self._said(node)!r} is not a part of a strategy; write name(argument=value)")
         entry = find(STRATEGY, name, trusted=self._trusted)
         return _called(entry, *self._arguments(name, call)) if call else _named(entry)
 
@@ -107,13 +107,13 @@ class _Reader:
             raise UsageError(f"{name}: {self._said(node)} is not a literal value") from None
 
     def _said(self, node: ast.expr) -> str:
-        """An expression as it stood in the text."""
+        """An expression as written in the text."""
         text = re.sub(r"_path_(\d+)", lambda place: self._paths[int(place[1])], ast.unparse(node))
         return _short(text)
 
 
 def _named(entry: Entry) -> Any:
-    """The part that stands without brackets: a class or a limit's function is called to make it."""
+    """A part written without brackets: a class or a limit's function is called to make it."""
     part = entry.load()
     makes = inspect.isclass(part) or (role_of(part) == "limit" and inspect.isfunction(part))
     return _called(entry, [], {}) if makes else part
@@ -123,10 +123,10 @@ def _called(entry: Entry, positional: list[Any], named: dict[str, Any]) -> Any:
     """What a class or a function makes of the arguments; an ``async`` function keeps them until it is called."""
     name, make = entry.name, entry.load()
     if not callable(make) or isinstance(make, Part):
-        raise UsageError(f"{name} is a value: it stands without brackets")
+        raise UsageError(f"{name} is a value: write it without brackets")
     if inspect.iscoroutinefunction(make):
         if positional:
-            raise UsageError(f"{name} is a function: its arguments are given by name, name=value")
+            raise UsageError(f"{name} is a function: give its arguments by name, name=value")
         return FunctionPart.of(make, named) if named else make
     try:
         signature = inspect.signature(make)
@@ -137,7 +137,7 @@ def _called(entry: Entry, positional: list[Any], named: dict[str, Any]) -> Any:
         raise
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: {error}") from error
-    except Exception as error:  # whatever a user's part makes of its arguments
+    except Exception as error:  # the user's own part may raise anything
         raise UsageError(f"{name}: {type(error).__name__}: {error}") from error
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frontier(Brief):
-    """What a selector chooses from: ``nodes``, and how many children they may have in all (``width``)."""
+    """What a selector chooses from: ``nodes``, and how many children they may have altogether (``width``)."""
 
     nodes: tuple[Node, ...]
     width: int
@@ -38,14 +38,14 @@ class Selection(Brief):
 class Selector(Part):
     """Chooses among the open nodes of a tree. ``a | b`` lets ``b`` choose among what ``a`` kept.
 
-    A selector that only sorts out spreads the width evenly over the rest; the widths are the last one's. One of your
-    own is a frozen dataclass that derives from this and has ``select``.
+    A selector that only gives nodes up spreads the width evenly over the rest; the last selector decides the widths.
+    Your own selector is a frozen dataclass that derives from this class and has ``select``.
     """
 
     __slots__ = ()
 
     async def select(self, session: Session, frontier: Frontier) -> Selection:
-        """Which nodes to keep; every node of the frontier stands in exactly one of the two mappings."""
+        """Which nodes to keep; every node of the frontier must be in exactly one of the two mappings."""
         raise NotImplementedError
 
     def __or__(self, other: Any) -> Any:
@@ -54,7 +54,7 @@ class Selector(Part):
 
 @dataclass(frozen=True)
 class Chain(Selector):
-    """Selectors one behind the other."""
+    """Selectors applied one after another."""
 
     links: tuple[Selector, ...]
 
@@ -78,16 +78,16 @@ def _links(selector: Selector) -> tuple[Selector, ...]:
 
 
 def spread(kept: Sequence[Node], width: int, reasons: Mapping[Node, str] | None = None) -> Selection:
-    """The width shared out evenly, the first nodes getting one more where it does not divide."""
+    """The width divided evenly; if it does not divide, the first nodes get one more."""
     each, more = divmod(width, max(len(kept), 1))
     return Selection({node: each + (i < more) for i, node in enumerate(kept)}, reasons or {})
 
 
 def ranked(nodes: Sequence[Node]) -> list[Node]:
-    """Best score first, equal ones in their order; those without a score come last, for unscored is not zero."""
+    """Best score first, equal scores in their order; nodes without a score come last, since unscored is not zero."""
     return sorted(nodes, key=lambda node: (node.score is None, -(node.score or 0.0)))
 
 
 def shown(score: float | None) -> str:
-    """A score in a reason for people."""
+    """A score as shown to people in a reason."""
     return "unscored" if score is None else f"score {score:.3f}"

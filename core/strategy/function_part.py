@@ -1,4 +1,4 @@
-"""A plain ``async`` function as a part, with what a strategy's text gave it besides."""
+"""A plain ``async`` function as a part, with the arguments from the strategy's text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from widthwise.core.strategy.spelling import Spelled, literal
 
 @dataclass(frozen=True)
 class FunctionPart(Spelled):
-    """``function`` called with what its role is called with, and with ``arguments`` by name.
+    """``function``, called with its role's arguments and with ``arguments`` by name.
 
     As a pruner it is asked whenever a trace ends, and at no other time.
     """
@@ -41,7 +41,7 @@ class FunctionPart(Spelled):
 
     @property
     def open(self) -> list[str]:
-        """The arguments that a call must still give."""
+        """The arguments that a call must still provide."""
         return [name for name in required(self.function) if name not in dict(self.arguments)]
 
     @property

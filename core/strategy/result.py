@@ -1,4 +1,4 @@
-"""What came of one problem."""
+"""The result of one problem."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Result(Plotted):
 
     @classmethod
     def of(cls, session: Session, election: Answer) -> Result:
-        """What stands in a session that has come to its end."""
+        """The result of a session that has ended."""
         leaves = session.leaves
         standing = [t for each in election.classes for t in each.traces] + ([election.trace] if election.trace else [])
         read = {trace: trace.stating(session.stated(trace)) for trace in (*leaves, *standing)}

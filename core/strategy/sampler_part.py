@@ -12,12 +12,13 @@ from widthwise.core.strategy.part import Part
 @declares("sampler")
 @dataclass(frozen=True, kw_only=True)
 class SamplerPart(Part):
-    """A sampler with a budget for what each of its traces thinks; the session keeps it in all that is drawn.
+    """A sampler with a thinking budget for each of its traces; the session applies it to everything drawn.
 
     Budget forcing (s1, Muennighoff et al., arXiv 2501.19393): after ``thinking`` tokens a trace's thinking is closed
-    and its answer asked for; in place of the first ``waits`` marks with which it closes its thinking before, it is told
-    to wait. ``thinking=0`` leaves the thinking out (NoThinking, Ma et al., arXiv 2504.09858). Workers of a sampler have
-    its budget unless they have their own; judges have none. Subclasses with a ``__post_init__`` call this one's.
+    and it is asked for its answer. The first ``waits`` times that it closes its thinking earlier, the closing mark is
+    replaced and it is told to wait. ``thinking=0`` leaves the thinking out (NoThinking, Ma et al., arXiv 2504.09858).
+    Workers of a sampler have its budget unless they have their own; judges have none. Subclasses with a
+    ``__post_init__`` call this one's.
     """
 
     thinking: int | None = None
@@ -28,5 +29,5 @@ class SamplerPart(Part):
 
     @property
     def thought(self) -> ThoughtBudget | None:
-        """The budget for the thinking of each trace; None for none."""
+        """The thinking budget of each trace; None for none."""
         return ThoughtBudget.of(self.thinking, self.waits)

@@ -1,4 +1,4 @@
-"""How the command line spells what strategies are made of."""
+"""How the command line spells the parts of strategies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Spelled(Brief):
         return f"{path_of(type(self))}({', '.join(_arguments(self))})"
 
     def brief(self) -> str:
-        """The same without the arguments that are the defaults: for people, who read tables."""
+        """The same without default arguments, for tables that people read."""
         return f"{path_of(type(self))}({', '.join(_arguments(self, changed=True))})"
 
 
@@ -49,13 +49,13 @@ def literal(value: Any, *, brief: bool = False) -> str:
 
 
 def _arguments(part: Spelled, *, changed: bool = False) -> list[str]:
-    """Every argument that says something, defaults too: what a manifest records must not change with a default.
+    """Every argument that matters, including defaults: what a manifest records must not change with a default.
 
     ``changed`` leaves the defaults out, but for the width: runs of one part differ in it most often.
     """
     if not is_dataclass(part):
         return []
-    in_order = sorted(fields(part), key=lambda field: field.kw_only)  # as a call gives them
+    in_order = sorted(fields(part), key=lambda field: field.kw_only)  # the order in which a call gives them
     values = {field: getattr(part, field.name) for field in in_order}
     said = {f: value for f, value in values.items() if not (changed and value == _default(f) and f.name != _WIDTH)}
     return [f"{f.name}={literal(value, brief=changed)}" for f, value in said.items() if value is not None]

@@ -37,7 +37,7 @@ class Sampler(Protocol):
 
 @declares("pruner")
 class Pruner(PrunerOf[Session], Protocol):
-    """Names those live traces of a draw that are not worth more tokens; ``PrunerOf`` says when it is asked."""
+    """Names live traces of a draw that are not worth more tokens; ``PrunerOf`` says when it is asked."""
 
 
 @declares("aggregator")
@@ -51,8 +51,8 @@ class Aggregator(Protocol):
 class Strategy(Spelled):
     """A way to spend a budget on a problem; the same value runs on every backend.
 
-    ``sampler`` may settle on an answer by itself, and then needs no ``aggregator``. Raises ``UsageError`` for a part
-    that says it has another role.
+    A ``sampler`` may return an answer by itself, and then needs no ``aggregator``. Raises ``UsageError`` for a part
+    that declares another role.
     """
 
     sampler: Sampler
@@ -69,13 +69,13 @@ class Strategy(Spelled):
                 raise UsageError(f"{spelled(part)} has the role {declared!r}: it cannot be the {role} of a strategy")
 
     def check_against(self, setting: Setting, problems: Sequence[Problem]) -> None:
-        """Raises ``UsageError``, one sentence, for what can be known to fail before the first token is sampled."""
+        """Raises ``UsageError``, one sentence, for anything known to fail before the first token is sampled."""
         check(self, setting, problems)
 
     async def solve(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Result:
         """Work on ``problem`` in a session of its own, under the strategy's pruners and its budget.
 
-        Raises ``UsageError`` before anything is sampled where the strategy cannot work (see ``check_against``).
+        Raises ``UsageError`` before anything is sampled if the strategy cannot work (see ``check_against``).
         """
         self.check_against(setting, (problem,))
         return await self.run(self.open(problem, setting, **terms))
@@ -85,7 +85,7 @@ class Strategy(Spelled):
         return Session(problem, self._thoughtful(setting), budget=self.budget, pruners=self.pruners, **terms)
 
     def _thoughtful(self, setting: Setting) -> Setting:
-        """``setting`` with thinking switched on where the strategy limits it and the model's template has a switch."""
+        """``setting`` with thinking switched on if the strategy limits it and the model's template has a switch."""
         budgets = [thought_of(part) for part in inside(self)]
         off = {} if setting.thinking is None else setting.thinking.off
         if not any(b is not None and not b.leaves_out for b in budgets) or not off.keys().isdisjoint(
@@ -95,7 +95,7 @@ class Strategy(Spelled):
         return replace(setting, chat=setting.chat.changed(**{name: not value for name, value in off.items()}))
 
     def within(self, budget: Limits | None) -> Strategy:
-        """This strategy under another budget; as it is where ``budget`` is None."""
+        """This strategy under another budget; unchanged if ``budget`` is None."""
         return self if budget is None else replace(self, budget=budget)
 
     async def run(self, session: Session) -> Result:
@@ -111,7 +111,7 @@ class Strategy(Spelled):
         return Result.of(session, election)
 
     async def answer(self, session: Session) -> Answer:
-        """Sample and settle on an answer, in a session (or a view of one) that goes on afterwards.
+        """Sample and choose an answer, in a session (or a view of one) that continues afterwards.
 
         Raises ``UsageError`` as ``run`` does.
         """
@@ -154,7 +154,7 @@ class Strategy(Spelled):
         return " | ".join(spelled(part) for part in parts if part is not None)
 
     def brief(self) -> str:
-        """The strategy without the arguments that are the defaults."""
+        """The strategy without default arguments."""
         parts = [self.sampler, *self.pruners, self.budget, self.aggregator]
         return " | ".join(spelled(part, brief=True) for part in parts if part is not None)
 
@@ -180,7 +180,7 @@ def compose(left: Any, right: Any) -> Strategy:
     """
     strategy = as_strategy(left)
     if strategy.aggregator is not None:
-        raise UsageError(f"nothing can stand behind the aggregator {spelled(strategy.aggregator)}")
+        raise UsageError(f"nothing can follow the aggregator {spelled(strategy.aggregator)}")
     match _role_after(right):
         case "limit" if strategy.budget is not None:
             raise UsageError("a strategy has one budget; put all its limits in one budget(...)")
@@ -191,11 +191,11 @@ def compose(left: Any, right: Any) -> Strategy:
             return replace(strategy, pruners=(*strategy.pruners, pruner))
         case "aggregator":
             return replace(strategy, aggregator=right)
-    raise UsageError(f"{spelled(right)} is no pruner, budget or aggregator; a sampler stands at the beginning only")
+    raise UsageError(f"{spelled(right)} is not a pruner, budget or aggregator; a sampler can only come first")
 
 
 def as_strategy(part: Any) -> Strategy:
-    """A strategy from whatever can stand at its beginning: a strategy, a sampler, an ``async`` function of a session.
+    """A strategy made from anything that can begin one: a strategy, a sampler, an ``async`` function of a session.
 
     Raises ``UsageError`` for anything else.
     """
@@ -203,9 +203,9 @@ def as_strategy(part: Any) -> Strategy:
         return part
     role = _declared(part)
     if role is None and len(names := _open_arguments(part)) != 1:
-        raise UsageError(f"{_taking(part, names)}, but at the beginning of a strategy stands a sampler: {_SAMPLER}")
+        raise UsageError(f"{_taking(part, names)}, but a strategy begins with a sampler: {_SAMPLER}")
     if role not in (None, "sampler"):
-        raise UsageError(f"{spelled(part)} cannot stand at the beginning of a strategy; begin with a sampler")
+        raise UsageError(f"{spelled(part)} cannot begin a strategy; begin with a sampler")
     return Strategy(part)
 
 
@@ -218,7 +218,7 @@ _AFTER = {
 
 
 def _role_after(part: Any) -> str:
-    """The role of what stands after ``|``: the declared one, or that of a plain function by its parameters' names."""
+    """The role of what follows ``|``: the declared one, or that of a plain function by its parameters' names."""
     role = _declared(part)
     if role is not None:
         if role == "limit" and not isinstance(part, Limits):
@@ -230,21 +230,21 @@ def _role_after(part: Any) -> str:
             return name
     raise UsageError(
         f"{_taking(part, names)}, but after | a plain async function takes (session, traces), an aggregator, or "
-        "(session, live, finished, total), a pruner; any other part says its role with @ww.register"
+        "(session, live, finished, total), a pruner; declare any other role with @ww.register"
     )
 
 
 def _declared(part: Any) -> str | None:
     """The role that a part was registered with or that its class declares; None for a plain function."""
     if inspect.isclass(part):
-        raise UsageError(f"{path_of(part)} is a class: a part is made of it by {path_of(part)}(...)")
+        raise UsageError(f"{path_of(part)} is a class: make a part of it with {path_of(part)}(...)")
     if isinstance(part, FunctionPart):
         return part.declared
     role = role_of(part)
     if role is None and not inspect.isroutine(part):
         raise UsageError(
-            f"{_noun(part)} says no role: put @ww.register('sampler') (or another "
-            "role) before its class, or derive it from ww.Sampler, ww.Pruner, ww.Aggregator, ww.Selector or ww.Judge"
+            f"{_noun(part)} declares no role: put @ww.register('sampler') (or another role) before its class, or "
+            "derive it from ww.Sampler, ww.Pruner, ww.Aggregator, ww.Selector or ww.Judge"
         )
     return role
 
@@ -259,7 +259,7 @@ def _open_arguments(function: Any) -> list[str]:
 
 
 def _noun(part: Any) -> str:
-    """A value by its class; one of Python's own by itself."""
+    """A value by its class; one of Python's own types by itself."""
     return path_of(type(part)) if type(part).__module__ != "builtins" else repr(part)[:60]
 
 

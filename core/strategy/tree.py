@@ -1,4 +1,4 @@
-"""A search tree: steps of traces as nodes, and what is to be expanded next; a value that can be pickled."""
+"""A search tree: steps of traces as nodes, and the plan for the next expansion; a value that can be pickled."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from widthwise.core.tabular import Tabular
 from widthwise.core.trace.trace import Trace
 
 State = Literal["open", "expanded", "finished", "cut", "dead", "pruned"]
-"""Where a node stands. "open": its step ended at the step separator, and it waits in the frontier. "expanded": it
-has children. "finished": the model ended the trace by itself. "cut": a limit of tokens ended it; it grows no more,
-and states an answer only if it came to that. "dead": nothing can come of it (an empty step, a failed request, an
-online pruner stopped it). "pruned": a frontier selector gave it up."""
+"""The state of a node. "open": its step ended at the step separator, and it waits in the frontier. "expanded": it has
+children. "finished": the model ended the trace by itself. "cut": a token limit ended it; it grows no more, and states
+an answer only if it got that far. "dead": it cannot be continued (an empty step, a failed request, stopped by an online
+pruner). "pruned": a frontier selector gave it up.
+"""
 
 
 @dataclass(slots=True, eq=False)
 class Node(Brief):
     """One step; ``trace`` is the path that ends with it.
 
-    ``index`` is its place in ``Tree.nodes``, ``depth`` counts steps behind the prompt, ``tokens`` those sampled along
-    the path, ``round`` is the expansion it came from. ``score`` is None where there is none, and ``reason`` says why
-    a node is cut, dead, pruned or unscored.
+    ``index`` is its place in ``Tree.nodes``, ``depth`` counts steps after the prompt, ``tokens`` those sampled along
+    the path, ``round`` is the expansion it came from. ``score`` is None if there is none, and ``reason`` says why a
+    node is cut, dead, pruned or unscored.
     """
 
     trace: Trace
@@ -58,9 +59,9 @@ class Node(Brief):
 class Tree(Tabular):
     """A search in progress.
 
-    ``nodes`` are in order of their making, the root first. ``width`` is how many children the first round makes,
-    ``plan`` says which nodes get how many of them next; an empty plan ends the search. ``waiting`` are the open nodes
-    that are not in the plan, ``solved`` counts those that are finished or cut, ``round`` the expansions.
+    ``nodes`` are in order of creation, the root first. ``width`` is how many children the first round makes; ``plan``
+    says how many children each node gets next, and an empty plan ends the search. ``waiting`` are the open nodes that
+    are not in the plan, ``solved`` counts those that are finished or cut, ``round`` the expansions.
     """
 
     nodes: list[Node]
@@ -83,7 +84,7 @@ class Tree(Tabular):
         return node
 
     def having(self, *states: State) -> list[Node]:
-        """The nodes in these states, in order of their making."""
+        """The nodes in these states, in order of creation."""
         return [node for node in self.nodes if node.state in states]
 
     def table(self) -> dict[str, list[Any]]:
@@ -97,7 +98,7 @@ class Tree(Tabular):
         return f"Tree({', '.join(found)}, {len(self.waiting) + len(self.plan)} to expand)"
 
     def wasted(self) -> int:
-        """Sampled tokens of inner nodes below which everything was given up."""
+        """Sampled tokens of inner nodes whose descendants were all given up."""
         useful = [node.state in ("open", "finished", "cut") for node in self.nodes]
         tokens = 0
         for node in reversed(self.nodes):

@@ -8,7 +8,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.trace.trace import Trace
 
 LOGPROBS = 20
-"""How many of the most likely tokens are looked at for the words that mean right and wrong."""
+"""In how many of the most likely tokens to look for the words that mean right and wrong."""
 
 Verdicts = list[tuple[float | None, Trace]]
 """Replies with the P(right) that each states; None for an abstention."""
@@ -17,10 +17,10 @@ Verdicts = list[tuple[float | None, Trace]]
 async def verified(
     session: Session, solutions: Sequence[str], after: Sequence[Sequence[Trace]], k: int
 ) -> list[Verdicts]:
-    """``k`` verdicts on each of ``solutions``, which were known once the traces ``after`` had ended; all drawn at once.
+    """``k`` verdicts on each of ``solutions``, which were known once the traces ``after`` had ended; one draw.
 
-    The replies keep their verdicts in their metadata; how many named none is noted. Raises ``BudgetReached`` if nothing
-    may be spent any more.
+    The replies keep their verdicts in their metadata; a note says how many named none. Raises ``BudgetReached`` if
+    nothing may be spent any more.
     """
     asked = [session.ask("verify", draft=text, after=waited) for text, waited in zip(solutions, after, strict=True)]
     drawn = await session.sample(asked, k, judging=True, logprobs=min(LOGPROBS, session.max_logprobs))
@@ -34,13 +34,13 @@ async def verified(
 
 
 def note_silence(session: Session, said: int, asked: int, replies: Sequence[Trace] = ()) -> None:
-    """Note how many of the ``replies`` that were ``asked`` for said nothing, where some did not."""
+    """Note how many of the ``asked`` replies named no verdict, if any."""
     if said < asked:
         silent = f"{asked - said} of {asked} judges' replies named no verdict"
         session.note(session.root, silent + cut_off(session, replies))
 
 
 def cut_off(session: Session, replies: Sequence[Trace]) -> str:
-    """What a note says of judges' replies that ended inside their thinking; nothing where none did."""
+    """The part of a note about judges' replies that ended inside their thinking; empty if none did."""
     cut = sum(session.is_thinking(reply) for reply in replies if reply.finish in ("length", "budget"))
-    return f"; {cut} cut off in their thinking (--judge-tokens gives them more)" if cut else ""
+    return f"; {cut} were cut off in their thinking (--judge-tokens gives them more)" if cut else ""

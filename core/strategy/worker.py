@@ -12,12 +12,12 @@ from widthwise.core.trace.trace import Trace, TraceId
 
 
 async def delegate(session: Session, worker: Any, roots: Sequence[Trace]) -> list[Trace | None]:
-    """One trace for each of ``roots`` (one root may stand there several times), in their order.
+    """One trace for each of ``roots`` (which may repeat a root), in their order.
 
-    ``worker`` is a sampler or a strategy without a budget, which works at each root by itself and settles on the
-    trace that represents its answer, on the last one where none states an answer. None draws a plain sample of each
-    root, all in one draw. A root has None where nothing was written before the budget was used up. Raises
-    ``BudgetReached`` where that holds for all.
+    ``worker`` is a sampler or a strategy without a budget, which works at each root separately; its result is the trace
+    that represents its answer, or the last trace if none states an answer. None draws a plain sample from each root,
+    all in one draw. The result for a root is None if nothing was written before the budget was used up. Raises
+    ``BudgetReached`` if that holds for all.
     """
     if worker is None:
         drawn: dict[TraceId, list[Trace]] = {}
@@ -38,8 +38,8 @@ def _stem(trace: Trace) -> TraceId:
 
 
 def as_worker(part: Any) -> Strategy:
-    """What may work for another sampler; raises ``UsageError`` for anything else."""
+    """A strategy that can work for another sampler; raises ``UsageError`` for anything else."""
     strategy = as_strategy(part)
     if strategy.budget is not None:
-        raise UsageError(f"the worker {strategy} has a budget of its own; limits stand behind the whole strategy")
+        raise UsageError(f"the worker {strategy} has a budget of its own; limits belong after the whole strategy")
     return strategy

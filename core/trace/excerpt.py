@@ -1,4 +1,4 @@
-"""A piece of a trace that is to stand in another one, by its exact tokens."""
+"""A piece of a trace that is put into another one, by its exact tokens."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from widthwise.core.trace.trace import Segment, Trace, name
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Excerpt(Brief):
-    """What a trace has grown behind some point: ``token_ids`` ``int64 [t]``, and ``text``, which they spell."""
+    """What a trace has grown since some point: ``token_ids`` ``int64 [t]``, and ``text``, which they spell."""
 
     token_ids: IntArray
     text: str
 
     @classmethod
     def of(cls, trace: Trace, since: Trace, tokenizer: Tokenizer) -> Excerpt:
-        """Everything behind ``since``, a closing end-of-sequence token left out."""
+        """Everything after ``since``, except for a closing end-of-sequence token."""
         segments: list[Segment] = []
         node: Trace | None = trace
         while node is not None and node is not since:
@@ -39,7 +39,7 @@ class Excerpt(Brief):
         return cls(ids, text)
 
     def behind(self, start: int, tokenizer: Tokenizer) -> Excerpt:
-        """The excerpt from character ``start`` on; its own tokens where one begins there, else tokens of the text."""
+        """The excerpt from character ``start`` on; its own tokens if one begins there, else the text encoded anew."""
         if start == 0:
             return self
         text, tokens = self.text[start:], tokens_until(self.token_ids, self.text, start, tokenizer)
@@ -49,7 +49,7 @@ class Excerpt(Brief):
 
 
 def tokens_until(ids: IntArray, text: str, end: int, tokenizer: Tokenizer) -> int | None:
-    """How many of the tokens ``ids`` spell the first ``end`` characters of ``text``; None where none ends there."""
+    """How many of the tokens ``ids`` spell the first ``end`` characters of ``text``; None if none ends there."""
     if end == 0:
         return 0
     ends = token_ends(tokenizer, ids, text)
@@ -60,14 +60,14 @@ def tokens_until(ids: IntArray, text: str, end: int, tokenizer: Tokenizer) -> in
 
 
 def read_ids(text: str, tokenizer: Tokenizer) -> IntArray:
-    """The tokens of a text that is data, ``int64 [t]``: a control token that it spells is none."""
+    """The tokens of a text that is data, ``int64 [t]``: control tokens that it spells do not become such."""
     return np.array(tokenizer.encode(literal(text, tokenizer.controls)), np.int64)
 
 
 def joined_ids(pieces: Iterable[str | Excerpt], tokenizer: Tokenizer) -> tuple[IntArray, str]:
     """The pieces end to end, ``int64 [t]``, and their text; neighbouring texts are encoded as one.
 
-    A text is data, unless it is of the model family's own ``Tags``.
+    A text is data, unless it belongs to the model family's own ``Tags``.
     """
     runs: list[str | Excerpt] = []
     for piece in _guarded(pieces, tokenizer):
@@ -91,9 +91,9 @@ def _guarded(pieces: Iterable[str | Excerpt], tokenizer: Tokenizer) -> Iterator[
 
 
 def kept_before(trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[Trace | None, Segment] | None:
-    """What of ``trace`` stands before the last ``text`` in one of its segments: whole segments, and part of one.
+    """What precedes the last ``text`` in one of the segments of ``trace``: whole segments, and part of one.
 
-    None where ``text`` does not occur.
+    None if ``text`` does not occur.
     """
     node: Trace | None = trace
     while node is not None and text not in node.segment.text:

@@ -1,4 +1,4 @@
-"""What grows token by token, looked at again and again without being built anew each time."""
+"""Sequences that grow token by token and are read again and again without being rebuilt."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from widthwise.core.backend import IntArray, TokenStats
 
 _UNFINISHED = "\ufffd"
-"""What a tokenizer decodes the first bytes of a character to."""
+"""What a tokenizer decodes an incomplete character's bytes to."""
 
 
 class Rows:
-    """An array that grows at its end, at constant cost a row; views of it stay as they were."""
+    """An array that grows at its end, at constant cost per row; existing views do not change."""
 
     def __init__(self) -> None:
         self._rows: NDArray[Any] | None = None
         self._count = 0
 
     def extend(self, rows: NDArray[Any]) -> None:
-        """Put ``rows`` behind the others."""
+        """Append ``rows``."""
         end = self._count + len(rows)
         if self._rows is None:
             self._rows = np.array(rows)
@@ -40,14 +40,14 @@ class Rows:
 
 
 class Stats:
-    """Token statistics that grow; ``view`` is None once some tokens came without."""
+    """Token statistics that grow; ``view`` is None once some tokens came without statistics."""
 
     def __init__(self) -> None:
         self._logprobs, self._top_ids, self._top_logprobs = Rows(), Rows(), Rows()
         self._known = self._tops = True
 
     def extend(self, stats: TokenStats | None) -> None:
-        """Put the statistics of further tokens behind the others."""
+        """Append the statistics of further tokens."""
         self._known = self._known and stats is not None
         if stats is None or not self._known:
             return
@@ -59,7 +59,7 @@ class Stats:
 
     @property
     def view(self) -> TokenStats | None:
-        """The statistics so far, not copied; those of the most likely tokens where all tokens have them."""
+        """The statistics so far, not copied; with those of the most likely tokens if all tokens have them."""
         logprobs = self._logprobs.view
         if not self._known or logprobs is None:
             return None
@@ -69,7 +69,7 @@ class Stats:
 
 
 class Spelling:
-    """The text of tokens that grow. Only the last few are decoded again when more have come."""
+    """The text of a growing token sequence. Only the last few tokens are decoded again when more have come."""
 
     def __init__(self, decode: Callable[[IntArray], str]) -> None:
         self._decode = decode
@@ -78,7 +78,7 @@ class Spelling:
 
     def of(self, ids: IntArray) -> str:
         """The text of ``ids``, which begin with those of the last call."""
-        # A token may be spelled differently at the beginning of a text, so the last settled ones stand before it.
+        # A token may be spelled differently at the beginning of a text, so decoding includes the last settled tokens.
         context = self._decode(ids[self._begin : self._end])
         text = self._decode(ids[self._begin :])
         text_so_far = self._spelled + text[len(context) :]

@@ -18,9 +18,9 @@ from widthwise.core.trace.trace import Finish
 class Sample(Brief):
     """One recorded generation.
 
-    ``text`` is everything behind the prompt. ``answer`` and ``correct`` are the recording's labels (None: not
-    said). ``token_ends`` and ``token_ids`` are ``int64 [t]``; ``stats`` is aligned with them, NaN where a token
-    was inserted. ``path`` is the export's account of the segments, one mapping each.
+    ``text`` is everything after the prompt. ``answer`` and ``correct`` are the recording's labels (None: not given).
+    ``token_ends`` and ``token_ids`` are ``int64 [t]``; ``stats`` is aligned with them, NaN where a token was inserted.
+    ``path`` is the export's account of the segments, one mapping each.
     """
 
     text: str
@@ -49,9 +49,8 @@ class Sample(Brief):
 class Recording(Brief):
     """The recorded generations of one problem.
 
-    ``prompt`` and ``prompt_ids`` (``int64 [t]``) are what the model was given, where that is known.
-    ``fields`` are the row's further fields (``model``, ``source`` ...); those that say something about the
-    problem are in ``problem.metadata`` too.
+    ``prompt`` and ``prompt_ids`` (``int64 [t]``) are the model's input, if known. ``fields`` are the row's further
+    fields (``model``, ``source`` ...); those that describe the problem are in ``problem.metadata`` too.
     """
 
     problem: Problem

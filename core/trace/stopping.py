@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from widthwise.core.backend import SamplingParams, Tokenizer
 
-# A token spells at least one byte, so a stop string of b bytes ends within the last b tokens. The few more
-# make sure that a character whose bytes began before the window does not spoil the match.
+# A token spells at least one byte, so a stop string of b bytes ends within the last b tokens. The few extra tokens keep
+# a character whose bytes began before the window from spoiling the match.
 _MARGIN = 4
 
 
@@ -23,8 +23,8 @@ class Stop:
 class StopMatcher:
     """Watches one request's sampled tokens for its end.
 
-    The tokens that complete a stop string are kept, and so is a stop token: a trace holds what was sampled.
-    Text past the stop string inside its last token is kept likewise.
+    The tokens that complete a stop string are kept, and so is a stop token: a trace holds what was sampled. Text past
+    the stop string inside its last token is kept for the same reason.
     """
 
     def __init__(self, tokenizer: Tokenizer, params: SamplingParams) -> None:

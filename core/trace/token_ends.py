@@ -1,4 +1,4 @@
-"""Where in a text each of the tokens ends that spell it."""
+"""Where each of the tokens that spell a text ends in it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from widthwise.core.backend import IntArray, Tokenizer
 
 _INCOMPLETE = "\ufffd"
-"""What a tokenizer decodes the first bytes of a character to."""
+"""What a tokenizer decodes an incomplete character's bytes to."""
 
 
 def token_ends(tokenizer: Tokenizer, ids: IntArray, text: str) -> IntArray | None:
     """Characters of ``text`` up to the end of each of the tokens ``ids`` that spell it, ``int64 [t]``.
 
-    Tokens of a character that spans several end before it, but for the last. None where the tokens, one by one,
-    do not spell the text.
+    Of the tokens that share one character, all but the last end before it. None if the tokens, one by one, do not spell
+    the text.
     """
     distinct, places = np.unique(ids, return_inverse=True)
     spellings = [tokenizer.decode([token]) for token in distinct.tolist()]

@@ -17,9 +17,10 @@ from widthwise.core.errors import UsageError
 Origin = Literal["prompt", "sampled", "inserted"]
 
 Finish = Literal["stop", "length", "pruned", "budget", "aborted", "error", "joined"]
-"""Why a sampled segment ended. "stop" and "length" are the backend's words; "pruned" by a pruner, "budget" by a
-limit, "aborted" because the strategy left the stream, "error" because the request failed for good. No segment is
-"joined": a run's list of traces says so of threads."""
+"""Why a sampled segment ended. "stop" and "length" come from the backend; "pruned" by a pruner, "budget" by a limit,
+"aborted" because the strategy left the stream, "error" because the request failed for good. No segment is "joined": a
+run's list of traces uses the word for threads.
+"""
 
 TraceId = tuple[int, ...]
 
@@ -31,13 +32,13 @@ _OPENINGS = ("left out", "spent")
 class Segment(Brief):
     """A run of tokens with one origin.
 
-    ``token_ids`` ``int64 [t]`` are the truth, ``text`` is what they spell. ``stats`` covers sampled tokens.
-    ``finish`` is None for prompts, insertions and a segment still being sampled; ``reason`` says more: the stop
-    string or stop token, the pruner's words, the error's sentence. ``params`` is a digest of the request that
-    sampled it. ``metadata`` is what a recording knows (``reward`` ...), and of what was inserted, how it came about:
-    ``after`` which other traces, as which ``thread``, for which ``question``, and what a budget did to its ``thought``
-    (``core/session/thoughts.py``). ``conversation`` is what a prompt spells; None for one that was made from none, and
-    for one that was read from a file.
+    ``token_ids`` ``int64 [t]`` are the truth, ``text`` is what they spell. ``stats`` covers sampled tokens. ``finish``
+    is None for prompts, insertions and a segment still being sampled. ``reason`` gives details: the stop string or stop
+    token, the pruner's words, the error's sentence. ``params`` is a digest of the request that sampled it. ``metadata``
+    is what a recording knows (``reward`` ...). For inserted segments it says how they came about: ``after`` which other
+    traces, as which ``thread``, for which ``question``, and what a budget did to its ``thought``
+    (``core/session/thoughts.py``). ``conversation`` is what a prompt spells; None if it was made from no conversation
+    or read from a file.
     """
 
     origin: Origin
@@ -67,7 +68,7 @@ class Segment(Brief):
 
 
 class Wait(NamedTuple):
-    """A piece of a trace that had to be there before something else could begin: the first ``tokens`` of a segment.
+    """A piece of a trace that something else had to wait for: the first ``tokens`` of a segment.
 
     The segment is the last one of ``trace``.
     """
@@ -128,7 +129,7 @@ class Trace(Brief):
 
     @property
     def head(self) -> Trace:
-        """The first piece of what was drawn: a budget for thinking may have put something between the pieces."""
+        """The first piece of what was drawn: a thinking budget may have inserted something between the pieces."""
         node = self
         while (joint := node.parent) is not None and joint.segment.metadata.get("thought") in _JOINTS and joint.parent:
             node = joint.parent
@@ -136,7 +137,7 @@ class Trace(Brief):
 
     @property
     def stem(self) -> Trace | None:
-        """The trace that a draw was asked to continue when it brought this one; None for a prompt."""
+        """The trace that a draw was asked to continue when it produced this one; None for a prompt."""
         parent = self.head.parent
         if parent is not None and parent.segment.metadata.get("thought") in _OPENINGS:
             return parent.parent
@@ -144,7 +145,7 @@ class Trace(Brief):
 
     @property
     def pieces(self) -> list[Segment]:
-        """What stands behind the ``stem``: one sampled segment, unless a budget for thinking put something in."""
+        """What follows the ``stem``: one sampled segment, unless a thinking budget inserted something."""
         stem, found = self.stem, list[Segment]()
         for node in self.lineage:
             if node is stem:
@@ -154,7 +155,7 @@ class Trace(Brief):
 
     @property
     def drawn(self) -> int:
-        """How many tokens were sampled behind the ``stem``."""
+        """How many tokens were sampled after the ``stem``."""
         return sum(len(piece) for piece in self.pieces if piece.origin == "sampled")
 
     @property
@@ -164,7 +165,7 @@ class Trace(Brief):
 
     @property
     def completion(self) -> str:
-        """The text after the prompt: what was sampled and what was inserted."""
+        """The text after the prompt: sampled and inserted."""
         return "".join(s.text for s in self.path if s.origin != "prompt")
 
     @property
@@ -180,7 +181,7 @@ class Trace(Brief):
 
     @property
     def logprobs(self) -> FloatArray:
-        """Log-probabilities of the sampled tokens, ``float32 [tokens]``; empty where none were recorded."""
+        """Log-probabilities of the sampled tokens, ``float32 [tokens]``; empty if none were recorded."""
         known = [s.stats.logprobs for s in self.path if s.stats is not None]
         return np.concatenate(known) if known else np.empty(0, np.float32)
 
@@ -191,7 +192,7 @@ class Trace(Brief):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What recordings know about the segments, the latest word winning."""
+        """What recordings know about the segments; later segments override earlier ones."""
         merged: dict[str, Any] = {}
         for segment in self.path:
             merged.update(segment.metadata)
@@ -202,7 +203,7 @@ class Trace(Brief):
         return replace(self, segment=replace(self.segment, metadata={**self.segment.metadata, **facts}))
 
     def ended(self, finish: Finish, reason: str) -> Trace:
-        """This trace with another word for why it ended."""
+        """This trace with another reason for its end."""
         return replace(self, segment=replace(self.segment, finish=finish, reason=reason))
 
     def _repr_html_(self) -> str:
@@ -222,7 +223,7 @@ def name(trace_id: TraceId) -> str:
 
 
 class Note(NamedTuple):
-    """Something out of the ordinary that a strategy met with on a trace."""
+    """Something unusual about a trace that a strategy noticed."""
 
     trace: TraceId
     text: str

@@ -63,7 +63,7 @@ def test_bases(written: str, base: str) -> None:
 
 @pytest.mark.parametrize("written", ["http://", "ftp://h", "http://h:port", "http://[::1", "http:// h", "https://u:p@"])
 def test_what_is_no_address(written: str) -> None:
-    with pytest.raises(UsageError, match="no address of a server"):
+    with pytest.raises(UsageError, match="is not a server address"):
         base_of(written)
 
 

@@ -291,7 +291,7 @@ async def test_the_end_of_the_context(backend: EmbeddedBackend) -> None:
     deltas = await collect(backend, request(prompt(310), max_tokens=None))
     assert len(ids(deltas)) == 10
     assert deltas[-1].finish == "length"
-    with pytest.raises(PromptTooLong, match=r"320 tokens and the model's context 320"):
+    with pytest.raises(PromptTooLong, match=r"320 tokens, but the model's context is 320"):
         await collect(backend, request(prompt(320)))
 
 

@@ -149,7 +149,7 @@ async def answering(answer: Any, status: int = 200) -> AsyncIterator[str]:
         ({"data": [{"data": []}]}, "0 outputs for"),
         ({"data": [{"data": [["a"]]}]}, "something else"),
         ({"error": "?"}, "reported an error: ?"),
-        ([1, 2], "no JSON object"),
+        ([1, 2], "not a JSON object"),
         ("<html>", "not JSON"),
     ],
 )
@@ -242,7 +242,7 @@ def completion(token: str, logprob: float) -> Any:
     ("answer", "complaint"),
     [
         (lambda body: completion(f"token_id:{body['allowed_token_ids'][0]}", 0.0), "--logprobs-mode raw_logprobs"),
-        (completion("token_id:9", -1.0), "other tokens than it is allowed to"),
+        (completion("token_id:9", -1.0), "tokens other than the allowed ones"),
         ({"choices": [{"text": "+"}]}, "has no log-probabilities"),
     ],
 )
@@ -295,6 +295,6 @@ async def test_a_connection_that_the_server_dropped_is_no_failure(caplog: pytest
 async def test_a_server_that_never_answers_is_one() -> None:
     transport = Transport(5.0)
     async with forgetful(answers=0) as (url, _):
-        with pytest.raises(BackendError, match="broke the connection off"):
+        with pytest.raises(BackendError, match="broke off the connection"):
             await transport.begin(f"{url}/completions", {})
         await transport.close()

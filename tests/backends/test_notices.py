@@ -66,13 +66,13 @@ def test_a_server_that_fails_is_named_once_and_so_is_its_return(
 def test_a_question_that_is_asked_again(said: pytest.LogCaptureFixture) -> None:
     with served(by_path(models=in_turn(refusal(503, "busy"), Reply({"data": []}))), None) as server:
         assert client.get(f"{server.url}/v1/models", 10.0) == {"data": []}
-    assert f"asked again in 0.1 seconds: {server.url}/v1/models answered 503: busy" in said.text
+    assert f"asking again in 0.1 seconds: {server.url}/v1/models answered 503: busy" in said.text
 
 
 def test_what_a_pool_cannot_do_together_is_noted(said: pytest.LogCaptureFixture) -> None:
     notes, infos = Notes(), [INFO, replace(INFO, max_model_len=1024, cached_tokens=False)]
     compare(common(infos), infos, notes)
-    assert "the servers differ in max_model_len: 1024 is taken for all" in notes
+    assert "the servers differ in max_model_len: 1024 is assumed for all" in notes
     assert [r.getMessage() for r in said.records] == notes
     assert any("count as computed" in note for note in notes)
 
@@ -121,7 +121,7 @@ def test_a_text_that_is_cut_for_embedding(said: pytest.LogCaptureFixture) -> Non
 def test_named_templates_without_a_default(said: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"chat_template": [{"name": "tools", "template": "x"}]}')
     assert ChatTemplate.from_folder(tmp_path) is None
-    assert "of the chat templates tools none is named default" in said.text
+    assert "none of the chat templates tools is named default" in said.text
 
 
 def test_a_hub_that_has_no_files(said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ async def test_every_restart_of_an_engine_is_said_until_it_is_given_up(said: pyt
     for _ in range(3):
         await engine._live_engine()
     assert [r.getMessage() for r in said.records] == [
-        f"the vLLM engine died and is started again ({i} of 3)" for i in (1, 2, 3)
+        f"the vLLM engine died and is restarted ({i} of 3)" for i in (1, 2, 3)
     ]
     with pytest.raises(BackendError, match="died 4 times"):
         await engine._live_engine()

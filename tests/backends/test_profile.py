@@ -111,7 +111,7 @@ def test_a_text_server_without_a_template_is_asked_in_messages_where_it_can_be()
         assert backend.profile.dialect == "chat"
     with opened(by_path(completions=completions)) as backend:
         assert backend.profile.dialect == "text"
-        assert any("no chat template of words is to be had" in note for note in backend.describe()["notes"])
+        assert any("no chat template of words was found" in note for note in backend.describe()["notes"])
     with opened(by_path(completions=completions, chat_completions=chat), tokenizer=str(MODEL)) as backend:
         assert backend.profile.dialect == "text"
         prompt = backend.tokenizer.decode(backend.tokenizer.chat([{"role": "user", "content": "1 + 1"}]))
@@ -152,7 +152,7 @@ def test_a_loading_server_is_waited_for_and_the_terminal_says_so(
     begun = clock.now
     with caplog.at_level(logging.WARNING, "widthwise"):
         assert clock.run(work()) < begun + 66
-    assert [r.getMessage() for r in caplog.records if "is not ready: it is waited for" in r.getMessage()]
+    assert [r.getMessage() for r in caplog.records if "is not ready: waiting up to" in r.getMessage()]
 
 
 def test_a_server_is_waited_for_no_longer_than_it_is_said() -> None:

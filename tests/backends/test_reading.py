@@ -114,7 +114,7 @@ async def test_what_cannot_be_read(engine: EmbeddedBackend) -> None:
         await engine.read(Reading(np.zeros(2000, np.int64), (5,), (7,)))
     with pytest.raises(BackendError, match="no head"):
         await engine.read(Reading(np.zeros(20, np.int64), (5,)))
-    with pytest.raises(ValueError, match="do not lie in 3 tokens"):
+    with pytest.raises(ValueError, match="not all within 3 tokens"):
         Reading(np.zeros(3, np.int64), (3,))
 
 

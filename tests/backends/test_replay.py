@@ -163,7 +163,7 @@ async def test_more_samples_than_recorded_are_refused() -> None:
     s = session(backend())
     traces = await s.sample(s.root, 4)
     assert [t.finish for t in traces] == ["stop"] * 3 + ["error"]
-    assert "problem p0 has 3 recorded samples, sample 4 was asked for: lower n" in str(traces[3].segment.reason)
+    assert "problem p0 has 3 recorded samples, but sample 4 was requested: lower n" in str(traces[3].segment.reason)
 
 
 async def test_an_unknown_problem_is_refused() -> None:
@@ -179,7 +179,7 @@ async def test_another_prompt_about_the_problem_is_refused_whatever_comes_first(
         other = replace(own, prompt=root(replay, f"{PROBLEM.text}\n\nDrafts: 41, 42. Improve them."))
         if own_first:
             await served(replay, own)
-        with pytest.raises(BackendError, match="not to other prompts"):
+        with pytest.raises(BackendError, match="not other prompts"):
             await served(replay, other)
         assert spelled(replay, await served(replay, own)) == TEXTS[0]
 

@@ -191,7 +191,7 @@ def test_bundled_tokenizer_is_the_same_from_both_files() -> None:
 
 
 def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no tokenizer\.json"):
+    with pytest.raises(UsageError, match=r"neither a tokenizer\.json"):
         tokenizer_from(tmp_path)
 
 

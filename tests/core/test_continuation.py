@@ -102,7 +102,7 @@ async def test_requests_carry_the_conversation_and_the_marks_of_thinking() -> No
 )
 def test_what_goes_on_from_a_text_is_refused_before_the_first_token(strategy: str) -> None:
     backend = Answering(lambda *_: [SAID])
-    with pytest.raises(UsageError, match="needs a backend that continues a text, and answering cannot: serve the"):
+    with pytest.raises(UsageError, match="needs a backend that can continue a text, and answering cannot: serve the"):
         parse_strategy(strategy).check_against(setting(backend), [PROBLEM])
     assert not backend.requests
 
@@ -114,5 +114,5 @@ async def test_a_strategy_of_ones_own_is_refused_when_it_continues() -> None:
         [trace] = await session.sample(session.root)
         return await session.sample(session.append(trace, "Wait,"))
 
-    with pytest.raises(UsageError, match="this strategy needs a backend that continues a text"):
+    with pytest.raises(UsageError, match="this strategy needs a backend that can continue a text"):
         await parse_strategy("best_of_n(n=1)").__class__(own).solve(PROBLEM, setting(backend))  # type: ignore[arg-type]

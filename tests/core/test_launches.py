@@ -117,14 +117,14 @@ async def test_traces_that_nothing_bounds_go_one_after_the_other_and_that_is_sai
     s = session(Scripted(["a" * 9]), budget=Budget(tokens=1000))
     traces = await s.sample(s.root, 3)
     assert [t.sequential for t in traces] == [10, 20, 30]
-    assert [r.message for r in caplog.records if "one after the other" in r.message][1:] == []
+    assert [r.message for r in caplog.records if "one after another" in r.message][1:] == []
     assert "--max-tokens" in caplog.text
 
 
 async def test_a_further_draw_that_buys_nothing_says_so() -> None:
     s = session(Scripted(["a" * 9]), budget=Budget(tokens=25))
     assert len(await s.sample(s.root, 2)) == 2
-    with pytest.raises(BudgetReached, match="25 tokens buy no further trace"):
+    with pytest.raises(BudgetReached, match="25 tokens are not enough for another trace"):
         await s.sample(s.root)
 
 

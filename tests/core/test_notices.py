@@ -21,7 +21,7 @@ async def test_a_request_that_is_sent_again(caplog: pytest.LogCaptureFixture) ->
     drawing = session(backend)
     (trace,) = await drawing.sample(drawing.root, 1)
     assert trace.finish == "stop"
-    assert [r.getMessage() for r in caplog.records] == ["a request of problem p1 is sent again: the line broke"]
+    assert [r.getMessage() for r in caplog.records] == ["sending a request of problem p1 again: the line broke"]
     assert caplog.records[0].levelname == "WARNING"
 
 
@@ -48,4 +48,4 @@ async def test_a_reading_that_is_asked_for_again(caplog: pytest.LogCaptureFixtur
     model = LanguageRewardModel(_Failing(), format, retry=Retry(attempts=3, first_delay=0.0))  # type: ignore[arg-type]
     (scores,) = await model.score(Problem("p", "?"), [Solution(("a",))])
     assert scores.steps is not None
-    assert [r.getMessage() for r in caplog.records] == ["a reading of problem p is asked for again: busy"]
+    assert [r.getMessage() for r in caplog.records] == ["asking again for a reading of problem p: busy"]

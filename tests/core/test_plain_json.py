@@ -22,7 +22,7 @@ def test_half_characters_are_replaced_one_by_one() -> None:
     assert parse(r'"\ud83d\ude00"') == "\U0001f600"
 
 
-@given(st.text(st.characters()), st.lists(st.integers(0, 0x10FFFF).map(chr)))
+@given(st.text(), st.lists(st.integers(0, 0x10FFFF).map(chr)))
 def test_whatever_comes_can_be_stored(text: str, characters: list[str]) -> None:
     assert well_formed(text) == text
     odd = well_formed("".join(characters))
@@ -32,7 +32,7 @@ def test_whatever_comes_can_be_stored(text: str, characters: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["[NaN]", '{"x": Infinity}', "-Infinity", "1e999", "[-1E+0400]", "9" * 400 + ".0"])
 def test_what_is_no_finite_number_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no number of JSON|too large"):
+    with pytest.raises(ValueError, match=r"not a JSON number|too large"):
         parse(text)
     parse(text, finite=False)
 

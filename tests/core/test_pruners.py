@@ -195,7 +195,7 @@ async def test_an_aggregator_may_ask_too() -> None:
 async def test_a_backend_that_gives_too_few_is_named() -> None:
     s = session(Scripted(["= 1"]), pruners=[Looking()])
     with pytest.raises(
-        UsageError, match="needs the log-probabilities of the 5 most likely tokens, and scripted gives none"
+        UsageError, match="needs the log-probabilities of the 5 most likely tokens, but scripted gives none"
     ):
         await s.sample(s.root)
 

@@ -65,9 +65,9 @@ def test_steps_are_never_empty_and_joining_them_again_changes_nothing(parts: lis
         ((0.5, 1.5), "the score 1.5"),
         ((-0.1, 0.5), "the score -0.1"),
         ((0.5, math.inf), "the score inf"),
-        ((0.5,), "gave 1 scores where 2 were due"),
-        ((0.5, 0.5, 0.5), "gave 3 scores where 2 were due"),
-        ((), "gave 0 scores where 2 were due"),
+        ((0.5,), "gave 1 scores where 2 were expected"),
+        ((0.5, 0.5, 0.5), "gave 3 scores where 2 were expected"),
+        ((), "gave 0 scores where 2 were expected"),
         (None, "gave no scores"),
     ],
 )

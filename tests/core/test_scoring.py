@@ -132,7 +132,7 @@ async def test_a_cancelled_call_leaves_nobody_waiting() -> None:
     await asyncio.sleep(0.01)
     first.cancel()
     scores = await asyncio.wait_for(second, 60)
-    assert scores[0].error == "the scoring was broken off"
+    assert scores[0].error == "the scoring was interrupted"
 
 
 async def test_whole_is_one_step_and_no_steps_are_not_sent() -> None:
@@ -159,7 +159,7 @@ async def test_an_outcome_model_gives_one_score_and_gets_no_prefix() -> None:
     [
         (lambda s: StepScores((0.5, math.nan)), "NaN"),
         (lambda s: StepScores((0.5, -3.0)), "not in [0, 1]"),
-        (lambda s: StepScores((0.5,)), "1 scores where 2 were due"),
+        (lambda s: StepScores((0.5,)), "1 scores where 2 were expected"),
         (lambda s: StepScores(None), "no scores"),
         (lambda s: StepScores(None, error="it is too long"), "it is too long"),
         (lambda s: 1 / 0, "ZeroDivisionError"),
@@ -175,7 +175,7 @@ async def test_a_bad_answer_is_recorded_with_the_trace_and_the_search_goes_on(an
 
 
 async def test_a_solution_that_does_not_fit_is_unscored_and_no_failure() -> None:
-    endless = StepScores(None, error="the prompt has 1027 tokens and the model's context 1024", abstained=True)
+    endless = StepScores(None, error="the prompt has 1027 tokens, but the model's context is 1024", abstained=True)
     model = Told(lambda solution: endless if solution.steps[0] == "endless" else by_length(solution))
     s = scored_by(model, ["endless\n\n= 1", "good\n\n= 2"])
     result = await Strategy(BestOfN(2), aggregator=BestBy("reward_model")).run(s)
@@ -202,7 +202,7 @@ class Short(Told):
 @pytest.mark.parametrize(
     ("model", "complaint"),
     [
-        (Silent(), "told said nothing for 0.05 seconds"),
+        (Silent(), "told did not answer within 0.05 seconds"),
         (Refusing(), "no server answers at http://nowhere"),
         (Short(), "answered 1 of 2 solutions"),
     ],

@@ -77,11 +77,11 @@ WRONG = [
     ("rebase(n=4)", "rebase(n=4) scores traces, but the run has no reward model: name one (--reward-model)"),
     ("beam_search(n=4, by='scor')", "did you mean 'score'?"),
     ("parallel_distill_refine(drafts=2, worker=beam_search(n=4))", "has no reward model"),
-    ("best_of_n(n=4) | deepconf()", "of the 20 most likely tokens, and scripted gives at most 5"),
+    ("best_of_n(n=4) | deepconf()", "of the 20 most likely tokens, but scripted gives at most 5"),
     ("best_of_n(n=4) | best_by('lowest_group_confidence(window=8)')", "at most 5"),
     ("best_of_n(n=4) | deepprune(judge=same_answer(logprobs=9))", "of the 9 most likely"),
-    ("serial_search()", "learned to write a search down"),
-    ("threads(calls=3)", "tells no model how many threads"),
+    ("serial_search()", "trained to write a search down"),
+    ("threads(calls=3)", "cannot be told how many threads"),
     ("threads(grammar='apl')", "no grammar 'apl'"),
 ]
 
@@ -129,7 +129,7 @@ async def test_a_backend_without_log_probabilities() -> None:
     setting = embedded()
     setting.backend.capabilities = Capabilities(logprobs=False)  # type: ignore[misc]
     for strategy in ("best_of_n(n=4) | best_by('mean_logprob')", "best_of_n(n=4) | deepconf()"):
-        with pytest.raises(UsageError, match="needs log-probabilities, and scripted gives none"):
+        with pytest.raises(UsageError, match="needs log-probabilities, but scripted gives none"):
             await parse_strategy(strategy).solve(PROBLEMS[0], setting)
 
 
@@ -151,7 +151,7 @@ def test_what_a_recording_does_not_have_is_said_first(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the sampled tokens, and replay:made has none"):
         ran(tmp_path / "d.db", "best_of_n(n=4) | best_by('mean_logprob')", recorded())
     with pytest.raises(
-        UsageError, match="20 most likely tokens, and replay:made has those of 3: record it with logprobs=20"
+        UsageError, match="20 most likely tokens, but replay:made has those of 3: record it with logprobs=20"
     ):
         ran(tmp_path / "e.db", "best_of_n(n=4) | deepconf()", recorded(3))
 

@@ -170,7 +170,7 @@ async def test_steps_are_those_of_what_is_said(whole: bool) -> None:
     assert model.given == [("three\n\n= 2",) if whole else ("three", "= 2")]
     assert result.errors == ()
     assert [note.text for note in result.notes if "thinking" in note.text] == [
-        "the reward model scores what is said after the thinking; this trace is still thinking"
+        "the reward model scores what follows the thinking, and this trace is still thinking"
     ]
 
 

@@ -205,10 +205,10 @@ async def test_a_last_round_without_an_answer_does_not_lose_those_before() -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"drafts": (8, 4), "rounds": 3}, "one number a round"),
-        ({"drafts": ()}, "there must be a round"),
-        ({"drafts": (4, 0)}, "a draft in each"),
-        ({"drafts": 4, "rounds": 0}, "there must be a round"),
+        ({"drafts": (8, 4), "rounds": 3}, "one number per round"),
+        ({"drafts": ()}, "there must be at least one round"),
+        ({"drafts": (4, 0)}, "at least one draft each"),
+        ({"drafts": 4, "rounds": 0}, "there must be at least one round"),
         ({"distill": "best"}, "summary, top_k, per_sample, random_k"),
         ({"distill": "per_sample", "by": "mean_logprob"}, "asks the model anew"),
         ({"k": 0}, "k must be"),
@@ -222,7 +222,7 @@ def test_impossible_arguments_are_one_sentence(arguments: dict[str, object], wor
 
 
 def test_a_worker_with_a_budget_of_its_own_is_refused() -> None:
-    with pytest.raises(UsageError, match="limits stand behind the whole"):
+    with pytest.raises(UsageError, match="limits belong after the whole"):
         ParallelDistillRefine(worker=BestOfN(2) | Budget(tokens=9))
 
 

@@ -258,7 +258,7 @@ def test_a_family_without_a_grammar_and_unknown_names_are_clear_errors() -> None
         ("<Outlines></Outlines>", "", "a spawn without outlines"),
         ("</Outlines>", "", "a spawn without outlines"),
         ("<Outlines><Outline>1: never closed</Outlines>", "", "a spawn without outlines"),
-        ("<Outlines><Outline>1: a</Outline> = 1", "", "a block that was opened spawned nothing"),
+        ("<Outlines><Outline>1: a</Outline> = 1", "", "an opened block spawned nothing"),
         ("<Outlines><Outline>1: a</Outline></Outlines>", "<Outlines><Outline>1: b</Outline></Outlines>", "nested more"),
     ],
 )
@@ -309,7 +309,7 @@ async def test_without_any_thread_left_the_trace_goes_on_without_a_join() -> Non
     backend = replies(table, faults={1: (0, fault), 2: (0, fault)})
     result = await run(Threads(), spawning("threadweaver", backend))
     assert result.traces[0].completion == f"{BLOCK}I do it myself = 2\0"
-    assert [n.text for n in result.notes] == ["no thread came back"]
+    assert [n.text for n in result.notes] == ["no thread returned"]
 
 
 # -- joins and limits ------------------------------------------------------------------------------------------
@@ -465,5 +465,5 @@ async def test_a_search_is_asked_for_and_keeps_within_its_window() -> None:
 
 
 async def test_a_model_that_learned_no_search_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="learned to write a search down"):
+    with pytest.raises(UsageError, match="trained to write a search down"):
         await SerialSearch()(session(Scripted(TEXTS)))

@@ -32,7 +32,7 @@ async def test_apr_is_asked_with_the_searchs_first_state_and_its_budget(calls: i
     backend = replies({"\n": "\nNo solution found."})
     await run(Threads(calls=calls), of_apr(backend))
     assert backend.tokenizer.decode(backend.requests[0].prompt) == f"{prefix}{STATE}\n"
-    with pytest.raises(UsageError, match="tells no model how many threads"):
+    with pytest.raises(UsageError, match="cannot be told how many threads"):
         await Threads(calls=3)(spawning("threadweaver", Scripted(TEXTS)))
 
 

@@ -174,5 +174,5 @@ def test_composed_strategies_are_text_too() -> None:
     assert parse_strategy(str(strategy)) == strategy
     assert str(strategy.sampler).count("best_of_n(n=2)") == 1
     assert "worker=tests.samplers.test_workers:with_helpers" in str(Outlined(worker=with_helpers))
-    with pytest.raises(UsageError, match="cannot stand at the beginning"):
+    with pytest.raises(UsageError, match="cannot begin a strategy"):
         parse_strategy("outlined(worker=majority_vote())")
