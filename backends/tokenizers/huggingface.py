@@ -138,12 +138,12 @@ def eos_ids_of(folder: Path) -> list[int]:
 
 
 def as_ids(entry: Any, where: str = "the tokenizer") -> list[int]:
-    """The configuration files give one id, several, or none. Raises ``UsageError`` for anything else."""
+    """A list: the configuration files give one id, several, or none. Raises ``UsageError`` for anything else."""
     ids = [] if entry is None else entry if isinstance(entry, list) else [entry]
     for id in ids:
         if not isinstance(id, int) or isinstance(id, bool) or abs(id) >= _NO_VOCABULARY:
             raise UsageError(
-                f"{where} names {str(id)[:80]!r} as an end of sequence, which is no token id; fetch it again"
+                f"{where} names {str(id)[:80]!r} as an end of sequence, which is not a token id; fetch it again"
             )
     return ids
 

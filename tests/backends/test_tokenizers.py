@@ -198,7 +198,7 @@ def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["2", 2.5, True, {"id": 2}, [2, None], 2**70])
 def test_an_end_of_sequence_that_is_no_token_id_is_refused(end: object, tmp_path: Path) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
-    with pytest.raises(UsageError, match=r"generation_config.json names .* which is no token id"):
+    with pytest.raises(UsageError, match=r"generation_config.json names .* which is not a token id"):
         eos_ids_of(tmp_path)
 
 
