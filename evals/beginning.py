@@ -1,4 +1,4 @@
-"""How a run begins: a mistake that every problem meets ends it."""
+"""How a run begins: a mistake that affects every problem ends it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 
 FIRST = 3
-"""So many problems must fail in one way, and none have ended in another, before a run is stopped."""
+"""How many problems must fail in the same way, with no other outcome so far, before a run is stopped."""
 
 
 class Beginning:
-    """The problems that end first, as long as all of them fail with one and the same ``UsageError``.
+    """The problems that end first, as long as all of them fail with the same ``UsageError``.
 
-    ``stopped`` says that enough of them have: no further problem is to begin.
+    ``stopped`` says that enough of them have, so no further problem is to begin.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Beginning:
         self.stopped = False
 
     def heed(self, problem: Problem, error: BaseException | None) -> None:
-        """A problem has ended, with ``error`` or well; raises ``UsageError`` where the others would fail as it did."""
+        """A problem has ended, with ``error`` or well; raises ``UsageError`` if the others would fail the same way."""
         said = str(error).replace(problem.id, "...") if isinstance(error, UsageError) else None
         if said is None or self._sentence not in (None, said):
             self._over = True

@@ -1,4 +1,4 @@
-"""Files that others made, read within bounds."""
+"""Reading files from outside within bounds."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import parse
 
 LARGEST_VALUE = 1 << 29
-"""Bytes of one JSON value: a problem with thousands of long samples fits."""
+"""Size limit in bytes of one JSON value: a problem with thousands of long samples fits."""
 
 LARGEST_UNPACKED = 1 << 27
-"""Bytes that a compressed file of any size may unpack to; larger ones ``MOST_TIMES`` their own size."""
+"""Bytes that any compressed file may unpack to; larger files may unpack to ``MOST_TIMES`` their own size."""
 
 MOST_TIMES = 100
-"""Texts of models come to a tenth of their size or so; a file made to fill the memory to a thousandth or less."""
+"""Model texts compress to about a tenth of their size; a file made to fill the memory to a thousandth or less."""
 
 _BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def regular_file(path: Path) -> Path:
-    """``path``, if it is a file that can be read to its end; raises ``UsageError`` that says what it is instead."""
+    """``path``, if it is a file that can be read to its end; otherwise raises ``UsageError`` that says what it is."""
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, not a file")
@@ -31,19 +31,19 @@ def regular_file(path: Path) -> Path:
             raise UsageError(f"{path} is a pipe or a device: save what it gives to a file first")
         if not path.exists():
             raise UsageError(f"{path} does not exist")
-    except (OSError, ValueError) as error:  # a name too long, one with a null byte
-        raise UsageError(f"{str(path)[:100]!r} names no file: {error}") from error
+    except (OSError, ValueError) as error:  # a name that is too long, or contains a null byte
+        raise UsageError(f"{str(path)[:100]!r} is not a file name: {error}") from error
     return path
 
 
 def is_there(path: Path) -> bool:
-    """Whether ``path`` exists; raises ``UsageError`` for what can be no file's name."""
+    """Whether ``path`` exists; raises ``UsageError`` for something that cannot be a file's name."""
     try:
         path.lstat()
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:
-        raise UsageError(f"{str(path)[:100]!r} names no file: {error}") from error
+        raise UsageError(f"{str(path)[:100]!r} is not a file name: {error}") from error
     return path.exists()
 
 
@@ -52,13 +52,13 @@ def unpacking(path: Path, size: int) -> None:
     packed = path.stat().st_size
     if size > max(LARGEST_UNPACKED, MOST_TIMES * packed):
         raise UsageError(
-            f"{path} would unpack to {size >> 20} MiB or more, from {packed >> 10} KiB: a file made to fill the "
-            "memory, it seems; if you trust it, unpack it yourself, to JSON Lines"
+            f"{path} would unpack to {size >> 20} MiB or more, from {packed >> 10} KiB: it seems to be made to "
+            "fill the memory; if you trust it, unpack it yourself to JSON Lines"
         )
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON Lines file with their lines, from 1; blank lines are left out.
+    """The objects of a JSON Lines file with their line numbers, from 1; blank lines are skipped.
 
     Raises ``UsageError``, naming the file and the line, for what cannot be read.
     """
@@ -83,9 +83,9 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def json_file(path: Path, *, finite: bool = True) -> Any:
-    """The value of a JSON file; raises ``ValueError`` for what is none and ``UsageError`` for one that is too large.
+    """The value of a JSON file; raises ``ValueError`` for invalid JSON and ``UsageError`` for a file that is too large.
 
-    NaN and infinities are no JSON, unless ``finite`` is false.
+    NaN and infinities are invalid, unless ``finite`` is false.
     """
     size = regular_file(path).stat().st_size
     if size > LARGEST_VALUE:

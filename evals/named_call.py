@@ -16,7 +16,7 @@ def named_call(text: str, what: str, example: str) -> tuple[str, dict[str, Any]]
     try:
         call = ast.parse(f"named({text.strip().partition('(')[2]}", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
-            raise ValueError("arguments are given as name=value")
+            raise ValueError("arguments are written as name=value")
         return name.strip(), {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise UsageError(f"cannot read the {what} {text!r}: write it as {example}") from error

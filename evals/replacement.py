@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: a reader, a full disk or a kill never meets half of one."""
+"""Files that are replaced as a whole: a reader, a full disk or a kill never meets half a file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from widthwise.core.errors import UsageError
 
 @contextmanager
 def replacement(target: str | Path, mode: int = 0o666) -> Iterator[Path]:
-    """A new file beside ``target``, to be written; it takes the target's place when the block ends without an error.
+    """A new file beside ``target``, to be written; it replaces the target when the block ends without an error.
 
-    Else the target is as it was. A new target gets the permissions ``mode``, as far as the umask lets it. What is no
-    regular file (``/dev/stdout``, a pipe) is written as it stands. Raises ``UsageError`` where the folder or the disk
+    Otherwise the target stays as it was. A new target gets the permissions ``mode``, as far as the umask allows. What
+    is not a regular file (``/dev/stdout``, a pipe) is written directly. Raises ``UsageError`` if the folder or the disk
     does not allow it.
     """
     path = Path(os.path.realpath(target))
@@ -47,7 +47,7 @@ def _take_place(beside: Path, path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have the disk keep a file's content, or a folder's names, through a power cut."""
+    """Have the disk keep a file's content, or a folder's names, through a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

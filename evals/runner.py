@@ -36,7 +36,7 @@ from widthwise.models.profiles import profile_of
 _log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 2000
-"""Characters of a failure that are stored and shown."""
+"""How many characters of a failure are stored and shown."""
 
 OnOutcome = Callable[[Outcome], None]
 
@@ -52,12 +52,11 @@ async def run(
 ) -> Summary:
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
 
-    Problems advance independently. What fails for one problem is recorded with it, and tried again the next time; only
-    a store that cannot be written ends the run (``StoreError``), a backend that answers nothing more
-    (``AccessRefused``), and a mistake of use (``UsageError``): one that can be known before anything is sampled, or one
-    in which the first problems all fail. When the task is cancelled, every
-    finished generation is in the store, and the same call goes on from there. ``on_outcome`` hears of each problem as
-    it is done.
+    Problems advance independently. What fails for one problem is recorded with it, and tried again the next time. The
+    run itself is ended only by a store that cannot be written (``StoreError``), a backend that answers nothing more
+    (``AccessRefused``), and a mistake of use (``UsageError``) that is known before anything is sampled or in which the
+    first problems all fail. When the task is cancelled, every finished generation is in the store, and the same call
+    continues from there. ``on_outcome`` is called for each problem when it is done.
     """
     strategy.check_against(setting, store.problems())
     store.start_attempt(setting.scheduler.backend)
@@ -107,7 +106,7 @@ class _Work:
     began: float = field(default_factory=time.monotonic)
 
     async def solve(self, problem: Problem, place: int) -> None:
-        """Answer one problem and store what came of it."""
+        """Answer one problem and store the result."""
         async with self.slots:
             if self.beginning.stopped:
                 return
@@ -116,7 +115,7 @@ class _Work:
             self.beginning.heed(problem, error)
 
     def _stored(self, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
-        """The outcome as it was stored: what cannot be stored is an error of its problem, and ends nothing else."""
+        """The outcome as it was stored: a failure to store becomes an error of its problem, and ends nothing else."""
         try:
             self.store.finish(outcome, traces, seconds=time.monotonic() - self.began)
         except StoreError:
@@ -140,7 +139,7 @@ class _Work:
         except (StoreError, AccessRefused):
             raise
         except (Exception, asyncio.CancelledError) as error:
-            # A group of tasks that failed may leave its task cancelled: only a cancellation is one.
+            # A failed group of tasks may leave its task cancelled: only a real cancellation counts as one.
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             _log.warning("problem %s failed: %s", problem.id, _sentence(error))
@@ -148,12 +147,12 @@ class _Work:
             return *_failure(problem, session, error), error
 
     def close(self) -> None:
-        """Note how long this attempt took; a store that is full already keeps its last word."""
+        """Note how long this attempt took; a store that is already full keeps its last record."""
         try:
-            self.store.note({"backend": self.setting.scheduler.backend.describe()})  # what was learned by the way
+            self.store.note({"backend": self.setting.scheduler.backend.describe()})  # what was learned on the way
             self.store.end_attempt(time.monotonic() - self.began)
         except StoreError as error:
-            _log.warning("the time that this attempt took could not be stored: %s", error)
+            _log.warning("could not store how long this attempt took: %s", error)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -183,9 +182,9 @@ async def graded(grader: Grader, problem: Problem, result: Result, saying: Sayin
 
 
 def _fragment(trace: Trace) -> Leaf:
-    """A thread: what it says is no answer of its own, and the tokens before it are its parent's.
+    """A thread: what it says is not an answer of its own, and the tokens before it are its parent's.
 
-    So it is with a closing mark that a trace did without.
+    The same holds for a closing mark that was taken back.
     """
     if "thought" in trace.segment.metadata:
         return Leaf(trace.id, "joined", len(trace.segment))
@@ -210,8 +209,8 @@ def _fields(notes: Sequence[Note]) -> dict[str, Any]:
 async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace], saying: Saying) -> Outcome:
     """A stored outcome with its answers read and graded anew; the vote stays as it was.
 
-    ``saying`` is that of the model which was run (:func:`~widthwise.evals.store.recorded_saying.saying_in`).
-    The strategy's answer is read again from the trace that represented it, where there is one.
+    ``saying`` is that of the model which was run (:func:`~widthwise.evals.store.recorded_saying.saying_in`). The
+    strategy's answer is read again from the trace that represented it, if there is one.
     """
     grading = _Grading(grader, outcome.problem, saying)
     pairs = zip(traces, outcome.leaves, strict=True)
@@ -234,7 +233,7 @@ class _Grading:
         self.remarks: list[Note] = []
 
     async def correct(self, answer: str | None) -> bool | None:
-        """None where there is nothing to grade."""
+        """None if there is nothing to grade."""
         if answer is None:
             return None
         if answer not in self._graded:
@@ -256,13 +255,13 @@ class _Grading:
 
 
 def _is_cancelled() -> bool:
-    """Whether the run is being stopped; a ``CancelledError`` of the strategy's own is its failure."""
+    """Whether the run is being stopped; a ``CancelledError`` that the strategy raises itself is its failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _failure(problem: Problem, session: Session | None, error: BaseException) -> tuple[Outcome, Sequence[Trace]]:
-    """An outcome that keeps what had been sampled, ungraded, when a strategy or a grader broke."""
+    """An outcome that keeps what had been sampled, ungraded, when a strategy or a grader failed."""
     failed = Outcome(problem, "error", errors=(_sentence(error),))
     if session is None:
         return failed, ()
@@ -279,5 +278,5 @@ def _sentence(error: BaseException) -> str:
 
 
 def _shortened(sentence: str) -> str:
-    """Errors of others may quote a whole generation."""
+    """Another library's error may quote a whole generation."""
     return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[: _LONGEST_REASON - 4]} ..."

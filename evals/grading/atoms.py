@@ -11,7 +11,7 @@ from widthwise.evals.grading.tokens import END
 from widthwise.evals.grading.written_numbers import WrittenNumbers, decimal
 
 _CALLED = frozenset(["f", "g", "h", "F", "G", "H", "Phi", "Theta", "Gamma", "zeta", "O", "P"])
-"""Names that are functions whatever their parentheses hold."""
+"""Names that are functions whatever their parentheses contain."""
 _CLOSING = {"[": "]", "langle": "rangle", "lfloor": "rfloor", "lceil": "rceil", "\\{": "\\}", "{": "}"}
 
 
@@ -81,13 +81,13 @@ class Atoms(WrittenNumbers):
             return self.atom()
         if token.kind == "op":
             return self._bracketed(token.text)
-        raise NotUnderstood(f"{token.text or 'nothing'} stands where a number or a name should")
+        raise NotUnderstood(f"{token.text or 'nothing'} is where a number or a name should be")
 
     def symbol(self, name: str) -> Node:
         return _named(name)
 
     def _name(self, name: str) -> Node:
-        """A name with its subscript and primes, called where parentheses make it a function."""
+        """A name with its subscript and primes, called if parentheses make it a function."""
         powers: list[Node] = []
         while self.at("_", "'", "^"):
             if self.at("_"):
@@ -109,12 +109,12 @@ class Atoms(WrittenNumbers):
         return node
 
     def _raising_stays(self) -> bool:
-        """``x^\\circ`` is read where all that is attached is."""
+        """``x^\\circ`` is read together with everything else that is attached."""
         after = self.ahead(2) if self.ahead().text == "{" else self.ahead()
         return after.text in ("circ", "deg")
 
     def _primes(self) -> str:
-        """The primes at hand: ``'``, ``^{\\prime\\prime}``."""
+        """The primes at this point: ``'``, ``^{\\prime\\prime}``."""
         start, count = self._at, 0
         while self.at("'"):
             self.next()
@@ -134,7 +134,7 @@ class Atoms(WrittenNumbers):
         return "'" * count
 
     def _spelling(self) -> str:
-        """A subscript is a part of the name, whatever it says."""
+        """A subscript is part of the name, whatever it says."""
         if not self.at("{"):
             return self.next().text
         self.next()
@@ -149,7 +149,7 @@ class Atoms(WrittenNumbers):
         raise NotUnderstood("a subscript that is not closed")
 
     def _called(self, name: str, powers: list[Node]) -> Node | None:
-        """``f(x)``, ``P(A|B)``, ``f^{-1}(x)``, ``x(t)``, ``I(0)``; None where the parentheses hold a factor."""
+        """``f(x)``, ``P(A|B)``, ``f^{-1}(x)``, ``x(t)``, ``I(0)``; None if the parentheses contain a factor."""
         start = self._at
         self.next()
         bars, braces = self._bars, self.in_braces
@@ -179,7 +179,7 @@ class Atoms(WrittenNumbers):
         return node if power is None else Term("^", (node, power))
 
     def _arguments(self, name: str) -> tuple[Node, ...]:
-        """In parentheses or braces, else the product up to the next sign or function."""
+        """In parentheses or braces, or else the product up to the next sign or function."""
         if self.at("("):
             self.next()
             items, closing = self.items()
@@ -207,7 +207,7 @@ class Atoms(WrittenNumbers):
     # --- Brackets -----------------------------------------------------------------------------------------------
 
     def items(self) -> tuple[tuple[Node, ...], str]:
-        """What stands between commas or semicolons up to a closing bracket, and that bracket."""
+        """The items between commas or semicolons up to a closing bracket, and that bracket."""
         found: list[Node] = []
         if self.at(")", "]", "}", "\\}", "rangle"):
             return (), self.next().text
@@ -223,7 +223,7 @@ class Atoms(WrittenNumbers):
         if opening in ("triangle", "angle"):
             return Symbol(f"{MARK}{opening} {self._letters()}")
         if opening not in ("(", "[", "{", "\\{", "langle", "lfloor", "lceil"):
-            raise NotUnderstood(f"{opening} stands where a number or a name should")
+            raise NotUnderstood(f"{opening} is where a number or a name should be")
         bars, braces = self._bars, self.in_braces
         self._bars, self.in_braces = 0, opening == "\\{"
         items, closing = self.items()

@@ -1,4 +1,4 @@
-"""Reading boxed answers: ``\\boxed{42}``, boxes within boxes, and neighbouring boxes that are one answer."""
+"""Reading boxed answers: ``\\boxed{42}``, nested boxes, and neighbouring boxes that form one answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REJECTED = re.compile(
     r"(?i)(?:\\[)\],;: ]|[}$*\s])*\s(?:(?:is|was)(?:\s+not|n['’]t)\s+(?:possible|correct|right|valid|the\s+answer)"
     r"|(?:(?:is|was)\s+(?:clearly\s+|also\s+)?)?(?:impossible|wrong|incorrect|invalid|extraneous|rejected|fails)\b)"
 )
-"""What stands before and after a box that is said not to be the answer."""
+"""What precedes and follows a box that is said not to be the answer."""
 _CORRECTIONS = (
     "no not nope wait actually rather instead sorry oops hmm but then so should becomes become is was are were be wrong"
     " incorrect right fails equals gives yields means hence thus therefore correction i to into"
@@ -41,7 +41,7 @@ _CORRECTING = frozenset(_CORRECTIONS.split())
 
 
 class Box(NamedTuple):
-    """Where a box begins, where what it holds begins, and where its closing brace stands."""
+    """Where a box begins, where its content begins, and where its closing brace is."""
 
     start: int
     inside: int
@@ -49,10 +49,10 @@ class Box(NamedTuple):
 
 
 def boxes(text: str, lists: bool = False) -> Iterator[Statement]:
-    """What the balanced ``\\boxed{}`` and ``\\fbox{}`` hold, last first; without any, a bare ``\\boxed 5``.
+    """The contents of the balanced ``\\boxed{}`` and ``\\fbox{}``, last first; if there are none, a bare ``\\boxed 5``.
 
-    Boxes with only an equals sign between them are one equation. With ``lists``, boxes with nothing but "and", "or" or
-    punctuation between them are one comma-separated list, in which a repeated answer stands once.
+    Boxes with only an equals sign between them are one equation. With ``lists``, boxes with only "and", "or" or
+    punctuation between them are one comma-separated list, in which a repeated answer occurs once.
     """
     outer = _outermost(text)
     for group in reversed(_grouped(text, outer, lists)):
@@ -72,7 +72,7 @@ listed_boxes: Reader = partial(boxes, lists=True)
 
 
 def _outermost(text: str) -> list[Box]:
-    """The last boxes that hold no more than an answer and stand in no other such box, in order."""
+    """The last boxes that contain no more than an answer and are in no other such box, in order."""
     found: list[Box] = []
     for box in reversed(_balanced(text)):
         if box.end - box.inside <= MAX_ANSWER_CHARS and (not found or box.end < found[-1].start):
@@ -132,7 +132,7 @@ def _equated(between: str) -> bool:
 
 
 def _connection(between: str) -> bool:
-    """Whether what stands between two boxes makes them one list; "no wait," does not."""
+    """Whether the text between two boxes makes them one list; "no wait," does not."""
     if len(between) > _BETWEEN_CHARS:
         return False
     words = _MARK.sub(r" \g<0> ", _NAME_AT_END.sub("", _LAYOUT.sub(" ", between))).split()

@@ -1,4 +1,4 @@
-"""The judge of multiple-choice answers."""
+"""The grader of multiple-choice answers."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ ANY_LETTER = choice_policy()
 
 @dataclass(frozen=True)
 class ChoiceGrader(PolicyGrader):
-    """Judges choices among the ``options`` of a problem's metadata; an answer is a letter, and votes go by letter."""
+    """Grades choices among the ``options`` in a problem's metadata; an answer is a letter, and votes go by letter."""
 
     name: str = "choice"
     policy: Policy = ANY_LETTER
 
     def for_problem(self, problem: Problem) -> Self:
-        """Reads the options' texts, too."""
+        """Also reads the options' texts."""
         return replace(self, policy=choice_policy(options_of(problem)))
 
     async def partition(self, answers: Sequence[str]) -> Partition:
         return Partition.of(self.extract(answer) or answer for answer in answers)
 
     async def correct(self, problem: Problem, answer: str) -> bool:
-        """Raises UsageError for a problem whose reference answer is no letter of an option."""
+        """Raises UsageError for a problem whose reference answer is not the letter of an option."""
         return (await self.verdict(problem, answer)).outcome == "same"
 
     async def verdict(self, problem: Problem, answer: str) -> Verdict:
-        """As ``correct``, with the rule that decided."""
+        """Like ``correct``, with the rule that decided."""
         options = options_of(problem)
         if problem.answer is None or problem.answer not in LETTERS[: len(options) or None]:
-            raise UsageError(f"problem {problem.id} is no multiple choice: its reference answer is {problem.answer!r}")
+            raise UsageError(f"problem {problem.id} is not multiple choice: its reference answer is {problem.answer!r}")
         letter = choice(answer, False, options)
         if not letter:
             return Verdict("different", "no choice")

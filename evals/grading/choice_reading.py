@@ -1,4 +1,4 @@
-"""Reading which of a question's options a text chooses: by its letter, or by the option's text where one has it."""
+"""Reading which of a question's options a text chooses: by its letter, or by a text that only that option has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from widthwise.evals.grading.remarks import answer_in, corrected
 from widthwise.evals.grading.statement import MAX_STATEMENTS, Statement
 
 LETTERS = "ABCDEFGHIJ"
-"""The letters of options; a question has at most so many."""
+"""The letters of options; a question has at most that many."""
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|mbox|boxed|bf|rm)\s?\{([^{}]*)\}")
 _MARKUP = re.compile(r"</?\w{1,6}>|\\[()\[\],;:! ]|[*`$~\"“”]|(?<!\w)'|'(?!\w)|\\q?quad(?![a-z])")
@@ -26,7 +26,7 @@ _LETTER = re.compile(
     r"|(?P<small>[a-z])(?=\s*[).]*\s*$))"
 )
 _TITLED = re.compile(rf"(?i:{_NOUN})([A-J])\s+(\S.*)", re.DOTALL)
-"""A letter and nothing but a blank before the option's text: ``B Venus``."""
+"""A letter with only a blank before the option's text: ``B Venus``."""
 _ANOTHER = re.compile(
     r"[)\]}.]?\s*(?:,|/|&|\+|\b(?:and|or)\b){1,2}\s*(?:(?:and|or|option|choice|possibly|maybe|perhaps|even)\s+){0,3}[(\[]?[A-J](?=[)\],.;:/&]|\s*$|\s+(?:and|or|are)\b)"
 )
@@ -41,8 +41,8 @@ _MAX_LINE, _AROUND = 300, 80
 def choice(statement: str, prose: bool, options: Sequence[str]) -> str | None:
     """The letter of the option that ``statement`` chooses.
 
-    Empty where it chooses none; None where it names several, one that there is not, or a letter with another option's
-    text. ``options`` are the texts in the order of their letters; none: every letter is an option.
+    Empty if it chooses none; None if it names several, a nonexistent one, or a letter with another option's text.
+    ``options`` are the texts in the order of their letters; if empty, every letter is an option.
     """
     text = plain(_NOT_BUT.sub("", corrected(statement)) if prose else statement)
     found = _LETTER.match(text)
@@ -68,7 +68,7 @@ def _titled(text: str, options: Sequence[str]) -> str:
 
 
 def _by_text(statement: str, prose: bool, options: Sequence[str]) -> str:
-    """The letter of the one option whose text is what ``statement`` says; empty where there is none, or are several."""
+    """The letter of the only option whose text is what ``statement`` says; empty if there is none, or several."""
     first, _, rest = statement.partition(",")
     alone = (first,) if prose and not _begins_another(rest, options) else ()
     for said in dict.fromkeys((statement, answer_in(statement, prose), *alone)):
@@ -81,13 +81,13 @@ def _by_text(statement: str, prose: bool, options: Sequence[str]) -> str:
 
 
 def _begins_another(rest: str, options: Sequence[str]) -> bool:
-    """Whether what stands after a comma goes on with other options."""
+    """Whether the text after a comma continues with other options."""
     said = normal(rest)
     return said.startswith(("and ", "or ")) or any(said.startswith(normal(option)) for option in options)
 
 
 def _of_one_value(said: str, options: Sequence[str]) -> list[int]:
-    """The options that are the same number or formula: ``0.5`` for ``\\frac12``."""
+    """The options with the same number or formula: ``0.5`` for ``\\frac12``."""
     meant = meaning(said)
     if meant.node is None:
         return []
@@ -102,7 +102,7 @@ def plain(text: str) -> str:
 
 
 def normal(text: str) -> str:
-    """What spellings of one option's text share: case, blanks, emphasis and a last point do not count."""
+    """The common form of an option's text: case, blanks, emphasis and a final full stop do not count."""
     return " ".join(plain(text).casefold().split()).rstrip(" .")
 
 
@@ -136,7 +136,7 @@ _CONCLUDED = re.compile(
 
 
 def chosen(text: str) -> Iterator[Statement]:
-    """``The right answer is C``, ``I choose C``; last first. What one picks may be something else than the answer."""
+    """``The right answer is C``, ``I choose C``; last first. A writer may pick something other than the answer."""
     for pattern, certain in ((_CHOSEN, True), (_PICKED, False)):
         for match in list(pattern.finditer(text))[-MAX_STATEMENTS:][::-1]:
             said = text[match.end() : match.end() + _MAX_LINE].partition("\n")[0]
@@ -151,7 +151,7 @@ def called_right(text: str) -> Iterator[Statement]:
 
 
 def standing_alone(text: str, options: Sequence[str]) -> Iterator[Statement]:
-    """A choice that is the last or the first line of a text, or its last words; none where the lines list options."""
+    """A choice in the last or the first line of a text, or in its last words; none if the lines list options."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or (len(lines) > 1 and all(map(_BARE.match, lines))):
         return
@@ -163,7 +163,7 @@ def standing_alone(text: str, options: Sequence[str]) -> Iterator[Statement]:
 
 
 def _is_bare(line: str, options: Sequence[str]) -> bool:
-    """Whether a line is a letter, alone or before its option's text; no sentence that begins with one."""
+    """Whether a line is a letter, alone or before its option's text, and not a sentence that begins with one."""
     text = plain(line[:_MAX_LINE])
     found = _LETTER.match(text)
     if found is None or len(line) > _MAX_LINE:

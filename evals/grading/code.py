@@ -1,4 +1,4 @@
-"""The judge of programs: it runs them against unit tests, in a process that can compute and nothing else."""
+"""The grader of programs: it runs them against unit tests, in a process that can only compute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from widthwise.evals.grading.program_reading import MAX_PROGRAM_CHARS, normal_fo
 from widthwise.evals.grading.unit_tests import CodeTask, NotRunnable
 
 _CHARS_A_SECOND = 150_000
-"""How much of the tests one second of processor time is added for: reading them is not the program's fault."""
+"""One second of processor time is added per so many characters of tests: reading them is not the program's fault."""
 _OUTPUT_CHARS = 200_000
 
 
@@ -26,8 +26,8 @@ class CodeGrader(TunableGrader):
     """Runs programs against a problem's unit tests; see :class:`~widthwise.evals.grading.unit_tests.CodeTask`.
 
     ``seconds`` of processor time and ``megabytes`` are what one program with its tests may take. Votes go by behaviour:
-    programs that return the same for the calls that the prompt shows vote together. Where it shows none, and where a
-    program does not run, by the program itself, without its layout, comments and docstrings.
+    programs that return the same for the calls shown in the prompt vote together. If it shows none, or a program does
+    not run, votes go by the program itself, ignoring layout, comments and docstrings.
     """
 
     name: str = "code"
@@ -52,17 +52,17 @@ class CodeGrader(TunableGrader):
         return next(filter(None, found), None)
 
     async def partition(self, answers: Sequence[str]) -> Partition:
-        """Classes of programs that behave alike; without a problem, of programs that are written alike."""
+        """Classes of programs that behave the same; without a problem, of programs that are written the same."""
         async with asyncio.TaskGroup() as group:
             forms = [group.create_task(self._form(answer)) for answer in answers]
         return Partition.of(form.result() for form in forms)
 
     async def correct(self, problem: Problem, answer: str) -> bool:
-        """Raises UsageError for a problem that is no code task, and where no program can be run."""
+        """Raises UsageError for a problem that is not a code task, and if no program can be run."""
         return (await self.verdict(problem, answer)).outcome == "same"
 
     async def verdict(self, problem: Problem, answer: str) -> Verdict:
-        """As ``correct``, with why the program failed, or was not run."""
+        """Like ``correct``, with the reason why the program failed or was not run."""
         task = CodeTask.of(problem)
         if (task, answer) not in self.seen:
             self.seen[task, answer] = await self._judged(task, answer)

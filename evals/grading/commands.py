@@ -58,7 +58,7 @@ class Commands(Atoms):
         return self.atom()
 
     def _decorated(self, name: str) -> Node:
-        """A name with something above it is a name of its own; a bold number is a number."""
+        """A decorated name is a different name; a bold number is just a number."""
         inside = self._decoration() if self.at("{") and name in ("overline", "overrightarrow") else self.argument()
         if name in ("mathbf", "boldsymbol") and (isinstance(inside, Number) or _capital(inside)):
             return inside
@@ -100,7 +100,7 @@ class Commands(Atoms):
         return Term("call", (name, self._parsed(rest)))
 
     def _group_tokens(self) -> list[Token]:
-        """The tokens of a group in braces, which is passed over."""
+        """The tokens of a group in braces, which is skipped."""
         if not self.at("{"):
             return []
         self.next()
@@ -202,7 +202,7 @@ def _matrix(rows: list[Node], kind: str) -> Node:
 
 
 def _place(node: Node) -> Node:
-    """A bound of an integral, where infinity is one."""
+    """A bound of an integral, with infinity as a possible value."""
     if isinstance(node, Term) and node.head == "neg":
         return Term("neg", (_place(node.args[0]),))
     return Symbol(MARK + "infinity") if node == INFINITY else node
@@ -222,7 +222,7 @@ def _after_order(tokens: list[Token]) -> tuple[list[Token], str]:
 
 
 def renamed(node: Node, name: str) -> Node:
-    """``node`` with the bound variable ``name`` under the one name that all bound variables have."""
+    """``node`` with its bound variable ``name`` renamed to the common name of bound variables."""
     if isinstance(node, Symbol):
         return BOUND if node.name == name else node
     if isinstance(node, Term):

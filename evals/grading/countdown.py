@@ -1,4 +1,4 @@
-"""The judge of countdown expressions."""
+"""The grader of countdown expressions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from widthwise.evals.suites.search_path import expression_of_path
 
 @dataclass(frozen=True)
 class CountdownGrader(PolicyGrader):
-    """Judges expressions that must reach a target with given numbers, each used once.
+    """Grades expressions that must reach a target with given numbers, each used once.
 
     A problem gives ``numbers`` and, unless its answer is the target itself, ``target`` in its metadata.
     """
@@ -29,7 +29,7 @@ class CountdownGrader(PolicyGrader):
     what: ClassVar[str] = "judges expressions that must reach a target with given numbers, each used once"
 
     def read(self, text: str) -> Reading | None:
-        """As ``extract``, with where the answer was found; the clean path of a search that was written out counts."""
+        """Like ``extract``, with where the answer was found; the clean path of a written-out search counts."""
         for part in parts(text, self.thinking):
             if (found := expression_of_path(part)) is not None:
                 return Reading(found, "path", 0, part)
@@ -42,19 +42,19 @@ class CountdownGrader(PolicyGrader):
         return await self.valid(problem, answer)
 
     async def verdict(self, problem: Problem, answer: str) -> Verdict:
-        """As ``correct``, with the rule that decided."""
+        """Like ``correct``, with the rule that decided."""
         right = await self.valid(problem, answer)
         return Verdict("same" if right else "different", "the expression reaches the target with the given numbers")
 
     async def valid(self, problem: Problem, answer: str) -> bool:
-        """Raises UsageError where the problem names no numbers or no target."""
+        """Raises UsageError if the problem names no numbers or no target."""
         numbers, target = _task(problem)
         return countdown.check(answer, numbers, target)
 
 
 @lru_cache(maxsize=100_000)
 def _form(expression: str) -> str:
-    """What equal expressions share; what is no expression is only equal to its own spelling."""
+    """The common form of equal expressions; anything else is equal only to its own spelling."""
     return countdown.canonical(expression) or f"? {' '.join(expression.split())}"
 
 
@@ -63,4 +63,4 @@ def _task(problem: Problem) -> tuple[Sequence[int], int]:
     try:
         return [int(number) for number in problem.metadata["numbers"]], int(target or "")
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"problem {problem.id} is no countdown problem: it needs `numbers` and a target") from error
+        raise UsageError(f"problem {problem.id} is not a countdown problem: it needs `numbers` and a target") from error

@@ -1,4 +1,4 @@
-"""A place in the tokens of a formula, and what may be asked of the tokens there."""
+"""A position in the tokens of a formula, and questions about the tokens there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPENING = words("( [ { \\{ langle lfloor lceil | triangle angle")
 
 
 class Cursor:
-    """Goes through tokens from left to right."""
+    """Moves through tokens from left to right."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
@@ -45,10 +45,10 @@ class Cursor:
 
     def expect_end(self) -> None:
         if self.token is not END:
-            raise NotUnderstood(f"{self.token.text} stands where the formula should end")
+            raise NotUnderstood(f"{self.token.text} is where the formula should end")
 
     def chained(self) -> None:
-        """Counts what nests without brackets: ``1/2/3``, ``x!!``."""
+        """Counts nesting without brackets: ``1/2/3``, ``x!!``."""
         self._chained += 1
         if self._chained > _MAX_CHAINED:
             raise NotUnderstood("too many operations in a row")

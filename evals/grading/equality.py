@@ -1,7 +1,8 @@
-"""Whether two answers mean the same, and which of many do.
+"""Whether two answers mean the same, and how many answers group by meaning.
 
-Grading asks ``compare``: may this answer be called right? It may be generous, as far as its ``Leniency`` says. Voting
-asks ``partition``: an equivalence relation, the same in every order, whose classes of a subset are those of the whole.
+Grading asks ``compare``: may this answer be called right? It may be generous, as far as its ``Leniency`` allows. Voting
+asks ``partition``: an equivalence relation that is independent of the order, and whose classes on a subset are those of
+the whole set.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from widthwise.evals.grading.leniency import Leniency, forgiven
 from widthwise.evals.grading.meaning import apart, meaning, shown
 
 Outcome = Literal["same", "different", "not decided"]
-"""``not decided``: a value could not be computed within the limits. It counts as no agreement, and is shown."""
+"""``not decided``: a value could not be computed within the limits. It does not count as agreement, and is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a comparison, and the rule that decided."""
+    """The outcome of a comparison, and the rule that decided."""
 
     outcome: Outcome
     rule: str
@@ -50,7 +51,7 @@ def compare(gold: str, prediction: str, leniency: Leniency | None = None) -> Ver
     if a.key == b.key:
         return Verdict("same", "canonical form" if a.node is not None else "spelling")
     if a.node is None or b.node is None:
-        return Verdict("different", f"not understood whole: {a.why or b.why}")
+        return Verdict("different", f"not fully understood: {a.why or b.why}")
     if rule := forgiven(a.node, b.node, leniency or Leniency()) or _decimal_comma(gold, prediction):
         return Verdict("same", rule)
     if (a.open or b.open) and not apart(a.key, b.key):
@@ -59,7 +60,7 @@ def compare(gold: str, prediction: str, leniency: Leniency | None = None) -> Ver
 
 
 def _decimal_comma(gold: str, prediction: str) -> str | None:
-    """``1,22`` for 1.22: a list of two whole numbers without a blank, beside a decimal."""
+    """``1,22`` for 1.22: a list of two whole numbers without a blank, compared with a decimal."""
     for listed, decimal in ((gold, prediction), (prediction, gold)):
         if _COMMA.fullmatch(listed.strip()) and _POINT.fullmatch(decimal.strip()):
             return "decimal comma" if listed.strip().replace(",", ".") == decimal.strip() else None
@@ -74,5 +75,5 @@ def partition(answers: Sequence[str]) -> Partition:
 
 
 async def partition_async(answers: Sequence[str]) -> Partition:
-    """As ``partition``, without blocking the event loop."""
+    """Like ``partition``, without blocking the event loop."""
     return await asyncio.to_thread(partition, answers)

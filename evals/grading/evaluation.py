@@ -1,7 +1,7 @@
-"""The values of a formula: one where it has no variables, else one at each of a few fixed points.
+"""The values of a formula: one if it has no variables, else one at each of a few fixed points.
 
-Formulas whose values agree are equal: at 48 digits, at points that both reals and integers, both signs are among,
-agreement by chance is out of the question. Functions that are only names (``f``, a derivative, an integral) have values
+Formulas whose values agree are equal: at 48 digits, and at points that include reals, integers and both signs,
+agreement by chance is out of the question. Functions that are only names (``f``, a derivative, an integral) get values
 drawn from their names and arguments, so that they agree where those agree.
 """
 
@@ -33,10 +33,10 @@ from widthwise.evals.grading.terms import (
 )
 
 POINTS = 8
-"""Points at which formulas are compared: small, larger, negative and mixed reals, and four integers in a row."""
+"""How many points formulas are compared at: small, larger, negative and mixed reals, and four consecutive integers."""
 FIRST_INTEGER = 4
 MANY_POINTS = 20
-"""With further integers, six in a row and six up to a million, for what goes in steps."""
+"""With more integers, six consecutive ones and six up to a million, for formulas that change in steps."""
 MAX_COST = 6_000
 """Operations that one evaluation may take."""
 
@@ -45,16 +45,16 @@ _INFINITE = Symbol(MARK + "infinity")
 _STEPS = frozenset(("floor", "ceil", "mod"))
 OF_INTEGERS = frozenset(("gcd", "lcm"))
 _LOCK = threading.Lock()
-"""The context of mpmath changes its precision while some functions run."""
+"""Needed because some functions change the precision of mpmath's context while they run."""
 
 Point = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of a formula at the points, None where it is undefined; a single one without variables.
+    """The values of a formula at the points, None where it is undefined; a single value without variables.
 
-    ``lost`` are the numbers of points where there may be a value that could not be computed.
+    ``lost`` holds the numbers of points where there may be a value that could not be computed.
     """
 
     found: tuple[Value | None, ...]
@@ -66,7 +66,7 @@ class Values:
 
 
 def values_of(node: Node, points: int | None = None) -> Values:
-    """Raises TooLarge where the values cannot be had, Undefined where there are none."""
+    """Raises TooLarge if the values cannot be computed, Undefined if there are none."""
     names = tuple(sorted(variables(node)))
     count = 1 if not names else points or (MANY_POINTS if is_stepped(node) else POINTS)
     real = bool(names) and "i" not in symbols(node)
@@ -81,7 +81,7 @@ def values_of(node: Node, points: int | None = None) -> Values:
 
 
 def is_stepped(node: Node) -> bool:
-    """Whether a formula has few values, so that more points are needed to tell it from another."""
+    """Whether a formula has so few values that more points are needed to tell it from another."""
     return any(isinstance(part, Term) and part.head in _STEPS for part in walk(node))
 
 
@@ -101,7 +101,7 @@ def point(names: tuple[str, ...], number: int) -> dict[str, Fraction]:
 
 @lru_cache(maxsize=10_000)
 def _coordinate(name: str, number: int) -> Fraction:
-    """The value of a variable at a point; the small integers have all remainders by 2, 3 and 4."""
+    """The value of a variable at a point; the small integers cover all remainders modulo 2, 3 and 4."""
     in_a_row = FIRST_INTEGER <= number < POINTS + 6
     rng = random.Random(name if in_a_row else f"{name} {number}")
     if number >= POINTS + 6:
@@ -146,7 +146,7 @@ class Evaluation:
             return self._folded(_ARITHMETIC[head], args)
         if head == "integral" and len(args) == 3:
             return self._integral(*args)
-        if head in OF_INTEGERS and variables(node):  # a few points say little of them
+        if head in OF_INTEGERS and variables(node):  # a few points say little about them
             return drawn(head, *sorted(self._fingerprint(a) for a in args))
         if head in ("call", "integral", "limit"):
             return drawn(head, *(self._fingerprint(a) for a in args))
@@ -169,7 +169,7 @@ class Evaluation:
         return total
 
     def _degrees(self, node: Node) -> Value:
-        """Degrees count as such inside of functions; beside a number they are its unit."""
+        """Degrees count as such inside functions; beside a number they are its unit."""
         value = self.of(node)
         return quantities.divide(quantities.multiply(value, +mp.pi), Fraction(180)) if self._angle else value
 
@@ -218,7 +218,7 @@ class Evaluation:
 
 
 def drawn(*names: str) -> Fraction:
-    """A value that belongs to names."""
+    """A value derived from names."""
     digest = hashlib.sha256(repr(names).encode("utf-8", "backslashreplace")).digest()
     return Fraction(int.from_bytes(digest[:8], "big") | 1, 1 << 62)
 

@@ -18,9 +18,9 @@ Read = Callable[[str], Reading | None]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of two answers: where it stood in its text, and what it is understood as.
+    """One of two answers: where it was found in its text, and how it is understood.
 
-    ``whole``: all of it was understood; else ``form`` is only its spelling.
+    ``whole``: all of it was understood; otherwise ``form`` is only its spelling.
     """
 
     answer: str
@@ -32,7 +32,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What became of a comparison, and why."""
+    """The outcome of a comparison, and why."""
 
     gold: Side
     prediction: Side
@@ -51,8 +51,8 @@ class Explanation:
 def explained(gold: str, prediction: str, grader: MathGrader | None = None) -> Explanation:
     """The comparison of a reference answer with an answer, or with a text that states one.
 
-    ``grader`` reads and judges as its suites do, and a text that states nothing for it is no answer. Without one a text
-    may also be a bare answer, and prose states its last formula or number.
+    ``grader`` reads and grades as its suites do, and a text that states nothing for it is not an answer. Without a
+    grader, a text may also be a bare answer, and prose states its last formula or number.
     """
     a = _side(gold, _read_bare)
     b = _side(prediction, grader.read if grader else _read_bare)

@@ -1,8 +1,8 @@
-"""Reading the final answer out of a text: where the text states it, and never a guess.
+"""Reading the final answer out of a text: where the text states it, never by guessing.
 
 Readers (boxes, answer lines, sentences ...) find the statements of answers in a text; the last certain one decides.
-What of it is the answer is up to the policy's kind of values: an integer suite takes nothing from a box that holds a
-fraction, and does not go back to an earlier box. Reading is one linear pass per reader.
+Which part of it is the answer depends on the policy's kind of values: an integer suite takes nothing from a box that
+holds a fraction, and does not go back to an earlier box. Reading is one linear pass per reader.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, Reader, Statemen
 from widthwise.evals.grading.values import expression, formula, integer, quantity
 
 _UNKNOWN = Saying()
-"""Texts of a model that is not known: they have the marks and ends that are usual."""
+"""For texts of an unknown model: they have the usual marks and ends."""
 
 _NUMBER = re.compile(
     r"(?:(?<![\w.)}])[-−])?(?<![\d.])(?:\d{1,3}(?:,\d{3})+|\d+(?:/\d+)?)(?:\.\d+)?%?"
@@ -41,11 +41,11 @@ _LAST_CHARS = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which statements count as an answer, and what of them is the answer.
+    """Which statements count as an answer, and which part of them is the answer.
 
-    ``readers`` find statements; the last certain one counts. Where there is none, the last uncertain one does, then
-    those of ``hints``. ``value`` gives the answer in a statement: None where it is of another kind (there is no answer
-    then), empty where nothing is stated. ``about`` says what that is.
+    ``readers`` find statements; the last certain one counts. If there is none, the last uncertain one does, then those
+    of ``hints``. ``value`` gives the answer in a statement: None if it is of another kind (there is no answer then),
+    empty if nothing is stated. ``about`` describes it.
     """
 
     readers: tuple[Reader, ...]
@@ -56,7 +56,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read in a text: the answer, the reader that found it, and the statement it stands in."""
+    """What was read in a text: the answer, the reader that found it, and the statement that contains it."""
 
     answer: str
     reader: str
@@ -65,22 +65,23 @@ class Reading:
 
 
 def extract(text: str, policy: Policy) -> str | None:
-    """The final answer that ``text`` states, stripped; None where it states none."""
+    """The final answer that ``text`` states, stripped; None if it states none."""
     reading = read(text, policy)
     return None if reading is None else reading.answer
 
 
 def check_thinking(thinking: str) -> None:
-    """Raises UsageError for what is no :data:`~widthwise.core.prompting.saying.Counted`."""
+    """Raises UsageError for anything but a :data:`~widthwise.core.prompting.saying.Counted`."""
     if thinking not in get_args(Counted):
         raise UsageError(f"thinking is one of {', '.join(get_args(Counted))}, not {thinking!r}")
 
 
 def read(text: str, policy: Policy, *, thinking: Counted = "last", last_number: bool = False) -> Reading | None:
-    """As ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
+    """Like ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
 
-    Tokens that end a sequence are no part of the text, whoever spelled them into it; ``thinking`` says what thinking in
-    it counts. ``last_number``: a text that states no answer answers with its last formula or number.
+    Tokens that end a sequence are not part of the text, even if they are only spelled there; ``thinking`` says when an
+    answer in the thinking counts. ``last_number``: a text that states no answer answers with its last formula or
+    number.
     """
     for part in parts(text, thinking):
         for statement in (*_in_order(part, policy), *(last_values(part) if last_number else ())):
@@ -93,12 +94,12 @@ def read(text: str, policy: Policy, *, thinking: Counted = "last", last_number: 
 
 
 def parts(text: str, thinking: Counted) -> list[str]:
-    """The parts of ``text`` to read, the more trusted one first."""
+    """The parts of ``text`` to read, most trusted first."""
     return _UNKNOWN.parts(text, thinking)
 
 
 def _in_order(text: str, policy: Policy) -> Iterator[Statement]:
-    """The statements of ``text``, the most trusted first: certain before others, later before earlier ones."""
+    """The statements of ``text``, most trusted first: certain ones before others, later before earlier ones."""
     found = _outside(sorted((s for reader in policy.readers for s in reader(text)), key=lambda s: s.at))
     yield from sorted(found, key=lambda statement: (statement.certain, statement.at), reverse=True)
     for reader in policy.hints:
@@ -106,7 +107,7 @@ def _in_order(text: str, policy: Policy) -> Iterator[Statement]:
 
 
 def last_values(text: str) -> Iterator[Statement]:
-    """The last formula or number of a text, whatever the text says of it: a guess, for those who ask for one."""
+    """The last formula or number of a text, whatever the text says of it: a guess, for callers that ask for one."""
     window = text[-_LAST_CHARS:]
     formulas = [formula for formula in FORMULA.finditer(window) if not _SENTENCE.search(formula[0])]
     numbers = list(_NUMBER.finditer(hidden(window, formulas)))
@@ -115,7 +116,7 @@ def last_values(text: str) -> Iterator[Statement]:
 
 
 def _outside(statements: list[Statement]) -> Iterator[Statement]:
-    """Without lines and sentences that stand in a box or a tag: what it holds is one statement."""
+    """Without lines and sentences inside a box or a tag: its content is one statement."""
     covered = 0
     for statement in statements:
         if statement.end or statement.at >= covered:

@@ -1,4 +1,4 @@
-"""A bounded recursive-descent parser of formulas: tokens in, one term out, and nothing is skipped on the way."""
+"""A bounded recursive-descent parser of formulas: tokens in, one term out, and nothing is skipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SETS = {"cup": "cup", "cap": "cap", "setminus": "setminus"}
 
 
 def parse(tokens: Sequence[Token]) -> Node:
-    """The formula that ``tokens`` are as a whole. Raises NotUnderstood where they are none."""
+    """The formula that all ``tokens`` together form. Raises NotUnderstood if they form none."""
     formula = Formula(tokens)
     node = formula.relation()
     formula.expect_end()
@@ -25,7 +25,7 @@ class Formula(Commands):
     """The levels of precedence from relations down to products."""
 
     def relation(self) -> Node:
-        """A chain such as ``a < b = c``, with a modulus after it where it is a congruence."""
+        """A chain such as ``a < b = c``, followed by a modulus if it is a congruence."""
         if self.at("forall", "exists"):
             self.chained()
             return Term(self.next().text, (self.relation(),))

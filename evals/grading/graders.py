@@ -1,4 +1,4 @@
-"""The judge of mathematical answers."""
+"""The grader of mathematical answers."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def equivalent(gold: str, prediction: str) -> bool:
 
 
 def stated(text: str) -> str:
-    """The answer that a text states; else, of prose, its last formula or number; else the text: a bare answer."""
+    """The answer that a text states; for prose without one, its last formula or number; else the text itself."""
     reading = read(text, extraction.MATH, last_number=tells(text))
     return text if reading is None else reading.answer
 
 
 def verdict_on(gold: str, answer: str, leniency: Leniency) -> Verdict:
-    """Whether ``answer`` may be called ``gold``; a choice by its letter or, where the other has none, by its text."""
+    """Whether ``answer`` may be called ``gold``; a choice goes by its letter or, if the other has none, by its text."""
     if not (gold.strip() and answer.strip()):
         return Verdict("different", "nothing stated")
     wanted, given = read_choice(gold), read_choice(answer)
@@ -52,10 +52,10 @@ def verdict_on(gold: str, answer: str, leniency: Leniency) -> Verdict:
 
 @dataclass(frozen=True)
 class MathGrader(PolicyGrader):
-    """Judges mathematical answers: numbers, expressions, lists, intervals, equations, words, choices.
+    """Grades mathematical answers: numbers, expressions, lists, intervals, equations, words, choices.
 
-    ``policy`` says where answers stand in a text. The other arguments are what projects disagree on, and a run file
-    keeps them. ``thinking``: what a thinking part counts (:data:`~widthwise.core.prompting.saying.Counted`).
+    ``policy`` says where answers are found in a text. The other arguments are what projects disagree on, and a run file
+    keeps them. ``thinking``: when an answer in the thinking counts (:data:`~widthwise.core.prompting.saying.Counted`).
     ``last_number``: a text that states no answer answers with its last number. ``percent``, ``digits``, ``units``,
     ``labels``, ``any_order`` and ``relative`` are those of :class:`~widthwise.evals.grading.equality.Leniency`. A
     problem's metadata may ask for more: ``tolerance`` (absolute error), ``multiple`` (the reference is a list in any
@@ -77,24 +77,24 @@ class MathGrader(PolicyGrader):
         self.leniency()
 
     def read(self, text: str) -> Reading | None:
-        """As ``extract``, with where the answer was found."""
+        """Like ``extract``, with where the answer was found."""
         return read(text, self.policy, thinking=self.thinking, last_number=self.last_number)
 
     async def partition(self, answers: Sequence[str]) -> Partition:
         return await partition_async([_voted(answer) for answer in answers])
 
     async def correct(self, problem: Problem, answer: str) -> bool:
-        """Raises UsageError for a problem without a reference answer, or with a tolerance that is no number."""
+        """Raises UsageError for a problem without a reference answer, or with a tolerance that is not a number."""
         return (await self.verdict(problem, answer)).outcome == "same"
 
     async def verdict(self, problem: Problem, answer: str) -> Verdict:
-        """As ``correct``, with the rule that decided."""
+        """Like ``correct``, with the rule that decided."""
         if problem.answer is None:
             raise UsageError(f"problem {problem.id} has no reference answer to grade by")
         leniency = self.leniency(read_tolerance(problem.metadata.get("tolerance"), f"problem {problem.id}"))
         verdict = await asyncio.to_thread(verdict_on, problem.answer, answer, leniency)
         if verdict.outcome == "not decided":
-            _log.warning("problem %s: whether %.80r is right was not decided; it counts as wrong", problem.id, answer)
+            _log.warning("problem %s: could not decide whether %.80r is right; it counts as wrong", problem.id, answer)
         return verdict
 
     async def valid(self, problem: Problem, answer: str) -> bool:

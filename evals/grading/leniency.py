@@ -1,4 +1,4 @@
-"""What grading forgives beyond equality, each kind by a rule with a name."""
+"""What grading forgives beyond equality, each kind by a named rule."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from widthwise.evals.grading.terms import PI, Node, Number, Term, args_of, is_va
 _INTEGERS = frozenset("klmnNM")
 _COMMON_POINTS = 4
 _MAX_PAIRED = 12
-"""Items of two lists that are tried against each other where their keys do not pair them."""
+"""How many items of two lists are tried against each other if their keys do not pair them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leniency:
     """What grading forgives beyond equality.
 
-    ``percent``: 60 stands for 60 %. ``digits``: a decimal of at least so many significant digits stands for the number
+    ``percent``: 60 stands for 60 %. ``digits``: a decimal with at least so many significant digits stands for a number
     that it rounds correctly (0: never). ``units``: a unit or a base may be left out on one side. ``labels``: so may
-    names. ``any_order``: tuples may be permuted. ``absolute`` and ``relative``: error that a number may have.
+    names. ``any_order``: tuples may be permuted. ``absolute`` and ``relative``: the error that a number may have.
     """
 
     percent: bool = True
@@ -46,7 +46,7 @@ class Leniency:
 
 
 def forgiven(gold: Node, prediction: Node, leniency: Leniency) -> str | None:
-    """The rule by which ``prediction`` may be called ``gold``; None where none allows it."""
+    """The rule by which ``prediction`` may be called ``gold``; None if none allows it."""
     return _Forgiving(leniency).rule(gold, prediction)
 
 
@@ -56,7 +56,7 @@ class _Forgiving:
         self._inside = 0
 
     def rule(self, a: Node, b: Node) -> str | None:
-        """Tries the rules in turn; each is None where it does not apply."""
+        """Tries the rules in turn; each gives None if it does not apply."""
         rules: tuple[Callable[[Node, Node], str | None], ...] = (
             self._same, self._names, self._units, self._percent, self._angles, self._times, self._bases,
             self._close, self._rounded, self._where_defined, self._at_integers, self._collections)  # fmt: skip
@@ -151,7 +151,7 @@ class _Forgiving:
         return "within the tolerance" if abs(_as_fraction(x) - _as_fraction(y)) <= allowed else None
 
     def _rounded(self, a: Node, b: Node) -> str | None:
-        """A decimal of enough digits for the exact number that it rounds, by half a unit in its last place."""
+        """A decimal with enough digits for the exact number that it rounds, within half a unit of its last place."""
         for decimal, other in ((a, b), (b, a)):
             if not (isinstance(decimal, Number) and decimal.step and self._leniency.digits):
                 continue
@@ -180,7 +180,7 @@ class _Forgiving:
         return "equal where both are defined"
 
     def _at_integers(self, a: Node, b: Node) -> str | None:
-        """Formulas in letters that stand for integers, such as ``n``, where they agree at all of those tried."""
+        """Formulas in letters that stand for integers, such as ``n``, if they agree at all integers tried."""
         names = variables(a)
         if not (is_value(a) and is_value(b)) or names != variables(b) or not names <= _INTEGERS or not names:
             return None
@@ -225,7 +225,7 @@ class _Forgiving:
         return None
 
     def _records(self, a: Node, b: Node) -> str | None:
-        """Values under equal names, or in the written order where one side leaves the names out."""
+        """Values under equal names, or in the written order if one side leaves the names out."""
         if _kind(a) == _kind(b):
             ordered = [sorted(_items(node), key=_label) for node in (a, b)]
             if [_label(item) for item in ordered[0]] != [_label(item) for item in ordered[1]]:

@@ -1,4 +1,4 @@
-"""The words that answers are written in: names of symbols, functions and relations, and words that add nothing."""
+"""The words in which answers are written: names of symbols, functions and relations, and words that add nothing."""
 
 from __future__ import annotations
 
@@ -77,4 +77,4 @@ NUMBER_NOUNS = words(
     "does was has is equals sometimes perhaps besides towards upwards downwards afterwards repeats diverges converges "
     "works percents pairs digits radians losses reds others ones zeros twos tries"
 )
-"""Words in s that say more of a number than what is counted."""
+"""Words in s that say more about a number than what is counted."""

@@ -31,7 +31,7 @@ _BEHIND = re.compile(
     rf"(?i)(?:,{_SPACE}which)?{_SPACE}is{_SPACE}(?:the|our|my){_SPACE}(?:(?:final|correct|required|desired){_SPACE})?answer"
     rf"(?:{_SPACE}(?:to|for|of){_SPACE}{_QUESTION})?(?=[ \t]{{0,3}}(?:[.!,;)]|$|\n|since\b|because\b))"
 )
-"""What stands after a value that is called the answer."""
+"""What follows a value that is called the answer."""
 _OPENING = re.compile(r"(?i)(?:(?:and|so|now|then|thus|hence|therefore|finally),?[ \t]{1,4})+")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 _CLAUSE_END = re.compile(r"(?i)[:;](?=\s)|(?:^|[^\d)}\]$]),(?=\s)|,?\s(?:so|thus|hence|therefore)\b,?")
@@ -39,7 +39,7 @@ _HEDGED = re.compile(
     r"(?i)\b(?:not|never|no|doubt\w*|if|whether|suppose|assum\w+|imagine|pretend|guess\w*|sa(?:y|ys|id)|claim\w*|think|thought"
     r"|may|maybe|might|could|perhaps|wrong|false)\b|n['’]t\b"
 )
-"""What stands before "7 is the answer" in a sentence that may not mean it."""
+"""What precedes "7 is the answer" in a sentence that may not mean it."""
 _SENTENCE = re.compile(
     r"(?i)(?<!\bif )(?<!whether )(?<!suppose )(?<!assume )(?<!assuming )"
     rf"(?:\b(?P<kind>final|correct|best|desired|required|requested|the|our|my){_SPACE}"
@@ -58,7 +58,7 @@ DOUBT = re.compile(
     r"(?!\s+(?:too\s+|very\s+)?(?:hard|difficult|surpris|only|just|forget))"
     r"|\b(?:suppose|assum(?:e|ing)|imagine|pretend)\b)[^.,;:!?\n]{0,60}(?<!so )\b(?:that|whether|if)\s$"
 )
-"""What stands before "the answer is 7" where nobody says so: "I doubt that", "it is not true that"."""
+"""What precedes "the answer is 7" if the text does not assert it: "I doubt that", "it is not true that"."""
 _WORD = re.compile(
     r"[Aa](?:nswer|NSWER|ntwort)|[Oo](?:ption|PTION)|[Cc](?:hoice|HOICE)|[Rr](?:[ée]ponse|espuesta)|答案|[Оо]твет"
 )
@@ -89,7 +89,7 @@ def short_answer_lines(text: str) -> Iterator[Statement]:
 
 
 def hashes(text: str) -> Iterator[Statement]:
-    """GSM8K's ``#### 42``, last first; certain where it does not look like a heading of the fourth level."""
+    """GSM8K's ``#### 42``, last first; certain if it does not look like a fourth-level heading."""
     for match in _last(_HASHES, text):
         said = text[match.end() : match.end() + MAX_ANSWER_CHARS].partition("\n")[0].strip()
         if like_a_value(said):
@@ -97,7 +97,7 @@ def hashes(text: str) -> Iterator[Statement]:
 
 
 def sentences(text: str) -> Iterator[Statement]:
-    """``The answer is 42.``, last first; certain where it calls the answer final or goes on as a value does."""
+    """``The answer is 42.``, last first; certain if it calls the answer final or continues as a value does."""
     for match in _stating(text):
         if said := _after(text, match.end()):
             final = match["final"] or (match["kind"] or "").lower() == "final"
@@ -105,7 +105,7 @@ def sentences(text: str) -> Iterator[Statement]:
 
 
 def called_answers(text: str) -> Iterator[Statement]:
-    """``42 is the answer``, ``6 * 7 = 42, which is the answer``, last first; only what goes on from a value."""
+    """``42 is the answer``, ``6 * 7 = 42, which is the answer``, last first; only text that follows a value."""
     for match in _last(_BEHIND, text):
         window = text[max(0, match.start() - 2 * _AROUND) : match.start()]
         sentence = _SENTENCE_END.split(window)[-1]
@@ -118,7 +118,7 @@ def called_answers(text: str) -> Iterator[Statement]:
 
 
 def tags(text: str) -> Iterator[Statement]:
-    """``<answer>42</answer>``, last first; the last may lack its end, where generation stopped at it."""
+    """``<answer>42</answer>``, last first; the last may lack its end, if generation stopped at it."""
     end: int | None = len(text)
     for tag in reversed(list(_TAG.finditer(text))[-2 * MAX_STATEMENTS :]):
         if tag[1]:
@@ -131,7 +131,7 @@ def tags(text: str) -> Iterator[Statement]:
 
 
 def only_line(text: str) -> Iterator[Statement]:
-    """The text itself where it is a single short line: an answer without any words."""
+    """The text itself if it is a single short line: an answer without any words."""
     line = text.strip()
     if line and len(line) <= _ONLY_LINE_CHARS and "\n" not in line:
         yield Statement("only line", 0, line)
@@ -151,7 +151,7 @@ def _without_filler(said: str) -> str:
 
 
 def _stating(text: str) -> list[re.Match[str]]:
-    """The places where a sentence states an answer, last first: looked for around the words for it only."""
+    """The places where a sentence states an answer, last first; only the surroundings of its key words are searched."""
     found: list[re.Match[str]] = []
     for word in list(_WORD.finditer(text))[-_MAX_WORDS:]:
         begin = max(word.start() - _AROUND, found[-1].end() if found else 0)
@@ -162,7 +162,7 @@ def _stating(text: str) -> list[re.Match[str]]:
 
 
 def _entire(said: str) -> bool:
-    """Whether all brackets that ``said`` closes are opened in it; what stands in a box is read there."""
+    """Whether all brackets that ``said`` closes are opened in it; the content of a box is read there."""
     return "boxed" not in said and all(said.count(opening) == said.count(close) for opening, close in ("()", "{}"))
 
 
@@ -185,7 +185,7 @@ def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
 
 
 def _after(text: str, place: int) -> str:
-    """What stands after a mark: the rest of its line, else the next line; a displayed formula whole."""
+    """What follows a mark: the rest of its line, else the next line; a displayed formula whole."""
     window = text[place : place + 2 * MAX_ANSWER_CHARS]
     line, _, following = window.partition("\n")
     if not line.strip(_MARKUP):

@@ -1,7 +1,7 @@
-"""math-verify by itself: a JSON list of (reference answer, text) pairs on stdin, a line ``true`` or ``false`` a pair.
+"""math-verify by itself: a JSON list of (reference answer, text) pairs on stdin, ``true`` or ``false`` per line out.
 
-Run by :mod:`widthwise.evals.grading.second_opinion` as a script. A pair that takes more than a few seconds of
-processor time, or more memory than there is, ends the process.
+Run by :mod:`widthwise.evals.grading.second_opinion` as a script. A pair that takes more than a few seconds of processor
+time, or too much memory, ends the process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def agrees(gold: str, text: str) -> bool:
 
 
 def main() -> None:
-    """Answer until stdin's pairs are done."""
+    """Answer all pairs on stdin."""
     logging.disable(logging.CRITICAL)
     pairs = json.load(sys.stdin)
     agrees("1", "$1$")  # loads the grammar before the clock runs
@@ -36,7 +36,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             verdict = agrees(gold, text)
-        except Exception:  # whatever a hostile string provokes: math-verify has not found it right
+        except Exception:  # a hostile string may provoke anything: math-verify has then not found it right
             verdict = False
         signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(verdict), flush=True)

@@ -1,7 +1,7 @@
-"""What answers mean, as keys: answers of one key are the same, answers of different keys are not.
+"""What answers mean, as keys: answers with equal keys are the same, answers with different keys are not.
 
-A key is made of exact fractions, of values at fixed points, and of the structure around them; so equality of keys is an
-equivalence relation, and thousands of answers are grouped without comparing any two.
+A key consists of exact fractions, of values at fixed points, and of the structure around them. So equality of keys is
+an equivalence relation, and thousands of answers are grouped without comparing any two.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _MIRRORED = {">": "<", ">=": "<=", "supset": "subset", "supseteq": "subseteq"}
 LOST: Key = ("lost",)
 _ALIKE = {"in base": "based", "set": "list", "both": "list"}
 _DOLLARS = (Symbol(f"{MARK}dollar"), Number(Fraction(1)))
-"""What a number may be without a word about it; an angle in degrees is read so, too."""
+"""What a number without a unit may mean; an angle in degrees is read like this, too."""
 _UNORDERED = frozenset(("list", "cup", "cap", "land", "lor", "record"))
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """``node`` is None where the answer was not understood as a whole, ``why`` says what stood in the way.
+    """``node`` is None if the answer was not fully understood; ``why`` then says what prevented it.
 
-    ``open``: something in it could not be evaluated, so that a different key does not say a different answer.
+    ``open``: a part of it could not be evaluated, so a different key does not mean a different answer.
     """
 
     key: Key
@@ -78,12 +78,12 @@ def _meaning(node: Node) -> Meaning:
 
 @lru_cache(maxsize=100_000)
 def key_of(node: Node) -> Key:
-    """The key of a part; raises Undefined where it has no value."""
+    """The key of a part; raises Undefined if it has no value."""
     return Keys().of(node)
 
 
 class Keys:
-    """Makes keys, and notes whether a value could not be had."""
+    """Makes keys, and notes whether a value could not be computed."""
 
     def __init__(self) -> None:
         self.open = False
@@ -116,7 +116,7 @@ class Keys:
             return special[head](args)
         if head == "titled":
             return self._relation(["="], args)
-        if head == "phrase":  # a 3 by 4 matrix is no 4 by 3 matrix
+        if head == "phrase":  # a 3 by 4 matrix is not a 4 by 3 matrix
             return (head, *(("name", spelled(a)) if a in _products(args) else self.of(a) for a in args))
         self.open |= _is_unevaluated(node)
         keys = [self.of(argument) for argument in args]
@@ -168,7 +168,7 @@ class Keys:
         return ("relation", *signs, *(sorted(keys, key=repr) if symmetric else keys))
 
     def _proportional(self, sign: str, sides: Sequence[Node]) -> Key | None:
-        """An equation is what its sides differ by, but for a factor; an inequality, but for a positive one."""
+        """An equation is the difference of its sides, up to a factor; an inequality, up to a positive factor."""
         try:
             values = values_of(Term("+", (sides[1], Term("neg", (sides[0],)))))
         except (TooLarge, Undefined):
@@ -193,7 +193,7 @@ def _products(args: Sequence[Node]) -> list[Node]:
 def _is_unevaluated(part: Node) -> bool:
     """Whether a part has a value that is not computed: a limit, an endless sum, the derivative of a formula.
 
-    An integral is computed, but not with certainty: it may be found equal to something, never different.
+    An integral is computed, but without certainty: it may be found equal to something, never different.
     """
     match part:
         case Term("limit" | "integral", _):

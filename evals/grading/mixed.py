@@ -1,4 +1,4 @@
-"""The judge of a file in which tasks are mixed: every problem is read and judged by its own."""
+"""The grader of a file that mixes tasks: every problem is read and graded by its own task's grader."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Stands in for numpy in the unit tests of code suites, which compare numbers with it: its source runs in the sandbox.
 
-numpy itself cannot: what it holds leads out of the sandbox. This has what the tests of HumanEval+ and MBPP+ take from
-it: ``allclose``, ``testing.assert_allclose``, and types that no value here has. It differs from numpy in one point: a
-number is compared with every number of a list, but lists of different shapes are not stretched, they are different.
+numpy itself cannot run there: its contents lead out of the sandbox. This module has what the tests of HumanEval+ and
+MBPP+ use: ``allclose``, ``testing.assert_allclose``, and types that no value here has. It differs from numpy in one
+point: a number is compared with every number of a list, but lists of different shapes are not broadcast; they are
+different.
 """
 
 import math
@@ -25,7 +26,7 @@ def _flat(value: object) -> tuple[tuple[int, ...], list[complex]]:
             raise ValueError("the parts of a list have different shapes")
         return (len(value), *(parts[0][0] if parts else ())), [x for _, numbers in parts for x in numbers]
     if not isinstance(value, (int, float, complex)):
-        raise TypeError("numbers are compared, and lists of them")
+        raise TypeError("only numbers and lists of them can be compared")
     return (), [value]
 
 

@@ -14,9 +14,9 @@ from widthwise.evals.grading.extraction import MATH, Policy, Reading, check_thin
 
 @dataclass(frozen=True)
 class TunableGrader:
-    """A grader with arguments: its fields, but for ``fixed``, are those of ``--grader`` and are kept in run files.
+    """A grader with arguments: its fields, except for ``fixed``, are those of ``--grader`` and are kept in run files.
 
-    One of them has ``extract`` and ``correct`` besides; the others of :class:`~widthwise.core.problem.Grader` have
+    A grader also has ``extract`` and ``correct``; the other methods of :class:`~widthwise.core.problem.Grader` have
     defaults here, too.
     """
 
@@ -35,7 +35,7 @@ class TunableGrader:
         return f"{self.what}; {', '.join(f'{name}={value!r}' for name, value in self.settings.items())}"
 
     def changed(self, **arguments: Any) -> Self:
-        """This grader with other arguments; raises UsageError for one that there is not."""
+        """This grader with other arguments; raises UsageError for an unknown one."""
         for name, value in arguments.items():
             self._check_argument(name, value)
         return replace(self, **arguments)
@@ -62,7 +62,7 @@ class TunableGrader:
 
 @dataclass(frozen=True)
 class PolicyGrader(TunableGrader):
-    """Reads answers as ``policy`` says."""
+    """Reads answers according to ``policy``."""
 
     policy: Policy = MATH
     thinking: Counted = "last"
@@ -81,5 +81,5 @@ class PolicyGrader(TunableGrader):
         return None if reading is None else reading.answer
 
     def read(self, text: str) -> Reading | None:
-        """As ``extract``, with where the answer was found."""
+        """Like ``extract``, with where the answer was found."""
         return read(text, self.policy, thinking=self.thinking)

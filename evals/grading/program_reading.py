@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 
 MAX_PROGRAM_CHARS = 20_000
-"""A longer program is no answer."""
+"""A longer program is not an answer."""
 
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*([\w+#.-]*)[^`~]*$")
 _CODE_LINE = re.compile(
@@ -20,9 +20,9 @@ _MAX_BLOCKS = 64
 
 
 def program_in(text: str, entry: str | None = None, starter: str = "") -> str | None:
-    """The program that ``text`` states: one that defines ``entry``, or goes on where ``starter`` (a head) ends.
+    """The program that ``text`` states: one that defines ``entry``, or that continues ``starter`` (a function's head).
 
-    Without ``entry`` it is the last fenced block. None where there is none.
+    Without ``entry`` it is the last fenced block. None if there is none.
     """
     fenced = list(blocks(text))[-_MAX_BLOCKS:]
     if entry is None:
@@ -56,7 +56,7 @@ def blocks(text: str) -> Iterator[str]:
 
 
 def defines(program: str, name: str) -> bool:
-    """Whether ``program`` defines the function, class or name at its top, as far as a look at its lines tells."""
+    """Whether ``program`` defines the function, class or name at its top level, judging by its lines."""
     named = re.escape(name)
     pattern = rf"(?m)^(?:(?:async\s+)?def\s+{named}\s*\(|class\s+{named}\b|{named}\s*=)"
     return re.search(pattern, program) is not None
@@ -78,7 +78,7 @@ def _until_prose(text: str) -> str:
 
 
 def _continued(starter: str, body: str, entry: str) -> str | None:
-    """The head of a function with its body, all of which, or whose first line, may lack its indentation."""
+    """The head of a function with its body; the whole body, or its first line, may lack its indentation."""
     for indented in (textwrap.indent(textwrap.dedent(body), "    "), f"    {body.lstrip()}"):
         program = f"{starter.rstrip()}\n{indented}"
         if tree_of(program) is not None and defines(program, entry):
@@ -87,7 +87,7 @@ def _continued(starter: str, body: str, entry: str) -> str | None:
 
 
 def tree_of(program: str) -> ast.Module | None:
-    """The syntax of a program; None where it has none that can be read."""
+    """The syntax tree of a program; None if it cannot be parsed."""
     if len(program) > MAX_PROGRAM_CHARS:
         return None
     try:
@@ -97,7 +97,7 @@ def tree_of(program: str) -> ast.Module | None:
 
 
 def normal_form(program: str) -> str:
-    """What a program shares with those that differ in layout, comments and docstrings only."""
+    """A form that is the same for programs that differ only in layout, comments and docstrings."""
     tree = tree_of(program)
     if tree is None:
         return " ".join(program.split())

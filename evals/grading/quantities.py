@@ -1,7 +1,7 @@
-"""Numbers to evaluate formulas with: exact fractions as long as they stay small, else 120 digits.
+"""Numbers for evaluating formulas: exact fractions as long as they stay small, else 120 digits.
 
-Whatever would take long, or would lose more digits than there are to spare, raises TooLarge; what has no value (a
-division by zero, the root of a negative number where only reals make sense) raises Undefined.
+Anything that would take long, or would lose more digits than there are to spare, raises TooLarge; anything without a
+value (a division by zero, the root of a negative number where only reals make sense) raises Undefined.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Value: TypeAlias = Any
 """A Fraction, or a real or complex number of mpmath."""
 
 PRECISION = 400
-"""Bits of a number that is not exact."""
+"""Bits of an inexact number."""
 KEPT = 160
-"""Bits in which equal values agree."""
+"""In how many bits equal values agree."""
 _NOISE = 300
 _CANCELLED = 90
 _EXACT_BITS = 30_000
@@ -36,18 +36,18 @@ class Undefined(ArithmeticError):
 
 
 class TooLarge(ArithmeticError):
-    """The value would take too long, or more digits than are carried."""
+    """The value would take too long, or more digits than are kept."""
 
 
 def number(value: Value) -> Any:
-    """``value`` as a number of mpmath."""
+    """``value`` as an mpmath number."""
     if isinstance(value, Fraction):
         return mp.mpf(value.numerator) / value.denominator if value.denominator != 1 else mp.mpf(value.numerator)
     return value
 
 
 def exact(value: Fraction) -> Value:
-    """``value``, in full while that is short."""
+    """``value``, exactly as long as it is short."""
     if value.numerator.bit_length() + value.denominator.bit_length() <= _EXACT_BITS:
         return value
     return number(value)
@@ -157,7 +157,7 @@ def _general_power(base: Value, exponent: Value) -> Value:
 
 
 def exact_root(value: Fraction, degree: int) -> Fraction | None:
-    """The root of a non-negative fraction that is the power of one."""
+    """The root of a non-negative fraction, if the root is a fraction."""
     if degree > 64 or value.numerator.bit_length() + value.denominator.bit_length() > 4_000:
         return None
     above, below = _whole_root(value.numerator, degree), _whole_root(value.denominator, degree)
@@ -257,7 +257,7 @@ def key(value: Value) -> tuple[Any, ...]:
 
 
 def recognised(value: Any, noise: int = _NOISE) -> Value:
-    """The fraction of a small denominator that a real number is; else the number."""
+    """The fraction with a small denominator that a real number is; else the number."""
     sign, mantissa, exponent, bits = (int(part) for part in value._mpf_)
     if not mantissa:
         return Fraction(0)

@@ -1,4 +1,4 @@
-"""What a statement says besides the answer: reasons, remarks and corrections, which go; conditions, which stay.
+"""What a statement says besides the answer: reasons, remarks and corrections are removed; conditions stay.
 
 ``72, which is the total`` states 72. ``5 if n is even`` and ``5, which is impossible`` do not state 5, and stay whole,
 so that nothing is equal to them by chance.
@@ -56,7 +56,7 @@ _BRACKETED = re.compile(
 )
 _NOT_BUT = re.compile(r"(?i)\s*not\s+[^\s,;]{1,20},?\s+but\s+(?:rather\s+)?")
 _REASON = re.compile(r"(?i)[\s,;(—–]*(?:since|because|as|so|hence|therefore|thus)\b")
-"""What begins a reason: what it denies is not the answer."""
+"""The beginning of a reason: what a reason denies is not the answer."""
 _REMARKS = (_REMARK, _BRACKETED)
 _CONTRAST = re.compile(
     r"(?i)\s*,?\s*(?:and\s+|but\s+)?(?:(?:(?:the\s+answer|it)\s+is\s+)?not|rather\s+than|instead\s+of)\s+\(?\S{1,12}"
@@ -88,7 +88,7 @@ SUBJECT = re.compile(
     r"|(?:we|you)\s+(?:get|have|obtain|find)|[$\w\\{}()]{1,10}\s+is)\s+"
     r"(?:(?:exactly|equal\s+to|then|therefore|thus)\s+)?(?=[-+$\\(*]?[\d$\\(*])"
 )
-"""What a sentence speaks of, where it goes on with a value: "the value of x is", "there are"."""
+"""The subject of a sentence that continues with a value: "the value of x is", "there are"."""
 _PLACEHOLDER = re.compile(
     r"(?i)[\s.?_…*-]*|[\[<(]?(?:\\text\w{0,2}\{)?(?:your\s+|the\s+)?(?:final\s+)?(?:answer|result|solution|integer|number|value)"
     r"(?:\s+here)?\}?[\])>]?|\\(?:text\w{0,2}|boxed|fbox)\s?\{[\s.?]*\}\.?"
@@ -97,7 +97,7 @@ _QUOTE_END = re.compile(r"(?<=[.,!])[\"\u201d](?=\s|$)")
 _DESCRIPTION = re.compile(r"\s*an?(?:\s+[^\W\d_]+(?:['’-][^\W\d_]+)?[,:;]?){4}(?!\S)")
 """Many words about the answer: "a beautiful example of mathematics"."""
 _UNFINISHED = re.compile(r"(?:[+/=^(\[{−×÷]|\s[-*])\s*$|\\(?:frac|cdot|times|div)\s*$")
-"""How a text ends that was cut off within a formula."""
+"""The end of a text that was cut off within a formula."""
 _NO_VALUE = re.compile(
     r"(?i)(?:indeed\s+)?(?:correct|right|wrong|incorrect|unique|clear|unclear|obvious|reasonable|helpful"
     r"|(?:as\s+)?(?:above|follows|below|stated)|as\s+shown|see|shown|provided|explained|(?:with)?in\s+the|the\s+same"
@@ -107,9 +107,9 @@ _NO_VALUE = re.compile(
 
 
 def answer_in(statement: str, prose: bool) -> str:
-    """The answer that ``statement`` states, without remarks; empty where it states none.
+    """The answer that ``statement`` states, without remarks; empty if it states none.
 
-    What stands in a box is no prose: a remark in it stands in ``\\text{}``. A question states nothing.
+    The content of a box is not prose: a remark in it is inside ``\\text{}``. A question states nothing.
     """
     text = without_label(statement)
     if prose and _UNFINISHED.search(text):
@@ -134,7 +134,7 @@ def answer_in(statement: str, prose: bool) -> str:
 
 
 def clauses(statement: str) -> list[str]:
-    """The parts of the first sentence of ``statement`` between "so" or arrows, whole."""
+    """The parts of the first sentence of ``statement`` between "so" or arrows, in full."""
     text = _first_sentence(_EMPHASIS.sub(r"\2", without_label(statement)))
     parts = re.split(
         r"(?i)[,;]?\s*(?:\b(?:and\s+)?(?:so|thus|hence|therefore|giving|which\s+gives)\b|\\Rightarrow|\\implies|⇒|→)[,:]?",
@@ -144,7 +144,7 @@ def clauses(statement: str) -> list[str]:
 
 
 def without_label(statement: str) -> str:
-    """A box may hold the words of an answer line: ``\\boxed{\\text{ANSWER: 42}}``."""
+    """A box may contain the words of an answer line: ``\\boxed{\\text{ANSWER: 42}}``."""
     inside = bare(statement) if FORMULA.fullmatch(statement.strip()) else statement
     for label in _LABELS:
         if match := label.fullmatch(inside):
@@ -153,13 +153,13 @@ def without_label(statement: str) -> str:
 
 
 def bare(text: str) -> str:
-    """Without the marks of formulas, emphasis and punctuation around it."""
+    """Without surrounding formula marks, emphasis and punctuation."""
     plain = _FORMULA_MARK.sub("", text.strip(" \t\n*_`"))
     return " ".join(plain.rstrip(" \t\n.,;:*`").lstrip(" \t\n,;:*`").split())
 
 
 def hidden(text: str, formulas: Iterable[re.Match[str]] | None = None) -> str:
-    """``text`` with its formulas covered, character by character, so that words in them are not found."""
+    """``text`` with its formulas masked, character by character, so that words in them are not found."""
     covered, place = [], 0
     for match in FORMULA.finditer(text) if formulas is None else formulas:
         covered += [text[place : match.start()], "¤" * len(match[0])]
@@ -168,9 +168,9 @@ def hidden(text: str, formulas: Iterable[re.Match[str]] | None = None) -> str:
 
 
 def tells(text: str) -> bool:
-    """Whether ``text`` is a text about an answer rather than an answer: sentences, of which the last comes to a value.
+    """Whether ``text`` talks about an answer rather than being one: sentences, the last of which arrives at a value.
 
-    That one must speak of one formula at most, and deny and compare nothing.
+    That sentence may contain at most one formula, and must not deny or compare anything.
     """
     plain = _MARKUP.sub(" ", hidden(text))
     last = re.split(r"[.!?。]\s", plain.strip(" .!?。\n"))[-1]
@@ -181,7 +181,7 @@ def tells(text: str) -> bool:
 
 
 def _within(text: str) -> str:
-    """``text`` up to where a bracket or a quotation closes that was opened before it: "(the answer is 7)"."""
+    """``text`` up to the close of a bracket or quotation that was opened before it: "(the answer is 7)"."""
     depth = 0
     for place, character in enumerate(text):
         depth += (character in "([{") - (character in ")]}")
@@ -200,7 +200,7 @@ def _first_sentence(text: str) -> str:
 
 
 def corrected(text: str) -> str:
-    """What follows "no wait" and its like."""
+    """What follows "no wait" and the like."""
     corrections = list(_CORRECTION.finditer(hidden(text)))
     tail = text[corrections[-1].end() :] if corrections else ""
     return tail if tail.strip() else text
@@ -227,7 +227,7 @@ def _without_contrast(text: str) -> str:
 
 
 def _without_text_remark(text: str) -> str:
-    """As ``_without_remark`` for words in a formula: ``72 \\text{ in total}``."""
+    """Like ``_without_remark``, for words in a formula: ``72 \\text{ in total}``."""
     match = _TEXT_AT_END.fullmatch(text)
     if match and not _DENIAL.search(match[2]) and any(p.match(" " + match[2].strip()) for p in _REMARKS):
         return match[1]

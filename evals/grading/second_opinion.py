@@ -1,6 +1,6 @@
 """What math-verify alone says of texts and reference answers, to compare graders with.
 
-math-verify evaluates what it reads, so it works in a process of its own, within limits of time and memory; a pair that
+math-verify evaluates what it reads, so it works in a separate process, within limits of time and memory; a pair that
 ends the process has no verdict.
 """
 
@@ -17,14 +17,14 @@ from widthwise.core.errors import UsageError
 
 _PROGRAM = Path(__file__).with_name("math_verify_alone.py")
 _PATIENCE = 600.0
-"""Seconds that one process may take for all its pairs; each has a few seconds of its own."""
+"""Seconds that one process may take for all its pairs; each pair also has its own limit of a few seconds."""
 
 
 def math_verify(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
-    """Whether math-verify finds each (reference answer, text) pair right; None where it came to no verdict.
+    """Whether math-verify finds each (reference answer, text) pair right; None if it came to no verdict.
 
-    A reference answer without marks of formulas is put into dollars, as its documentation asks. Raises UsageError where
-    math-verify is not installed.
+    A reference answer without formula marks is put into dollars, as math-verify's documentation asks. Raises UsageError
+    if math-verify is not installed.
     """
     if find_spec("math_verify") is None:
         raise UsageError("math-verify is not installed: pip install 'widthwise[math-verify]'")

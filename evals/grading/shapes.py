@@ -42,7 +42,7 @@ def shaped(node: Node) -> Node:
 
 
 def _without_point(node: Term) -> Node:
-    """``\\mathbb{R} \\setminus \\{2\\}`` is what ``x \\ne 2`` is."""
+    """``\\mathbb{R} \\setminus \\{2\\}`` is the same as ``x \\ne 2``."""
     match node.args[1]:
         case Term("set", (point,)) if _is_constant(point):
             return Term("cup", (Term("()", (_MINUS_INFINITY, point)), Term("()", (point, INFINITY))))
@@ -50,21 +50,21 @@ def _without_point(node: Term) -> Node:
 
 
 def _both(node: Node) -> Node:
-    """Both signs of what has a plus-minus in it; a name before them is that of both."""
+    """Both signs of anything that contains a plus-minus; a name before it belongs to both."""
     signed = [shaped(_signed(node, sign)) for sign in ("+-", "-+")]
     values = [item.args[1] if isinstance(item, Term) and item.head == "named" else item for item in signed]
     return Term("both", tuple(values))
 
 
 def _top_values(node: Node) -> list[Node]:
-    """All parts of a clause but those in the brackets of a list or tuple."""
+    """All parts of a clause except those in the brackets of a list or tuple."""
     if isinstance(node, Term) and (node.head in ("list", "set") or node.head in INTERVALS):
         return []
     return [node, *(part for arg in args_of(node) for part in _top_values(arg))]
 
 
 def _parts(item: Node, head: str) -> tuple[Node, ...]:
-    """What is together under ``head``; anything else is one thing."""
+    """The parts joined by ``head``; anything else is a single part."""
     return item.args if isinstance(item, Term) and item.head == head else (item,)
 
 
@@ -108,7 +108,7 @@ def _chain(node: Term) -> Node:
 
 
 def _without_approximations(signs: list[str], sides: list[Node]) -> tuple[list[str], list[Node]]:
-    """``x = 1/3 \\approx 0.33`` says what stands before; ``p \\approx 3`` says three."""
+    """``x = 1/3 \\approx 0.33`` says what precedes the sign; ``p \\approx 3`` says three."""
     first = signs.index("approx")
     if first == 0 and is_label(sides[0]):
         return ["="], sides[:2]
@@ -135,7 +135,7 @@ def _equation(sides: list[Node]) -> Node:
 
 
 def _named(label: Node, value: Node) -> Node:
-    """What has a particular name (``f'(x)``, ``f(2)``, ``AB``, ``a_5``) keeps it; ``x`` and ``f(x)`` do not matter."""
+    """A particular name (``f'(x)``, ``f(2)``, ``AB``, ``a_5``) is kept; ``x`` and ``f(x)`` do not matter."""
     plain = isinstance(label, Symbol) and len(label.name) == 1
     named = isinstance(label, Symbol) or _is(label, "call")
     matters = not plain and (not named or any(map(_is_particular, walk(label))))
@@ -189,7 +189,7 @@ def _names_argument(node: Node) -> bool:
 
 
 def _of_capitals(node: Node) -> bool:
-    """Whether a formula is made of points only: ``\\frac{NO}{BO}``."""
+    """Whether a formula consists of points only: ``\\frac{NO}{BO}``."""
     names = symbols(node)
     return bool(names) and is_value(node) and all(name[:1].isupper() and len(name) == 1 for name in names)
 
@@ -218,7 +218,7 @@ def record(pairs: Sequence[tuple[Node, Node]]) -> Node:
 
 
 def _interval(signs: list[str], sides: list[Node]) -> Node | None:
-    """The interval, or the two intervals, that an inequality in one variable says."""
+    """The interval, or the two intervals, given by an inequality in one variable."""
     if len(signs) == 1 and signs[0] in ("!=", *_MIRRORED):
         return _ray(signs[0], sides[0], sides[1]) or _ray(_MIRRORED.get(signs[0], "!="), sides[1], sides[0])
     if len(signs) == 2 and signs[0][0] == signs[1][0] == ">":
@@ -246,7 +246,7 @@ def _ray(sign: str, side: Node, bound: Node) -> Node | None:
 
 
 def _between(opening: str, low: Node, side: Node, high: Node, closing: str) -> Node | None:
-    """The interval of a variable, or both of one whose absolute value is meant."""
+    """The interval of a variable, or both intervals if its absolute value is meant."""
     if _is_variable(side):
         return Term(opening + closing, (low, high))
     if not (isinstance(side, Term) and side.head == "abs" and _is_variable(side.args[0])):
@@ -298,7 +298,7 @@ def _is_set(item: Node) -> bool:
 
 
 def _is_ray(item: Node) -> bool:
-    """Whether brackets can only be an interval's: half open, or without end."""
+    """Whether brackets can only be an interval's: half open, or unbounded."""
     if not isinstance(item, Term):
         return False
     if item.head == "cup":

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 MAX_ANSWER_CHARS = 2_000
 """A longer statement is not an answer."""
 MAX_STATEMENTS = 64
-"""Only so many of the last statements of one kind are looked at."""
+"""How many of the last statements of one kind are considered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """``text`` is what the text says at ``at`` (a character offset), as it stands there.
+    """``text`` is what the text says at ``at`` (a character offset), verbatim.
 
-    ``end`` is where a box or a tag that encloses it closes: no other reader looks inside.
-    ``certain``: it is meant as an answer, as a box is; "the answer is correct" may not be.
+    ``end`` is where an enclosing box or tag closes: no other reader looks inside. ``certain``: it is meant as an
+    answer, as a box is; "the answer is correct" may not be.
     """
 
     reader: str
@@ -41,5 +41,5 @@ _VALUE = re.compile(
 
 
 def like_a_value(text: str) -> bool:
-    """Whether ``text`` begins as a number, a formula or a choice does, and not as a sentence."""
+    """Whether ``text`` begins like a number, a formula or a choice, and not like a sentence."""
     return _VALUE.match(text) is not None

@@ -14,12 +14,12 @@ def words(text: str) -> frozenset[str]:
 
 
 class NotUnderstood(ValueError):
-    """The text is not, as a whole, an answer of a kind that is known."""
+    """The text is not, as a whole, an answer of a known kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An exact value; of a decimal also the step of its last place and how many significant digits it was given."""
+    """An exact value; for a decimal, also the step of its last place and its number of significant digits."""
 
     value: Fraction
     step: Fraction = Fraction(0)
@@ -31,7 +31,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name: a variable, a constant, or words; names of things that are no variables begin with a mark."""
+    """A name: a variable, a constant, or words; names of things other than variables begin with a mark."""
 
     name: str
 
@@ -60,7 +60,7 @@ VALUES = words(
     "+ * / ^ neg ! !! % deg sqrt root abs floor ceil binom mod call exp ln log sin cos tan cot sec csc arcsin arccos "
     "arctan sinh cosh tanh max min gcd lcm integral sum prod limit gamma real imaginary conjugate"
 )
-"""Heads of terms that have a number as their value."""
+"""Heads of terms whose value is a number."""
 
 
 def integer(value: int) -> Number:
@@ -68,14 +68,14 @@ def integer(value: int) -> Number:
 
 
 def is_value(node: Node) -> bool:
-    """Whether the node is a number, a variable or a formula made of them, through and through."""
+    """Whether the node is a number, a variable or a formula made only of these."""
     if isinstance(node, Term):
         return node.head in _NAMED or (node.head in VALUES and all(map(is_value, node.args)))
     return isinstance(node, Number) or (node != INFINITY and not is_marked(node.name))
 
 
 def is_marked(name: str) -> bool:
-    """Whether a name is no variable's: of a set, a figure, words, a function."""
+    """Whether a name does not belong to a variable but to a set, a figure, words, a function."""
     return name.startswith(MARK) and name != BOUND.name
 
 
@@ -101,7 +101,7 @@ def variables(node: Node) -> set[str]:
 
 
 def spelled(node: Node) -> str:
-    """The node in prefix notation: what is shown of it, and what equals only itself."""
+    """The node in prefix notation: it is shown in this form, and equals only itself."""
     if isinstance(node, Number):
         return str(node.value)
     if isinstance(node, Symbol):

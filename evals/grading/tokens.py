@@ -1,4 +1,4 @@
-"""The tokens of an answer: LaTeX, plain text and Unicode brought to one small alphabet by an allow-list."""
+"""The tokens of an answer: LaTeX, plain text and Unicode mapped to one small alphabet by an allow-list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from widthwise.evals.grading.terms import NotUnderstood
 from widthwise.evals.grading.units import UNITS
 
 MAX_CHARS = 2_000
-"""A longer text is no answer that is read: it equals only its own spelling."""
+"""A longer text is not read as an answer: it equals only its own spelling."""
 MAX_TOKENS = 800
 _MAX_DIGITS = 300
 
@@ -60,7 +60,7 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """``kind``: number, letter (a name), function, command, op or word; ``spaced``: a blank stands before it."""
+    """``kind``: number, letter (a name), function, command, op or word; ``spaced``: preceded by a blank."""
 
     kind: str
     text: str
@@ -85,7 +85,7 @@ def tokenise(answer: str) -> tuple[Token, ...]:
 
 
 def _named(tokens: list[Token]) -> Iterator[Token]:
-    """The tokens, where words in a subscript are a part of the name."""
+    """The tokens, with words in a subscript merged into the name."""
     depth, before = 0, END
     for token in tokens:
         if depth or before.text == "_":
@@ -129,7 +129,7 @@ def _fraction(character: str) -> str:
 
 
 def _without_delimiters(text: str) -> str:
-    """Without dollars and brackets around formulas, and without signs of currency."""
+    """Without dollars and brackets around formulas, and without currency signs."""
     text = re.sub(r"(?<!\\)\$", "", _CURRENCY.sub(_currency, text))
     return re.sub(r"(?<!\\)\\[()\[\]]", " ", text).strip()
 
@@ -166,7 +166,7 @@ def _lexed(text: str, spoken: bool, python: bool) -> list[Token]:
 
 
 def _argument(text: str, position: int) -> tuple[str, int]:
-    """What the braces at ``position`` hold, and where they end; nothing where there are none."""
+    """The content of the braces at ``position``, and where they end; nothing if there are none."""
     start = position + len(text[position:]) - len(text[position:].lstrip())
     if text[start : start + 1] != "{":
         return "", position
@@ -179,7 +179,7 @@ def _argument(text: str, position: int) -> tuple[str, int]:
 
 
 def _of_text(inside: str, command: str, spaced: bool, before: Token) -> list[Token]:
-    """What ``\\text{...}`` holds: a single letter or a function's name is mathematics, the rest is words."""
+    """The content of ``\\text{...}``: a single letter or a function's name is mathematics, the rest is words."""
     bare = inside.strip()
     if bare in UNITS and (before.kind == "number" or before.text in (")", "}")):
         return [Token("word", bare, spaced)]
@@ -260,7 +260,7 @@ def _letters(run: str, spaced: bool, spoken: bool, python: bool, before: Token, 
 
 
 def _is_word(run: str, lower: str, spaced: bool, before: Token, after: str) -> bool:
-    """Whether letters in a row are a word rather than a product of variables."""
+    """Whether consecutive letters are a word rather than a product of variables."""
     if before.kind == "number" and not spaced and lower not in ("st", "nd", "rd", "th", "am", "pm"):
         return False
     if not run.isupper() and lower in _KNOWN_WORDS:

@@ -1,6 +1,6 @@
 """What an answer says, read as a whole: formulas, lists, units, times, labels, choices and words.
 
-``understood`` gives a term, or raises NotUnderstood: then the answer is opaque text, equal to its own spelling only.
+``understood`` gives a term, or raises NotUnderstood: then the answer is opaque text that equals only its own spelling.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _words(tokens: Sequence[Token]) -> set[str]:
 
 
 def _is_remark(part: Sequence[Token]) -> bool:
-    """``where ...``, ``which is the total``, ``k \\in \\mathbb{Z}``: said of what stands before it."""
+    """``where ...``, ``which is the total``, ``k \\in \\mathbb{Z}``: a remark on what precedes it."""
     if part[0].kind == "word" and part[0].text in _REMARKS:
         return len(part) > 1 and _DENIALS.isdisjoint(_words(part))
     membership = len(part) > 3 and part[0].kind == "letter" and part[1].text == "in" and part[2].text == "mathbb"
@@ -148,7 +148,7 @@ def _choice(tokens: Sequence[Token]) -> Node | None:
 
 
 def _connects(rest: Sequence[Token]) -> bool:
-    """Whether what follows a choice goes on to another one, or takes it back."""
+    """Whether the text after a choice goes on to another choice, or takes it back."""
     return bool(_words(rest) & {"and", "or", "not", "but"}) or any(t.text in ("(", ",") for t in rest[:1])
 
 
@@ -180,7 +180,7 @@ def _money(tokens: list[Token]) -> Node:
 
 
 def _without_filler(tokens: list[Token]) -> list[Token]:
-    """Without words that introduce an answer; they stay where nothing else is said."""
+    """Without words that introduce an answer; they stay if nothing else is said."""
     start = 0
     while start < len(tokens) and (_is_filler(tokens[start]) or (start and tokens[start].text == ":")):
         start += 1
@@ -218,7 +218,7 @@ def _word_label(tokens: list[Token]) -> Node | None:
 
 
 def _compound_unit(tokens: list[Token]) -> Node | None:
-    """``9.8 m/s^2``: letters after a number that are a unit as a whole, with a bar in it."""
+    """``9.8 m/s^2``: letters after a number that together form a unit, with a slash in it."""
     for i, token in enumerate(tokens[1:], 1):
         if token.kind == "letter" and token.spaced and tokens[i - 1].kind == "number":
             rest = tokens[i:]
@@ -228,7 +228,7 @@ def _compound_unit(tokens: list[Token]) -> Node | None:
 
 
 def _followed(before: list[Token], after: list[Token]) -> Node | None:
-    """A formula and words that say what is counted, how it is scaled, or what it holds for."""
+    """A formula and words that say what is counted, how it is scaled, or what it applies to."""
     if not before:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a code task is tested by: its unit tests, and the examples that its prompt shows."""
+"""What a code task is tested by: its unit tests, and the examples in its prompt."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class NotRunnable(Exception):
 class CodeTask:
     """A problem whose answer is a program.
 
-    ``entry`` is the name that the program must define. ``starter`` is the head of the function that the prompt shows,
-    where it does; what stands before it there (imports, helpers) is put before every program. ``test`` are the unit
-    tests, ``examples`` the assertions that the prompt shows, ``reference`` a program that passes.
+    ``entry`` is the name that the program must define. ``starter`` is the head of the function, if the prompt shows
+    one; anything before it there (imports, helpers) is put before every program. ``test`` are the unit tests,
+    ``examples`` the assertions in the prompt, ``reference`` a program that passes.
     """
 
     entry: str
@@ -72,17 +72,17 @@ class CodeTask:
 
     @classmethod
     def of(cls, problem: Problem) -> CodeTask:
-        """Raises UsageError for a problem that is none."""
+        """Raises UsageError for a problem that is not a code task."""
         said = problem.metadata
         if not is_code(problem) or not isinstance(said["test"], str):
-            raise UsageError(f"problem {problem.id} is no code task: it needs `entry_point` and `test`")
+            raise UsageError(f"problem {problem.id} is not a code task: it needs `entry_point` and `test`")
         examples, imports = (tuple(map(str, said.get(name) or ())) for name in ("test_list", "test_imports"))
         starter, reference = str(said.get("starter", "")), problem.answer or ""
         return cls(str(said["entry_point"]), said["test"], starter, examples, imports, reference)
 
     @property
     def preamble(self) -> str:
-        """The imports and helpers that the prompt shows before the function."""
+        """The imports and helpers in the prompt before the function."""
         head, found, _ = self.starter.rpartition(f"def {self.entry}(")
         return head if found else ""
 
@@ -101,12 +101,12 @@ class CodeTask:
 
     @property
     def shown_tests(self) -> Tests:
-        """What a program can be held to without the unit tests: the examples of its prompt."""
+        """The tests of a program without the unit tests: the examples of its prompt."""
         return self._tests(self.preamble.rstrip(), *self.imports, *self.examples, *_promised(self.starter, self.entry))
 
     @property
     def behaviour_tests(self) -> Tests | None:
-        """Prints what a program's function returns for the calls that the prompt shows; None where it shows none."""
+        """Prints what a program's function returns for the calls in the prompt; None if it shows none."""
         calls = [*filter(None, map(_compared, self.examples)), *_calls(self.starter, self.entry)][:_MAX_EXAMPLES]
         if not calls:
             return None
@@ -126,14 +126,14 @@ class CodeTask:
 
 
 def is_code(problem: Problem) -> bool:
-    """Whether a problem says what program it wants, and how it is tested."""
+    """Whether a problem says which program it wants, and how it is tested."""
     return "entry_point" in problem.metadata and "test" in problem.metadata
 
 
 def _without_numpy(text: str) -> tuple[str, bool]:
-    """The tests with our own comparison in the place of numpy's, and whether they have numpy at all."""
+    """The tests with our own comparison in place of numpy's, and whether they use numpy at all."""
     if other := _FROM.search(text):
-        raise NotRunnable(f"its tests have the line {other[0].strip()[:80]!r}")
+        raise NotRunnable(f"its tests contain the line {other[0].strip()[:80]!r}")
     names = {match[2] or "numpy" for match in _IMPORT.finditer(text)}
     for name in names:
         unknown = set(re.findall(rf"\b{name}\.(\w+)", text)).difference(_KNOWN)
@@ -148,7 +148,7 @@ def _stand_in() -> str:
 
 
 def _compared(assertion: str) -> str | None:
-    """What an assertion evaluates: its left side where it compares; None for a line that is none."""
+    """What an assertion evaluates: its left side if it is a comparison; None for a line that is not an assertion."""
     node = _statement(assertion)
     if not isinstance(node, ast.Assert):
         return None
@@ -157,7 +157,7 @@ def _compared(assertion: str) -> str | None:
 
 
 def _calls(starter: str, entry: str) -> Iterator[str]:
-    """The calls of ``entry`` with plain values that a docstring shows, whatever it writes around them."""
+    """The calls of ``entry`` with plain values in a docstring, whatever it writes around them."""
     body = starter.rpartition(f"def {entry}(")[2]
     for match in islice(re.finditer(rf"(?<!\w){re.escape(entry)}\(", body), _MAX_EXAMPLES):
         if call := _call_at(body, match.start()):
@@ -175,7 +175,7 @@ def _call_at(text: str, start: int) -> str | None:
 
 
 def _promised(starter: str, entry: str) -> Iterator[str]:
-    """The examples of a docstring, in the form of an interpreter's session, as assertions."""
+    """The examples of a docstring, in the form of an interpreter session, as assertions."""
     try:
         examples = doctest.DocTestParser().get_examples(starter)
     except ValueError:  # a prompt that only looks like a session
@@ -192,7 +192,7 @@ def _promised(starter: str, entry: str) -> Iterator[str]:
 
 
 def _statement(text: str) -> ast.stmt | None:
-    """The one statement that ``text`` is; None for other text."""
+    """The single statement that ``text`` consists of; None for other text."""
     try:
         body = ast.parse(text.strip()).body if len(text) <= _MAX_CALL_CHARS else []
     except (SyntaxError, ValueError, RecursionError, MemoryError):

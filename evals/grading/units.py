@@ -41,7 +41,7 @@ MAX_PARTS = 24
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """``scale`` base units of the ``dimensions``, each with its power; no dimension: a mere number of things."""
+    """``scale`` base units of the ``dimensions``, each with its power; without dimensions, a plain count."""
 
     scale: Fraction = Fraction(1)
     dimensions: tuple[tuple[str, int], ...] = ()
@@ -69,9 +69,9 @@ UNITS = _known()
 
 
 def read_unit(text: str, spoken: bool = True) -> Unit | None:
-    """The unit that ``text`` names as a whole; None where it names none.
+    """The unit that the whole ``text`` names; None if it names none.
 
-    ``spoken``: single letters count, and so do nouns in the plural for what is counted.
+    ``spoken``: single letters count, and so do plural nouns for what is counted.
     """
     parts = _PART.findall(text)
     if not parts or len(parts) > MAX_PARTS or _PART.sub("", text).strip():

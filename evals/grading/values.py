@@ -1,7 +1,7 @@
 """What kinds of answers a suite takes: what a statement must say, and which part of it is the answer.
 
-Each function gets a statement, and whether it is prose or stands in a box, and gives the answer in it: None where it
-holds none of that kind, and the empty string where it states nothing at all.
+Each function takes a statement, and whether it is prose or the content of a box, and gives the answer in it: None if it
+contains none of that kind, and the empty string if it states nothing at all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from widthwise.evals.grading.remarks import answer_in, clauses
 
 
 class Choice(NamedTuple):
-    """An answer by letter, and the text of the option where it was given."""
+    """An answer by letter, and the text of the option if it was given."""
 
     letter: str
     text: str
@@ -32,7 +32,7 @@ _ANOTHER = re.compile(r"(?:\(|\b)[A-J](?:\)|[.:](?:\s|$))|\b[B-H]\b|^(?:and|or|n
 
 
 def read_choice(answer: str) -> Choice | None:
-    """The choice that ``answer`` is: ``B``, ``(B)``, ``\\textbf{(B) } 12``; None where it names none or several."""
+    """The choice that ``answer`` is: ``B``, ``(B)``, ``\\textbf{(B) } 12``; None if it names none or several."""
     plain = _WRAPPER.sub(r"\1", answer).strip(" $")
     match = _CHOICE.fullmatch(plain)
     if match is None:
@@ -64,7 +64,7 @@ _CHANGING = (
     " squared cubed factorial x y z n"
 )
 _NOT_PLAIN = frozenset(_CHANGING.split())
-"""Words that make another number of the one beside them."""
+"""Words that change the number beside them."""
 
 # --- Integers -------------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ _BRACKET = re.compile(r"\\[{}]|[()\[\]{}]|:?=|≈|\\approx(?![a-z])")
 
 
 _STANDS_FOR_ONE = re.compile(r"[XN]{1,3}")
-"""A prompt's own words, said again: end with "ANSWER: X"."""
+"""A prompt's own words, repeated: end with "ANSWER: X"."""
 
 
 def is_integer(answer: str) -> bool:
@@ -131,7 +131,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _sides(text: str) -> list[str]:
-    """The sides of an equation or a chain of them: the parts between equals signs that stand in no brackets."""
+    """The sides of an equation or a chain of them: the parts between equals signs outside of brackets."""
     parts, place, depth = [], 0, 0
     for token in _BRACKET.finditer(text):
         if token[0][-1] in "([{":
@@ -145,7 +145,7 @@ def _sides(text: str) -> list[str]:
 
 
 def _hidden_in_brackets(text: str) -> str:
-    """``text`` without what stands in brackets, where a comma or a word parts no answers."""
+    """``text`` without the content of brackets, where a comma or a word does not separate answers."""
     kept, place, depth = "", 0, 0
     for token in _BRACKET.finditer(text):
         if depth == 0:
@@ -170,7 +170,7 @@ def _spelled_out(answer: str) -> str | None:
 
 
 def quantity(statement: str, prose: bool) -> str | None:
-    """A number with whatever is counted by it: ``72 clips`` and ``$72`` are 72; ``2 dozen`` stays as it is."""
+    """A number with whatever it counts: ``72 clips`` and ``$72`` are 72; ``2 dozen`` stays as it is."""
     answer = answer_in(statement, prose)
     if not answer or not any(map(str.isdigit, answer)):
         return _spelled_out(answer) if answer else answer

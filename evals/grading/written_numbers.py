@@ -79,7 +79,7 @@ class WrittenNumbers(Cursor):
             above, below = self.argument(), self.argument()
             if isinstance(above, Number) and isinstance(below, Number):
                 if not _proper(above, below):  # 1\frac{9}{5} may be a product, or a slip
-                    raise NotUnderstood("a mixed number whose fraction is none")
+                    raise NotUnderstood("a mixed number whose fraction is not one")
                 return Number(whole.value + above.value / below.value)
         elif self.token.kind == "number" and self.token.spaced and self.ahead().text == "/":
             above, below = self._integer(self._at), self._integer(self._at + 2)
@@ -95,10 +95,10 @@ class WrittenNumbers(Cursor):
 
 
 def _going_on(text: str) -> Number:
-    """``0.333...`` and ``0.1212...`` say how they go on, ``0.35...`` does not."""
+    """``0.333...`` and ``0.1212...`` say how they continue, ``0.35...`` does not."""
     match = _GOING_ON.fullmatch(text)
     if match is None:
-        raise NotUnderstood("digits that go on in a way that is not said")
+        raise NotUnderstood("digits that continue in an unstated way")
     digits, places = match[2] or match[3], len(match[1].partition(".")[2])
     return Number(Fraction(match[1] + "0") + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places))
 

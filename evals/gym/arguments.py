@@ -1,7 +1,7 @@
-"""Arguments of generators, which somebody's run file may hold: nothing in them can be called.
+"""Arguments of generators, which may come from someone else's run file: nothing in them can be called.
 
-Some generators of reasoning-gym evaluate expressions that they put together of their arguments, operators for instance,
-so the texts among these have no brackets and no quotes.
+Some generators of reasoning-gym evaluate expressions that they build from their arguments, such as operators, so texts
+among the arguments must not contain brackets or quotes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST_CHARS = 10_000
 
 
 def plain_arguments(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as a run file can keep them; raises UsageError for what no generator is given."""
+    """The arguments in a form that a run file can keep; raises UsageError for what no generator may be given."""
     try:
         text = json.dumps(config)
     except (TypeError, ValueError, RecursionError) as error:
@@ -27,12 +27,12 @@ def plain_arguments(name: str, config: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(text)
     for said in _texts(plain):
         if not _TEXT.fullmatch(said):
-            raise UsageError(f"gym:{name}: {said[:60]!r} among its arguments has characters that are not taken here")
+            raise UsageError(f"gym:{name}: {said[:60]!r} among its arguments has characters that are not allowed here")
     return plain
 
 
 def _texts(value: Any) -> list[str]:
-    """All texts in a value, the names in dictionaries too."""
+    """All texts in a value, including the names in dictionaries."""
     if isinstance(value, dict):
         return [*value, *(text for item in value.values() for text in _texts(item))]
     if isinstance(value, list):

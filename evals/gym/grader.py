@@ -1,4 +1,4 @@
-"""The judge of answers to problems of reasoning-gym: the generator's own scorer, in a process that can compute only."""
+"""The grader of answers to reasoning-gym problems: the generator's own scorer, in a process that can only compute."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from widthwise.evals.gym.arguments import plain_arguments
 from widthwise.evals.gym.server import SERVER
 
 MAX_ANSWER_CHARS = 20_000
-"""A longer answer is none: the longest are grids."""
+"""A longer answer does not count: the longest are grids."""
 
 _TAGGED = re.compile(r"(?i)<answer>")
 _CLOSED = re.compile(r"(?i)</answer>")
@@ -37,10 +37,10 @@ STATED = Policy((boxes, answer_lines), as_stated, about="what stands between <an
 
 @dataclass(frozen=True)
 class GymGrader(PolicyGrader):
-    """Right is what the generator's scorer gives at least ``threshold`` of 1, in at most ``seconds`` of processor time.
+    """An answer is right if the generator's scorer gives it at least ``threshold`` of 1.
 
-    An answer is what stands in the last ``<answer>`` tags, as it is written; without tags, the last box or answer line.
-    Votes go by spelling, up to blanks.
+    The scorer may take ``seconds`` of processor time. An answer is the content of the last ``<answer>`` tags, verbatim;
+    without tags, the last box or answer line. Votes go by spelling, ignoring blanks.
     """
 
     name: str = "gym"
@@ -54,7 +54,7 @@ class GymGrader(PolicyGrader):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.threshold <= 1 or not 0 < self.seconds < math.inf:
-            raise UsageError("threshold of the gym grader is above 0 and at most 1, and seconds is above 0")
+            raise UsageError("the gym grader needs a threshold above 0 and at most 1, and seconds above 0")
 
     def read(self, text: str) -> Reading | None:
         for part in parts(text, self.thinking):
@@ -68,11 +68,11 @@ class GymGrader(PolicyGrader):
         return Partition.of(" ".join(answer.split()) for answer in answers)
 
     async def correct(self, problem: Problem, answer: str) -> bool:
-        """Raises UsageError for a problem of another kind, and where it is made otherwise now."""
+        """Raises UsageError for another kind of problem, and if the generator now makes a different problem."""
         return (await self.verdict(problem, answer)).outcome == "same"
 
     async def verdict(self, problem: Problem, answer: str) -> Verdict:
-        """As ``correct``, with the score."""
+        """Like ``correct``, with the score."""
         asked = _asked(problem)
         known = (problem.text, asked["index"], answer)
         if known not in self.seen:
@@ -91,8 +91,8 @@ class GymGrader(PolicyGrader):
         why = str(reply.get("refusal"))
         if "another problem" in why:
             raise UsageError(
-                f"problem {problem.id} was made by reasoning-gym {problem.metadata.get('reasoning_gym')}, and what is "
-                "installed makes another one of its arguments: install that version"
+                f"problem {problem.id} was made by reasoning-gym {problem.metadata.get('reasoning_gym')}, but the "
+                "installed version makes a different problem from its arguments: install that version"
             )
         return Verdict("not decided", f"not scored: {why}")
 
@@ -103,7 +103,7 @@ class GymGrader(PolicyGrader):
 
 
 def is_gym(problem: Problem) -> bool:
-    """Whether a problem says by which generator it was made."""
+    """Whether a problem names the generator that made it."""
     return {"gym", "config", "index"} <= problem.metadata.keys()
 
 
@@ -112,4 +112,4 @@ def _asked(problem: Problem) -> dict[str, Any]:
     match said.get("gym"), said.get("config"), said.get("index"):
         case str(name), dict(config), int(index):
             return {"name": name, "config": plain_arguments(name, config), "index": index, "question": problem.text}
-    raise UsageError(f"problem {problem.id} is none of reasoning-gym: it needs `gym`, `config` and `index`")
+    raise UsageError(f"problem {problem.id} is not from reasoning-gym: it needs `gym`, `config` and `index`")

@@ -1,4 +1,4 @@
-"""Suites of any generator of reasoning-gym, made in its own process."""
+"""Suites of any generator of reasoning-gym, made in a separate process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST = 10_000
 def gym(name: str, n: int = 50, seed: int = 0, **config: Any) -> list[Problem]:
     """Any generator of reasoning-gym (extra gym): gym:leg_counting(n=50, seed=0, max_animals=3).
 
-    ``config`` are the generator's own arguments. Raises UsageError for what it does not take.
+    ``config`` are the generator's own arguments. Raises UsageError for arguments that it does not take.
     """
     require_walls()
     for word, value, least in (("n", n, 1), ("seed", seed, 0)):
@@ -47,4 +47,4 @@ def _entries(name: str, reply: dict[str, Any]) -> list[tuple[str, str | None]]:
             raise UsageError(f"gym:{name} has no argument {unknown[0]!r}: its arguments are n, seed, {others}")
         case {"entries": list(entries)}:
             return [(str(question), answer) for question, answer in entries]
-    raise UsageError(f"gym:{name} makes no problems of these arguments: {reply.get('refusal', 'it sent none')}")
+    raise UsageError(f"gym:{name} cannot make problems from these arguments: {reply.get('refusal', 'it sent none')}")

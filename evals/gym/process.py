@@ -1,9 +1,9 @@
-"""The process in which reasoning-gym makes problems and scores answers, one child for each request.
+"""The process in which reasoning-gym makes problems and scores answers, with one child per request.
 
-Its scorers read answers with ``eval`` (by sympy, say), so an answer of a model is scored in a child that has given up
-everything that computing does not need; see :mod:`widthwise.core.sandbox.confinement`, in whose folder ``argv[1]`` is.
-Requests are JSON objects, one a line on stdin; replies too, on stdout: what came of it as ``value``, or why nothing
-did. It ends with its stdin.
+Its scorers read answers with ``eval`` (through sympy, for example), so a model's answer is scored in a child that has
+given up everything that computing does not need; see :mod:`widthwise.core.sandbox.confinement`, whose folder is
+``argv[1]``. Requests are JSON objects, one per line on stdin; replies, on stdout, are too: the result as ``value``, or
+the reason why there is none. The process ends with its stdin.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
 def main() -> None:
     """Answer requests until there are no more."""
     replies = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints is no reply
+    os.dup2(2, 1)  # whatever a library prints is not a reply
     import reasoning_gym  # noqa: F401
 
     for line in sys.stdin:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _in_a_child(work: Callable[[dict[str, Any]], Any], request: dict[str, Any]) -> bytes:
-    """What ``work`` comes to in a process of its own."""
+    """The result of ``work`` in a separate process."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -65,7 +65,7 @@ def _work(work: Callable[[dict[str, Any]], Any], request: dict[str, Any]) -> Non
 
 
 def made(request: dict[str, Any]) -> dict[str, Any]:
-    """The problems of a generator; for one that there is not, the names of those that there are."""
+    """The problems of a generator; for an unknown one, the names of the known ones."""
     from reasoning_gym.factory import DATASETS
 
     name = request["name"]
@@ -83,13 +83,13 @@ def made(request: dict[str, Any]) -> dict[str, Any]:
 def scored(request: dict[str, Any]) -> dict[str, Any]:
     """The score of an answer, from 0 to 1, or what the scorer raised because of it.
 
-    Raises ValueError where the generator makes another problem now than when the question was made.
+    Raises ValueError if the generator now makes a different problem than when the question was made.
     """
     dataset = _dataset(request)
     entry = dataset[request["index"]]
     if str(entry["question"]) != request["question"]:
-        raise ValueError("it makes another problem of these arguments now")
-    with contextlib.suppress(Exception):  # so that all that it imports is there before the walls are
+        raise ValueError("it now makes a different problem from these arguments")
+    with contextlib.suppress(Exception):  # so that everything it imports is loaded before the walls are up
         dataset.score_answer(entry["answer"], entry)
     confinement.lock_down()
     try:

@@ -1,4 +1,4 @@
-"""Asking the process of reasoning-gym: one for all of this process, started when it is first needed."""
+"""Asking the process of reasoning-gym: one for this whole process, started when first needed."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _PROGRAM = Path(__file__).with_name("process.py")
 _REPLY_BYTES = 1 << 26
 _MEMORY_BYTES = 4 << 30
 _STARTING = 120.0
-"""Seconds on the wall that the process may take to load its library, on a busy machine."""
+"""Wall-clock seconds that the process may take to load its library, on a busy machine."""
 _KEPT = ("PATH", "HOME", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
 def installed() -> str:
-    """The version of reasoning-gym; raises UsageError where it is not installed."""
+    """The version of reasoning-gym; raises UsageError if it is not installed."""
     if find_spec("reasoning_gym") is None:
         raise UsageError("suites gym:NAME need reasoning-gym: pip install 'widthwise[gym]'")
     return version("reasoning-gym")
 
 
 class Server:
-    """The process; it is asked one thing at a time."""
+    """The process; it handles one request at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, cpu_seconds: float, **request: Any) -> dict[str, Any]:
-        """What came of a request: its ``value``, or a ``refusal``: why there is none.
+        """The reply to a request: its ``value``, or a ``refusal`` that says why there is none.
 
-        Raises UsageError where the process cannot be started, or does not answer.
+        Raises UsageError if the process cannot be started, or does not answer.
         """
         installed()
         bounds = {"cpu_seconds": cpu_seconds, "memory_bytes": _MEMORY_BYTES, "reply_bytes": _REPLY_BYTES}
@@ -58,7 +58,7 @@ class Server:
                     return {"refusal": refusal}
                 case {"ended": int(status)}:
                     return {"refusal": _death(status, cpu_seconds)}
-        raise UsageError("the process of reasoning-gym sent no reply that can be read")
+        raise UsageError("the process of reasoning-gym sent an unreadable reply")
 
     def _exchange(self, line: bytes, patience: float) -> bytes:
         if self._process is None or self._process.poll() is not None:
@@ -93,7 +93,7 @@ def _started() -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # The order of sets is part of what a generator makes.
+            # The order of sets affects what a generator makes.
             env={**known, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "TZ": "UTC"},
             start_new_session=True,
         )

@@ -1,7 +1,7 @@
-"""What a token budget buys of stored samples, and what strategies answer with that.
+"""What a token budget buys of stored samples, and what strategies answer with those.
 
 The rule is that of a run (``core/session/launches.py``): samples are bought whole, in order of launch. So a strategy
-that is read from stored samples answers as it would have answered in a run of its own that met the same samples.
+evaluated on stored samples answers as it would have in a run of its own with the same samples.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from widthwise.evals.measure.pools import SamplePool
 from widthwise.evals.measure.subsets import Floats
 
 Pick = Callable[[SamplePool, int], int | None]
-"""The position of the sample whose answer is chosen among a pool's, in a run with this seed; None: no answer."""
+"""The position of the chosen sample in a pool, in a run with this seed; None: no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
     """What a budget bought of one problem's samples, and whether the answer chosen among them is right.
 
-    ``begun`` samples cost ``spent`` tokens; ``whole`` of them came to their end and could vote.
+    ``begun`` samples cost ``spent`` tokens; ``whole`` of them reached their end and could vote.
     """
 
     value: float
@@ -41,7 +41,7 @@ class Purchase:
 
     @property
     def cut(self) -> bool:
-        """Whether one sample alone is longer than the budget."""
+        """Whether the first sample alone is longer than the budget."""
         return self.begun > 0 and not self.whole
 
 
@@ -55,7 +55,7 @@ def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int) -> P
 
 
 def purchased(pool: SamplePool, limit: float, method: Method) -> Purchase:
-    """What ``limit`` tokens buy of ``pool``, and what ``method`` makes of it: expected, where it draws among equals."""
+    """What ``limit`` tokens buy of ``pool``, and what ``method`` makes of it (expected, if it draws among equals)."""
     found = bought(pool.tokens.tolist(), limit)
     seed = derived_seed(0, pool.problem, ("bought",))
     value = float(method.estimate(pool.first(found.whole), seed).value[-1]) if found.whole else 0.0
@@ -63,7 +63,7 @@ def purchased(pool: SamplePool, limit: float, method: Method) -> Purchase:
 
 
 def pick_of(aggregator: object) -> Pick | None:
-    """How ``aggregator`` (None: the usual vote) chooses; None where stored answers and scores do not tell."""
+    """How ``aggregator`` (None: the usual vote) chooses; None if stored answers and scores do not determine it."""
     match aggregator:
         case None:
             return lambda pool, seed: _elected(pool, np.ones(len(pool)), "first", seed)

@@ -24,20 +24,20 @@ from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth
 from widthwise.evals.store.waits import NOT_KNOWN
 
 METHODS = ("pass", "maj")
-"""What a curve shows unless told otherwise."""
+"""What a curve shows by default."""
 
 REPLICATES = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line(Brief):
-    """One method's accuracy at rising budgets; every array has one element a point.
+    """One method's accuracy at increasing budgets; every array has one element per point.
 
     ``k`` are samples, ``budgets`` what they cost by axis, averaged over problems (an axis that was not measured is
     absent). ``low`` and ``high`` bound the accuracy on other problems of this kind (NaN for a single problem),
-    ``sampling_error`` is the Monte-Carlo standard error of the estimate itself, 0 where it is exact. ``scores``
-    ``[problems, points]`` are what all of it is made of. Where the points were limited, ``limits`` are their budgets
-    for each problem and ``cut`` the shares of problems on which one trace alone is longer than the budget.
+    ``sampling_error`` is the Monte-Carlo standard error of the estimate itself, 0 if it is exact. ``scores``
+    ``[problems, points]`` are what all of this is computed from. If the points were limited, ``limits`` are their
+    budgets for each problem and ``cut`` the shares of problems on which one trace alone is longer than the budget.
     """
 
     method: str
@@ -56,9 +56,9 @@ class Line(Brief):
 class Curve(Plotted):
     """What a run or a recording shows about accuracy and budget.
 
-    ``lines`` by method; the strategy's own results, where there are any, are the line "run" of a single point.
-    ``notes`` are sentences that belong beside the figure. ``pools`` are the samples that lines with a point for every k
-    were drawn from.
+    ``lines`` by method; the strategy's own results, if there are any, are the line "run" with a single point. ``notes``
+    are sentences that belong beside the figure. ``pools`` are the samples from which lines with a point for every k
+    were computed.
     """
 
     path: str
@@ -107,10 +107,9 @@ def curve(
 ) -> Curve:
     """Accuracy at every k of a run file or a file of recorded generations; needs no model.
 
-    ``grader`` reads and judges everything anew, in place of what is stored.
-    ``methods``: "pass", "maj", "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; a SCORE is
-    "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign). Raises
-    ``UsageError`` where there is nothing to measure.
+    ``grader`` reads and grades everything anew, instead of using what is stored. ``methods``: "pass", "maj",
+    "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; a SCORE is "mean_logprob", "sum_logprob" or a number
+    recorded with the samples (a minus turns its sign). Raises ``UsageError`` if there is nothing to measure.
     """
     scores = sorted({score for name in methods if (score := method(name).score)})
     source = load(run, scores=scores, grouping=grouping, grader=grader)
@@ -120,7 +119,7 @@ def curve(
     if not source.dependent:
         drawn |= lines(source.pools, methods, replicates=replicates, level=level, seed=seed)
     if not drawn:
-        raise UsageError(f"{run}: {source.dependent}: accuracy at smaller budgets cannot be told from them")
+        raise UsageError(f"{run}: {source.dependent}: they do not show the accuracy at smaller budgets")
     pools = () if source.dependent else source.pools
     said = (str(run), source.label, source.suite, source.model, source.problems)
     return Curve(*said, drawn, tuple(_notes(source)), pools)
@@ -153,7 +152,7 @@ class Method:
 
 
 def method(name: str) -> Method:
-    """The method that a word names; raises ``UsageError`` with the valid ones."""
+    """The method that a word names; an unknown word raises ``UsageError`` with the valid ones."""
     kind, _, argument = name.partition(":")
     if name == "pass":
         return Method(name, lambda pool, seed: certain(pass_at_k(pool.values)))
@@ -180,14 +179,14 @@ def _best(pool: SamplePool, score: str) -> Estimate:
 def _weighted(pool: SamplePool, score: str, inverse: bool, seed: int) -> Estimate:
     weights = pool.scores[score]
     if score in LOGPROBS:
-        # Only ratios matter, and a sum may lie so far below zero that its exponential is none.
+        # Only ratios matter, and a sum may be so far below zero that its exponential is zero.
         weights = np.exp(weights - np.nanmax(weights, initial=-np.inf))
     elif inverse:
         weights = 1 / weights
     try:
         return weighted_vote_at_k(pool.votes, pool.values, weights, seed=seed)
     except ValueError:
-        raise UsageError(f"the score {score!r} is negative for some samples: it cannot weigh votes") from None
+        raise UsageError(f"the score {score!r} is negative for some samples: it cannot weight votes") from None
 
 
 def _short(pool: SamplePool, m: int, seed: int) -> Estimate:
@@ -204,7 +203,7 @@ def _short(pool: SamplePool, m: int, seed: int) -> Estimate:
 
 def _line(chosen: Method, pools: Sequence[SamplePool], replicates: int, level: float, seed: int) -> Line:
     points = min((len(pool) for pool in pools if len(pool)), default=1)
-    # Each problem has draws of its own, so that their Monte-Carlo errors are independent.
+    # Each problem has its own draws, so that their Monte-Carlo errors are independent.
     estimates = [chosen.estimate(pool, derived_seed(seed, pool.problem, ["curve"])) for pool in pools]
     scores = np.array([_cut(e.value, points) for e in estimates])
     errors = np.array([_cut(e.error, points) for e in estimates])
@@ -222,7 +221,7 @@ def _line(chosen: Method, pools: Sequence[SamplePool], replicates: int, level: f
 
 
 def _cut(values: Floats, points: int) -> Floats:
-    """The first points; a problem whose every request failed has no samples and scores 0."""
+    """The first points; a problem whose requests all failed has no samples and scores 0."""
     return values[:points] if len(values) else np.zeros(points)
 
 
@@ -236,7 +235,7 @@ def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floa
 
 
 def _budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
-    """Mean cost of k samples by axis; token axes only where every sample's tokens are known."""
+    """Mean cost of k samples by axis; token axes only if every sample's tokens are known."""
     k = np.arange(1, points + 1, dtype=np.float64)
     if any(np.isnan(pool.tokens).any() for pool in pools):
         return {"samples": k}
@@ -250,7 +249,7 @@ def _budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) ->
 def _token_costs(tokens: Floats, points: int, waits_for: int | None) -> tuple[Floats, Floats]:
     """Expected total and sequential tokens of k traces side by side, all awaited or only the m shortest.
 
-    When the m-th shortest trace ends, after t tokens, the m - 1 before it have ended and all others have t tokens.
+    When the m-th shortest trace ends, after t tokens, the m - 1 shorter ones have ended and all others have t tokens.
     """
     n, k = len(tokens), np.arange(1, points + 1)
     total, longest = k * tokens.mean(), largest_at_k(tokens)[:points]
@@ -283,21 +282,23 @@ def _measured(source: Source, level: float) -> Line:
 def _notes(source: Source) -> list[str]:
     notes = []
     if source.dependent:
-        notes.append(f"{source.dependent}: only the run's own result is shown, smaller budgets need runs of their own")
+        notes.append(f"{source.dependent}: only the run's own result is shown; smaller budgets need runs of their own")
     if source.copies is not None and source.copies.note:
         notes.append(source.copies.note)
     if not source.sequential_known:
         notes.append(NOT_KNOWN)
     if source.open:
-        notes.append(f"{source.open} of {source.open + len(source.pools)} problems have not been worked on yet")
+        notes.append(f"{source.open} of {source.open + len(source.pools)} problems are not finished yet")
     if len(source.pools) == 1:
-        notes.append("one problem: no interval over problems can be given")
+        notes.append("with one problem, there is no interval over problems")
     else:
         points = 100 * minimum_detectable(len(source.pools))
-        notes.append(f"{len(source.pools)} problems show a difference of two methods from about {points:.0f} points on")
+        notes.append(
+            f"{len(source.pools)} problems show a difference between two methods from about {points:.0f} points on"
+        )
     sizes = {len(pool) for pool in source.pools}
     if len(sizes) > 1:
         notes.append(f"problems have {min(sizes)} to {max(sizes)} samples: curves end at the smallest number above 0")
     if all((pool.votes < 0).all() for pool in source.pools):
-        notes.append("no sample states an answer that could be read: every vote is empty")
+        notes.append("no sample states a readable answer: every vote is empty")
     return notes

@@ -22,15 +22,15 @@ NEAR = 1.1
 """Budgets whose ratio is at most this are one: runs of one design spend a few percent more or less by chance."""
 
 MOSTLY = 0.5
-"""A method whose one trace is longer than the budget on more than this share of problems cannot follow the budget."""
+"""If one trace is longer than the budget on more than this share of problems, a method cannot follow the budget."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point(Brief):
     """One method at one budget; ``scores`` ``[problems]`` in the order of the comparison's problems.
 
-    ``budget`` is what it spent, averaged over problems; ``limit`` what it was allowed on each of them (None: it was not
-    limited). ``cut`` is the share of problems that the limit left without one whole trace.
+    ``budget`` is what it spent, averaged over problems; ``limit`` what it was allowed on each of them (None: no limit).
+    ``cut`` is the share of problems on which the limit did not allow a single whole trace.
     """
 
     label: str
@@ -62,7 +62,7 @@ class Point(Brief):
 
     @property
     def marked(self) -> str:
-        """The name, and a word where it does not follow the budget."""
+        """The name, with a remark if it does not follow the budget."""
         return self.name if self.follows else f"{self.name} (one trace alone is longer on {100 * self.cut:.0f} %)"
 
 
@@ -76,22 +76,22 @@ class Versus:
 
 
 def points(curves: Sequence[Curve], axis: Axis) -> list[Point]:
-    """Every point of every line of ``curves`` that knows ``axis``, but for coverage (pass@k).
+    """Every point of every line of ``curves`` that has ``axis``, except coverage (pass@k).
 
-    Coverage needs an oracle to pick the right sample: it bounds the methods and is none of them.
+    Coverage needs an oracle to pick the right sample: it bounds the methods but is not one of them.
 
-    Raises ``UsageError`` where the curves measure different problems, or none knows the axis.
+    Raises ``UsageError`` if the curves measure different problems, or none has the axis.
     """
     shared = common_problems(curves)
     found = [point for curve in curves for line in curve.lines.values() for point in _points(curve, line, axis, shared)]
     found = [point for point in found if point.method != "pass"]
     if not found:
-        raise UsageError(f"no run here has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
+        raise UsageError(f"none of these runs has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
     return found
 
 
 def common_problems(curves: Sequence[Curve]) -> tuple[str, ...]:
-    """The problems that all ``curves`` measure; raises ``UsageError`` where they are not the same ones."""
+    """The problems that all ``curves`` measure; raises ``UsageError`` if they are not the same ones."""
     first = curves[0]
     for other in curves[1:]:
         if set(other.problems) != set(first.problems):
@@ -104,7 +104,7 @@ def common_problems(curves: Sequence[Curve]) -> tuple[str, ...]:
 
 
 def shared_axis(curves: Sequence[Curve]) -> Axis:
-    """Total tokens where every run has counted them, else samples."""
+    """Total tokens if every run has counted them, else samples."""
     counted = all(any("tokens" in line.budgets for line in curve.lines.values()) for curve in curves)
     if not counted:
         _log.warning("not every run has counted its tokens: runs are compared by samples")
@@ -127,9 +127,9 @@ def matched_budgets(curves: Sequence[Curve], axis: Axis) -> list[float]:
 def at_budget(
     found: Sequence[Point], budget: float, curves: Sequence[Curve] = (), axis: Axis = "samples"
 ) -> list[Point]:
-    """For each method the most it does within ``budget``; methods that start above it are left out.
+    """For each method the best point within ``budget``; methods that start above it are left out.
 
-    On the axis of tokens, what is read from the samples of one of ``curves`` is what the budget buys of them for each
+    On the token axis, a method read from the samples of one of ``curves`` gets what the budget buys of them for each
     problem, as in a run.
     """
     if axis == "tokens":
@@ -147,7 +147,7 @@ def at_budget(
 def pareto(found: Sequence[Point]) -> list[Point]:
     """The points that no other one beats: nothing is at least as accurate for less, or more accurate for the same.
 
-    Of a method's points those at doubled k and the last compete; the steps between them say little.
+    Of a method's points, those at doubled k and the last compete; the steps between them say little.
     """
     best, kept = -np.inf, []
     for point in sorted(_doublings(found), key=lambda p: (p.budget, -p.accuracy)):
@@ -158,7 +158,7 @@ def pareto(found: Sequence[Point]) -> list[Point]:
 
 
 def _doublings(found: Sequence[Point]) -> list[Point]:
-    """Points measured by runs, and of lines with a point for every k those at powers of two and the last."""
+    """Points measured by runs, and, for lines with a point for every k, those at powers of two and the last."""
     last = {(p.label, p.method): p.k for p in sorted(found, key=lambda p: p.k)}
     return [p for p in found if p.method == "run" or p.k & (p.k - 1) == 0 or p.k == last[p.label, p.method]]
 

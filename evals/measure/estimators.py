@@ -1,8 +1,8 @@
 """What a k-sample method scores, from one pool of n samples, at every k up to n.
 
-Each is the mean over all k-subsets of the pool (a U-statistic: unbiased for independent samples), never the score
-of the first k. The pool must hold *independent* samples: beams, tree searches and draws that were stopped online are
-none, and their outputs must not be sub-sampled.
+Each estimate is the mean over all k-subsets of the pool (a U-statistic: unbiased for independent samples), never the
+score of the first k. The pool must hold *independent* samples: beams, tree searches and draws that were stopped online
+are not independent, and their outputs must not be sub-sampled.
 
 Values are what a chosen sample is worth: 1 or 0 for right or wrong, or any other number of a sample.
 """
@@ -32,11 +32,11 @@ NO_VOTE = -1
 DRAWS = 1000
 LARGEST_SHORT = 4096
 ENUMERATED = 500
-"""The largest number of subsets per rank that ``short_at_k`` looks at one by one."""
+"""The largest number of subsets per rank that ``short_at_k`` enumerates."""
 
 
 def pass_at_k(correct: ArrayLike) -> Floats:
-    """The chance that k samples hold a right one, ``[..., n] -> [..., n]`` (Chen et al., arXiv 2107.03374).
+    """The probability that k samples contain a right one, ``[..., n] -> [..., n]`` (Chen et al., arXiv 2107.03374).
 
     ``1 - C(n - c, k) / C(n, k)``, as a running product of ratios that are at most 1.
     """
@@ -49,8 +49,8 @@ def pass_at_k(correct: ArrayLike) -> Floats:
 def best_at_k(values: ArrayLike, scores: ArrayLike) -> Floats:
     """The value of the best-scored of k samples, ``[..., n] -> [..., n]`` (rank-score@k of arXiv 2505.17813).
 
-    Samples without a score (NaN) are never picked; a subset without any score is worth 0. Samples of equal score
-    are picked with equal chance.
+    Samples without a score (NaN) are never picked; a subset without any score is worth 0. Samples with equal scores are
+    picked with equal probability.
     """
     value, score = np.asarray(values, np.float64), np.asarray(scores, np.float64)
     ranked = np.argsort(-score, axis=-1, kind="stable")  # NaN comes last
@@ -60,7 +60,7 @@ def best_at_k(values: ArrayLike, scores: ArrayLike) -> Floats:
 
 
 def _tied_means(values: Floats, scores: Floats) -> Floats:
-    """Values along the last axis, those of equal neighbouring scores averaged."""
+    """Values along the last axis, averaged over neighbours with equal scores."""
     begins = np.ones(scores.shape, bool)
     begins[..., 1:] = scores[..., 1:] != scores[..., :-1]
     block = np.cumsum(begins.ravel()) - 1
@@ -94,7 +94,7 @@ def weighted_vote_at_k(
         worth[0] = 0.0
     weight = np.where(silent, 0.0, weight)
     drawn = averaged(np.concatenate([_led(classes, worth, weight, o) for o in shuffles(len(vote), draws, seed)]))
-    # Of one sample, and of all of them, there is nothing to draw.
+    # With one sample, or all of them, there is nothing to draw.
     value = np.r_[worth[classes].mean(), drawn.value[1:-1], _elected(classes, worth, weight)][-len(vote) :]
     return Estimate(value, np.r_[0.0, drawn.error[1:-1], 0.0][-len(vote) :])
 
@@ -109,11 +109,11 @@ def _led(classes: Ints, worth: Floats, weight: Floats, orders: Ints) -> Floats:
     running = _running_totals(vote, added, len(worth))
     before = np.zeros_like(running)
     np.maximum.accumulate(running[:-1], axis=0, out=before[1:])
-    # Totals are sums of floats: what differs by rounding only is a tie.
+    # Totals are sums of floats: totals that differ only by rounding are a tie.
     ahead = (added > 0) & (running > before * (1 + 1e-9))
     leads = (added > 0) & (running >= before * (1 - 1e-9))
     since = np.maximum.accumulate(np.where(ahead, np.arange(len(orders))[:, None], 0), axis=0)
-    if np.array_equal(leads, ahead):  # no ties, as with most scores: the last to go ahead leads alone
+    if np.array_equal(leads, ahead):  # no ties, as with most scores: the last to take the lead leads alone
         return np.asarray(np.take_along_axis(worth[vote], since, axis=0).T)
     worths = _since(np.where(leads, worth[vote], 0.0), since)
     return np.asarray((worths / np.maximum(_since(leads.astype(np.float64), since), 1.0)).T)
@@ -135,7 +135,7 @@ def _since(values: Floats, begin: Ints) -> Floats:
 
 
 def _elected(classes: Ints, worth: Floats, weight: Floats) -> float:
-    """What the vote of all samples is worth, ties split."""
+    """What the vote of all samples is worth, with ties split."""
     totals = np.bincount(classes, weight)
     if not totals.any():
         return 0.0
@@ -147,10 +147,10 @@ def short_at_k(
 ) -> Estimate:
     """The value of short-m@k: of k traces run side by side, the first m to finish vote (arXiv 2505.17813).
 
-    ``lengths`` are tokens, NaN for a trace that was cut off and never finished. Ties go to the answer with the
-    shortest trace; equal lengths finish in the pool's order. With fewer than m finished traces all of those vote.
-    Exact for m up to 2 and wherever at most ``ENUMERATED`` subsets end at a rank, Monte-Carlo elsewhere. Raises
-    ValueError for a pool of more than ``LARGEST_SHORT`` samples.
+    ``lengths`` are tokens, NaN for a trace that was cut off and never finished. Ties go to the answer with the shortest
+    trace; equal lengths finish in the pool's order. With fewer than m finished traces, all of those vote. Exact for m
+    up to 2 and wherever at most ``ENUMERATED`` subsets end at a rank, Monte-Carlo elsewhere. Raises ValueError for a
+    pool of more than ``LARGEST_SHORT`` samples.
     """
     length = np.asarray(lengths, np.float64)
     if len(length) > LARGEST_SHORT:
@@ -162,7 +162,7 @@ def short_at_k(
     result, variance = np.zeros(n), np.zeros(n)
     for voters in range(1, min(m, n) + 1):
         weights = mth_rank_weights(n, voters)
-        if voters < m:  # fewer samples than voters: only the subsets of this very size
+        if voters < m:  # fewer samples than voters: only the subsets of exactly this size
             weights = weights * (np.arange(1, n + 1) == voters)
         means, errors = _by_last_rank(vote, value, voters, draws, rng)
         result += means @ weights
@@ -189,7 +189,7 @@ def _by_last_rank(vote: Ints, value: Floats, m: int, draws: int, rng: np.random.
 
 
 def _plurality(vote: Ints, value: Floats) -> Floats:
-    """The value of each row's vote, ``[rows, m] -> [rows]``; ties go to the class that stands first in the row."""
+    """The value of each row's vote, ``[rows, m] -> [rows]``; ties go to the class that comes first in the row."""
     counts = (vote[:, :, None] == vote[:, None, :]).sum(axis=2)
     counts = np.where(vote == NO_VOTE, 0, counts)
     first = counts.argmax(axis=1)

@@ -1,9 +1,9 @@
-"""How far a measured accuracy may be off, and whether two of them differ.
+"""How uncertain a measured accuracy is, and whether two accuracies differ.
 
-Everything here speaks about the population that the *problems* are drawn from. Repeated samples of one problem are no
-independent trials: they enter as one score per problem. With fewer than a few hundred problems normal theory fails
-near 0 and 1 (Bowyer et al., arXiv 2503.01747): use ``wilson`` for single runs there, and ``bayesian_bootstrap`` for
-scores of several.
+Everything here refers to the population from which the *problems* are drawn. Repeated samples of one problem are not
+independent trials: they enter as one score per problem. With fewer than a few hundred problems normal theory fails near
+0 and 1 (Bowyer et al., arXiv 2503.01747): use ``wilson`` for single runs there, and ``bayesian_bootstrap`` for scores
+of several.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DRAWN_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Band(Brief):
-    """Intervals around the points of a curve, all arrays of one shape; ``level`` is the probability they hold."""
+    """Intervals around the points of a curve, all arrays of one shape; ``level`` is the probability that they hold."""
 
     mean: Floats
     low: Floats
@@ -78,7 +78,7 @@ def bootstrap(
 ) -> Band:
     """Percentile intervals of the mean over problems, ``[problems, ...] -> [...]``.
 
-    ``scores`` are one row a problem: a score, or a curve of exact per-problem estimates. Problems are drawn with
+    ``scores`` have one row per problem: a score, or a curve of exact per-problem estimates. Problems are drawn with
     replacement, within each of the ``strata`` (suites), and whole ``clusters`` of related problems at a time.
     """
     rows = np.asarray(scores, np.float64)
@@ -90,10 +90,10 @@ def bootstrap(
 def bayesian_bootstrap(scores: ArrayLike, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0) -> Band:
     """Posterior intervals of the mean over problems, for scores from 0 to 1, ``[problems, ...] -> [...]``.
 
-    The bootstrap of Rubin (1981), where problems get random weights, with one problem of score 0 and one of score 1
-    added as a prior. For scores of 0 and 1 that is the posterior of a flat prior, and unlike the plain
-    bootstrap it stays honest where all problems score alike. The interval is widened to the mean where that lies
-    outside (all right, or all wrong).
+    The bootstrap of Rubin (1981), in which problems get random weights, with one problem of score 0 and one of score 1
+    added as a prior. For scores of 0 and 1 that is the posterior of a flat prior, and unlike the plain bootstrap it
+    stays honest if all problems have the same score. The interval is widened to include the mean if that lies outside
+    (all right, or all wrong).
     """
     rows = np.asarray(scores, np.float64)
     flat, rng = rows.reshape(len(rows), -1), np.random.default_rng(seed)
@@ -156,9 +156,9 @@ def paired(
     strata: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
 ) -> Difference:
-    """Method ``a`` minus method ``b``, one score a problem each, by a bootstrap over problems.
+    """Method ``a`` minus method ``b``, with one score per problem each, by a bootstrap over problems.
 
-    The p-value is exact for single runs (0/1 scores: McNemar's test of the problems they disagree on) and
+    The p-value is exact for single runs (0/1 scores: McNemar's test on the problems on which they disagree) and from
     Wilcoxon's signed ranks otherwise.
     """
     one, other = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -202,13 +202,13 @@ def holm(p: ArrayLike) -> Floats:
 
 
 def adjusted(differences: Sequence[Difference]) -> list[Difference]:
-    """The same with p-values adjusted for their number (Holm, 1979)."""
+    """The same, with p-values adjusted for their number (Holm, 1979)."""
     values = holm([difference.p for difference in differences])
     return [replace(difference, p=float(p)) for difference, p in zip(differences, values, strict=True)]
 
 
 def standard_error(scores: ArrayLike, clusters: ArrayLike | None = None) -> float:
-    """Standard error of the mean over problems, related ones counted together (Miller, arXiv 2411.00640)."""
+    """Standard error of the mean over problems, with related ones counted together (Miller, arXiv 2411.00640)."""
     rows = np.asarray(scores, np.float64)
     n = len(rows)
     if n < 2:
@@ -230,9 +230,9 @@ def minimum_detectable(
     level: float = LEVEL,
     power: float = 0.8,
 ) -> float:
-    """The smallest difference of two methods that ``problems`` problems show with this ``power``.
+    """The smallest difference between two methods that ``problems`` problems show with this ``power``.
 
-    ``between`` is the variance over problems of the true difference; ``noise`` holds per method the mean variance
+    ``between`` is the variance over problems of the true difference; ``noise`` holds for each method the mean variance
     of one run and the number of runs, ``(sigma^2, K)``.
     """
     variance = between + sum(sigma2 / runs for sigma2, runs in noise)
@@ -254,4 +254,4 @@ def wilson(right: int, n: int, level: float = LEVEL) -> Interval:
 
 def _check(right: float, n: float) -> None:
     if not 0 <= right <= n or n < 1:
-        raise ValueError(f"{right:g} of {n:g} problems cannot be solved")
+        raise ValueError(f"{right:g} of {n:g} problems cannot have been solved")

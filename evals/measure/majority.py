@@ -12,17 +12,17 @@ from widthwise.evals.measure.estimators import DRAWS, NO_VOTE, weighted_vote_at_
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain
 
 EXACT_UP_TO = 512
-"""The largest pool that ``maj_at_k`` works through exactly; time grows with n^3, and binomials overflow at n = 1030."""
+"""The largest pool that ``maj_at_k`` computes exactly; time grows with n^3, and binomials overflow at n = 1030."""
 
 
 def maj_at_k(
     votes: ArrayLike, values: ArrayLike, *, exact_up_to: int = EXACT_UP_TO, draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
-    """The value of a majority vote among k samples for k = 1..n, ties split fairly.
+    """The value of a majority vote among k samples for k = 1..n, with ties split fairly.
 
-    ``votes`` ``int [n]`` are answer classes, ``NO_VOTE`` (-1) for samples without an answer: these are drawn but do
-    not vote, and a subset without any vote is worth 0. A class is worth the mean of its samples' ``values``.
-    Exact up to ``exact_up_to`` samples, Monte-Carlo over ``draws`` subsets beyond.
+    ``votes`` ``int [n]`` are answer classes, ``NO_VOTE`` (-1) for samples without an answer: these are drawn but do not
+    vote, and a subset without any vote is worth 0. A class is worth the mean of its samples' ``values``. Exact up to
+    ``exact_up_to`` samples, Monte-Carlo over ``draws`` subsets beyond.
     """
     vote, value = np.asarray(votes, np.int64), np.asarray(values, np.float64)
     if len(vote) > exact_up_to:
@@ -37,15 +37,15 @@ def maj_at_k(
 
 
 def wins(size: int, rivals: Ints, silent: int = 0) -> Floats:
-    """The chance that a class of ``size`` samples wins the vote of k of all samples, for k = 1..n.
+    """The probability that a class of ``size`` samples wins the vote of k of all samples, for k = 1..n.
 
-    ``rivals`` are the sizes of the other classes, ``silent`` counts the samples that do not vote. A tie of t classes
-    is won with chance 1/t.
+    ``rivals`` are the sizes of the other classes, ``silent`` counts the samples that do not vote. A tie of t classes is
+    won with probability 1/t.
 
-    A class with m votes in the subset beats a rival below m for certain, and one at m in half of the cases. Giving
-    every class a random rank u in [0, 1] and the tie to the highest, it wins with chance
-    ``integral of prod_j (sum_{x<m} C(n_j, x) z^x + u C(n_j, m) z^m) du``, where z counts the samples taken: a
-    polynomial in u that Gauss-Legendre nodes integrate exactly. Every term is positive, nothing cancels.
+    A class with m votes in the subset certainly beats a rival below m, and one at m in half of the cases. If every
+    class gets a random rank u in [0, 1] and a tie goes to the highest, it wins with probability ``integral of prod_j
+    (sum_{x<m} C(n_j, x) z^x + u C(n_j, m) z^m) du``, where z counts the samples taken: a polynomial in u that
+    Gauss-Legendre nodes integrate exactly. Every term is positive, so nothing cancels.
     """
     n = size + int(rivals.sum()) + silent
     rivals = -np.sort(-rivals)
@@ -60,17 +60,17 @@ def wins(size: int, rivals: Ints, silent: int = 0) -> Floats:
 
 
 def _rows(size: int, rivals: Ints) -> tuple[Ints, Floats, Floats]:
-    """For m = 1..size votes, the nodes of the integral over u: votes, ranks u and shares, one row a node."""
+    """For m = 1..size votes, the nodes of the integral over u: votes, ranks u and shares, one row per node."""
     rows = [(m, *_nodes(int((rivals >= m).sum()) // 2 + 1)) for m in range(1, size + 1)]
     votes = np.repeat([m for m, _, _ in rows], [len(ranks) for _, ranks, _ in rows])
     return votes, np.concatenate([r for _, r, _ in rows]), np.concatenate([s for _, _, s in rows])
 
 
 def _others(votes: Ints, ranks: Floats, rivals: Ints, n: int, silent: int) -> Floats:
-    """Ways in which the other n samples fill up a subset without winning, ``[rows, samples taken 0..n]``.
+    """In how many ways the other n samples fill up a subset without winning, ``[rows, samples taken 0..n]``.
 
-    Classes that are too small to reach m votes take part freely, like the silent samples: all of them together are
-    one binomial row. The large ones are multiplied in, one at a time.
+    Classes that are too small to reach m votes take part freely, like the silent samples: all of them together are one
+    binomial row. The large ones are multiplied in, one at a time.
     """
     free = silent + np.array([rivals[rivals < m].sum() for m in range(votes[-1] + 1)])
     ways = np.array([_choose(int(f), n) for f in free])[votes]
@@ -81,7 +81,7 @@ def _others(votes: Ints, ranks: Floats, rivals: Ints, n: int, silent: int) -> Fl
 
 
 def _limited(ways: Floats, votes: Ints, ranks: Floats, size: int) -> Floats:
-    """``ways`` with a class of ``size`` samples multiplied in that takes fewer than m, or m at the cost of rank u."""
+    """``ways`` times a class of ``size`` samples that takes fewer than m, or m at the cost of rank u."""
     choose, result = _choose(size), ways.copy()
     for taken in range(1, int(votes[-1]) + 1 if len(votes) else 0):
         begin, end = np.searchsorted(votes, [taken, taken + 1])

@@ -39,7 +39,7 @@ INDEPENDENT = ("single", "best_of_n")
 """Samplers whose traces are independent samples, so that a part of them is a smaller run of the same kind."""
 
 RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
-"""Endings of files that hold recorded generations, ours or another tool's; anything else is a run file."""
+"""Extensions of files with recorded generations, ours or another tool's; anything else is a run file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +47,8 @@ class SamplePool(Brief):
     """One problem's samples, one element each.
 
     ``votes`` are answer classes (-1: no answer), ``values`` 1 for right and 0 for wrong or no answer, ``tokens`` the
-    sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end. ``scores`` by name, NaN where
-    a sample has none.
+    sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end. ``scores`` by name, NaN if a
+    sample has none.
     """
 
     problem: str
@@ -77,7 +77,7 @@ class SamplePool(Brief):
 class Answered:
     """What a strategy made of one problem: whether its answer was right, and what that cost.
 
-    ``cut`` says that a budget left it without one whole trace.
+    ``cut`` says that a budget did not allow a single whole trace.
     """
 
     problem: str
@@ -92,11 +92,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Source(Brief):
-    """What curves are drawn from.
+    """What curves are computed from.
 
-    ``answered`` holds the strategy's own results (empty for recorded generations). ``dependent`` says why the
-    samples must not be sub-sampled; empty where they may. ``open`` problems have not been worked on yet. ``copies``
-    says how many different samples a problem's are worth. ``sequential_known``: see ``evals.store.waits``.
+    ``answered`` holds the strategy's own results (empty for recorded generations). ``dependent`` says why the samples
+    must not be sub-sampled; empty if they may. ``open`` problems are not finished yet. ``copies`` says how many
+    different samples a problem's are worth. ``sequential_known``: see ``evals.store.waits``.
     """
 
     path: str
@@ -119,11 +119,11 @@ class Source(Brief):
 def load(
     path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "meaning", grader: Grader | None = None
 ) -> Source:
-    """The samples of a run file (``.db``), or of recorded generations, other tools' logs among them; needs no model.
+    """The samples of a run file (``.db``), or of recorded generations, including other tools' logs; needs no model.
 
-    ``grader`` reads and judges all of them anew, whatever verdicts and labels are stored, and stores nothing.
+    ``grader`` reads and grades all of them anew, whatever verdicts and labels are stored, and stores nothing.
     ``scores`` are those to read with them: "mean_logprob", "sum_logprob", or a number recorded with the samples
-    ("reward"; a minus before it turns its sign). Raises ``UsageError`` where there is nothing to measure.
+    ("reward"; a minus before it turns its sign). Raises ``UsageError`` if there is nothing to measure.
     """
     file = Path(path)
     read = _recorded if file.suffix in RECORDINGS else _stored
@@ -216,11 +216,11 @@ def _number(metadata: Mapping[str, Any], name: str) -> float:
 def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
     stated = [leaf for leaf in leaves if leaf.answer is not None]
     if stated and all(leaf.correct is None for leaf in stated):
-        raise UsageError(f"no answer in {path} has been graded yet: `widthwise grade {path}` does it")
+        raise UsageError(f"no answer in {path} has been graded yet: run `widthwise grade {path}`")
 
 
 def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
-    """Why parts of these samples are no smaller runs; empty where they are."""
+    """Why parts of these samples are not smaller runs; empty if they are."""
     sampler = strategy.partition("|")[0].strip().partition("(")[0]
     if strategy and sampler not in INDEPENDENT:
         return f"the traces of {sampler} depend on one another"
@@ -228,14 +228,14 @@ def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
         return recorded
     finishes = {leaf.finish for o in outcomes for leaf in o.leaves}
     if finishes & {"pruned", "aborted"}:
-        return "traces were stopped online, so the rest is no fair sample"
+        return "traces were stopped online, so the rest is not a fair sample"
     if "budget" in finishes:
-        return "the budget cut traces short, so the rest is no fair sample"
+        return "the budget cut traces short, so the rest is not a fair sample"
     return ""
 
 
 def _dependent_samplers(fields: Iterable[Mapping[str, Any]]) -> str:
-    """What recordings say of the sampler that made them, where its traces are no independent samples."""
+    """What recordings say about a sampler whose traces are not independent samples; empty otherwise."""
     names = sorted({str(f["sampler"]) for f in fields if f.get("sampler")} - set(INDEPENDENT))
     return f"the traces of {', '.join(names)} depend on one another" if names else ""
 
@@ -291,7 +291,7 @@ async def _of_recording(path: Path, recording: Recording, grader: Grader, scores
 
 
 async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader) -> tuple[str | None, bool | None]:
-    """The recording's own answer and label; where it has no label, the grader's."""
+    """The recording's own answer and label; the grader's if it has no label."""
     if sample.correct is not None:
         return sample.answer, sample.correct
     answer = sample.answer if sample.answer is not None else stated_in(sample, grader)
@@ -299,7 +299,7 @@ async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader
         return None, False
     try:
         return answer, await grader.correct(problem, answer)
-    except UsageError as error:  # no reference answer, or a problem of another kind
+    except UsageError as error:  # no reference answer, or another kind of problem
         raise UsageError(f"{path} has no labels, and {error}") from error
 
 

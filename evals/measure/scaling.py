@@ -1,8 +1,8 @@
-"""Laws that accuracy follows as samples are added, fitted to a measured curve, and where more of them stops paying.
+"""Laws that accuracy follows as samples are added, fitted to a measured curve, and where more samples stop paying.
 
-A fit describes the range that was measured; beyond four times its largest k nothing here is supported. The points of
-one curve share their problems and samples: resample problems (``intervals.resampled_means``) and fit each, never
-treat the points as independent.
+A fit describes the measured range; beyond four times its largest k nothing here is supported. The points of one curve
+share their problems and samples: resample problems (``intervals.resampled_means``) and fit each, and never treat the
+points as independent.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ L = TypeVar("L", bound=Law)
 
 @dataclass(frozen=True, slots=True)
 class PowerLaw:
-    """Coverage ``exp(a k^b)`` with a, b < 0 (Brown et al., arXiv 2407.21787); tends to 1, also where some problems
-    are never solved."""
+    """Coverage ``exp(a k^b)`` with a, b < 0 (Brown et al., arXiv 2407.21787).
+
+    It tends to 1, even if some problems are never solved.
+    """
 
     a: float
     b: float
@@ -47,7 +49,7 @@ class PowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class BetaLaw:
-    """Coverage where problems have success rates ``Beta(alpha, beta)`` and a share ``never`` has rate 0.
+    """Coverage if problems have success rates ``Beta(alpha, beta)`` and a share ``never`` has rate 0.
 
     ``1 - c(k)`` falls like ``k^-alpha``: the power law of a set whose every problem is exponential (Schaeffer et al.,
     arXiv 2502.17578).
@@ -78,8 +80,8 @@ class BetaLaw:
 class SaturatingLaw:
     """``ceiling (1 - (1 - p)^k)``, the test-time scaling performance model (Wang et al., arXiv 2505.20522).
 
-    One p for all problems saturates far too early on sets of mixed difficulty: compare with ``BetaLaw``. Votes need
-    not follow it at all; they can fall.
+    A single p for all problems saturates far too early on sets of mixed difficulty: compare with ``BetaLaw``. Votes
+    need not follow it at all; they can fall.
     """
 
     ceiling: float
@@ -122,7 +124,7 @@ class CeilingLaw:
 
 
 def grid(n: int, points: int = 40) -> Floats:
-    """Log-spaced k from 1 to n / 2: beyond half of the pool estimates vary too much to fit."""
+    """Log-spaced k from 1 to n / 2: beyond half of the pool, estimates vary too much to fit."""
     return np.unique(np.round(np.geomspace(1, max(n // 2, 1), points)))
 
 
@@ -138,10 +140,10 @@ _FITS: dict[type[Law], tuple[tuple[float, ...], tuple[tuple[float, ...], tuple[f
 def fit(
     law: type[L], k: ArrayLike, accuracy: ArrayLike, errors: ArrayLike | None = None, *, near: L | None = None
 ) -> L:
-    """The ``law`` nearest to the points ``(k, accuracy)`` by least squares, weighted by ``errors`` where given.
+    """The ``law`` nearest to the points ``(k, accuracy)`` by least squares, weighted by ``errors`` if given.
 
-    The search begins at the law ``near``, if there is one: points that differ little are fitted by laws that do.
-    Raises ValueError with fewer points than parameters, or where no fit is found.
+    The search begins at the law ``near``, if there is one: similar points are fitted by similar laws. Raises ValueError
+    with fewer points than parameters, or if no fit is found.
     """
     x, y = np.asarray(k, np.float64), np.asarray(accuracy, np.float64)
     begin, bounds = _FITS[law]
@@ -161,7 +163,7 @@ def _parameters(law: type[Law]) -> list[str]:
 
 
 def _positive(errors: ArrayLike | None) -> Floats | None:
-    """Errors usable as weights: a point without spread must not rule all others out."""
+    """Errors usable as weights: a point without spread must not outweigh all others."""
     if errors is None:
         return None
     sigma = np.asarray(errors, np.float64)
@@ -170,10 +172,10 @@ def _positive(errors: ArrayLike | None) -> Floats | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A law fitted to a curve, and how far that may be off on other problems of this kind.
+    """A law fitted to a curve, and its uncertainty on other problems of this kind.
 
-    ``low`` and ``high`` bound each parameter, by name. ``predicted`` is what a fit to all points but the last says
-    of the last, ``observed`` what was measured there: a law that misses it should not be extrapolated.
+    ``low`` and ``high`` bound each parameter, by name. ``predicted`` is what a fit to all points but the last predicts
+    for the last, ``observed`` what was measured there: a law that misses it should not be extrapolated.
     """
 
     law: Law
@@ -186,9 +188,9 @@ class Fitted:
 def fit_curve(
     law: type[Law], scores: ArrayLike, *, replicates: int = 200, level: float = LEVEL, seed: int = 0
 ) -> Fitted:
-    """Fit ``law`` to the mean of ``scores`` ``[problems, k = 1..n]`` on a log grid; problems are resampled as a whole.
+    """Fit ``law`` to the mean of ``scores`` ``[problems, k = 1..n]`` on a log grid; whole problems are resampled.
 
-    Raises ValueError where no fit is found, or the curve is too short.
+    Raises ValueError if no fit is found, or the curve is too short.
     """
     rows = np.asarray(scores, np.float64)
     k = grid(2 * rows.shape[1], points=20)
@@ -215,7 +217,7 @@ def fit_curve(
 
 
 def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats, near: Law) -> Law | None:
-    """A resampled curve may be flat or fall, where no law fits: it is left out."""
+    """A resampled curve may be flat or fall, so that no law fits: it is left out."""
     try:
         return fit(law, k, accuracy, errors, near=near)
     except ValueError:
@@ -223,6 +225,6 @@ def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats, ne
 
 
 def held_out(law: type[Law], k: ArrayLike, accuracy: ArrayLike) -> tuple[float, float]:
-    """Predicted and observed accuracy at the largest k, by a fit to all the others."""
+    """Predicted and observed accuracy at the largest k, with a fit to all other points."""
     x, y = np.asarray(k, np.float64), np.asarray(accuracy, np.float64)
     return float(fit(law, x[:-1], y[:-1]).at(x[-1])), float(y[-1])

@@ -1,4 +1,4 @@
-"""Finished runs side by side: what each got right and what it spent, and how far it is from the first of them."""
+"""Finished runs side by side: what each got right and spent, and how far it is from the first of them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
 COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", *KV_FIGURES, "seconds")
-"""What is compared of the ledgers; see ``Ledger``."""
+"""The figures of the ledgers that are compared; see ``Ledger``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing(Brief):
-    """One run on the problems that all of the compared runs have finished.
+    """One run on the problems that all compared runs have finished.
 
-    ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems, those left out
-    that a file does not know. ``difference``
-    is its accuracy minus the first run's, paired by problem, its p adjusted for the number of runs (Holm); None for the
-    first run itself, and where a budget left one of the two without a single whole trace on most problems (``cut`` is
-    the share of them). ``copies`` says how many different samples a problem's are worth.
+    ``accuracy`` is a fraction of 1, ``interval`` Wilson's at 95 %. ``costs`` are means over problems, without those
+    that a file does not know. ``difference`` is its accuracy minus the first run's, paired by problem, its p adjusted
+    for the number of runs (Holm); None for the first run itself, and if on most problems a budget did not allow one of
+    the two a single whole trace (``cut`` is the share of them). ``copies`` says how many different samples a problem's
+    are worth.
     """
 
     run: str
@@ -51,7 +51,7 @@ def standings(paths: Sequence[str | Path]) -> list[Standing]:
     """The runs in the given order, each against the first.
 
     Raises ``UsageError`` for fewer than one run, a recording that no strategy has answered, or runs without a finished
-    problem in common. Problems are the same where their text and reference are.
+    problem in common. Problems are the same if their text and reference are.
     """
     if not paths:
         raise UsageError("there is nothing to compare: name run files, the one to compare with first")

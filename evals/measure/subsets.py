@@ -1,4 +1,4 @@
-"""How a random subset of a pool of samples looks: the weights that exact estimators sum with, and random draws."""
+"""Random subsets of a pool of samples: the weights with which exact estimators sum, and random draws."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _NUMBERS_AT_ONCE = 300_000
 class Estimate:
     """The expected value of a k-sample method, ``value[k - 1]`` for k = 1..n, over all k-subsets of a pool.
 
-    ``error`` is the Monte-Carlo standard error of each value, 0 where it is exact. It says nothing about how
-    another pool would differ: that is what intervals over problems are for.
+    ``error`` is the Monte-Carlo standard error of each value, 0 if it is exact. It says nothing about how another pool
+    would differ: that is what intervals over problems are for.
     """
 
     value: Floats
@@ -44,7 +44,7 @@ def certain(value: Floats) -> Estimate:
 def first_rank_weights(n: int) -> Floats:
     """Probabilities ``[n, n]`` that the best-ranked member of a random subset has rank i: row i - 1, column k - 1.
 
-    ``C(n - i, k - 1) / C(n, k)``, built rank by rank from ratios, so that no large number appears.
+    ``C(n - i, k - 1) / C(n, k)``, built rank by rank from ratios, so that no large number occurs.
     """
     k = np.arange(1, n + 1, dtype=np.float64)
     rank = np.arange(1, n, dtype=np.float64)[:, None]
@@ -97,8 +97,8 @@ def _log_choose(logs: Floats, n: Ints | int, k: Ints) -> Floats:
 def shuffles(n: int, draws: int, seed: int) -> Iterator[Ints]:
     """``draws`` random orders of n samples in batches ``int64 [batch, n]``; the first k of each are a random k-subset.
 
-    Subsets of one order are nested, so estimates at neighbouring k share their noise and curves come out smooth;
-    at every single k the draws are independent.
+    Subsets of one order are nested, so estimates at neighbouring k share their noise and curves are smooth; at every
+    single k the draws are independent.
     """
     rng, batch = np.random.default_rng(seed), max(_NUMBERS_AT_ONCE // n, 1)
     for begin in range(0, draws, batch):

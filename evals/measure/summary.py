@@ -39,14 +39,14 @@ class Tokens:
 class Summary(Brief):
     """A run in figures; accuracies are fractions of 1.
 
-    ``problems`` are those worked on, ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
-    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single
-    samples (a trace that was pruned, aborted or failed is none), averaged over problems; ``pass_at_n`` the fraction
-    of problems with a right trace among all. ``sequential_tokens`` sums the problems' critical paths (None: the
-    file does not know them), ``wall_seconds`` the attempts. ``kv_peak`` and the like are the ledger's figures of what
+    ``problems`` are those worked on; ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
+    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single samples
+    (not of traces that were pruned, aborted or failed), averaged over problems; ``pass_at_n`` the fraction of problems
+    with a right trace among all. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know
+    them), ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what
     caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
-    settings in force; None for runs that do not say. ``server`` says in one line what the server was that sampled.
-    ``notes`` are what was out of the ordinary, one of each kind, with the number of problems that had it, the most
+    settings in force; None for runs that do not say. ``server`` describes in one line the server that sampled.
+    ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it, most
     frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
     guessing, for multiple choice.
     """
@@ -92,7 +92,7 @@ def summarise(store: Store) -> Summary:
             ledger.add(outcome.ledger)
     said = store.manifest["configuration"]
     right = sum(outcome.correct is True for outcome in outcomes)
-    # An imported recording has traces, but no strategy has answered by them.
+    # An imported recording has traces, but no strategy has answered with them.
     answered = bool(outcomes) and said.get("strategy") is not None
     return Summary(
         suite=said.get("suite") or "",
@@ -125,14 +125,14 @@ def _chance(outcomes: Sequence[Outcome]) -> float | None:
 
 
 def _server(manifest: Mapping[str, Any]) -> str | None:
-    """What the backend says of its server, in a line; None for one that is no server."""
+    """The backend's description of its server, in one line; None if it is not a server."""
     backend = manifest.get("backend")
     line = backend.get("line") if isinstance(backend, dict) else None
     return line if isinstance(line, str) else None
 
 
 def _noted(outcomes: Sequence[Outcome]) -> tuple[tuple[str, int], ...]:
-    """Notes that differ in their numbers only are of one kind, and the first stands for all."""
+    """Notes that differ only in their numbers are of one kind, and the first stands for all."""
     first: dict[str, str] = {}
     problems: Counter[str] = Counter()
     for outcome in outcomes:

@@ -1,8 +1,8 @@
 """Sweeps: a grid of strategies, budgets, seeds and suites, planned so that samples are drawn only once.
 
-Independent samples serve every smaller budget and every way to choose among them: best-of-64 contains best-of-16, and
-a vote and a choice by score can look at the same traces. What depends on the budget while it runs (tree search,
-online stopping, a hard limit on tokens or time) needs a run of its own per budget; the plan says which and why.
+Independent samples serve every smaller budget and every way to choose among them: best-of-64 contains best-of-16, and a
+vote and a choice by score can use the same traces. Strategies that depend on the budget while they run (tree search,
+online stopping, a hard limit on tokens or time) need a run of their own per budget; the plan says which and why.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from widthwise.samplers.tree_search import TreeSampler
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run that has to be done: a strategy on a suite, with one seed and one budget (None: no limit)."""
+    """One run to be done: a strategy on a suite, with one seed and one budget (None: no limit)."""
 
     suite: str
     strategy: Strategy
@@ -46,9 +46,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Cell(Brief):
-    """One strategy at one budget on one suite, and the runs (one a seed) that its accuracy is read from.
+    """One strategy at one budget on one suite, and the runs (one per seed) that its accuracy is read from.
 
-    ``shared`` is how the answer is chosen among a part of their samples; None where the runs are the cell's own.
+    ``shared`` is how the answer is chosen among a part of their samples; None if the runs are the cell's own.
     """
 
     strategy: Strategy
@@ -99,8 +99,8 @@ def plan(
 ) -> Plan:
     """Which runs a grid needs; raises ``UsageError`` for an empty or impossible one.
 
-    ``budgets`` are limits for each problem on ``axis``. On the axis of samples, the n of ``best_of_n`` and
-    of tree searches follows them. On that of thinking they are the samplers' ``thinking``, and 0 is one of them.
+    ``budgets`` are limits for each problem on ``axis``. On the samples axis, the n of ``best_of_n`` and of tree
+    searches follows them. On the thinking axis they are the samplers' ``thinking``, and 0 is allowed.
     """
     if not (strategies and suites and budgets and seeds):
         raise UsageError("a sweep needs at least one strategy, one suite, one budget and one seed")
@@ -120,7 +120,9 @@ def plan(
         notes.append(f"read from shared samples, as means over all subsets of each size: {'; '.join(shared)}")
         if axis == "tokens":
             notes[-1] = f"read from shared samples, in their order of launch: {'; '.join(shared)}"
-            notes.append("a token budget buys whole traces for each problem, from shared samples and in own runs alike")
+            notes.append(
+                "a token budget buys whole traces for each problem, from shared samples and in separate runs alike"
+            )
     return Plan(axis, tuple(cells), tuple(notes))
 
 
@@ -153,7 +155,7 @@ def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) ->
     if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
         strategy = replace(strategy, sampler=_as_wide(strategy.sampler, int(limit)))
     if axis == "samples" and isinstance(strategy.sampler, TreeSampler):
-        # What a search samples are steps; as the papers do, its budget counts whole solutions.
+        # A search samples steps; as in the papers, its budget counts whole solutions.
         return Task(suite, strategy, strategy.budget, seed)
     return Task(suite, strategy, replace(strategy.budget or Budget(), **own), seed)
 
@@ -176,7 +178,7 @@ def _as_thoughtful(strategy: Strategy, thinking: int) -> Strategy:
 
 
 def label(strategy: Strategy, axis: Axis) -> str:
-    """What to call a strategy whose n may follow the budget."""
+    """The name of a strategy whose n may follow the budget."""
     if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
         return strategy.brief().replace(f"n={strategy.sampler.n}", "n=budget", 1)
     if axis == "thinking":
@@ -185,7 +187,7 @@ def label(strategy: Strategy, axis: Axis) -> str:
 
 
 def predicted_samples(task: Task) -> int | None:
-    """Samples that a run draws for each problem, at most; None where only running tells."""
+    """How many samples a run draws for each problem at most; None if only running tells."""
     limits = [task.budget.samples] if task.budget is not None and task.budget.samples is not None else []
     if isinstance(task.strategy.sampler, BestOfN):
         limits.append(task.strategy.sampler.n)
@@ -198,7 +200,7 @@ def predicted_samples(task: Task) -> int | None:
 
 
 def collect(made: Plan, path_of: Callable[[Task], Path], *, replicates: int = 1000, seed: int = 0) -> list[Curve]:
-    """One curve per suite and strategy, read from finished runs: a single line "run" with a point a budget."""
+    """One curve per suite and strategy, read from finished runs: a single line "run" with one point per budget."""
     groups: dict[tuple[str, Strategy], list[Cell]] = {}
     for cell in made.cells:
         groups.setdefault((cell.suite, cell.strategy), []).append(cell)
@@ -217,7 +219,7 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
         line = _own_line(cells, sources, axis, replicates, seed)
     first = next(iter(sources.values()))
     lost = len(cells) - len(line.k)
-    left_out = f"{lost} of {len(cells)} budgets are left out: there are no more samples than at another"
+    left_out = f"{lost} of {len(cells)} budgets are left out: they have no more samples than another"
     notes = (left_out,) if lost else ()
     return Curve(
         first.path, label(cells[0].strategy, axis), cells[0].suite, first.model, first.problems, {"run": line}, notes

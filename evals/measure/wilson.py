@@ -1,4 +1,4 @@
-"""Wilson's interval, apart from the others: a finished run prints at once, without the second scipy takes."""
+"""Wilson's interval, separate from the others so that a finished run prints at once, without loading scipy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 
 def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for ``right`` of ``n`` problems; unlike the normal one it stays within 0 and 1."""
+    """Wilson's score interval for ``right`` of ``n`` problems; unlike the normal interval it stays within 0 and 1."""
     z = NormalDist().inv_cdf((1 + level) / 2)
     centre = (right + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * sqrt(right * (n - right) / n + z * z / 4)

@@ -1,6 +1,6 @@
-"""Arithmetic: evaluate an expression of several operations whose every value is an integer 0-999.
+"""Arithmetic: evaluate an expression of several operations, with every value an integer from 0 to 999.
 
-A problem's level is its number of operations. Problems are drawn from the held-out part of the space only.
+A problem's level is its number of operations. Problems are drawn only from the held-out part of the space.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Step(NamedTuple):
 
 
 def generate(n: int, seed: int, levels: Sequence[int] = LEVELS) -> list[Problem]:
-    """Draw `n` different held-out problems, the levels in turn; the same arguments give the same problems.
+    """Draw `n` different held-out problems, cycling through the levels; the same arguments give the same problems.
 
-    Raises ValueError where so many do not exist (there are about a thousand of level 1).
+    Raises ValueError if so many do not exist (there are about a thousand of level 1).
     """
     rng = random.Random(seed)
     problems: dict[str, Problem] = {}
@@ -84,7 +84,7 @@ def random_tree(rng: random.Random, operations: int) -> Tree:
 
 
 def _combinations(left: Tree, right: Tree) -> list[Tree]:
-    """The ways to join two expressions that keep to the allowed values; each operation counts once.
+    """The ways to join two expressions that stay within the allowed values; each operation counts once.
 
     Products are hard, so one that fits counts twice; exact divisions are rare by chance and count three times.
     """
@@ -115,7 +115,7 @@ def value(tree: Tree) -> int:
 def steps(tree: Tree, result_of: ResultOf | None = None) -> list[tuple[Step, Tree]]:
     """The operations in the order of evaluation, innermost and leftmost first, each with what is left after it.
 
-    ``result_of`` a sign and two numbers takes the place of the right result, for solutions with slips.
+    ``result_of`` a sign and two numbers replaces the right result, for solutions with slips.
     """
     found: list[tuple[Step, Tree]] = []
     while not isinstance(tree, int):
@@ -125,7 +125,7 @@ def steps(tree: Tree, result_of: ResultOf | None = None) -> list[tuple[Step, Tre
 
 
 def apply(op: str, a: int, b: int) -> int:
-    """What one operation gives."""
+    """The result of one operation."""
     if op == "+":
         return a + b
     if op == "-":
@@ -147,7 +147,7 @@ def _reduce(tree: tuple[str, Tree, Tree], result_of: ResultOf) -> tuple[Step, Tr
 
 
 def expression(tree: Tree) -> str:
-    """Write an expression with the parentheses that the usual precedence needs, and no others."""
+    """Write an expression with only the parentheses that the usual precedence needs."""
     if isinstance(tree, int):
         return str(tree)
     op, left, right = tree

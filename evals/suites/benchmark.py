@@ -1,4 +1,4 @@
-"""What a named suite is: where its rows come from, how a row becomes a problem, and what may stand in its brackets."""
+"""A named suite: where its rows come from, how a row becomes a problem, and what its brackets may contain."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from widthwise.evals.suites.rows import Layout, to_problem
 DATA = Path(__file__).parent / "data"
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
-"""The instruction of suites whose answers stand in a box."""
+"""The instruction of suites whose answers are boxed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a name in a suite's brackets may stand for: one of ``allowed``, or, with ``several``, a list of them."""
+    """The values that a name in a suite's brackets may have: one of ``allowed``, or, if ``several``, a list of them."""
 
     allowed: range | tuple[Any, ...]
     default: Any = None
     several: bool = False
 
     def checked(self, suite: str, name: str, value: Any) -> Any:
-        """``value`` as the suite takes it; raises UsageError, saying what it may be."""
+        """``value`` in the form that the suite takes; raises UsageError, saying what it may be."""
         values = value if self.several and isinstance(value, list | tuple) else [value]
         if not values or any(type(one) is not type(self.allowed[0]) or one not in self.allowed for one in values):
             raise UsageError(f"{suite}: {name} must be {self}, not {value!r}")
@@ -43,7 +43,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Span(Argument):
-    """The first and the last of several neighbouring whole numbers; one number stands for itself alone."""
+    """The first and the last of several consecutive whole numbers; a single number stands for itself."""
 
     def checked(self, suite: str, name: str, value: Any) -> tuple[int, int]:
         ends = value if isinstance(value, list | tuple) else (value, value)
@@ -59,15 +59,15 @@ class Span(Argument):
 
 @dataclass(frozen=True, slots=True)
 class Benchmark(Brief):
-    """A suite that has a name. ``path`` is its hub id, None where it is bundled or generated.
+    """A named suite. ``path`` is its hub id, None if it is bundled or generated.
 
-    ``arguments`` are what may stand in its brackets: ``generate`` makes problems of them; those in ``reads`` are told
-    to ``layout``, which makes a problem of a row; ``config`` has places for the others (``gpqa_{subset}``); and
-    ``keeps`` has, for each that selects problems, what it says of one. ``members`` are suites of which it consists, by
-    the value of the argument ``chooses``. ``columns`` renames hub columns to those of
+    ``arguments`` are what its brackets may contain: ``generate`` makes problems from them; those in ``reads`` are
+    passed to ``layout``, which makes a problem of a row; ``config`` has places for the others (``gpqa_{subset}``); and
+    ``keeps`` has, for each argument that selects problems, how to read its value from a problem. ``members`` are the
+    suites of which it consists, by the value of the argument ``chooses``. ``columns`` renames hub columns to those of
     :mod:`widthwise.evals.suites.columns`; the common names need no entry. ``instruction`` is appended to the problem
-    text. ``needs`` raises UsageError where answers cannot be judged on this machine.
-    ``recorded``: the bundled file holds what a model wrote for the problems, too.
+    text. ``needs`` raises UsageError if answers cannot be graded on this machine. ``recorded``: the bundled file also
+    holds what a model wrote for the problems.
     """
 
     name: str
@@ -103,13 +103,13 @@ class Benchmark(Brief):
 
     @property
     def recording(self) -> str | None:
-        """The model string of what was recorded."""
+        """The model string of the recording."""
         return f"replay:{self.name}" if self.recorded else None
 
     def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All arguments, those that were ``given`` and the others' defaults; None is left out.
+        """All arguments: those that were ``given`` and the defaults of the others; None is left out.
 
-        Raises UsageError for a name that there is not and for a value that it cannot have.
+        Raises UsageError for an unknown name and for an impossible value.
         """
         for name in given:
             if name not in self.arguments:
@@ -124,12 +124,14 @@ class Benchmark(Brief):
         return partial(self.layout, **{name: arguments[name] for name in self.reads if name in arguments})
 
     def kept(self, problems: Sequence[Problem], arguments: Mapping[str, Any]) -> list[Problem]:
-        """The problems that the arguments select; raises UsageError for one that does not say what they ask for."""
+        """The problems that the arguments select; raises UsageError for one that lacks the property they ask for."""
         chosen = {name: arguments[name] for name in self.keeps if name in arguments}
         return [p for p in problems if all(self._fact(name, p) in values for name, values in chosen.items())]
 
     def _fact(self, name: str, problem: Problem) -> Any:
         fact = self.keeps[name](problem)
         if fact is None:
-            raise UsageError(f"{self.name}: problem {problem.id} cannot be selected by {name}: it does not say its own")
+            raise UsageError(
+                f"{self.name}: problem {problem.id} cannot be selected by {name}, because it does not state its own"
+            )
         return fact

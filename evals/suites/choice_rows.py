@@ -1,7 +1,7 @@
 """Multiple-choice questions from rows: the layouts of GPQA and MMLU-Pro.
 
-GPQA has one column for the right answer and one for each wrong one; which letter they get is drawn from the seed and
-the question, so that it is the same in every run and in every copy of the data. MMLU-Pro lists the options in their
+GPQA has one column for the right answer and one for each wrong one; their letters are drawn from the seed and the
+question, so that they are the same in every run and in every copy of the data. MMLU-Pro lists the options in their
 order, with the letter and the place of the right one.
 """
 
@@ -22,14 +22,14 @@ CHOOSE = "Think step by step, and then put the letter of the option that is righ
 RIGHT = "Correct Answer"
 WRONG = "Incorrect Answer"
 _KEPT = {"category": "category", "src": "source", "Subdomain": "subject", "High-level domain": "category"}
-"""Columns that are kept, under which names. Explanations of the answer are not."""
+"""Columns that are kept, and their names here. Explanations of the answer are not kept."""
 
 
 def choice_problem(row: Row, default_id: str, prefix: str, seed: int = 0) -> Problem:
     """A question with its options below it; raises ValueError, saying what is missing or wrong.
 
-    The metadata has the ``options`` in the order of their letters; where that was drawn, ``order`` says which of the
-    row's options stands where (0 is the right one), and ``order_seed`` from which seed.
+    The metadata has the ``options`` in the order of their letters. If that order was drawn, ``order`` says which of the
+    row's options is at each place (0 is the right one), and ``order_seed`` from which seed.
     """
     question = text_of(row).strip()
     metadata: dict[str, Any] = {name: row[column] for column, name in _KEPT.items() if row.get(column)}
@@ -46,7 +46,7 @@ def choice_problem(row: Row, default_id: str, prefix: str, seed: int = 0) -> Pro
 
 
 def _drawn(options: list[str], seed: str) -> list[int]:
-    """An order of ``options`` that depends on nothing but their texts and ``seed``."""
+    """An order of ``options`` that depends only on their texts and ``seed``."""
     return sorted(range(len(options)), key=lambda i: hashlib.sha256(f"{seed}\n{options[i]}".encode()).digest())
 
 
@@ -68,7 +68,7 @@ def _listed(row: Row) -> list[str]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise ValueError(f"{where!r} holds a text that is no JSON list of options") from None
+            raise ValueError(f"{where!r} holds a text that is not a JSON list of options") from None
     return _checked(value, f"{where!r}")
 
 
@@ -100,11 +100,11 @@ def _letter(row: Row, options: list[str]) -> str:
 
 
 def _by_number(said: int, options: list[str], letters: str) -> str:
-    """The option at a place, from 0, as MMLU has it; refused where the number is the text of another one."""
+    """The option at a place, from 0, as in MMLU; refused if the number is the text of another one."""
     letter = _by_place(said, letters)
     if str(said) in options and _by_text(str(said), options, letters) != letter:
         raise ValueError(
-            f"the answer {said} is the place of an option, from 0, and the text of another: write a letter"
+            f"the answer {said} is the place of an option, from 0, and also the text of another: write a letter"
         )
     return letter
 

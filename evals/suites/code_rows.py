@@ -1,7 +1,7 @@
 """Code tasks from rows: the layouts of HumanEval+ and MBPP+ on the hub.
 
-HumanEval+ shows the head of a function with its docstring. MBPP+ describes what is wanted; which name its tests call is
-told by the assertions of the original MBPP (``test_list``), and these are shown, as MBPP's own prompt does.
+HumanEval+ shows the head of a function with its docstring. MBPP+ describes what is wanted; only the assertions of the
+original MBPP (``test_list``) tell which name its tests call, so these are shown, as in MBPP's own prompt.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _humaneval(row: Row) -> CodeTask:
 
 def _mbpp(row: Row) -> CodeTask:
     if "test_list" not in row:
-        raise ValueError("this is no code task: it has neither the column 'entry_point' nor 'test_list'")
+        raise ValueError("this is not a code task: it has neither the column 'entry_point' nor 'test_list'")
     code, examples = _text(row, "code"), _texts(row, "test_list")
     if not examples:
         raise ValueError("the column 'test_list' is empty: it says which function is wanted")

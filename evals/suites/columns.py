@@ -1,6 +1,6 @@
 """What the columns of a row are called, and which of them is meant.
 
-A name is read whatever its case and whether its words are joined by blanks, hyphens or underscores: ``Final Answer`` is
+Case does not matter, nor whether words are joined by blanks, hyphens or underscores: ``Final Answer`` is
 ``final_answer``.
 """
 
@@ -24,17 +24,18 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "solution": ("solution", "reference_solution", "rationale"),
 }  # fmt: skip
-"""Our field, and the names its columns have. ``output``, ``response`` and ``completion`` are not among them: they hold
-what a model wrote as often as what is right."""
+"""Our field, and the names its columns may have. ``output``, ``response`` and ``completion`` are not among them: they
+hold what a model wrote as often as what is right.
+"""
 
 _PREFERRED = frozenset({"id", "solution"})
-"""Fields of which the first column is taken where there are several: none of them decides what is right."""
+"""Fields for which the first of several columns is used: none of them decides what is right."""
 
 
 def column(row: Row, field: str) -> Any:
-    """What stands in the column of ``field``; None where there is none, or nothing in it.
+    """The content of the column of ``field``; None if there is no such column, or nothing in it.
 
-    Raises ValueError where several columns could be meant and say different things.
+    Raises ValueError if several columns could be meant and differ.
     """
     found = list(_found(row, field))
     if not found:
@@ -50,12 +51,12 @@ def column(row: Row, field: str) -> Any:
 
 
 def named(row: Row, field: str) -> list[str]:
-    """The columns of a row that ``field`` is read from."""
+    """The columns of a row from which ``field`` is read."""
     return [name for name, _ in _found(row, field)]
 
 
 def missing(row: Row, field: str) -> str:
-    """The sentence about a field that is not there."""
+    """The sentence about a missing field."""
     there = ", ".join(map(str, row))[:200] or "none"
     return (
         f"the field {field!r} is missing or empty: it is read from the columns {', '.join(COLUMNS[field])}, and the "
@@ -64,9 +65,9 @@ def missing(row: Row, field: str) -> str:
 
 
 def chosen(rows: Iterable[tuple[int, Row]], columns: Mapping[str, str], origin: str) -> Iterator[tuple[int, Row]]:
-    """The numbered rows with the fields that ``columns`` names read from there only; ``origin`` is named in errors.
+    """The numbered rows, with the fields in ``columns`` read only from the columns named there; errors name ``origin``.
 
-    Raises UsageError for a field or column that there is not.
+    Raises UsageError for an unknown field or column.
     """
     for field in columns:
         if field not in COLUMNS:
@@ -89,7 +90,7 @@ def _found(row: Row, field: str) -> Iterator[tuple[str, Any]]:
     names = {_folded(name): name for name in row if isinstance(name, str)}
     for name in COLUMNS[field]:
         if name == "target" and "numbers" in names:
-            continue  # countdown's target is part of what is asked
+            continue  # countdown's target is part of the question
         value = row[names[name]] if name in names else None
         if not _is_empty(value):
             yield names[name], value
@@ -100,7 +101,7 @@ def _folded(name: str) -> str:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a cell holds nothing; data frames say so by a NaN."""
+    """Whether a cell is empty; data frames mark that with a NaN."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 

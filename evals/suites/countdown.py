@@ -30,8 +30,8 @@ TARGETS = range(10, 101)
 def generate(n: int, seed: int, numbers: int = 4) -> list[Problem]:
     """Draw `n` different held-out problems of so many numbers; the same arguments give the same problems.
 
-    The numbers are uniform in `NUMBERS`, the target is uniform among those of `TARGETS` that the solver reaches.
-    The recorded answer is one solution; `check` accepts any. Raises ValueError where so many do not exist.
+    The numbers are uniform in `NUMBERS`, the target is uniform among those of `TARGETS` that the solver reaches. The
+    recorded answer is one solution; `check` accepts any. Raises ValueError if so many do not exist.
     """
     rng = random.Random(seed)
     problems: dict[str, Problem] = {}
@@ -57,7 +57,7 @@ def random_numbers(rng: random.Random, count: int) -> tuple[int, ...]:
 
 
 def random_targets(rng: random.Random, numbers: Sequence[int], count: int) -> list[int]:
-    """Draw up to `count` different reachable targets (none where nothing in `TARGETS` is reachable)."""
+    """Draw up to `count` different reachable targets (none if nothing in `TARGETS` is reachable)."""
     found = sorted(reachable(tuple(sorted(numbers))).intersection(TARGETS))
     return rng.sample(found, min(count, len(found)))
 
@@ -99,7 +99,7 @@ def moves(numbers: Sequence[int]) -> Iterator[Move]:
 
 
 def _results(a: int, b: int) -> Iterator[tuple[str, int]]:
-    """What two numbers a >= b give; a / 1 is left out, being a * 1."""
+    """The results for two numbers a >= b; a / 1 is left out, because it equals a * 1."""
     if a + b <= LARGEST:
         yield "+", a + b
     if a > b:
@@ -120,9 +120,9 @@ def reachable(numbers: tuple[int, ...]) -> frozenset[int]:
 
 
 def solve(numbers: Sequence[int], target: int, rng: random.Random) -> list[Move]:
-    """A random solution: each move is drawn evenly from those after which the target can still be reached.
+    """A random solution: each move is drawn uniformly from those after which the target can still be reached.
 
-    Raises ValueError where the target cannot be reached.
+    Raises ValueError if the target cannot be reached.
     """
     solution: list[Move] = []
     while len(numbers) > 1:
@@ -135,7 +135,7 @@ def solve(numbers: Sequence[int], target: int, rng: random.Random) -> list[Move]
 
 
 def expression(numbers: Sequence[int], solution: Sequence[Move]) -> str:
-    """Write a solution as one expression, every inner operation in parentheses."""
+    """Write a solution as one expression, with every inner operation in parentheses."""
     written: dict[int, list[str]] = {}
     for number in numbers:
         written.setdefault(number, []).append(str(number))
@@ -164,7 +164,7 @@ def check(expr: str, numbers: Sequence[int], target: int) -> bool:
 
 
 def value(expr: str) -> Fraction | None:
-    """The exact value of an expression; None where it is not one, divides by zero, or claims a wrong `= value`."""
+    """The exact value of an expression; None if it is not one, divides by zero, or claims a wrong `= value`."""
     tree = _parse(expr)
     return None if tree is None else _value(tree)
 

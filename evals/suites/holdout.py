@@ -1,4 +1,4 @@
-"""The held-out part of a generated problem space: what tests are drawn from and training never sees."""
+"""The held-out part of a generated problem space: tests are drawn from it, and training never sees it."""
 
 import hashlib
 

@@ -1,14 +1,14 @@
 """The benchmarks: where each lives on the Hugging Face hub, how its columns map, and how its answers are judged.
 
-How the table was checked (it could not be tried against the hub itself from where it was written): id, configuration,
-split and columns of every dataset were read in public code or documentation that loads it; the number beside each row
-says where. Licences are those of the repositories that the problems come from, not those of the hub copies.
+How the table was checked (it could not be tried against the hub itself when it was written): id, configuration, split
+and columns of every dataset were read in public code or documentation that loads it; the number beside each row says
+where. Licences are those of the repositories that the problems come from, not those of the hub copies.
 
-[1] evaluation scripts that load HuggingFaceH4/MATH-500 (test; problem, answer, subject, level, unique_id)
-[2] scripts that load openai/gsm8k, main (test; question, answer, cut at "####")
-[3] scripts that load Maxwell-Jia/AIME_2024 (train; ID, Problem, Solution, Answer)
-[4] scripts that load MathArena/aime_2025, aime_2026 and hmmt_feb_2025 (train; problem_idx, problem, answer)
-[5] scripts that load math-ai/amc23 (test; id, question, answer, url) and math-ai/minervamath (test; question, answer).
+[1] evaluation scripts that load HuggingFaceH4/MATH-500 (test; problem, answer, subject, level, unique_id) [2] scripts
+that load openai/gsm8k, main (test; question, answer, cut at "####") [3] scripts that load Maxwell-Jia/AIME_2024 (train;
+ID, Problem, Solution, Answer) [4] scripts that load MathArena/aime_2025, aime_2026 and hmmt_feb_2025 (train;
+problem_idx, problem, answer) [5] scripts that load math-ai/amc23 (test; id, question, answer, url) and
+math-ai/minervamath (test; question, answer).
     Not confirmed: whether amc23 writes answers as "27" or "27.0" (both are read alike)
 [6] EvalScope's documentation (OE_TO_maths_en_COMP: train, 674 problems; the GitHub copy has 675) and lighteval's
     olympiade_bench.py (question, final_answer, is_multiple_answer, unit, answer_type, subject). Not confirmed: that the
@@ -160,7 +160,7 @@ _ON_HUB_TOO = (
 BENCHMARKS: Mapping[str, Benchmark] = {
     each.name: register("suite")(each) for each in (*_BUNDLED, *_ON_HUB, *_ON_HUB_TOO)
 }
-"""The built-in ones: a problem's id and a run's file may name them, whoever wrote it."""
+"""The built-in ones: a problem's id and a run file may name them, whoever wrote it."""
 
 
 def hub_rows(benchmark: Benchmark, arguments: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:

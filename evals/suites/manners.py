@@ -1,4 +1,4 @@
-"""How problems are read and judged for which no suite was named: as their columns, facts and answers show."""
+"""How to read and grade problems for which no suite was named: as their columns, facts and answers show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def shown_by(row: Row) -> Benchmark | None:
-    """The suite whose columns a row has, where they are not those of any question with an answer."""
+    """The suite whose columns a row has, unless they are those of any question with an answer."""
     if RIGHT in row and any(str(name).startswith(WRONG) for name in row):
         return BENCHMARKS["gpqa"]
     if row.get("options") is not None or row.get("choices") is not None:
@@ -33,7 +33,7 @@ def shown_by(row: Row) -> Benchmark | None:
 
 
 def told_from(problems: Sequence[Problem]) -> Benchmark:
-    """How to judge problems of an unnamed file: as their tasks say, else by the look of all their answers."""
+    """How to grade problems of an unnamed file: by their tasks if these show, else by the form of all their answers."""
     tasks = [task_of(problem) for problem in problems]
     if tasks[0] and all(task == tasks[0] for task in tasks):
         return tasks[0]
@@ -59,15 +59,15 @@ def task_of(problem: Problem) -> Benchmark | None:
 
 
 def judge(problems: Sequence[Problem], benchmark: Benchmark) -> Grader:
-    """The benchmark's grader, but each problem of another task by its own."""
+    """The benchmark's grader, but with each problem of another task graded by its own."""
     tasks = {p.id: task.grader for p in problems if (task := task_of(p)) and task.grader != benchmark.grader}
     return MixedGrader(tasks, benchmark.grader) if tasks else benchmark.grader
 
 
 def stand_in_for(problems: Sequence[Problem]) -> str:
-    """What is said where unit tests compare with numpy, which the sandbox does not have."""
+    """The remark for unit tests that compare with numpy, which the sandbox does not have."""
     count = sum(is_code(problem) and CodeTask.of(problem).numpy_stands_in for problem in problems)
     if not count:
         return ""
     _log.warning("the tests of %d problems compare numbers with numpy: a stand-in does it (docs/suites.md)", count)
-    return "; comparisons of numpy in its tests by a stand-in"
+    return "; a stand-in replaces numpy's comparisons in its tests"

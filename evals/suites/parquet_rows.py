@@ -1,7 +1,7 @@
-"""Rows of Parquet files, which may say little in many words: what they unpack to is bounded.
+"""Rows of Parquet files, with a limit on what they unpack to, since a small file may unpack to a huge one.
 
-Encodings repeat a value for a bit a row, and compression packs a thousand zeros into a byte. So strings stay references
-into their dictionaries until it is known what they come to.
+Encodings repeat a value for one bit per row, and compression packs a thousand zeros into a byte. So strings stay
+references into their dictionaries until their total size is known.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from widthwise.core.errors import UsageError
 from widthwise.evals.input_file import regular_file, unpacking
 
 _ROWS = 128
-"""Rows of a batch: what is read before it is counted."""
+"""Rows per batch: what is read before it is counted."""
 
 _WIDTH = 8
 """Bytes that a value of any type takes at least."""
 
 
 def parquet_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows with their numbers, from 1, without the columns to ``leave``.
+    """The rows with their numbers, from 1, without the columns in ``leave``.
 
     Raises ``UsageError`` for what cannot be read or would unpack too far.
     """
@@ -41,9 +41,9 @@ def parquet_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, d
 
 
 def _batches(plain: Any, referring: Any, leave: Sequence[str]) -> Iterator[Any]:
-    """The file's rows in batches, their strings as references where Arrow can read them so.
+    """The file's rows in batches, with their strings as references if Arrow can read them so.
 
-    It cannot where a list holds strings of several dictionaries: such rows are read one by one, of which none can hold
+    It cannot if a list holds strings of several dictionaries: such rows are read one by one, and none of them can hold
     more than 2 GiB of text in a list.
     """
     import pyarrow
@@ -57,7 +57,7 @@ def _batches(plain: Any, referring: Any, leave: Sequence[str]) -> Iterator[Any]:
 
 
 def _declared(metadata: Any) -> int:
-    """Bytes that the file says its columns unpack to, or would take as numbers."""
+    """Bytes that, according to the file, its columns unpack to, or would take as numbers."""
     size = 0
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for i in range(metadata.num_columns):

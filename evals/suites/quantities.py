@@ -1,7 +1,7 @@
-"""Quantities: work out one of many quantities that are defined by one another, in any order, some of them for nothing.
+"""Quantities: work out one of many quantities that are defined by one another, in any order; some are not needed.
 
-A problem's level is the number of operations that its answer needs. Problems are drawn from the held-out part of the
-space only.
+A problem's level is the number of operations that its answer needs. Problems are drawn only from the held-out part of
+the space.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ LEVELS = (2, 16)
 DRAWS = 200  # attempts per problem before giving up; one in sixteen succeeds
 NUMBER_SIZES = (9, 20, 50, 99, 300)
 FORKS = (0.1, 0.4, 0.8)
-"""How often both operands of a quantity have to be worked out, from problem to problem: from chains to wide graphs."""
+"""How often both operands of a quantity have to be worked out, per problem: from chains to wide graphs."""
 LITERALS, SHARED = 0.35, 0.15
-"""How often an operand that needs no work is a number in its place, and how often a quantity that is there already."""
+"""How often an operand that needs no work is a literal number, and how often it is an existing quantity."""
 FRESH = 0.4  # how often a distractor begins with a quantity of its own
-SINGLES = 22  # quantities of a problem that have names of one letter, where there are more
-PAIRED, PAIRS = 0.2, 0.3  # how often smaller problems have names of two letters, and how many of them
+SINGLES = 22  # how many quantities get one-letter names in problems that have more
+PAIRED, PAIRS = 0.2, 0.3  # how often smaller problems have two-letter names, and how many of them
 
 
 def generate(n: int, seed: int, levels: tuple[int, int] = LEVELS) -> list[Problem]:
-    """Draw `n` different held-out problems, all levels from the first to the last in turn.
+    """Draw `n` different held-out problems, cycling through the levels from the first to the last.
 
-    The same arguments give the same problems. Raises ValueError where so many do not exist.
+    The same arguments give the same problems. Raises ValueError if so many do not exist.
     """
     rng = random.Random(seed)
     problems: dict[str, Problem] = {}
@@ -64,7 +64,7 @@ def random_system(rng: random.Random, operations: int) -> QuantitySystem:
 
 
 class _Growth:
-    """A system in the making, from the leaves up; its quantities are numbered."""
+    """A system under construction, from the leaves up; its quantities are numbered."""
 
     def __init__(self, rng: random.Random, forks: float) -> None:
         self.rng, self.forks = rng, forks
@@ -72,7 +72,7 @@ class _Growth:
         self.values: dict[str, int] = {}
 
     def grow(self, operations: int) -> Operand:
-        """Something that needs so many operations: a quantity, or with none of them perhaps a number."""
+        """Something that needs so many operations: a quantity, or, with no operations, perhaps a number."""
         if operations == 0:
             return self.leaf()
         rest = operations - 1
@@ -80,7 +80,7 @@ class _Growth:
         return self.join(self.grow(rest - second), self.grow(second))
 
     def distract(self) -> None:
-        """Define a quantity that nobody needs."""
+        """Define a quantity that is not needed."""
         begun = self.new(self.number()) if self.rng.random() < FRESH else self.rng.choice([*self.definitions])
         self.join(begun, self.leaf())
 
@@ -111,7 +111,7 @@ class _Growth:
         return self.new(self.rng.choice(self._combinations(left, right)))
 
     def _combinations(self, left: Operand, right: Operand) -> list[Operation]:
-        """The operations that keep to the allowed values; a product that fits counts twice, as few do."""
+        """The operations that stay within the allowed values; a product that fits counts twice, since few do."""
         a, b = Operation("+", left, right).at(self.values)
         found = [Operation("-", left, right) if a >= b else Operation("-", right, left)]
         if a + b <= LARGEST:
@@ -129,7 +129,7 @@ def _renamed(definition: Definition, names: Mapping[str, str]) -> Definition:
 
 
 def _names(rng: random.Random, count: int) -> list[str]:
-    """So many different names of one or two capitals."""
+    """So many different names of one or two capital letters."""
     pairs = max(count - SINGLES, round(PAIRS * count) if rng.random() < PAIRED else 0)
     letters = rng.sample(ascii_uppercase, count - pairs)
     twos = rng.sample([first + second for first in ascii_uppercase for second in ascii_uppercase], pairs)

@@ -1,4 +1,4 @@
-"""Steps of solutions of `quantities`: how they are read, and what is exactly true of each.
+"""Steps of solutions of `quantities`: how they are read, and exact labels for each.
 
     B = G - 14 = 28 - 14 = 14        V: 15 + 7 = 22        B * V is 14 * 22, so A = 308        C = 15 + 7 = 22
 
@@ -32,7 +32,7 @@ _BOX = re.compile(r"\\boxed\{(\d{1,6})\}")
 
 
 class QuantityStep(NamedTuple):
-    """A quantity worked out: its value, the operation on numbers, and its definition where the step repeats it."""
+    """A quantity worked out: its value, the operation on numbers, and its definition if the step repeats it."""
 
     name: str
     value: int
@@ -64,9 +64,9 @@ class QuantityStep(NamedTuple):
 class StepLabel(NamedTuple):
     """What is true of a step, whatever a model thinks of it.
 
-    ``right``: the value that it states is the quantity's. ``useful``: it follows from what stands before it, wrong
-    values included, and states what is needed and was not stated yet. ``open``: the right answer still comes out of
-    all that is stated so far, if everything after it is sound.
+    ``right``: the value that it states is the quantity's. ``useful``: it follows from what precedes it, including wrong
+    values, and states something that is needed and was not stated yet. ``open``: the right answer still follows from
+    everything stated so far, if everything after it is sound.
     """
 
     right: bool

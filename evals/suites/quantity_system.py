@@ -1,4 +1,4 @@
-"""Quantities that are defined by one another, one of which is asked for.
+"""Quantities that are defined by one another, with a question for one of them.
 
 F = D + G; U = A - Y; D = 19; A = B * V; V = Z + 7; G = 28; B = G - 14; Z = 15; Y = 2. U?
 """
@@ -16,9 +16,9 @@ from widthwise.evals.suites.arithmetic import apply
 
 LARGEST = 999
 MOST = 64
-"""Definitions of a system that is read from a text."""
+"""The most definitions that a system read from a text may have."""
 MODULUS = 2**61 - 1
-"""Values are counted modulo this prime, so that nothing that a model states makes them long."""
+"""Values are counted modulo this prime, so that no value that a model states gets long."""
 
 Operand: TypeAlias = str | int
 """A quantity's name, or a number."""
@@ -31,7 +31,7 @@ _QUESTION = re.compile(rf"([^.?]+)\. ({_NAME})\?")
 
 
 class Operation(NamedTuple):
-    """What defines a quantity that is no given number."""
+    """The definition of a quantity that is not a given number."""
 
     op: str
     left: Operand
@@ -46,7 +46,7 @@ class Operation(NamedTuple):
         return [operand for operand in (self.left, self.right) if isinstance(operand, str)]
 
     def at(self, values: Mapping[str, int]) -> tuple[int, int]:
-        """Its two operands as numbers; KeyError where a quantity has no value."""
+        """Its two operands as numbers; KeyError if a quantity has no value."""
         left, right = (values[each] if isinstance(each, str) else each for each in (self.left, self.right))
         return left, right
 
@@ -55,7 +55,7 @@ class Operation(NamedTuple):
         """``G - 14``; ValueError for anything else."""
         found = _OPERATION.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text!r} is no operation")
+            raise ValueError(f"{text!r} is not an operation")
         left, right = (int(each) if each.isdecimal() else each for each in (found[1], found[3]))
         return cls(found[2], left, right)
 
@@ -67,7 +67,7 @@ Definition: TypeAlias = Operation | int
 class QuantitySystem:
     """Definitions in the order of the question, and the quantity asked for.
 
-    Raises ValueError where a name is not defined or a quantity depends on itself.
+    Raises ValueError if a name is not defined or a quantity depends on itself.
     """
 
     definitions: Mapping[str, Definition]
@@ -91,13 +91,13 @@ class QuantitySystem:
 
     @classmethod
     def read(cls, question: str) -> QuantitySystem:
-        """The system of a problem's text; ValueError for a text that is none or has a value outside 0-999."""
+        """The system of a problem's text; ValueError for any other text, and for a value outside 0-999."""
         found = _QUESTION.fullmatch(question)
         lines = found[1].split("; ", MOST) if found else []
         read = [_DEFINITION.fullmatch(line) for line in lines[:MOST]]
         definitions = {each[1]: int(each[2]) if each[2] else Operation.read(each[3]) for each in read if each}
         if found is None or len(definitions) < len(lines):
-            raise ValueError("these are no definitions of quantities with a question for one of them")
+            raise ValueError("these are not definitions of quantities with a question for one of them")
         system = cls(definitions, found[2])
         if max(system.values().values()) > LARGEST:
             raise ValueError(f"a quantity has a value outside 0-{LARGEST}")
@@ -112,7 +112,7 @@ class QuantitySystem:
         return definition.names if isinstance(definition, Operation) else []
 
     def values(self, stated: Mapping[str, int] | None = None) -> dict[str, int]:
-        """The value of every quantity; what is ``stated`` takes the place of its definition."""
+        """The value of every quantity; values that are ``stated`` replace their definitions."""
         values: dict[str, int] = {}
         for name in self.order:
             definition = self.definitions[name]
@@ -144,7 +144,7 @@ class QuantitySystem:
 
     @cached_property
     def depths(self) -> dict[str, int]:
-        """Of every quantity, how many operations follow one another up to its value."""
+        """For every quantity, how many operations follow one another up to its value."""
         depths: dict[str, int] = {}
         for name in self.order:
             below = [depths[operand] for operand in self.operands(name)]
@@ -153,7 +153,7 @@ class QuantitySystem:
 
     @property
     def key(self) -> str:
-        """The canonical key for the held-out split: what is to be worked out, whatever the names, order and rest."""
+        """The canonical key for the held-out split: what is to be worked out, whatever the names, order and extras."""
         marks: dict[str, str] = {}
         for name in self.order:
             marks[name] = _mark(self.definitions[name], marks)
@@ -161,7 +161,7 @@ class QuantitySystem:
 
 
 def _mark(definition: Definition, marks: Mapping[str, str]) -> str:
-    """A number itself; an operation as a digest of its sign and of its operands' marks, sorted where they commute."""
+    """A number itself; an operation as a digest of its sign and of its operands' marks, sorted if they commute."""
     if isinstance(definition, int):
         return str(definition)
     below = [marks[each] if isinstance(each, str) else str(each) for each in (definition.left, definition.right)]

@@ -21,7 +21,7 @@ from widthwise.evals.suites.columns import COLUMNS, Row, column, missing, named
 from widthwise.evals.suites.parquet_rows import parquet_rows
 
 Layout = Callable[[Row, str, str], Problem]
-"""Makes a problem of a row, the id that it gets where the row has none, and the prefix of ids that are numbers.
+"""Makes a problem of a row, given the id to use if the row has none, and the prefix of numeric ids.
 
 It raises ValueError or UsageError, saying what is missing or wrong.
 """
@@ -34,15 +34,15 @@ _NOT_METADATA = frozenset({"samples", "steps", "step_scores"})
 
 
 FILES = (".jsonl", ".parquet", ".csv", ".tsv", ".json")
-"""How the names of files end that rows are read from; a file of any other name is read as JSON."""
+"""Extensions of files from which rows are read; a file with any other name is read as JSON."""
 
 
 def read_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
     """The rows of a file with their numbers, from 1: JSON Lines, a JSON list of objects, Parquet, or CSV with a header.
 
-    What begins with ``[`` is a list, whatever the file is called, and fields of a ``.tsv`` have tabs between.
+    A file that begins with ``[`` is a list, whatever its name; fields of a ``.tsv`` are separated by tabs.
 
-    Blank lines are left out, and so are the columns to ``leave`` of a Parquet file. Raises UsageError, naming the file
+    Blank lines are skipped, and so are the columns in ``leave`` of a Parquet file. Raises UsageError, naming the file
     and the line, for what cannot be read.
     """
     readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
@@ -64,7 +64,9 @@ def _csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
             _check_header(path, rows.fieldnames or ())
             for row in rows:
                 if None in row or None in row.values():
-                    raise UsageError(f"{path}, line {rows.line_num}: the row has not as many fields as the header")
+                    raise UsageError(
+                        f"{path}, line {rows.line_num}: the row has a different number of fields than the header"
+                    )
                 yield rows.line_num, row
         except (csv.Error, UnicodeDecodeError) as error:
             raise UsageError(f"{path}, line {rows.line_num}: not valid CSV in UTF-8 ({str(error)[:200]})") from error
@@ -100,9 +102,9 @@ def read_problems(
 ) -> list[Problem]:
     """The problems of numbered ``rows``; ``origin`` (a file or dataset) is named in errors, ``prefix`` makes ids.
 
-    ``layout`` makes a problem of a row; without one it is a question with its answer.
+    ``layout`` makes a problem of a row; without one, a row is a question with its answer.
 
-    Raises UsageError for a missing field and for two rows of one id.
+    Raises UsageError for a missing field and for two rows with the same id.
     """
     found: dict[str, int] = {}
     problems = []
@@ -113,7 +115,7 @@ def read_problems(
             raise UsageError(f"{origin}, line {number}: {error}") from error
         first = found.setdefault(problem.id, number)
         if first != number:
-            raise UsageError(f"{origin}, line {number}: the id {problem.id!r} stands in line {first} already")
+            raise UsageError(f"{origin}, line {number}: the id {problem.id!r} already occurs in line {first}")
         problems.append(problem)
     return problems
 
@@ -147,7 +149,7 @@ def identity(row: Row, default: str, prefix: str) -> str:
 
 
 def text_of(row: Row) -> str:
-    """What the row asks; raises ValueError where it asks nothing, or is not clear which column does."""
+    """What the row asks; raises ValueError if it asks nothing, or if the column is ambiguous."""
     text = column(row, "problem")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(missing(row, "problem"))
@@ -155,7 +157,7 @@ def text_of(row: Row) -> str:
 
 
 def _answer(row: Row) -> tuple[str | None, bool]:
-    """The reference answer, and whether it is a list in no order."""
+    """The reference answer, and whether it is an unordered list."""
     value = column(row, "answer")
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or None, len(value) > 1

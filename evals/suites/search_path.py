@@ -1,4 +1,4 @@
-"""The clean path with which a Stream-of-Search trace ends (Gandhi et al., arXiv 2404.03683), read as one expression."""
+"""The clean path at the end of a Stream-of-Search trace (Gandhi et al., arXiv 2404.03683), read as one expression."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _STEP = re.compile(r"Exploring Operation: (\d{1,9})([-+*/])(\d{1,9})=(\d{1,9}), 
 def expression_of_path(text: str) -> str | None:
     """The expression that the path between the last two goals of ``text`` computes.
 
-    None where there are no two goals, and where the path does not hold: each operation must be exact, take numbers that
-    are there and leave those that it says, and the last leave the target alone.
+    None if there are no two goals, or if the path is invalid: each operation must be exact, take numbers that are there
+    and leave those that it says, and the last must leave only the target.
     """
     last = text.rfind(_GOAL)
     before = text.rfind(_GOAL, 0, last) if last >= 0 else -1

@@ -39,7 +39,7 @@ class SuiteInfo:
 
     @classmethod
     def of(cls, entry: Entry) -> SuiteInfo:
-        """What a suite says of itself; why it cannot be had, where that is so."""
+        """What a suite says of itself; if it is not available, why."""
         try:
             part = entry.load()
         except UsageError as error:
@@ -54,7 +54,7 @@ class SuiteInfo:
 
 
 def list_suites() -> list[SuiteInfo]:
-    """The suites that have a name."""
+    """All named suites."""
     return [SuiteInfo.of(entry) for entry in entries(ROLES["suite"])]
 
 
@@ -64,15 +64,14 @@ def load_suite(
     limit: int | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> Suite:
-    """A suite by name, from a file, or both: the file's problems judged as the named suite judges.
+    """A suite by name, from a file, or both: the file's problems graded as the named suite grades.
 
-    ``name_or_spec`` is a suite's name or import path (``mine:suite``), with its arguments where it takes some
+    ``name_or_spec`` is a suite's name or import path (``mine:suite``), with its arguments, if it takes any
     (``countdown(numbers=4, seed=7, n=1000)``, ``math500(levels=[1, 2])``), or the path of a data file. ``data`` is a
     file (JSON Lines, Parquet, CSV, JSON) of problems or of recorded generations, or a run file; without a name, its
-    grader is told from its columns and its problems.
-    ``limit`` keeps the first so many problems. ``columns`` says from which column of a file a field is read, such as
-    ``{"answer": "output"}``; the fields are those of :mod:`widthwise.evals.suites.columns`.
-    Raises UsageError for whatever is wrong with the request or the file.
+    columns and problems determine the grader. ``limit`` keeps the first so many problems. ``columns`` says from which
+    column of a file a field is read, such as ``{"answer": "output"}``; the fields are those of
+    :mod:`widthwise.evals.suites.columns`. Raises UsageError for anything wrong with the request or the file.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1, not {limit}")
@@ -82,7 +81,7 @@ def load_suite(
     if data is not None:
         suite = _from_file(data, name_or_spec, columns or {})
     elif columns:
-        raise UsageError("columns are chosen of a file of problems: give one with --data FILE")
+        raise UsageError("--column applies to a file of problems: give one with --data FILE")
     elif name_or_spec is not None:
         suite = _by_name(name_or_spec)
     else:
@@ -93,9 +92,9 @@ def load_suite(
 
 
 def grader_of(store: Store) -> Grader:
-    """The judge of a run: the one that graded it last with the arguments it had, else that of its problems.
+    """The grader of a run: the one that graded it last, with the arguments it had, else that of its problems.
 
-    What is not there any more (a grader of a package, an argument of an older version) is left out, and logged.
+    What no longer exists (a grader of a package, an argument of an older version) is left out, and logged.
     """
     said = {**store.manifest["configuration"], **store.manifest.get("graded", {})}
     grader = grader_for(store.problems(), said.get("suite"), said.get("grader"))
@@ -107,7 +106,7 @@ def grader_of(store: Store) -> Grader:
 
 
 def changed(grader: Grader, arguments: Mapping[str, Any]) -> Grader:
-    """``grader`` with other arguments; ``UsageError`` where it has none of such a name, or takes none."""
+    """``grader`` with other arguments; ``UsageError`` if it has no argument of such a name, or takes none."""
     if dict(grader.settings) == dict(arguments) or not arguments:
         return grader
     change = getattr(grader, "changed", None)
@@ -118,10 +117,10 @@ def changed(grader: Grader, arguments: Mapping[str, Any]) -> Grader:
 
 
 def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: str | None = None) -> Grader:
-    """The judge of a run's problems: that of the suite they came from, else told from the problems.
+    """The grader of a run's problems: that of the suite they came from, else determined by the problems.
 
-    ``recorded`` is the name of the grader that the run was begun with; where that is another one which is built in or
-    installed, it judges.
+    ``recorded`` is the name of the grader that the run began with; if that is another one that is built in or
+    installed, it grades.
     """
     told = judge(problems, BENCHMARKS.get((suite or "").partition("(")[0].strip()) or told_from(problems))
     if recorded is None or recorded == told.name:
@@ -129,7 +128,7 @@ def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: 
     try:
         own: Grader = value_of(find("grader", recorded, trusted=False))
     except UsageError:
-        _log.warning("the grader %r of the run is not known here: its answers are judged by %r", recorded, told.name)
+        _log.warning("the grader %r of the run is not known here: its answers are graded by %r", recorded, told.name)
         return told
     return own
 
@@ -186,7 +185,7 @@ def _member(benchmark: Benchmark, value: Any) -> list[Problem]:
 
 
 def _own(entry: Entry, arguments: Mapping[str, Any]) -> Suite:
-    """A suite of the user's own or of an installed package; a bare list of problems is judged as a file's are."""
+    """A suite of the user's own or of an installed package; a bare list of problems is graded like a file's."""
     made = value_of(entry, **arguments)
     if isinstance(made, Suite):
         return made
@@ -198,10 +197,10 @@ def _own(entry: Entry, arguments: Mapping[str, Any]) -> Suite:
 
 
 def _manner(spec: str) -> tuple[Benchmark, dict[str, Any]]:
-    """How the named suite reads, judges and asks, for the problems of a file, and the arguments that were given."""
+    """How the named suite reads, grades and asks, for the problems of a file, and the arguments that were given."""
     name, given = _named(spec)
     if name == GYM_NAME:
-        raise UsageError(f"{spec.strip()} makes its problems: it takes none from a file")
+        raise UsageError(f"{spec.strip()} generates its problems: it takes none from a file")
     entry = find("suite", name)
     if isinstance(part := entry.load(), Benchmark):
         part.checked(given)
@@ -289,16 +288,14 @@ def _layout(manner: Benchmark | None, given: Mapping[str, Any], path: Path | str
 
 
 def _refuse_others(manner: Benchmark | None, given: Mapping[str, Any], path: Path | str, *read: str) -> None:
-    """Arguments that cannot say anything about the problems of a file are refused: those that choose or make others."""
+    """Refuse arguments that cannot apply to the problems of a file: those that choose or make other problems."""
     for name in given:
         if manner and name not in (*manner.keeps, *read):
-            raise UsageError(
-                f"{manner.name}: {name} says nothing about the problems of {path}, which are what they are"
-            )
+            raise UsageError(f"{manner.name}: {name} does not apply to the problems of {path}, which are fixed")
 
 
 def _from_run(path: Path, benchmark: Benchmark | None, given: Mapping[str, Any]) -> Suite:
-    """The problems of a run file, judged as they were."""
+    """The problems of a run file, graded as they were."""
     _refuse_others(benchmark, given, path)
     with Store.read(path) as store:
         problems = list(store.problems())

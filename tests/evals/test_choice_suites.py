@@ -109,7 +109,7 @@ async def test_mmlu_pro_from_a_file(tmp_path: Path, suffix: str, name: str | Non
     [
         ({**PRO, "options": [str(i) for i in range(11)]}, "2 to 10 options, which are lettered A to J, not 11"),
         ({**PRO, "options": ["129"]}, "2 to 10 options"),
-        ({**PRO, "options": "129, 100"}, "no JSON list"),
+        ({**PRO, "options": "129, 100"}, "not a JSON list"),
         ({**PRO, "options": ["129", None]}, "a list of texts"),
         ({**PRO, "answer": "K", "answer_index": None}, "none of the options A to J, nor the text of one"),
         ({**PRO, "answer": "130", "answer_index": None}, "none of the options"),
@@ -134,7 +134,11 @@ def test_rows_that_are_no_multiple_choice(tmp_path: Path, row: dict[str, Any], m
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "Question,Correct Answer\nWhy?\n", "line 2: the row has not as many fields as the header"),
+        (
+            "a.csv",
+            "Question,Correct Answer\nWhy?\n",
+            "line 2: the row has a different number of fields than the header",
+        ),
         ("a.csv", 'Question\n"Why?', "not valid CSV"),
         ("a.json", "[", "not valid JSON"),
         ("a.json", "[1]", "item 1: a JSON object is expected, not int"),
@@ -223,7 +227,7 @@ def test_years_and_levels_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\(file: math.jsonl\)"):
         load_suite("math500(levels=[3])", path)
     path = written(tmp_path / "none.jsonl", [{"id": "a", "problem": "?", "answer": "1"}])
-    with pytest.raises(UsageError, match="problem a cannot be selected by levels: it does not say its own"):
+    with pytest.raises(UsageError, match="problem a cannot be selected by levels, because it does not state its own"):
         load_suite("math500(levels=[3])", path)
 
 
@@ -249,7 +253,7 @@ def test_arguments_that_a_suite_does_not_take(spec: str, message: str) -> None:
 
 @pytest.mark.parametrize("spec", ["gpqa(subset='main')", "countdown(n=5)"])
 def test_arguments_that_say_nothing_about_a_file(tmp_path: Path, spec: str) -> None:
-    with pytest.raises(UsageError, match="says nothing about the problems of"):
+    with pytest.raises(UsageError, match="does not apply to the problems of"):
         load_suite(spec, written(tmp_path / "a.jsonl", [GPQA]))
 
 

@@ -70,7 +70,7 @@ async def test_verdicts() -> None:
     assert not await GRADER.valid(PROBLEM, "Pluto")
     assert (await GRADER.verdict(PROBLEM, "Pluto")).rule == "no choice"
     for answer in ("Earth", None, "E"):
-        with pytest.raises(UsageError, match="problem p is no multiple choice: its reference answer is"):
+        with pytest.raises(UsageError, match="problem p is not multiple choice: its reference answer is"):
             await GRADER.correct(Problem("p", "?", answer, PROBLEM.metadata), "A")
 
 

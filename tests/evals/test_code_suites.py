@@ -116,7 +116,7 @@ def test_that_numpy_is_stood_in_for_is_said(tmp_path: Path, caplog: pytest.LogCa
     suite = load_suite(
         "mbpp_plus", written(tmp_path / "own.jsonl", [mbpp(), mbpp(task_id=8, test="assert distinct([1])")])
     )
-    assert suite.source == "file: own.jsonl; comparisons of numpy in its tests by a stand-in"
+    assert suite.source == "file: own.jsonl; a stand-in replaces numpy's comparisons in its tests"
     assert "the tests of 1 problems compare numbers with numpy: a stand-in does it" in caplog.text
     plain = load_suite("mbpp_plus", written(tmp_path / "plain.jsonl", [mbpp(test="assert distinct([1])")]))
     assert plain.source == "file: plain.jsonl"
@@ -301,7 +301,7 @@ async def test_where_no_program_can_be_run_it_is_said(tmp_path: Path, monkeypatc
 
 
 async def test_what_is_no_code_task_is_not_judged() -> None:
-    with pytest.raises(UsageError, match="problem p is no code task: it needs `entry_point` and `test`"):
+    with pytest.raises(UsageError, match="problem p is not a code task: it needs `entry_point` and `test`"):
         await hub.CODE.correct(Problem("p", "?", "1"), "x = 1")
 
 

@@ -88,7 +88,10 @@ def test_an_answer_is_read_out_of_a_solution(problem_of: Callable[..., Any], sol
         ),
         ({"text": "a", "answer": 1}, "read from the columns problem, question, prompt"),
         ({"question": "a", "answers": {"text": ["1"]}}, "'answers' must hold a text, a number or a list"),
-        ({"question": "a", "choices": ["1", "0"], "answer": 1}, "place of an option, from 0, and the text of another"),
+        (
+            {"question": "a", "choices": ["1", "0"], "answer": 1},
+            "place of an option, from 0, and also the text of another",
+        ),
     ],
 )
 def test_what_is_not_clear_is_asked(problem_of: Callable[..., Any], row: Mapping[str, Any], message: str) -> None:

@@ -155,14 +155,14 @@ def test_one_problem_has_no_interval(tmp_path: Path) -> None:
     found = curve(made_run(tmp_path / "a.db", MIXED[:1], open_problems=1))
     assert np.isnan(found.lines["maj"].low).all()
     assert any("one problem" in note for note in found.notes)
-    assert any("1 of 2 problems have not" in note for note in found.notes)
+    assert any("1 of 2 problems are not finished yet" in note for note in found.notes)
 
 
 def test_all_answers_missing(tmp_path: Path) -> None:
     found = curve(made_run(tmp_path / "a.db", [[None] * 4, [None] * 4]))
     assert found.lines["maj"].accuracy.tolist() == [0] * 4
     assert found.lines["maj"].high[-1] > 0.5
-    assert any("no sample states an answer" in note for note in found.notes)
+    assert any("no sample states a readable answer" in note for note in found.notes)
 
 
 def test_a_problem_whose_requests_all_failed_stays_in_the_denominator(tmp_path: Path) -> None:

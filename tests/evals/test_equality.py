@@ -60,7 +60,7 @@ def test_verdicts_name_their_rule() -> None:
     assert compare("60%", "60").rule == "percent sign left out"
     assert compare("12", r"12 \text{ cm}").rule == "unit left out"
     assert compare(r"\pi", "3.1416").rule == "correct rounding"
-    assert compare("5", "5}{").rule.startswith("not understood whole")
+    assert compare("5", "5}{").rule.startswith("not fully understood")
     assert compare(r"2^{2^{2^{49}}}", "1").outcome == "not decided"
 
 

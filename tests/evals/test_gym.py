@@ -136,7 +136,7 @@ async def test_a_problem_that_is_made_otherwise_now_is_not_judged(legs: Problem)
     other = replace(legs, text=legs.text + " (as it was)")
     with pytest.raises(UsageError, match=r"was made by reasoning-gym .* install that version"):
         await GRADER.correct(other, "1")
-    with pytest.raises(UsageError, match="problem p is none of reasoning-gym"):
+    with pytest.raises(UsageError, match="problem p is not from reasoning-gym"):
         await GRADER.correct(Problem("p", "?", "1", {"gym": 1, "config": {}, "index": 0}), "1")
 
 
@@ -144,9 +144,9 @@ async def test_the_arguments_in_somebodys_run_file_get_nothing_either(legs: Prob
     """This generator evaluates what it puts together of its operators."""
     operator = f"+__import__('os').system('touch {tmp_path / 'pwned'}')+"
     config = {"size": 1, "seed": 0, "operators": [operator]}
-    with pytest.raises(UsageError, match="has characters that are not taken here"):
+    with pytest.raises(UsageError, match="has characters that are not allowed here"):
         await GRADER.correct(Problem("p", "?", "1", {"gym": "basic_arithmetic", "config": config, "index": 0}), "1")
-    with pytest.raises(UsageError, match="has characters that are not taken here"):
+    with pytest.raises(UsageError, match="has characters that are not allowed here"):
         load_suite(f"gym:basic_arithmetic(n=1, operators=[{operator!r}])")
     assert not (tmp_path / "pwned").exists()
     assert load_suite("gym:basic_arithmetic(n=2, operators=['+', '-'])").problems
@@ -163,7 +163,7 @@ def test_arguments_that_are_not_taken(config: dict[str, Any]) -> None:
     [
         ("gym:leg_countin", "no generator 'leg_countin'; did you mean 'leg_counting'"),
         ("gym:leg_counting(maximum=3)", "has no argument 'maximum': its arguments are n, seed, min_animals"),
-        ("gym:leg_counting(max_animals=0)", "makes no problems of these arguments: AssertionError"),
+        ("gym:leg_counting(max_animals=0)", "cannot make problems from these arguments: AssertionError"),
         ("gym:leg_counting(n=0)", "n must be a whole number of at least 1, not 0"),
         ("gym:leg_counting(seed='a')", "seed must be a whole number"),
         ("gym:leg_counting(max_animals={1})", "its arguments must be numbers, texts, lists"),
@@ -177,7 +177,7 @@ def test_generators_and_arguments_that_there_are_not(legs: Problem, spec: str, m
 
 
 def test_a_generator_takes_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="gym:ab makes its problems: it takes none from a file"):
+    with pytest.raises(UsageError, match="gym:ab generates its problems: it takes none from a file"):
         load_suite("gym:ab", tmp_path / "x.jsonl")
 
 

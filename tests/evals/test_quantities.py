@@ -18,7 +18,7 @@ from widthwise.evals.suites.suites import load_suite
 TEXT = "F = D + G; U = A - Y; Q = H * 2; D = 19; A = B * V; V = Z + 7; G = 28; B = G - 14; Z = 15; Y = 2; H = 43. U?"
 SYSTEM = QuantitySystem.read(TEXT)
 RIGHT = ["B = G - 14 = 28 - 14 = 14", "V: 15 + 7 = 22", "B * V is 14 * 22, so A = 308", "U = 308 - 2 = 306"]
-REASONS = "no definitions|outside|depends on itself|not defined|is no operation"
+REASONS = "not definitions|outside|depends on itself|not defined|is not an operation"
 SOUND, WRONG, USELESS = StepLabel(True, True, True), StepLabel(False, False, False), StepLabel(True, False, True)
 
 systems = st.builds(

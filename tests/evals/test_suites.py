@@ -118,7 +118,7 @@ def test_graders_told_from_problems(write: Write) -> None:
         ((ROW, {"id": "b", "answer": "1"}), "line 2: the field 'problem' is missing"),
         ((ROW, {"id": "b", "problem": " ", "answer": "1"}), "line 2: the field 'problem' is missing"),
         ((ROW, {"id": "b", "problem": "?"}), "line 2: the field 'answer' is missing"),
-        ((ROW, "", ROW), "line 3: the id 'a' stands in line 1 already"),
+        ((ROW, "", ROW), "line 3: the id 'a' already occurs in line 1"),
         ((), "is empty"),
         (("", ""), "is empty"),
         (({"problem_id": "a", "samples": []},), 'line 1: .*"problem"'),
