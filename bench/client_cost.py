@@ -1,14 +1,14 @@
-"""What the client of servers costs: CPU for each token and each request, beside a bare loop of aiohttp and json.
+"""What the HTTP client costs: CPU per token and per request, compared with a bare loop of aiohttp and json.
 
-A server of this file's own, in a process of its own, answers at once. Both clients ask it the same:
+This file's own server, in a separate process, answers at once. Both clients ask it the same:
 
 * ``tokens``: 64 streams of 2,048 tokens, one event for each token in text and in chat, one for 16 in token ids;
 * ``requests``: 2,000 requests of 8 tokens, all in flight at once.
 
-The bare loop posts, splits the stream at its line ends and parses each event; it knows no fault, end or limit. Both run
-in turn, the best of several rounds counts, in CPU seconds of the client's process. ``memory`` is what 64 streams of
-32,768 tokens, and 20,000 requests instead of 2,000, add to the largest resident set. Exit status 1 where some row costs
-more than twice the bare loop.
+The bare loop posts, splits the stream at its line ends and parses each event; it handles no fault, end or limit. Both
+run in turn, and the best of several rounds counts, in CPU seconds of the client's process. ``memory`` is what 64
+streams of 32,768 tokens, and 20,000 requests instead of 2,000, add to the largest resident set. Exit status 1 if a row
+costs more than twice the bare loop.
 
     python bench/client_cost.py [--rounds 3] [--memory]
 """
@@ -203,7 +203,7 @@ async def memory(url: str) -> None:
 
 
 def measure(url: str, rounds: int, with_memory: bool) -> int:
-    """Print every row; 1 where one costs more than the goal."""
+    """Print every row; returns 1 if one costs more than the goal."""
     worst = 0.0
     for dialect in DIALECTS:
         for what, our, their in asyncio.run(compared(url, dialect, rounds)):

@@ -1,4 +1,4 @@
-"""How a bench on an open engine ends: the engine closed, the figures printed, the goal judged."""
+"""How a bench on an open engine ends: it closes the engine, prints the figures and checks the goal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def closing(backend: Backend, measuring: Awaitable[T]) -> T:
-    """What ``measuring`` gives; the engine is closed then, whatever happens."""
+    """What ``measuring`` gives; then the engine is closed, whatever happens."""
     try:
         return await measuring
     finally:
@@ -20,6 +20,6 @@ async def closing(backend: Backend, measuring: Awaitable[T]) -> T:
 
 
 def status(found: Mapping[str, Any], as_json: bool) -> int:
-    """Print the figures; the exit status, 1 where the goal was not ``reached``."""
+    """Print the figures; the exit status, 1 if the goal was not ``reached``."""
     print(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
     return 0 if found["reached"] else 1

@@ -1,7 +1,7 @@
 """Knockout, league and their variants with a judge that is right with probability p: how often right, at what cost.
 
-64 samples, 53 % of them right, the others one of 16 wrong answers. "paper" is the algorithm written anew in
-tests/aggregators/test_contests_as_published.py.
+64 samples, 53 % of them right, the others one of 16 wrong answers. "paper" is an independent implementation of the
+algorithm in tests/aggregators/test_contests_as_published.py.
 
     python -m bench.contests [--runs 400]
 """
@@ -29,7 +29,7 @@ PARTS: list[Any] = [
 
 
 async def measured(part: Any, p: float, runs: int) -> tuple[float, float]:
-    """The share of right answers, and the comparisons a problem."""
+    """The share of right answers, and the comparisons per problem."""
     compare = noisy(p, random.Random(p))
     judge = Judge(lambda prompt, index: str(1 + compare(*shown(prompt))))
     right = 0

@@ -2,8 +2,8 @@
 
     python bench/curves_speed.py [--problems 500] [--samples 256] [--replicates 1000]
 
-Prints processor seconds (of one core: BLAS is kept to one thread), the time per trace against half as many problems
-(1.0 is linear), and peak memory.
+Prints processor seconds (of one core: BLAS is limited to one thread), the time per trace relative to half as many
+problems (1.0 is linear), and peak memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from widthwise.evals.measure.pools import SamplePool
 
 
 def made(problems: int, samples: int, seed: int = 0) -> list[SamplePool]:
-    """Pools as a reasoning model leaves them: accuracies all over, a few popular wrong answers and a long tail."""
+    """Pools as a reasoning model produces them: accuracies of all sizes, a few popular wrong answers, a long tail."""
     rng = np.random.default_rng(seed)
     pools = []
     for i in range(problems):

@@ -2,8 +2,8 @@
 
 Each case damages one file (bits flipped, cut, swapped, zeroed, doubled; cells and JSON values replaced by odd ones;
 views and triggers added) and gives it to a command that reads such files. A finding is a raw exception, an answer
-longer than a sentence, a command that takes longer than ``--seconds``, or a file that is another one afterwards though
-the command failed. Exit status 1 if there is one; each is printed with the seed that makes it again.
+longer than a sentence, a command that takes longer than ``--seconds``, or a file that has changed although the command
+failed. Exit status 1 if there is one; each is printed with the seed that reproduces it.
 
     python bench/damage.py [--cases 10000] [--kinds runs,recordings,checkpoints] [--seed 0]
 """
@@ -74,7 +74,7 @@ def damage_bytes(path: Path, chance: random.Random) -> None:
 
 
 def damage_cells(path: Path, chance: random.Random) -> None:
-    """Put odd values into a run file's tables, take rows away, or add what no run file has."""
+    """Put odd values into a run file's tables, remove rows, or add what no run file has."""
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA ignore_check_constraints = ON")
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -93,12 +93,12 @@ def damage_cells(path: Path, chance: random.Random) -> None:
                         f"UPDATE OR REPLACE {table} SET {chance.choice(columns)} = ?{where}", (chance.choice(CELLS),)
                     )
             except (sqlite3.Error, IndexError):
-                continue  # this table does not take it
+                continue  # this table does not accept it
     db.close()
 
 
 def damage_json(value: Any, chance: random.Random) -> Any:
-    """``value`` with one of its values replaced by an odd one, taken away or doubled."""
+    """``value`` with one of its values replaced by an odd one, removed or doubled."""
     if not isinstance(value, dict | list) or not value or chance.random() < 0.15:
         return chance.choice(ODD)
     key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
@@ -121,7 +121,7 @@ def damage_lines(path: Path, chance: random.Random) -> None:
 
 
 def damage_checkpoint(folder: Path, chance: random.Random) -> None:
-    """Damage one file of a checkpoint: its bytes, or a value of its JSON (the header of its weights too)."""
+    """Damage one file of a checkpoint: its bytes, or a value in its JSON (including the header of its weights)."""
     file = chance.choice(sorted(folder.iterdir()))
     if chance.random() < 0.3:
         damage_bytes(file, chance)
@@ -191,7 +191,7 @@ def _must(*arguments: str) -> None:
 
 
 def run_commands(run: str, out: str) -> list[list[str]]:
-    """What reads a run file."""
+    """The commands that read a run file."""
     problem = "sum-1" if "replayed" in run else "arithmetic-0001"
     replayed = ["--model", f"replay:{run}", "--strategy", "best_of_n(n=2) | majority_vote()", "--run", f"{out}/new.db"]
     return [
@@ -206,7 +206,7 @@ def run_commands(run: str, out: str) -> list[list[str]]:
 
 
 def recording_commands(file: str, out: str) -> list[list[str]]:
-    """What reads recorded generations."""
+    """The commands that read recorded generations."""
     strategy = "best_of_n(n=1) | majority_vote()"
     return [
         ["import", file, f"{out}/new.db"],
@@ -216,7 +216,7 @@ def recording_commands(file: str, out: str) -> list[list[str]]:
 
 
 def checkpoint_commands(folder: str, out: str) -> list[list[str]]:
-    """What reads a checkpoint."""
+    """The commands that read a checkpoint."""
     return [["eval", "arithmetic", "--limit", "1", "--model", f"embedded:{folder}", "--strategy", "single()",
              "--max-tokens", "3", "--run", f"{out}/new.db"]]  # fmt: skip
 
@@ -248,7 +248,7 @@ def altered(kind: str, pristine: Path, here: Path, chance: random.Random) -> tup
 
 
 class TooLong(BaseException):
-    """The command was still at work when its time was over."""
+    """The command was still running when its time was up."""
 
 
 @contextmanager
@@ -292,7 +292,7 @@ def content(path: Path) -> dict[str, bytes]:
 def cases(
     kinds: Sequence[str], numbers: Sequence[int], seed: int, seconds: float, progress: Callable[[str], None] = print
 ) -> tuple[Counter[str], list[Finding]]:
-    """Try the cases of these numbers; how they ended, and what was found."""
+    """Try the cases with these numbers; how they ended, and what was found."""
     ends: Counter[str] = Counter()
     findings: list[Finding] = []
     began = time.monotonic()
@@ -310,7 +310,7 @@ def cases(
             code, wrong = judged(command, seconds)
             ends[f"{kind}: exit {code}"] += 1
             if not wrong and code and content(path) != before:
-                wrong = "the file is another one"
+                wrong = "the file has changed"
             if wrong:
                 findings.append(Finding(case, kind, command, wrong))
                 progress(f"case {case} ({kind}) {' '.join(command).replace(name, '')}: {wrong}")
@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, default=None, help="one case, by its number")
     parser.add_argument("--kinds", default="runs,recordings,checkpoints")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=60.0, help="what a command may take")
+    parser.add_argument("--seconds", type=float, default=60.0, help="seconds that a command may take")
     arguments = parser.parse_args()
     os.environ.pop("WIDTHWISE_DEBUG", None)
     numbers = range(arguments.cases) if arguments.only is None else [arguments.only]

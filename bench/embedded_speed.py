@@ -1,12 +1,12 @@
-"""Tokens per second of the embedded engine on one core, and of vLLM's CPU build beside it.
+"""Tokens per second of the embedded engine on one core, compared with vLLM's CPU build.
 
     python bench/embedded_speed.py [--vllm] [--json] [--model FOLDER]
 
-Every run samples a fixed number of tokens from each of n sequences, end-of-sequence ignored, with log-probabilities
-of the sampled tokens, either from one prompt that all share or from a prompt each (30 to 60 tokens); prompts are new
-in every run, so prefix caches help within a run only. Runs of the two engines alternate. Figures are medians; a token
-counts when it was sampled, and prompt tokens are not counted. CPU seconds are the process's own, so that other work on
-the machine disturbs them less than the wall clock.
+Every run samples a fixed number of tokens from each of n sequences, ignoring end-of-sequence, with log-probabilities of
+the sampled tokens, either from one shared prompt or from a prompt each (30 to 60 tokens); prompts are new in every run,
+so prefix caches help only within a run. Runs of the two engines alternate. Figures are medians; a token counts when it
+was sampled, and prompt tokens are not counted. CPU seconds are the process's own, so other work on the machine affects
+them less than wall-clock time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def embedded_engine(model: Path, tokens: int) -> Callable[[Prompts], int]:
 
 
 def vllm_engine(model: Path, tokens: int) -> Callable[[Prompts], int]:
-    """The same with vLLM in this process, as fast as it goes on one thread without compiling."""
+    """The same with vLLM in this process, as fast as possible on one thread without compiling."""
     from vllm import LLM, SamplingParams
 
     llm = LLM(
@@ -94,7 +94,7 @@ def workload(sequences: int, shared: bool, run: int) -> Prompts:
 
 
 class VLLMProcess:
-    """vLLM in a process of its own, which takes workloads and answers with measurements, one per line."""
+    """vLLM in a separate process, which takes workloads and answers with measurements, one per line."""
 
     def __init__(self, model: Path, tokens: int) -> None:
         command = [sys.executable, __file__, "--serve-vllm", "--model", str(model), "--tokens", str(tokens)]

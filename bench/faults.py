@@ -1,7 +1,7 @@
-"""Faults for commands at work, injected at random: kills, signals, full disks, clocks, readers, dead and stuck engines.
+"""Faults for running commands, injected at random: kills, signals, full disks, clocks, readers, dead and stuck engines.
 
-Each takes a ``Command`` and does one thing to it. A command that is still at work long after its time, leaves processes
-behind or ends in a traceback is a ``Finding``; what became of its run file is the caller's to check.
+Each takes a ``Command`` and does one thing to it. A command that still runs long after its time, leaves processes
+behind or ends in a traceback is a ``Finding``; the caller must check what became of its run file.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ if __name__ == "__main__":
     runpy.run_module("widthwise", run_name="__main__")
 """
 PATIENCE = 20
-"""A command that takes this many times as long as in peace, and five minutes more, hangs."""
+"""A command hangs if it takes this many times as long as undisturbed, plus five minutes."""
 
 GRACE = 40.0
-"""Seconds in which a dead command's processes must be gone."""
+"""Seconds within which a dead command's processes must be gone."""
 
 
 Process = subprocess.Popen[bytes]
 
 
 class Finding(Exception):
-    """What must not be."""
+    """Something that must not happen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``words`` of the command line, whose run is kept in ``run``; ``longest`` is how many seconds it takes in peace.
+    """``words`` of the command line, whose run is kept in ``run``; ``longest`` is its duration undisturbed, in seconds.
 
-    Each start of it is a session of processes of its own, so that what it leaves behind is known.
+    Each start of it is a separate session of processes, so that leftovers can be found.
     """
 
     words: Sequence[str]
@@ -64,7 +64,7 @@ class Command:
 
     @contextmanager
     def at_work(self, *more: str, start: Sequence[str] = ("-m", "widthwise"), **how: Any) -> Iterator[Process]:
-        """The command, started; it must be over when the block is left, and then all its processes must go."""
+        """The started command; it must be over when the block ends, and then all its processes must go."""
         words = [sys.executable, *start, *self.words, *more]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
@@ -82,18 +82,18 @@ class Command:
             process.wait()
 
     def end_of(self, process: Process) -> str:
-        """What it said last, when it has ended by itself."""
+        """The last thing it said, after it has ended by itself."""
         try:
             _, said = process.communicate(timeout=PATIENCE * self.longest + 300)
         except subprocess.TimeoutExpired:
             raise Finding(f"{' '.join(self.words)} hangs") from None
-        except ValueError:  # nobody listens any more
+        except ValueError:  # nothing listens any more
             process.wait(PATIENCE * self.longest + 300)
             return ""
         return said.decode(errors="replace")
 
     def let_through(self) -> None:
-        """Run it to its end, which must be a good one."""
+        """Run it to its end, which must be successful."""
         with self.at_work() as process:
             said = self.end_of(process)
         if process.returncode:
@@ -101,7 +101,7 @@ class Command:
 
 
 def _session(leader: int) -> list[int]:
-    """The living processes of the session that this process began."""
+    """The living processes of the session that this process started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -147,7 +147,7 @@ def interrupt(command: Command, chance: random.Random) -> None:
 
 
 def full_disk(command: Command, chance: random.Random) -> None:
-    """No file may grow beyond a few kilobytes: a full disk, as SQLite sees it."""
+    """No file may grow beyond a few kilobytes: to SQLite this looks like a full disk."""
     limit = chance.choice([20_000, 60_000, 200_000])
 
     def little_room() -> None:
@@ -161,7 +161,7 @@ def full_disk(command: Command, chance: random.Random) -> None:
 
 
 def jumping_clock(command: Command, chance: random.Random) -> None:
-    """The clock on the wall jumps by up to a day, to and fro."""
+    """The wall clock jumps by up to a day, back and forth."""
     with command.at_work(start=("-c", JUMPS)) as process:
         said = command.end_of(process)
     if process.returncode:
@@ -169,7 +169,7 @@ def jumping_clock(command: Command, chance: random.Random) -> None:
 
 
 def slow_reader(command: Command, chance: random.Random) -> None:
-    """Nobody reads what the command says for a while; then the reader goes away."""
+    """The command's output is not read for a while; then the reader goes away."""
     with command.at_work("--json") as process:
         time.sleep(_moment(command, chance))
         assert process.stdout is not None
@@ -178,18 +178,18 @@ def slow_reader(command: Command, chance: random.Random) -> None:
 
 
 def engine_killed(command: Command, chance: random.Random) -> None:
-    """SIGKILL for the engine's own process, while it decodes: the command goes on with another one."""
+    """SIGKILL for the engine's own process while it decodes: the command must go on with a new one."""
     _signalled_engine(command, chance, signal.SIGKILL)
 
 
 def engine_stopped(command: Command, chance: random.Random) -> None:
-    """SIGSTOP for the engine's own process, while it decodes: it is noticed as stuck, and the command goes on."""
+    """SIGSTOP for the engine's own process while it decodes: it must be noticed as stuck; the command must go on."""
     _signalled_engine(command, chance, signal.SIGSTOP)
 
 
 def _signalled_engine(command: Command, chance: random.Random, number: signal.Signals) -> None:
     with command.at_work() as process:
-        while process.poll() is None and not command.run.exists():  # the run is begun when the engine is ready
+        while process.poll() is None and not command.run.exists():  # the run begins when the engine is ready
             time.sleep(0.1)
         time.sleep(chance.uniform(0.0, 4.0))
         for pid in _session(process.pid):

@@ -1,10 +1,10 @@
-"""How often the grader is right on labelled answers, beside math-verify alone, and whether references are understood.
+"""How often the grader is right on labelled answers, as compared with math-verify, and how well it reads references.
 
     python bench/grading_accuracy.py DATA [--show]
 
 DATA holds answers/ (labelled pairs and reports) and benchmarks/ (problem files). Prints, for the reports' clear cases
-and for the older pairs, how many each grader judges as the label says and how many wrong answers it accepts; then for
-every suite how many references equal themselves and are understood as a whole. --show lists what is judged otherwise.
+and for the older pairs, how many each grader judges as labelled and how many wrong answers it accepts; then for every
+suite how many references equal themselves and are fully understood. --show lists what is judged otherwise.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python bench/grading_mutations.py BENCHMARKS [--each 12] [--limit N] [--seed 0]
 
-BENCHMARKS is a folder of problem files named as the suites. Each distinct reference answer (of a suite the first N) is
-changed by a fixed list of operators (mutations.py); of each operator at most so many changes of one answer are tried. A
-change counts where SymPy, which the grader does not use, finds another value (independent_values.py), or where it is
+BENCHMARKS is a folder of problem files named like the suites. Each distinct reference answer (the first N of a suite)
+is changed by a fixed list of operators (mutations.py); at most EACH changes of one answer are tried per operator. A
+change counts if SymPy, which the grader does not use, finds a different value (independent_values.py), or if it is
 wrong by construction. Prints the accepted ones, each with the rule that accepted it, and the counts.
 """
 
@@ -75,7 +75,7 @@ def wrong(found: Sequence[Case]) -> list[Case]:
 
 
 async def accepted(found: Sequence[Case]) -> list[tuple[Case, str]]:
-    """The cases that the grader calls right, with the rule that did."""
+    """The cases that the grader calls right, with the rule that accepted them."""
     taken = []
     for case in found:
         _, problem, grader, mutation = case

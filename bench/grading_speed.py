@@ -1,10 +1,10 @@
-"""How fast answers are compared, beside math-verify on the same pairs.
+"""How fast answers are compared, and how fast math-verify is on the same pairs.
 
     python bench/grading_speed.py RECORDINGS... [--pairs 2000]
 
-RECORDINGS are files of recorded generations. Prints pairs per processor second: on answers as they occur (repeated ones
-included) and on distinct pairs, for this package and for math-verify (`verify(parse(gold), parse(answer))`, formulas in
-dollars). Every answer starts unread; nothing else may run in the process.
+RECORDINGS are files of recorded generations. Prints pairs per processor second: on answers as they occur (including
+repeated ones) and on distinct pairs, for this package and for math-verify (`verify(parse(gold), parse(answer))`,
+formulas in dollars). Every answer starts unread; nothing else may run in the process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a process and its children hold while they answer problems round after round: nothing may grow.
 
-Memory, descriptors, threads, tasks and temporary files, after each round of a random strategy on questions that nobody
-asked before; each figure must end where it was after the first rounds. Exit status 1 where one grew.
+Memory, descriptors, threads, tasks and temporary files, after each round of a random strategy on new questions; each
+figure must end where it was after the first rounds. Exit status 1 if one grew.
 
     python bench/growth.py [--model reasoner] [--rounds 40] [--seed 0]
 """
@@ -40,11 +40,11 @@ STRATEGIES = (
     "recursive_self_aggregation(population=3, group=2, loops=2) | majority_vote()",
 )
 ALLOWED = {"memory": 1.25, "descriptors": 1.0, "threads": 1.0, "tasks": 1.0, "temporary files": 1.0}
-"""By which factor a figure may end above what it was after the first rounds."""
+"""By which factor a figure may exceed its value after the first rounds at the end."""
 
 LEAST_ROUNDS = 20
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "embedded": {"kv_cache_bytes": 4 << 20},  # full after a few rounds, as it is in an hour's
+    "embedded": {"kv_cache_bytes": 4 << 20},  # full after a few rounds, as it would be after an hour
     "vllm": {"kv_cache_memory_bytes": 1 << 28, "max_num_seqs": 64},
 }
 
@@ -66,7 +66,7 @@ class Growth:
         self.seen.append({**sums, "tasks": tasks, "temporary files": files})
 
     async def _answered(self, chance: random.Random) -> int:
-        """Four new questions together; the tasks that are left when they are answered."""
+        """Answer four new questions together; returns how many tasks are left afterwards."""
         strategy = chance.choice(STRATEGIES)
         asked = [f"Compute ({chance.randrange(99)} + 5) * 3 - {chance.randrange(99)}." for _ in range(4)]
         await asyncio.gather(*(ww.solve_async(each, strategy, self._backend, max_tokens=80) for each in asked))
@@ -97,7 +97,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _held(pid: int) -> dict[str, float]:
-    """Memory in MiB, descriptors and threads of a process; nothing of one that has just ended."""
+    """Memory in MiB, descriptors and threads of a process; nothing if it has just ended."""
     with suppress(OSError):
         home = Path(f"/proc/{pid}")
         pages = int((home / "statm").read_text().split()[1])
@@ -111,9 +111,9 @@ def _held(pid: int) -> dict[str, float]:
 
 @contextmanager
 def own_temporary_folder() -> Iterator[Path]:
-    """Where this process and its children put their temporary files, and nobody else does.
+    """A folder for temporary files that only this process and its children use.
 
-    What torch compiled is kept for later processes, and is put elsewhere.
+    What torch compiled is kept elsewhere, for later processes.
     """
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="widthwise-growth-") as name:

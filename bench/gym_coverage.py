@@ -14,7 +14,7 @@ from widthwise.evals.suites.suites import load_suite
 
 
 async def judged(name: str) -> str:
-    """What became of the reference of one problem of a generator."""
+    """The verdict on the reference of one problem of a generator."""
     try:
         problem = load_suite(f"gym:{name}(n=2, seed=3)").problems[1]
     except UsageError as error:

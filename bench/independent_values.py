@@ -1,7 +1,8 @@
-"""Whether two answers differ in value, by SymPy and not by this package: to check what the grader is tested with.
+"""Whether two answers differ in value, computed by SymPy and not by this package: to check the grader's test cases.
 
-A JSON list of [one, other, relative, absolute] on stdin; a line ``"different"``, ``"equal"`` or ``"unknown"`` each on
-stdout. A pair that takes more than a few seconds of processor time ends the process, which its caller starts again.
+A JSON list of [one, other, relative, absolute] on stdin; one line ``"different"``, ``"equal"`` or ``"unknown"`` per
+entry on stdout. A pair that takes more than a few seconds of processor time ends the process, which its caller starts
+again.
 """
 
 from __future__ import annotations

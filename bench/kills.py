@@ -1,10 +1,10 @@
-"""SIGKILLs at random moments, over all commands that write: nothing is lost, and what is resumed is equal.
+"""SIGKILLs at random moments, for all commands that write: nothing is lost, and resumed runs equal undisturbed ones.
 
-Each kill starts a command anew and ends it without a word, while it starts, works or is about to end. Killed runs
-(embedded, and recordings replayed) and sweeps are resumed until they are done, and then equal a run that nobody
-killed, row by row; an import, an export, a report or a drawing is there as a whole or not at all, and the file that
-stood there before is as it was; a grading is done or not, problem by problem, and the same command ends it. Exit
-status 1 for anything else.
+Each kill starts a command and ends it without warning, while it starts, works or is about to end. Killed runs
+(embedded, and recordings replayed) and sweeps are resumed until they are done, and must then equal a run that was never
+killed, row by row. The file of an import, an export, a report or a drawing is either complete or the previous one,
+unchanged. A grading is done or not, problem by problem, and the same command completes it. Exit status 1 for anything
+else.
 
     python bench/kills.py [--kills 200] [--seed 0] [--commands eval,replay,sweep,import,export,report,curve,grade]
 """
@@ -31,7 +31,7 @@ VOTE = "best_of_n(n=6) | majority_vote()"
 
 
 class Wrong(Exception):
-    """What a kill did that it must not do."""
+    """Something wrong that a kill did."""
 
 
 def command(words: Sequence[str], folder: Path) -> None:
@@ -42,7 +42,7 @@ def command(words: Sequence[str], folder: Path) -> None:
 
 
 def killed(words: Sequence[str], folder: Path, after: float) -> bool:
-    """Start a command and kill it after so many seconds; whether it was still at work."""
+    """Start a command and kill it after so many seconds; returns whether it was still running."""
     process = subprocess.Popen([*PROGRAM, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(after)
     process.kill()
@@ -51,10 +51,10 @@ def killed(words: Sequence[str], folder: Path, after: float) -> bool:
 
 @dataclass(slots=True)
 class Tried:
-    """A command that is killed again and again in a folder of its own.
+    """A command that is killed again and again in its own folder.
 
-    ``longest`` is how long it takes when nobody kills it. ``check`` looks at what a kill has left, ``end`` at what
-    there is when the command has been let through at last.
+    ``longest`` is how long it takes undisturbed. ``check`` looks at what a kill has left, ``end`` at the result when
+    the command has finally run to its end.
     """
 
     words: list[str]
@@ -69,7 +69,7 @@ class Tried:
         if killed(self.words, self.folder, chance.uniform(0.1, 1.05) * self.longest):
             self.kills += 1
             self.check(self.folder)
-        else:  # it was done before its time was over
+        else:  # it finished before its time was over
             self.unhurt += 1
             self.end(self.folder)
 
@@ -80,7 +80,7 @@ class Tried:
 
 @dataclass(slots=True)
 class Ground:
-    """Where it happens: ``calm`` holds what commands make that nobody kills."""
+    """The test ground: ``calm`` holds what undisturbed commands make."""
 
     root: Path
     calm: Path = field(init=False)
@@ -92,7 +92,7 @@ class Ground:
         (self.calm / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def tried(self, name: str, words: list[str], check: Callable[[Path], None], end: Callable[[Path], None]) -> Tried:
-        """The command, done once in peace, with its folder for kills."""
+        """The command, run once undisturbed, with its folder for kills."""
         needs = ["sums.jsonl", *(["replay.db"] if words[1] == "replay.db" else [])]
         began = time.monotonic()
         command(words, self.calm)
@@ -110,7 +110,7 @@ def _row(i: int) -> dict[str, object]:
 
 
 def equal_runs(calm: Path, broken: Path) -> None:
-    """Both are done, and say the same."""
+    """Both are finished, and have the same content."""
     with Store.read(calm) as a, Store.read(broken) as b:
         if differences := compare(a, b):
             raise Wrong(f"{broken} differs after resuming: {differences[:3]}")
@@ -136,7 +136,7 @@ def _swept(calm: Path) -> Callable[[Path], None]:
 
 
 def _readable(name: str) -> Callable[[Path], None]:
-    """What a kill leaves of a run can be read, or was not begun."""
+    """What a kill leaves of a run must be readable, or the run had not begun."""
 
     def check(folder: Path) -> None:
         for path in folder.glob(name):
@@ -150,14 +150,14 @@ def _readable(name: str) -> Callable[[Path], None]:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A file that a command makes as a whole, in the place of ``old`` (None: of nothing)."""
+    """A file that a command writes as a whole, replacing ``old`` (None: there was none)."""
 
     name: str
     old: bytes | None
     is_whole: Callable[[Path], bool]
 
     def check(self, folder: Path) -> None:
-        """After a kill the file is as it was before, or as the command makes it."""
+        """After a kill the file is either as it was before, or as the command makes it."""
         path = folder / self.name
         now = path.read_bytes() if path.exists() else None
         if now != self.old and not self.is_whole(path):
@@ -165,7 +165,7 @@ class Product:
         self._reset(path)
 
     def end(self, folder: Path) -> None:
-        """The command is done: the file is there."""
+        """The command has finished: the file is there."""
         path = folder / self.name
         if not path.exists() or not self.is_whole(path):
             raise Wrong(f"{path} is not what the command should make")
@@ -187,7 +187,7 @@ def _has_lines(number: int) -> Callable[[Path], bool]:
 
 
 def grounds(root: Path, names: Sequence[str]) -> list[Tried]:
-    """Every command that writes, with what must hold of it."""
+    """Every command that writes, with what must hold for it."""
     ground = Ground(root)
     calm = ground.calm
     replay = ["eval", "--data", "sums.jsonl", "--model", "replay:sums.jsonl", "--strategy", VOTE, "--run", "replay.db"]
@@ -233,7 +233,7 @@ COMMANDS = "eval,replay,sweep,import,export,report,curve,grade"
 
 
 def kill_all(kills: int, seed: int, names: Sequence[str], say: Callable[[str], None] = print) -> dict[str, int]:
-    """Kill commands ``kills`` times in all, one after the other; how often each was hit. Raises ``Wrong``."""
+    """Kill commands ``kills`` times altogether, one after another; how often each was hit. Raises ``Wrong``."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as root:
         tried = grounds(Path(root), names)

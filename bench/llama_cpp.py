@@ -1,16 +1,16 @@
 """The bundled reasoner on llama.cpp's server and embedded: do both give the same text and the same accuracy?
 
 * ``same``: how many greedy answers to ``--problems`` arithmetic problems are the same text;
-* ``embedded`` and ``llama_cpp``: percent of single samples that are right, four for each of ``--sampled`` problems
-  at temperature 1;
-* ``resumed``: how many of a run's samples were stored when it was killed and are the same in the end, of how many.
+* ``embedded`` and ``llama_cpp``: percent of single samples that are right, four for each of ``--sampled`` problems at
+  temperature 1;
+* ``resumed``: how many of the samples stored when a run was killed are unchanged in the end.
 
-Exit status 1 below 95 % equal texts, above 4 points of difference, or where a stored sample was lost or sampled anew.
+Exit status 1 below 95 % equal texts, above 4 points of difference, or if a stored sample was lost or sampled again.
 
     python bench/llama_cpp.py [--problems 100] [--sampled 200] [--json]
 
-The model is turned into a GGUF file and served by `scripts/llama_server.py`; what is run is what anybody runs,
-`widthwise eval arithmetic --model http://127.0.0.1:PORT`. Needs pip install 'widthwise[dev]'.
+The model is turned into a GGUF file and served by `scripts/llama_server.py`; the run is an ordinary `widthwise eval
+arithmetic --model http://127.0.0.1:PORT`. Needs pip install 'widthwise[dev]'.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def ran(*wanted: Any) -> dict[str, Any]:
 
 
 def texts(file: Path) -> dict[Key, str]:
-    """What was sampled, by problem and trace; nothing where the file is not there yet."""
+    """What was sampled, by problem and trace; nothing if the file is not there yet."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as db:
             rows = db.execute("SELECT problem, trace, text FROM segments WHERE origin = 'sampled'").fetchall()
@@ -72,7 +72,7 @@ def texts(file: Path) -> dict[Key, str]:
 
 
 def killed(wanted: Sequence[Any], samples: int) -> dict[Key, str]:
-    """What is stored of a run that was killed when it had so many samples."""
+    """What is stored of a run that was killed after so many samples."""
     process = subprocess.Popen(command(*wanted), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and len(texts(wanted[1])) < samples:
         time.sleep(0.05)

@@ -1,8 +1,8 @@
-"""How a million stored samples fare: import into a run file, then vote and curve from it.
+"""How long a million stored samples take: import into a run file, then vote and curve from it.
 
     python bench/million_samples.py [--problems 4000] [--samples 250]
 
-Each step runs in a process of its own; prints its seconds (wall and processor) and peak memory.
+Each step runs in a separate process; prints its seconds (wall-clock and processor) and peak memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def write(path: Path, problems: int, samples: int) -> None:
 
 
 def step(name: str, recording: str, run: str) -> None:
-    """One step, and what it took."""
+    """One step, and its cost."""
     began = time.perf_counter()
     if name == "import":
         from widthwise.evals.store.exchange import import_recordings

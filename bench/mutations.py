@@ -1,4 +1,4 @@
-"""Wrong answers made of right ones by one small change each.
+"""Wrong answers made from right ones by one small change each.
 
 The operators change a digit, a sign, an exponent, an operator, a function or its argument, a name, a bracket or a
 relation, or swap two values.
@@ -14,8 +14,8 @@ from typing import NamedTuple
 class Mutation(NamedTuple):
     """A changed answer.
 
-    ``check``: two texts whose values must differ for it to be wrong; None where it is wrong by construction, such as
-    another end of an interval.
+    ``check``: two texts whose values must differ for it to be wrong; None if it is wrong by construction, such as an
+    interval with another end.
     """
 
     operator: str
@@ -57,7 +57,7 @@ def _replaced(answer: str, start: int, end: int, text: str) -> tuple[str, tuple[
 
 
 def _formula(answer: str) -> str:
-    """``answer`` with its commands and words covered, so that only what is written in symbols is changed."""
+    """``answer`` with its commands and words masked, so that only symbols are changed."""
     covered = _TEXT.sub(lambda match: "¤" * len(match[0]), answer)
     return _COMMAND.sub(lambda match: "¤" * len(match[0]), covered)
 
@@ -99,7 +99,7 @@ def _functions(answer: str) -> Changes:
 
 
 def _names(answer: str) -> Changes:
-    """One letter in place of another, on the right side of an equation and where there is none."""
+    """One letter replaced by another, on the right side of an equation, or anywhere if there is no equation."""
     begin = answer.rfind("=") + 1
     for match in re.finditer(r"(?<![A-Za-z_{¤])[a-zA-Z](?![A-Za-z])", _formula(answer)):
         if match.start() >= begin and match[0] not in "eidx":
@@ -115,7 +115,7 @@ def _swaps(answer: str) -> Changes:
 
 
 def _brackets(answer: str) -> Changes:
-    """An end of an interval that belongs to it or not; only of what is no pair of coordinates."""
+    """Whether an interval includes an end or not; never for pairs of coordinates."""
     for match in _INTERVAL.finditer(answer):
         if "[" not in match[1] + match[4] and "]" not in match[1] + match[4] and "cup" not in answer:
             continue

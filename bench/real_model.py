@@ -1,7 +1,7 @@
 """Record a real model on problems of GSM8K and MATH-500, and pack the recordings as the suites ship them.
 
-Recording takes hours on a CPU, and goes on where it was stopped (``FOLDER`` holds Qwen2.5-Coder-1.5B-Instruct, ``DATA``
-the problems as JSON Lines; 20 of MATH-500 of levels 1 to 3 are the first such)::
+Recording takes hours on a CPU, and continues where it was stopped (``FOLDER`` holds Qwen2.5-Coder-1.5B-Instruct,
+``DATA`` the problems as JSON Lines; the 20 of MATH-500 are the first of levels 1 to 3)::
 
     python bench/real_model.py record FOLDER DATA/gsm8k_test.jsonl DATA/math500.jsonl RUNS
     python bench/real_model.py pack RUNS evals/suites/data
@@ -10,8 +10,8 @@ From the packed files, the table of ``docs/measured.md``, in a minute::
 
     python bench/real_model.py table FOLDER
 
-What the packed files hold of each sample: its text, why it ended, where its tokens end, and the log-probabilities of
-the tokens and of the 20 likeliest in float16. Token ids are left out: a replay does not need them.
+The packed files hold for each sample: its text, why it ended, where its tokens end, and the log-probabilities of the
+tokens and of the 20 most likely ones in float16. Token ids are left out: a replay does not need them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ _STRATEGIES = (
     "best_of_n(n={n}) | deepconf(warmup=4, window=64) | weighted_vote(by='lowest_group_confidence(window=64)')",
     "best_of_n(n={n}) | deepconf(warmup=4, window=64, eta=90) | weighted_vote(by='lowest_group_confidence(window=64)')",
 )
-"""Defaults, with warm-ups and windows that fit 16 texts of a few hundred tokens; chosen before they were looked at."""
+"""Defaults, with warm-ups and windows that fit 16 texts of a few hundred tokens; chosen before looking at the results.
+"""
 
 _SAID = {*_ABOUT, "source", "licence"}
 _FLOATS = pa.list_(pa.float16())
@@ -141,7 +142,7 @@ def _packed(sample: Sample) -> dict[str, Any]:
 
 
 def table(folder: Path) -> None:
-    """What votes, scores and stopping rules make of the recordings, each against the majority vote over all samples."""
+    """What votes, scores and stopping rules achieve on the recordings, against the majority vote over all samples."""
     folder.mkdir(parents=True, exist_ok=True)
     for suite, n in (("recorded_gsm8k", 16), ("recorded_math", 8)):
         runs = [folder / f"{suite}-{i}.db" for i in range(len(_STRATEGIES))]

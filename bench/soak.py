@@ -1,11 +1,11 @@
-"""Hours of runs with faults injected at random: what is resumed equals a calm run, and nothing grows.
+"""Hours of runs with faults injected at random: resumed runs equal undisturbed ones, and nothing grows.
 
-Rounds, one after the other until the time is over. In most, a run of a random strategy meets a few faults
-(``faults.py``: killed, interrupted, on a full disk, under a clock that jumps, with a reader of its output that goes
-away; on vLLM also with its engine killed or stuck while it decodes) and is resumed: on the embedded engine and on
-recordings it must then equal a calm run row by row, on vLLM (``--vllm``) every problem must be done without an error.
-In the others, this process answers problems itself, and what it holds is counted (``growth.py``, which does the same
-for vLLM once). Last, 10,000 problems go through a replay that is killed three times. Exit status 1 for findings.
+Rounds, one after another until the time is over. In most, a run of a random strategy meets a few faults (``faults.py``:
+killed, interrupted, on a full disk, under a clock that jumps, with a reader of its output that goes away; on vLLM also
+with its engine killed or stuck while it decodes) and is resumed: on the embedded engine and on recordings it must then
+equal an undisturbed run row by row, on vLLM (``--vllm``) every problem must be finished without an error. In the
+others, this process answers problems itself, and what it holds is counted (``growth.py``, which also does this for vLLM
+once). Finally, 10,000 problems go through a replay that is killed three times. Exit status 1 for findings.
 
     python bench/soak.py [--minutes 60] [--problems 10000] [--vllm] [--seed 0] [--lock FILE]
 """
@@ -42,7 +42,7 @@ RECORDABLE = (*STRATEGIES[:3], "single()")
 
 @dataclass(slots=True)
 class Soak:
-    """One soak in ``folder``; ``lock`` is held while vLLM is at work, for machines that others use too."""
+    """One soak in ``folder``; ``lock`` is held while vLLM is running, for machines that others use too."""
 
     folder: Path
     chance: random.Random
@@ -55,7 +55,7 @@ class Soak:
     began: int = 0
 
     def attempt(self, work: Callable[[], None]) -> None:
-        """Do it; a finding is noted, and what follows goes on."""
+        """Do it; a finding is noted, and the soak goes on."""
         try:
             work()
         except Finding as finding:
@@ -67,7 +67,7 @@ class Soak:
         return self.folder / "recorded.db"
 
     def record(self) -> None:
-        """The run that is replayed."""
+        """Make the run that is replayed."""
         self._calm(["eval", *ARITHMETIC, "--strategy", STRATEGIES[1], "--logprobs", "20"], self.recorded)
 
     def round(self, model: str) -> None:
@@ -77,7 +77,7 @@ class Soak:
             with self._alone() if kind == "vllm" else nullcontext():
                 what = self._disturbed(model)
         except BlockingIOError:
-            what = "left out, as another program had the machine"
+            what = "left out, because another program had the machine"
         finally:
             for file in self.folder.glob("broken.db*"):
                 file.unlink()
@@ -98,7 +98,7 @@ class Soak:
         return _names(faults)
 
     def _in_peace(self, words: Sequence[str], key: str) -> tuple[Path, float]:
-        """The calm run that ``key`` stands for, made once, and how many seconds it took."""
+        """The undisturbed run that ``key`` stands for, made once, and how many seconds it took."""
         if key not in self.calm:
             self.began += 1  # one that fails leaves its file
             path = self.folder / f"calm {self.began}.db"
@@ -116,7 +116,7 @@ class Soak:
         return ["eval", *data, "--model", model, "--strategy", strategy, "--seed", seed, *limit]
 
     def _calm(self, words: Sequence[str], run: Path) -> float:
-        """The command in peace, and how many seconds it takes; it leaves no temporary file."""
+        """Run the command undisturbed, and return how many seconds it takes; it must leave no temporary file."""
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             environment = {**os.environ, "TMPDIR": temporary}
@@ -135,7 +135,7 @@ class Soak:
                         raise Finding(f"{differences[:2]}: {what}")
 
     def grown_on_vllm(self, rounds: int) -> None:
-        """Growth on vLLM, in a process of its own."""
+        """Growth on vLLM, in a separate process."""
         words = [sys.executable, str(Path(__file__).with_name("growth.py")), "--model", "vllm:reasoner"]
         with self._alone(fcntl.LOCK_EX):
             ended = subprocess.run([*words, "--rounds", str(rounds)], capture_output=True, text=True)
@@ -162,7 +162,7 @@ class Soak:
 
     @contextmanager
     def _alone(self, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> Iterator[None]:
-        """With the lock, if there is one; raises ``BlockingIOError`` where another program has it."""
+        """Holds the lock, if there is one; raises ``BlockingIOError`` if another program has it."""
         with self.lock.open("a") if self.lock else nullcontext() as file:
             if file is not None:
                 fcntl.flock(file, how)
@@ -179,7 +179,7 @@ def _row(i: int) -> dict[str, object]:
 
 
 def soak(one: Soak, minutes: float, problems: int, *, vllm: bool, rounds: int | None = None) -> dict[str, object]:
-    """Rounds until the time is over, or ``rounds`` of them; what was done, and in ``one.findings`` what must not be."""
+    """Rounds until the time is over, or ``rounds`` of them; what was done, with problems in ``one.findings``."""
     began = time.monotonic()
     one.record()
     models = ["reasoner", "reasoner", f"replay:{one.recorded}"] * 2 + ["vllm:reasoner"] * vllm
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vllm", action="store_true", help="some of the rounds on vLLM")
-    parser.add_argument("--lock", type=Path, help="a file that is locked while vLLM is at work")
+    parser.add_argument("--lock", type=Path, help="a file that is locked while vLLM is running")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="widthwise-soak-") as name:
         one = Soak(Path(name), random.Random(arguments.seed), arguments.lock, lambda line: print(line, flush=True))

@@ -1,9 +1,9 @@
-"""What a memory of scored prefixes saves a tree search: tokens read, and time, against scoring every text anew.
+"""What remembering scored prefixes saves a tree search, in tokens read and time, compared with scoring every text anew.
 
     python bench/step_scoring.py [--problems 8] [--width 8] [--depth 6] [--model FOLDER]
 
-Each problem grows a beam: at every depth each of ``width`` solutions gets one more step, and all are scored. Any
-Llama checkpoint will do (the bundled reasoner by default): what the scores say does not matter here.
+Each problem grows a beam: at every depth each of ``width`` solutions gets one more step, and all are scored. Any Llama
+checkpoint will do (the bundled reasoner by default): the scores themselves do not matter here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINES = RewardFormat("lines", tag="\n\n")
 
 
 def beam(width: int, depth: int) -> list[list[tuple[str, ...]]]:
-    """The solutions at each depth; every one goes on from one of the depth before."""
+    """The solutions at each depth; each continues one of the depth before."""
     steps = [[f"{17 + i} + {5 + d} = {22 + i + d}, left {3 + d} {20 + i}" for d in range(depth)] for i in range(width)]
     return [[tuple(solution[: d + 1]) for solution in steps] for d in range(depth)]
 

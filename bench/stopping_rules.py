@@ -3,11 +3,11 @@
     python bench/stopping_rules.py ../shared/data/traces [--orders 20] [--only NAME]
 
 The recorded samples of every problem are drawn one after another, in several random orders; a rule sees the answers so
-far, and what it would not have drawn is not counted. "text" is the text read against that of all samples (recordings
-know no tokens). Accuracies are in per cent with 95 % intervals bootstrapped by problem; "against the vote" is the
-paired difference to the majority vote over all samples. Files with fewer than 4 samples a problem are left out.
-short-m@k is about thinking: it has rows only where samples think apart from what they answer, and goes by the
-characters of their thinking; a sample whose thinking is not closed never finished.
+far, and samples that it would not have drawn are not counted. "text" is the share of all samples' text that was read
+(recordings have no tokens). Accuracies are in per cent with 95 % intervals bootstrapped by problem; "against the vote"
+is the paired difference to the majority vote over all samples. Files with fewer than 4 samples per problem are left
+out. short-m@k is about thinking: it has rows only if samples separate thinking from answers, and counts the characters
+of their thinking; a sample whose thinking is not closed never finished.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from widthwise.pruning.stopping_rule import StoppingRule, Votes
 class Drawn:
     """One problem's samples in the order drawn: answer classes (None: no answer), whether right, characters.
 
-    ``thinking`` are the characters of their thinking; None where it is not closed.
+    ``thinking`` are the characters of their thinking; None if it is not closed.
     """
 
     labels: list[int | None]
@@ -83,7 +83,7 @@ def single(drawn: Drawn) -> Spent:
 
 
 def shortest(drawn: Drawn) -> Spent:
-    """The vote over all samples, ties to the answer with the shortest one."""
+    """The vote over all samples, with ties going to the answer that has the shortest one."""
     order = np.argsort(drawn.lengths, kind="stable").tolist()
     return Spent(voted(drawn, order), len(order), sum(drawn.lengths))
 
@@ -102,7 +102,7 @@ def stopping(rule: StoppingRule) -> Rule:
 
 
 def short(m: int, side_by_side: bool) -> Rule:
-    """short-m@k: the m samples of the shortest thinking vote; the others think as far as the m-th shortest so far."""
+    """short-m@k: the m samples with the shortest thinking vote; the others think as far as the m-th shortest so far."""
 
     def run(drawn: Drawn) -> Spent:
         thought = [np.inf if length is None else length for length in drawn.thinking]

@@ -1,14 +1,14 @@
-"""What threads gain on an engine: N at once against one after the other, and how much of their prompts is cached.
+"""What threads gain on an engine: N at once against one after another, and how much of their prompts is cached.
 
-A trace with a block of N outlines is put together as a model would have written it. Then its N threads are drawn twice
-from fresh sessions of one seed, so that both ways sample the same threads: side by side, and one by one. Medians over
+A trace with a block of N outlines is built as a model would have written it. Then its N threads are drawn twice from
+fresh sessions with the same seed, so that both ways sample the same threads: side by side, and one by one. Medians over
 the problems and rounds of: wall-clock of both ways, their ratio, the tokens of all threads over those of the longest
 (what the ledger's sequential tokens promise), and the share of the threads' prompt tokens that the engine found in its
 cache. Exit status 1 if that share is below 0.9.
 
     python bench/threads_critical_path.py [--model MODEL] [--threads 8] [--problems 8] [--rounds 3] [--json]
 
-``--model`` is what the command line's ``--model`` takes; ``vllm:reasoner`` if not given.
+``--model`` is as on the command line; the default is ``vllm:reasoner``.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from widthwise.opening import open_backend
 
 GOAL = 0.9
 TOKENS = 256
-"""Tokens of a thread, at most."""
+"""Maximum number of tokens of a thread."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Threads of one block and the seconds that they took."""
+    """Threads of one block and the seconds they took."""
 
     threads: list[Trace]
     seconds: float
@@ -57,7 +57,7 @@ class Drawn:
 
 
 def origins(session: Session, number: int) -> tuple[Trace, list[Trace]]:
-    """A trace that has just spawned ``number`` threads, and what each of them grows behind."""
+    """A trace that has just spawned ``number`` threads, and the trace that each of them continues."""
     grammar = session.grammar("reasoner")
     outlines = [Outline(str(n), f"{n + 11} - {n} = 11, left 11 {n + 3} {n + 7}") for n in range(1, number + 1)]
     lines = "".join(f"<Outline>{o.number}: {o.text}</Outline>\n" for o in outlines)
@@ -71,7 +71,7 @@ async def drawn(backend: Backend, problem: Problem, number: int, seed: int, *, t
     )
     session = Session(problem, setting)
     spawner, prompts = origins(session, number)
-    await session.sample(spawner, max_tokens=1)  # the parent was decoded just now: its cache is there
+    await session.sample(spawner, max_tokens=1)  # the parent was decoded just now, so its cache is there
     began = time.perf_counter()
     if together:
         threads = await session.sample(prompts, max_tokens=TOKENS, stop="</Thread>")

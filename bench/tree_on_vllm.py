@@ -1,10 +1,10 @@
-"""Tree search on vLLM: does the prefix cache hit, and do problems keep the engine busy together?
+"""Tree search on vLLM: does the prefix cache hit, and do problems together keep the engine busy?
 
 * ``hits``: prompt tokens that the engine found in its cache, as a share of what an ideal prefix cache shares within
   each problem's tree; and as a share of what whole blocks of that can give (a request never shares its last, partial
   block, which counts for much when a prompt is a few dozen tokens long);
-* ``speedup``: wall-clock of the same search one problem at a time, over that of all problems at once; the median
-  over rounds whose order alternates, each with seeds of its own.
+* ``speedup``: wall-clock of the same search one problem at a time, over that of all problems at once; the median over
+  rounds whose order alternates, each with its own seeds.
 
 Exit status 1 below 90 % of the hits (of whole blocks) or a speedup of 2.
 
@@ -54,7 +54,7 @@ def shared(result: Result, block: int) -> tuple[int, int]:
             continue
         prompt = lengths[node.parent.id]
         lengths[trace_id] = prompt + len(node.segment)
-        if trace_id[1:] != (0,):  # the very first request shares with nobody
+        if trace_id[1:] != (0,):  # the very first request shares nothing
             exact += prompt
             whole += (prompt - 1) // block * block
     return exact, whole

@@ -1,14 +1,14 @@
 """What a tree search costs by itself: a scripted backend that answers at once, trees of 100, 1,000 and 10,000 nodes.
 
 Three searches (beam search, REBASE, ETS with its greedy variant) whose steps and scores cost next to nothing. Two
-figures each, the best of several rounds, with the ratio by which they grow when the tree grows tenfold:
+figures each, the best of several rounds, with the factor by which they grow when the tree grows tenfold:
 
 * ``search``: the search itself (nodes, states, selection, prunings, the cache's account), without the session's draws
   and the reward model;
-* ``all``: everything on our side, the session's draws, seeds, ledgers and traces included.
+* ``all``: everything on our side, including the session's draws, seeds, ledgers and traces.
 
-Processor time of this process is measured, so that other work on the machine counts little. Exit status 1 if the
-search of a tree of 1,000 nodes costs 50 ms or more, or if a figure grows more than fifteenfold.
+Processor time of this process is measured, so that other work on the machine counts little. Exit status 1 if the search
+of a tree of 1,000 nodes costs 50 ms or more, or if a figure grows more than fifteenfold.
 
     python bench/tree_overhead.py [--rounds 5] [--depth 10] [--json]
 """
@@ -61,7 +61,7 @@ class Words:
 
 
 class Instant:
-    """Gives every request one step at once; the last one, asked for without a stop string, ends the trace."""
+    """Gives every request one step at once; the last one, requested without a stop string, ends the trace."""
 
     name, max_model_len = "instant", None
     capabilities = Capabilities(deterministic=True)
@@ -98,7 +98,7 @@ class Alternating:
 
 
 class Timed(Session):
-    """A session that knows how long its draws and its scoring took."""
+    """A session that measures how long its draws and its scoring take."""
 
     outside = 0.0
 
@@ -165,7 +165,7 @@ def measure(sizes: Sequence[int], rounds: int, depth: int) -> dict[str, dict[str
 
 
 def growth(by_size: Mapping[int, float]) -> list[float]:
-    """How many times as much each size costs as the one a tenth of it."""
+    """By what factor each size costs more than the one a tenth of it."""
     sizes = sorted(by_size)
     return [round(by_size[b] / by_size[a], 1) for a, b in pairwise(sizes)]
 

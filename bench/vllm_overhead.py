@@ -2,12 +2,12 @@
 
 Four ways to draw exactly the same samples from one engine, interleaved, the median of several rounds:
 
-* ``bare``: a task per request around ``AsyncLLM.generate``, as vLLM's documentation has it;
+* ``bare``: one task per request around ``AsyncLLM.generate``, as in vLLM's documentation;
 * ``backend``: the same requests through ``VLLMBackend``;
 * ``best_of_n``: ``best_of_n(n=64)`` on the problems at once through sessions: every request derived, scheduled,
   streamed, charged, kept in the trace tree and decoded;
-* ``with_vote``: the same and ``majority_vote()`` behind it, whose answers are parsed and compared in worker
-  processes. On a machine without an accelerator they take the engine's own cores.
+* ``with_vote``: the same followed by ``majority_vote()``, whose answers are parsed and compared in worker processes. On
+  a machine without an accelerator they take the engine's own cores.
 
 Prints tokens per second and the ratios to ``bare``; exit status 1 if one of the first two is below 0.95.
 
@@ -38,7 +38,7 @@ GOAL = 0.95
 
 
 class Recorder:
-    """Passes everything on to a backend and notes the requests."""
+    """Passes everything on to a backend and records the requests."""
 
     def __init__(self, backend: VLLMBackend) -> None:
         self.requests: list[Request] = []
@@ -71,7 +71,7 @@ async def through_backend(backend: VLLMBackend, requests: Sequence[Request]) -> 
 
 
 async def bare(backend: VLLMBackend, requests: Sequence[Request]) -> int:
-    """The reference, in the event loop that the engine was started in."""
+    """The baseline, in the event loop in which the engine was started."""
     return await asyncio.to_thread(backend._thread.call, _bare(backend, requests))
 
 
@@ -96,7 +96,7 @@ async def _bare(backend: VLLMBackend, requests: Sequence[Request]) -> int:
 
 
 async def measure(backend: VLLMBackend, problems: Sequence[Problem], rounds: int) -> dict[str, list[float]]:
-    """Tokens per second of each way, one figure per round; the order turns from round to round."""
+    """Tokens per second of each way, one figure per round; the order alternates from round to round."""
     recorder = Recorder(backend)
     await best_of_64(recorder, problems, MajorityVote())  # also warms up the engine and its prefix cache
     ways: dict[str, Callable[[], Awaitable[int]]] = {

@@ -2,8 +2,8 @@
 
     python bench/vote_speed.py [--traces 100000] [--answers 1000]
 
-Prints processor seconds per vote (the best of three, each with a grader that has seen no answer before) for answers of
-several kinds, and the same for ten times as many different answers: a vote is linear in them.
+Prints processor seconds per vote (the best of three, each with a grader that has not seen any answer before) for
+answers of several kinds, and the same for ten times as many different answers: a vote is linear in them.
 """
 
 from __future__ import annotations

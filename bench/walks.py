@@ -1,7 +1,7 @@
-"""Which files a strategy crosses on its way from the command line to a token and the store; so a score, and a verdict.
+"""Which files a strategy crosses from the command line to a token and the store; likewise a score and a verdict.
 
 Runs the command line on one problem with the bundled models and takes the stack of calls at each station of the walk. A
-task's stack goes on in that of whoever created it. A file counts as crossed twice where a walk comes back to it.
+task's stack continues in that of its creator. A file counts as crossed twice if a walk comes back to it.
 
     python bench/walks.py                 # all walks, in files
     python bench/walks.py token --calls   # one walk, in functions
@@ -31,7 +31,7 @@ Call = tuple[str, str]
 class Station:
     """A place on a walk: the first call of ``function`` in ``file`` after the stations before it.
 
-    With ``last`` it is the last one before the next station: a default is read before what was given.
+    With ``last`` it is the last call before the next station: a default is read before the given value.
     """
 
     what: str
@@ -45,7 +45,7 @@ class Station:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A strategy to be run, and where on its way the stack is taken."""
+    """A strategy to run, and where on its way to take the stack."""
 
     title: str
     strategy: str
@@ -102,7 +102,7 @@ class Tracer:
             self.found[-1] = (self.found[-1][0], self.stack(frame))
 
     def stack(self, frame: FrameType | None) -> list[Call]:
-        """The calls that lead to ``frame``, outermost first; below the event loop it is whoever made the task."""
+        """The calls that lead to ``frame``, outermost first; below the event loop, those of the task's creator."""
         own: list[Call] = []
         while frame is not None and not frame.f_code.co_filename.endswith("asyncio/events.py"):
             file = _file(frame)
@@ -112,7 +112,7 @@ class Tracer:
         return [*self._before(), *reversed(own)]
 
     def _before(self) -> list[Call]:
-        """The calls that created the task which runs just now."""
+        """The calls that created the running task."""
         try:
             task = asyncio.current_task()
         except RuntimeError:
@@ -127,7 +127,7 @@ class Tracer:
         return made
 
     kept: list[Any] = field(default_factory=list)
-    """Tasks, kept so that no other gets the number of one that has ended."""
+    """Tasks, kept so that no other task gets the id of one that has ended."""
 
 
 def _file(frame: FrameType) -> str | None:
@@ -136,7 +136,7 @@ def _file(frame: FrameType) -> str | None:
     path = _known.get(name)
     if path is None:
         real = Path(name).resolve() if os.path.isabs(name) else Path()
-        # A virtual environment may lie in the repository, as the README makes it.
+        # A virtual environment may be inside the repository, as the README makes it.
         inside = real.is_relative_to(ROOT) and not {"bench", "site-packages"} & set(real.relative_to(ROOT).parts)
         path = _known[name] = str(real.relative_to(ROOT)) if inside else ""
     return path or None
@@ -146,7 +146,7 @@ _known: dict[str, str] = {}
 
 
 def walked(walk: Walk) -> Tracer:
-    """Run the walk's command; the tracer with the stack at each of its stations."""
+    """Run the walk's command; returns the tracer with the stack at each of its stations."""
     from typer.testing import CliRunner
 
     from widthwise.cli.app import app
@@ -174,7 +174,7 @@ def walked(walk: Walk) -> Tracer:
 
 
 def files(calls: list[Call]) -> list[str]:
-    """The files that a stack crosses, in order; again where it comes back to one."""
+    """The files that a stack crosses, in order; a file is repeated if the stack comes back to it."""
     return [file for file, _ in groupby(file for file, _ in calls)]
 
 
@@ -187,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("walk", nargs="?", choices=WALKS, help="one walk; all of them if not given")
     parser.add_argument("--calls", action="store_true", help="print functions too")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a walk")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per walk")
     chosen = parser.parse_args()
     for name in [chosen.walk] if chosen.walk else WALKS:
         tracer = walked(WALKS[name])

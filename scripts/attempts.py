@@ -1,9 +1,9 @@
-"""What a checkpoint answers, and the skills that are learned from it.
+"""What a checkpoint answers, and the skills that are learned from that.
 
-`python scripts/attempts.py /path/to/reasoner attempts.jsonl --problems 6000 --samples 6` draws the attempts
-at training problems, `--test 1000` at held-out ones.
-`reasoner_data.py --attempts` and `scorer_data.py` make documents of them: refining drafts, taking notes of them,
-telling whether two beginnings end in the same answer, verifying a solution, and scoring its steps.
+`python scripts/attempts.py /path/to/reasoner attempts.jsonl --problems 6000 --samples 6` draws attempts at training
+problems, `--test 1000` at held-out ones. `reasoner_data.py --attempts` and `scorer_data.py` make documents from them:
+refining drafts, taking notes on them, telling whether two beginnings end in the same answer, verifying a solution, and
+scoring its steps.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Attempted:
 
 
 def problems(seed: int, boards: int) -> Iterator[tuple[Task, str]]:
-    """Endless training problems with a solution: an arithmetic one, then so many of countdown, and so on."""
+    """Endless training problems with a solution: one of arithmetic, then so many of countdown, and so on."""
     rng = random.Random(seed)
     expressed, played = sums(rng), countdowns(rng)
     while True:
@@ -135,7 +135,7 @@ def learned(path: Path, rng: random.Random) -> Iterator[Document]:
 
 
 def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Drafts, then a right solution: the first right draft where there is one."""
+    """Drafts, then a right solution: the first right draft if there is one."""
     drafts = chosen(attempted, rng)
     right = [is_right(attempted.task, text) for text in drafts]
     solution = drafts[right.index(True)] if any(right) else attempted.solution
@@ -144,13 +144,13 @@ def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
 
 
 def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Drafts, then notes of them."""
+    """Drafts, then notes on them."""
     drafts = chosen(attempted, rng)
     yield made(attempted, "summarise", summary(attempted.task, drafts), drafts=listed(drafts))
 
 
 def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Notes of drafts, then a right solution."""
+    """Notes on drafts, then a right solution."""
     drafts = chosen(attempted, rng)
     right = [is_right(attempted.task, text) for text in drafts]
     solution = drafts[right.index(True)] if any(right) else attempted.solution
@@ -160,9 +160,9 @@ def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]
 
 
 def flagged(asked: Document, texts: Sequence[tuple[str, str, str]], right: Sequence[bool]) -> Document:
-    """The document with a verdict learned within each text that is shown, on what stands behind its cut.
+    """The document with a verdict learned within each text shown, on what follows its cut.
 
-    To say which drafts are right comes before copying one, and from the copies alone it was not learned.
+    A model must say which drafts are right before it copies one, and it did not learn that from the copies alone.
     """
     (question, _), answer = asked.parts
     shown: list[tuple[str, bool | str]] = []
@@ -173,7 +173,7 @@ def flagged(asked: Document, texts: Sequence[tuple[str, str, str]], right: Seque
 
 
 def verify(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """A solution, then what it comes to, computed anew, then the verdict."""
+    """A solution, then its result computed anew, then the verdict."""
     text = rng.choice(attempted.texts)
     verdict = "+" if is_right(attempted.task, text) else "-"
     yield made(attempted, "verify", f"{checked(attempted.task, text)}\n\n{verdict}", draft=text)
@@ -182,7 +182,7 @@ def verify(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
 def checked(task: Task, text: str) -> str:
     """The operations of a solution computed anew up to the first error; for countdown, what they reach.
 
-    The target stands beside it, so that a miss is seen.
+    The target is shown beside it, so that a miss is visible.
     """
     steps = steps_of(text)
     if task.system:
@@ -219,21 +219,21 @@ def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Doc
 
 
 def watched(asked: Document, first: str, second: str, verdict: str) -> Document:
-    """The document with its verdict learned within the second text too: all over it, or from where it departs.
+    """The document with its verdict also learned within the second text: all over it, or from where it departs.
 
-    At the end alone the verdict is one bit of a long document, and comparing texts was not learned from that.
+    At the end alone, the verdict is one bit of a long document, and models did not learn to compare texts from that.
     """
     (question, _), answer = asked.parts
     before, _, after = question.rpartition(second)
     same = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(second, first, strict=False)))
-    # Behind a digit a token ends, so the text is cut as the tokenizer would.
+    # A token ends after a digit, so the text is cut as the tokenizer would.
     common = len(same.rstrip(NO_DIGITS)) if verdict == "-" else 0
     watching = ((before + second[:common], False), (second[common:], verdict), (after, False))
     return replace(asked, parts=(*watching, answer))
 
 
 def chosen(attempted: Attempted, rng: random.Random) -> list[str]:
-    """Some attempts, short enough to stand in one prompt; mostly with a right one among them, if there is one."""
+    """Some attempts, short enough to fit into one prompt; usually including a right one, if there is one."""
     drafts: list[str] = []
     count = min(rng.choice(DRAFTS), len(attempted.texts))
     picked = rng.sample(attempted.texts, count)
@@ -251,7 +251,7 @@ def listed(drafts: Sequence[str]) -> str:
 
 
 def summary(task: Task, drafts: Sequence[str]) -> str:
-    """Notes: for countdown what each draft reaches, for arithmetic the operations that are sure, each once."""
+    """Notes: for countdown what each draft reaches, for arithmetic the operations that are certain, each once."""
     if task.numbers:
         return "\n".join(map(reached, drafts))
     sure = [operation for text in drafts for operation in right_operations(steps_of(text))]

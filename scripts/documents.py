@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 IGNORED = 0xFFFF
 """The target of a position that is not learned."""
 LONGEST = 640
-"""Tokens of a document; what goes beyond is cut off."""
+"""Maximum number of tokens of a document; the rest is cut off."""
 END = "</s>"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text of a skill, in parts: those marked True are learned, those marked False are only read.
+    """One text of a skill, in parts: parts marked True are learned, parts marked False are only read.
 
-    A part marked with a piece is read too, and at every one of its tokens the model learns to say that piece: a
-    verdict at the end only is one bit of a long text. `key` is the canonical key of the document's problem, for the
-    held-out split.
+    A part marked with a piece is only read too, and at each of its tokens the model learns to say that piece: a verdict
+    at the end alone is one bit of a long text. `key` is the canonical key of the document's problem, for the held-out
+    split.
     """
 
     key: str
@@ -36,7 +36,7 @@ class Document:
 
 
 def document(key: str, skill: str, asked: str, answered: str) -> Document:
-    """A document of one turn: what is asked is read, the answer is learned."""
+    """A document of one turn: the question is read, the answer is learned."""
     return Document(key, skill, ((turn(asked), False), (answered + END, True)))
 
 
@@ -49,7 +49,7 @@ def turn(asked: str) -> str:
 class Corpus:
     """Token ids of many documents end to end; document i is `tokens[starts[i]:starts[i + 1]]`.
 
-    `targets` are what each position is to predict: the next token, a label, or `IGNORED`.
+    `targets` are what each position shall predict: the next token, a label, or `IGNORED`.
     """
 
     tokens: NDArray[np.uint16]
@@ -69,7 +69,7 @@ class Corpus:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Corpus:
-        """From (tokens, targets) of each document; one whose learned part lies beyond the cut is left out."""
+        """From (tokens, targets) of each document; documents whose learned part lies beyond the cut are left out."""
         tokens, targets, starts = [], [], [0]
         for ids, aims in rows:
             if all(aim == IGNORED for aim in aims[:LONGEST]):

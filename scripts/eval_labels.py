@@ -6,8 +6,8 @@
     python scripts/eval_labels.py same_answer models/reasoner test.jsonl  # will two beginnings end in the same answer?
     python scripts/eval_labels.py verify models/reasoner test.jsonl       # is a solution right?
 
-One prediction is the probability of `+` against `-`. Intervals are bootstrapped by problem. Plain torch, so that a
-model can be measured while it trains.
+One prediction is the probability of `+` against `-`. Intervals are bootstrapped by problem. It uses plain torch, so
+that a model can be measured while it trains.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def steps(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespac
 
 
 def first_steps(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
-    """Every attempt up to its first label: what a tree search goes by at its root."""
+    """Every attempt up to its first label: what a tree search sees at its root."""
     for ids, targets in steps(attempted, tokenizer, options):
         end = 1 + next(place for place, target in enumerate(targets) if target != IGNORED)
         yield ids[:end], targets[:end]
@@ -64,7 +64,7 @@ def same_answer(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Na
 
 
 def verify(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Namespace) -> Iterator[Row]:
-    """Attempts with the verification that is right, up to the verdict."""
+    """Attempts with the right verification, up to the verdict."""
     for text in attempted.texts:
         right = is_right(attempted.task, text)
         yield judged(
@@ -90,7 +90,7 @@ KINDS: dict[str, Callable[..., Iterator[Row]]] = {
 
 @torch.inference_mode()
 def predictions(model: Llama, corpus: Corpus, pair: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Probability of the first label, whether it is right, and the document, of every labelled position."""
+    """The probability of the first label, whether it is right, and the document, for every labelled position."""
     found: list[tuple[float, bool, int]] = []
     order = np.argsort(np.diff(corpus.starts), kind="stable")
     for start in range(0, len(order), BATCH):
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("model", type=Path)
     parser.add_argument("attempts", type=Path)
-    parser.add_argument("--share", type=float, default=0.5, help="of a trace that the judge sees")
+    parser.add_argument("--share", type=float, default=0.5, help="share of a trace that the judge sees")
     parser.add_argument("--characters", action="store_true", help="cut by characters, not at steps")
     options = parser.parse_args()
     torch.set_num_threads(1)

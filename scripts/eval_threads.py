@@ -3,7 +3,7 @@
     widthwise eval "countdown(n=1000, seed=7)" --strategy "threads()" --run threads.db
 
 A whole trace follows the grammar if everything sampled in it does: the block of outlines that it spawned, every
-thread's work with its conclusion, and what stands behind the join up to the end. 95 % intervals are Wilson's.
+thread's work with its conclusion, and what follows the join up to the end. 95 % intervals are Wilson's.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ KINDS = {
     "thread": rf"\n(?:{LINE}\n){{1,200}}<Conclusion>(?:none|{LINE}(?:\n{LINE}){{0,3}})</Conclusion>\n</Thread>",
     "joined": rf"</Parallel>\n{SOLUTION}",
 }
-"""What is sampled behind a prompt, behind a thread's header, and behind a join."""
+"""What is sampled after a prompt, after a thread's header, and after a join."""
 
 
 def kind(trace: Trace) -> str:
-    """What a sampled segment is to be, by what stands before it."""
+    """What a sampled segment should be, judging by what precedes it."""
     before = trace.parent
     if before is None or before.segment.origin == "prompt":
         return "block"
@@ -46,7 +46,7 @@ def checked(store: Store, problem: str) -> Iterator[tuple[str, bool]]:
 
 
 def share(followed: int, seen: int) -> dict[str, float]:
-    """How many of how many, in per cent with the interval."""
+    """The share in per cent, with its interval."""
     interval = wilson(followed, seen)
     percent = {"follow": followed / seen, "low": interval.low, "high": interval.high}
     return {"sampled": seen} | {name: round(100 * value, 2) for name, value in percent.items()}

@@ -1,7 +1,7 @@
 """Exact labels of solutions: is each step right, and can the problem still be solved after it?
 
-Steps are what stands between blank lines. A label is about the whole solution so far: after one wrong step every
-later one is wrong too.
+Steps are separated by blank lines. A label is about the whole solution so far: after one wrong step every later one is
+wrong too.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def step_labels(task: Task, steps: Sequence[str]) -> list[bool]:
 
 
 def true_result(step: str) -> tuple[str, bool] | None:
-    """A step's operation with its true result, and whether the step says so; None where it is no operation."""
+    """A step's operation with its true result, and whether the step states it; None if it is not an operation."""
     match = _OPERATION.fullmatch(step)
     if match is None:
         return _true_quantity(step)
@@ -128,13 +128,13 @@ def _countdown_state(task: Task, numbers: Sequence[int], step: str) -> tuple[int
 
 
 def parts(text: str, share: float) -> str:
-    """The first steps of a solution, about this share of them and at least one, as they stand."""
+    """The first steps of a solution, about this share of them and at least one, verbatim."""
     steps = steps_of(text)
     return "\n\n".join(steps[: max(1, round(share * len(steps)))]) + "\n\n"
 
 
 def beginnings(first: str, second: str, share: float) -> tuple[str, str]:
-    """Two solutions as far as this share of the shorter one's characters."""
+    """Two solutions, each cut to this share of the shorter one's characters."""
     length = max(1, round(share * min(len(first), len(second))))
     return first[:length], second[:length]
 

@@ -56,7 +56,8 @@ class Attention(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention over (batch, heads, length, head).
 
-    Written out for short rows: there the compiled formula is faster on a CPU than the fused kernel's backward.
+    Short rows are computed with the formula written out: compiled, it is faster on a CPU than the fused kernel's
+    backward pass.
     """
     length = q.shape[2]
     if length > SHORT:
@@ -118,7 +119,7 @@ class Llama(nn.Module):
         return functional.linear(hidden, self.embed_tokens.weight)
 
     def begin(self, weights: dict[str, Tensor]) -> None:
-        """Take the weights of a trained model; layers that it lacks, on top, change nothing until they have learned."""
+        """Take the weights of a trained model; layers that it lacks, on top, have no effect until they have learned."""
         missing, unexpected = self.load_state_dict(weights, strict=False)
         added = {name for name in missing if name.startswith("layers.")}
         if unexpected or added != set(missing):

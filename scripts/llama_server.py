@@ -1,9 +1,9 @@
-"""llama.cpp's own server with a GGUF file, where there is no `llama-server`: that of the `xllamacpp` package.
+"""llama.cpp's server with a GGUF file, without a `llama-server` binary: the server of the `xllamacpp` package.
 
     python scripts/llama_server.py FILE.gguf [--port 0] [--alias NAME] [--key KEY] [--slots 8] [--context 1024]
         [--embedding]
 
-It prints the port when it is ready. One thread: the bundled models are too small for more.
+It prints the port when it is ready. It uses one thread, because the bundled models are too small for more.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ MOST = 6  # outlines asked for
 
 
 def countdown_outlines(game: Game, rng: random.Random) -> Iterator[Document]:
-    """Different first moves after which the target can be reached (filled up with others), and a solution from one."""
+    """Different first moves that keep the target reachable (filled up with others), and a solution from one."""
     options = {str(move): move for move in countdown.moves(game.numbers)}
     good = [m for m in options.values() if game.target in countdown.reachable(tuple(sorted(m.rest)))]
     rng.shuffle(good)
@@ -41,7 +41,7 @@ def arithmetic_outlines(problem: Expression, rng: random.Random) -> Iterator[Doc
 
 
 def ready(tree: arithmetic.Tree) -> list[arithmetic.Tree]:
-    """The operations whose operands are numbers already."""
+    """The operations whose operands are already numbers."""
     if isinstance(tree, int):
         return []
     return (ready(tree[1]) + ready(tree[2])) or [tree]

@@ -43,10 +43,10 @@ def solve_countdown(rng: random.Random) -> Iterator[Document]:
 
 
 def solve_arithmetic(rng: random.Random) -> Iterator[Document]:
-    """Solutions with slips in them, as in texts that people write; what follows goes on from the wrong result.
+    """Solutions with slips, as in human texts; what follows continues from the wrong result.
 
-    Without them a small model knows an operation by heart or gets it wrong for good. With them each sample has
-    mistakes of its own, as a large model's has at its own scale.
+    Without them a small model either knows an operation by heart or always gets it wrong. With them each sample has its
+    own mistakes, as a large model's samples do at their scale.
     """
     result_of = partial(slipped, rng, hard=HARD_SLIPS, easy=EASY_SLIPS)
     for problem in expressions(rng, LEVELS):
@@ -54,7 +54,7 @@ def solve_arithmetic(rng: random.Random) -> Iterator[Document]:
 
 
 def search(rng: random.Random) -> Iterator[Document]:
-    """Searches, one in four breadth-first; the solution found follows (or a guess, where the search found none)."""
+    """Searches, one in four breadth-first, followed by the solution found (or a guess, if the search found none)."""
     for game in games(rng):
         depth = rng.random() < 0.75
         tried, moves = by_depth(game.numbers, game.target) if depth else by_breadth(game.numbers, game.target, rng)
@@ -107,7 +107,7 @@ SHARES: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
     "spawn arithmetic": (spawn_arithmetic, 1),
     "outline": (outline, 2),
 }
-"""Documents of each kind, out of a hundred or so; searches and threads are ten times as long as solutions."""
+"""Documents of each kind, out of about a hundred; searches and threads are ten times as long as solutions."""
 
 
 def mixed(thousands: int, seed: int, kinds: dict[str, tuple[Callable[..., Iterator[Document]], int]]) -> list[Document]:

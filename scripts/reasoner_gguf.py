@@ -1,9 +1,9 @@
-"""The bundled reasoner as a GGUF file, for llama.cpp's server, Ollama and whatever else reads such files.
+"""The bundled reasoner as a GGUF file, for llama.cpp's server, Ollama and other programs that read such files.
 
     python scripts/reasoner_gguf.py reasoner.gguf [--model FOLDER]
 
-The weights stay float32 and the chat template goes with them. Pieces of several characters become user-defined
-tokens, which llama.cpp finds in a text before anything else, as the model's own tokenizer does; the others are single
+The weights stay float32 and the chat template is included. Pieces of several characters become user-defined tokens,
+which llama.cpp finds in a text before anything else, as the model's own tokenizer does; the others are single
 characters and bytes. Needs the `gguf` package: pip install 'widthwise[dev]'.
 """
 
@@ -24,7 +24,7 @@ _CONTROL = {"<s>", "</s>", "<pad>"}
 
 
 def write_gguf(file: Path, folder: Path = REASONER) -> Path:
-    """Write the Llama in ``folder`` to ``file``, and give ``file`` back."""
+    """Write the Llama in ``folder`` to ``file``, and return ``file``."""
     config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(file, "llama")
     _describe(writer, config)
@@ -80,7 +80,7 @@ def _type(piece: str) -> gguf.TokenType:
 
 
 def _spelling(piece: str, type: gguf.TokenType) -> str:
-    """User-defined tokens are looked for in the text as it is, before its blanks are replaced."""
+    """User-defined tokens are searched in the original text, before its blanks are replaced."""
     return piece.replace("▁", " ") if type == gguf.TokenType.USER_DEFINED else piece
 
 
@@ -97,7 +97,7 @@ def _tensors(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, np.nda
 
 
 def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
-    """llama.cpp rotates neighbouring coordinates, where these weights pair each with one half a head away."""
+    """llama.cpp rotates neighbouring coordinates; these weights pair each with the one half a head away."""
     rows, columns = weight.shape
     halves = weight.reshape(heads, 2, rows // heads // 2, columns)
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows, columns)

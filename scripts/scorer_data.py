@@ -4,9 +4,9 @@ Most are attempts of the reasoner (`attempts.py`); the others are arithmetic pro
 
 `python scripts/scorer_data.py models/reasoner/tokenizer.model attempts.jsonl scorer.npz`
 
-The layout is Math-Shepherd's (arXiv 2312.08935): after each step stands a tag, `<step>`, and the model's next-token
-distribution there, restricted to `+` and `-`, is the score. Labels are exact: is the solution still right, and can
-the target still be reached? One forward pass scores all steps of a solution, and a longer solution only adds to it.
+The layout is Math-Shepherd's (arXiv 2312.08935): a tag, `<step>`, follows each step, and the model's next-token
+distribution there, restricted to `+` and `-`, is the score. Labels are exact: is the solution still right, and can the
+target still be reached? One forward pass scores all steps of a solution, and a longer solution only adds tokens to it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Row = tuple[list[int], list[int]]
 def rows(attempted: Attempted, tokenizer: Tokenizer, *, throughout: bool = False) -> Iterator[Row]:
     """Tokens and targets of every different attempt at a problem, and of its right solution.
 
-    `throughout` also teaches what stands between the tags: the true result where a step states one, and the label
-    from there on. From the tags alone a model does not learn which of its own results are wrong.
+    `throughout` also trains the text between the tags: the true result where a step states one, and the label from
+    there on. From the tags alone a model does not learn which of its own results are wrong.
     """
     prompt = encode_text(turn(attempted.task.question), tokenizer)
     tag = tokenizer.piece_to_id(TAG)
@@ -69,9 +69,9 @@ def between(step: str, piece: Sequence[int], label: int, tokenizer: Tokenizer) -
 
 
 def slips(rng: random.Random) -> Iterator[Attempted]:
-    """Endless arithmetic solutions with slips, which go on from a wrong result as a model does, and the right ones.
+    """Endless arithmetic solutions with slips, which continue from a wrong result as a model does, and the right ones.
 
-    Slips are far more frequent than in the model's attempts, where hardly a sum is wrong.
+    Slips are far more frequent than in the model's attempts, where hardly any sum is wrong.
     """
     for problem in expressions(rng, range(2, 11)):
         yield Attempted(task_of(problem), arithmetic_solution(problem.tree), (wrong(rng, problem.tree),))
@@ -80,8 +80,9 @@ def slips(rng: random.Random) -> Iterator[Attempted]:
 def sums(rng: random.Random) -> Iterator[Attempted]:
     """Endless sums and differences of up to four numbers, three results in ten wrong.
 
-    To compare a result with the true one, which a model knows only in its last layers, was not learned from whole
-    solutions, where few sums are wrong; from these it is learned in minutes, and found in whole solutions then.
+    A model knows the true result only in its last layers, and did not learn to compare with it from whole solutions, in
+    which few sums are wrong. From these examples it learns that in minutes, and then finds wrong sums in whole
+    solutions.
     """
     for problem in trainable(sum_of(rng, rng.choice((1, 1, 2, 3))) for _ in count()):
         text = arithmetic_solution(problem.tree, partial(slipped, rng, hard=0.3, easy=0.3))
@@ -101,7 +102,7 @@ def sum_of(rng: random.Random, operations: int) -> arithmetic.Tree:
 
 
 def wrong(rng: random.Random, tree: arithmetic.Tree) -> str:
-    """A solution with slips; one in four copies what is left wrongly, too."""
+    """A solution with slips; one in four also copies the rest wrongly."""
     result_of = partial(slipped, rng, hard=0.2, easy=0.12)
     if rng.random() < 0.75:
         return arithmetic_solution(tree, result_of)
@@ -129,7 +130,7 @@ def miscopied(rng: random.Random, tree: arithmetic.Tree) -> arithmetic.Tree:
 def write_scored(tokenizer: Path, attempts: Path, out: Path, *others: Iterable[Attempted]) -> None:
     """Write attempts and other solutions with their labels, and say how many they are."""
     encoder = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
-    # Countdown has labels at the tags only: more labels between them took its area from 0.93 to 0.82.
+    # Countdown has labels at the tags only: more labels between them lowered its area from 0.93 to 0.82.
     learned = (
         row for one in chain(read(attempts), *others) for row in rows(one, encoder, throughout=not one.task.numbers)
     )

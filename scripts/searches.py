@@ -1,13 +1,13 @@
 """Serialised searches of countdown: what a stream-of-search model and the threads of a parallel search write.
 
-A line is one operation tried, with the numbers left after it. Where only two are left, everything they make follows
-behind a colon; the search ends where that is the target:
+A line is one operation tried, with the numbers left after it. If only two are left, everything they make follows after
+a colon; the search ends when that is the target:
 
     12 - 7 = 5, left 5 3 20
     5 + 3 = 8, left 8 20: 28 12 160
     5 * 3 = 15, left 15 20: 35
 
-Depth is told by how many numbers are left, so going back needs no words: the next line simply starts from an earlier
+The number of numbers left shows the depth, so going back needs no words: the next line simply starts from an earlier
 state. Gandhi et al., "Stream of Search" (arXiv 2404.03683), and Pan et al., "Adaptive Parallel Reasoning" (2504.15466)
 serialise searches in this way; the order of branches is theirs too: the `kept` most promising ones by the distance of
 their numbers from divisors of the target.
@@ -35,7 +35,7 @@ def line(move: Move) -> str:
 
 
 def written(paths: Iterable[tuple[Move, ...]]) -> str:
-    """The operations tried, in order, as text; the last operation of each path stands as its result only."""
+    """The operations tried, in order, as text; the last operation of each path is written as its result only."""
     text = ""
     for path in paths:
         move = path[-1]
@@ -83,7 +83,7 @@ def breadth_first(numbers: Sequence[int], target: int, beam: int) -> Iterator[tu
 
 
 def expansion(state: Sequence[int], tried: Sequence[Move]) -> str:
-    """A state of a breadth-first search and what was tried in it, as text."""
+    """A state of a breadth-first search and the operations tried in it, as text."""
     lines = f"at {' '.join(map(str, state))}"
     if len(state) == 2:
         return f"{lines}: {' '.join(str(move.result) for move in tried)}"

@@ -68,7 +68,7 @@ def divisors(target: int) -> tuple[int, ...]:
 
 
 def solving_moves(numbers: Sequence[int], target: int, rng: random.Random) -> list[countdown.Move]:
-    """A random solution in which the more promising moves are the more likely ones, so that they can be learned."""
+    """A random solution in which more promising moves are more likely, so that they can be learned."""
     found: list[countdown.Move] = []
     while len(numbers) > 1:
         moves = countdown.moves(numbers)
@@ -79,7 +79,7 @@ def solving_moves(numbers: Sequence[int], target: int, rng: random.Random) -> li
 
 
 def arithmetic_solution(tree: arithmetic.Tree, result_of: arithmetic.ResultOf | None = None) -> str:
-    """One operation a step with the expression left after it, then the value in a box; see `arithmetic.steps`."""
+    """One operation per step with the expression left after it, then the boxed value; see `arithmetic.steps`."""
     if isinstance(tree, int):
         return f"\\boxed{{{tree}}}"
     *steps, (last, value) = arithmetic.steps(tree, result_of)
@@ -93,10 +93,10 @@ def arithmetic_step(step: arithmetic.Step, rest: arithmetic.Tree) -> str:
 
 
 def slipped(rng: random.Random, op: str, a: int, b: int, *, hard: float, easy: float) -> int:
-    """The result of an operation, at these rates a wrong one: near the truth, or a digit off.
+    """The result of an operation, wrong at these rates: near the truth, or a digit off.
 
-    Hard are products and quotients of two numbers of two digits or more. What stands here goes on from slips before,
-    so a result may be out of bounds or a quotient inexact; it is brought back to 0-999.
+    Products and quotients of two numbers with at least two digits are hard. The operands may contain earlier slips, so
+    a result may be out of bounds or a quotient inexact; it is brought back to 0-999.
     """
     true = arithmetic.apply(op, a, b) if b or op != "/" else a
     if rng.random() >= (hard if op in "*/" and min(a, b) > 9 else easy):
@@ -106,6 +106,6 @@ def slipped(rng: random.Random, op: str, a: int, b: int, *, hard: float, easy: f
 
 
 def countdown_solution(numbers: Sequence[int], moves: Sequence[countdown.Move]) -> str:
-    """One operation a step with the numbers left after it, then the whole expression in a box."""
+    """One operation per step with the numbers left after it, then the whole expression in a box."""
     steps = [f"{move}, left {' '.join(map(str, move.rest))}" for move in moves[:-1]]
     return "\n\n".join([*steps, str(moves[-1]), f"\\boxed{{{countdown.expression(numbers, moves)}}}"])

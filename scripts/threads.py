@@ -1,7 +1,7 @@
-"""Spawn/join traces: a parent outlines branches, threads work on one each, the parent goes on from their conclusions.
+"""Spawn/join traces: a parent outlines branches, threads work on one each, the parent continues from their conclusions.
 
-The tags are ThreadWeaver's (arXiv 2512.07843), with one difference that keeps the joined context short, as in
-"Adaptive Parallel Reasoning" (arXiv 2504.15466): of a thread only its conclusion returns.
+The tags are ThreadWeaver's (arXiv 2512.07843), with one difference that keeps the joined context short, as in "Adaptive
+Parallel Reasoning" (arXiv 2504.15466): only a thread's conclusion returns.
 
     <Parallel>
     <Outlines>
@@ -37,7 +37,7 @@ SMALLEST, LARGEST = 1, 4  # operations of an expression that is worth a thread
 
 
 class Thread(NamedTuple):
-    """What one thread is told, what it writes, and what of that returns."""
+    """What one thread is told, what it writes, and which part of that returns."""
 
     outline: str
     work: str
@@ -60,7 +60,7 @@ def countdown_threads(game: Game, width: int, rng: random.Random) -> Iterator[Do
 
 
 def arithmetic_threads(problem: Expression, width: int, rng: random.Random) -> Iterator[Document]:
-    """A parent that has independent parts of an expression worked out at once, and three of its threads."""
+    """A parent that has independent parts of an expression computed at once, and three of its threads."""
     parts = independent(problem.tree)[:width]
     if len(parts) < 2:
         return
@@ -93,7 +93,7 @@ def work(tree: arithmetic.Tree) -> str:
 
 
 def family(key: str, asked: str, threads: Sequence[Thread], solution: str, rng: random.Random) -> Iterator[Document]:
-    """The parent's document, and those of three threads, one that found something if any did."""
+    """The documents of the parent and of three threads, including one that found something if any did."""
     outlines = "".join(f"<Outline>{n}: {thread.outline}</Outline>\n" for n, thread in enumerate(threads, 1))
     block = f"<Parallel>\n<Outlines>\n{outlines}</Outlines>"
     joined = "\n" + "".join(f"{header(n)}{end(thread)}" for n, thread in enumerate(threads, 1)) + "\n"

@@ -1,7 +1,7 @@
 """Train a micro reasoner from scratch: `python scripts/train_reasoner.py data.npz run/ --steps 12000`.
 
-A Llama of about a million parameters learns documents token by token; what is only to be read is not learned.
-Two worker processes share each step. Start the same command again and it goes on from the last checkpoint; as the
+A Llama of about a million parameters learns documents token by token; what is only to be read is not learned. Two
+worker processes share each step. Start the same command again and it continues from the last checkpoint; as the
 learning rate stays constant up to the last `--decay` steps, a longer run may begin with a shorter one's checkpoint.
 `--export models/reasoner` writes the weights as a Hugging Face folder and stops.
 """
@@ -39,9 +39,9 @@ POOL = 64  # batches that are formed together, so that documents of one length m
 
 
 def batches(corpus: Corpus, seed: int, size: int) -> Iterator[list[int]]:
-    """Endless batches of about `size` tokens, as lists of documents of about one length, so that little is padding.
+    """Endless batches of about `size` tokens, as lists of documents of about one length, so there is little padding.
 
-    Every epoch is a new shuffle. Each document stands in a row of its own and starts at position 0, as at inference.
+    Every epoch is a new shuffle. Each document has a row of its own and starts at position 0, as at inference.
     """
     rng = random.Random(seed)
     lengths = np.diff(corpus.starts)
@@ -56,7 +56,7 @@ def batches(corpus: Corpus, seed: int, size: int) -> Iterator[list[int]]:
 
 
 def group(documents: list[int], lengths: Any, size: int) -> Iterator[list[int]]:
-    """Cut documents in ascending length into full batches; what is left over waits for another epoch."""
+    """Cut documents in ascending length into full batches; the rest waits for another epoch."""
     members: list[int] = []
     for document in documents:
         if members and (len(members) + 1) * lengths[document] > size:
@@ -66,7 +66,7 @@ def group(documents: list[int], lengths: Any, size: int) -> Iterator[list[int]]:
 
 
 def collate(corpus: Corpus, members: list[int]) -> tuple[Tensor, Tensor]:
-    """Rows of tokens and of what they are to predict, each (documents, length)."""
+    """Rows of tokens and of the targets to predict, each (documents, length)."""
     length = max(int(corpus.starts[document + 1] - corpus.starts[document]) for document in members)
     tokens = np.zeros((len(members), length), np.int64)
     targets = np.full((len(members), length), IGNORED, np.int64)
@@ -131,7 +131,7 @@ class Optimizer:
 
 
 class Run:
-    """A training run in a folder: model, optimizer, and how far it is."""
+    """A training run in a folder: model, optimizer, and progress."""
 
     def __init__(self, folder: Path, shape: Shape, seed: int) -> None:
         torch.manual_seed(seed)
@@ -153,7 +153,7 @@ class Run:
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
 
     def save(self) -> None:
-        """Write the checkpoint; a crash leaves the one before."""
+        """Write the checkpoint; a crash leaves the previous one."""
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         fresh = self.checkpoint.with_suffix(".new")
         torch.save(state | {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}, fresh)
@@ -183,7 +183,7 @@ def average(gradients: list[Tensor]) -> None:
 def train(run: Run, corpus: Corpus, schedule: Schedule, seed: int, parent: int, every: int = 100) -> None:
     """Train up to the schedule's last step; worker w of W takes every W-th document of a batch from the w-th on.
 
-    The order of the batches depends on the seed only, so an interrupted run goes on where it stood. A worker whose
+    The order of the batches depends only on the seed, so an interrupted run continues where it stopped. A worker whose
     parent process is gone stops.
     """
     workers = dist.get_world_size()
@@ -206,7 +206,7 @@ def train(run: Run, corpus: Corpus, schedule: Schedule, seed: int, parent: int, 
 def export(model: Llama, folder: Path, *, half: bool = False) -> None:
     """Write the model as a Hugging Face folder; the weights are replaced in one move.
 
-    `half` stores them in float16; what loads them computes in float32 all the same, as the configuration says.
+    `half` stores them in float16; programs that load them still compute in float32, as the configuration says.
     """
     dtype = torch.float16 if half else torch.float32
     weights = {f"model.{name}": weight.detach().to(dtype).contiguous() for name, weight in model.named_parameters()}
@@ -219,7 +219,7 @@ def export(model: Llama, folder: Path, *, half: bool = False) -> None:
 
 
 def _profile(folder: Path) -> dict[str, str]:
-    """How the model in this folder is asked, which its configuration says; that is not learned anew."""
+    """The folder's configuration of how to ask the model; training does not change it."""
     file = folder / "config.json"
     known = json.loads(file.read_text()) if file.is_file() else {}
     return {key: value for key, value in known.items() if key.startswith("widthwise_")}
@@ -261,7 +261,7 @@ def work(worker: int, options: argparse.Namespace) -> None:
     """One worker process of a training run."""
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[worker % len(cores)]})  # a worker that is moved about holds up the others
+    os.sched_setaffinity(0, {cores[worker % len(cores)]})  # a worker that is moved between cores holds up the others
     parent = os.getppid()
     meeting = f"file://{options.folder.resolve()}/meeting-{parent}"
     dist.init_process_group("gloo", init_method=meeting, rank=worker, world_size=options.workers)
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where checkpoints are kept")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--decay", type=int, default=3000, help="steps at the end over which the learning rate falls")
-    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; less where trained weights go on")
+    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; use less to continue trained weights")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--vocabulary", type=int, default=448)
     parser.add_argument("--layers", type=int, default=6)

@@ -1,8 +1,8 @@
 """Build the micro reasoner's tokenizer: `python scripts/train_tokenizer.py models/reasoner`.
 
-Nothing is learned from data: the vocabulary is the tables below, and the longest piece wins at every position.
-So the tokenizer is the same bytes each time, every digit is one token, any text can be encoded (bytes stand in
-for unknown characters), and `decode(encode(text)) == text`, blank lines and leading spaces included.
+Nothing is learned from data: the vocabulary is the tables below, and the longest piece wins at every position. So the
+tokenizer has the same bytes each time, every digit is one token, any text can be encoded (bytes stand in for unknown
+characters), and `decode(encode(text)) == text`, including blank lines and leading spaces.
 
 Two files describe the same tokenizer: `tokenizer.model` (SentencePiece) and `tokenizer.json` (Hugging Face).
 """
@@ -17,7 +17,7 @@ from typing import Any
 import sentencepiece
 
 TURNS = ("<system>", "<user>", "<assistant>")
-# Markers for skills that a later model learns; here so that it can be trained without a new vocabulary.
+# Markers for skills that a later model learns; included so that it can be trained without a new vocabulary.
 THREAD_TAGS = ("Parallel", "Outlines", "Outline", "Thread", "Goal", "Path", "Conclusion", "Summary", "think")
 SKILL_TAGS = ("<step>", "<spawn>", "<join>", "<search>", "<refine>", "<draft>", "<judge>", "<verify>")
 RESERVED = tuple(f"<reserved_{i}>" for i in range(47))  # the vocabulary is 448 = 7 * 64 pieces
@@ -88,8 +88,8 @@ def export_hugging_face(folder: Path) -> None:
 def fast_tokenizer(pieces: list[str], specials: list[str]) -> dict[str, Any]:
     """The `tokenizer.json` that encodes as SentencePiece does.
 
-    The text is cut into the longest pieces by one regular expression, and `ignore_merges` takes each cut as
-    the token it is; characters outside the vocabulary fall back to bytes.
+    One regular expression cuts the text into the longest pieces, and `ignore_merges` takes each piece as a token;
+    characters outside the vocabulary fall back to bytes.
     """
     long = sorted((piece for piece in pieces[4:] if len(piece) > 1 and not is_byte(piece)), key=len, reverse=True)
     cuts = "|".join(re.escape(piece).replace("\\\n", "\\n") for piece in long) + "|[\\s\\S]"

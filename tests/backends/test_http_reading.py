@@ -145,9 +145,9 @@ async def answering(answer: Any, status: int = 200) -> AsyncIterator[str]:
     ("answer", "complaint"),
     [
         ({"data": [{"data": [[0.0, 1.0]]}]}, "1 outputs for"),
-        ({"data": []}, "something else"),
+        ({"data": []}, "did not answer a request for step scores with scores"),
         ({"data": [{"data": []}]}, "0 outputs for"),
-        ({"data": [{"data": [["a"]]}]}, "something else"),
+        ({"data": [{"data": [["a"]]}]}, "did not answer a request for step scores with scores"),
         ({"error": "?"}, "reported an error: ?"),
         ([1, 2], "not a JSON object"),
         ("<html>", "not JSON"),
@@ -222,8 +222,11 @@ async def test_no_server_and_another_model() -> None:
     ("answer", "complaint"),
     [
         ({"data": [{"index": 0, "embedding": [1.0, 2.0]}]}, "no vector for each of 2 texts"),
-        ({"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}]}, "something else"),
-        ({"nothing": 1}, "something else"),
+        (
+            {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}]},
+            "did not answer a request for embeddings with embeddings",
+        ),
+        ({"nothing": 1}, "did not answer a request for embeddings with embeddings"),
     ],
 )
 async def test_an_embedding_server_that_answers_nonsense(answer: Any, complaint: str) -> None:

@@ -89,7 +89,7 @@ def test_servers_that_are_alike_leave_no_note() -> None:
 def test_an_unusual_end_is_named(said: pytest.LogCaptureFixture) -> None:
     dialect = TextDialect(PieceTokenizer(), ServerProfile("m"))
     assert dialect.reader(request()).read({"text": "a", "finish_reason": "bored"}).finish == "stop"
-    assert "the server ended an answer with 'bored'" in said.text
+    assert "the server ended an answer with the unknown word 'bored'" in said.text
 
 
 def test_log_probabilities_of_other_tokens_than_the_text_are_lost_aloud(said: pytest.LogCaptureFixture) -> None:

@@ -110,7 +110,7 @@ async def test_little_memory_changes_no_byte() -> None:
 
 
 async def test_what_cannot_be_read(engine: EmbeddedBackend) -> None:
-    with pytest.raises(PromptTooLong, match="context 1024"):
+    with pytest.raises(PromptTooLong, match="context is 1024"):
         await engine.read(Reading(np.zeros(2000, np.int64), (5,), (7,)))
     with pytest.raises(BackendError, match="no head"):
         await engine.read(Reading(np.zeros(20, np.int64), (5,)))
