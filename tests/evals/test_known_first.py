@@ -148,7 +148,7 @@ def test_what_a_recording_does_not_have_is_said_first(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="no score 'correct'"):
         ran(tmp_path / "c.db", "best_of_n(n=4) | best_by('correct')", recorded(reward=1.0))
-    with pytest.raises(UsageError, match="the sampled tokens, and replay:made has none"):
+    with pytest.raises(UsageError, match="the sampled tokens, but replay:made has none"):
         ran(tmp_path / "d.db", "best_of_n(n=4) | best_by('mean_logprob')", recorded())
     with pytest.raises(
         UsageError, match="20 most likely tokens, but replay:made has those of 3: record it with logprobs=20"
