@@ -21,7 +21,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from documents import END, Document, document, turn
-from quantity_solutions import WORDINGS, Asked, boxed_answer, order, quantities_solution, step, systems
+from quantity_solutions import Asked, boxed_answer, order, quantities_solution, systems, worded
 from threads import Thread, family
 
 from widthwise.evals.suites.arithmetic import apply
@@ -71,14 +71,14 @@ def thread_family(asked: Asked, width: int, rng: random.Random) -> Iterator[Docu
     told = [Thread(name, work(system, name, rng), f"{name} = {system.values()[name]}") for name in parts]
     done = frozenset().union(*(part(system, name).needed for name in parts))
     rest = [name for name in order(system, rng, useless=0) if name not in done]
-    steps = [step(system, name, rng.choice(WORDINGS)) for name in rest]
+    steps = [worded(system, name, rng) for name in rest]
     solution = "\n\n".join([*steps, boxed_answer(system)])
     yield from family(asked.key, f"{asked.question}<spawn>{width}", told, solution, rng)
 
 
 def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
     """A thread's steps, a line each."""
-    return "\n".join(step(system, each, rng.choice(WORDINGS)) for each in order(part(system, name), rng, useless=0))
+    return "\n".join(worded(system, each, rng) for each in order(part(system, name), rng, useless=0))
 
 
 def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
@@ -88,7 +88,7 @@ def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
         different = list(dict.fromkeys(orders))
         lines = [f"<Outline>{n}: {text}</Outline>" for n, text in enumerate(different, 1)]
         yield document(asked.key, "outline", f"{asked.question}<Outlines>{len(different)}", "\n".join(lines))
-        steps = [step(asked.system, name, rng.choice(WORDINGS)) for name in different[0].split()]
+        steps = [worded(asked.system, name, rng) for name in different[0].split()]
         solution = "\n\n".join([*steps, boxed_answer(asked.system)])
         yield document(asked.key, "outline", f"{asked.question}<Outline>{different[0]}", solution)
 

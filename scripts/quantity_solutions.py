@@ -16,6 +16,8 @@ WORDINGS = (
     "{defined} is {worked}, so {name} = {value}",
     "{name} = {worked} = {value}",
 )
+WEIGHTS = (5, 2, 2, 1)
+"""How often each is drawn; what is not written out before its result is harder to get right."""
 ONWARD = 0.6
 """How often the next step takes the value of the one before, where one can; otherwise any step that can be taken."""
 USELESS = 0.1
@@ -74,11 +76,17 @@ def step(system: QuantitySystem, name: str, wording: str) -> str:
     return wording.format(name=name, defined=definition, worked=worked, value=values[name])
 
 
+def worded(system: QuantitySystem, name: str, rng: random.Random) -> str:
+    """One quantity worked out, in a wording drawn by lot."""
+    (wording,) = rng.choices(WORDINGS, WEIGHTS)
+    return step(system, name, wording)
+
+
 def boxed_answer(system: QuantitySystem) -> str:
     return f"\\boxed{{{system.answer}}}"
 
 
 def quantities_solution(system: QuantitySystem, rng: random.Random) -> str:
     """A right solution, its order and wordings drawn by lot."""
-    steps = [step(system, name, rng.choice(WORDINGS)) for name in order(system, rng)]
+    steps = [worded(system, name, rng) for name in order(system, rng)]
     return "\n\n".join([*steps, boxed_answer(system)])

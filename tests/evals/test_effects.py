@@ -1,0 +1,101 @@
+"""The table of published effects: settings are chosen on one half, figures come from the other, bars are kept to."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.problem import Problem
+from widthwise.core.session.ledger import Ledger
+from widthwise.evals.store.outcome import Outcome
+
+ROOT = Path(__file__).parents[2]
+
+
+def loaded() -> Any:
+    spec = importlib.util.spec_from_file_location("effects", ROOT / "bench" / "effects.py")
+    assert spec is not None and spec.loader is not None  # noqa: PT018
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["effects"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+effects = loaded()
+SAVING = effects.Effect("x", "p", "2 times", "base", ("a", "b"), bar=2.0, saves=effects.tokens)
+GAIN = replace(SAVING, saves=None, bar=5.0)
+
+
+def outcomes(right: str, tokens: list[int]) -> list[Outcome]:
+    """A run: `1` for a problem that is answered right, and what each cost."""
+    return [
+        Outcome(Problem(f"q-{i:03d}", "?", "1"), "done", correct=each == "1", ledger=Ledger(sampled=cost))
+        for i, (each, cost) in enumerate(zip(right, tokens, strict=True))
+    ]
+
+
+BASE = outcomes("1110" * 25, [100] * 100)
+CHEAP = outcomes("1110" * 25, [40, 60, 50, 50] * 25)
+WORSE = outcomes("1100" * 25, [10] * 100)
+BETTER = outcomes("1111" * 25, [100] * 100)
+
+
+def found(effect: Any, run: list[Outcome], name: str = "a") -> Any:
+    return effects.Found.of(effect, name, run, BASE)
+
+
+def test_ratios_are_of_summed_costs_and_their_interval_holds_them() -> None:
+    ratio, low, high = found(SAVING, CHEAP).ratio
+    assert ratio == 2.0
+    assert low < 2.0 < high
+    spread = effects.ratio_of(np.array([1.0, 100.0]), np.array([1.0, 1.0]))
+    assert spread == (50.5, 1.0, 100.0)
+
+
+def test_a_saving_is_chosen_within_the_margin_and_a_gain_by_accuracy() -> None:
+    cheap, worse, better = found(SAVING, CHEAP, "a"), found(SAVING, WORSE, "b"), found(SAVING, BETTER, "c")
+    assert effects.chosen(SAVING, [worse, cheap, better]).strategy == "a", "b saves more, at 25 points"
+    assert effects.chosen(SAVING, [worse]).strategy == "b", "where none is near, the most accurate"
+    assert effects.chosen(GAIN, [cheap, better, worse]).strategy == "c"
+
+
+def test_bars() -> None:
+    assert found(SAVING, CHEAP).reaches(SAVING)
+    assert not found(SAVING, CHEAP).reaches(replace(SAVING, bar=2.1))
+    assert not found(SAVING, WORSE).reaches(SAVING), "ten times fewer tokens, at 25 points"
+    assert found(GAIN, BETTER).reaches(GAIN)
+    assert not found(GAIN, CHEAP).reaches(GAIN)
+
+
+def test_the_table_claims_nothing_that_was_not_run() -> None:
+    lines = list(effects.rows([SAVING, GAIN, SAVING], [found(SAVING, CHEAP), found(GAIN, BETTER), None]))
+    assert "2.00 times (" in lines[2]
+    assert "+0.0 (+0.0 to +0.0)" in lines[2]
+    assert "100.0 against 75.0 %" in lines[3]
+    assert lines[4] == "| x (p) | 2 times | not measured | | |"
+
+
+def test_every_effect_names_strategies_that_can_be_read() -> None:
+    from widthwise.core.strategy.composition import parse_strategy
+
+    made = [make() for make in effects.EFFECTS]
+    assert len({effect.name for effect in made}) == len(made) >= 6
+    for effect in made:
+        for strategy in (effect.baseline, *effect.methods):
+            parse_strategy(strategy)
+
+
+def test_effects_are_measured_on_other_problems_than_they_are_chosen_on_and_a_run_goes_on(tmp_path: Path) -> None:
+    effect = effects.Effect(
+        "vote", "p", "more", "best_of_n(n=1) | majority_vote()",
+        ("best_of_n(n=3) | majority_vote()", "best_of_n(n=2) | majority_vote()"), bar=0.0,
+    )  # fmt: skip
+    bench = effects.Bench(tmp_path, "arithmetic", 3, "embedded:reasoner", "scorer")
+    assert effects.measure(effect, replace(bench, runs_nothing=True)) is None
+    measured = effects.measure(effect, bench)
+    seeds = sorted(file.name.split("-")[1] for file in tmp_path.glob("*.db"))
+    assert seeds == ["7", "7", "8", "8", "8"], "all settings on one half, the chosen one on the other"
+    assert effects.measure(effect, replace(bench, runs_nothing=True)) == measured
