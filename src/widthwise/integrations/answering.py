@@ -1,0 +1,201 @@
+"""A conversation answered by a strategy, for programs that ask models in messages."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from widthwise.core.backend import Backend
+from widthwise.core.errors import BackendError, UsageError
+from widthwise.core.problem import Problem
+from widthwise.core.session.answers import stated
+from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.result import Result
+from widthwise.core.trace.trace import Trace, name
+from widthwise.engines import open as open_model
+from widthwise.engines import open_engines
+from widthwise.evals.grading.choice_reading import LETTERS
+from widthwise.evals.store.outcome import UNFINISHED
+from widthwise.evals.suites.suites import Suite, grader_for
+from widthwise.evaluation import Evaluation
+from widthwise.model import Model
+from widthwise.settings import RunSettings
+
+_log = logging.getLogger(__name__)
+
+Message = Mapping[str, str]
+"""``{"role": "system" | "user" | "assistant", "content": text}``."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of one conversation. ``trace`` is shown for the answer; None where it stands in no trace."""
+
+    problem: Problem
+    setting: Setting
+    strategy: str
+    result: Result
+    trace: Trace | None
+
+    @property
+    def text(self) -> str:
+        """What the answer's trace says, without its thinking; of an answer that stands in none, the answer in a box."""
+        if self.trace is not None:
+            return self._without_stop(self.setting.saying.said(self.trace).strip())
+        return "" if self.result.answer is None else f"\\boxed{{{self.result.answer}}}"
+
+    @property
+    def thought(self) -> str:
+        """What the answer's trace thinks."""
+        thought = "" if self.trace is None else self.setting.saying.thought(self.trace)
+        for marks in self.setting.saying.thinking.marks:
+            for mark in marks:
+                thought = thought.replace(mark, "")
+        return thought.strip()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What a log keeps beside the traces, as plain values."""
+        election = self.result.election
+        return {
+            "strategy": self.strategy,
+            "model": self.setting.backend.name,
+            "answer": self.result.answer,
+            "trace": None if self.trace is None else name(self.trace.id),
+            "tied": election.tied,
+            "classes": [{"answer": c.answer, "votes": c.weight, "traces": len(c.traces)} for c in election.classes],
+            "ledger": self.result.ledger.asdict(),
+            "errors": list(self.result.errors),
+            "notes": [[name(note.trace), note.text] for note in self.result.notes],
+        }
+
+    @property
+    def traces(self) -> list[dict[str, Any]]:
+        """All traces as samples of the recorded-trace schema."""
+        votes = {t.id: i for i, c in enumerate(self.result.election.classes) for t in c.traces}
+        return [self._row(trace, votes.get(trace.id)) for trace in self.result.traces]
+
+    def _row(self, trace: Trace, vote: int | None) -> dict[str, Any]:
+        grader = self.setting.grader.for_problem(self.problem)
+        unread = trace.finish in UNFINISHED
+        return {
+            "id": name(trace.id),
+            "text": trace.completion,
+            "answer": None if unread else stated(trace, grader, self.setting.saying),
+            "finish": trace.finish,
+            "tokens": trace.tokens,
+            "vote": vote,
+        }
+
+    def _without_stop(self, text: str) -> str:
+        """The text before the stop string that ended it, as programs of chats expect it."""
+        found = [at for stop in self.setting.params.stop if (at := text.find(stop)) >= 0]
+        return text[: min(found, default=len(text))]
+
+
+class Answering:
+    """A strategy that answers conversations; what it needs is opened once, and closed when the program ends.
+
+    ``options`` are those of ``ww.solve``. ``grader`` None reads choices where a question has options, and mathematical
+    answers elsewhere. ``instruction`` is added to each question.
+    """
+
+    def __init__(self, strategy: Any, *, grader: Any = None, instruction: str = "", **options: Any) -> None:
+        self.instruction = instruction
+        kept = {name: _kept(options, name) for name in ("model", "reward_model", "embedding_model")}
+        self.settings = RunSettings.of(strategy, grader=grader, **{**options, **kept})
+
+    async def answer(
+        self,
+        messages: Sequence[Message],
+        name: str,
+        *,
+        backend: Backend | None = None,
+        seed: int = 0,
+        options: Sequence[str] = (),
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Answered:
+        """What the strategy makes of a conversation whose last message is the user's.
+
+        ``name`` is the problem's id, from which with the seeds all randomness comes; ``backend`` replaces the model,
+        ``options`` are those to choose from, and ``sampling`` are defaults of ``SamplingParams``. Raises ``UsageError``
+        for what a strategy cannot be asked, and ``BackendError`` where every request failed.
+        """
+        system, earlier, text = _turns(messages)
+        problem = Problem(name, _with_options(text, options), None, {"options": list(options)} if options else {})
+        settings = replace(self.settings, seed=self.settings.seed + seed, model=backend or self.settings.model)
+        asking = replace(settings.asking, given={**(sampling or {}), **settings.asking.given})
+        grader = settings.grader or grader_for([replace(problem, answer="A") if options else problem])
+        suite = Suite("conversation", (problem,), grader, "conversation", self.instruction)
+        evaluation = Evaluation.of(suite, replace(settings, asking=asking))
+        engines = await open_engines(evaluation.settings)
+        try:
+            setting = _asked(evaluation.setting(engines), system, earlier)
+            result = await evaluation.strategy.solve(problem, setting)
+        finally:
+            await engines.close()
+        _check(result, name)
+        return Answered(problem, setting, str(evaluation.strategy), result, _spokesman(result, name))
+
+
+def _kept(options: Mapping[str, Any], name: str) -> Any:
+    """A model of the options, kept open for all calls; what is open already is its owner's."""
+    model = options.get(name)
+    if not isinstance(model, str):
+        return model
+    args = {"model": "backend_args", "reward_model": "reward_args"}.get(name)
+    opened = open_model(model, role=name, **(options.get(args) or {} if args else {}))  # type: ignore[arg-type]
+    atexit.register(_closed, opened)
+    return opened
+
+
+def _closed(model: Model) -> None:
+    try:
+        model.close()
+    except Exception as error:
+        _log.debug("%s did not close: %s", model.name, error)
+
+
+def _turns(messages: Sequence[Message]) -> tuple[str | None, tuple[Message, ...], str]:
+    """The system prompt, the turns before the question, and the question."""
+    system = [m["content"] for m in messages if m["role"] == "system"]
+    turns = [m for m in messages if m["role"] != "system"]
+    if not turns or turns[-1]["role"] != "user" or not turns[-1]["content"].strip():
+        raise UsageError("a strategy answers a user's message: the last message must be the user's, and have text")
+    return "\n\n".join(system) or None, tuple(turns[:-1]), turns[-1]["content"]
+
+
+def _with_options(text: str, options: Sequence[str]) -> str:
+    if len(options) > len(LETTERS):
+        raise UsageError(f"a question may have {len(LETTERS)} options at most, not {len(options)}")
+    lines = [f"({LETTERS[i]}) {option}" for i, option in enumerate(options)]
+    return "\n".join([text, "", *lines]) if lines else text
+
+
+def _asked(setting: Setting, system: str | None, earlier: tuple[Message, ...]) -> Setting:
+    """The setting with what stands before the question."""
+    format = setting.format if system is None else replace(setting.format, system=system)
+    return replace(setting, format=replace(format, earlier=earlier))
+
+
+def _check(result: Result, name: str) -> None:
+    texts = {trace.completion for trace in result.traces if trace.finish not in UNFINISHED}
+    if not texts and result.answer is None and result.errors:
+        raise BackendError(f"no sample could be had: {result.errors[0]}")
+    if result.errors:
+        _log.warning("%s: %d requests failed (first: %s)", name, len(result.errors), result.errors[0])
+    if len(texts) == 1 and len(result.traces) > 1:
+        _log.warning("%s: all %d traces have the same text: the model samples no variety", name, len(result.traces))
+
+
+def _spokesman(result: Result, name: str) -> Trace | None:
+    """The trace that is shown: the winners' one; where no trace states an answer, the first that came to its end."""
+    if result.election.trace is not None or result.answer is not None:
+        return result.election.trace
+    ended = [trace for trace in result.traces if trace.finish == "stop"]
+    said = [trace for trace in result.traces if trace.finish != "error"]
+    _log.warning("%s: no trace states an answer that the grader reads; the first trace is shown", name)
+    return next(iter([*ended, *said]), None)

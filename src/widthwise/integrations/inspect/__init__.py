@@ -1,0 +1,15 @@
+"""Strategies in the UK AISI's Inspect (``pip install 'widthwise[inspect]'``).
+
+>>> from widthwise.integrations.inspect import widthwise
+>>> task = Task(dataset=..., solver=widthwise("best_of_n(n=16) | majority_vote()"), scorer=match())  # doctest: +SKIP
+
+Importing this registers, under the name ``widthwise``, the solver, the scorer ``graded`` and the model provider.
+"""
+
+from __future__ import annotations
+
+from widthwise.integrations.inspect.provider import WidthwiseAPI, provider
+from widthwise.integrations.inspect.scorer import graded
+from widthwise.integrations.inspect.solver import widthwise
+
+__all__ = ["WidthwiseAPI", "graded", "provider", "widthwise"]

@@ -1,0 +1,34 @@
+"""The scorer: a strategy's answer, graded as widthwise grades."""
+
+from __future__ import annotations
+
+from inspect_ai.scorer import CORRECT, INCORRECT, NOANSWER, Score, Scorer, Target, accuracy, scorer, stderr
+from inspect_ai.solver import TaskState
+
+from widthwise.core.problem import Problem
+from widthwise.evals.store.importer import reference_answer
+from widthwise.settings import grader_named
+
+
+@scorer(metrics=[accuracy(), stderr()])
+def graded(grader: str = "math") -> Scorer:
+    """Whether the answer means the same as one of the targets.
+
+    Args:
+        grader: Who says so (``widthwise graders``).
+
+    The answer is that of the solver ``widthwise``; after any other solver it is read in the completion.
+    """
+    judge = grader_named(grader)
+
+    async def score(state: TaskState, target: Target) -> Score:
+        report = state.metadata.get("widthwise")
+        completion = state.output.completion
+        answer = report["answer"] if isinstance(report, dict) else judge.extract(completion)
+        if answer is None:
+            return Score(value=NOANSWER, explanation=completion)
+        problems = [Problem(str(state.sample_id), state.input_text, reference_answer(t)) for t in target]
+        right = [await judge.for_problem(p).correct(p, answer) for p in problems if p.answer is not None]
+        return Score(value=CORRECT if any(right) else INCORRECT, answer=answer, explanation=completion)
+
+    return score
