@@ -1,1 +1,1 @@
-"""Strategies in other people's programs. Nothing here is imported but by name: each part needs its program installed."""
+"""Strategies in other programs. Each part needs its program installed, and is imported by name only."""

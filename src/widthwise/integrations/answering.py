@@ -105,6 +105,7 @@ class Answering:
 
     def __init__(self, strategy: Any, *, grader: Any = None, instruction: str = "", **options: Any) -> None:
         self.instruction = instruction
+        self._copies_told = False
         kept = {name: _kept(options, name) for name in ("model", "reward_model", "embedding_model")}
         self.settings = RunSettings.of(strategy, grader=grader, **{**options, **kept})
 
@@ -137,8 +138,19 @@ class Answering:
             result = await evaluation.strategy.solve(problem, setting)
         finally:
             await engines.close()
-        _check(result, name)
+        self._check(result, name)
         return Answered(problem, setting, str(evaluation.strategy), result, _spokesman(result, name))
+
+    def _check(self, result: Result, name: str) -> None:
+        """Raises ``BackendError`` where nothing was had; tells of what failed, and once of copies."""
+        texts = [trace.completion for trace in result.traces if trace.finish not in UNFINISHED]
+        if not texts and result.answer is None and result.errors:
+            raise BackendError(f"no sample could be had: {result.errors[0]}")
+        if result.errors:
+            _log.warning("%s: %d requests failed (first: %s)", name, len(result.errors), result.errors[0])
+        if len(texts) > 1 and len(set(texts)) == 1 and not self._copies_told:
+            self._copies_told = True
+            _log.warning("%s: all %d traces have one text; at temperature 0 more traces say no more", name, len(texts))
 
 
 def _kept(options: Mapping[str, Any], name: str) -> Any:
@@ -179,16 +191,6 @@ def _asked(setting: Setting, system: str | None, earlier: tuple[Message, ...]) -
     """The setting with what stands before the question."""
     format = setting.format if system is None else replace(setting.format, system=system)
     return replace(setting, format=replace(format, earlier=earlier))
-
-
-def _check(result: Result, name: str) -> None:
-    texts = {trace.completion for trace in result.traces if trace.finish not in UNFINISHED}
-    if not texts and result.answer is None and result.errors:
-        raise BackendError(f"no sample could be had: {result.errors[0]}")
-    if result.errors:
-        _log.warning("%s: %d requests failed (first: %s)", name, len(result.errors), result.errors[0])
-    if len(texts) == 1 and len(result.traces) > 1:
-        _log.warning("%s: all %d traces have the same text: the model samples no variety", name, len(result.traces))
 
 
 def _spokesman(result: Result, name: str) -> Trace | None:

@@ -1,4 +1,4 @@
-"""A backend over one of Inspect's models: it answers whole conversations, and Inspect counts and limits what it does."""
+"""A backend over one of Inspect's models: it answers whole conversations, which Inspect counts and limits."""
 
 from __future__ import annotations
 

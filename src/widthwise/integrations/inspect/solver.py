@@ -77,7 +77,7 @@ def widthwise(
         if meter.exceeded is not None:
             raise meter.exceeded
         _choose(state, answered)
-        await _record(state, answered)
+        await _record(state, answered, str(asked))
         state.output = output_of(answered, str(asked))
         state.messages.append(state.output.message)
         return state
@@ -100,9 +100,9 @@ def _choose(state: TaskState, answered: Answered) -> None:
         state.choices.mark_choice(place, answer is not None and LETTERS[place] == answer)
 
 
-async def _record(state: TaskState, answered: Answered) -> None:
+async def _record(state: TaskState, answered: Answered, model: str) -> None:
     """The traces and the report where Inspect's log and its viewer show them."""
-    report, traces = answered.report, answered.traces
+    report, traces = {**answered.report, "model": model}, answered.traces
     state.metadata[REPORT] = report
     state.store.set(f"{REPORT}:report", report)
     state.store.set(TRACES, traces)
