@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +32,7 @@ from inspect_ai.model import (
 from inspect_ai.scorer import choice, includes
 from inspect_ai.solver import Solver, generate, system_message
 
+import widthwise as package
 from widthwise.core.errors import UsageError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.integrations.inspect import graded, widthwise
@@ -213,10 +217,8 @@ def test_a_model_of_ours_counts_as_usage_and_is_limited(run: Callable[..., EvalL
 
 def test_what_is_asked_of_our_model_by_id_is_what_eval_asks(run: Callable[..., EvalLog], tmp_path: Path) -> None:
     """The sample's id is the problem's: with the seed, all randomness comes from it."""
-    import widthwise as ww
-
-    asked = ww.Problem("sum", "Compute (23 + 9) * 4 - 17.")
-    direct = ww.solve(asked, "best_of_n(n=4) | majority_vote()", "reasoner", seed=3, grader="math")
+    asked = package.Problem("sum", "Compute (23 + 9) * 4 - 17.")
+    direct = package.solve(asked, "best_of_n(n=4) | majority_vote()", "reasoner", seed=3, grader="math")
     sample = Sample(id="sum", input="Compute (23 + 9) * 4 - 17.", target="111")
     solver = widthwise("best_of_n(n=4) | majority_vote()", model="reasoner", seed=3, instruction=BOXED)
     log = run(solver, "none/none", sample, epochs=2)
@@ -249,7 +251,20 @@ def test_the_log_is_read_back_with_all_traces(run: Callable[..., EvalLog], tmp_p
     assert sorted(str(sample.answer) for sample in recording.samples) == ["4"] * 6 + ["5"] * 6
 
 
-def test_inspect_finds_the_solver_by_its_entry_point() -> None:
+def test_inspect_finds_the_solver_by_its_entry_point(tmp_path: Path) -> None:
+    """As an installed package: Inspect puts the package's name before that of the solver."""
+    site = tmp_path / "site-packages"
+    about = site / "widthwise-0.dist-info"
+    about.mkdir(parents=True)
+    (site / "widthwise").symlink_to(Path(package.__file__).parent)
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    module = project["entry-points"]["inspect_ai"]["widthwise"]
-    assert __import__(module, fromlist=["widthwise"]).widthwise is widthwise
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: widthwise\nVersion: 0\n")
+    points = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["inspect_ai"].items())
+    (about / "entry_points.txt").write_text(f"[inspect_ai]\n{points}")
+    look = "from inspect_ai._util.registry import registry_lookup as look; " + "".join(
+        f"assert look({kind!r}, {name!r}), {name!r}; "
+        for kind, name in (("solver", "widthwise/widthwise"), ("scorer", "widthwise/graded"))
+    )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

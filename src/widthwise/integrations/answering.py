@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 Message = Mapping[str, str]
 """``{"role": "system" | "user" | "assistant", "content": text}``."""
 
+_LONG = 200
+"""Characters of a text that no two traces have by chance."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -50,11 +53,7 @@ class Answered:
     @property
     def thought(self) -> str:
         """What the answer's trace thinks."""
-        thought = "" if self.trace is None else self.setting.saying.thought(self.trace)
-        for marks in self.setting.saying.thinking.marks:
-            for mark in marks:
-                thought = thought.replace(mark, "")
-        return thought.strip()
+        return "" if self.trace is None else self.setting.saying.reasoning(self.trace).strip()
 
     @property
     def report(self) -> dict[str, Any]:
@@ -148,7 +147,7 @@ class Answering:
             raise BackendError(f"no sample could be had: {result.errors[0]}")
         if result.errors:
             _log.warning("%s: %d requests failed (first: %s)", name, len(result.errors), result.errors[0])
-        if len(texts) > 1 and len(set(texts)) == 1 and not self._copies_told:
+        if len(texts) > 1 and len(set(texts)) == 1 and len(texts[0]) > _LONG and not self._copies_told:
             self._copies_told = True
             _log.warning("%s: all %d traces have one text; at temperature 0 more traces say no more", name, len(texts))
 
