@@ -36,7 +36,6 @@ import widthwise as package
 from widthwise.core.errors import UsageError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.integrations.inspect import graded, widthwise
-from widthwise.models.formats import BOXED
 
 VOTE = "best_of_n(n=6) | majority_vote()"
 QUESTION = "Compute 17 + 5."
@@ -220,7 +219,7 @@ def test_what_is_asked_of_our_model_by_id_is_what_eval_asks(run: Callable[..., E
     asked = package.Problem("sum", "Compute (23 + 9) * 4 - 17.")
     direct = package.solve(asked, "best_of_n(n=4) | majority_vote()", "reasoner", seed=3, grader="math")
     sample = Sample(id="sum", input="Compute (23 + 9) * 4 - 17.", target="111")
-    solver = widthwise("best_of_n(n=4) | majority_vote()", model="reasoner", seed=3, instruction=BOXED)
+    solver = widthwise("best_of_n(n=4) | majority_vote()", model="reasoner", seed=3)
     log = run(solver, "none/none", sample, epochs=2)
     first, second = sorted(log.samples or [], key=lambda s: s.epoch)
     texts = [[trace["text"] for trace in sample.store["widthwise:traces"]] for sample in (first, second)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from widthwise.core.backend import Backend
+from widthwise.core.conversation import Message
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.answers import stated
@@ -19,15 +20,14 @@ from widthwise.engines import open as open_model
 from widthwise.engines import open_engines
 from widthwise.evals.grading.choice_reading import LETTERS
 from widthwise.evals.store.outcome import UNFINISHED
-from widthwise.evals.suites.suites import Suite, grader_for
+from widthwise.evals.suites.choice_rows import CHOOSE
+from widthwise.evals.suites.suite import Suite
+from widthwise.evals.suites.suites import grader_for
 from widthwise.evaluation import Evaluation
 from widthwise.model import Model
 from widthwise.settings import RunSettings
 
 _log = logging.getLogger(__name__)
-
-Message = Mapping[str, str]
-"""``{"role": "system" | "user" | "assistant", "content": text}``."""
 
 _LONG = 200
 """Characters of a text that no two traces have by chance."""
@@ -98,15 +98,14 @@ class Answered:
 class Answering:
     """A strategy that answers conversations; what it needs is opened once, and closed when the program ends.
 
-    ``options`` are those of ``ww.solve``. ``grader`` None reads choices where a question has options, and mathematical
-    answers elsewhere. ``instruction`` is added to each question.
+    ``options`` are those of ``ww.solve``. Without a ``grader`` choices are read where a question has options, and
+    mathematical answers elsewhere; without an ``instruction`` only questions with options are given one.
     """
 
-    def __init__(self, strategy: Any, *, grader: Any = None, instruction: str = "", **options: Any) -> None:
-        self.instruction = instruction
+    def __init__(self, strategy: Any, **options: Any) -> None:
         self._copies_told = False
         kept = {name: _kept(options, name) for name in ("model", "reward_model", "embedding_model")}
-        self.settings = RunSettings.of(strategy, grader=grader, **{**options, **kept})
+        self.settings = RunSettings.of(strategy, **{**options, **kept})
 
     async def answer(
         self,
@@ -124,16 +123,15 @@ class Answering:
         ``options`` are those to choose from, and ``sampling`` are defaults of ``SamplingParams``. Raises ``UsageError``
         for what a strategy cannot be asked, and ``BackendError`` where every request failed.
         """
-        system, earlier, text = _turns(messages)
-        problem = Problem(name, _with_options(text, options), None, {"options": list(options)} if options else {})
+        problem = _problem(messages, name, options)
         settings = replace(self.settings, seed=self.settings.seed + seed, model=backend or self.settings.model)
         asking = replace(settings.asking, given={**(sampling or {}), **settings.asking.given})
         grader = settings.grader or grader_for([replace(problem, answer="A") if options else problem])
-        suite = Suite("conversation", (problem,), grader, "conversation", self.instruction)
+        suite = Suite("conversation", (problem,), grader, "conversation", CHOOSE if options else "")
         evaluation = Evaluation.of(suite, replace(settings, asking=asking))
         engines = await open_engines(evaluation.settings)
         try:
-            setting = _asked(evaluation.setting(engines), system, earlier)
+            setting = evaluation.setting(engines)
             result = await evaluation.strategy.solve(problem, setting)
         finally:
             await engines.close()
@@ -170,26 +168,16 @@ def _closed(model: Model) -> None:
         _log.debug("%s did not close: %s", model.name, error)
 
 
-def _turns(messages: Sequence[Message]) -> tuple[str | None, tuple[Message, ...], str]:
-    """The system prompt, the turns before the question, and the question."""
-    system = [m["content"] for m in messages if m["role"] == "system"]
-    turns = [m for m in messages if m["role"] != "system"]
-    if not turns or turns[-1]["role"] != "user" or not turns[-1]["content"].strip():
-        raise UsageError("a strategy answers a user's message: the last message must be the user's, and have text")
-    return "\n\n".join(system) or None, tuple(turns[:-1]), turns[-1]["content"]
-
-
-def _with_options(text: str, options: Sequence[str]) -> str:
+def _problem(messages: Sequence[Message], name: str, options: Sequence[str]) -> Problem:
+    """The conversation as a problem, its options below the question."""
+    asked = Problem.asked(messages, id=name)
+    if not options:
+        return asked
     if len(options) > len(LETTERS):
         raise UsageError(f"a question may have {len(LETTERS)} options at most, not {len(options)}")
     lines = [f"({LETTERS[i]}) {option}" for i, option in enumerate(options)]
-    return "\n".join([text, "", *lines]) if lines else text
-
-
-def _asked(setting: Setting, system: str | None, earlier: tuple[Message, ...]) -> Setting:
-    """The setting with what stands before the question."""
-    format = setting.format if system is None else replace(setting.format, system=system)
-    return replace(setting, format=replace(format, earlier=earlier))
+    metadata = {**asked.metadata, "options": list(options)}
+    return replace(asked, text="\n".join([asked.text, "", *lines]), metadata=metadata)
 
 
 def _spokesman(result: Result, name: str) -> Trace | None:

@@ -18,9 +18,10 @@ from inspect_ai.model import (
     ModelUsage,
 )
 
+from widthwise.core.conversation import Message
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
-from widthwise.integrations.answering import Answered, Message
+from widthwise.integrations.answering import Answered
 
 _CUT = ("length", "budget")
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from inspect_ai.log import transcript
-from inspect_ai.model import get_model
+from inspect_ai.model import Model, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import span
 
@@ -14,7 +14,6 @@ from widthwise.core.backend import Backend
 from widthwise.core.errors import AccessRefused, UsageError
 from widthwise.evals.grading.choice_reading import LETTERS
 from widthwise.evals.store.inspect_log import TRACES
-from widthwise.evals.suites.choice_rows import CHOOSE
 from widthwise.integrations.answering import Answered, Answering
 from widthwise.integrations.inspect.backend import InspectBackend
 from widthwise.integrations.inspect.conversation import output_of, to_messages
@@ -49,43 +48,45 @@ def widthwise(
     """
     named = None if model is None else get_model(f"widthwise/{model}", **options.pop("backend_args", {}))
     sampling = {} if named is not None else {"sampling": "plain"}
-    plain = Answering(strategy, grader=grader, instruction=instruction or "", **{**sampling, **options})
-    choosing = plain if instruction is not None else Answering(
-        strategy, grader=grader, instruction=CHOOSE, **{**sampling, **options}
-    )  # fmt: skip
+    answering = Answering(strategy, grader=grader, instruction=instruction, **{**sampling, **options})
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        check_loop()
-        if state.tools:
-            raise UsageError("a strategy calls no tools: leave use_tools() out, or use another solver")
-        asked = named or get_model()
-        options = [choice.value for choice in state.choices]
-        answering = choosing if options else plain
-        meter = await _meter(asked, answering)
-        try:
-            answered = await answering.answer(
-                to_messages(state.messages),
-                str(state.sample_id) if state.epoch == 1 else f"{state.sample_id} (epoch {state.epoch})",
-                backend=meter if isinstance(meter, InspectBackend) else meter.backend,
-                options=options,
-                sampling={} if isinstance(meter, InspectBackend) else sampling_of(asked.config),
-            )
-        except AccessRefused:
-            if meter.exceeded is not None:
-                raise meter.exceeded from None
-            raise
-        if meter.exceeded is not None:
-            raise meter.exceeded
-        _choose(state, answered)
-        await _record(state, answered, str(asked))
-        state.output = output_of(answered, str(asked))
-        state.messages.append(state.output.message)
-        return state
+        return await _solved(state, answering, named or get_model())
 
     return solve
 
 
-async def _meter(model: Any, answering: Answering) -> InspectBackend | Metered:
+async def _solved(state: TaskState, answering: Answering, model: Model) -> TaskState:
+    check_loop()
+    if state.tools:
+        raise UsageError("a strategy calls no tools: leave use_tools() out, or use another solver")
+    meter = await _meter(model, answering)
+    try:
+        answered = await _answered(state, answering, meter, model)
+    except AccessRefused:
+        if meter.exceeded is None:
+            raise
+    if meter.exceeded is not None:
+        raise meter.exceeded
+    _choose(state, answered)
+    await _record(state, answered, str(model))
+    state.output = output_of(answered, str(model))
+    state.messages.append(state.output.message)
+    return state
+
+
+async def _answered(state: TaskState, answering: Answering, meter: InspectBackend | Metered, model: Model) -> Answered:
+    """The epochs of a sample are problems of their own, the first of which has the sample's id."""
+    return await answering.answer(
+        to_messages(state.messages),
+        str(state.sample_id) if state.epoch == 1 else f"{state.sample_id} (epoch {state.epoch})",
+        backend=meter if isinstance(meter, InspectBackend) else meter.backend,
+        options=[choice.value for choice in state.choices],
+        sampling={} if isinstance(meter, InspectBackend) else sampling_of(model.config),
+    )
+
+
+async def _meter(model: Model, answering: Answering) -> InspectBackend | Metered:
     """What a sample's requests go through: it knows when one of Inspect's limits was reached."""
     if isinstance(model.api, WidthwiseAPI):
         backend: Backend = await model.api.opened.opened()

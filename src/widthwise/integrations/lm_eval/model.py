@@ -15,12 +15,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from tqdm import tqdm
 
+from widthwise.core.conversation import Message
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import parse
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.evals.store.segment_rows import to_json
-from widthwise.integrations.answering import Answered, Answering, Message
+from widthwise.integrations.answering import Answered, Answering
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class WidthwiseLM(LM):
         strategy: str = "best_of_n(n=16) | majority_vote()",
         model: str | None = None,
         grader: str | None = None,
-        instruction: str = "",
+        instruction: str | None = None,
         traces: str | None = None,
         concurrency: int = 32,
         batch_size: Any = None,
