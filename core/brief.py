@@ -13,18 +13,18 @@ from widthwise.core.plain_json import well_formed
 from widthwise.core.secrets import MASK, masked, names_secret, shown_address
 
 _TEXT = 60
-"""Characters of a text that are shown: its beginning and its end."""
+"""How many characters of a text are shown: its beginning and its end."""
 _LINE = 240
-"""Characters of the whole line, about."""
+"""About how many characters the whole line has."""
 _ITEMS = 3
-"""Items of a collection that are shown; of a longer one, how many there are."""
+"""How many items of a collection are shown; a longer one shows their number."""
 
 
 class Brief:
     """A value whose ``repr`` is one short line, without secrets.
 
-    A dataclass says its fields but for those at their defaults; anything else says its ``name``, if it has one.
-    Subclasses may have a ``__repr__`` of their own.
+    A dataclass shows its fields except for those at their defaults; anything else shows its ``name``, if it has one.
+    Subclasses may have their own ``__repr__``.
     """
 
     __slots__ = ()
@@ -73,7 +73,7 @@ def _said(value: object) -> Iterator[str]:
 
 
 def _joined(parts: Iterator[str]) -> str:
-    """The parts with commas between, as far as the line goes."""
+    """The parts with commas between them, as many as fit into the line."""
     line = ""
     for part in parts:
         if len(line) + len(part) > _LINE:
@@ -90,7 +90,7 @@ def _is_default(field: Field[Any], value: object) -> bool:
 
 
 def _holds_array(value: object) -> bool:
-    """Whether comparing says nothing: arrays compare by element."""
+    """Whether comparing is pointless: arrays compare by element."""
     return isinstance(value, np.ndarray) or (isinstance(value, tuple | list) and any(map(_holds_array, value[:_ITEMS])))
 
 

@@ -13,17 +13,17 @@ from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import well_formed
 
 EARLIER = "earlier_turns"
-"""The metadata that are turns of a conversation before the question."""
+"""The key of metadata for the turns of a conversation before the question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem(Brief):
     """One question of a suite.
 
-    ``answer`` is the reference answer as text (LaTeX without enclosing dollars), or None where the
-    problem has no single reference (then only the suite's grader can tell). ``metadata`` holds what the
-    source says besides: ``level``, ``subject``, the ``numbers`` of a countdown problem, and the turns of a
-    conversation before the question (``earlier``).
+    ``answer`` is the reference answer as text (LaTeX without enclosing dollars), or None where the problem has no
+    single reference (only the suite's grader can then tell). ``metadata`` holds everything else the source provides:
+    ``level``, ``subject``, the ``numbers`` of a countdown problem, and the turns of a conversation before the question
+    (``earlier``).
     """
 
     id: str
@@ -49,9 +49,9 @@ class Problem(Brief):
         answer: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Problem:
-        """The problem that a conversation ends with: ``{"role": "user", "content": text}``, other turns before it.
+        """The problem that ends a conversation: ``{"role": "user", "content": text}``, preceded by other turns.
 
-        Raises ``UsageError`` for what is no conversation, and for one whose last message is not the user's.
+        Raises ``UsageError`` for something that is not a conversation, and if the last message is not the user's.
         """
         *earlier, last = messages_in(messages) or [{"role": "", "content": ""}]
         if last["role"] != "user":
@@ -60,12 +60,12 @@ class Problem(Brief):
 
     @property
     def earlier(self) -> tuple[Message, ...]:
-        """The turns of a conversation before the question; ``UsageError`` for metadata that hold something else."""
+        """The turns of a conversation before the question; ``UsageError`` if the metadata hold something else."""
         return tuple(messages_in(self.metadata.get(EARLIER, ())))
 
     @property
     def told(self) -> str:
-        """The question, after the conversation that it ends, as a reader of one text is shown it."""
+        """The question, preceded by its conversation, as a single text for a reader."""
         turns = [f"{turn['role'].capitalize()}: {turn['content']}" for turn in self.earlier]
         return "\n\n".join([*turns, f"User: {self.text}"]) if turns else self.text
 

@@ -14,17 +14,17 @@ from widthwise.core.tabular import Plotted
 from widthwise.core.trace.trace import Note, Trace, name
 
 _BARS = 20
-"""Answers that are drawn, the heaviest first."""
+"""How many answers are drawn, heaviest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result(Plotted):
     """What a strategy made of one problem.
 
-    ``traces`` are the leaves of the tree, pruned and cut ones included, ``judgements`` the replies of judges,
-    ``fragments`` the traces that grew for another one only, such as threads. ``errors`` are the sentences of requests
-    that failed for good, those of judges and to the reward model among them: a strategy goes on without what they were
-    to say. ``notes`` are what else was out of the ordinary. Traces know their answers (``Trace.answer``).
+    ``traces`` are the leaves of the tree, including pruned and cut ones, ``judgements`` the replies of judges,
+    ``fragments`` the traces that grew only for another one, such as threads. ``errors`` are the sentences of requests
+    that failed for good, including those to judges and to the reward model: a strategy goes on without what they would
+    have said. ``notes`` report everything else out of the ordinary. Traces know their answers (``Trace.answer``).
     """
 
     answer: str | None
@@ -56,7 +56,7 @@ class Result(Plotted):
 
     @property
     def best(self) -> Trace | None:
-        """The trace that represents the winning answer; None where nothing won, or no trace stands for it."""
+        """The trace that represents the winning answer; None if nothing won, or no trace stands for it."""
         return self.election.trace
 
     @property
@@ -65,7 +65,7 @@ class Result(Plotted):
         return self.election.classes
 
     def table(self) -> dict[str, list[Any]]:
-        """One row a trace: how it ended, what it cost, its answer, the weight of the answer's class, and its text."""
+        """One row per trace: how it ended, what it cost, its answer, the weight of the answer's class, and its text."""
         weights = {trace.id: each.weight for each in self.classes for trace in each.traces}
         return {
             "trace": [name(trace.id) for trace in self.traces],

@@ -79,12 +79,12 @@ class Wait(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace(Brief):
-    """A path of segments from a prompt to a leaf; compares by identity, names itself by ``id``.
+    """A path of segments from a prompt to a leaf; it compares by identity and is named by ``id``.
 
-    ``id`` is the position in the problem's tree: the root's number, then the child number at every fork.
-    ``sequential`` is the critical path: how many tokens had to be sampled one after the other before this
-    trace's end could be known, those of other traces that it waited for included. ``waited`` is what a sampled
-    segment waited for last, if that was later than the parent's end. ``stated`` holds its answer, once that was read.
+    ``id`` is the position in the problem's tree: the root's number, then the child number at every fork. ``sequential``
+    is the critical path: how many tokens had to be sampled one after another before this trace's end could be known,
+    including those of other traces that it waited for. ``waited`` is what a sampled segment waited for last, if that
+    was later than the parent's end. ``stated`` holds its answer, once that was read.
     """
 
     id: TraceId
@@ -96,9 +96,9 @@ class Trace(Brief):
 
     @property
     def answer(self) -> str | None:
-        """The answer that a trace of a result or a run states; None where it states none, was pruned or failed.
+        """The answer that a trace of a result or a run states; None if it states none, was pruned or failed.
 
-        Raises ``UsageError`` while a strategy works: its session reads answers then.
+        Raises ``UsageError`` while a strategy works: then its session reads answers.
         """
         if self.stated is None:
             raise UsageError("what a trace answers is not read yet: in a strategy it is session.answer(trace)")

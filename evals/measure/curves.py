@@ -71,7 +71,7 @@ class Curve(Plotted):
     pools: tuple[SamplePool, ...] = ()
 
     def table(self) -> dict[str, list[Any]]:
-        """One row a point: its method, what it costs by axis, k, and its accuracy with the bounds."""
+        """One row per point: its method, what it costs by axis, k, and its accuracy with the bounds."""
         columns: dict[str, list[Any]] = {}
         for line in self.lines.values():
             columns.setdefault("method", []).extend([line.method] * len(line.k))
@@ -82,9 +82,9 @@ class Curve(Plotted):
         return columns
 
     def plot(self, axis: Axis = "samples", *, ax: Any = None) -> Any:
-        """Accuracy against budget: a matplotlib figure, in axes of one's own where ``ax`` are given.
+        """Accuracy against budget: a matplotlib figure, drawn into ``ax`` if given.
 
-        Raises ``UsageError`` where no line knows the axis.
+        Raises ``UsageError`` if no line has the axis.
         """
         from widthwise.evals.views.plots import draw
 

@@ -19,7 +19,7 @@ from widthwise.evals.measure.subsets import Floats
 _log = logging.getLogger(__name__)
 
 NEAR = 1.1
-"""Budgets whose ratio is at most this are one: runs of one design spend a few percent more or less by chance."""
+"""Budgets whose ratio is at most this count as equal: runs of one design spend a few percent more or less by chance."""
 
 MOSTLY = 0.5
 """If one trace is longer than the budget on more than this share of problems, a method cannot follow the budget."""
@@ -112,9 +112,9 @@ def shared_axis(curves: Sequence[Curve]) -> Axis:
 
 
 def matched_budgets(curves: Sequence[Curve], axis: Axis) -> list[float]:
-    """Budgets at which runs are compared: what each run spent in full, in rising order.
+    """Budgets at which runs are compared: what each run spent in full, in ascending order.
 
-    Of those that are nearly the same (``NEAR``) the largest stands for all.
+    Of those that are nearly equal (``NEAR``) the largest stands for all.
     """
     ends = [max(float(line.budgets[axis][-1]) for line in c.lines.values() if axis in line.budgets) for c in curves]
     merged: list[float] = []

@@ -72,7 +72,7 @@ class Plan(Tabular):
         return list(dict.fromkeys(task for cell in self.cells for task in cell.tasks))
 
     def table(self) -> dict[str, list[Any]]:
-        """One row a cell; ``run`` is the strategy of the runs that it is read from."""
+        """One row per cell; ``run`` is the strategy of the runs that it is read from."""
         return {
             "suite": [cell.suite for cell in self.cells],
             "strategy": [label(cell.strategy, self.axis) for cell in self.cells],

@@ -1,4 +1,4 @@
-"""Suites from what a program has at hand: names and files, rows, problems, tables of other libraries."""
+"""Suites from a program's own objects: names and files, rows, problems, tables of other libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from widthwise.evals.suites.suite import Suite
 from widthwise.evals.suites.suites import load_suite, suite_of_problems, suite_of_rows
 
 NAME = "problems"
-"""What a suite is called that was given no name."""
+"""The name of a suite that was given none."""
 
 _ACCEPTED = (
     "a suite's name, a data file's path, a ww.Suite, or problems: ww.Problem values, dicts, a data frame, a data set"
@@ -31,14 +31,14 @@ def suite_of(
     limit: int | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> Suite:
-    """A suite of whatever holds problems.
+    """A suite from any object that holds problems.
 
     ``given`` is a suite, its name, the path of a data file, or problems: ``Problem`` values, dicts, a mapping of
-    columns to lists, a data frame of pandas or polars, a table of Arrow, a split of a ``datasets`` data set. Columns
-    have the names they have in data files (``question``, ``answer``, ``target`` ...; ``messages`` is a conversation),
-    and ``columns`` says which is which where that is not clear: ``{"answer": "label"}``. The suite is called ``name``;
-    it is judged and asked as the suite ``like``, else as its problems show. ``limit`` keeps the first so many problems.
-    Raises ``UsageError`` for anything else, and for rows without a question or its answer.
+    columns to lists, a data frame of pandas or polars, an Arrow table, a split of a ``datasets`` data set. Columns have
+    the same names as in data files (``question``, ``answer``, ``target`` ...; ``messages`` is a conversation), and
+    ``columns`` resolves ambiguous ones: ``{"answer": "label"}``. The suite is called ``name``; it is graded and asked
+    like the suite ``like``, else as its problems show. ``limit`` keeps the first so many problems. Raises
+    ``UsageError`` for anything else, and for rows without a question or its answer.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1, not {limit}")
@@ -67,7 +67,7 @@ def _made(given: Any, name: str, like: str | None, columns: Mapping[str, str] | 
 
 
 def _items(given: Any) -> list[Any]:
-    """The rows of a table, or the items of whatever can be gone through."""
+    """The rows of a table, or the items of an iterable."""
     if isinstance(given, Mapping):
         return list(_rows_of_columns(given))
     for way in ("to_dicts", "to_pylist"):  # polars; Arrow
@@ -95,7 +95,7 @@ def _rows_of_columns(given: Mapping[Any, Any]) -> Iterator[dict[Any, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as plain values: arrays are lists, their numbers Python's, and NaN is nothing."""
+    """A cell as plain values: arrays become lists of Python numbers, and NaN becomes None."""
     if hasattr(value, "tolist") and not isinstance(value, str | bytes):  # numpy
         value = value.tolist()
     if isinstance(value, Mapping):

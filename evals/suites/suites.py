@@ -244,9 +244,9 @@ def suite_of_rows(
     spec: str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> Suite:
-    """A suite of numbered ``rows``, judged and asked as the suite ``spec``, else as their columns and problems show.
+    """A suite of numbered ``rows``, graded and asked like the suite ``spec``, else as their columns and problems show.
 
-    ``origin`` is named in errors. Raises UsageError for whatever is wrong with the rows.
+    ``origin`` is named in errors. Raises UsageError for anything wrong with the rows.
     """
     named, given = (None, {}) if spec is None else _manner(spec)
     chosen_rows = chosen(rows, columns or {}, origin)
@@ -259,7 +259,7 @@ def suite_of_rows(
 
 
 def suite_of_problems(problems: Sequence[Problem], name: str, source: str, *, spec: str | None = None) -> Suite:
-    """A suite of problems, judged and asked as the suite ``spec``, else as the problems show; raises UsageError."""
+    """A suite of problems, graded and asked like the suite ``spec``, else as the problems show; raises UsageError."""
     if not problems:
         raise UsageError(f"the suite {name} is empty: a suite needs at least one problem")
     named, given = (None, {}) if spec is None else _manner(spec)
