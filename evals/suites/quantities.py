@@ -22,6 +22,8 @@ FORKS = (0.1, 0.4, 0.8)
 """How often both operands of a quantity have to be worked out, per problem: from chains to wide graphs."""
 LITERALS, SHARED = 0.35, 0.15
 """How often an operand that needs no work is a literal number, and how often it is an existing quantity."""
+HARD = 8
+"""How often a product of two numbers of two digits counts among what can be done; a sum counts once."""
 FRESH = 0.4  # how often a distractor begins with a quantity of its own
 SINGLES = 22  # how many quantities get one-letter names in problems that have more
 PAIRED, PAIRS = 0.2, 0.3  # how often smaller problems have two-letter names, and how many of them
@@ -111,13 +113,13 @@ class _Growth:
         return self.new(self.rng.choice(self._combinations(left, right)))
 
     def _combinations(self, left: Operand, right: Operand) -> list[Operation]:
-        """The operations that stay within the allowed values; a product that fits counts twice, since few do."""
+        """The operations that stay within the allowed values; products that fit count more, since few do."""
         a, b = Operation("+", left, right).at(self.values)
         found = [Operation("-", left, right) if a >= b else Operation("-", right, left)]
         if a + b <= LARGEST:
             found.append(Operation("+", left, right))
         if min(a, b) > 1 and a * b <= LARGEST:
-            found += [Operation("*", left, right)] * 2
+            found += [Operation("*", left, right)] * (HARD if min(a, b) > 10 else 2)
         return found
 
 

@@ -122,6 +122,15 @@ def test_problems_have_what_the_suite_is_for() -> None:
     assert max(depths) == 8
     signs = Counter(each.definitions[name].op for each in drawn for name in each.needed)  # type: ignore[union-attr]
     assert min(signs.values()) > 0.15 * sum(signs.values())
+    taken = [
+        each.definitions[name].at(each.values()) for each in drawn for name in each.needed if is_product(each, name)
+    ]
+    assert 0.1 < sum(min(pair) > 10 for pair in taken) / len(taken) < 0.6, "some products are hard, and not most"
+
+
+def is_product(system: QuantitySystem, name: str) -> bool:
+    definition = system.definitions[name]
+    return isinstance(definition, Operation) and definition.op == "*"
 
 
 def test_the_largest_problems_have_more_names_than_letters() -> None:
