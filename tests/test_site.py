@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import json
 import os
 import re
 import shutil
@@ -97,6 +99,30 @@ def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
     assert len(pages) > 20
     loads = re.compile(r'<(?:script|img|iframe|source|link)\b[^>]*(?:src|href)=[\'"]?(?:https?:)?//[^>]*>')
     assert {file.name: found for file in pages if (found := loads.findall(file.read_text(encoding="utf-8")))} == {}
+
+
+def test_notebooks_are_pages_with_what_their_cells_print(site: Path) -> None:
+    assert "traces say 18" in words(page(site, "notebooks/strategy.html"))
+    assert "data:image/png;base64," in page(site, "notebooks/budget.html")
+    assert 'href="notebooks/strategy.html"' in page(site, "python.html")
+    assert (site / "notebooks" / "strategy.ipynb").is_file()
+
+
+def test_notebooks_are_kept_without_outputs() -> None:
+    notebooks = list((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+    assert len(notebooks) >= 2
+    for notebook in notebooks:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        assert not any(cell.get("outputs") for cell in cells), notebook.name
+
+
+def test_a_notebook_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts" / "site"))
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "1 / 0", "execution_count": None, "outputs": []}
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "fails.ipynb").write_text(json.dumps(notebook))
+    with pytest.raises(Exception, match=r"fails\.ipynb: (.|\n)*ZeroDivisionError"):
+        importlib.import_module("notebooks").notebook_page(tmp_path / "fails.ipynb")
 
 
 def test_tables_show_pipes_without_backslashes(site: Path) -> None:
