@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, spread
-from widthwise.core.strategy.tree import Node
+from widthwise.core.strategy.step_tree import Node
 from widthwise.core.trace.trace import name
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from widthwise.core.backend import FloatArray
 from widthwise.core.errors import AccessRefused, BackendError
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, shown, spread
-from widthwise.core.strategy.tree import Node
+from widthwise.core.strategy.step_tree import Node
 from widthwise.pruning.kv_program import KvProgram
 from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, ranked, shown, spread
-from widthwise.core.strategy.tree import Node
+from widthwise.core.strategy.step_tree import Node
 
 if TYPE_CHECKING:
     from widthwise.core.session.session import Session

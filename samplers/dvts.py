@@ -8,7 +8,7 @@ from typing import ClassVar
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.frontier import Selector
-from widthwise.core.strategy.tree import Node, Tree
+from widthwise.core.strategy.step_tree import Node, StepTree
 from widthwise.core.trace.trace import Trace
 from widthwise.pruning.top_k import TopK
 from widthwise.samplers.tree_search import TreeSampler
@@ -43,8 +43,8 @@ class DVTS(TreeSampler):
         """Whether the text up to ``node`` contains an answer."""
         return self.answered in session.solution(node.trace)
 
-    def trees(self, root: Trace) -> list[Tree]:
-        return [Tree.of(root, self.beam_width) for _ in range(self.n // self.beam_width)]
+    def trees(self, root: Trace) -> list[StepTree]:
+        return [StepTree.of(root, self.beam_width) for _ in range(self.n // self.beam_width)]
 
     @property
     def selector(self) -> Selector:

@@ -18,7 +18,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.strategy.checking import inside
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector
 from widthwise.core.strategy.sampler_part import SamplerPart
-from widthwise.core.strategy.tree import Node, Tree
+from widthwise.core.strategy.step_tree import Node, StepTree
 from widthwise.core.trace.trace import Finish, Trace, TraceId
 from widthwise.pruning.top_k import TopK
 
@@ -85,21 +85,21 @@ class TreeSampler(SamplerPart):
         """Whether a search whose traces compete ends with ``node``, the best of its round, although it is open."""
         return False
 
-    def trees(self, root: Trace) -> list[Tree]:
+    def trees(self, root: Trace) -> list[StepTree]:
         """The searches to run; several advance independently of each other."""
-        return [Tree.of(root, self.n)]
+        return [StepTree.of(root, self.n)]
 
     async def __call__(self, session: Session) -> list[Trace]:
         return await self.search(session, self.trees(session.root))
 
-    async def resume(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
+    async def resume(self, session: Session, trees: Sequence[StepTree]) -> list[Trace]:
         """Continue unpickled ``trees`` in a session that does not know them."""
         for tree in trees:
             session.adopt(node.trace for node in tree.nodes)
             session.hold(node.trace for node in tree.having("open") if node.depth)
         return await self.search(session, trees)
 
-    async def search(self, session: Session, trees: Sequence[Tree]) -> list[Trace]:
+    async def search(self, session: Session, trees: Sequence[StepTree]) -> list[Trace]:
         """Run ``trees`` to their ends; the traces that may state an answer, in order of their ids."""
         # Side by side if results must not depend on timing: a budget may end the search at any token.
         groups = [list(trees)] if session.lockstep else [[tree] for tree in trees]
@@ -112,28 +112,32 @@ class TreeSampler(SamplerPart):
         ends = [node.trace for tree in trees for node in tree.having("finished", "cut")]
         return sorted(ends, key=lambda trace: trace.id)
 
-    async def _grow(self, session: Session, trees: Sequence[Tree]) -> None:
+    async def _grow(self, session: Session, trees: Sequence[StepTree]) -> None:
         try:
             while live := [tree for tree in trees if tree.plan]:
                 await self.round(session, live)
         except BudgetReached as reached:
             for node in [node for tree in trees for node in tree.having("open") if node.depth]:
-                _leave(session, node, "budget", str(reached))
+                leave(session, node, "budget", str(reached))
         session.ledger.discarded += sum(tree.wasted() for tree in trees)
         _note_unscored(session, [node for tree in trees for node in tree.nodes if node.depth])
 
-    async def round(self, session: Session, trees: Sequence[Tree]) -> None:
+    async def round(self, session: Session, trees: Sequence[StepTree]) -> None:
         """One round of all ``trees``: expand their plans, score the children, plan the next round."""
         for tree in trees:
             tree.round += 1
             session.go_on_from(node.trace for node in (*(planned for planned, _ in tree.plan), *tree.waiting))
         born = await expand(session, trees, self)
-        await self._score(session, [node for nodes in born for node in nodes if node.state != "dead"])
+        await self.score(session, [node for nodes in born for node in nodes if node.state != "dead"])
         for tree, nodes in zip(trees, born, strict=True):
-            await self._select(session, tree, nodes)
+            await self.select_next(session, tree, nodes)
 
-    async def _score(self, session: Session, nodes: Sequence[Node]) -> None:
-        traces = [node.trace for node in nodes]
+    async def seen(self, session: Session, nodes: Sequence[Node]) -> list[Trace]:
+        """What is scored of each node: its trace."""
+        return [node.trace for node in nodes]
+
+    async def score(self, session: Session, nodes: Sequence[Node]) -> None:
+        traces = await self.seen(session, nodes)
         values: Sequence[float | None]
         errors: Sequence[str | None] = [None] * len(nodes)
         if self.by == REWARD_MODEL:
@@ -148,7 +152,7 @@ class TreeSampler(SamplerPart):
             )
             node.trace = session.annotate(node.trace, round=node.round, **facts)
 
-    async def _select(self, session: Session, tree: Tree, born: Sequence[Node]) -> None:
+    async def select_next(self, session: Session, tree: StepTree, born: Sequence[Node]) -> None:
         """Plan the next round, and give up the nodes that it leaves out."""
         stand = ("open", "finished") if self.compete else ("open",)
         candidates = tuple(node for node in (*tree.waiting, *born) if node.state in stand)
@@ -156,7 +160,7 @@ class TreeSampler(SamplerPart):
         tree.plan, tree.waiting = [], []
         width = tree.width if self.refill or self.compete else tree.width - tree.solved
         if not frontier or width < 1 or (self.refill and tree.solved >= tree.width):
-            _give_up(session, frontier, f"{tree.solved} solutions are complete")
+            give_up(session, frontier, f"{tree.solved} solutions are complete")
             return
         selection = await self.selector.select(session, Frontier(candidates, width))
         if not isinstance(selection, Selection) or {*selection.widths, *selection.reasons} != set(candidates):
@@ -166,18 +170,18 @@ class TreeSampler(SamplerPart):
             _end(session, frontier)
             return
         for node, reason in selection.reasons.items():
-            _leave(session, node, "pruned", f"round {tree.round}: {reason}")
+            leave(session, node, "pruned", f"round {tree.round}: {reason}")
         tree.plan = [(node, share) for node, share in kept.items() if share]
         tree.waiting = [node for node, share in kept.items() if not share]
 
 
-async def expand(session: Session, trees: Sequence[Tree], limits: TreeSampler) -> list[list[Node]]:
+async def expand(session: Session, trees: Sequence[StepTree], limits: TreeSampler) -> list[list[Node]]:
     """Draw the children that the plans of ``trees`` ask for, in one draw; the new nodes of each tree.
 
     Besides scores, this is all that a method needs of a session, whether it works by rounds or one node at a time.
     """
     plan = [(tree, node) for tree in trees for node, width in tree.plan for _ in range(width)]
-    owners: dict[TraceId, list[tuple[Tree, Node]]] = defaultdict(list)
+    owners: dict[TraceId, list[tuple[StepTree, Node]]] = defaultdict(list)
     for tree, node in plan:
         owners[node.trace.id].append((tree, node))
     traces = await _drawn(session, [node for _, node in plan], limits)
@@ -195,7 +199,7 @@ async def expand(session: Session, trees: Sequence[Tree], limits: TreeSampler) -
         node.state = "expanded"
     for tree in trees:
         for node in born[id(tree)]:
-            _classify(session, node, limits)
+            classify(session, node, limits)
         tree.solved += sum(node.state in ("finished", "cut") for node in born[id(tree)])
         session.hold(node.trace for node in born[id(tree)] if node.state == "open")
     session.release(held)
@@ -215,7 +219,7 @@ async def _drawn(session: Session, parents: Sequence[Node], limits: TreeSampler)
     return traces
 
 
-def _classify(session: Session, node: Node, limits: TreeSampler) -> None:
+def classify(session: Session, node: Node, limits: TreeSampler) -> None:
     """Set the state of a new node."""
     trace = node.trace
     separated = trace.finish == "stop" and trace.segment.reason == session.step_separator
@@ -239,10 +243,13 @@ def _note_unscored(session: Session, nodes: Sequence[Node]) -> None:
         session.note(session.root, f"{len(unscored)} of {len(asked)} steps had no score: {unscored[0]}")
 
 
-def _leave(session: Session, node: Node, finish: Finish, reason: str) -> None:
-    """Take a node out of the search."""
+def leave(session: Session, node: Node, finish: Finish, reason: str) -> None:
+    """Take a node out of the search; what has children is not given up for being given no more of them."""
     if node.state == "open":
         session.release([node.trace])
+    if node.children:
+        node.state = "expanded"
+        return
     node.state, node.reason = "pruned" if finish == "pruned" else "cut", reason
     node.trace = session.end(node.trace, finish, reason)
 
@@ -254,9 +261,9 @@ def _end(session: Session, nodes: Sequence[Node]) -> None:
         node.state, node.reason = "cut", "its search has ended"
 
 
-def _give_up(session: Session, nodes: Sequence[Node], reason: str) -> None:
+def give_up(session: Session, nodes: Sequence[Node], reason: str) -> None:
     for node in nodes:
-        _leave(session, node, "pruned", reason)
+        leave(session, node, "pruned", reason)
 
 
 @register("sampler")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,19 @@ def recorded_score(trace: Trace, source: str) -> float | None:
     if (score := confidence_score(source)) is not None:
         return _confidence(trace, score)
     return _recorded(trace, source)
+
+
+def unit_score(score: float | None, source: str) -> float | None:
+    """A score as a number in [0, 1], for rules that need one: of a log-probability the probability is taken.
+
+    None stays None. Raises ``UsageError`` for a score that lies elsewhere.
+    """
+    if score is None:
+        return None
+    value = math.exp(min(score, 0.0)) if source in LOGPROBS else score
+    if not 0 <= value <= 1:
+        raise UsageError(f"the score {source!r} has to lie between 0 and 1 here, and a trace has {score:g}")
+    return value
 
 
 def check_score(source: str, conditions: Conditions, what: object) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from widthwise.core.brief import Brief
 from widthwise.core.registry import declares
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.tree import Node
+from widthwise.core.strategy.step_tree import Node
 
 if TYPE_CHECKING:
     from widthwise.core.session.session import Session

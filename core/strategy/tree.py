@@ -1,109 +1,185 @@
-"""A search tree: steps of traces as nodes, and the plan for the next expansion; a value that can be pickled."""
+"""A tree for people who own their loop: it says what to make next, and is told what came of it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
-from widthwise.core.brief import Brief, brief, counted
-from widthwise.core.tabular import Tabular
-from widthwise.core.trace.trace import Trace
+from widthwise.core.brief import Brief
+from widthwise.core.errors import UsageError
+from widthwise.core.strategy.tree_policy import TreePolicy
 
-State = Literal["open", "expanded", "finished", "cut", "dead", "pruned"]
-"""The state of a node. "open": its step ended at the step separator, and it waits in the frontier. "expanded": it has
-children. "finished": the model ended the trace by itself. "cut": a token limit ended it; it grows no more, and states
-an answer only if it got that far. "dead": it cannot be continued (an empty step, a failed request, stopped by an online
-pruner). "pruned": a frontier selector gave it up.
-"""
+Content = TypeVar("Content")
+
+Standing = Literal["asked", "open", "finished", "failed"]
+"""Where a node stands. "asked": ``ask`` named it, and it waits to be told. "open": it may have children. "finished":
+it may have none. "failed": nothing came of it."""
 
 
 @dataclass(slots=True, eq=False)
-class Node(Brief):
-    """One step; ``trace`` is the path that ends with it.
+class TreeNode(Brief, Generic[Content]):
+    """One state of a search; ``content`` is the caller's own, None until the node is told.
 
-    ``index`` is its place in ``Tree.nodes``, ``depth`` counts steps after the prompt, ``tokens`` those sampled along
-    the path, ``round`` is the expansion it came from. ``score`` is None if there is none, and ``reason`` says why a
-    node is cut, dead, pruned or unscored.
+    ``visits``, ``total`` and ``squares`` count, sum and square the scores of the node and of all nodes below it,
+    ``pending`` counts nodes below it (itself included) that were asked for and not told, and ``room`` how many
+    children may still be asked for in its part of the tree.
     """
 
-    trace: Trace
-    parent: Node | None = None
-    index: int = 0
-    depth: int = 0
-    tokens: int = 0
-    round: int = 0
-    state: State = "open"
+    parent: TreeNode[Content] | None = None
+    content: Content | None = None
     score: float | None = None
+    standing: Standing = "open"
     reason: str = ""
-
-    def __repr__(self) -> str:
-        score = "" if self.score is None else f", score {self.score:.3g}"
-        return f"Node({self.index}, depth {self.depth}, {self.state}{score}, {brief(self.step)})"
-
-    @property
-    def step(self) -> str:
-        """The text of this step alone."""
-        return "".join(segment.text for segment in self.trace.pieces)
+    children: list[TreeNode[Content]] = field(default_factory=list, repr=False)
+    visits: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    pending: int = 0
+    room: float = 0
 
     @property
-    def ancestors(self) -> Iterator[Node]:
-        """The nodes above, the nearest first, the root last."""
-        node = self.parent
+    def path(self) -> Iterator[TreeNode[Content]]:
+        """The node and its ancestors, the root last."""
+        node: TreeNode[Content] | None = self
         while node is not None:
             yield node
             node = node.parent
 
-
-@dataclass(slots=True, eq=False)
-class Tree(Tabular):
-    """A search in progress.
-
-    ``nodes`` are in order of creation, the root first. ``width`` is how many children the first round makes; ``plan``
-    says how many children each node gets next, and an empty plan ends the search. ``waiting`` are the open nodes that
-    are not in the plan, ``solved`` counts those that are finished or cut, ``round`` the expansions.
-    """
-
-    nodes: list[Node]
-    width: int
-    plan: list[tuple[Node, int]]
-    waiting: list[Node] = field(default_factory=list)
-    solved: int = 0
-    round: int = 0
-
-    @classmethod
-    def of(cls, root: Trace, width: int) -> Tree:
-        """A search about to draw ``width`` first steps."""
-        node = Node(root)
-        return cls([node], width, [(node, width)])
-
-    def add(self, parent: Node, trace: Trace) -> Node:
-        """A new node below ``parent``."""
-        node = Node(trace, parent, len(self.nodes), parent.depth + 1, parent.tokens + trace.drawn, self.round)
-        self.nodes.append(node)
-        return node
-
-    def having(self, *states: State) -> list[Node]:
-        """The nodes in these states, in order of creation."""
-        return [node for node in self.nodes if node.state in states]
-
-    def table(self) -> dict[str, list[Any]]:
-        """One row a node, in order of their making."""
-        said = ("index", "depth", "round", "state", "score", "tokens", "reason", "step")
-        parents = [None if node.parent is None else node.parent.index for node in self.nodes]
-        return {"parent": parents, **{name: [getattr(node, name) for node in self.nodes] for name in said}}
+    @property
+    def depth(self) -> int:
+        return sum(1 for _ in self.path) - 1
 
     def __repr__(self) -> str:
-        found = (f"{counted(len(self.nodes), 'node')}, round {self.round}", f"{self.solved} solved")
-        return f"Tree({', '.join(found)}, {len(self.waiting) + len(self.plan)} to expand)"
+        score = "" if self.score is None else f", score {self.score:.3f}"
+        return f"TreeNode({self.standing}{score}, {len(self.children)} children)"
 
-    def wasted(self) -> int:
-        """Sampled tokens of inner nodes whose descendants were all given up."""
-        useful = [node.state in ("open", "finished", "cut") for node in self.nodes]
-        tokens = 0
-        for node in reversed(self.nodes):
-            if useful[node.index] and node.parent is not None:
-                useful[node.parent.index] = True
-            elif node.state == "expanded" and node.parent is not None and not useful[node.index]:
-                tokens += node.trace.drawn
-        return tokens
+
+class Tree(Brief, Generic[Content]):
+    """A search whose nodes the caller makes, as states of any kind with scores in [0, 1].
+
+    >>> tree = Tree(UCT(children=2), root="")
+    >>> for node in tree.ask(2):
+    ...     tree.tell(node, content=node.parent.content + "a", score=0.5)
+
+    ``ask`` names nodes to be made, each a child of its ``parent``, by the policy; ``tell`` takes what came of one, in
+    any order. The tree can be pickled at any time and goes on as it would have; what was asked for is still waited
+    for then, until it is told or ``forget`` drops it. Choices by lot are derived from ``seed`` and from how many
+    nodes were asked for, so equal answers in an equal order make an equal tree.
+    """
+
+    def __init__(self, policy: TreePolicy, root: Content | None = None, *, seed: int = 0) -> None:
+        self.policy, self.seed, self.asked = policy, seed, 0
+        self.root: TreeNode[Content] = TreeNode(content=root, room=policy.branching)
+        self.nodes: list[TreeNode[Content]] = [self.root]
+
+    def ask(self, count: int = 1) -> list[TreeNode[Content]]:
+        """Up to ``count`` nodes to be made now: fewer, or none, where all others wait for nodes that were asked for.
+
+        An empty list while nothing is pending means that the tree is searched through. Raises ``UsageError`` for a
+        count below 1.
+        """
+        if count < 1:
+            raise UsageError(f"a tree is asked for at least one node, not {count}")
+        found: list[TreeNode[Content]] = []
+        while len(found) < count and self.root.room > 0:
+            parent = self.policy.choose(self.root, self.seed, self.asked)
+            node: TreeNode[Content] = TreeNode(parent, standing="asked")
+            parent.children.append(node)
+            self.nodes.append(node)
+            self.asked += 1
+            for above in parent.path:
+                above.room -= 1
+            for above in node.path:
+                above.pending += 1
+            found.append(node)
+        return found
+
+    def tell(
+        self,
+        node: TreeNode[Content],
+        score: float | None = None,
+        *,
+        content: Content | None = None,
+        finished: bool = False,
+        failed: str = "",
+    ) -> None:
+        """What came of ``node``: ``content`` with a ``score``, ``finished`` if nothing may follow it; or why it failed.
+
+        Raises ``UsageError`` for a node that does not wait to be told, for a score that is no number, and for one
+        outside [0, 1].
+        """
+        if node.standing != "asked":
+            raise UsageError(f"this node is {node.standing}: each is told once, after it was asked for")
+        if not failed:
+            node.score = checked_score(score)
+        for above in node.path:
+            above.pending -= 1
+        if failed:
+            node.standing, node.reason = "failed", failed
+            return
+        node.content, node.standing = content, "finished" if finished else "open"
+        room = 0 if finished else self.policy.branching
+        for above in node.path:
+            above.room += room
+            above.visits += 1
+            above.total += node.score or 0.0
+            above.squares += (node.score or 0.0) ** 2
+
+    def forget(self, node: TreeNode[Content]) -> None:
+        """Ask for ``node`` again some time: what was to come of it is lost (a worker died ...)."""
+        if node.standing != "asked" or node.parent is None:
+            raise UsageError(f"this node is {node.standing}: only one that waits to be told can be forgotten")
+        node.parent.children.remove(node)
+        self.nodes.remove(node)
+        for above in node.parent.path:
+            above.room += 1
+            above.pending -= 1
+        node.standing, node.reason = "failed", "forgotten"
+
+    @property
+    def waiting(self) -> list[TreeNode[Content]]:
+        """The nodes that were asked for and not told."""
+        return [node for node in self.nodes if node.standing == "asked"]
+
+    def best(self, count: int = 1, *, finished: bool = False) -> list[TreeNode[Content]]:
+        """The ``count`` nodes of highest score, equal ones in order of their making; ``finished`` ones only."""
+        scored = [n for n in self.nodes if n.score is not None and (n.standing == "finished" or not finished)]
+        return sorted(scored, key=lambda node: -(node.score or 0.0))[:count]
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"Tree({self.policy}, {len(self.nodes)} nodes, {self.root.pending} pending)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nodes as rows that name their parents by number: a pickle must not follow a deep tree from node to node."""
+        place = {node: i for i, node in enumerate(self.nodes)}
+        rows = [
+            (None if n.parent is None else place[n.parent], n.content, n.score, n.standing, n.reason, n.visits,
+             n.total, n.squares, n.pending, n.room)
+            for n in self.nodes
+        ]  # fmt: skip
+        return {"policy": self.policy, "seed": self.seed, "asked": self.asked, "rows": rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.policy, self.seed, self.asked = state["policy"], state["seed"], state["asked"]
+        self.nodes = []
+        for parent, content, score, standing, reason, visits, total, squares, pending, room in state["rows"]:
+            above = None if parent is None else self.nodes[parent]
+            node = TreeNode(above, content, score, standing, reason, [], visits, total, squares, pending, room)
+            self.nodes.append(node)
+            if above is not None:
+                above.children.append(node)
+        self.root = self.nodes[0]
+
+
+def checked_score(score: float | None) -> float:
+    """``score`` as a float. Raises ``UsageError`` for none, and for one outside [0, 1]."""
+    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        raise UsageError(f"a node is told with a score from 0 to 1, or as failed, not with {score!r}")
+    if not 0 <= score <= 1:
+        raise UsageError(f"the score {score} lies outside 0 to 1: scale it")
+    return float(score)

@@ -37,8 +37,10 @@ from widthwise.core.strategy.frontier import Frontier, Selection, Selector
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.sampler_part import SamplerPart
+from widthwise.core.strategy.step_tree import Node, StepTree
 from widthwise.core.strategy.strategy import Aggregator, Pruner, Sampler, Strategy
-from widthwise.core.strategy.tree import Node, Tree
+from widthwise.core.strategy.tree import Tree, TreeNode
+from widthwise.core.strategy.tree_policy import TreePolicy
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.engines import open as open  # not in __all__: a star import keeps Python's own
 from widthwise.evals.suites.given import suite_of
@@ -46,9 +48,11 @@ from widthwise.evals.suites.suite import Suite
 from widthwise.evaluating import evaluate, evaluate_async
 from widthwise.measuring import compare, compare_async, curve, curve_async
 from widthwise.model import Model
+from widthwise.pruning.adaptive_branching import AdaptiveBranching
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
 from widthwise.pruning.anytime import Anytime
+from widthwise.pruning.best_first import BestFirst
 from widthwise.pruning.deepconf import DeepConf
 from widthwise.pruning.deepprune import DeepPrune
 from widthwise.pruning.distinct_steps import DistinctSteps
@@ -64,13 +68,18 @@ from widthwise.pruning.softmax_balanced import SoftmaxBalanced
 from widthwise.pruning.stop_when_decided import StopWhenDecided
 from widthwise.pruning.too_long import TooLong
 from widthwise.pruning.top_k import TopK
+from widthwise.pruning.uct import PUCT, UCT
 from widthwise.run import Run
+from widthwise.samplers.ab_mcts import ABMCTS
 from widthwise.samplers.beam_search import BeamSearch
+from widthwise.samplers.best_first_search import BestFirstSearch
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.dvts import DVTS
 from widthwise.samplers.ets import ETS
+from widthwise.samplers.mcts import MCTS
 from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
+from widthwise.samplers.particle_filter import ParticleFilter
 from widthwise.samplers.rebase import REBASE
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
 from widthwise.samplers.sequential_refinement import SequentialRefinement
@@ -88,10 +97,15 @@ from widthwise.version import VERSION
 __version__ = VERSION
 
 __all__ = [
+    "ABMCTS",
     "DVTS",
     "ESC",
     "ETS",
+    "MCTS",
+    "PUCT",
     "REBASE",
+    "UCT",
+    "AdaptiveBranching",
     "AdaptiveConsistency",
     "Aggregator",
     "Answer",
@@ -102,6 +116,8 @@ __all__ = [
     "BackendError",
     "BeamSearch",
     "BestBy",
+    "BestFirst",
+    "BestFirstSearch",
     "BestOfN",
     "BordaVote",
     "Budget",
@@ -129,6 +145,7 @@ __all__ = [
     "Outlined",
     "ParallelDistillRefine",
     "Part",
+    "ParticleFilter",
     "PerSubtree",
     "Problem",
     "ProgramCheck",
@@ -159,6 +176,7 @@ __all__ = [
     "SoftmaxBalanced",
     "Solution",
     "StepScores",
+    "StepTree",
     "StopWhenDecided",
     "Strategy",
     "Suite",
@@ -168,6 +186,8 @@ __all__ = [
     "TopK",
     "Trace",
     "Tree",
+    "TreeNode",
+    "TreePolicy",
     "TreeSearch",
     "UniversalSelfConsistency",
     "UsageError",

@@ -32,7 +32,7 @@ VALUES: list[Any] = [
     TRACE,
     NODE,
     PROBLEM,
-    ww.Tree([NODE] * 1000, 1000, [(NODE, 3)]),
+    ww.StepTree([NODE] * 1000, 1000, [(NODE, 3)]),
     ww.Answer(HUGE, TRACE, tuple([ww.AnswerClass(HUGE, (TRACE,) * 100, 3.0)] * 100)),
     ww.AnswerClass(HUGE, (TRACE,) * 100, 3.0),
     ww.Result(HUGE, (TRACE,) * 1000, ww.Ledger(sampled=10**9), ww.Answer(HUGE), errors=(HUGE,) * 9),

@@ -8,14 +8,14 @@ import numpy as np
 
 from tests.core.scripted import Scripted, session
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector
-from widthwise.core.strategy.tree import Node, Tree
+from widthwise.core.strategy.step_tree import Node, StepTree
 from widthwise.core.trace.trace import Segment, Trace
 
 
 def tree_of(*paths: str, scores: Sequence[float | None] = ()) -> list[Node]:
     """Leaves of a tree whose steps are single letters: ``"Aa", "Ab", "Bc"`` has two nodes below the root."""
     root = Trace((0,), Segment("prompt", np.arange(3), "???"))
-    tree, known = Tree.of(root, len(paths)), {}
+    tree, known = StepTree.of(root, len(paths)), {}
     known[""] = tree.nodes[0]
     for path in paths:
         for end in range(1, len(path) + 1):
@@ -27,7 +27,7 @@ def tree_of(*paths: str, scores: Sequence[float | None] = ()) -> list[Node]:
     return leaves
 
 
-def _child(tree: Tree, parent: Node, letter: str) -> Node:
+def _child(tree: StepTree, parent: Node, letter: str) -> Node:
     number = sum(node.parent is parent for node in tree.nodes)
     segment = Segment("sampled", np.array([ord(letter)]), letter, finish="stop", reason="\n\n")
     return tree.add(parent, Trace((*parent.trace.id, number), segment, parent.trace))

@@ -24,6 +24,12 @@ STRATEGIES = [
     "parallel_distill_refine(drafts=(3, 2), worker=outlined(n=2, worker=sequential_refinement(rounds=2)))",
     "recursive_self_aggregation(population=4, group=2, loops=2, worker=best_of_n(n=2) | stop_when_decided())",
     "parallel_distill_refine(drafts=(3, 2), worker=best_of_n(n=2)) | budget(tokens=400) | majority_vote()",
+    "mcts(n=3, by='mean_logprob') | best_by(score='score')",
+    "mcts(n=6, by='mean_logprob', rollout=True, rule='puct') | budget(tokens=300) | majority_vote()",
+    "best_first_search(n=3, by='mean_logprob') | majority_vote()",
+    "particle_filter(n=4, by='mean_logprob', scheme='systematic') | weighted_vote(by='particles', weight='identity')",
+    "beam_search(n=4, lookahead=1, by='mean_logprob') | majority_vote()",
+    "ab_mcts(n=5, by='mean_logprob') | best_by(score='score')",
 ]
 
 

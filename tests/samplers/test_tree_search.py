@@ -7,7 +7,6 @@ import pickle
 from dataclasses import astuple
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.samplers.steps import Rewards, by_table, searching
@@ -18,9 +17,7 @@ from widthwise import (
     BackendError,
     BeamSearch,
     Budget,
-    Node,
-    Trace,
-    Tree,
+    StepTree,
     TreeSearch,
     UsageError,
     WeightedVote,
@@ -31,7 +28,6 @@ from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import name
 from widthwise.evals.store.outcome import Leaf
 from widthwise.evals.views.search_tree import SearchTree
-from widthwise.samplers.tree_search import expand
 
 BOTH = pytest.mark.parametrize("deterministic", [True, False])
 VALUE = {"good": 0.9, "fair": 0.6, "poor": 0.2, "= 1": 0.8, "= 2": 0.3}
@@ -307,60 +303,12 @@ async def test_a_search_that_was_pickled_goes_on_as_if_nothing_had_happened() ->
     whole = searching(TWO_STEPS, Rewards(worth))
     expected = [(t.id, t.completion) for t in await BeamSearch(4, 2)(whole)]
     sampler, first = BeamSearch(4, 2), searching(TWO_STEPS, Rewards(worth))
-    tree = Tree.of(first.root, 4)
+    tree = StepTree.of(first.root, 4)
     await sampler.round(first, [tree])
-    restored: Tree = pickle.loads(pickle.dumps(tree))
+    restored: StepTree = pickle.loads(pickle.dumps(tree))
     second = searching(TWO_STEPS, Rewards(worth))
     assert [(t.id, t.completion) for t in await sampler.resume(second, [restored])] == expected
     assert second._shared.accounts.residency.resident == 0
-
-
-# -- later methods on the same core ----------------------------------------------------------------------------
-
-
-async def test_monte_carlo_tree_search_fits_the_core() -> None:
-    """UCT: one node at a time, expanded again and again; values backed up along the parents."""
-    s, limits = searching(TWO_STEPS, Rewards(worth)), BeamSearch(4)
-    tree = Tree.of(s.root, 1)
-    visits, total = {tree.nodes[0]: 1}, {tree.nodes[0]: 0.0}
-
-    def uct(node: Node) -> float:
-        assert node.parent is not None
-        return total[node] / visits[node] + math.sqrt(2 * math.log(visits[node.parent]) / visits[node])
-
-    for _ in range(12):
-        node = tree.nodes[0]
-        while len(children := [n for n in tree.nodes if n.parent is node and n.state in ("open", "expanded")]) >= 2:
-            node = max(children, key=uct)
-        tree.plan = [(node, 1)]
-        [[child]] = await expand(s, [tree], limits)
-        child.score = (await s.score([child.trace]))[0].last
-        visits[child], total[child] = 0, 0.0
-        for above in (child, *child.ancestors):
-            visits[above] += 1
-            total[above] += child.score or 0.0
-    assert visits[tree.nodes[0]] == 13
-    assert len({node.trace.id for node in tree.nodes}) == 13
-    assert tree.having("finished")
-
-
-async def test_particle_filtering_fits_the_core() -> None:
-    """Resampling by the odds of the scores: a particle drawn k times makes k children."""
-    s, limits = searching(TWO_STEPS, Rewards(worth)), BeamSearch(4)
-    tree, rng = Tree.of(s.root, 4), np.random.default_rng(s.seed("resample"))
-    particles: list[Node] = []
-    while tree.plan:
-        [born] = await expand(s, [tree], limits)
-        particles = [p for p in particles if p.state == "finished"] + born
-        for node, scores in zip(born, await s.score([n.trace for n in born]), strict=True):
-            node.score = scores.last
-        odds = np.array([(p.score or 0.0) / (1 - (p.score or 0.0)) for p in particles])
-        counts = rng.multinomial(4, odds / odds.sum())
-        drawn = [(p, int(k)) for p, k in zip(particles, counts, strict=True) if k]
-        particles = [p for p, k in drawn if p.state == "finished" for _ in range(k)]
-        tree.plan = [(p, k) for p, k in drawn if p.state == "open"]
-    assert len(particles) == 4
-    assert all(isinstance(p.trace, Trace) and p.trace.finish == "stop" for p in particles)
 
 
 async def test_a_tree_shows_its_rounds_and_draws_what_was_pruned_when_and_why(capsys: Any) -> None:

@@ -1,0 +1,80 @@
+"""Wider or deeper, by Thompson sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widthwise.core.strategy.part import Part
+
+Doubles = NDArray[np.float64]
+Belief = Literal["gauss", "beta"]
+
+
+@dataclass(frozen=True)
+class AdaptiveBranching(Part):
+    """AB-MCTS-A (Inoue et al., arXiv 2503.04412): at each node the lot falls on a new child, or on one that is there.
+
+    A number is drawn from what is believed of new children (``GEN``: the scores of the node's children) and one from
+    what is believed of going on (``CONT``: those of all nodes deeper below). The larger decides: a new child here, or
+    on to the child for which the number drawn from the scores of its part of the tree is largest. Nodes have no limit
+    of children.
+
+    ``belief`` "gauss" is a normal distribution under a normal-inverse-chi-square prior (mean 0, one observation's
+    worth each, scale 0.1), "beta" a beta distribution under Jeffreys' prior (0.5, 0.5); both as in treequest.
+    """
+
+    belief: Belief = "gauss"
+
+    def __post_init__(self) -> None:
+        if self.belief not in ("gauss", "beta"):
+            raise ValueError(f"belief must be 'gauss' or 'beta', not {self.belief!r}")
+
+    @property
+    def branching(self) -> float:
+        return math.inf
+
+    def choose(self, root: Any, seed: int, number: int) -> Any:
+        chance = np.random.default_rng([seed % 2**64, number])
+        node = root
+        while told := [child for child in node.children if child.visits]:
+            own, all_below = _seen(told, own=True), _seen(told)
+            new, on = (float(self._drawn(chance, seen.sum(axis=1))) for seen in (own, all_below - own))
+            able = np.array([child.room > 0 for child in told])
+            if new >= on or not able.any():
+                return node
+            node = told[int(np.argmax(np.where(able, self._drawn(chance, all_below), -np.inf)))]
+        return node
+
+    def _drawn(self, chance: np.random.Generator, seen: Doubles) -> Doubles:
+        """Means, by what is believed after ``seen``: how many scores, their sum, the sum of their squares [3, ...]."""
+        n, total, squares = seen
+        if self.belief == "beta":
+            return np.asarray(chance.beta(0.5 + np.maximum(total, 0), 0.5 + np.maximum(n - total, 0)))
+        return normal_means(chance, n, total, squares)
+
+
+_MEAN, _KAPPA, _NU, _SCALE = 0.0, 1.0, 1.0, 0.1
+
+
+def normal_means(chance: np.random.Generator, n: Any, total: Any, squares: Any) -> Doubles:
+    """Draws of the mean of normal distributions after ``n`` observations each, both parameters unknown."""
+    mean = total / np.maximum(n, 1)
+    spread = np.maximum(squares - n * mean * mean, 0.0)
+    kappa, nu = _KAPPA + n, _NU + n
+    center = (_KAPPA * _MEAN + total) / kappa
+    scale = (_NU * _SCALE + spread + n * _KAPPA * (_MEAN - mean) ** 2 / kappa) / nu
+    variance = nu * scale / chance.chisquare(nu)
+    return np.asarray(chance.normal(center, np.sqrt(variance / kappa)))
+
+
+def _seen(nodes: Sequence[Any], *, own: bool = False) -> Doubles:
+    """What is known of nodes, ``[3, nodes]``: of all in their parts of the tree, or of their ``own`` scores alone."""
+    if own:
+        return np.array([(1, node.score, node.score**2) for node in nodes], np.float64).T
+    return np.array([(node.visits, node.total, node.squares) for node in nodes], np.float64).T

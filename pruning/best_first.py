@@ -1,0 +1,40 @@
+"""The most promising node of a tree first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.strategy.part import Part
+
+
+@dataclass(frozen=True)
+class BestFirst(Part):
+    """Makes the children of the node of highest score among all that may have some, ``children`` of each.
+
+    Best-first search; tree of thoughts calls its breadth-first twin BFS and limits it by round (Yao et al., arXiv
+    2305.10601). Equal scores go by who was made first; a node without a score comes after all that have one.
+    """
+
+    children: int = 4
+
+    def __post_init__(self) -> None:
+        if self.children < 1:
+            raise ValueError(f"children must be at least 1, not {self.children}")
+
+    @property
+    def branching(self) -> float:
+        return self.children
+
+    def choose(self, root: Any, seed: int, number: int) -> Any:
+        able = (node for node in below(root) if node.standing == "open" and len(node.children) < self.children)
+        return max(able, key=lambda node: -1.0 if node.score is None else node.score)
+
+
+def below(root: Any) -> Iterator[Any]:
+    """The nodes of a tree in whose part there is room, those above first, then in order of their making."""
+    level = [root]
+    while level:
+        yield from level
+        level = [child for node in level for child in node.children if child.room > 0]

@@ -1,0 +1,97 @@
+"""Particle filtering over steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from widthwise.core.registry import register
+from widthwise.core.scores.trace_score import check_score, unit_score
+from widthwise.core.session.conditions import Conditions
+from widthwise.core.session.session import Session
+from widthwise.core.strategy.step_tree import Node, StepTree
+from widthwise.core.trace.trace import Trace
+from widthwise.pruning.resampling import SCHEMES, Doubles, Link, Scheme, effective_size, linked, softmax
+from widthwise.samplers.tree_search import TreeSampler, leave
+
+
+@register("sampler")
+@dataclass(frozen=True)
+class ParticleFilter(TreeSampler):
+    """``n`` particles draw a step each, and are drawn anew in proportion to what a reward model gives their prefixes.
+
+    Puri et al., "A Probabilistic Inference Approach to Inference-Time Scaling of LLMs using Particle-Based Monte Carlo
+    Methods" (arXiv 2502.01618). The weights are the softmax of ``link`` of the scores, over all particles; those that
+    have ended keep theirs, and are drawn anew with the others. ``scheme`` is how they are drawn ("multinomial" in the
+    paper, at every step); with ``threshold`` only when the effective number of particles, ``1 / sum(w^2)``, is below
+    that share of ``n``. The paper's pseudo-code puts the scores themselves in the softmax, its released code their
+    logits: ``link`` "identity" and "logit".
+
+    The paper answers with the particle of highest weight (``best_by(score='score')``); a vote over particles is
+    ``weighted_vote(by='particles', weight='identity')``, since equal particles are one trace with a count. A particle
+    that could not be scored has the weight of score 0.
+
+    Differs from the released code: a trace that the model ends is finished, whatever its text.
+    """
+
+    _: KW_ONLY
+    link: Link = "logit"
+    scheme: Scheme = "multinomial"
+    threshold: float = 1.0
+
+    facts: ClassVar[tuple[str, ...]] = ("score", "round", "particles")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scheme not in SCHEMES:
+            raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, not {self.scheme!r}")
+        if self.link not in ("logit", "identity", "log"):
+            raise ValueError(f"link must be 'logit', 'identity' or 'log', not {self.link!r}")
+        if not 0 <= self.threshold <= 1 or self.refill:
+            raise ValueError("threshold is a share from 0 to 1, and refill has no meaning here")
+
+    def check(self, conditions: Conditions) -> None:
+        check_score(self.by, conditions, self.brief())
+
+    async def search(self, session: Session, trees: Sequence[StepTree]) -> list[Trace]:
+        """The particles that are left when all have ended, each with its count."""
+        ends = await super().search(session, trees)
+        return [trace for trace in ends if trace.finish != "pruned"]
+
+    async def select_next(self, session: Session, tree: StepTree, born: Sequence[Node]) -> None:
+        # Each child is a particle; those that ended in earlier rounds stand with their counts.
+        counts = {node: int(node.trace.metadata.get("particles", 1)) for node in _ended(tree) if node not in born}
+        counts |= {node: 1 for node in born if node.state != "dead"}
+        tree.plan, tree.waiting = [], []
+        if not counts:
+            return
+        drawn = self._drawn(session, tree, counts)
+        for node, count in drawn.items():
+            if not count:
+                leave(session, node, "pruned", f"round {tree.round}: no particle was drawn from it")
+            else:
+                node.trace = session.annotate(node.trace, particles=count)
+        tree.plan = [(node, count) for node, count in drawn.items() if count and node.state == "open"]
+
+    def _drawn(self, session: Session, tree: StepTree, counts: Mapping[Node, int]) -> dict[Node, int]:
+        """How many particles go on from each node."""
+        nodes = list(counts)
+        each = np.array([counts[node] for node in nodes])
+        total = int(each.sum())
+        weights = each * softmax(linked(self._scores(nodes), self.link))
+        weights /= weights.sum()
+        if effective_size(np.repeat(weights / each, each)) > self.threshold * total:
+            return dict(counts)
+        chance = np.random.default_rng(session.seed("resample", tree.round))
+        # A dead end's particle is lost until the next draw, which makes ``n`` again.
+        return dict(zip(nodes, map(int, SCHEMES[self.scheme](weights, self.n, chance)), strict=True))
+
+    def _scores(self, nodes: Sequence[Node]) -> Doubles:
+        return np.array([unit_score(node.score, self.by) or 0.0 for node in nodes])
+
+
+def _ended(tree: StepTree) -> list[Node]:
+    return tree.having("finished", "cut")

@@ -1,0 +1,50 @@
+"""Drawing particles anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from widthwise.pruning.resampling import SCHEMES, effective_size, linked, softmax
+
+WEIGHTS = np.array([0.5, 0.3, 0.15, 0.05])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_has_its_share_on_average(scheme: str) -> None:
+    chance = np.random.default_rng(1)
+    drawn = np.array([SCHEMES[scheme](WEIGHTS, 10, chance) for _ in range(4000)])
+    assert (drawn.sum(axis=1) == 10).all()
+    assert drawn.mean(axis=0) == pytest.approx(10 * WEIGHTS, abs=0.1)
+
+
+@pytest.mark.parametrize(("scheme", "within"), [("systematic", 1), ("residual", 10), ("stratified", 2)])
+def test_schemes_keep_close_to_the_shares(scheme: str, within: int) -> None:
+    chance = np.random.default_rng(2)
+    for _ in range(500):
+        drawn = SCHEMES[scheme](WEIGHTS, 10, chance)
+        assert (np.abs(drawn - 10 * WEIGHTS) <= within).all()
+        if scheme == "residual":
+            assert (drawn >= np.floor(10 * WEIGHTS)).all()
+
+
+def test_a_whole_share_is_kept_whole() -> None:
+    assert SCHEMES["residual"](np.array([0.25, 0.75]), 4, np.random.default_rng(0)).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_single_weight_takes_all(scheme: str) -> None:
+    assert SCHEMES[scheme](np.array([0.0, 1.0, 0.0]), 5, np.random.default_rng(0)).tolist() == [0, 5, 0]
+
+
+def test_links_and_the_effective_size() -> None:
+    scores = np.array([0.0, 0.5, 0.8, 1.0])
+    assert linked(scores, "identity").tolist() == scores.tolist()
+    assert linked(scores, "logit")[1:3] == pytest.approx([0.0, np.log(4)])
+    assert linked(scores, "log")[2] == pytest.approx(np.log(0.8))
+    assert np.isfinite(linked(scores, "logit")).all()
+    assert effective_size(softmax(np.zeros(7))) == pytest.approx(7)
+    assert effective_size(np.array([1.0, 0.0])) == pytest.approx(1)
+    # The odds of the softmax of logits are the ratios of the scores' odds.
+    odds = softmax(linked(np.array([0.5, 0.8]), "logit"))
+    assert odds[1] / odds[0] == pytest.approx(4)
