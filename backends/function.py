@@ -14,6 +14,7 @@ from widthwise.backends.http.text_dialect import TextReader
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.pieces import PieceTokenizer
 from widthwise.core.backend import Capabilities, Delta, FinishReason, Request, Usage
+from widthwise.core.brief import Brief
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import BackendError, UsageError, WidthwiseError, reason_of
 from widthwise.core.prompting.profile import ModelFacts
@@ -29,7 +30,7 @@ _CONTRACT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Brief):
     """One answer of a function: its text, what was thought before it, and why it ended ("length" if it was cut)."""
 
     text: str

@@ -23,7 +23,7 @@ pruner). "pruned": a frontier selector gave it up.
 class Node(Brief):
     """One step; ``trace`` is the path that ends with it.
 
-    ``index`` is its place in ``StepTree.nodes``, ``depth`` counts steps after the prompt, ``tokens`` those sampled along
+    ``index`` is its place in the tree, ``depth`` counts steps after the prompt, ``tokens`` those sampled along
     the path, ``round`` is the expansion it came from. ``score`` is None if there is none, and ``reason`` says why a
     node is cut, dead, pruned or unscored.
     """
