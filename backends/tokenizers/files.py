@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from widthwise.backends.hub import downloaded
 from widthwise.backends.tokenizers.huggingface import HFTokenizer
 from widthwise.core.backend import Tokenizer
 from widthwise.core.errors import UsageError
@@ -50,10 +51,8 @@ def folder_of(model: str) -> Path | None:
     """Where a model's tokenizer files are: its local folder, or a download by hub id; None if neither exists."""
     if Path(model).is_dir():
         return Path(model)
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(model, allow_patterns=_FILES))
+        return downloaded(model, _FILES)
     except Exception as error:  # no network, no such model, no access: all mean that there are no files
         _log.info("no tokenizer files of %s on the Hugging Face hub: %s", model, error)
         return None

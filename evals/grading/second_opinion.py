@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from widthwise.core.errors import UsageError
+from widthwise.core.installation import install_command
 
 _PROGRAM = Path(__file__).with_name("math_verify_alone.py")
 _PATIENCE = 600.0
@@ -27,7 +28,7 @@ def math_verify(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
     if math-verify is not installed.
     """
     if find_spec("math_verify") is None:
-        raise UsageError("math-verify is not installed: pip install 'widthwise[math-verify]'")
+        raise UsageError(f"math-verify is not installed: {install_command('math-verify')}")
     verdicts: list[bool | None] = []
     while len(verdicts) < len(pairs):
         found, ended = _some(pairs[len(verdicts) :])

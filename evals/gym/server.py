@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.installation import install_command
 from widthwise.core.plain_json import parse
 from widthwise.core.sandbox import confinement
 
@@ -30,7 +31,7 @@ _KEPT = ("PATH", "HOME", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 def installed() -> str:
     """The version of reasoning-gym; raises UsageError if it is not installed."""
     if find_spec("reasoning_gym") is None:
-        raise UsageError("suites gym:NAME need reasoning-gym: pip install 'widthwise[gym]'")
+        raise UsageError(f"suites gym:NAME need reasoning-gym: {install_command('gym')}")
     return version("reasoning-gym")
 
 

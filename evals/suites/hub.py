@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from widthwise.backends.hub import hub_answers, offline, why_not
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.registry import register
@@ -169,12 +170,14 @@ def hub_rows(benchmark: Benchmark, arguments: Mapping[str, Any]) -> Iterator[tup
     Raises UsageError, naming the way out, when the hub cannot be reached or the dataset has changed.
     """
     config = benchmark.config and benchmark.config.format(**arguments)
+    there = hub_answers()
     try:
         import datasets
 
-        rows = datasets.load_dataset(str(benchmark.path), config, split=benchmark.split)
+        with offline(not there):
+            rows = datasets.load_dataset(str(benchmark.path), config, split=benchmark.split)
     except Exception as error:  # whatever the network, the hub or the cache did
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0] if there else why_not()
         raise UsageError(
             f"{benchmark.name} could not be loaded from the Hugging Face hub ({benchmark.path}: {reason}); "
             f"give a local copy with --data FILE (JSON Lines, Parquet, CSV or JSON)"

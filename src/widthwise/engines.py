@@ -116,6 +116,13 @@ def _patient(wait: float | None, spec: str, args: Mapping[str, Any]) -> Mapping[
     return args if wait is None or not kind_of(spec)[0].waits else {WAIT: wait, **args}
 
 
+def check_installed(settings: RunSettings) -> None:
+    """Raise ``BackendError``, with the way out, where a package is missing that the models of a run need."""
+    for spec in (settings.model, settings.reward_model, settings.embedding_model):
+        if isinstance(spec, str):
+            kind_of(spec)[0].check_installed()
+
+
 async def served_by(settings: RunSettings) -> dict[str, Any]:
     """The models behind addresses that do not name them for good, by role; raises ``BackendError`` for a server that
     does not answer, ``UsageError`` as ``open_engines`` does."""
@@ -146,6 +153,7 @@ async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) ->
     given = dict(args or {})
     named = given.pop("format", None)
     kind, address = kind_of(spec)
+    kind.check_installed()  # before the hub is asked what the model is
     # A wrong layout is said before an engine is started, but a whole reward model needs none.
     layout = None if kind.may_score and named is None else reward_format_for(await kind.facts(address, given), named)
     replies = {name: given.pop(name) for name in _REPLIES if layout and layout.reads == "stated" and name in given}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from widthwise.core.backend import Backend
 from widthwise.core.run_sync import run_sync
-from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener
+from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener, check_before
 from widthwise.model import Model
 from widthwise.run import Run
 from widthwise.settings import Options, RunSettings
@@ -55,7 +55,8 @@ async def evaluate_async(
     from widthwise.evals.suites.given import suite_of
 
     settings = RunSettings.of(strategy, model=model, **options)
-    chosen = suite_of(suite, limit=settings.limit)
-    evaluation = Evaluation.of(chosen, settings, run=None if run is None else Path(run))
+    file = None if run is None else Path(run)
+    check_before(suite, settings, file)
+    evaluation = Evaluation.of(suite_of(suite, limit=settings.limit), settings, run=file)
     summary = await evaluation.run(concurrency=concurrency, listener=listener or NoListener())
     return Run.read(summary.run)

@@ -19,7 +19,7 @@ from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.template import places
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
-from widthwise.engines import Engines, open_engines, served_by
+from widthwise.engines import Engines, check_installed, open_engines, served_by
 from widthwise.interrupts import cancelled_by_signals
 from widthwise.settings import RunSettings
 from widthwise.version import VERSION
@@ -252,6 +252,18 @@ class Evaluation(Brief):
             f"stopped with {len(states) - states.count('open')} of {len(states)} problems done; everything finished is "
             f"in {self.path}, and the same command goes on from there"
         )
+
+
+def check_before(suite: Any, settings: RunSettings, run: Path | None = None, folder: Path = RUNS) -> None:
+    """Raise ``BackendError`` for a package that the models need, before the hub is asked for a suite.
+
+    Where there are runs of the suite, in ``run`` or in ``folder``, the same command may only want to read them.
+    """
+    from widthwise.evals.input_file import is_there
+
+    there = is_there(run) if run else isinstance(suite, str) and any(folder.glob(f"{_slug(suite)}-*.db"))
+    if not there:
+        check_installed(settings)
 
 
 def _slug(text: str) -> str:

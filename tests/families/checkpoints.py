@@ -133,7 +133,7 @@ def _say_template(folder: Path, template: str | None) -> None:
 
 
 def _smollm2_tokenizer(folder: Path) -> None:
-    pytest.importorskip("gguf", reason="reading SmolLM2's file needs gguf: pip install 'widthwise[dev]'")
+    pytest.importorskip("gguf", reason="reading SmolLM2's file needs gguf: pip install '.[dev]'")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed; vLLM brings it")
     file = wheel(*_SMOLLM2[:2]) / _SMOLLM2[2]
     transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)

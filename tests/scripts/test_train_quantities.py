@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.vllm
-torch = pytest.importorskip("torch", reason="training needs the `train` extra: pip install 'widthwise[train]'")
+torch = pytest.importorskip("torch", reason="training needs the `train` extra: pip install '.[train]'")
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))

@@ -11,4 +11,4 @@ NEEDED = ("starlette", "uvicorn", "prometheus_client")
 def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{', '.join(missing)} not installed: pip install 'widthwise[serve]'")
+        pytest.skip(f"{', '.join(missing)} not installed: pip install '.[serve]'")

@@ -18,7 +18,7 @@ from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 from widthwise.core.strategy.budget import Budget
-from widthwise.evaluation import CONCURRENCY, Evaluation
+from widthwise.evaluation import CONCURRENCY, Evaluation, check_before
 from widthwise.settings import STRATEGY, RunSettings
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def evaluate_suite(
 
     budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds)
     chosen = settings.answered_by(strategy, budget=budget, seed=seed)
+    if not show_prompts:
+        check_before(suite, chosen, run)
     columns = {field: str(name) for field, name in (named_value(each, "--column") for each in column or [])}
     problems = load_suite(suite, data=data, limit=chosen.limit, columns=columns)
     evaluation = Evaluation.of(problems, chosen, run=run, data=data)

@@ -10,6 +10,7 @@ from typing import Any
 from widthwise.cli.display import rows_table
 from widthwise.cli.terminal import say
 from widthwise.core.errors import UsageError
+from widthwise.core.installation import install_command
 from widthwise.core.registry import Entry, clash, entries, register, value_of
 from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.strategy.spelling import literal
@@ -98,7 +99,7 @@ def list_models() -> None:
     rows_table(["reward format", "of"], [[entry.name, _reads(entry)] for entry in entries(ROLES["reward_format"])])
     say()
     for extra, (module, purpose) in _EXTRAS.items():
-        have = "installed" if find_spec(module) else f"not installed: pip install 'widthwise[{extra}]'"
+        have = "installed" if find_spec(module) else f"not installed: {install_command(extra)}"
         say(f"{extra}: {purpose}; {have}")
 
 

@@ -21,7 +21,7 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import register
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.strategy.spelling import spelled
-from widthwise.evaluation import CONCURRENCY, Interrupted
+from widthwise.evaluation import CONCURRENCY, Interrupted, check_before
 from widthwise.settings import RunSettings
 from widthwise.sweep_progress import Progress
 from widthwise.sweeping import AXIS, FOLDER, Sweeping
@@ -58,6 +58,8 @@ def run_sweep(
 
     The same command goes on where it was stopped, and a larger grid uses what is there.
     """
+    for name in suite if not show_prompts else ():
+        check_before(name, settings, folder=folder)
     sweeping = Sweeping(
         strategy,
         suite,

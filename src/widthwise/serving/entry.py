@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.installation import install_command
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.limits import Limits
 from widthwise.settings import RunSettings
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 HOST, PORT = "127.0.0.1", 8000
 
-_EXTRA = "serving needs packages that are not installed ({}): pip install 'widthwise[serve]'"
+_EXTRA = "serving needs packages that are not installed ({}): {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def _imported() -> tuple[Any, Any]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "widthwise":
             raise
-        raise UsageError(_EXTRA.format(error.name)) from None
+        raise UsageError(_EXTRA.format(error.name, install_command("serve"))) from None
     return Menu.of, Service
 
 

@@ -1,0 +1,45 @@
+"""How the package was installed, and so how an extra of it is: a command that works where it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+NAME = "widthwise"
+
+
+def install_command(extra: str) -> str:
+    """The ``pip install`` that adds ``extra`` to this installation.
+
+    It names the folder, file or repository that the package came from; an index only where it came from one.
+    """
+    try:
+        record = distribution(NAME).read_text("direct_url.json")
+    except PackageNotFoundError:  # it is run from a clone that was never installed
+        return f"pip install '{_clone()}[{extra}]'"
+    return f"pip install {_origin(json.loads(record or '{}'), extra)}"
+
+
+def _origin(record: Mapping[str, Any], extra: str) -> str:
+    """Where an installation came from, for pip, by the record that pip keeps of it (PEP 610); an index has none."""
+    if not record:
+        return f"'{NAME}[{extra}]'"
+    if "vcs_info" in record:
+        return f"'{NAME}[{extra}] @ {record['vcs_info']['vcs']}+{record['url']}'"
+    place = urlsplit(record["url"])
+    if place.scheme != "file":
+        return f"'{NAME}[{extra}] @ {record['url']}'"
+    editable = "-e " if record.get("dir_info", {}).get("editable") else ""
+    return f"{editable}'{unquote(place.path)}[{extra}]'"
+
+
+@cache
+def _clone() -> Path:
+    """The folder with the ``pyproject.toml`` above this file."""
+    above = Path(__file__).resolve().parents
+    return next((folder for folder in above if (folder / "pyproject.toml").is_file()), above[1])
