@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("inspect_ai", reason="Inspect is not installed: pip install 'widthwise[inspect]'")
+pytest.importorskip("inspect_ai", reason="Inspect is not installed: pip install '.[inspect]'")
 
 from inspect_ai import Task, eval
 from inspect_ai.dataset import MemoryDataset, Sample

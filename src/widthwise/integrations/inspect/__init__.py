@@ -1,4 +1,4 @@
-"""Strategies in the UK AISI's Inspect (``pip install 'widthwise[inspect]'``).
+"""Strategies in the UK AISI's Inspect (extra ``inspect``).
 
 >>> from widthwise.integrations.inspect import widthwise
 >>> task = Task(dataset=..., solver=widthwise("best_of_n(n=16) | majority_vote()"), scorer=match())  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Strategies as a model of EleutherAI's lm-evaluation-harness (``pip install 'widthwise[lm-eval]'``).
+"""Strategies as a model of EleutherAI's lm-evaluation-harness (extra ``lm-eval``).
 
 The harness finds models of its own only; this registers the model ``widthwise`` and starts its command line::
 
