@@ -70,6 +70,11 @@ class Problem(Brief):
         return "\n\n".join([*turns, f"User: {self.text}"]) if turns else self.text
 
 
+Grade = bool | float
+"""How right an answer is: True, False, or a number from 0 to 1. Wherever right answers are counted, it counts for so
+much."""
+
+
 @dataclass(frozen=True, slots=True)
 class Partition(Brief):
     """Positions of answers grouped by meaning, classes in order of first appearance.
@@ -101,7 +106,8 @@ class Grader(Protocol):
     """Reads answers out of texts and grades them; a suite brings its own.
 
     Your own grader derives from this class and has ``name``, ``extract`` and ``correct``; the other methods have
-    defaults. ``extract`` is cheap and synchronous; the others take bounded time on any strings. A grader may be shared
+    defaults. With a true ``judges_texts``, ``correct`` gets all that a trace says, where that is known, in place of the
+    answer. ``extract`` is cheap and synchronous; the others take bounded time on any strings. A grader may be shared
     between problems and tasks.
     """
 
@@ -130,8 +136,8 @@ class Grader(Protocol):
         return Partition.of(answers)
 
     @abstractmethod
-    async def correct(self, problem: Problem, answer: str) -> bool:
-        """Whether ``answer`` matches the reference of ``problem``."""
+    async def correct(self, problem: Problem, answer: str) -> Grade:
+        """Whether ``answer`` matches the reference of ``problem``, or a number from 0 to 1 for a part of it."""
 
     def remark(self, problem: Problem, answer: str) -> str | None:
         """A remark on how ``answer`` was graded, for example that its program could not be run; None for none."""

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeGuard, TypeVar
 
 from widthwise.core.brief import Brief
@@ -26,7 +28,8 @@ from widthwise.core.roles import ROLES, Role, role_named
 
 T = TypeVar("T")
 
-_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_PATH = re.compile(r"(?:[^\s:|()]+\.py|[A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
+"""``module:name``, or ``folder/file.py:name``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ def importable(text: str) -> bool:
     """Whether ``text`` is an import path whose module exists; only the packages that contain it are imported."""
     if not is_path(text):
         return False
+    if (module := text.partition(":")[0]).endswith(".py"):
+        return Path(module).is_file()
     _search_here()
     try:
         return importlib.util.find_spec(text.partition(":")[0]) is not None
@@ -161,11 +166,14 @@ def importable(text: str) -> bool:
 
 
 def imported(path: str) -> Any:
-    """What ``module:name`` is, looking in the current folder too; ``UsageError`` if it cannot be imported."""
+    """What ``module:name`` or ``file.py:name`` is, looking in the current folder too.
+
+    Raises ``UsageError`` if it cannot be imported.
+    """
     module_name, _, attribute = path.partition(":")
     _search_here()
     try:
-        found = importlib.import_module(module_name)
+        found = _of_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
     except WidthwiseError:
         raise
     except Exception as error:  # whatever the user's module does when it is imported
@@ -176,6 +184,27 @@ def imported(path: str) -> Any:
             raise UsageError(f"{module_name} has no {attribute!r}{nearest(name, names)}")
         found = getattr(found, name)
     return found
+
+
+def _of_file(file: Path) -> ModuleType:
+    """The module in a file, under the file's own name; a file of the current folder is imported as such."""
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}")
+    known = sys.modules.get(file.stem)
+    if known is not None and getattr(known, "__file__", None) and Path(str(known.__file__)).samefile(file):
+        return known
+    if known is not None:
+        raise UsageError(f"{file} cannot be imported: another module is called {file.stem!r} already; rename the file")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[file.stem]
+        raise
+    return module
 
 
 def role_of(part: Any) -> str | None:

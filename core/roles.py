@@ -105,7 +105,8 @@ ROLES = {
             "widthwise.graders",
             "widthwise.evals.suites.hub",
             "an object, or a class without arguments, that derives from ww.Grader and has name, extract(text), which "
-            "returns the answer or None, and async correct(problem, answer), which returns True or False",
+            "returns the answer or None, and async correct(problem, answer), which returns True, False or a number "
+            "from 0 to 1; or a function of (problem, text) that returns such a grade",
             members=_GRADER,
             awaited=("partition", "correct", "valid"),
         ),

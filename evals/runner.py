@@ -11,11 +11,10 @@ from typing import Any
 
 from widthwise.core.backend import Backend
 from widthwise.core.errors import AccessRefused, UsageError, WidthwiseError, reason_of
-from widthwise.core.problem import Grader, Problem
+from widthwise.core.problem import Grade, Grader, Problem
 from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.saying import Saying
-from widthwise.core.roles import ROLES
 from widthwise.core.session.answers import stated
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
@@ -24,10 +23,11 @@ from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Note, Trace, name
 from widthwise.evals.beginning import Beginning
+from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import StoreError
-from widthwise.evals.store.outcome import UNFINISHED, Leaf, Outcome
+from widthwise.evals.store.outcome import UNFINISHED, Graded, Leaf, Outcome
 from widthwise.evals.store.recorded_saying import record_of
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suite import Suite
@@ -171,7 +171,7 @@ async def graded(grader: Grader, problem: Problem, result: Result, saying: Sayin
         problem,
         "error" if result.errors else "done",
         answer=result.answer,
-        correct=await grading.correct(result.answer),
+        correct=await grading.correct(result.answer, winner),
         tied=result.election.tied,
         trace=None if winner is None else winner.id,
         leaves=tuple(leaves),
@@ -219,7 +219,8 @@ async def regraded(grader: Grader, outcome: Outcome, traces: Sequence[Trace], sa
         _log.warning("problem %s: %s", outcome.problem.id, remark)
     spoken = {leaf.id: leaf.answer for leaf in leaves}
     answer = spoken.get(outcome.trace, outcome.answer) if outcome.trace is not None else outcome.answer
-    return replace(outcome, answer=answer, correct=await grading.correct(answer), leaves=tuple(leaves))
+    winner = next((trace for trace in traces if trace.id == outcome.trace), None)
+    return replace(outcome, answer=answer, correct=await grading.correct(answer, winner), leaves=tuple(leaves))
 
 
 class _Grading:
@@ -229,23 +230,22 @@ class _Grading:
         self._grader = grader.for_problem(problem)
         self._saying = saying
         self._problem = problem
-        self._graded: dict[str, bool] = {}
+        self._graded: dict[str, Grade] = {}
+        self._judges_texts = bool(getattr(self._grader, "judges_texts", False))
         self.remarks: list[Note] = []
 
-    async def correct(self, answer: str | None) -> bool | None:
-        """None if there is nothing to grade."""
+    async def correct(self, answer: str | None, trace: Trace | None) -> Graded:
+        """The grade of the answer that ``trace`` states, if there is one; None if there is nothing to grade."""
         if answer is None:
             return None
-        if answer not in self._graded:
-            right = await self._grader.correct(self._problem, answer)
-            if not isinstance(right, bool):
-                raise ROLES["grader"].mismatch(f"the grader {self._grader.name}", right)
-            self._graded[answer] = right
-        return self._graded[answer]
+        judged = self._saying.said(trace).strip() if self._judges_texts and trace is not None else answer
+        if judged not in self._graded:
+            self._graded[judged] = checked(await self._grader.correct(self._problem, judged), self._grader)
+        return self._graded[judged]
 
     async def leaf(self, trace: Trace, vote: int | None) -> Leaf:
         answer = None if trace.finish in UNFINISHED else self._stated(trace)
-        correct = await self.correct(answer)
+        correct = await self.correct(answer, trace)
         if answer is not None and (remark := self._grader.remark(self._problem, answer)):
             self.remarks.append(Note(trace.id, remark))
         return Leaf(trace.id, trace.finish, trace.tokens, answer, correct, vote)

@@ -29,6 +29,12 @@ def stated_in(sample: Sample, grader: Grader) -> str | None:
     return _extracted(Saying().readable_text(sample.text, _counted(grader), begun, sample.finish == "stop"), grader)
 
 
+def said_in(sample: Sample) -> str:
+    """What a recorded sample says after its thinking, which is not there to be graded."""
+    begun = sample.metadata.get(BEGUN) is True
+    return Saying().readable_text(sample.text, "never", begun, sample.finish == "stop").strip()
+
+
 def _counted(grader: Grader) -> Counted:
     known: tuple[Counted, ...] = get_args(Counted)
     for counted in known:

@@ -25,7 +25,7 @@ class Sample(Brief):
 
     text: str
     answer: str | None = None
-    correct: bool | None = None
+    correct: bool | float | None = None
     finish: Finish | None = None
     trace: str | None = None
     token_ids: IntArray | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from widthwise.core.problem import Grader, Partition, Problem
+from widthwise.core.problem import Grade, Grader, Partition, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class MixedGrader:
     async def partition(self, answers: Sequence[str]) -> Partition:
         return await self.others.partition(answers)
 
-    async def correct(self, problem: Problem, answer: str) -> bool:
+    async def correct(self, problem: Problem, answer: str) -> Grade:
         return await self.for_problem(problem).correct(problem, answer)
 
     def remark(self, problem: Problem, answer: str) -> str | None:

@@ -265,7 +265,7 @@ def _token_costs(tokens: Floats, points: int, waits_for: int | None) -> tuple[Fl
 def _measured(source: Source, level: float) -> Line:
     """The strategy's own answers: one point, with Wilson's interval."""
     scores = np.array([[float(a.right)] for a in source.answered])
-    interval = wilson(int(scores.sum()), len(scores), level)
+    interval = wilson(float(scores.sum()), len(scores), level)
     spent = [a.spent for a in source.answered]
     budgets: dict[Axis, Floats] = {
         "samples": np.array([np.mean([s.samples for s in spent])]),

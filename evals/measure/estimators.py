@@ -38,9 +38,12 @@ ENUMERATED = 500
 def pass_at_k(correct: ArrayLike) -> Floats:
     """The probability that k samples contain a right one, ``[..., n] -> [..., n]`` (Chen et al., arXiv 2107.03374).
 
-    ``1 - C(n - c, k) / C(n, k)``, as a running product of ratios that are at most 1.
+    ``1 - C(n - c, k) / C(n, k)``, as a running product of ratios that are at most 1. Of samples that are right in part
+    it is the expected grade of the best of k, which is the same for those that are right or wrong.
     """
     right = np.asarray(correct, np.float64)
+    if not np.isin(right, (0, 1)).all():
+        return largest_at_k(right)
     n, wrong = right.shape[-1], right.shape[-1] - right.sum(axis=-1, keepdims=True)
     drawn = np.arange(n)
     return np.asarray(1 - np.cumprod(np.clip(wrong - drawn, 0, None) / (n - drawn), axis=-1))

@@ -246,7 +246,7 @@ def _both_tails(alpha: float, power: float) -> float:
 # -- small suites ------------------------------------------------------------------------------------------
 
 
-def wilson(right: int, n: int, level: float = LEVEL) -> Interval:
+def wilson(right: float, n: int, level: float = LEVEL) -> Interval:
     """Wilson's score interval for ``right`` of ``n`` problems solved in a single run."""
     _check(right, n)
     return Interval(*proportion.wilson(right, n, level), level)

@@ -15,17 +15,18 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.scores.trace_score import LOGPROBS, REWARD_MODEL, recorded_score
-from widthwise.core.session.answers import stated_in
+from widthwise.core.session.answers import said_in, stated_in
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
+from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.subsets import Floats, Ints
 from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import read_generations
-from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.outcome import Graded, Leaf, Outcome, credit
 from widthwise.evals.store.recorded_saying import saying_in
 from widthwise.evals.store.recorded_scores import RecordedScores
 from widthwise.evals.store.store import Store
@@ -46,9 +47,9 @@ RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
 class SamplePool(Brief):
     """One problem's samples, one element each.
 
-    ``votes`` are answer classes (-1: no answer), ``values`` 1 for right and 0 for wrong or no answer, ``tokens`` the
-    sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end. ``scores`` by name, NaN if a
-    sample has none.
+    ``votes`` are answer classes (-1: no answer), ``values`` 1 for right, 0 for wrong or no answer, and numbers between
+    for right in part, ``tokens`` the sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end.
+    ``scores`` by name, NaN if a sample has none.
     """
 
     problem: str
@@ -75,19 +76,19 @@ class SamplePool(Brief):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a strategy made of one problem: whether its answer was right, and what that cost.
+    """What a strategy made of one problem: how right its answer was, from 0 to 1, and what that cost.
 
     ``cut`` says that a budget did not allow a single whole trace.
     """
 
     problem: str
-    right: bool
+    right: float
     spent: Ledger
     cut: bool = False
 
     @classmethod
     def of(cls, outcome: Outcome) -> Answered:
-        return cls(outcome.problem.id, outcome.correct is True, outcome.ledger, outcome.cut)
+        return cls(outcome.problem.id, credit(outcome.correct), outcome.ledger, outcome.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class _Row:
 
     problem: Problem
     answers: Sequence[str | None]
-    correct: Sequence[bool | None]
+    correct: Sequence[Graded]
     tokens: Sequence[float]
     finished: Sequence[bool]
     scores: Mapping[str, Floats]
@@ -290,7 +291,7 @@ async def _of_recording(path: Path, recording: Recording, grader: Grader, scores
     )
 
 
-async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader) -> tuple[str | None, bool | None]:
+async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader) -> tuple[str | None, Graded]:
     """The recording's own answer and label; the grader's if it has no label."""
     if sample.correct is not None:
         return sample.answer, sample.correct
@@ -298,7 +299,8 @@ async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader
     if answer is None:
         return None, False
     try:
-        return answer, await grader.correct(problem, answer)
+        judged = said_in(sample) if getattr(grader, "judges_texts", False) else answer
+        return answer, checked(await grader.correct(problem, judged), grader)
     except UsageError as error:  # no reference answer, or another kind of problem
         raise UsageError(f"{path} has no labels, and {error}") from error
 
@@ -329,7 +331,7 @@ async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
     return SamplePool(
         row.problem.id,
         votes,
-        np.array([correct is True for correct in row.correct], np.float64),
+        np.array([credit(correct) for correct in row.correct], np.float64),
         np.array(row.tokens, np.float64),
         np.array(row.finished, bool),
         row.scores,

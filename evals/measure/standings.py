@@ -15,7 +15,7 @@ from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
-from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.outcome import Outcome, credit
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -59,7 +59,7 @@ def standings(paths: Sequence[str | Path]) -> list[Standing]:
     shared = [name for name in runs[0][1] if all(name in done for _, done, _ in runs)]
     if not shared:
         raise UsageError("these runs have no finished problem in common, so they cannot be compared")
-    right = [np.array([done[name].correct is True for name in shared], float) for _, done, _ in runs]
+    right = [np.array([credit(done[name].correct) for name in shared], float) for _, done, _ in runs]
     found = [_standing(said, [done[name] for name in shared], costs) for said, done, costs in runs]
     tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
     differences = dict(zip(tested, adjusted([paired(right[i], right[0]) for i in tested]), strict=True))
@@ -80,7 +80,7 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
 
 
 def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome], costs: Sequence[str]) -> Standing:
-    right = sum(outcome.correct is True for outcome in outcomes)
+    right = sum(credit(outcome.correct) for outcome in outcomes)
     return Standing(
         run=said["run"],
         suite=said["suite"],

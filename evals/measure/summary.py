@@ -13,7 +13,7 @@ from widthwise.core.session.ledger import KV_FIGURES, Ledger
 from widthwise.evals.grading.choice import options_of
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
-from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.outcome import Leaf, Outcome, credit
 from widthwise.evals.store.recorded_asking import asking_in
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
@@ -39,6 +39,7 @@ class Tokens:
 class Summary(Brief):
     """A run in figures; accuracies are fractions of 1.
 
+    An answer that is right in part counts for that part.
     ``problems`` are those worked on; ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
     strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single samples
     (not of traces that were pruned, aborted or failed), averaged over problems; ``pass_at_n`` the fraction of problems
@@ -91,7 +92,7 @@ def summarise(store: Store) -> Summary:
             outcomes.append(outcome)
             ledger.add(outcome.ledger)
     said = store.manifest["configuration"]
-    right = sum(outcome.correct is True for outcome in outcomes)
+    right = sum(credit(outcome.correct) for outcome in outcomes)
     # An imported recording has traces, but no strategy has answered with them.
     answered = bool(outcomes) and said.get("strategy") is not None
     return Summary(
@@ -103,7 +104,7 @@ def summarise(store: Store) -> Summary:
         accuracy=right / len(outcomes) if answered else None,
         accuracy_ci95=wilson(right, len(outcomes)) if answered else None,
         mean_accuracy=_mean([_share_right(outcome.samples) for outcome in outcomes]),
-        pass_at_n=_mean([float(_any_right(outcome)) for outcome in outcomes]),
+        pass_at_n=_mean([_best(outcome) for outcome in outcomes]),
         samples=ledger.samples,
         tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
         sequential_tokens=ledger.sequential if sequential_known(store) else None,
@@ -144,11 +145,12 @@ def _noted(outcomes: Sequence[Outcome]) -> tuple[tuple[str, int], ...]:
 
 
 def _share_right(leaves: Sequence[Leaf]) -> float:
-    return sum(leaf.correct is True for leaf in leaves) / len(leaves) if leaves else 0.0
+    return sum(credit(leaf.correct) for leaf in leaves) / len(leaves) if leaves else 0.0
 
 
-def _any_right(outcome: Outcome) -> bool:
-    return any(leaf.correct for leaf in outcome.leaves)
+def _best(outcome: Outcome) -> float:
+    """The grade of the best trace: 1 where any is right."""
+    return max((credit(leaf.correct) for leaf in outcome.leaves), default=0.0)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -6,8 +6,11 @@ from math import sqrt
 from statistics import NormalDist
 
 
-def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for ``right`` of ``n`` problems; unlike the normal interval it stays within 0 and 1."""
+def wilson(right: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval for ``right`` of ``n`` problems; unlike the normal interval it stays within 0 and 1.
+
+    For answers that are right in part it is conservative: no grades vary more than those that are 0 or 1.
+    """
     z = NormalDist().inv_cdf((1 + level) / 2)
     centre = (right + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * sqrt(right * (n - right) / n + z * z / 4)

@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from widthwise.core.brief import Brief
-from widthwise.core.problem import Problem
+from widthwise.core.problem import Grade, Problem
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish, TraceId
+
+Graded = Grade | None
+"""How right an answer was found; None where nobody graded it, or there was none."""
 
 State = Literal["open", "done", "error"]
 
 UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error", "joined"})
 """Finishes of traces that were not left to say their answer: they are no samples of the model's accuracy."""
+
+
+def credit(graded: Graded) -> float:
+    """What an answer counts for where right ones are counted, from 0 to 1; nothing where there is none."""
+    return 0.0 if graded is None else float(graded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Leaf:
     finish: Finish | None
     tokens: int
     answer: str | None = None
-    correct: bool | None = None
+    correct: Graded = None
     vote: int | None = None
 
 
@@ -46,7 +54,7 @@ class Outcome(Brief):
     problem: Problem
     state: State = "open"
     answer: str | None = None
-    correct: bool | None = None
+    correct: Graded = None
     tied: bool = False
     trace: TraceId | None = None
     leaves: tuple[Leaf, ...] = ()

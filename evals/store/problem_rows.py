@@ -10,8 +10,9 @@ from widthwise.core.backend import IntArray
 from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.trace import Trace, TraceId, name
 from widthwise.evals.store.database import Database
-from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.segment_rows import COLUMNS, parse, segment_row
+from widthwise.evals.store.outcome import Graded, Outcome
+from widthwise.evals.store.part_grades import parts_of_grades
+from widthwise.evals.store.segment_rows import COLUMNS, parse, segment_row, to_json
 
 INSERT_SEGMENT = f"INSERT OR REPLACE INTO segments ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
@@ -53,11 +54,21 @@ def write_grades(database: Database, outcome: Outcome) -> None:
     db.execute("DELETE FROM traces WHERE problem = ?", (problem_id,))
     db.executemany(
         "INSERT INTO traces (problem, trace, finish, tokens, answer, correct, class) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(problem_id, name(t.id), t.finish, t.tokens, clean(t.answer), t.correct, t.vote) for t in outcome.leaves],
+        [
+            (problem_id, name(t.id), t.finish, t.tokens, clean(t.answer), _whole(t.correct), t.vote)
+            for t in outcome.leaves
+        ],
     )
     winner = None if outcome.trace is None else name(outcome.trace)
-    answer = (problem_id, clean(outcome.answer), outcome.correct, outcome.tied, winner)
+    answer = (problem_id, clean(outcome.answer), _whole(outcome.correct), outcome.tied, winner)
     db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", answer)
+    fields = to_json({**outcome.fields, **parts_of_grades(outcome)})
+    db.execute("UPDATE problems SET fields = ? WHERE id = ?", (fields, problem_id))
+
+
+def _whole(correct: Graded) -> bool | None:
+    """What the column holds: an answer that is right in part is not right there (see ``parts_of_grades``)."""
+    return None if correct is None else correct is True
 
 
 def clean(value: Any) -> Any:

@@ -116,8 +116,10 @@ def _sample(row: Mapping[str, Any]) -> Sample:
         raise ValueError('neither "text" nor "answer" is there')
     if text is not None and not isinstance(text, str):
         raise ValueError('"text" is not a string')
-    if correct is not None and not isinstance(correct, bool):
-        raise ValueError('"correct" is neither true nor false')
+    if isinstance(correct, float) and correct in (0.0, 1.0):
+        correct = bool(correct)
+    if correct is not None and not isinstance(correct, bool) and not (isinstance(correct, float) and 0 < correct < 1):
+        raise ValueError('"correct" is neither true nor false, nor a number between 0 and 1')
     if (finish := row.get("finish")) is not None and finish not in get_args(Finish):
         raise ValueError(f'"finish" is {str(finish)[:20]!r}, not one of {", ".join(get_args(Finish))}')
     spoken = "" if answer is None else f"\\boxed{{{answer}}}"

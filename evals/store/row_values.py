@@ -17,6 +17,7 @@ from widthwise.core.rewards.reward import StepScores
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.store.outcome import Leaf, Outcome, State
+from widthwise.evals.store.part_grades import with_parts
 from widthwise.evals.store.segment_rows import json_object, parse
 
 _COUNTS = frozenset(field.name for field in fields(Ledger))
@@ -60,13 +61,14 @@ def outcome_of(
     )
     if answer is None:
         return outcome
-    return replace(
+    answered = replace(
         outcome,
         answer=answer["answer"],
         correct=_truth(answer["correct"]),
         tied=bool(answer["tied"]),
         trace=None if answer["trace"] is None else parse(answer["trace"]),
     )
+    return with_parts(answered)
 
 
 def leaf_of(row: sqlite3.Row) -> Leaf:

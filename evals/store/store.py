@@ -170,8 +170,7 @@ class Store:
             given = ends or {}
             write_tree(self._db, outcome, traces, lambda node: given.get(node.id, self._ends(node)))
             write_grades(self._db, outcome)
-            fields = (outcome.state, to_json(outcome.fields), problem_id)
-            db.execute("UPDATE problems SET state = ?, fields = ? WHERE id = ?", fields)
+            db.execute("UPDATE problems SET state = ? WHERE id = ?", (outcome.state, problem_id))
             spent = json.dumps(outcome.ledger.asdict())
             db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (problem_id, spent))
             failures = [(problem_id, self._attempt, well_formed(reason)) for reason in outcome.errors]

@@ -24,11 +24,13 @@ def trace_blocks(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def mark(leaf: Leaf) -> str:
-    """One letter for a trace: right, wrong, no answer, stopped, cut by the budget, failed, ungraded."""
+    """One letter for a trace: right, wrong, right in part, no answer, stopped, cut by the budget, failed, ungraded."""
     if leaf.finish in _CUT:
         return _CUT[leaf.finish]
     if leaf.answer is None:
         return "b" if leaf.finish == "budget" else "-"
+    if isinstance(leaf.correct, float):
+        return "s"
     return {True: "r", False: "w", None: "u"}[leaf.correct]
 
 

@@ -20,6 +20,7 @@ from widthwise.core.prompting.template import places
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, check_installed, open_engines, served_by
+from widthwise.evals.grading.function_grader import FunctionGrader
 from widthwise.interrupts import cancelled_by_signals
 from widthwise.settings import RunSettings
 from widthwise.version import VERSION
@@ -81,7 +82,10 @@ class Evaluation(Brief):
         """The run of ``suite`` under ``settings``, whose grader and instruction go before the suite's.
 
         ``run`` None puts the run under ``RUNS``, in a file named by the settings."""
-        own = {"grader": settings.grader, "instruction": settings.instruction}
+        grader = settings.grader
+        if isinstance(grader, FunctionGrader):
+            grader = grader.reading_as(suite.grader)
+        own = {"grader": grader, "instruction": settings.instruction}
         judged = replace(suite, **{name: value for name, value in own.items() if value is not None})  # type: ignore[arg-type]
         evaluation = cls(
             judged,

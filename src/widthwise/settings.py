@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypedDict
 
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.asking import SYSTEM, Asking
+from widthwise.backends.called import parameters_of
 from widthwise.backends.function import FunctionBackend
 from widthwise.backends.function_reward import FunctionRewardModel
 from widthwise.core.backend import Backend, SamplingParams
@@ -23,6 +24,7 @@ from widthwise.core.secrets import shown_address, without_secrets
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
+from widthwise.evals.grading.function_grader import FunctionGrader
 from widthwise.model import Model
 from widthwise.opening import canonical
 from widthwise.samplers.best_of_n import BestOfN
@@ -43,7 +45,7 @@ class Options(TypedDict, total=False):
     startup_timeout: float | None
     embedding_model: str | Embedder | Model | None
     backend_args: Mapping[str, Any] | None
-    grader: str | Grader | None
+    grader: str | Grader | Callable[..., Any] | None
     instruction: str | None
     system: str | None
     judge_tokens: int | None
@@ -174,8 +176,8 @@ class RunSettings(Brief):
         }
 
 
-def grader_named(grader: str | Grader) -> Grader:
-    """The grader of a name, with arguments or without, or of an import path, or the one given.
+def grader_named(grader: str | Grader | Callable[..., Any]) -> Grader:
+    """The grader of a name, with arguments or without, or of an import path; the one given, or that of a function.
 
     Raises ``UsageError`` where it lacks something.
     """
@@ -183,12 +185,21 @@ def grader_named(grader: str | Grader) -> Grader:
     from widthwise.evals.suites.suites import changed
 
     if not isinstance(grader, str):
-        ROLES["grader"].check(grader, type(grader).__name__)
-        return grader
+        return _as_grader(grader, type(grader).__name__)
     name, arguments = named_call(grader, "grader", "math(percent=False, last_number=True)")
-    found = value_of(find("grader", name))
-    ROLES["grader"].check(found, name)
-    return changed(found, arguments)
+    entry = find("grader", name)
+    part = entry.load()
+    of_a_text = inspect.isroutine(part) and len(parameters_of(part) or ()) > 1
+    return changed(_as_grader(part if of_a_text else value_of(entry), name), arguments)
+
+
+def _as_grader(grader: Any, name: str) -> Grader:
+    if callable(grader) and not inspect.isclass(grader) and not hasattr(grader, "extract"):
+        return FunctionGrader(grader)
+    if inspect.isclass(grader):
+        raise UsageError(f"the grader {name} is a class: give an object of it")
+    ROLES["grader"].check(grader, name)
+    return grader  # type: ignore[no-any-return]
 
 
 def as_any_strategy(strategy: Any) -> Strategy:

@@ -25,7 +25,7 @@ function about(run, open) {
 }
 
 const colours = (cells) => [...cells].map((c) => el("span", { class: CLASSES[c] }, CELLS[c]));
-const verdict = (p) => (p.state === "open" ? "o" : p.state === "error" ? "e" : p.correct === true ? "r" : p.correct === false ? "w" : p.answer === null ? "-" : "u");
+const verdict = (p) => (p.state === "open" ? "o" : p.state === "error" ? "e" : p.correct === true ? "r" : p.correct === false ? "w" : typeof p.correct === "number" ? "s" : p.answer === null ? "-" : "u");
 const TAG = 40;  // pixels of a run's mark
 
 function problemRow(data, { problem, of }) {

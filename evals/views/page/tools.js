@@ -2,9 +2,9 @@
 // The report of widthwise: draws what the data blocks of this page hold. Model text is only ever set as text.
 
 const PALETTE = 7;
-const MARKS = { r: "right", w: "wrong", "-": "no answer", p: "stopped", b: "cut by the budget", e: "failed", u: "not graded" };
-const CELLS = { r: "●", w: "○", "-": "·", p: "×", b: "‖", e: "!", u: "?" };
-const CLASSES = { r: "r", w: "w", "-": "n-", p: "p", b: "p", e: "e", u: "u" };
+const MARKS = { r: "right", w: "wrong", "-": "no answer", p: "stopped", b: "cut by the budget", e: "failed", s: "right in part", u: "not graded" };
+const CELLS = { r: "●", w: "○", "-": "·", p: "×", b: "‖", e: "!", s: "◐", u: "?" };
+const CLASSES = { r: "r", w: "w", "-": "n-", p: "p", b: "p", e: "e", s: "u", u: "u" };
 const NARROW = matchMedia("(max-width: 640px)");
 
 function el(name, given = {}, ...children) {

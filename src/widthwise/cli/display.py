@@ -10,10 +10,15 @@ from widthwise.core.strategy.composition import shortened
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.summary import Summary
+    from widthwise.evals.store.outcome import Graded
 
 
-MARKS = {True: "right", False: "wrong", None: "–"}
-"""Verdicts, as tables show them."""
+def marked(correct: Graded, none: str = "–") -> str:
+    """A verdict as tables show it: right, wrong, or how much of it is right."""
+    if isinstance(correct, float):
+        return f"{correct:.2f} right"
+    return none if correct is None else "right" if correct else "wrong"
+
 
 _LONGEST_CELL = 160
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widthwise.cli.display import MARKS, percent, rows_table
+from widthwise.cli.display import marked, percent, rows_table
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
@@ -179,7 +179,7 @@ def _changed(outcome: Outcome, trace: str, before: tuple[Any, Any], after: tuple
 
 def _change(change: dict[str, Any]) -> list[str]:
     answers = [change["answer_before"] or "–", change["answer"] or "–"]
-    return [*answers, MARKS[change["correct_before"]], MARKS[change["correct"]]]
+    return [*answers, marked(change["correct_before"]), marked(change["correct"])]
 
 
 # --- A run against math-verify ----------------------------------------------------------------------------------------
@@ -205,8 +205,8 @@ def _compare_run(run: Path, as_json: bool) -> None:
         return
     if differing:
         cells = [
-            [row["problem"], row["trace"], row["reference"], row["answer"] or "–", MARKS[row["correct"]],
-             MARKS[row["math_verify"]]]
+            [row["problem"], row["trace"], row["reference"], row["answer"] or "–", marked(row["correct"]),
+             marked(row["math_verify"])]
             for row in differing
         ]  # fmt: skip
         rows_table(["problem", "trace", "reference", "read", "verdict", MATH_VERIFY], cells)

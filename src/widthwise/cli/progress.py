@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from widthwise.cli.terminal import say
+from widthwise.evals.store.outcome import Outcome, credit
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from widthwise.evals.store.outcome import Outcome
 
 _LINE_EVERY = 5.0
 """Seconds between two lines of progress where no bar can be drawn."""
@@ -26,14 +25,14 @@ class Meter:
         self.problems = problems
         self.done = 0
         self.first_failure = ""
-        self._right = self._failed = self._tokens = 0
+        self._right, self._failed, self._tokens = 0.0, 0, 0
         self._draw = draw
         self._began = time.monotonic()
 
     def stored(self, outcome: Outcome) -> None:
         """Count a problem that an earlier attempt has done."""
         self.done += 1
-        self._right += outcome.correct is True
+        self._right += credit(outcome.correct)
 
     def finished(self, outcome: Outcome) -> None:
         """Count a problem that is done just now."""

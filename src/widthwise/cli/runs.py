@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widthwise.cli.display import MARKS, rows_table
+from widthwise.cli.display import marked, rows_table
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.cli.timeline_view import print_timeline
 from widthwise.core.errors import UsageError
@@ -108,7 +108,7 @@ def _list_problems(store: Store, as_json: bool) -> None:
     rows = []
     for outcome in store.outcomes():
         right = sum(leaf.correct is True for leaf in outcome.leaves)
-        verdict = outcome.errors[0] if outcome.errors else MARKS[outcome.correct]
+        verdict = outcome.errors[0] if outcome.errors else marked(outcome.correct)
         answers = [outcome.answer or "–", outcome.problem.answer or "–"]
         tokens = f"{sum(leaf.tokens for leaf in outcome.leaves):,}"
         rows.append([outcome.problem.id, outcome.state, *answers, verdict, f"{right}/{_whole(outcome)}", tokens])
@@ -122,7 +122,7 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
         say_json({**_problem_row(outcome), "traces": [_trace_row(t, leaf) for t, leaf in traces]})
         return
     rows = [
-        [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", MARKS[leaf.correct], _vote(leaf)]
+        [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", marked(leaf.correct), _vote(leaf)]
         for leaf in outcome.leaves
     ]
     _print_head(outcome)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from widthwise.cli.display import percent, rows_table
+from widthwise.cli.display import marked, percent, rows_table
 from widthwise.cli.terminal import fitting, say, width_of_lines
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Trace, TraceId, name
@@ -15,8 +15,6 @@ from widthwise.core.visible import visible
 if TYPE_CHECKING:
     from widthwise.evals.store.outcome import Leaf
     from widthwise.evals.views.search_tree import SearchTree
-
-_MARKS = {True: "right", False: "wrong", None: "not graded"}
 
 
 def draw_tree(tree: SearchTree, leaves: Mapping[TraceId, Leaf], ledger: Ledger) -> None:
@@ -62,7 +60,7 @@ def _end(node: Trace, leaf: Leaf | None) -> list[str]:
     if leaf is None:
         return []
     if node.finish == "stop":
-        return [f"[{leaf.answer} {_MARKS[leaf.correct]}]" if leaf.answer is not None else "[no answer]"]
+        return [f"[{leaf.answer} {marked(leaf.correct, 'not graded')}]" if leaf.answer is not None else "[no answer]"]
     reason = node.segment.reason
     return [f"[{node.finish}{f', {reason}' if isinstance(reason, str) else ''}]"]
 

@@ -1,0 +1,71 @@
+"""A grader from a function: (problem, text) -> how right it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from widthwise.backends.called import Called, named, parameters_of
+from widthwise.core.errors import UsageError, WidthwiseError, reason_of
+from widthwise.core.problem import Grade, Grader, Partition, Problem
+
+_CONTRACT = "a function of (problem, text), plain or async, that returns True, False or a number from 0 to 1"
+
+
+@dataclass(frozen=True)
+class FunctionGrader(Grader):
+    """Grades by ``function(problem, text)``; ``text`` is what a trace says after its thinking.
+
+    Answers, which are what votes, are read by ``reads``: the suite's own grader unless told otherwise. A text in which
+    that reads none is an answer as a whole. What the function raises fails the problem. Raises ``UsageError`` for what
+    is no such function.
+    """
+
+    function: Callable[..., Any]
+    reads: Grader | None = None
+
+    judges_texts = True
+
+    def __post_init__(self) -> None:
+        known = parameters_of(self.function) if callable(self.function) else {}
+        if known is not None and (len(known) < 2 or sum(known.values()) > 2):
+            raise UsageError(f"a grader is made of {_CONTRACT}; found {self.function!r:.60}")
+
+    @property
+    def name(self) -> str:
+        return named(self.function)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {} if self.reads is None else {"reads": self.reads.name}
+
+    def reading_as(self, suite: Grader) -> FunctionGrader:
+        """This grader with answers read as the suite reads them, where nothing else was said."""
+        return self if self.reads is not None else replace(self, reads=suite)
+
+    def for_problem(self, problem: Problem) -> Grader:
+        return self if self.reads is None else replace(self, reads=self.reads.for_problem(problem))
+
+    def extract(self, text: str) -> str | None:
+        read = None if self.reads is None else self.reads.extract(text)
+        return read if read is not None else text.strip() or None
+
+    async def partition(self, answers: Sequence[str]) -> Partition:
+        return await (super().partition(answers) if self.reads is None else self.reads.partition(answers))
+
+    async def correct(self, problem: Problem, answer: str) -> Grade:
+        try:
+            grade: Any = await Called(self.function).one(problem, answer)
+        except WidthwiseError:
+            raise
+        except Exception as error:  # whatever the function does
+            raise WidthwiseError(f"the grader {self.name} failed with {reason_of(error)}") from error
+        if hasattr(grade, "item"):  # a number of numpy
+            grade = grade.item()
+        if not isinstance(grade, bool | int | float) or not 0 <= grade <= 1:
+            raise UsageError(
+                f"the grader {self.name} does not fit: it must be {_CONTRACT}; it returned {grade!r:.60} "
+                f"({type(grade).__name__})"
+            )
+        return grade

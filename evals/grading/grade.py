@@ -1,0 +1,15 @@
+"""What a grader said of an answer, as it is counted."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+from widthwise.core.problem import Grade, Grader
+from widthwise.core.roles import ROLES
+
+
+def checked(grade: object, grader: Grader) -> Grade:
+    """A grade as it is counted: 0 and 1 are False and True; ``UsageError`` for what is none."""
+    if not isinstance(grade, bool | Real) or not 0 <= float(grade) <= 1:
+        raise ROLES["grader"].mismatch(f"the grader {grader.name}", grade)
+    return bool(grade) if float(grade) in (0.0, 1.0) else float(grade)
