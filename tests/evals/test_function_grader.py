@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +124,12 @@ def lenient(problem, text):
 """
 
 
-@pytest.mark.parametrize("named", ["mine:lenient", "mine.py:lenient", "folder/graders.py:lenient"])
+@pytest.mark.parametrize("named", ["own_graders:lenient", "own_graders.py:lenient", "folder/own_graders.py:lenient"])
 def test_the_command_line_takes_a_function(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("folder").mkdir()
-    for file in ("mine.py", "folder/graders.py"):
+    for file in ("own_graders.py", "folder/own_graders.py"):
         Path(file).write_text(GRADER)
-    for module in ("mine", "graders"):
-        monkeypatch.delitem(__import__("sys").modules, module, raising=False)
+    sys.modules.pop("own_graders", None)
     monkeypatch.syspath_prepend(".")
     Path("p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     command = ["eval", "p.jsonl", "--strategy", "single()", "--max-tokens", "40", "--grader", named, "--json"]
