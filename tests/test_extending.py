@@ -188,7 +188,7 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
          "from ww.Grader and has name, extract(text), which returns the answer or None, and async correct"),
         (f"{EVAL} 'single()' --grader mine:Sync", "found a Sync whose correct is not async"),
         (f"{EVAL} 'single()' --grader mine:one", "found an int without name"),
-        (f"{EVAL} 'single()' --grader mine:Guess", "which returns True or False; it returned 'yes' (str)"),
+        (f"{EVAL} 'single()' --grader mine:Guess", "that returns such a grade; it returned 'yes' (str)"),
         (f"{EVAL} 'best_of_n(n=2)' --grader mine:Length", "(int)"),
         (f"{EVAL} 'best_of_n(n=2) | deepprune(at=2, judge=mine:unsaid)'",
          "mine:unsaid does not fit: a judge is an async function of (session, trace, others)"),
