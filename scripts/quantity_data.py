@@ -61,13 +61,12 @@ SKILLS: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
 }
 """Documents of each kind beside sixty solutions; threads are about four documents a problem."""
 
-DRILL: dict[str, tuple[Maker, int]] = {"look up": (partial(look_up, levels=range(1, 4)), 90)}
-"""What is drilled beside the shortest problems, before everything else."""
 
-
-def kinds(levels: Sequence[int], skills: bool, attempts: Path | None) -> dict[str, tuple[Maker, int]]:
-    """The kinds of documents and the share of each."""
+def kinds(levels: Sequence[int], skills: bool, attempts: Path | None, drill: int = 0) -> dict[str, tuple[Maker, int]]:
+    """The kinds of documents and the share of each; the drill has somewhat larger systems than the solutions."""
     made: dict[str, tuple[Maker, int]] = {"solve": (partial(solve, levels=levels), 60)}
+    if drill:
+        made["look up"] = (partial(look_up, levels=range(levels[0], levels[-1] + 3)), drill)
     if skills:
         made |= {name: (partial(maker, levels=levels), share) for name, (maker, share) in SKILLS.items()}
     if attempts is not None:
@@ -93,12 +92,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--levels", type=int, nargs=2, default=(1, 16), help="the fewest and the most operations")
     parser.add_argument("--thousands", type=int, default=100, help="documents, in thousands")
+    parser.add_argument("--drill", type=int, default=0, help="documents that repeat definitions, for sixty solutions")
     parser.add_argument("--skills", action="store_true", help="threads, outlines, plans and serial searches, too")
     parser.add_argument("--attempts", type=Path, help="attempts of an earlier checkpoint (quantity_attempts.py)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     levels = range(options.levels[0], options.levels[1] + 1)
-    made = kinds(levels, options.skills, options.attempts)
+    made = kinds(levels, options.skills, options.attempts, options.drill)
     write(options.tokenizer, options.out, options.thousands, options.seed, made)
 
 

@@ -1,8 +1,8 @@
 """Train the model for `quantities`, one stage a command: `python scripts/train_quantities.py run look-up`.
 
     python scripts/train_quantities.py run look-up    # repeating definitions, and 1 to 2 operations
-    python scripts/train_quantities.py run short      # 1 to 4 operations
-    python scripts/train_quantities.py run middle     # 2 to 9
+    python scripts/train_quantities.py run short      # 1 to 6 operations
+    python scripts/train_quantities.py run middle     # 1 to 9
     python scripts/train_quantities.py run long       # 2 to 16
     python scripts/train_quantities.py run export     # the weights so far, as the folder run/model
     python scripts/train_quantities.py run attempts   # what that model answers, to learn from
@@ -29,7 +29,7 @@ from pathlib import Path
 import torch.multiprocessing
 from attempts import collect
 from quantity_attempts import problems
-from quantity_data import DRILL, kinds, write
+from quantity_data import kinds, write
 from train_reasoner import PEAK, Run, export, work
 
 from widthwise.opening import bundled_models
@@ -43,7 +43,8 @@ LEVELS = range(2, 17)
 class Stage:
     """What is learned up to which step of the run, each of about 4,096 tokens.
 
-    ``decay`` of its last steps have a falling learning rate; 1 keeps it where it is for the stage after it.
+    ``decay`` of its last steps have a falling learning rate; 1 keeps it where it is for the stage after it. ``drill``
+    documents that repeat definitions stand beside every sixty solutions.
     """
 
     levels: range
@@ -51,15 +52,15 @@ class Stage:
     until: int
     decay: int = 1
     skills: bool = False
-    drill: bool = False
+    drill: int = 0
 
 
 STAGES = {
-    "look-up": Stage(range(1, 3), thousands=40, until=1600, drill=True),
-    "short": Stage(range(1, 5), thousands=60, until=4000),
-    "middle": Stage(range(2, 10), thousands=100, until=8000),
-    "long": Stage(LEVELS, thousands=100, until=16000),
-    "skills": Stage(LEVELS, thousands=150, until=26000, decay=8000, skills=True),
+    "look-up": Stage(range(1, 3), thousands=40, until=700, drill=90),
+    "short": Stage(range(1, 7), thousands=50, until=2000, drill=8),
+    "middle": Stage(range(1, 10), thousands=60, until=5000),
+    "long": Stage(LEVELS, thousands=100, until=14000),
+    "skills": Stage(LEVELS, thousands=150, until=24000, decay=8000, skills=True),
 }
 ATTEMPTS = {"problems": 6000, "samples": 8}
 SCORER_LAYERS, SCORER_STEPS, SCORER_PEAK = 10, 12000, 1.2e-3
@@ -71,7 +72,7 @@ def learn(folder: Path, name: str, options: Namespace) -> None:
     corpus = folder / f"{name}.npz"
     if not corpus.exists():
         attempts = folder / "attempts.jsonl" if stage.skills else None
-        made = kinds(stage.levels, stage.skills, attempts) | (DRILL if stage.drill else {})
+        made = kinds(stage.levels, stage.skills, attempts, stage.drill)
         write(TOKENIZER, corpus, stage.thousands, seed=list(STAGES).index(name) + 1, made=made)
     begin = options.begin or REASONER
     until = options.until or stage.until

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,27 @@ def test_an_exported_model_is_half_as_large_and_asked_like_the_reasoner(
 def test_an_unknown_stage_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         run(monkeypatch, tmp_path, "shorter")
+
+
+def test_a_model_is_measured_by_what_its_tokens_do(tmp_path: Path) -> None:
+    """A model that says one token whatever comes before it knows that token alone."""
+    read = importlib.import_module("eval_quantities")
+    sentencepiece = importlib.import_module("sentencepiece")
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(recipe.TOKENIZER))
+    system = read.QuantitySystem.read("A = 3; B = A + 5; C = B * 12; D = C - 90. D?")
+    pieces = list(read.parts(system, read.random.Random(0)))
+    text = "".join(piece.text for piece in pieces[1:])
+    assert text.startswith("B = A + 5 = 3 + 5 = 8\n\nC = B * 12 = 8 * 12 = 96\n\nD = C - 90 = 96 - 90 = 6\n\n\\boxed{6")
+    trained = reasoner.Run(tmp_path / "train", llama.Shape(448, 2), seed=3)
+    trained.save()
+    model = read.opened(tmp_path / "train" / "checkpoint.pt")
+    found = read.measure(model, [system], tokenizer)
+    assert {kind: row["parts"] for kind, row in found.items()} == {
+        "answer": 1, "definition": 3, "difference": 1, "name": 3, "operands": 3, "product": 1, "sum": 1,
+    }  # fmt: skip
+    uniform = -math.log(448)
+    assert abs(found["name"]["log_probability"] - uniform) < 0.5, "it knows nothing yet"
+    (kind, said, _), *_ = read.read(model, pieces, tokenizer)
+    ids = [token for piece in pieces[:2] for token in tokenizer.encode(piece.text)]
+    expected = model.logits(model(torch.tensor(ids)[None]))[0, -2].log_softmax(-1)[ids[-1]].item()
+    assert (kind, round(said, 3)) == ("name", round(expected, 3))
