@@ -35,7 +35,7 @@ from widthwise.evals.store.store import Store, compare
 
 ARITHMETIC = ("arithmetic", "--limit", "4")
 ON_VLLM = ("arithmetic", "--limit", "24", "--max-tokens", "120", "--backend-arg", "kv_cache_memory_bytes=268435456",
-           "--backend-arg", "max_num_seqs=32", "--backend-arg", "stall_timeout=20")  # fmt: skip
+           "--backend-arg", "max_num_seqs=32", "--backend-arg", "stall_timeout=120")  # fmt: skip
 RECORDABLE = (*STRATEGIES[:3], "single()")
 """What recordings of best-of-N can replay."""
 
