@@ -12,12 +12,13 @@ from typing import Any
 
 from widthwise.core.errors import UsageError
 from widthwise.evals.input_file import regular_file, unpacking
+from widthwise.evals.suites.parquet_sizes import declared, declared_of
 
 _ROWS = 128
 """Rows per batch: what is read before it is counted."""
 
-_WIDTH = 8
-"""Bytes that a value of any type takes at least."""
+_OWN = Path(__file__).parent
+"""Files of the package itself are trusted to describe themselves."""
 
 
 def parquet_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -31,12 +32,12 @@ def parquet_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, d
     try:
         with pyarrow.parquet.ParquetFile(regular_file(path)) as plain:
             metadata = plain.metadata
-            unpacking(path, _declared(metadata))
+            unpacking(path, declared(metadata) if path.is_relative_to(_OWN) else declared_of(path))
             leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
             strings = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
             with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as referring:
                 yield from enumerate(_counted(path, _batches(plain, referring, leave)), 1)
-    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise UsageError(f"{path} is not a readable Parquet file; it may be cut short ({str(error)[:200]})") from error
 
 
@@ -54,16 +55,6 @@ def _batches(plain: Any, referring: Any, leave: Sequence[str]) -> Iterator[Any]:
             yield from list(referring.iter_batches(_ROWS, row_groups=[group], columns=kept))
         except pyarrow.ArrowNotImplementedError:
             yield from plain.iter_batches(1, row_groups=[group], columns=kept)
-
-
-def _declared(metadata: Any) -> int:
-    """Bytes that, according to the file, its columns unpack to, or would take as numbers."""
-    size = 0
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for i in range(metadata.num_columns):
-            column, width = group.column(i), max(_WIDTH, metadata.schema.column(i).length)
-            size += max(column.total_uncompressed_size, column.num_values * width)
-    return size
 
 
 def _counted(path: Path, batches: Iterable[Any]) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ import pytest
 from widthwise.core.errors import UsageError
 from widthwise.evals import input_file
 from widthwise.evals.store.foreign import read_generations
+from widthwise.evals.suites.parquet_rows import parquet_rows
 from widthwise.evals.suites.rows import read_rows
 
 pa = pytest.importorskip("pyarrow")
@@ -72,7 +73,7 @@ def test_a_parquet_file_whose_numbers_say_less_than_it_holds_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a file declares is its maker's word."""
-    monkeypatch.setattr("widthwise.evals.suites.parquet_rows._declared", lambda metadata: 0)
+    monkeypatch.setattr("widthwise.evals.suites.parquet_rows.declared_of", lambda path: 0)
     pq.write_table(pa.table({"problem": ["x" * BOUND] * 8}), tmp_path / "a.parquet", compression="zstd")
     with pytest.raises(UsageError, match="would unpack to"):
         list(read_rows(tmp_path / "a.parquet"))
@@ -108,3 +109,14 @@ def test_texts_in_lists_are_read_whatever_dictionaries_they_stand_in(tmp_path: P
     )
     assert [row for _, row in read_rows(tmp_path / "a.parquet")] == rows
     assert [row for _, row in read_rows(tmp_path / "a.parquet", leave=["samples"])] == [{"id": i} for i in range(20)]
+
+
+def test_a_file_whose_description_would_end_the_process_is_refused(tmp_path: Path) -> None:
+    """A column that is optional by one part of the description and repeated by another: Arrow aborts on it."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": [[1, 2], [3]]}), path)
+    whole = path.read_bytes()
+    assert whole.count(b"5\x02\x18\x01a") == 1
+    path.write_bytes(whole.replace(b"5\x02\x18\x01a", b"5\x04\x18\x01a"))
+    with pytest.raises(UsageError, match="not a readable Parquet file"):
+        list(parquet_rows(path))
