@@ -1,4 +1,4 @@
-"""A user's own function, called for us: plain, async, or giving its result piece by piece."""
+"""A user's own function, called for us: plain, async, or yielding its result piece by piece."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from widthwise.backends.loop_thread import LoopThread
 from widthwise.core.run_sync import is_waited
 
 AT_ONCE = 64
-"""How many calls of a plain function are in progress at most, each in a thread."""
+"""The most calls of a plain function that run at once, each in a thread."""
 _OVER = object()
 
 
 class Called:
     """Calls ``function``: a plain one in a thread, an async one in the caller's event loop.
 
-    Where that loop ends with the call (``ww.solve`` and the like), an async function runs in one loop that stays, since
+    If that loop ends with the call (``ww.solve`` and the like), an async function runs in one lasting loop, because
     clients keep connections that are bound to a loop.
     """
 
@@ -36,7 +36,7 @@ class Called:
             return await anext(items, None)
 
     async def items(self, *given: Any, **named: Any) -> AsyncGenerator[Any, None]:
-        """What a call returns, or what it yields, one after the other; closing this ends the call."""
+        """What a call returns, or what it yields, one item after another; closing this ends the call."""
         items = self._items(*given, **named)
         if is_waited() and self._is_async:
             items = cast(AsyncGenerator[Any, None], _lasting(os.getpid()).stream(items))
@@ -76,12 +76,12 @@ class Called:
 
 @cache
 def _lasting(process: int) -> LoopThread:
-    """The loop that stays, one for all functions of a process."""
+    """The lasting loop, one for all functions of a process."""
     return LoopThread("widthwise-functions")
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, bool] | None:
-    """The parameters of a function by name, and whether a call must give them; None where Python cannot tell."""
+    """The parameters of a function by name, and whether a call must give them; None if Python cannot tell."""
     with suppress(TypeError, ValueError):
         found = inspect.signature(function).parameters.values()
         return {p.name: p.default is p.empty for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
@@ -89,7 +89,7 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, bool] | None:
 
 
 def named(function: Callable[..., Any]) -> str:
-    """How messages and run files call a function: by its import path, where it has one."""
+    """The name of a function in messages and run files: its import path, if it has one."""
     while isinstance(function, partial):
         function = function.func
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)

@@ -1,4 +1,4 @@
-"""A backend from a function: whatever answers a prompt with a text."""
+"""A backend from a function that answers a prompt with a text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from widthwise.core.errors import BackendError, UsageError, WidthwiseError, reas
 from widthwise.core.prompting.profile import ModelFacts
 
 Takes = Literal["text", "messages"]
-"""What the function is given first: the prompt as one text, or as the messages of a conversation."""
+"""What the function gets first: the prompt as one text, or as the messages of a conversation."""
 
 _NAMED = ("params", "seed")
 _CONTRACT = (
@@ -41,15 +41,15 @@ class Reply(Brief):
 class FunctionBackend:
     """Samples by calling ``function(prompt, params)`` once for each sample.
 
-    A first parameter that is called ``messages`` gets the conversation, ``[{"role": ..., "content": ...}, ...]``, any
-    other one the prompt as a text; ``takes`` says it otherwise. ``params`` are the ``SamplingParams``: stop strings and
-    ``max_tokens`` are kept to in any case. A parameter ``seed`` gets the sample's seed. Both may be left out. The
+    A first parameter named ``messages`` gets the conversation, ``[{"role": ..., "content": ...}, ...]``, any other one
+    the prompt as a text; ``takes`` overrides this. ``params`` are the ``SamplingParams``: stop strings and
+    ``max_tokens`` are enforced in any case. A parameter ``seed`` gets the sample's seed. Both may be left out. The
     function may be ``async``, and may yield the text in pieces; a plain one runs in threads. ``continues`` says that it
-    goes on with a text (or with a last message of the assistant), as tree searches and thinking budgets need.
+    continues a text (or a last message of the assistant), as tree searches and thinking budgets need.
 
-    Tokens are counted in pieces of text, there are no log-probabilities, and seeds mean what the function makes of
-    them. What the function raises fails the sample; raise ``BackendError(..., retryable=True)`` to be called again.
-    ``name`` is the model's, by which its family is recognised. Raises ``UsageError`` for what is no such function.
+    Tokens are counted in pieces of text, there are no log-probabilities, and the function decides what seeds mean. An
+    exception in the function fails the sample; raise ``BackendError(..., retryable=True)`` to be called again. ``name``
+    is the model's, by which its family is recognised. Raises ``UsageError`` for something that is not such a function.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class FunctionBackend:
         self._notes.tell("a function: tokens are counted in pieces of text (an approximation)")
         self._closed = False
 
-    no_continuation = "say ww.FunctionBackend(..., continues=True) if the function goes on with the text it is given"
+    no_continuation = "say ww.FunctionBackend(..., continues=True) if the function continues the text it is given"
 
     async def generate(self, request: Request) -> AsyncGenerator[Delta, None]:
         if self._closed:
@@ -102,7 +102,7 @@ class FunctionBackend:
                     yield delta
         except WidthwiseError:
             raise
-        except Exception as error:  # whatever the function does
+        except Exception as error:  # the user's function may raise anything
             raise BackendError(
                 f"{self._function} failed with {reason_of(error)}", retryable=isinstance(error, OSError)
             ) from error
@@ -124,7 +124,7 @@ class FunctionBackend:
         return {"backend": "function", "function": self._function, "takes": self._takes, "notes": list(self._notes)}
 
     async def close(self) -> None:
-        """Nothing is called any more; what the function itself holds open is its owner's."""
+        """Nothing is called any more; the owner must close what the function itself holds open."""
         self._closed = True
 
 

@@ -21,9 +21,9 @@ class FunctionRewardModel:
     """Scores solutions by ``function(problem, text)``, or step by step by ``function(problem, steps)``.
 
     The first is an outcome reward model and returns one number from 0 to 1 (True and False are 1 and 0); the second,
-    with a parameter called ``steps`` or ``kind="process"``, returns as many as there are steps. The function may be
-    ``async``; a plain one runs in threads. What it raises, and what is no such score, is an error of the trace in
-    question. Raises ``UsageError`` for what is no such function.
+    with a parameter named ``steps`` or ``kind="process"``, returns as many numbers as there are steps. The function may
+    be ``async``; a plain one runs in threads. Its exceptions, and invalid scores, are errors of the trace in question.
+    Raises ``UsageError`` for something that is not such a function.
     """
 
     def __init__(self, function: Callable[..., Any], *, kind: Kind | None = None, name: str | None = None) -> None:
@@ -48,7 +48,7 @@ class FunctionRewardModel:
         numbers = tuple(float(score) for score in scores if isinstance(score, Real))
         if len(numbers) < len(scores):
             found = said if self.kind == "process" else scores[0]
-            return StepScores(None, error=f"{self._function} returned {found!r:.60}, which is no score")
+            return StepScores(None, error=f"{self._function} returned {found!r:.60}, which is not a score")
         return StepScores(numbers)
 
     def describe(self) -> Mapping[str, Any]:

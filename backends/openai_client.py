@@ -1,4 +1,4 @@
-"""A backend from a client of the package ``openai``, or of one that looks like it."""
+"""A backend from a client of the package ``openai``, or one that looks like it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import AccessRefused, BackendError, UsageError, reason_of
 
 _STANDARD = {"temperature", "top_p", "presence_penalty", "frequency_penalty", "stop"}
-"""What the client takes as arguments; others go into the body as they are."""
+"""What the client takes as arguments; other parameters go into the body."""
 _OWN = {"max_tokens", "stop_token_ids", "logprobs", "prompt_logprobs"}
 _PLAIN = SamplingParams()
 _NEWER = "max_completion_tokens"
@@ -21,13 +21,13 @@ _NO_ACCESS = (401, 403, 404)
 
 
 class OpenAIBackend(FunctionBackend):
-    """Samples from ``model`` by ``client.chat.completions.create``, one request for each sample.
+    """Samples from ``model`` with ``client.chat.completions.create``, one request per sample.
 
     ``client`` is an ``openai.OpenAI`` or ``openai.AsyncOpenAI``, with its address, key, retries and proxies.
-    ``options`` go with every request (``reasoning_effort`` ...). Sampling settings are sent where they differ from the
-    usual ones. What a model thinks is kept where its server shows it. The same server by its address
-    (``http://HOST``) streams, and gives token ids and log-probabilities where it has them; this gives none. The client
-    is closed by its owner.
+    ``options`` go with every request (``reasoning_effort`` ...). Sampling settings are sent if they differ from the
+    defaults. The model's thinking is kept if its server shows it. The same server by its address (``http://HOST``)
+    streams, and gives token ids and log-probabilities if it has them; this backend does not. The client is closed by
+    its owner.
     """
 
     def __init__(self, client: Any, model: str, **options: Any) -> None:
@@ -35,14 +35,14 @@ class OpenAIBackend(FunctionBackend):
             create = client.chat.completions.create
         except AttributeError:
             raise UsageError(
-                f"a client has chat.completions.create, as openai.OpenAI() has; found {type(client).__name__}"
+                f"a client has chat.completions.create, like openai.OpenAI(); found {type(client).__name__}"
             ) from None
         if not isinstance(model, str) or not model:
             raise UsageError(f"the client's model is named by a text, not {model!r:.60}")
         super().__init__(_asking(create, model, options), name=model, takes="messages")
         self.name = f"openai:{model}"
 
-    no_continuation = "name its server by the address (http://HOST), which may go on with a text"
+    no_continuation = "name its server by the address (http://HOST), which may be able to continue a text"
 
     def describe(self) -> Mapping[str, Any]:
         return {**super().describe(), "backend": "openai client"}
@@ -92,9 +92,9 @@ def _reply(completion: Any) -> Reply:
         choice = completion.choices[0]
         message = choice.message
     except (AttributeError, IndexError, TypeError):
-        raise BackendError(f"the client's answer holds no choice: {completion!r:.100}") from None
+        raise BackendError(f"the client's answer contains no choice: {completion!r:.100}") from None
     if choice.finish_reason == "content_filter":
-        raise BackendError("the server's content filter has stopped the answer")
+        raise BackendError("the server's content filter stopped the answer")
     thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
     said = message.content
     return Reply(
@@ -105,7 +105,7 @@ def _reply(completion: Any) -> Reply:
 
 
 def _refusal(error: Exception, model: str) -> BackendError:
-    """The client has tried again already, as often as it was told to."""
+    """The error for a request; the client has already retried as often as it was told to."""
     if isinstance(error, BackendError):
         return error
     status = getattr(error, "status_code", None)

@@ -1,4 +1,4 @@
-"""Text of others made safe to look at: what would be obeyed rather than read is spelled out."""
+"""Text from others made safe to look at: control characters are spelled out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from widthwise.core.plain_json import well_formed
 from widthwise.core.secrets import masked
 
-# Control characters but tab and line end, and the marks that turn the direction of what is read.
+# Control characters except tab and line end, and the marks that change the direction of text.
 ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
-    """``text`` without keys, and with every character spelled out that a terminal would obey rather than show."""
+    """``text`` without keys, and with every character spelled out that a terminal would obey instead of showing."""
     return ACTIVE.sub(_spelled, masked(well_formed(text)).replace("\r\n", "\n"))
 
 

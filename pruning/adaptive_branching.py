@@ -18,15 +18,14 @@ Belief = Literal["gauss", "beta"]
 
 @dataclass(frozen=True)
 class AdaptiveBranching(Part):
-    """AB-MCTS-A (Inoue et al., arXiv 2503.04412): at each node the lot falls on a new child, or on one that is there.
+    """AB-MCTS-A (Inoue et al., arXiv 2503.04412): at each node, draws decide between a new child and an existing one.
 
-    A number is drawn from what is believed of new children (``GEN``: the scores of the node's children) and one from
-    what is believed of going on (``CONT``: those of all nodes deeper below). The larger decides: a new child here, or
-    on to the child for which the number drawn from the scores of its part of the tree is largest. Nodes have no limit
-    of children.
+    One number is drawn from the belief about new children (``GEN``: the scores of the node's children) and one from the
+    belief about going deeper (``CONT``: the scores of all nodes further down). The larger decides: a new child here, or
+    on to the child with the largest number drawn from the scores of its subtree. Nodes have no limit of children.
 
-    ``belief`` "gauss" is a normal distribution under a normal-inverse-chi-square prior (mean 0, one observation's
-    worth each, scale 0.1), "beta" a beta distribution under Jeffreys' prior (0.5, 0.5); both as in treequest.
+    ``belief`` "gauss" is a normal distribution under a normal-inverse-chi-square prior (mean 0, one observation's worth
+    each, scale 0.1), "beta" a beta distribution under Jeffreys' prior (0.5, 0.5); both as in treequest.
     """
 
     belief: Belief = "gauss"
@@ -52,7 +51,7 @@ class AdaptiveBranching(Part):
         return node
 
     def _drawn(self, chance: np.random.Generator, seen: Doubles) -> Doubles:
-        """Means, by what is believed after ``seen``: how many scores, their sum, the sum of their squares [3, ...]."""
+        """Means drawn from the belief after ``seen``: number of scores, their sum, the sum of their squares [3, ...]."""
         n, total, squares = seen
         if self.belief == "beta":
             return np.asarray(chance.beta(0.5 + np.maximum(total, 0), 0.5 + np.maximum(n - total, 0)))
@@ -74,7 +73,7 @@ def normal_means(chance: np.random.Generator, n: Any, total: Any, squares: Any) 
 
 
 def _seen(nodes: Sequence[Any], *, own: bool = False) -> Doubles:
-    """What is known of nodes, ``[3, nodes]``: of all in their parts of the tree, or of their ``own`` scores alone."""
+    """What is known of nodes, ``[3, nodes]``: of all nodes in their subtrees, or only their ``own`` scores."""
     if own:
         return np.array([(1, node.score, node.score**2) for node in nodes], np.float64).T
     return np.array([(node.visits, node.total, node.squares) for node in nodes], np.float64).T

@@ -11,10 +11,10 @@ from widthwise.core.strategy.part import Part
 
 @dataclass(frozen=True)
 class BestFirst(Part):
-    """Makes the children of the node of highest score among all that may have some, ``children`` of each.
+    """Makes the children of the highest-scored node among all that may have more, up to ``children`` each.
 
     Best-first search; tree of thoughts calls its breadth-first twin BFS and limits it by round (Yao et al., arXiv
-    2305.10601). Equal scores go by who was made first; a node without a score comes after all that have one.
+    2305.10601). Of equal scores, the node made first is chosen; nodes without a score come last.
     """
 
     children: int = 4
@@ -33,7 +33,7 @@ class BestFirst(Part):
 
 
 def below(root: Any) -> Iterator[Any]:
-    """The nodes of a tree in whose part there is room, those above first, then in order of their making."""
+    """The nodes of a tree whose subtrees have room, upper ones first, then in order of creation."""
     level = [root]
     while level:
         yield from level

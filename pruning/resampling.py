@@ -1,4 +1,4 @@
-"""Drawing a population anew in proportion to weights."""
+"""Resampling a population in proportion to weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLOSEST = 1e-7
 
 
 def linked(scores: Doubles, link: Link) -> Doubles:
-    """What goes into the softmax for scores in [0, 1], which are kept 1e-7 away from both ends."""
+    """The input of the softmax for scores in [0, 1], which are kept 1e-7 away from both ends."""
     inside = np.clip(scores, _CLOSEST, 1 - _CLOSEST)
     if link == "identity":
         return scores
@@ -64,5 +64,6 @@ SCHEMES: Mapping[str, Callable[[Doubles, int, np.random.Generator], NDArray[np.i
     "stratified": _stratified,
     "residual": _residual,
 }
-"""By name: copies of each of ``weights``, which sum to 1, in a population of ``count``. Each has ``count * w`` copies
-on average; all but the first keep closer to it (Douc, Cappé and Moulines, 2005)."""
+"""By name: how many copies of each of ``weights``, which sum to 1, are in a population of ``count``. On average it is
+``count * w`` copies; all schemes but the first keep closer to that (Douc, Cappé and Moulines, 2005).
+"""

@@ -16,13 +16,13 @@ Rule = Literal["uct", "puct"]
 
 @dataclass(frozen=True)
 class UCT(Part):
-    """Goes from the root to the child of highest bound, until a node has fewer than ``children`` children.
+    """Goes from the root to the child with the highest bound, until a node has fewer than ``children`` children.
 
-    UCT (Kocsis and Szepesvári, "Bandit based Monte-Carlo Planning", 2006): ``Q / n + c * sqrt(ln(N) / n)``, with
-    ``Q`` the sum of the ``n`` scores at the child and below it, and ``N`` the number at its parent. Nodes that were
-    asked for and not told count as visits of score 0 (virtual loss), so that choices made side by side differ.
-    ``children`` is the number of samples that treequest's StandardMCTS makes of a node, 2 by default, and ``c`` its
-    exploration weight; there, priors multiply the second term, which are equal here.
+    UCT (Kocsis and Szepesvári, "Bandit based Monte-Carlo Planning", 2006): ``Q / n + c * sqrt(ln(N) / n)``, with ``Q``
+    the sum of the ``n`` scores at the child and below it, and ``N`` the number at its parent. Nodes that were asked for
+    but not yet told count as visits with score 0 (virtual loss), so that choices made side by side differ. ``children``
+    is the number of samples that treequest's StandardMCTS makes of a node, 2 by default, and ``c`` its exploration
+    weight; there, priors multiply the second term, and here they are equal.
     """
 
     children: int = 2
@@ -85,7 +85,7 @@ class PUCT(Part):
 
 
 def descend(root: Any, children: float, bounds: Callable[[Any], list[float]]) -> Any:
-    """From ``root`` to the child of highest bound in whose part there is room, the first of equal ones.
+    """From ``root`` to the child with the highest bound whose subtree has room; of equal ones, the first.
 
     Ends at the first node that has fewer than ``children`` children.
     """

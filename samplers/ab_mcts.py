@@ -22,12 +22,12 @@ from widthwise.samplers.workspace import Shown, readable, refining
 @register("sampler", "ab_mcts")
 @dataclass(frozen=True)
 class ABMCTS(SamplerPart):
-    """Goes wider (a new answer) or deeper (one refined) ``n`` times, as Thompson sampling says at each node.
+    """Goes wider (a new answer) or deeper (a refined one) ``n`` times, as Thompson sampling decides at each node.
 
-    AB-MCTS-A (Inoue et al., arXiv 2503.04412; ``AdaptiveBranching`` has the rule). A node is a whole answer, a child
-    of it another one that was written with it in view. ``by`` scores an answer; the score has to lie in [0, 1]. Up to
+    AB-MCTS-A (Inoue et al., arXiv 2503.04412; ``AdaptiveBranching`` has the rule). A node is a whole answer; its
+    children are answers written with it in view. ``by`` scores an answer; the score must be in [0, 1]. Up to
     ``parallel`` answers are written at a time: the more, the wider the tree (the paper's code advises 5 at most). All
-    answers come out. ``workspace_tokens``, ``show_thinking``, ``worker`` and ``refiner`` are those of
+    answers are returned. ``workspace_tokens``, ``show_thinking``, ``worker`` and ``refiner`` are those of
     parallel-distill-refine.
     """
 
@@ -76,7 +76,7 @@ class ABMCTS(SamplerPart):
         return [node.content for node in tree.nodes if node.content is not None]
 
     async def _write(self, session: Session, tree: Tree[Trace], places: Sequence[TreeNode[Trace]]) -> None:
-        """Write the answers that were asked for, and tell the tree what they are worth."""
+        """Write the requested answers, and tell the tree what they are worth."""
         traces: dict[TreeNode[Trace], Trace | None] = {}
         for worker, deeper in ((self.worker, False), (self.refiner or self.worker, True)):
             chosen = [place for place in places if (place.parent is not tree.root) == deeper]

@@ -15,8 +15,8 @@ from widthwise.samplers.policy_search import PolicySearch
 class BestFirstSearch(PolicySearch):
     """Draws ``children`` next steps of the best open step anywhere in the tree, until there are ``n`` solutions.
 
-    Nothing is given up: a step that was passed over comes back when all others are worse. With ``parallel`` above
-    ``children``, the next best steps are expanded beside the best.
+    Nothing is given up: a step that was passed over is used when all others are worse. With ``parallel`` above
+    ``children``, the next best steps are expanded together with the best.
     """
 
     _: KW_ONLY

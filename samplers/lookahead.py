@@ -1,4 +1,4 @@
-"""Looking ahead: a step is worth what a reward model says of the solution a few steps further."""
+"""Lookahead: a step is worth the reward model's score of the solution a few steps later."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from widthwise.core.trace.trace import Trace
 
 
 async def looked_ahead(session: Session, nodes: Sequence[Node], steps: int) -> list[Trace]:
-    """Each node's trace carried on by up to ``steps`` further steps at temperature 0, to be scored and thrown away.
+    """Each node's trace, continued by up to ``steps`` further steps at temperature 0, to be scored and discarded.
 
-    What has ended stays as it is, and a roll-out that ends is carried on no further. The tokens are charged; they are
-    threads of the step that they are to tell about, and no samples.
+    A trace that has ended stays as it is, and a roll-out that ends is not continued. The tokens are charged; roll-outs
+    are threads of the step that they inform about, not samples.
     """
     ends = [
         session.append(node.trace, "", facts={"thread": "lookahead"}) if node.state == "open" else node.trace

@@ -15,17 +15,18 @@ from widthwise.samplers.policy_search import PolicySearch
 @register("sampler")
 @dataclass(frozen=True)
 class MCTS(PolicySearch):
-    """Draws the next steps where an upper confidence bound is highest, and lets what they are worth count above them.
+    """Draws the next steps where an upper confidence bound is highest; their values count for all steps above them.
 
     ``rule`` "uct" (Kocsis and Szepesvári, 2006) or "puct" (Silver et al., 2017), whose priors are the softmax of the
-    steps' own scores; ``c`` weighs exploration, None for the rule's usual: sqrt 2, and 1. Each node gets up to
-    ``children`` steps. The value of a step is its score ``by`` (a process reward model's, say); with ``rollout`` it is
-    the score of a whole solution that is sampled from there, which is a solution of the search too. ``parallel`` steps
-    are drawn at a time under a virtual loss: a step that is being drawn counts as a visit of value 0.
+    steps' own scores; ``c`` weights exploration, None for the rule's usual: sqrt 2, and 1. Each node gets up to
+    ``children`` steps. The value of a step is its score ``by`` (a process reward model's, for example); with
+    ``rollout`` it is the score of a whole solution sampled from there, which also counts as a solution of the search.
+    ``parallel`` steps are drawn at a time under a virtual loss: a step that is being drawn counts as a visit of value
+    0.
 
-    Differs from the textbook: what has ended is chosen no more, for its value is known, and the solutions of all
-    branches come out for a vote, where a game needs one move. Solutions are few where no roll-outs are made and the
-    search is spread wide.
+    Differences from the textbook: traces that have ended are not chosen again, because their value is known, and the
+    solutions of all branches are returned for a vote, whereas a game needs one move. Without roll-outs, a wide search
+    yields few solutions.
     """
 
     _: KW_ONLY

@@ -21,20 +21,20 @@ from widthwise.samplers.tree_search import TreeSampler, leave
 @register("sampler")
 @dataclass(frozen=True)
 class ParticleFilter(TreeSampler):
-    """``n`` particles draw a step each, and are drawn anew in proportion to what a reward model gives their prefixes.
+    """``n`` particles draw a step each, and are resampled in proportion to the reward model's scores of their prefixes.
 
     Puri et al., "A Probabilistic Inference Approach to Inference-Time Scaling of LLMs using Particle-Based Monte Carlo
     Methods" (arXiv 2502.01618). The weights are the softmax of ``link`` of the scores, over all particles; those that
-    have ended keep theirs, and are drawn anew with the others. ``scheme`` is how they are drawn ("multinomial" in the
-    paper, at every step); with ``threshold`` only when the effective number of particles, ``1 / sum(w^2)``, is below
-    that share of ``n``. The paper's pseudo-code puts the scores themselves in the softmax, its released code their
-    logits: ``link`` "identity" and "logit".
+    have ended keep theirs, and are resampled with the others. ``scheme`` is the resampling scheme ("multinomial" in the
+    paper, at every step); with ``threshold`` they are resampled only when the effective number of particles, ``1 /
+    sum(w^2)``, is below that share of ``n``. The paper's pseudo-code puts the scores themselves into the softmax, its
+    released code their logits: ``link`` "identity" and "logit".
 
     The paper answers with the particle of highest weight (``best_by(score='score')``); a vote over particles is
     ``weighted_vote(by='particles', weight='identity')``, since equal particles are one trace with a count. A particle
     that could not be scored has the weight of score 0.
 
-    Differs from the released code: a trace that the model ends is finished, whatever its text.
+    Difference from the released code: a trace that the model ends is finished, whatever its text.
     """
 
     _: KW_ONLY
@@ -62,7 +62,7 @@ class ParticleFilter(TreeSampler):
         return [trace for trace in ends if trace.finish != "pruned"]
 
     async def select_next(self, session: Session, tree: StepTree, born: Sequence[Node]) -> None:
-        # Each child is a particle; those that ended in earlier rounds stand with their counts.
+        # Each child is a particle; those that ended in earlier rounds keep their counts.
         counts = {node: int(node.trace.metadata.get("particles", 1)) for node in _ended(tree) if node not in born}
         counts |= {node: 1 for node in born if node.state != "dead"}
         tree.plan, tree.waiting = [], []
@@ -77,7 +77,7 @@ class ParticleFilter(TreeSampler):
         tree.plan = [(node, count) for node, count in drawn.items() if count and node.state == "open"]
 
     def _drawn(self, session: Session, tree: StepTree, counts: Mapping[Node, int]) -> dict[Node, int]:
-        """How many particles go on from each node."""
+        """How many particles continue from each node."""
         nodes = list(counts)
         each = np.array([counts[node] for node in nodes])
         total = int(each.sum())
@@ -86,7 +86,7 @@ class ParticleFilter(TreeSampler):
         if effective_size(np.repeat(weights / each, each)) > self.threshold * total:
             return dict(counts)
         chance = np.random.default_rng(session.seed("resample", tree.round))
-        # A dead end's particle is lost until the next draw, which makes ``n`` again.
+        # A dead end's particle is lost until the next resampling, which makes ``n`` again.
         return dict(zip(nodes, map(int, SCHEMES[self.scheme](weights, self.n, chance)), strict=True))
 
     def _scores(self, nodes: Sequence[Node]) -> Doubles:

@@ -1,4 +1,4 @@
-"""Search over steps in which a tree policy says, one place after the other, where the next steps are drawn."""
+"""Search over steps in which a tree policy says, one place at a time, where the next steps are drawn."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from widthwise.samplers.tree_search import TreeSampler, classify, give_up
 
 @dataclass(frozen=True)
 class PolicySearch(TreeSampler):
-    """What searches by a tree ``policy`` share. ``n`` solutions end the search.
+    """The base of searches by a tree ``policy``. ``n`` solutions end the search.
 
-    ``parallel`` steps are drawn at a time, by as many choices of the policy, which sees those that are still being
-    drawn as pending. Scores have to lie in [0, 1]; of log-probabilities ``e`` to their power is taken. A step that
-    could not be scored has no children.
+    ``parallel`` steps are drawn at a time, by as many choices of the policy, which sees steps still being drawn as
+    pending. Scores must be in [0, 1]; log-probabilities are exponentiated. A step that could not be scored has no
+    children.
     """
 
     _: KW_ONLY
@@ -37,7 +37,7 @@ class PolicySearch(TreeSampler):
         if self.parallel < 1:
             raise ValueError(f"parallel must be at least 1, not {self.parallel}")
         if self.refill:
-            raise ValueError("refill has no meaning here: a search by a policy has no rounds to fill")
+            raise ValueError("refill has no effect here: a search by a policy has no rounds to fill")
 
     @property
     def policy(self) -> TreePolicy:
@@ -58,7 +58,7 @@ class PolicySearch(TreeSampler):
         return await self.search(session, [self.tree(session)])
 
     async def score(self, session: Session, nodes: Sequence[Node]) -> None:
-        """With ``rollout``, only what has ended is scored itself: an open step has the score of its roll-out."""
+        """With ``rollout``, only ended traces are scored themselves: an open step has the score of its roll-out."""
         await super().score(session, [node for node in nodes if not self.rollout or node.state != "open"])
 
     async def select_next(self, session: Session, tree: StepTree, born: Sequence[Node]) -> None:
@@ -85,7 +85,7 @@ class PolicySearch(TreeSampler):
             asked.tell(place, value, content=node, finished=node.state in ("finished", "cut"))
 
     async def _rolled_out(self, session: Session, tree: StepTree, nodes: Sequence[Node]) -> dict[Node, float | None]:
-        """What the ends are worth to which ``nodes`` are carried on, one of each; they are solutions of the search."""
+        """The values of the solutions sampled from each of ``nodes``; these are solutions of the search."""
         if not nodes:
             return {}
         by_stem = {node.trace.id: node for node in nodes}
@@ -105,7 +105,7 @@ class PolicySearch(TreeSampler):
         return unit_score(node.score, self.by)
 
     def _plan(self, session: Session, tree: StepTree) -> None:
-        """Ask the policy where to go on; give up what is open when the search is over."""
+        """Ask the policy where to continue; give up open nodes when the search is over."""
         assert tree.asked is not None
         open_nodes = [node for node in tree.nodes if node.state in ("open", "expanded") and node is not tree.nodes[0]]
         places = [] if tree.solved >= tree.width else tree.asked.ask(self.parallel)

@@ -92,7 +92,7 @@ class StepTree(Tabular):
         return [node for node in self.nodes if node.state in states]
 
     def table(self) -> dict[str, list[Any]]:
-        """One row a node, in order of their making."""
+        """One row per node, in order of creation."""
         said = ("index", "depth", "round", "state", "score", "tokens", "reason", "step")
         parents = [None if node.parent is None else node.parent.index for node in self.nodes]
         return {"parent": parents, **{name: [getattr(node, name) for node in self.nodes] for name in said}}

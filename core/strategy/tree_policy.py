@@ -25,7 +25,7 @@ class Visited(Protocol):
 
 
 class TreePolicy(Protocol):
-    """Says under which node the next one is made. A policy has no state of its own: what it needs stands in the nodes.
+    """Says under which node the next one is made. A policy has no state: everything it needs is in the nodes.
 
     ``branching`` is how many children a node may have (infinite for no limit).
     """
@@ -34,8 +34,8 @@ class TreePolicy(Protocol):
     def branching(self) -> float: ...
 
     def choose(self, root: Any, seed: int, number: int) -> Any:
-        """A node below ``root`` (or it) that has room for a child; ``number`` counts the choices made so far.
+        """A node below ``root`` (or ``root``) that has room for a child; ``number`` counts the choices made so far.
 
-        Asked only while ``root.room`` is above 0. Choices by lot derive from ``seed`` and ``number``.
+        Called only while ``root.room`` is above 0. Random choices derive from ``seed`` and ``number``.
         """
         ...

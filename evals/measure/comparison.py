@@ -1,4 +1,4 @@
-"""Finished runs beside one another, as one value."""
+"""Finished runs side by side, as one value."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Comparison(Plotted, Sequence[Standing]):
         return f"Comparison({counted(len(self), 'run')} on {problems}: {said}{more})"
 
     def table(self) -> dict[str, list[Any]]:
-        """One row a run: its accuracy, its difference from the first run, and what a problem cost it on average."""
+        """One row per run: its accuracy, its difference from the first run, and its mean cost per problem."""
         costs = dict.fromkeys(name for each in self.standings for name in each.costs)
         return {
             "run": [each.run for each in self.standings],
@@ -59,7 +59,7 @@ class Comparison(Plotted, Sequence[Standing]):
         }
 
     def plot(self, *, ax: Any = None) -> Any:
-        """Accuracy against sampled tokens, one point a run with its 95 % interval: a matplotlib figure."""
+        """Accuracy against sampled tokens, one point per run with its 95 % interval: a matplotlib figure."""
         from widthwise.evals.views.plots import draw_points
 
         places = [(s.costs.get("sampled", 0.0) + s.costs.get("judging", 0.0), s.accuracy, *s.interval) for s in self]

@@ -1,4 +1,4 @@
-"""What to call several runs, so that each can be told from the others."""
+"""Names for several runs, by which each can be told from the others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from widthwise.evals.store.store import Store
 
 _BUDGET = "budget_"
 _NOT_SETTINGS = frozenset({"strategy", "suite", "problems", "limit"})
-"""What runs that are compared have in common, or what their labels say."""
+"""What compared runs have in common, or what their labels already say."""
 
 
 def told_apart(curves: Sequence[Curve]) -> list[Curve]:
-    """``curves`` of files with labels that differ: the strategy with its budget, then what else is not alike.
+    """``curves`` of files with labels that differ: the strategy with its budget, then what else differs.
 
-    That is the settings in which runs of one strategy differ (the model, the seed ...), and the file's name where they
-    differ in none.
+    These are the settings in which runs of one strategy differ (the model, the seed ...), or the file's name if none
+    do.
     """
     settings = [_settings(curve.path) for curve in curves]
     names = [_with_budget(curve.label, given) for curve, given in zip(curves, settings, strict=True)]
@@ -46,7 +46,7 @@ def _with_budget(label: str, settings: Mapping[str, Any]) -> str:
 
 
 def _with_differences(number: int, names: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> str:
-    """The name of a run, with its settings that those of the same name do not share."""
+    """The name of a run, with its settings that others of the same name do not share."""
     alike = [given for name, given in zip(names, settings, strict=True) if name == names[number]]
     keys = {key for given in alike for key in given} - _NOT_SETTINGS
     own = settings[number]

@@ -1,4 +1,4 @@
-"""What strategies share in a sweep: which of them are read from samples of a larger budget, and from whose."""
+"""What strategies share in a sweep: which of them are read from samples of a larger budget, and from which run's."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from widthwise.samplers.single import Single
 
 
 def why_not_shared(strategy: Strategy, axis: Axis) -> str:
-    """Why samples of a large budget do not answer for smaller ones; empty where they do."""
+    """Why samples of a large budget do not answer for smaller ones; empty if they do."""
     if axis in ("sequential", "seconds", "thinking"):
         return f"a limit on {axis} changes the traces themselves"
     if not isinstance(strategy.sampler, BestOfN | Single):
         return "its traces depend on one another"
     if axis == "tokens" and strategy.sampler.waits:
-        return "what its traces take back is charged and not in them"
+        return "what its traces take back is charged but not part of them"
     if strategy.pruners:
         return "its pruners stop traces online"
     if strategy.budget is not None:
@@ -39,10 +39,10 @@ def why_not_shared(strategy: Strategy, axis: Axis) -> str:
 
 
 def choice(strategy: Strategy) -> Method | None:
-    """How the strategy's aggregator chooses among stored samples; None where that cannot be told from a store."""
+    """How the strategy's aggregator chooses among stored samples; None if a store cannot tell."""
     match strategy.aggregator:
         case _ if isinstance(strategy.sampler, Single):
-            # One sample has nothing to choose among: the mean over samples, whatever k.
+            # With one sample there is nothing to choose: the mean over samples, whatever k.
             return Method("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
         case None | MajorityVote(tie="first" | "random"):
             return method("maj")
@@ -64,8 +64,8 @@ def _weighted(vote: WeightedVote, pool: SamplePool, seed: int) -> Estimate:
 def pools_of(strategies: Sequence[Strategy], limits: Sequence[float], axis: Axis) -> dict[Strategy, Strategy]:
     """The run that each shared strategy is read from.
 
-    Strategies whose samples are drawn alike have one run. It records what they read of the samples: where some need
-    the reward model's scores and others the likeliest tokens, each of these kinds has a run of its own.
+    Strategies whose samples are drawn alike share one run. It records what they read from the samples: if some need the
+    reward model's scores and others the most likely tokens, each of these kinds has its own run.
     """
     n = int(limits[-1]) if axis == "samples" else None
     shared = {s: (_drawn(s, n), _recording(s)) for s in strategies if not why_not_shared(s, axis)}
@@ -83,7 +83,7 @@ _PLAIN = MajorityVote()
 
 
 def _recording(strategy: Strategy) -> Aggregator:
-    """What a run must end with so that its file holds all that the strategy reads of the samples."""
+    """What a run must end with so that its file holds everything the strategy reads from the samples."""
     score = choice(strategy)
     name, _, reduction = ((score and score.score) or "").partition(":")
     if name == REWARD_MODEL:  # all reductions but one are read from the same scores

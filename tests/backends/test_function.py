@@ -233,9 +233,9 @@ def test_a_reward_model_from_a_function() -> None:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda problem, text: "good", "returned 'good', which is no score"),
+        (lambda problem, text: "good", "returned 'good', which is not a score"),
         (lambda problem, text: 3, "gave the score 3, which is not in"),
-        (lambda problem, steps: 1, "returned 1, which is no score"),
+        (lambda problem, steps: 1, "returned 1, which is not a score"),
         (lambda problem, steps: [0.1], "gave 1 scores where 2 were due"),
     ],
 )
