@@ -51,7 +51,7 @@ class AdaptiveBranching(Part):
         return node
 
     def _drawn(self, chance: np.random.Generator, seen: Doubles) -> Doubles:
-        """Means drawn from the belief after ``seen``: number of scores, their sum, the sum of their squares [3, ...]."""
+        """Means drawn from the belief after ``seen``: number of scores, their sum, sum of their squares [3, ...]."""
         n, total, squares = seen
         if self.belief == "beta":
             return np.asarray(chance.beta(0.5 + np.maximum(total, 0), 0.5 + np.maximum(n - total, 0)))
