@@ -315,7 +315,7 @@ def test_the_context_is_as_long_as_its_keys_and_values_fit_and_says_so(tmp_path:
     folder = write_checkpoint(tmp_path, Shape(layers=4, max_len=2**20))
     backend = EmbeddedBackend(folder)
     assert backend.max_model_len == 2**19  # 512 bytes a token, of 256 MiB
-    assert "the context is 524288 tokens" in " ".join(backend.describe()["notes"])
+    assert "the context is limited by kv_cache_bytes to 524288 tokens" in " ".join(backend.describe()["notes"])
     assert EmbeddedBackend(folder, max_model_len=600).max_model_len == 600
 
 

@@ -99,9 +99,9 @@ def test_a_reply_says_what_was_thought_and_that_it_was_cut() -> None:
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
-        ("beam_search(n=4)", "needs a backend that continues a text, and function:.* cannot: say ww.FunctionBackend"),
-        ("best_of_n(n=2, thinking=20)", "continues a text"),
-        ("best_of_n(n=2) | weighted_vote(by='mean_logprob')", "log-probabilities, and function:.* gives none"),
+        ("beam_search(n=4)", "needs a backend that can continue a text, and function:.* cannot: say ww.FunctionBackend"),
+        ("best_of_n(n=2, thinking=20)", "can continue a text"),
+        ("best_of_n(n=2) | weighted_vote(by='mean_logprob')", "log-probabilities, but function:.* gives none"),
     ],
 )
 def test_what_a_function_cannot_do_is_said_before_it_is_called(strategy: str, words: str) -> None:
@@ -236,7 +236,7 @@ def test_a_reward_model_from_a_function() -> None:
         (lambda problem, text: "good", "returned 'good', which is not a score"),
         (lambda problem, text: 3, "gave the score 3, which is not in"),
         (lambda problem, steps: 1, "returned 1, which is not a score"),
-        (lambda problem, steps: [0.1], "gave 1 scores where 2 were due"),
+        (lambda problem, steps: [0.1], "gave 1 scores where 2 were expected"),
     ],
 )
 def test_what_is_no_score_is_an_error_of_the_trace(function: Any, words: str) -> None:
