@@ -99,7 +99,7 @@ def test_a_reply_says_what_was_thought_and_that_it_was_cut() -> None:
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
-        ("beam_search(n=4)", "needs a backend that can continue a text, and function:.* cannot: say ww.FunctionBackend"),
+        ("beam_search(n=4)", "a backend that can continue a text, and function:.* cannot: say ww.FunctionBackend"),
         ("best_of_n(n=2, thinking=20)", "can continue a text"),
         ("best_of_n(n=2) | weighted_vote(by='mean_logprob')", "log-probabilities, but function:.* gives none"),
     ],

@@ -71,7 +71,7 @@ def test_selectors_compose_as_text_too() -> None:
     strategy = parse_strategy(text)
     assert strategy.sampler == TreeSearch(8, select=DistinctSteps() | KvCost(coverage=0.0) | SoftmaxBalanced())
     assert parse_strategy(str(strategy)) == strategy
-    with pytest.raises(UsageError, match="no pruner"):
+    with pytest.raises(UsageError, match="not a pruner"):
         parse_strategy("tree_search() | top_k(k=2)")
     with pytest.raises(UsageError, match="frontier selector"):
         parse_strategy("tree_search(select=majority_vote())")
