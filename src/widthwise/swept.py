@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,9 @@ class Sweep(Plotted):
         return [run for run, of in zip(self.runs, named, strict=True) if of == suite]
 
     def part(self, suite: str) -> Sweep:
-        """The sweep of one suite alone; its plan is the whole one."""
-        return Sweep(self.plan, tuple(self.on(suite)), tuple(self.files(suite)), self.failures)
+        """The sweep of one suite alone; the failures are those of all suites."""
+        plan = replace(self.plan, cells=tuple(cell for cell in self.plan.cells if cell.suite == suite))
+        return Sweep(plan, tuple(self.on(suite)), tuple(self.files(suite)), self.failures)
 
     def table(self) -> dict[str, list[Any]]:
         """One row per suite, strategy and budget: what it was allowed, what it spent, and its accuracy with bounds."""

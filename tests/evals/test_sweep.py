@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 import widthwise as ww
-from widthwise.cli.sweep import file_name
+from widthwise.cli.swept_suite import file_name
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.majority import maj_at_k

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widthwise.cli.display import rows_table
-from widthwise.cli.measure import chance, span
+from widthwise.cli.display import chance, rows_table, span
+from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.registry import register
 from widthwise.core.strategy.composition import shortened
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @register("command", "compare")
 def compare_runs(
     runs: Annotated[list[Path], typer.Argument(help="Run files; the first is what the others are compared with.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What runs answered right and what they spent, and how far each is from the first.
 

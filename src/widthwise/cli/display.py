@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,16 @@ def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(cell(fitting(" ".join(text.split()), _LONGEST_CELL)) for text in row))
     say_table(table)
+
+
+def chance(p: float) -> str:
+    """A probability, which is never nothing."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval of fractions of 1 in per cent; a dash where it is not known."""
+    return "–" if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
 
 
 def percent(share: float | None) -> str:

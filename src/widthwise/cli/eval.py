@@ -13,7 +13,7 @@ import typer
 from widthwise.cli.display import summary_table
 from widthwise.cli.progress import progress
 from widthwise.cli.prompt_files import Sent, sent
-from widthwise.cli.settings_options import count, named_value, number, text, with_settings
+from widthwise.cli.settings_options import AsJson, count, named_value, number, text, with_settings
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
@@ -53,7 +53,7 @@ def evaluate_suite(
     concurrency: Annotated[int, count("Problems worked on at once.", 1)] = CONCURRENCY,
     run: Annotated[Path | None, text(_RUN, "FILE.db")] = None,
     show_prompts: ShowPrompts = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a strategy on a suite.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widthwise.cli.display import marked, percent, rows_table
+from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
@@ -40,7 +41,7 @@ def grade(
     against: Annotated[
         str | None, typer.Option(help="List where a run's verdicts and this grader's differ.", metavar=MATH_VERIFY)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Grade a run's answers again and show what changed, or grade one answer by another.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
 from widthwise.cli.display import rows_table
-from widthwise.cli.terminal import say
+from widthwise.cli.settings_options import AsJson
+from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
 from widthwise.core.installation import install_command
 from widthwise.core.registry import Entry, clash, entries, register, value_of
@@ -25,11 +27,15 @@ _EXTRAS = {
 
 
 @register("command", "suites")
-def list_suites() -> None:
+def list_suites(as_json: AsJson = False) -> None:
     """List the suites that have a name."""
     from widthwise.evals.suites.suites import list_suites as known
 
-    rows = [[s.name, "?" if s.size is None else str(s.size), s.source, s.licence, s.description] for s in known()]
+    found = known()
+    if as_json:
+        say_json({"suites": [asdict(suite) for suite in found]})
+        return
+    rows = [[s.name, "?" if s.size is None else str(s.size), s.source, s.licence, s.description] for s in found]
     rows_table(["suite", "problems", "source", "licence", ""], rows)
     say(
         "\nA JSONL, Parquet, CSV or JSON file of problems is a suite too, and so are recorded generations: --data FILE."
@@ -38,8 +44,11 @@ def list_suites() -> None:
 
 
 @register("command", "strategies")
-def list_strategies() -> None:
+def list_strategies(as_json: AsJson = False) -> None:
     """List the parts of strategies with their arguments, built in and installed."""
+    if as_json:
+        say_json({"parts": [_part(title, entry) for title in STRATEGY for entry in entries(ROLES[title])]})
+        return
     for title in STRATEGY:
         found = entries(ROLES[title])
         for entry in found:
@@ -49,20 +58,35 @@ def list_strategies() -> None:
     say("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
 
 
+def _part(role: str, entry: Entry) -> dict[str, Any]:
+    """A part as JSON values; ``arguments`` with their defaults as the command line spells them."""
+    try:
+        arguments = {p.name: None if p.default is p.empty else literal(p.default) for p in _parameters(entry.load())}
+    except UsageError:
+        arguments = None
+    return {"role": role, "name": entry.name, "from": entry.origin, "arguments": arguments, "about": _summary(entry)}
+
+
 @register("command", "graders")
-def list_graders() -> None:
+def list_graders(as_json: AsJson = False) -> None:
     """List what judges answers."""
-    rows = [[entry.name, "" if entry.built_in else entry.origin, _summary(entry)] for entry in entries(ROLES["grader"])]
-    rows_table(["grader", "from", ""], rows)
-    say("\nA grader of your own is named my_module:my_grader: --grader on eval, sweep and grade.")
+    _list("grader", "\nA grader of your own is named my_module:my_grader: --grader on eval, sweep and grade.", as_json)
 
 
 @register("command", "importers")
-def list_importers() -> None:
+def list_importers(as_json: AsJson = False) -> None:
     """List whose recorded generations can be read."""
-    found = entries(ROLES["importer"])
-    rows_table(["importer", "from", ""], [[e.name, "" if e.built_in else e.origin, _summary(e)] for e in found])
-    say("\nAn importer of your own is named my_module:my_importer: --as on import.")
+    _list("importer", "\nAn importer of your own is named my_module:my_importer: --as on import.", as_json)
+
+
+def _list(role: str, end: str, as_json: bool) -> None:
+    """The named parts of a role, and how one's own are named."""
+    found = entries(ROLES[role])
+    if as_json:
+        say_json({f"{role}s": [{"name": e.name, "from": e.origin, "about": _summary(e)} for e in found]})
+        return
+    rows_table([role, "from", ""], [[e.name, "" if e.built_in else e.origin, _summary(e)] for e in found])
+    say(end)
 
 
 def _summary(entry: Entry) -> str:
@@ -87,20 +111,47 @@ def _described(entry: Entry, others: Sequence[Entry]) -> str:
 
 
 @register("command", "models")
-def list_models() -> None:
+def list_models(as_json: AsJson = False) -> None:
     """List the bundled models, how other models are named, the families of reward models, and the extras."""
-    rows_table(["bundled model", "folder"], [[name, str(folder)] for name, folder in bundled_models().items()])
-    say()
-    rows_table(["backend", "written as"], [[entry.name, _written(entry)] for entry in entries(ROLES["backend"])])
-    say()
-    formats = [[entry.name, entry.origin, _recommends(entry)] for entry in entries(ROLES["prompt_format"])]
-    rows_table(["prompt format", "from", "recommends, where the model's own files say nothing"], formats)
-    say()
-    rows_table(["reward format", "of"], [[entry.name, _reads(entry)] for entry in entries(ROLES["reward_format"])])
-    say()
-    for extra, (module, purpose) in _EXTRAS.items():
-        have = "installed" if find_spec(module) else f"not installed: {install_command(extra)}"
-        say(f"{extra}: {purpose}; {have}")
+    found = _models()
+    if as_json:
+        say_json(found)
+        return
+    for key, columns in _TABLES.items():
+        rows_table(columns, [[str(value) for value in row.values()] for row in found[key]])
+        say()
+    for each in found["extras"]:
+        have = "installed" if each["installed"] else f"not installed: {each['install']}"
+        say(f"{each['name']}: {each['for']}; {have}")
+
+
+_TABLES = {
+    "bundled": ["bundled model", "folder"],
+    "backends": ["backend", "written as"],
+    "prompt_formats": ["prompt format", "from", "recommends, where the model's own files say nothing"],
+    "reward_formats": ["reward format", "of"],
+}
+
+
+def _models() -> dict[str, list[dict[str, Any]]]:
+    """What there is to know about models, as JSON values: one list a table."""
+    return {
+        "bundled": [{"name": name, "folder": str(folder)} for name, folder in bundled_models().items()],
+        "backends": [{"name": e.name, "written": _written(e)} for e in entries(ROLES["backend"])],
+        "prompt_formats": [
+            {"name": e.name, "from": e.origin, "recommends": _recommends(e)} for e in entries(ROLES["prompt_format"])
+        ],
+        "reward_formats": [{"name": e.name, "reads": _reads(e)} for e in entries(ROLES["reward_format"])],
+        "extras": [
+            {
+                "name": extra,
+                "for": purpose,
+                "installed": find_spec(module) is not None,
+                "install": install_command(extra),
+            }
+            for extra, (module, purpose) in _EXTRAS.items()
+        ],
+    }
 
 
 def _written(entry: Entry) -> str:
@@ -138,10 +189,16 @@ def _reads(entry: Entry) -> str:
 
 def _arguments(part: Any) -> str:
     """The arguments as the command line spells them, without types: ``(n=16, temperature=None)``."""
+    said = (p.name if p.default is p.empty else f"{p.name}={literal(p.default)}" for p in _parameters(part))
+    return f"({', '.join(said)})"
+
+
+def _parameters(part: Any) -> list[inspect.Parameter]:
+    """What a part's name may have in brackets."""
     parameters = list(inspect.signature(part).parameters.values()) if callable(part) else []
     if inspect.iscoroutinefunction(part):
-        parameters = [p for p in parameters if p.default is not p.empty]
-    return f"({', '.join(p.name if p.default is p.empty else f'{p.name}={literal(p.default)}' for p in parameters)})"
+        return [p for p in parameters if p.default is not p.empty]
+    return parameters
 
 
 def _first_line(part: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widthwise.cli.display import marked, rows_table
+from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.cli.timeline_view import print_timeline
 from widthwise.core.errors import UsageError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from widthwise.evals.store.store import Store
 
 _Run = Annotated[Path, typer.Argument(help="A run file.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @register("command", "traces")
@@ -32,7 +32,7 @@ def show_traces(
         bool, typer.Option("--timeline", help="Show a problem's threads and rounds against sequential tokens.")
     ] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Draw the problem's tree: scores, tokens, prunings.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List a run's problems; one problem's traces as a list, a tree or a timeline; one trace's text."""
     from widthwise.evals.store.store import Store
@@ -70,6 +70,7 @@ def import_file(
         str | None, typer.Option(help="The suite whose problems were recorded: it has references and a grader.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The same, of a file of problems.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a run file of recorded generations: our own, or logs of inspect_ai, lm-evaluation-harness, search-and-learn,
     and outputs of batches (OpenAI API, vllm run-batch)."""
@@ -85,12 +86,15 @@ def import_file(
         note = Copies.stored(store.outcomes()).note
     if note:
         say(f"note: {note}", err=True)
+    if as_json:
+        say_json({"run": str(run), "problems": count, "note": note or None})
 
 
 @register("command", "export")
 def export_file(
     run: _Run,
     out: Annotated[Path, typer.Argument(help="The file to write; .jsonl or .parquet.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write a run as recorded generations, which `datasets`, --data and replay: read."""
     from widthwise.evals.store.exchange import export_run
@@ -99,6 +103,8 @@ def export_file(
     with Store.read(run) as store:
         count = export_run(store, out)
     say(f"{count} problems exported to {out}", err=True)
+    if as_json:
+        say_json({"file": str(out), "problems": count})
 
 
 def _list_problems(store: Store, as_json: bool) -> None:

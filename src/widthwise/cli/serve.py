@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widthwise.cli.settings_options import count, number, text, with_settings
+from widthwise.cli.settings_options import AsJson, count, number, text, with_settings
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
@@ -59,7 +59,7 @@ def serve_strategies(
     budget_seconds: Annotated[float | None, number("At most X seconds a request.")] = None,
     seed: Annotated[int | None, count("The seed of requests without one; else each gets its own.")] = None,
     grace: Annotated[int | None, count(_GRACE, 0)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Say the address as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve strategies as models of an OpenAI-compatible server.
 

@@ -31,6 +31,10 @@ def text(words: str, metavar: str, default: str | None = None) -> Any:
     return typer.Option(help=words, metavar=metavar, show_default=default or True)
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md), and all else on stderr.")]
+"""The option that every command has."""
+
+
 def _several(words: str) -> Any:
     return text(f"{words}; may be repeated.", "NAME=VALUE")
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from widthwise.cli.display import rows_table
 from widthwise.cli.eval import ShowPrompts, print_prompts
-from widthwise.cli.measure import print_comparison
 from widthwise.cli.prompt_files import sent
-from widthwise.cli.settings_options import count, with_settings
-from widthwise.cli.terminal import say
+from widthwise.cli.settings_options import AsJson, count, with_settings
+from widthwise.cli.swept_suite import SweptSuite
+from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import register
 from widthwise.core.strategy.composition import shortened
@@ -53,10 +53,12 @@ def run_sweep(
     show_prompts: ShowPrompts = False,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY_RUN)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure strategies at several budgets, drawing samples only once where that is valid.
 
-    The same command goes on where it was stopped, and a larger grid uses what is there.
+    The same command goes on where it was stopped, and a larger grid uses what is there. The folder gets, for each
+    suite, a table (.csv and .parquet), a figure (.svg) and a report (.html).
     """
     for name in suite if not show_prompts else ():
         check_before(name, settings, folder=folder)
@@ -70,12 +72,15 @@ def run_sweep(
         settings=settings,
     )
     if show_prompts:
-        _show_prompts(sweeping)
+        _show_prompts(sweeping, as_json)
         return
     if dry_run:
         asyncio.run(sweeping.pilot())
-    _print_plan(sweeping)
+    said = plan_row(sweeping)
+    if not as_json:
+        _print_plan(sweeping)
     if dry_run:
+        _say_if(as_json, {**said, "suites": [], "failures": None})
         return
     try:
         done = asyncio.run(sweeping.run(concurrency=concurrency, on_progress=_progress()))
@@ -83,18 +88,42 @@ def run_sweep(
         raise Interrupted(
             f"stopped; what is finished is in {folder}, and the same command goes on from there"
         ) from None
-    for name in dict.fromkeys(suite):
-        _print_suite(done, name, sweeping, report=report)
+    found = [_suite_row(done.part(name), sweeping, report, as_json) for name in dict.fromkeys(suite)]
+    _say_if(as_json, {**said, "suites": found, "failures": done.failures})
     if done.failures:
         raise WidthwiseError(f"{done.failures} problems failed for good; the same command tries them again")
 
 
-def _show_prompts(sweeping: Sweeping) -> None:
+def _suite_row(done: Sweep, sweeping: Sweeping, report: bool, as_json: bool) -> dict[str, Any]:
+    """Write what was found on one suite, say it, and give it as JSON values."""
+    part = SweptSuite.of(done, sweeping)
+    files = [str(file) for file in part.files(report=report)]
+    part.write(report=report)
+    if not as_json:
+        part.print()
+    say(f"written: {', '.join(files)}", err=True)
+    return {**part.asdict(), "files": files}
+
+
+def _say_if(as_json: bool, value: dict[str, Any]) -> None:
+    if as_json:
+        say_json(value)
+
+
+def _show_prompts(sweeping: Sweeping, as_json: bool) -> None:
     """What each strategy asks, on each suite."""
     first = {(task.suite, str(task.strategy)): task for task in reversed(sweeping.plan.tasks)}
-    for (suite, strategy), task in reversed(first.items()):
+    asked = {key: asyncio.run(sent(sweeping.evaluations[task])) for key, task in reversed(first.items())}
+    if as_json:
+        rows = [
+            {"suite": suite, "strategy": strategy, "prompts": [asdict(prompt) for prompt in prompts]}
+            for (suite, strategy), prompts in asked.items()
+        ]
+        say_json({"strategies": rows})
+        return
+    for (suite, strategy), prompts in asked.items():
         say(f"{shortened(strategy)} on {suite}\n")
-        print_prompts(asyncio.run(sent(sweeping.evaluations[task])))
+        print_prompts(prompts)
 
 
 def _print_plan(sweeping: Sweeping) -> None:
@@ -117,35 +146,26 @@ def _print_plan(sweeping: Sweeping) -> None:
         say(f"note: {note}")
 
 
-def _print_suite(done: Sweep, suite: str, sweeping: Sweeping, *, report: bool) -> None:
-    from widthwise.evals.views.plots import draw, save
-    from widthwise.evals.views.report import write_report
-
-    curves, axis = done.on(suite), sweeping.plan.axis
-    say(f"\n{suite}: {len(curves[0].problems)} problems, {curves[0].model}")
-    limits = sorted({cell.limit for cell in sweeping.plan.cells})
-    print_comparison(curves, axis, limits)
-    for note in dict.fromkeys(note for curve in curves for note in curve.notes):
-        say(f"note: {note}")
-    stem = sweeping.folder / file_name(suite, {task.suite for task in sweeping.plan.tasks})
-    save(draw(curves, axis, title=suite), stem.with_suffix(".svg"))
-    written = [stem.with_suffix(".svg")]
-    if report:
-        write_report(done.files(suite), stem.with_suffix(".html"), curves=curves, axis=axis, budgets=limits)
-        written.append(stem.with_suffix(".html"))
-    say(f"written: {', '.join(map(str, written))}", err=True)
-
-
-def file_name(suite: str, suites: Collection[str]) -> str:
-    """What the files about a suite are called: its name, with its arguments where another of ``suites`` has it too."""
-    short = _short(suite)
-    if sum(_short(other) == short for other in suites) == 1:
-        return short
-    return re.sub(r"\W+", "_", suite).strip("_")[:200]
-
-
-def _short(suite: str) -> str:
-    return Path(suite.partition("(")[0]).stem.replace(":", "_")
+def plan_row(sweeping: Sweeping) -> dict[str, Any]:
+    """What is to be done, as JSON values; what nobody knows before it runs is null."""
+    plan = sweeping.plan
+    return {
+        "folder": str(sweeping.folder),
+        "axis": plan.axis,
+        "budgets": sorted({cell.limit for cell in plan.cells}),
+        "runs": [
+            {
+                "run": str(sweeping.evaluations[f.task].path),
+                "suite": f.task.suite,
+                "strategy": str(f.task.strategy),
+                "budget": None if f.task.budget is None else asdict(f.task.budget),
+                "seed": f.task.seed,
+                **{name: getattr(f, name) for name in ("problems", "samples", "tokens", "seconds")},
+            }
+            for f in sweeping.forecast()
+        ],
+        "notes": list(plan.notes),
+    }
 
 
 def _progress() -> Callable[[Progress], None]:

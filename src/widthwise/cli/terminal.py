@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,15 @@ def say_json(value: Any) -> None:
     from widthwise.evals.store.segment_rows import to_json
 
     typer.echo(ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value)))
+
+
+def known(value: Any) -> Any:
+    """``value`` with null for each number that is not known: JSON has no other word for it."""
+    if isinstance(value, dict):
+        return {name: known(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cell(text: str) -> Text:
