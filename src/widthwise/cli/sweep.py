@@ -82,16 +82,20 @@ def run_sweep(
     if dry_run:
         _say_if(as_json, {**said, "suites": [], "failures": None})
         return
-    try:
-        done = asyncio.run(sweeping.run(concurrency=concurrency, on_progress=_progress()))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"stopped; what is finished is in {folder}, and the same command goes on from there"
-        ) from None
+    done = _done(sweeping, concurrency)
     found = [_suite_row(done.part(name), sweeping, report, as_json) for name in dict.fromkeys(suite)]
     _say_if(as_json, {**said, "suites": found, "failures": done.failures})
     if done.failures:
         raise WidthwiseError(f"{done.failures} problems failed for good; the same command tries them again")
+
+
+def _done(sweeping: Sweeping, concurrency: int) -> Sweep:
+    try:
+        return asyncio.run(sweeping.run(concurrency=concurrency, on_progress=_progress()))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; what is finished is in {sweeping.folder}, and the same command goes on from there"
+        ) from None
 
 
 def _suite_row(done: Sweep, sweeping: Sweeping, report: bool, as_json: bool) -> dict[str, Any]:
