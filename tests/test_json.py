@@ -46,6 +46,8 @@ def faults(value: Any, kind: str, where: str = "") -> list[str]:
         return [fault for name, item in value.items() for fault in faults(item, kind[1:-1], f"{where}.{name}")]
     if kind == "any":
         return [] if value is not None else [f"{where} is null"]
+    if kind == "grade":
+        return [] if isinstance(value, bool) or 0 < value < 1 else [f"{where} is {value!r:.40}, no grade"]
     if kind in PLAIN:
         fits = isinstance(value, PLAIN[kind]) and isinstance(value, bool) == (kind == "truth")
         return [] if fits else [f"{where} is {value!r:.40}, no {kind}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.evals.made_runs import made_run
 from widthwise.core.errors import UsageError
 from widthwise.core.tabular import Plotted, Tabular
 from widthwise.evals.measure.comparison import Comparison
+from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.suites.suites import load_suite
 from widthwise.run import Run
 
@@ -164,3 +166,11 @@ def test_a_result_without_an_answer_is_shown() -> None:
     empty = ww.Result(None, (), ww.Ledger(), ww.Answer(None))
     assert Tags(empty._repr_html_()).open == []
     assert empty.plot().axes[0].get_xlabel() == "no trace states an answer"
+
+
+def test_answers_that_are_right_in_part_are_numbers_in_a_table(tmp_path: Path) -> None:
+    problem = ww.Problem("p", "Q?", "1")
+    graded = [Outcome(problem, "done", "1", grade) for grade in (True, 0.5, False, None)]
+    run = Run.read(made_run(tmp_path / "a.db", [RIGHT]))
+    assert replace(run, outcomes=tuple(graded)).to_arrow().to_pydict()["correct"] == [1.0, 0.5, 0.0, None]
+    assert replace(run, outcomes=tuple(graded[2:])).to_arrow().to_pydict()["correct"] == [False, None]

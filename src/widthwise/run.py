@@ -101,12 +101,15 @@ class Run(Plotted):
     def table(self) -> dict[str, list[Any]]:
         """One row a problem: what was answered, whether that is right, and what it cost (see ``Ledger``)."""
         whole = [[leaf for leaf in o.leaves if leaf.finish != "joined"] for o in self.outcomes]
-        said = ("state", "answer", "correct", "tied")
+        said = ("state", "answer", "tied")
+        grades = [o.correct for o in self.outcomes]
+        parts = any(isinstance(grade, float) for grade in grades)  # then all are numbers: a column has one type
         return {
             "problem": [o.problem.id for o in self.outcomes],
             "text": [o.problem.text for o in self.outcomes],
             "reference": [o.problem.answer for o in self.outcomes],
             **{name: [getattr(o, name) for o in self.outcomes] for name in said},
+            "correct": [float(grade) if parts and grade is not None else grade for grade in grades],
             "traces": [len(leaves) for leaves in whole],
             "right": [sum(leaf.correct is True for leaf in leaves) for leaves in whole],
             "error": [next(iter(o.errors), None) for o in self.outcomes],
