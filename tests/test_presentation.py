@@ -86,7 +86,7 @@ def values(tmp_path: Path, recorded: Path) -> dict[str, Any]:
         "comparison": ww.compare(run, tmp_path / "b.db"),
         "sweep": sweep,
         "plan": sweep.plan,
-        "tree": ww.Tree([ww.Node(hostile_result().traces[0])], 1, []),
+        "tree": ww.StepTree([ww.Node(hostile_result().traces[0])], 1, []),
     }
 
 
@@ -135,10 +135,10 @@ def test_tables_say_what_values_hold(values: dict[str, Any]) -> None:
 
 
 def test_without_pandas_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hostile_result().to_arrow().num_rows == 2
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pip install pandas"):
         hostile_result().to_pandas()
-    assert hostile_result().to_arrow().num_rows == 2
 
 
 def test_figures_are_drawn_without_a_display(values: dict[str, Any]) -> None:
