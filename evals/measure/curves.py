@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from widthwise.evals.measure.estimators import best_at_k, largest_at_k, pass_at_
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
+from widthwise.evals.measure.reliability import all_at_k, mean_share_at_k, share_at_k
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
 from widthwise.evals.store.waits import NOT_KNOWN
 
@@ -108,8 +110,10 @@ def curve(
     """Accuracy at every k of a run file or a file of recorded generations; needs no model.
 
     ``grader`` reads and grades everything anew, instead of using what is stored. ``methods``: "pass", "maj",
-    "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; a SCORE is "mean_logprob", "sum_logprob" or a number
-    recorded with the samples (a minus turns its sign). Raises ``UsageError`` if there is nothing to measure.
+    "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; for reliability "all" (all k samples are right,
+    pass^k), "gpass:SHARE" (at least that share of them, G-Pass@k) and "mgpass" (its mean over shares from a half to 1).
+    A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign). Raises
+    ``UsageError`` if there is nothing to measure.
     """
     scores = sorted({score for name in methods if (score := method(name).score)})
     source = load(run, scores=scores, grouping=grouping, grader=grader)
@@ -143,19 +147,29 @@ def lines(
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to choose an answer among k samples; ``waits_for`` is the number of traces after which it stops."""
+    """A way to choose an answer among k samples; ``waits_for`` is the number of traces after which it stops.
+
+    One that does not choose (``answers``) only describes the samples: coverage, reliability.
+    """
 
     name: str
     estimate: Callable[[SamplePool, int], Estimate]
     score: str | None = None
     waits_for: int | None = None
+    answers: bool = True
 
 
 def method(name: str) -> Method:
     """The method that a word names; an unknown word raises ``UsageError`` with the valid ones."""
     kind, _, argument = name.partition(":")
     if name == "pass":
-        return Method(name, lambda pool, seed: certain(pass_at_k(pool.values)))
+        return Method(name, lambda pool, seed: certain(pass_at_k(pool.values)), answers=False)
+    if name == "all":
+        return Method(name, lambda pool, seed: certain(all_at_k(pool.values)), answers=False)
+    if name == "mgpass":
+        return Method(name, lambda pool, seed: _reliable(pool, mean_share_at_k), answers=False)
+    if kind == "gpass" and (share := _share(argument)) is not None:
+        return Method(name, lambda pool, seed: _reliable(pool, partial(share_at_k, share=share)), answers=False)
     if name == "maj":
         return Method(name, lambda pool, seed: maj_at_k(pool.votes, pool.values, seed=seed))
     if kind == "best" and argument:
@@ -167,8 +181,25 @@ def method(name: str) -> Method:
         m = int(argument)
         return Method(name, lambda pool, seed: _short(pool, m, seed), waits_for=m)
     raise UsageError(
-        f"unknown method {name!r}: write pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M"
+        f"unknown method {name!r}: write pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE, short:M, all, "
+        "gpass:SHARE (a share above 0 and at most 1) or mgpass"
     )
+
+
+def _share(text: str) -> float | None:
+    """A share above 0 and at most 1; None for any other text."""
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
+
+
+def _reliable(pool: SamplePool, estimate: Callable[[Floats], Floats]) -> Estimate:
+    try:
+        return certain(estimate(pool.values))
+    except ValueError as error:
+        raise UsageError(f"problem {pool.problem}: {error}") from None
 
 
 def _best(pool: SamplePool, score: str) -> Estimate:

@@ -76,15 +76,16 @@ class Versus:
 
 
 def points(curves: Sequence[Curve], axis: Axis) -> list[Point]:
-    """Every point of every line of ``curves`` that has ``axis``, except coverage (pass@k).
+    """Every point of every line of ``curves`` that has ``axis``, except those of methods that give no answer.
 
-    Coverage needs an oracle to pick the right sample: it bounds the methods but is not one of them.
+    Coverage (pass@k) needs an oracle to pick the right sample: it bounds the methods but is not one of them. Nor are
+    the measures of reliability.
 
     Raises ``UsageError`` if the curves measure different problems, or none has the axis.
     """
     shared = common_problems(curves)
     found = [point for curve in curves for line in curve.lines.values() for point in _points(curve, line, axis, shared)]
-    found = [point for point in found if point.method != "pass"]
+    found = [point for point in found if point.method == "run" or method(point.method).answers]
     if not found:
         raise UsageError(f"none of these runs has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
     return found
@@ -198,7 +199,7 @@ def _bought(curve: Curve, budget: float, problems: Sequence[str]) -> Iterator[Po
     pools = {pool.problem: pool for pool in curve.pools}
     if not pools or any("tokens" not in line.budgets for line in curve.lines.values()):
         return
-    for name in [name for name in curve.lines if name not in ("run", "pass")]:
+    for name in [name for name in curve.lines if name != "run" and method(name).answers]:
         made = [purchased(pools[problem], budget, method(name)) for problem in problems]
         scores = np.array([p.value for p in made])
         low, high = band(scores[:, None], REPLICATES, LEVEL, 0)

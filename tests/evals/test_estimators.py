@@ -16,6 +16,7 @@ from widthwise.evals.measure.estimators import (
     weighted_vote_at_k,
 )
 from widthwise.evals.measure.majority import maj_at_k, wins
+from widthwise.evals.measure.reliability import all_at_k, mean_share_at_k, share_at_k
 from widthwise.evals.measure.subsets import Floats, Ints, first_rank_mean, first_rank_weights, mth_rank_weights
 
 
@@ -184,3 +185,54 @@ def test_rank_weights_are_probabilities(n: int) -> None:
 def test_large_pools_take_little_memory_and_give_the_same() -> None:
     values = np.random.default_rng(0).random((2, 1500))
     np.testing.assert_allclose(first_rank_mean(values), values @ first_rank_weights(1500), rtol=1e-10)
+
+
+# -- reliability ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("votes", "values"), pools(11))
+def test_all_of_k(votes: Ints, values: Floats) -> None:
+    expected = over_subsets(len(values), lambda members: float(values[members].min()))
+    assert all_at_k(values) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 0.6, 0.75, 1.0])
+@pytest.mark.parametrize("right", [0, 1, 3, 5, 8])
+def test_a_share_of_k(right: int, share: float) -> None:
+    values = np.r_[np.ones(right), np.zeros(8 - right)]
+    expected = over_subsets(
+        8, lambda members: float(100 * values[members].sum() >= round(100 * share * len(members), 6))
+    )
+    if share == 0.01:
+        assert share_at_k(values, share) == pytest.approx(pass_at_k(values))
+    assert share_at_k(values, share) == pytest.approx(
+        np.where(share * np.arange(1, 9) < 1, pass_at_k(values), expected)
+    )
+
+
+def test_the_mean_over_shares_is_the_papers_sum() -> None:
+    values = np.r_[np.ones(5), np.zeros(3)]
+    for k in range(1, 9):
+        shares = [i / k for i in range(-(-k // 2) + 1, k + 1)]
+        expected = 2 / k * sum(share_at_k(values, share)[k - 1] for share in shares)
+        assert mean_share_at_k(values)[k - 1] == pytest.approx(expected)
+
+
+def test_g_pass_by_hand() -> None:
+    """Of four samples two are right: of two, both are with 1/6, at least one with 5/6."""
+    values = np.array([1.0, 1.0, 0.0, 0.0])
+    assert share_at_k(values, 1.0)[1] == pytest.approx(1 / 6)
+    assert share_at_k(values, 0.5)[1] == pytest.approx(5 / 6)
+    assert all_at_k(values)[1] == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.1])
+def test_shares_that_are_none(share: float) -> None:
+    with pytest.raises(ValueError, match="share"):
+        share_at_k(np.ones(3), share)
+
+
+def test_samples_that_are_right_in_part_are_not_counted() -> None:
+    for estimate in (lambda v: share_at_k(v, 0.5), mean_share_at_k):
+        with pytest.raises(ValueError, match="right in part"):
+            estimate(np.array([0.5, 1.0]))

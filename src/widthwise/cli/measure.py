@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_METHODS = "pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M; may be repeated (default: pass, maj)."
+_METHODS = (
+    "pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M; of reliability, all (pass^k), gpass:SHARE "
+    "(G-Pass@k) or mgpass; may be repeated (default: pass, maj)."
+)
 
 
 @register("command", "curve")
