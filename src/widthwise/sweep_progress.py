@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from widthwise.pace import duration, seconds_left
+
 if TYPE_CHECKING:
     from widthwise.evals.measure.sweep import Task
     from widthwise.evals.store.outcome import Outcome
@@ -17,27 +19,30 @@ class Progress:
     """How far a sweep has come, and how long it will take at this pace."""
 
     shares: Mapping[Task, float]
+    concurrency: int
     runs: int = 0
     share: float = 0.0
     _began: float = field(default_factory=time.monotonic)
     _before: float = 0.0
+    _under_way: float = 0.0
 
     def add(self, task: Task, *, stored: bool = False) -> None:
         """One more problem of ``task`` is done; ``stored`` if an earlier attempt did it."""
         self.share += self.shares[task]
         self._before += self.shares[task] if stored else 0.0
+        self._under_way = 0.0 if stored else self.shares[task] * self.concurrency
 
     @property
     def seconds_left(self) -> float | None:
         """None until something was done in this attempt."""
-        done = self.share - self._before
-        return (time.monotonic() - self._began) * (1 - self.share) / done if done > 1e-9 else None
+        done, rest = self.share - self._before, 1 - self.share
+        if done < 1e-9:
+            return None
+        return seconds_left(time.monotonic() - self._began, done, rest, self._under_way)
 
     def __str__(self) -> str:
         left = self.seconds_left
-        said = (
-            "" if left is None else f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
-        )
+        said = "" if left is None else f", about {duration(left)} left"
         return f"run {self.runs} of {len(self.shares)}, {100 * self.share:.0f} % of all samples{said}"
 
 

@@ -129,7 +129,7 @@ class Sweeping:
         self, *, concurrency: int = CONCURRENCY, on_progress: Callable[[Progress], None] = lambda progress: None
     ) -> Sweep:
         """Do what is still to be done, then read the curves from the runs."""
-        progress = Progress(self._shares())
+        progress = Progress(self._shares(), concurrency)
         open_tasks = [task for task in self.plan.tasks if not self._is_done(task, progress)]
         for settings, tasks in groupby(open_tasks, key=lambda task: self._settings_on(task.suite)):
             engines = await open_engines(settings)

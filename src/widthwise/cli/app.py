@@ -12,9 +12,11 @@ import typer
 from typer.core import TyperGroup
 
 from widthwise.cli import compare, eval, grade, lists, measure, runs, serve, sweep  # noqa: F401 - their commands register themselves
+from widthwise.cli.completion import completed
 from widthwise.cli.logs import show_logs, verbosity_of
 from widthwise.cli.terminal import say, say_sentence
 from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.core.installation import NAME
 from widthwise.core.registry import entries, find, is_path
 from widthwise.core.roles import ROLES
 from widthwise.evaluation import Interrupted
@@ -58,7 +60,7 @@ def _command(name: str) -> Any:
     except UsageError as error:
         function = _refusal(error)
     shell = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_HELP)
-    shell.command(name)(function)
+    shell.command(name)(completed(function))
     return typer.main.get_command(shell)
 
 
@@ -81,7 +83,6 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=_HELP,
@@ -121,7 +122,7 @@ def main() -> None:
     """The ``widthwise`` command."""
     catch_signals()
     try:
-        app()
+        app(prog_name=NAME)
     except BrokenPipeError:  # the reader of our output (`| head`) has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         sys.exit(1)

@@ -71,7 +71,7 @@ def evaluate_suite(
     if show_prompts:
         print_prompts(asyncio.run(sent(evaluation)), as_json)
         return
-    with progress(len(evaluation.suite.problems)) as meter:
+    with progress(len(evaluation.suite.problems), concurrency) as meter:
         summary = asyncio.run(evaluation.run(concurrency=concurrency, listener=meter))
     _print(summary, as_json)
     if summary.errors:

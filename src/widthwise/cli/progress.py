@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from widthwise.cli.terminal import say
 from widthwise.evals.store.outcome import Outcome, credit
+from widthwise.pace import duration, seconds_left
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -19,53 +21,71 @@ _LINE_EVERY = 5.0
 
 
 class Meter:
-    """Counts the problems of a run as they are done; ``draw`` shows it."""
+    """Counts the problems of a run as they are done, ``concurrency`` at once; ``draw`` shows it.
 
-    def __init__(self, problems: int, draw: Callable[[Meter], None]) -> None:
+    Time is counted from where the first of them was begun: how long a model takes to load says nothing of the rest.
+    """
+
+    def __init__(self, problems: int, concurrency: int, draw: Callable[[Meter], None]) -> None:
         self.problems = problems
         self.done = 0
         self.first_failure = ""
-        self._right, self._failed, self._tokens = 0.0, 0, 0
+        self._concurrency = concurrency
+        self._right, self._failed, self._tokens, self._before = 0.0, 0, 0, 0
         self._draw = draw
-        self._began = time.monotonic()
+        self._began = math.inf
 
     def stored(self, outcome: Outcome) -> None:
         """Count a problem that an earlier attempt has done."""
-        self.done += 1
-        self._right += credit(outcome.correct)
+        self._before += 1
+        self._count(outcome)
 
     def finished(self, outcome: Outcome) -> None:
         """Count a problem that is done just now."""
-        self.stored(outcome)
+        self._count(outcome)
+        self._began = min(self._began, time.monotonic() - outcome.ledger.seconds)
         self._failed += outcome.state == "error"
         self.first_failure = self.first_failure or next(iter(outcome.errors), "")
         self._tokens += outcome.ledger.total
         self._draw(self)
 
+    def _count(self, outcome: Outcome) -> None:
+        self.done += 1
+        self._right += credit(outcome.correct)
+
+    @property
+    def seconds_left(self) -> float:
+        """An estimate from the problems that were done in this attempt."""
+        elapsed, rest = time.monotonic() - self._began, self.problems - self.done
+        return seconds_left(elapsed, self.done - self._before, rest, min(self._concurrency, rest))
+
     def __str__(self) -> str:
         speed = self._tokens / max(time.monotonic() - self._began, 1e-6)
         failed = f", {self._failed} failed" if self._failed else ""
-        return f"accuracy {100 * self._right / max(self.done, 1):.1f} %, {speed:,.0f} tokens/s{failed}"
+        left = f", about {duration(self.seconds_left)} left" if self.done < self.problems else ""
+        return f"accuracy {100 * self._right / max(self.done, 1):.1f} %, {speed:,.0f} tokens/s{failed}{left}"
 
 
 @contextmanager
-def progress(problems: int) -> Iterator[Meter]:
+def progress(problems: int, concurrency: int) -> Iterator[Meter]:
     """A meter whose readings are shown while the block runs."""
     if not sys.stderr.isatty():
-        yield Meter(problems, _line_now_and_then())
+        yield Meter(problems, concurrency, _line_now_and_then())
         return
     with _bar() as bar:
         task = bar.add_task("", total=problems)
-        yield Meter(problems, lambda meter: bar.update(task, completed=meter.done, description=str(meter)))
+        yield Meter(problems, concurrency, lambda meter: bar.update(task, completed=meter.done, description=str(meter)))
 
 
 def _line_now_and_then() -> Callable[[Meter], None]:
-    last = time.monotonic()
+    """A line as soon as it is known how long it takes, where that is long, and then every few seconds."""
+    last: float | None = None
 
     def draw(meter: Meter) -> None:
         nonlocal last
-        if time.monotonic() - last >= _LINE_EVERY:
-            last = time.monotonic()
+        now = time.monotonic()
+        if meter.seconds_left >= _LINE_EVERY if last is None else now - last >= _LINE_EVERY:
+            last = now
             say(f"{meter.done} of {meter.problems} problems: {meter}", err=True)
 
     return draw
@@ -80,7 +100,6 @@ def _bar() -> Progress:
         parts.MofNCompleteColumn(),
         parts.TextColumn("{task.description}"),
         parts.TimeElapsedColumn(),
-        parts.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )

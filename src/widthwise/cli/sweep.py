@@ -22,6 +22,7 @@ from widthwise.core.registry import register
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.strategy.spelling import spelled
 from widthwise.evaluation import CONCURRENCY, Interrupted, check_before
+from widthwise.pace import duration
 from widthwise.settings import RunSettings
 from widthwise.sweep_progress import Progress
 from widthwise.sweeping import AXIS, FOLDER, Sweeping
@@ -136,14 +137,14 @@ def _print_plan(sweeping: Sweeping) -> None:
         name = f.task.strategy.brief() + (f" | {spelled(f.task.budget, brief=True)}" if f.task.budget else "")
         costs = ["at running time" if f.samples is None else f"{f.samples:,}"]
         costs.append("?" if f.tokens is None else f"{f.tokens:,.0f}")
-        costs.append("?" if f.seconds is None else _duration(f.seconds))
+        costs.append("?" if f.seconds is None else duration(f.seconds))
         rows.append([f.task.suite, name, str(f.task.seed), f"{f.problems}", *costs])
     cells = len(sweeping.plan.cells) * len(sweeping.plan.cells[0].tasks)
     say(f"{cells} cells, {len(rows)} runs in {sweeping.folder}")
     rows_table(["suite", "run", "seed", "problems to do", "samples", "tokens", "time"], rows)
     if all(f.samples is not None and f.tokens is not None and f.seconds is not None for f in forecast):
         samples, tokens, seconds = (sum(getattr(f, of) for f in forecast) for of in ("samples", "tokens", "seconds"))
-        say(f"in all {samples:,} samples, {tokens:,.0f} tokens, {_duration(seconds)}")
+        say(f"in all {samples:,} samples, {tokens:,.0f} tokens, {duration(seconds)}")
     else:
         say("? is told as soon as a problem of the suite is finished; --dry-run predicts it from a few samples")
     for note in sweeping.plan.notes:
@@ -173,13 +174,14 @@ def plan_row(sweeping: Sweeping) -> dict[str, Any]:
 
 
 def _progress() -> Callable[[Progress], None]:
-    """Reports on stderr, every few seconds, how far it is."""
-    said = time.monotonic()
+    """Reports on stderr how far it is: as soon as it is known to take long, and then every few seconds."""
+    said: float | None = None
 
     def listen(progress: Progress) -> None:
         nonlocal said
-        if time.monotonic() - said >= _EVERY:
-            said = time.monotonic()
+        now = time.monotonic()
+        if (progress.seconds_left or 0) >= _EVERY if said is None else now - said >= _EVERY:
+            said = now
             say(str(progress), err=True)
 
     return listen
@@ -199,7 +201,3 @@ def _axis(name: str) -> Axis:
         if axis == name:
             return axis
     raise UsageError(f"--axis is one of {', '.join(AXES)}, not {name!r}")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"

@@ -1,0 +1,20 @@
+"""How long something still takes, as far as what is done tells."""
+
+from __future__ import annotations
+
+
+def seconds_left(elapsed: float, done: float, rest: float, under_way: float) -> float:
+    """Seconds that ``rest`` takes where ``done`` took ``elapsed``, in any unit of work.
+
+    What is ``under_way``, a part of the rest, counts by half: of many problems begun together the first is done when
+    the others nearly are, and by it alone all would seem to take many times what they do.
+    """
+    halfway = min(under_way, rest) / 2
+    return elapsed * (rest - halfway) / (done + halfway)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in words: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds > 90 * 60:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"

@@ -1,0 +1,81 @@
+"""How long a run still takes: an estimate from the first problems, said at once."""
+
+import heapq
+import random
+import re
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from widthwise.cli import progress as view
+from widthwise.cli.app import app
+from widthwise.core.problem import Problem
+from widthwise.core.session.ledger import Ledger
+from widthwise.evals.store.outcome import Outcome
+from widthwise.pace import duration, seconds_left
+
+
+def finished(latencies: list[float], concurrency: int) -> list[float]:
+    """When each problem is done, of which so many are worked on at once."""
+    running: list[float] = []
+    ends = []
+    for latency in latencies:
+        begun = heapq.heappop(running) if len(running) == concurrency else 0.0
+        heapq.heappush(running, begun + latency)
+        ends.append(begun + latency)
+    return sorted(ends)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8, 32])
+def test_the_first_problems_tell_the_rest(concurrency: int) -> None:
+    source = random.Random(0)
+    for _ in range(50):
+        ends = finished([source.uniform(0.7, 1.3) for _ in range(200)], concurrency)
+        for done in (1, 2, concurrency, 100, 199):
+            rest = 200 - done
+            said = seconds_left(ends[done - 1], done, rest, min(concurrency, rest))
+            true = ends[-1] - ends[done - 1]
+            assert said <= 2.5 * true + 1
+            assert said >= true / 2.5 - 1
+
+
+def test_what_is_left_is_nothing_at_the_end() -> None:
+    assert seconds_left(10.0, 5, 0, 32) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(4.4, "4 s"), (90, "90 s"), (100, "2 min"), (3600, "60 min"), (3 * 3600, "3.0 h")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def outcome(state: Any = "done", seconds: float = 2.0) -> Outcome:
+    return Outcome(Problem("p", "?", "1"), state, "1", True, ledger=Ledger(sampled=100, seconds=seconds))
+
+
+def test_a_meter_counts_from_the_first_problem_and_not_what_was_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(100.0, 0.0)
+    monkeypatch.setattr(view.time, "monotonic", lambda: next(clock))
+    drawn: list[str] = []
+    meter = view.Meter(20, 1, lambda meter: drawn.append(str(meter)))
+    for _ in range(9):
+        meter.stored(outcome())
+    meter.finished(outcome())
+    assert drawn == ["accuracy 100.0 %, 50 tokens/s, about 13 s left"], "10 problems of 2 s, one of them half done"
+    for _ in range(10):
+        meter.finished(outcome())
+    assert drawn[-1].endswith("tokens/s"), "nothing is left"
+
+
+def test_the_first_command_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(view, "_LINE_EVERY", 0.0)
+    arguments = ["eval", "arithmetic", "--limit", "4", "--concurrency", "1", "--run", str(tmp_path / "a.db")]
+    said = CliRunner().invoke(app, [*arguments, "--strategy", "best_of_n(n=2) | majority_vote()"])
+    assert said.exit_code == 0
+    first = said.stderr.splitlines()[0]
+    assert re.fullmatch(r"1 of 4 problems: accuracy .* %, [\d,]+ tokens/s, about \d+ s left", first), said.stderr
+    assert "left" not in said.stderr.splitlines()[-1], "the last problem leaves nothing to be done"
