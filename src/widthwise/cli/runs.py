@@ -93,15 +93,21 @@ def import_file(
 @register("command", "export")
 def export_file(
     run: _Run,
-    out: Annotated[Path, typer.Argument(help="The file to write; .jsonl or .parquet.")],
+    out: Annotated[
+        Path, typer.Argument(help="The file to write: .jsonl or .parquet; .eval or .json is a log of inspect_ai.")
+    ],
+    layout: Annotated[
+        str | None, typer.Option("--as", help="recorded, inspect_ai or lm_eval, where the file's name does not tell.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run as recorded generations, which `datasets`, --data and replay: read."""
-    from widthwise.evals.store.exchange import export_run
+    """Write a run as recorded generations, which `datasets`, --data and replay: read, or in another tool's layout."""
     from widthwise.evals.store.store import Store
+    from widthwise.exporting import exporter_named
 
+    chosen = layout or ("inspect_ai" if out.suffix in (".eval", ".json") else "recorded")
     with Store.read(run) as store:
-        count = export_run(store, out)
+        count = exporter_named(chosen)(store, out)
     say(f"{count} problems exported to {out}", err=True)
     if as_json:
         say_json({"file": str(out), "problems": count})

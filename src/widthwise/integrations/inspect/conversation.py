@@ -49,14 +49,22 @@ def from_messages(messages: Sequence[Message]) -> list[ChatMessage]:
 
 def output_of(answered: Answered, model: str) -> ModelOutput:
     """The answer's trace as a reply, with the usage of all traces."""
-    parts: list[Content] = [ContentReasoning(reasoning=answered.thought)] if answered.thought else []
-    content = [*parts, ContentText(text=answered.text)] if parts else answered.text
-    cut = answered.trace is not None and answered.trace.finish in _CUT
-    choice = ChatCompletionChoice(
-        message=ChatMessageAssistant(content=content, model=model, source="generate"),
-        stop_reason="max_tokens" if cut else "stop",
-    )
-    return ModelOutput(model=model, choices=[choice], usage=usage_of(answered.result.ledger))
+    message = assistant(answered.thought, answered.text, model)
+    output = reply(message, None if answered.trace is None else answered.trace.finish)
+    output.usage = usage_of(answered.result.ledger)
+    return output
+
+
+def assistant(thought: str, said: str, model: str) -> ChatMessageAssistant:
+    """A reply's message, its thinking apart."""
+    parts: list[Content] = [ContentReasoning(reasoning=thought), ContentText(text=said)]
+    return ChatMessageAssistant(content=parts if thought else said, model=model, source="generate")
+
+
+def reply(message: ChatMessageAssistant, finish: str | None) -> ModelOutput:
+    """A message as a model's output; ``finish`` is that of its trace."""
+    choice = ChatCompletionChoice(message=message, stop_reason="max_tokens" if finish in _CUT else "stop")
+    return ModelOutput(model=message.model or "", choices=[choice])
 
 
 def usage_of(ledger: Ledger) -> ModelUsage:
