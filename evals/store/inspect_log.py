@@ -139,11 +139,13 @@ def _texts(parts: Iterable[Row], kind: str, attachments: Mapping[str, str]) -> I
             yield _content(part[kind], attachments)
 
 
-def _verdict(value: Any) -> bool | None:
-    """Right or wrong as inspect_ai's scorers say it; None for partial credit and unscored samples."""
+def _verdict(value: Any) -> bool | float | None:
+    """Right, wrong or in part right as inspect_ai's scorers say it; None for samples that are not scored so."""
     if isinstance(value, str):
-        return {"C": True, "I": False, "N": False, "true": True, "false": False}.get(value)
-    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+        return {"C": True, "I": False, "N": False, "P": 0.5, "true": True, "false": False}.get(value)
+    if isinstance(value, int | float) and 0 <= value <= 1:
+        return bool(value) if value in (0, 1) else float(value)
+    return None
 
 
 def _last_question(sample: Row) -> str:

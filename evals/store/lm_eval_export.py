@@ -39,7 +39,7 @@ def _line(store: Store, outcome: Outcome, number: int, filter: str) -> dict[str,
     prompt = next((text for text, _, _ in pairs), problem.text)
     each = filter == "each"
     answers = [leaf.answer for _, _, leaf in pairs] if each else [outcome.answer]
-    right = [leaf.correct is True for _, _, leaf in pairs] if each else [outcome.correct is True]
+    right = [float(leaf.correct or 0) for _, _, leaf in pairs] if each else [float(outcome.correct or 0)]
     return {
         "doc_id": number,
         "doc": document,

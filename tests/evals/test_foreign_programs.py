@@ -151,6 +151,15 @@ def test_scores_that_are_no_numbers_are_read(tmp_path: Path) -> None:
     assert [(s.answer, s.correct) for s in recording.samples] == [("3", None)]
 
 
+@pytest.mark.parametrize(("value", "right"), [("P", 0.5), (0.25, 0.25), (1, True), ("N", False), ({"a": 1}, None)])
+def test_partial_credit_is_kept(value: Any, right: Any, tmp_path: Path) -> None:
+    output = {"completion": "\\boxed{3}"}
+    sample = {"id": 1, "input": "?", "target": "3", "output": output, "scores": {"f": {"value": value}}}
+    (tmp_path / "a.json").write_text(json.dumps({"status": "success", "samples": [sample]}))
+    [recording] = read_generations(tmp_path / "a.json")
+    assert [(s.answer, s.correct) for s in recording.samples] == [("3", right)]
+
+
 # -- lm-evaluation-harness -------------------------------------------------------------------------------------
 
 

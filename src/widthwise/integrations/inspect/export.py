@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,11 +131,11 @@ class _Run:
         return sample
 
     def _sample(
-        self, outcome: Outcome, trace: Trace | None, answer: str | None, correct: bool | None, epoch: int = 1
+        self, outcome: Outcome, trace: Trace | None, answer: str | None, correct: bool | float | None, epoch: int = 1
     ) -> EvalSample:
         problem, output = outcome.problem, self._output(trace, answer)
         asked: list[ChatMessage] = from_messages([*problem.earlier, {"role": "user", "content": problem.text}])
-        score = Score(value=_VALUES[correct], answer=answer, explanation=output.completion)
+        score = Score(value=_value(correct), answer=answer, explanation=output.completion)
         failed = outcome.errors[0] if outcome.state == "error" and answer is None and outcome.errors else None
         return EvalSample(
             id=problem.id,
@@ -177,7 +178,14 @@ class _Run:
         return saying_in(self.store.manifest)
 
 
-_VALUES = {True: CORRECT, False: INCORRECT, None: NOANSWER}
+def _value(correct: bool | float | None) -> str | float:
+    """A grade in Inspect's words; what is right in part is a number there too."""
+    if isinstance(correct, float) and 0 < correct < 1:
+        return correct
+    return NOANSWER if correct is None else CORRECT if correct else INCORRECT
+
+
+_WORTH = {CORRECT: 1.0, INCORRECT: 0.0, NOANSWER: 0.0}
 
 
 def _row(trace: Trace, leaf: Leaf) -> dict[str, Any]:
@@ -194,9 +202,10 @@ def _row(trace: Trace, leaf: Leaf) -> dict[str, Any]:
 
 def _results(scorer: str, samples: Sequence[EvalSample], problems: int) -> EvalResults:
     """The accuracy over the samples and its standard error, as Inspect has them."""
-    right = [(sample.scores or {})[scorer].value == CORRECT for sample in samples if sample.scores]
+    values = [(sample.scores or {})[scorer].value for sample in samples if sample.scores]
+    right = [value if isinstance(value, float) else _WORTH[str(value)] for value in values]
     mean = sum(right) / len(right) if right else 0.0
-    error = math.sqrt(mean * (1 - mean) / (len(right) - 1)) if len(right) > 1 else 0.0
+    error = statistics.stdev(right) / math.sqrt(len(right)) if len(right) > 1 else 0.0
     metrics = {name: EvalMetric(name=name, value=value) for name, value in (("accuracy", mean), ("stderr", error))}
     score = EvalScore(name=scorer, scorer=scorer, scored_samples=len(right), metrics=metrics)
     return EvalResults(total_samples=max(problems, len(samples)), completed_samples=len(right), scores=[score])

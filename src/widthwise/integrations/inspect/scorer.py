@@ -12,7 +12,7 @@ from widthwise.settings import grader_named
 
 @scorer(metrics=[accuracy(), stderr()])
 def graded(grader: str = "math") -> Scorer:
-    """Whether the answer means the same as one of the targets.
+    """Whether the answer means the same as one of the targets, or how far it does.
 
     Args:
         grader: Who says so (``widthwise graders``).
@@ -28,7 +28,11 @@ def graded(grader: str = "math") -> Scorer:
         if answer is None:
             return Score(value=NOANSWER, explanation=completion)
         problems = [Problem(str(state.sample_id), state.input_text, reference_answer(t)) for t in target]
-        right = [await judge.for_problem(p).correct(p, answer) for p in problems if p.answer is not None]
-        return Score(value=CORRECT if any(right) else INCORRECT, answer=answer, explanation=completion)
+        grades = [await judge.for_problem(p).correct(p, answer) for p in problems if p.answer is not None]
+        return Score(value=_value(max(map(float, grades), default=0.0)), answer=answer, explanation=completion)
 
     return score
+
+
+def _value(grade: float) -> str | float:
+    return {0.0: INCORRECT, 1.0: CORRECT}.get(grade, grade)
