@@ -24,6 +24,7 @@ from widthwise.core.strategy.composition import parse_strategy
 from widthwise.opening import kind_of
 
 REASONS = {"installs packages", "needs vLLM", "needs a server", "needs a network", "needs a data set", "takes minutes"}
+REASONS |= {"needs Inspect", "needs lm-evaluation-harness"}  # run by tests/integrations/test_guides.py
 PAGES = ["README.md", "CONTRIBUTING.md", "examples/README.md"]
 PAGES += sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

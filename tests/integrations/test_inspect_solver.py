@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from inspect_ai.scorer import choice, includes
 from inspect_ai.solver import Solver, generate, system_message
 
 import widthwise as package
+from tests.integrations.installed import installed
 from widthwise.core.errors import UsageError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.integrations.inspect import graded, widthwise
@@ -252,14 +252,7 @@ def test_the_log_is_read_back_with_all_traces(run: Callable[..., EvalLog], tmp_p
 
 def test_inspect_finds_the_solver_by_its_entry_point(tmp_path: Path) -> None:
     """As an installed package: Inspect puts the package's name before that of the solver."""
-    site = tmp_path / "site-packages"
-    about = site / "widthwise-0.dist-info"
-    about.mkdir(parents=True)
-    (site / "widthwise").symlink_to(Path(package.__file__).parent)
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: widthwise\nVersion: 0\n")
-    points = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["inspect_ai"].items())
-    (about / "entry_points.txt").write_text(f"[inspect_ai]\n{points}")
+    site = installed(tmp_path / "site-packages", Path(package.__file__).parent)
     look = "from inspect_ai._util.registry import registry_lookup as look; " + "".join(
         f"assert look({kind!r}, {name!r}), {name!r}; "
         for kind, name in (("solver", "widthwise/widthwise"), ("scorer", "widthwise/graded"))
