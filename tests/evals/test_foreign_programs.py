@@ -268,6 +268,18 @@ def test_a_problem_is_found_by_its_text_too(batch: tuple[Path, Path], tmp_path: 
     assert (found.problem.id, [s.correct for s in found.samples]) == ("other", [False, True, None, None])
 
 
+def test_a_batch_that_vllm_ran() -> None:
+    """Two questions asked twice, and a request that vLLM refused."""
+    found = read_generations(LOGS / "vllm_batch_output.jsonl", requests=LOGS / "vllm_batch_requests.jsonl")
+    assert [(r.problem.text, [(s.answer, s.finish) for s in r.samples]) for r in found] == [
+        ("Compute 17 + 5.", [("22", "stop")] * 2),
+        ("Compute (23 + 9) * 4 - 17.", [("111", "stop")] * 2),
+        ("Compute 1 + 1.", [(None, "error")]),
+    ]
+    assert [r.fields["model"] for r in found[:2]] == ["reasoner"] * 2
+    assert all(s.metadata["tokens"] > 10 for r in found[:2] for s in r.samples)
+
+
 def test_every_endpoint_of_batches_that_says_texts(tmp_path: Path) -> None:
     completion = {"model": "m", "choices": [{"index": 0, "text": "\\boxed{1}", "finish_reason": "length"}]}
     items = [
