@@ -38,7 +38,7 @@ class Reply(Brief):
     finish: FinishReason = "stop"
 
 
-class FunctionBackend:
+class FunctionBackend(Brief):
     """Samples by calling ``function(prompt, params)`` once for each sample.
 
     A first parameter named ``messages`` gets the conversation, ``[{"role": ..., "content": ...}, ...]``, any other one

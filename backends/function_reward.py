@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from widthwise.backends.called import Called, named, parameters_of
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import Kind, Solution, StepScores
@@ -17,7 +18,7 @@ _CONTRACT = (
 )
 
 
-class FunctionRewardModel:
+class FunctionRewardModel(Brief):
     """Scores solutions by ``function(problem, text)``, or step by step by ``function(problem, steps)``.
 
     The first is an outcome reward model and returns one number from 0 to 1 (True and False are 1 and 0); the second,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from widthwise.backends.called import Called, named, parameters_of
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError, WidthwiseError, reason_of
 from widthwise.core.problem import Grade, Grader, Partition, Problem
 
@@ -14,7 +15,7 @@ _CONTRACT = "a function of (problem, text), plain or async, that returns True, F
 
 
 @dataclass(frozen=True)
-class FunctionGrader(Grader):
+class FunctionGrader(Brief, Grader):
     """Grades by ``function(problem, text)``; ``text`` is what a trace says after its thinking.
 
     Answers, which are what votes, are read by ``reads``: the suite's own grader unless told otherwise. A text in which

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from widthwise.core.brief import Brief
 from widthwise.core.problem import Grade, Grader, Partition, Problem
 
 
 @dataclass(frozen=True, slots=True)
-class MixedGrader:
+class MixedGrader(Brief):
     """Leaves each problem to the grader of its task: ``tasks`` by the problem's id, ``others`` for the rest."""
 
     tasks: Mapping[str, Grader]

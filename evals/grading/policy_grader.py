@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
+from widthwise.core.brief import Brief, brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Partition, Problem
 from widthwise.core.prompting.saying import Counted
@@ -13,7 +14,7 @@ from widthwise.evals.grading.extraction import MATH, Policy, Reading, check_thin
 
 
 @dataclass(frozen=True)
-class TunableGrader:
+class TunableGrader(Brief):
     """A grader with arguments: its fields, except for ``fixed``, are those of ``--grader`` and are kept in run files.
 
     A grader also has ``extract`` and ``correct``; the other methods of :class:`~widthwise.core.problem.Grader` have
@@ -24,6 +25,9 @@ class TunableGrader:
     fixed: ClassVar[tuple[str, ...]] = ("name",)
     what: ClassVar[str] = ""
     """What it does, in a few words."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({brief(self.name)})"
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -68,6 +68,15 @@ def test_all_public_values_print_briefly() -> None:
     assert [value for value in values if not issubclass(value, Brief)] == []
 
 
+async def test_what_is_made_of_functions_prints_briefly() -> None:
+    graders = [load_suite(name, limit=1).grader for name in ("arithmetic", "countdown", "recorded_math")]
+    backend = ww.FunctionBackend(lambda prompt: "1")
+    for value in (*graders, backend, ww.FunctionRewardModel(lambda problem, steps: [1.0])):
+        assert repr(value).startswith(f"{type(value).__name__}(")
+        assert len(repr(value)) < 300
+        assert " at 0x" not in repr(value)
+
+
 @pytest.mark.parametrize(
     "spelled",
     [
