@@ -35,7 +35,7 @@ class Matched:
         matched = [(b, p) for b in budgets for p in at_budget(found, b, curves, axis)]
         return cls(axis, matched, against_best(at_budget(found, budgets[-1], curves, axis)), pareto(found))
 
-    def print(self) -> None:
+    def show(self) -> None:
         """Three tables."""
         say(f"\nat equal budgets ({self.axis})")
         rows = [[f"{b:,.0f}", p.marked, f"{p.budget:,.0f}", *_bounds(p)] for b, p in self.points]

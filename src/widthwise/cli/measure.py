@@ -74,7 +74,7 @@ def draw_curve(
             if found is not None:
                 print_fits(found)
         if matched is not None:
-            matched.print()
+            matched.show()
     if out is not None:
         save(draw(curves, budget), out)
         say(f"drawn to {out}", err=True)

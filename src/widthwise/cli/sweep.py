@@ -105,7 +105,7 @@ def _suite_row(done: Sweep, sweeping: Sweeping, report: bool, as_json: bool) -> 
     files = [str(file) for file in part.files(report=report)]
     part.write(report=report)
     if not as_json:
-        part.print()
+        part.show()
     say(f"written: {', '.join(files)}", err=True)
     return {**part.asdict(), "files": files}
 

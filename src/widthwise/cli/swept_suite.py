@@ -53,11 +53,11 @@ class SweptSuite:
         for file in page:
             write_report(self.swept.runs, file, curves=self.swept.curves, axis=self.matched.axis, budgets=self.budgets)
 
-    def print(self) -> None:
+    def show(self) -> None:
         """Say what was found."""
         first = self.swept.curves[0]
         say(f"\n{first.suite}: {len(first.problems)} problems, {first.model}")
-        self.matched.print()
+        self.matched.show()
         for note in self.notes:
             say(f"note: {note}")
 
