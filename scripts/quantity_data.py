@@ -33,10 +33,10 @@ def solve(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
 
 
 def look_up(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """Definitions without a question, then the same ones in another order, numbers in the place of known quantities.
+    """Definitions without a question, then the same ones in another order, with known quantities replaced by numbers.
 
-    A drill in which nearly every token is found in the text before it. To look definitions up was not learned from
-    two million tokens of solutions, where few are.
+    A drill in which nearly every token can be found in the text before it. Models did not learn to look up definitions
+    from two million tokens of solutions, where there are few such tokens.
     """
     for asked in systems(rng, levels):
         definitions, given = asked.system.definitions, asked.system.given
@@ -59,7 +59,7 @@ SKILLS: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
     "plans": (plans, 3),
     "serial searches": (serial_searches, 3),
 }
-"""Documents of each kind beside sixty solutions; threads are about four documents a problem."""
+"""Documents of each kind per sixty solutions; threads are about four documents per problem."""
 
 
 def kinds(levels: Sequence[int], skills: bool, attempts: Path | None, drill: int = 0) -> dict[str, tuple[Maker, int]]:

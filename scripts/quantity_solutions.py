@@ -1,4 +1,4 @@
-"""Solutions of `quantities`: what is needed, one step a quantity, in any order and in several wordings."""
+"""Solutions of `quantities`: what is needed, one step per quantity, in any order and in several wordings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ WORDINGS = (
 WEIGHTS = (5, 2, 2, 1)
 """How often each is drawn; what is not written out before its result is harder to get right."""
 ONWARD = 0.6
-"""How often the next step takes the value of the one before, where one can; otherwise any step that can be taken."""
+"""How often each is drawn; steps that do not write out the operation before the result are harder to get right."""
 USELESS = 0.1
-"""The share of solutions that work out something that is not needed."""
+"""How often the next step uses the value of the one before, if possible; otherwise any possible step."""
 
 
 class Asked(NamedTuple):
-    """A problem to learn from."""
+    """The share of solutions that work out something unnecessary."""
 
     system: QuantitySystem
     key: str

@@ -86,7 +86,7 @@ def test_a_run_goes_on_with_what_was_in_force_when_it_was_begun(caplog: pytest.L
     assert (asked.params.temperature, asked.params.top_k, asked.params.min_p) == (0.6, 20, 0.1)
     assert asked.chat.today == date(2024, 2, 29)
     assert asked.record == begun
-    assert "goes on with" in caplog.text
+    assert "this run continues with" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_run_goes_on_with_what_was_in_force_when_it_was_begun(caplog: pytest.L
     ],
 )
 def test_a_files_word_is_checked(damage: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="the run's file is damaged"):
+    with pytest.raises(UsageError, match="the run file is damaged"):
         recorded_asking({"asking": Asking().settled(Known()).record | damage})
     with pytest.raises(UsageError, match="import path"):
         Asking().settled(Known(), Asking().settled(Known()).record | {"profile": "os:path"})

@@ -219,7 +219,7 @@ def test_lists_name_what_there_is() -> None:
         (["traces", "a.db", "--trace", "0.9"], "--trace needs the problem"),
         (["export", "a.db", "a.csv"], ".jsonl or .parquet"),
         (["import", "broken.jsonl", "b.db"], "broken.jsonl, line 2"),
-        (["import", "sums.jsonl", "a.db"], "exists already"),
+        (["import", "sums.jsonl", "a.db"], "already exists"),
         (["grade", "--gold", "1"], "--prediction"),
     ],
 )  # fmt: skip

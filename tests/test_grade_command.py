@@ -87,7 +87,7 @@ def test_a_run_is_compared_with_math_verify() -> None:
     assert found["differ"] == len(found["differing"]) > 0
     row = next(row for row in found["differing"] if (row["problem"], row["trace"]) == ("q", "0.2"))
     assert (row["answer"], row["correct"], row["math_verify"]) == (None, False, True)
-    assert "judged differently" in called("grade", RUN, "--against", "math-verify").stdout
+    assert "graded differently" in called("grade", RUN, "--against", "math-verify").stdout
 
 
 @pytest.mark.slow
@@ -108,7 +108,7 @@ def test_a_pair_that_ends_the_process_has_no_verdict() -> None:
         (["--gold", "1", "--prediction", "1", "--grader", "math(percent=3)"], "percent of the math grader is a bool"),
         (["--gold", "1", "--prediction", "1", "--grader", "math(percnt=3)"], "no argument 'percnt'"),
         (["--gold", "1", "--prediction", "1", "--grader", "math(1)"], "write it as math(percent=False"),
-        (["--gold", "1", "--prediction", "1", "--grader", "countdown"], "judges answers to a problem"),
+        (["--gold", "1", "--prediction", "1", "--grader", "countdown"], "grades answers to a problem"),
     ],
 )
 def test_a_wrong_request_is_one_sentence(arguments: list[str], complaint: str) -> None:

@@ -66,7 +66,7 @@ def test_a_message_that_comes_a_thousand_times_is_counted(capsys: pytest.Capture
         logging.getLogger("widthwise.somewhere").warning("request %d is sent again", i)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6
-    assert lines[-1] == "widthwise: warning: request 999 is sent again (1000 times by now)"
+    assert lines[-1] == "widthwise: warning: request 999 is sent again (1000 times so far)"
 
 
 def test_every_detail_is_every_message(capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ def test_a_failed_opening_is_tried_again() -> None:
         ww.open("resoner")
     with pytest.raises(ww.UsageError, match="opened as one of model, reward_model, embedding_model, not 'judge'"):
         ww.open("reasoner", role="judge")  # type: ignore[arg-type]
-    with pytest.raises(ww.UsageError, match="give them to ww"):
+    with pytest.raises(ww.UsageError, match="pass them to ww"):
         ww.solve(QUESTION, STRATEGY, ww.open("reasoner"), backend_args={"max_num_seqs": 3})
 
 

@@ -140,7 +140,7 @@ def test_a_solution_that_was_not_recorded_is_unscored(tmp_path: Path, scorer: Pa
         model = await open_reward_model(f"replay:{run}")
         return (await model.score(Problem("nobody", "?"), [Solution(("a",))]))[0]
 
-    assert "has no scores of this solution" in str(run_sync(score()).error)
+    assert "has no scores for this solution" in str(run_sync(score()).error)
 
 
 def test_the_shipped_generator_is_no_scorer(tmp_path: Path) -> None:

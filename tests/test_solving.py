@@ -75,7 +75,7 @@ def test_a_model_that_answers_nothing_is_an_error() -> None:
     """It was an answer of None, as if the model had found none."""
     backend = asyncio.run(open_backend("reasoner"))
     asyncio.run(backend.close())
-    with pytest.raises(ww.BackendError, match=r"no sample could be had: embedded:.*reasoner was closed; open it again"):
+    with pytest.raises(ww.BackendError, match=r"every request failed: embedded:.*reasoner was closed; open it again"):
         ww.solve(QUESTION, ww.BestOfN(2) | ww.MajorityVote(), backend)
 
 

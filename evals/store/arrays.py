@@ -1,4 +1,4 @@
-"""Arrays as the run store keeps them: bytes that say their own type and shape."""
+"""Arrays as the run store keeps them: bytes that state their own type and shape."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEAD = re.compile(rb"(?P<dtype>[|<>][iuf][1248]):(?P<shape>\d{1,18}(,\d{1,18})?
 
 
 def pack(array: NDArray[Any] | None) -> bytes | None:
-    """``array`` as bytes, integers in the smallest type that holds them; None stays None."""
+    """``array`` as bytes, with integers in the smallest type that holds them; None stays None."""
     if array is None:
         return None
     small = np.ascontiguousarray(_smallest(array) if array.dtype.kind == "i" else array)
@@ -21,12 +21,12 @@ def pack(array: NDArray[Any] | None) -> bytes | None:
 
 
 def unpack(blob: bytes | None) -> Any:
-    """The array again: integers as int64, others as they were; ``ValueError`` for bytes that are none."""
+    """The array again: integers as int64, others as they were; ``ValueError`` for other bytes."""
     if blob is None:
         return None
     head = _HEAD.match(blob)
     if head is None:
-        raise ValueError("an array does not say what it is")
+        raise ValueError("an array does not state its type and shape")
     shape = [int(n) for n in head["shape"].split(b",")]
     array = np.frombuffer(blob[head.end() :], np.dtype(head["dtype"].decode())).reshape(shape)
     return array.astype(np.int64 if array.dtype.kind in "iu" else array.dtype)

@@ -1,6 +1,6 @@
 """Outputs of batches, as the OpenAI API and ``vllm run-batch`` write them, as recorded generations.
 
-Such a file has replies and no questions; these stand in the file of requests (``with_requests``).
+Such a file has replies but no questions; these are in the file of requests (``with_requests``).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _FINISHES = {"stop": "stop", "length": "length", "completed": "stop", "incomplet
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """One row a request, its choices as samples; one that failed is a sample with the finish "error"."""
+    """One row per request, with its choices as samples; a failed request is a sample with the finish "error"."""
     for number, line in read_rows(path):
         name = line.get("custom_id")
         if not isinstance(name, str) or not name:
-            raise UsageError(f"{path}, line {number}: no output of a batch: it has no custom_id")
+            raise UsageError(f"{path}, line {number}: not an output of a batch: it has no custom_id")
         response = line.get("response") or {}
         body = response.get("body") or {}
         failed = line.get("error") or response.get("status_code", 200) != 200
@@ -44,7 +44,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def _samples(body: Mapping[str, Any]) -> Iterator[Row]:
-    """What one reply says, by any of the endpoints that generate texts; raises ValueError for the others."""
+    """What one reply says, from any endpoint that generates texts; raises ValueError for the others."""
     usage = body.get("usage") or {}
     if isinstance(body.get("output"), list):
         yield {**_responses(body), "tokens": usage.get("output_tokens")}
@@ -66,7 +66,7 @@ def _samples(body: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _responses(body: Mapping[str, Any]) -> Row:
-    """A reply of the Responses API: its items are thinking, messages, and what is neither."""
+    """A reply of the Responses API: its items are thinking, messages, and others."""
     items = [item for item in body["output"] if isinstance(item, dict)]
     parts = {kind: [part for item in items if item.get("type") == kind for part in item.get("content") or []]
              for kind in ("reasoning", "message")}  # fmt: skip
@@ -75,9 +75,9 @@ def _responses(body: Mapping[str, Any]) -> Row:
 
 
 def with_requests(rows: Iterable[Row], requests: Path) -> list[Row]:
-    """The rows with the questions that ``requests`` asked; requests that asked the same are one problem.
+    """The rows with the questions that ``requests`` asked; requests with the same question are one problem.
 
-    Raises ``UsageError`` for a row whose request is not there.
+    Raises ``UsageError`` for a row whose request is missing.
     """
     asked = {str(line.get("custom_id")): line.get("body") or {} for _, line in read_rows(requests)}
     problems: dict[str, Row] = {}
@@ -106,7 +106,7 @@ def _question(body: Mapping[str, Any]) -> str:
     if isinstance(messages, list):
         messages = "\n\n".join(str(part["text"]) for part in messages if isinstance(part, dict) and part.get("text"))
     if not isinstance(messages, str) or not messages:
-        raise UsageError("a request of a batch asks no question: it has no message of a user, and no prompt")
+        raise UsageError("a request of a batch asks no question: it has neither a user's message nor a prompt")
     return messages
 
 

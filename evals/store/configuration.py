@@ -1,4 +1,4 @@
-"""A run's configuration: what decides its results."""
+"""A run's configuration: the settings that decide its results."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from widthwise.evals.store.segment_rows import to_json
 
 SERVED = "served"
-"""The entry that says which models are behind addresses that do not name them for good."""
+"""The key for the models behind addresses that do not identify them."""
 Configuration = Mapping[str, Any]
 """The settings that decide a run's results, as JSON values."""
 
 
 def digest(configuration: Configuration) -> str:
-    """Names a configuration: equal settings, equal digest, whatever their order."""
+    """Identifies a configuration: equal settings have equal digests, whatever their order."""
     text = json.dumps(json.loads(to_json(configuration)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -28,13 +28,13 @@ def difference(old: Configuration, new: Configuration) -> str:
 
 
 def _agree(old: Configuration, new: Configuration) -> bool:
-    """Whether nothing speaks against the models behind the addresses being the same, as far as both name them."""
+    """Whether the models behind the addresses may be the same, as far as both configurations name them."""
     then, now = old.get(SERVED) or {}, new.get(SERVED) or {}
     return all(_alike(then[role], now[role]) for role in {**then} if role in now)
 
 
 def _alike(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """What one of them does not say of its model is not known to be another's."""
+    """Whether two models may be the same; what only one of them states does not make them different."""
     return all(None in (then[k], now.get(k)) or then[k] == now[k] for k in then)
 
 

@@ -10,20 +10,20 @@ from widthwise.evals.store.database import Database
 from widthwise.evals.store.outcome import Outcome
 
 _COMPARED = {"problems": "id", "segments": "problem", "traces": "problem", "answers": "problem"}
-"""The tables that equal runs agree on, and their column with the problem's id."""
+"""The tables on which equal runs agree, and their column with the problem's id."""
 
 _ENGINE_STATE = frozenset({"prompt_cached", "prompt_computed"})
 """Columns that depend on what else the engine was doing."""
 
 _TIMING = _ENGINE_STATE | {"seconds", "retries", "kv_peak", "kv_mean", "kv_content_peak", "kv_content_mean"}
-"""Figures of the ledger that do."""
+"""Figures of the ledger that do so, too."""
 
 
 def contents(database: Database, configuration: Any, outcomes: Iterable[Outcome]) -> Iterator[str]:
-    """One line a row.
+    """One line per row.
 
-    Left out are wall-clock, whether a prompt token was computed or found in a cache, and how many tokens were
-    resident at a time: all depend on what else was going on.
+    Left out are wall-clock times, whether a prompt token was computed or found in a cache, and how many tokens were
+    resident at a time: all depend on what else was running.
     """
     yield "configuration " + json.dumps(configuration, sort_keys=True)
     tables = {**_COMPARED, **({"scores": "problem"} if database.has_scores else {})}

@@ -11,17 +11,17 @@ from widthwise.core.brief import Brief
 from widthwise.evals.store.outcome import Outcome
 
 _LONG = 1000
-"""Characters of a text that nobody writes twice."""
+"""How many characters a text needs so that it cannot be equal by chance."""
 
 FIELD = "effective_samples"
-"""The field of an outcome, where its samples are fewer than they look."""
+"""The field of an outcome whose samples are worth fewer than their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copies(Brief):
     """The samples of several problems: how many each has on average, and how many different ones these are worth.
 
-    ``alike`` of the ``problems`` that have several samples have one and the same text in all of them.
+    ``alike`` of the ``problems`` with several samples have the same text in all of them.
     """
 
     samples: float
@@ -44,22 +44,22 @@ class Copies(Brief):
 
     @property
     def note(self) -> str:
-        """A sentence where the samples are worth a tenth less than their number or fewer still; else nothing."""
+        """A sentence if the samples are worth at least a tenth less than their number; else empty."""
         if self.effective > 0.9 * self.samples or not self.problems:
             return ""
         return (
-            f"in {self.alike} of {self.problems} problems all samples have the same text, and the {self.samples:.1f} "
-            f"samples of a problem are worth {self.effective:.1f} different ones on average: one seed for all of them "
-            "or temperature 0 makes copies, and more of these say nothing new"
+            f"in {self.alike} of {self.problems} problems all samples have the same text, and the "
+            f"{self.samples:.1f} samples of a problem are worth {self.effective:.1f} different ones on average: "
+            "using one seed for all of them, or temperature 0, makes copies, and more of these add no information"
         )
 
 
 def effective_number(texts: Sequence[str]) -> float:
     """How many different samples ``texts`` are worth: ``n**2`` over the sum of the squared numbers of copies.
 
-    Kish's effective size: ``n`` where all differ, 1 where all are one, 4 where there are as many of each of 4. Samples
-    of few words may be equal by chance, and are samples all the same. Copies are those that cannot be: texts of more
-    than ``_LONG`` characters, and all texts of a problem where each is there equally often, and more than once.
+    Kish's effective size: ``n`` if all differ, 1 if all are equal, 4 if there are equally many of 4 texts. Samples of
+    few words may be equal by chance, and then count as samples all the same. Only certain copies count as such: texts
+    of more than ``_LONG`` characters, and all texts of a problem if each occurs equally often, and more than once.
     """
     counts = Counter(texts)
     regular = min(counts.values(), default=0) > 1 and len(set(counts.values())) == 1
@@ -68,13 +68,13 @@ def effective_number(texts: Sequence[str]) -> float:
 
 
 def copies_field(texts: Sequence[str]) -> dict[str, float]:
-    """What an outcome's fields say of its samples' ``texts``: nothing where no two are the same."""
+    """What an outcome's fields say about its samples' ``texts``: nothing if no two are equal."""
     worth = effective_number(texts)
     return {FIELD: round(worth, 3)} if worth < len(texts) else {}
 
 
 def _worth(fields: Mapping[str, Any], samples: int) -> float:
-    """What a stored problem's samples are worth; a run file may say anything there."""
+    """What a stored problem's samples are worth; a run file may contain anything there."""
     worth = fields.get(FIELD, samples)
     known = isinstance(worth, int | float) and not isinstance(worth, bool)
     return min(max(float(worth), 0.0), float(samples)) if known else float(samples)

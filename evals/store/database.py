@@ -22,30 +22,30 @@ APPLICATION_ID = 0x77777274
 """Marks a SQLite file as a run of widthwise ("wwrt")."""
 
 SCHEMA_VERSION = 2
-"""Raised whenever a table or the meaning of a column changes; then older files are migrated here, or refused."""
+"""Raised whenever a table or the meaning of a column changes; older files are then migrated here, or refused."""
 
 OLDEST_VERSION = 1
 """The oldest format of a run file that is still read."""
 
 PRIVATE = 0o600
-"""Permissions of a new run file: it holds the user's own problems, and whatever models said of them."""
+"""Permissions of a new run file: it contains the user's own problems, and everything models said about them."""
 
 _LOCK_SECONDS = 0.2
-"""How long a lock is waited for: as long as its last holder may take to let go of it."""
+"""How many seconds to wait for a lock: as long as its last holder may take to release it."""
 
 _DAMAGED = ("malformed", "decode to UTF-8", "too big", "interrupted", "no such table", "no such column", "corrupt")
 _LONGEST = 200
-"""Characters of SQLite's own words that are shown: it quotes what it cannot read."""
+"""How many characters of SQLite's own message are shown: it quotes what it cannot read."""
 
 _LARGEST_VALUE = 1 << 29
 """Bytes of one value in a run file."""
 
 _STEPS = 100_000
-"""Steps of SQLite's machine between two looks at how many there were."""
+"""How many steps SQLite's machine may take between two checks of the total."""
 
 
 class StoreError(WidthwiseError):
-    """A run file could not be read or written; what it holds already is safe."""
+    """A run file could not be read or written; what it already holds is safe."""
 
 
 class NotBegun(UsageError):
@@ -53,15 +53,15 @@ class NotBegun(UsageError):
 
 
 def not_begun(path: Path) -> NotBegun:
-    return NotBegun(f"{path} holds no run yet: it was stopped as it began, and the same command begins it again")
+    return NotBegun(f"{path} holds no run yet: it was stopped as it began, and the same command starts it again")
 
 
 class Database:
     """One connection to a run file.
 
-    A writer holds a lock until ``close``, so that two processes never write one run; readers need none and see
-    the last finished transaction. Every failure is a ``UsageError`` (this is no usable run file) or a
-    ``StoreError`` (disk full, damaged, in use).
+    A writer holds a lock until ``close``, so that two processes never write one run; readers need no lock and see the
+    last finished transaction. Every failure is a ``UsageError`` (this is not a usable run file) or a ``StoreError``
+    (disk full, damaged, in use).
     """
 
     def __init__(self, path: Path, *, write: bool, create: bool = False) -> None:
@@ -104,7 +104,7 @@ class Database:
                 raise
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """The query's rows; their values are of the types of their columns."""
+        """The query's rows; their values have the types of their columns."""
         self._check_place()
         with self._explained(), self.decoding():
             self.connection.set_progress_handler(_Patience(self.path), _STEPS)
@@ -117,7 +117,7 @@ class Database:
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
-        """What goes wrong inside is the file's fault: it holds what no run file does."""
+        """Errors inside are the file's fault: it contains what no run file does."""
         try:
             yield
         except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
@@ -129,13 +129,13 @@ class Database:
         return bool(self.rows("SELECT 1 FROM sqlite_master WHERE name = 'scores'"))
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and let go of it."""
+        """Fold the write-ahead log into the file and release it."""
         if self._process != os.getpid():
-            return  # a forked process has no part in the lock and the connection of its parent
+            return  # a forked process does not own its parent's lock and connection
         with suppress(sqlite3.Error):
             if self._lock is not None:
-                # At rest a run is one plain file, which needs no other beside it to be read; not so while
-                # somebody reads it.
+                # At rest a run is one plain file, which can be read without any other file; not so while a process
+                # reads it.
                 self.connection.execute("PRAGMA busy_timeout = 0")
                 self.connection.execute("PRAGMA journal_mode = DELETE")
         self.connection.close()
@@ -162,31 +162,31 @@ class Database:
                 self._add_facts()
 
     def _add_facts(self) -> None:
-        """Make a file of format 1 one of format 2, which says that its first segments have no facts."""
+        """Upgrade a file of format 1 to format 2, which records that its first segments have no facts."""
         with self.transaction() as db:
             db.execute(f"ALTER TABLE segments ADD COLUMN{FACTS.rstrip(',')}")
             db.execute("INSERT OR REPLACE INTO manifest VALUES ('began_as_format', '1')")
             db.execute("PRAGMA user_version = 2")
-        _log.info("%s is of format 2 now: what its traces waited for before is not known", self.path)
+        _log.info("%s now has format 2: what its traces waited for before is unknown", self.path)
 
     @property
     def has_facts(self) -> bool:
-        """Whether the file has, of every segment, what it waited for."""
+        """Whether the file has, for every segment, what it waited for."""
         began = self.rows("SELECT value FROM manifest WHERE key = 'began_as_format'")
         return _pragma(self.connection, "user_version") > 1 and not began
 
     def _check_place(self) -> None:
-        """A writer's file must still be the one of its name: what is written to a removed one is lost."""
+        """A writer's file must still be the one with its name: whatever is written to a removed file is lost."""
         if self._process != os.getpid():
             raise StoreError(f"{self.path} was opened before this process was forked: open it here")
         if self._lock is not None and _identity(self.path) != self._identity:
             raise StoreError(
-                f"{self.path} was removed, renamed or replaced while this run was writing it: nothing more is stored; "
-                "put it back and run the same command again"
+                f"{self.path} was removed, renamed or replaced while this run was writing it: nothing more can be "
+                "stored; put it back and run the same command again"
             )
 
     def _take_lock(self) -> None:
-        """Lock out other writers, by a lock on a file beside: the system releases it when the process dies."""
+        """Lock out other writers, with a lock on a separate file: the system releases it when the process dies."""
         lock = FileLock(self._lock_path, timeout=_LOCK_SECONDS, mode=PRIVATE, thread_local=False)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ class Database:
         self._lock = lock
 
     def _release_lock(self) -> None:
-        """Only who holds the lock removes its file; who had opened that file meanwhile does not get it (filelock)."""
+        """Only the lock's holder removes its file; a process that had it open does not get the lock (filelock)."""
         if self._lock is not None:
             with suppress(OSError):  # systems that do not remove open files leave it
                 self._lock_path.unlink(missing_ok=True)
@@ -220,7 +220,7 @@ class Database:
 
 
 class _Patience:
-    """Ends a query that takes more steps than a file of this size can ask for: a damaged file may lead in circles."""
+    """Ends a query that takes more steps than a file of this size can need: a damaged file may contain loops."""
 
     def __init__(self, path: Path) -> None:
         log = path.with_name(path.name + "-wal")
@@ -249,20 +249,20 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
     mode = "mode=rw" if write or _is_half_written(path) else "mode=ro"
     if _lacks_log(path):
         _log.warning(
-            "%s is incomplete: it was copied from a run in progress without %s-wal, which holds what was written last",
+            "%s is incomplete: it was copied from a run in progress without %s-wal, which holds the latest writes",
             path,
             path.name,
         )
-        # Nobody writes it: without a log beside it, reading needs no other file and leaves none.
+        # If nothing writes it and there is no log beside it, reading needs no other file and leaves none.
         mode = mode if write else "immutable=1"
     place = f"{path.absolute().as_uri()}?{mode}"
-    # SQLite takes calls from several threads in turn: in a notebook a run is read by a helper's thread.
+    # SQLite lets several threads take turns: in a notebook a run is read by a helper's thread.
     db = sqlite3.connect(place, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
     try:
         if write:
-            # A killed process loses nothing, a power cut at most the last transactions.
+            # A killed process loses nothing, a power failure at most the last transactions.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA trusted_schema = OFF")
@@ -276,13 +276,13 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
 
 
 def _is_half_written(path: Path) -> bool:
-    """Whether a process was killed as it made or closed the file: SQLite then takes back what was half done."""
+    """Whether a process was killed while it created or closed the file: SQLite then rolls back what was half done."""
     journal = path.with_name(path.name + "-journal")
     return journal.exists() and journal.stat().st_size > 0
 
 
 def _lacks_log(path: Path) -> bool:
-    """Whether a file's header promises a write-ahead log that is not there."""
+    """Whether a file's header promises a write-ahead log that is missing."""
     try:
         with path.open("rb") as file:
             header = file.read(20)
@@ -292,13 +292,13 @@ def _lacks_log(path: Path) -> bool:
 
 
 def _create(path: Path) -> None:
-    """An empty file for its owner alone, unless there is one."""
+    """An empty file that only its owner can read, unless the file exists."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path names now."""
+    """Which file a path refers to now."""
     try:
         found = path.stat()
     except OSError:
@@ -328,5 +328,5 @@ def _explanation(path: Path, error: sqlite3.Error) -> WidthwiseError:
 
 
 def damaged(path: Path, what: str) -> StoreError:
-    """The error of a file that holds what no run file does."""
+    """The error for a file that contains what no run file does."""
     return StoreError(f"{path} is damaged or cut short ({what[:_LONGEST]}): restore a copy or choose another file")

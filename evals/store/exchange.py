@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def export_run(store: Store, path: str | Path) -> int:
-    """Write a run as ``.jsonl`` or ``.parquet`` in the recorded-trace schema; the number of problems written."""
+    """Write a run as ``.jsonl`` or ``.parquet`` in the recorded-trace schema; returns the number of problems."""
     target = Path(path)
     writers = {".jsonl": _write_json, ".parquet": _write_parquet}
     if target.suffix not in writers:
@@ -46,13 +46,14 @@ def import_recordings(
     requests: Path | None = None,
     suite: Suite | None = None,
 ) -> int:
-    """Make a new run file of a recorded-trace file, its labels as grades; the number of problems read.
+    """Make a new run file from a recorded-trace file, with its labels as grades; returns the number of problems read.
 
-    The file is there when all of it is. ``importer``, ``requests`` and ``suite`` are those of ``read_generations``.
+    The file appears only when it is complete. ``importer``, ``requests`` and ``suite`` are those of
+    ``read_generations``.
     """
     recordings = read_generations(path, importer, requests=requests, suite=suite)
     if is_there(Path(run)):
-        raise UsageError(f"{run} exists already: import into a new file")
+        raise UsageError(f"{run} already exists: import into a new file")
     model = recordings[0].fields.get("model")
     judged = {} if suite is None else {"suite": suite.name, "grader": suite.grader.name}
     configuration = {"imported": Path(path).name, "model": model, "strategy": None, "suite": Path(path).stem, **judged}
@@ -76,7 +77,7 @@ def _store(store: Store, recording: Recording) -> None:
 
 
 class StoredRecordings(Mapping[str, Recording]):
-    """A run's recordings by problem id, each read when it is asked for."""
+    """A run's recordings by problem id, each read when it is requested."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -97,17 +98,17 @@ class StoredRecordings(Mapping[str, Recording]):
 
 
 def stored_recordings(store: Store) -> Iterator[Recording]:
-    """What a run recorded, problem by problem; problems not worked on yet are left out."""
+    """What a run recorded, problem by problem, without problems that are not finished."""
     recordings = StoredRecordings(store)
     for outcome in store.outcomes():
         if outcome.state == "open":
-            _log.warning("%s: problem %s is not done and is left out", store.path, outcome.problem.id)
+            _log.warning("%s: problem %s is not finished and is left out", store.path, outcome.problem.id)
         else:
             yield recordings[outcome.problem.id]
 
 
 def _run_fields(store: Store) -> dict[str, Any]:
-    """What a row says of the run it comes from; an imported run says it in its own words."""
+    """What a row says of the run it comes from; for an imported run, in its own words."""
     configuration = store.manifest["configuration"]
     if "imported" in configuration:
         return {}
@@ -117,7 +118,7 @@ def _run_fields(store: Store) -> dict[str, Any]:
 def _recording(store: Store, outcome: Outcome, run_fields: Mapping[str, Any]) -> Recording:
     problem = outcome.problem
     traces = store.traces(problem.id)
-    # Threads are parts of other traces: nobody could vote over them.
+    # Threads are parts of other traces, so they cannot vote.
     whole = [(t, leaf) for t, leaf in zip(traces, outcome.leaves, strict=True) if leaf.finish != "joined"]
     ends = store.token_ends(problem.id)
     root = next((t.path[0] for t in traces if t.id[0] == 0), None)
@@ -137,7 +138,7 @@ def _recording(store: Store, outcome: Outcome, run_fields: Mapping[str, Any]) ->
 def _sample(trace: Trace, leaf: Leaf, ends: Ends) -> Sample:
     nodes = _behind_prompt(trace)
     tokens_known = all(len(n.segment.token_ids) or not n.segment.text for n in nodes)
-    # A trace that this toolkit sampled names the request; an imported one has nothing to add to its text.
+    # A trace that this toolkit sampled names the request; an imported one can add nothing to its text.
     is_ours = any(n.segment.params or n.segment.seed is not None for n in nodes)
     return Sample(
         text=trace.completion,
@@ -163,7 +164,7 @@ def _behind_prompt(trace: Trace) -> list[Trace]:
 
 
 def _foreign_prompt(trace: Trace, root: TraceId) -> Iterator[dict[str, Any]]:
-    """The prompt ``root`` of a trace, if it is another one than the problem's own, which the row has."""
+    """The prompt ``root`` of a trace, if it is not the problem's own, which the row has."""
     prompt = trace.path[0]
     if root != (0,):
         yield {"trace": name(root), "origin": "prompt", "text": prompt.text, "token_ids": prompt.token_ids.tolist()}
@@ -201,7 +202,7 @@ def _joined_ends(nodes: Sequence[Trace], ends: Ends) -> IntArray | None:
 
 
 def _joined_stats(segments: Sequence[Segment]) -> TokenStats | None:
-    """The segments' statistics end to end; None where no segment has any."""
+    """The segments' statistics end to end; None if no segment has any."""
     known = [s.stats for s in segments if s.stats is not None]
     if not known:
         return None
@@ -216,7 +217,7 @@ def _joined_stats(segments: Sequence[Segment]) -> TokenStats | None:
 
 
 def _filled(segment: Segment, width: int) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Log-probabilities, and ids and log-probabilities of the ``width`` likeliest; NaN (ids: -1) where unknown."""
+    """Log-probabilities, and ids and log-probabilities of the ``width`` most likely; NaN (ids: -1) where unknown."""
     stats, tokens = segment.stats, len(segment)
     no_ids, nothing = np.full((tokens, width), -1), np.full((tokens, width), np.nan, np.float32)
     if stats is None:

@@ -1,4 +1,4 @@
-"""Generations that other tools recorded, in the recorded-trace schema; which tool a file is of, its content tells."""
+"""Generations that other tools recorded, in the recorded-trace schema; the file's content tells which tool wrote it."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ BUILT_IN = (
 """The importers that come with the package."""
 
 _BARE = 3
-"""Words of an answer that stands alone, at most."""
+"""The most words of an answer that stands alone."""
 _PLACE = re.compile(r"[-_.:/#][^-_.:/#]+$")
-"""What a request's id has after the problem's: the number of its sample, mostly."""
+"""What usually follows the problem's id in a request's id: the number of its sample."""
 
 
 def read_generations(
     path: str | Path, importer: str | None = None, *, requests: Path | None = None, suite: Suite | None = None
 ) -> list[Recording]:
-    """Recorded generations of our own schema or of another tool's log.
+    """Recorded generations in our own schema or from another tool's log.
 
-    ``importer`` names who reads the file; None tells it from the file's name and content. ``requests`` is the file of
-    requests that a batch's output belongs to. The problems of a ``suite``, found by their id or their text, replace
+    ``importer`` names the importer to use; None tells it from the file's name and content. ``requests`` is the file of
+    requests that belongs to a batch's output. The problems of a ``suite``, found by their id or their text, replace
     what the file says of them, and its grader reads answers where the other tool read none, and grades where it did
-    not. Raises ``UsageError``, which names the formats that are read, for a file that nobody knows, or that is damaged.
+    not. Raises ``UsageError``, which names the accepted formats, for a file of unknown format, or a damaged one.
     """
     file = regular_file(Path(path))
     try:
@@ -77,7 +77,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _known(rows: Iterable[Row], problems: Sequence[Problem]) -> Iterable[Row]:
-    """The rows, with the ``problems`` that they are of as these are; rows of none of them are left out."""
+    """The rows, with their problems replaced by matching ``problems``; rows without a match are left out."""
     found: dict[str, Row] = {}
     strangers = []
     by_id = {problem.id: problem for problem in problems}
@@ -89,14 +89,14 @@ def _known(rows: Iterable[Row], problems: Sequence[Problem]) -> Iterable[Row]:
         own = {"problem_id": problem.id, "problem": problem.text, "answer": problem.answer}
         found.setdefault(problem.id, {**problem.metadata, **row, **own, "samples": []})["samples"] += row["samples"]
     if not found:
-        raise UsageError(f"none of the {len(strangers)} problems recorded, {strangers[0]!r} ..., is one of the suite's")
+        raise UsageError(f"none of the {len(strangers)} recorded problems, {strangers[0]!r} ..., belongs to the suite")
     if strangers:
-        _log.warning("%d problems are none of the suite's and are left out: %.200s", len(strangers), strangers)
+        _log.warning("%d problems do not belong to the suite and are left out: %.200s", len(strangers), strangers)
     return found.values()
 
 
 def _asked(row: Row, problems: Sequence[Problem]) -> Problem | None:
-    """The one problem whose text stands in the question that was asked."""
+    """The only problem whose text occurs in the question that was asked."""
     asked = " ".join(row["problem"].split())
     found = [problem for problem in problems if " ".join(problem.text.split()) in asked]
     return found[0] if len(found) == 1 else None
@@ -112,15 +112,15 @@ def _recordings(path: Path, rows: Iterable[Row], grader: Grader | None = None) -
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise UsageError(f"{path}, problem {len(found) + 1}: {str(error)[:200]}") from error
     if not found:
-        raise UsageError(f"{path} has no generations in it")
+        raise UsageError(f"{path} contains no generations")
     reader = grader or grader_for([recording.problem for recording in found])
     return [_answered(*each, reader) for each in zip(with_begun(found), unread, strict=True)]
 
 
 def _answered(recording: Recording, unread: Sequence[bool], grader: Grader) -> Recording:
-    """The recording, its answers read by the grader's rules where the other tool read none."""
+    """The recording, with answers read by the grader's rules where the other tool read none."""
     if any(unread):
-        _log.debug("problem %s: answers are read by the rules of the grader %s", recording.problem.id, grader.name)
+        _log.debug("problem %s: the rules of the grader %s read its answers", recording.problem.id, grader.name)
     judge = grader.for_problem(recording.problem)
     pairs = zip(recording.samples, unread, strict=True)
     samples = [replace(sample, answer=_read(sample, judge)) if new else sample for sample, new in pairs]
@@ -128,7 +128,7 @@ def _answered(recording: Recording, unread: Sequence[bool], grader: Grader) -> R
 
 
 async def _graded(recordings: Sequence[Recording], grader: Grader) -> list[Recording]:
-    """The recordings, their answers graded where the other tool did not."""
+    """The recordings, with answers graded where the other tool did not grade them."""
     return [replace(r, samples=tuple([await _verdict(s, r.problem, grader) for s in r.samples])) for r in recordings]
 
 

@@ -1,4 +1,4 @@
-"""Importers: what reads a file of recorded generations that another tool wrote."""
+"""Importers: each reads files of recorded generations that another tool wrote."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _nothing(path: Path, first: Mapping[str, Any]) -> bool:
 class Importer:
     """One tool's format. ``rows`` reads a file as rows of the recorded-trace schema.
 
-    ``recognises`` tells such a file from its name and its first row (empty where it is no JSON Lines file); an
-    importer that recognises nothing is used where it is named.
+    ``recognises`` identifies such a file by its name and its first row (empty if it is not a JSON Lines file); an
+    importer that recognises nothing must be named.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Importer:
     about: str = ""
 
     def read(self, path: Path) -> list[Row]:
-        """The rows of a file; ``UsageError``, one sentence, for whatever goes wrong."""
+        """The rows of a file; ``UsageError``, one sentence, for anything that goes wrong."""
         try:
             rows = list(self.rows(path))
         except (WidthwiseError, OSError):
             raise
-        except Exception as error:  # whatever a user's importer does with the file
+        except Exception as error:  # a user's importer may raise anything
             raise UsageError(f"{path} cannot be read by the importer {self.name}: {str(error)[:200]}") from error
         for row in rows:
             if not isinstance(row, dict) or not isinstance(row.get("samples"), list):
@@ -48,24 +48,24 @@ class Importer:
 
 
 def importer_named(name: str) -> Importer:
-    """The importer of a name or an import path; ``UsageError`` for neither."""
+    """The importer for a name or an import path; ``UsageError`` if there is none."""
     return _importer(find("importer", name))
 
 
 def recognised(path: Path, first: Mapping[str, Any]) -> Importer | None:
-    """Who knows such a file, those of installed packages asked first; None where nobody does."""
+    """The importer that recognises such a file, those of installed packages first; None if there is none."""
     known = sorted(entries(ROLES["importer"]), key=lambda entry: entry.built_in)
     return next((each for each in map(_importer, known) if each.recognises(path, first)), None)
 
 
 def accepted() -> str:
-    """The formats that are read, built in and installed, as an error lists them."""
+    """The formats that can be read, built in and installed, as an error lists them."""
     known = [part.about or part.name for part in map(_importer, entries(ROLES["importer"]))]
     return "; ".join(["this project's own recordings (JSON Lines or Parquet)", *known])
 
 
 def reference_answer(target: Any) -> str | None:
-    """The answer that a target states: after ``####``, in a box, or all of it; the first of several targets."""
+    """The answer that a target states: after ``####``, in a box, or all of it; of several targets, the first."""
     if isinstance(target, list):
         target = target[0] if target else None
     if target is None:
@@ -77,12 +77,12 @@ def reference_answer(target: Any) -> str | None:
 
 
 def whole(answer: str, text: str) -> bool:
-    """Whether ``answer`` is all of ``text`` but for case and white space: whoever gave it has read no answer in it."""
+    """Whether ``answer`` is all of ``text``, ignoring case and white space: then no answer was read in it."""
     return " ".join(answer.casefold().split()) == " ".join(text.casefold().split())
 
 
 def with_thinking(thought: str, said: str) -> str:
-    """A text whose thinking came apart from it, as models write it."""
+    """A text whose thinking was delivered separately, in the form in which models write it."""
     return f"<think>\n{thought}" + (f"\n</think>\n\n{said}" if said else "") if thought else said
 
 

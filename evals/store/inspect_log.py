@@ -20,20 +20,20 @@ from widthwise.evals.store.zip_members import ZstdError, json_member
 _log = logging.getLogger(__name__)
 
 TRACES = "widthwise:traces"
-"""Where the store of a sample that this project solved has its traces."""
+"""Where the store of a sample that this project solved keeps its traces."""
 
 _FINISHES = {"stop": "stop", "max_tokens": "length", "length": "length", "model_length": "length"}
 _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile, ZstdError)
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """One row a sample id, its epochs as samples, or the traces of all epochs that a strategy of ours sampled."""
+    """One row per sample id, with its epochs as samples, or with the traces of all epochs that our strategy sampled."""
     about: Row = {}
     problems: dict[str, list[tuple[int, Row]]] = {}
     for header, sample in _samples(path):
         about = header
         if not isinstance(sample, dict) or "id" not in sample:
-            raise UsageError(f"{path} is no log of inspect_ai: a sample has no id")
+            raise UsageError(f"{path} is not a log of inspect_ai: a sample has no id")
         problems.setdefault(str(sample["id"]), []).append((int(sample.get("epoch", 0)), _kept(sample)))
     _tell(path, about, problems)
     told = about.get("eval") or {}
@@ -52,7 +52,7 @@ def rows(path: Path) -> Iterator[Row]:
 def _tell(path: Path, header: Row, problems: Mapping[str, Any]) -> None:
     status = header.get("status", "started")
     if status != "success":
-        _log.warning("%s: the run has the status %r; its %d problems are those it got to", path, status, len(problems))
+        _log.warning("%s: the run has the status %r; its %d problems are those it reached", path, status, len(problems))
 
 
 def _samples(path: Path) -> Iterator[tuple[Row, Any]]:
@@ -61,18 +61,18 @@ def _samples(path: Path) -> Iterator[tuple[Row, Any]]:
         if path.suffix == ".json":
             log = json_file(path, finite=False)
             if not isinstance(log, dict) or not isinstance(log.get("samples"), list):
-                raise UsageError(f"{path} is no log of inspect_ai: it has no samples")
+                raise UsageError(f"{path} is not a log of inspect_ai: it has no samples")
             yield from ((log, sample) for sample in log["samples"])
             return
         with closing(zipfile.ZipFile(regular_file(path))) as archive:
             yield from _members(path, archive)
     except _DAMAGE as error:
-        raise UsageError(f"{path} is no readable log of inspect_ai, or is cut short: {error}") from error
+        raise UsageError(f"{path} is not a readable log of inspect_ai, or is cut short: {error}") from error
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[Row, Any]]:
     unpacking(path, sum(member.file_size for member in archive.infolist()))
-    names = dict.fromkeys(archive.namelist())  # a sample that was written again stands twice
+    names = dict.fromkeys(archive.namelist())  # a sample that was written again occurs twice
     head = next((n for n in ("header.json", "start.json", "_journal/start.json") if n in names), None)
     header = json_member(archive, head) if head else {}
     for name in sorted(n for n in names if n.startswith("samples/") and n.endswith(".json")):
@@ -83,7 +83,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[Row, Any]]:
 
 
 def _kept(sample: Row) -> Row:
-    """What is kept of a sample: a log is mostly events."""
+    """The part of a sample to keep: a log is mostly events."""
     question, options = _last_question(sample), [str(option) for option in sample.get("choices") or []]
     if 2 <= len(options) <= len(LETTERS):
         question = "\n".join([question, "", *(f"({LETTERS[i]}) {option}" for i, option in enumerate(options))])
@@ -108,9 +108,9 @@ def _generation(sample: Row) -> Row:
 
 
 def _scored(scores: Mapping[str, Row], completion: str, text: str) -> Row:
-    """Right or wrong by the first scorer that says either, and the answer that it read, if it read one.
+    """Right or wrong by the first scorer that says either, and the answer that it read, if any.
 
-    Scorers that judge the whole text give it, or its small letters, as the answer.
+    Scorers that judge the whole text give it, or its lower-case form, as the answer.
     """
     verdicts = {name: _verdict(score.get("value")) for name, score in scores.items()}
     judge = next((name for name, verdict in verdicts.items() if verdict is not None), next(iter(scores), None))
@@ -123,7 +123,7 @@ def _scored(scores: Mapping[str, Row], completion: str, text: str) -> Row:
 
 
 def _content(content: Any, attachments: Mapping[str, str]) -> str:
-    """A message's text, its reasoning as thinking before it; long texts are apart, under ``attachment://`` names."""
+    """A message's text, preceded by its reasoning as thinking; long texts are stored under ``attachment://`` names."""
     if isinstance(content, str):
         return attachments.get(content.removeprefix("attachment://"), content)
     parts = [part for part in content or [] if isinstance(part, dict)]
@@ -133,7 +133,7 @@ def _content(content: Any, attachments: Mapping[str, str]) -> str:
 
 
 def _texts(parts: Iterable[Row], kind: str, attachments: Mapping[str, str]) -> Iterator[str]:
-    """The texts of the parts of a kind; reasoning that the provider encrypted is none."""
+    """The texts of the parts of a kind, without reasoning that the provider encrypted."""
     for part in parts:
         if part.get(kind) and not part.get("redacted"):
             yield _content(part[kind], attachments)

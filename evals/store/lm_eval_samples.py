@@ -19,11 +19,11 @@ _log = logging.getLogger(__name__)
 
 _QUESTION = ("question", "problem", "Question", "Problem", "query", "input", "prompt")
 _NOT_FOUND = "[invalid]"
-"""What the harness's filters say where they find no answer."""
+"""What the harness's filters give if they find no answer."""
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """One row a document; where a task has several answer filters there is a line for each, and the first is taken."""
+    """One row per document; if a task has several answer filters there is one line for each, and the first is used."""
     named = re.match(r"samples_(.+?)_\d{4}-\d\d-\d\dT", path.name)
     task, filters = named[1] if named else path.stem, dict[Any, None]()
     for number, line in read_rows(path):
@@ -32,7 +32,7 @@ def rows(path: Path) -> Iterator[Row]:
             yield _row(path, number, task, line)
     if len(filters) > 1:
         taken, *left = map(str, filters)
-        _log.warning("%s: the answers of the filter %s are taken, those of %s left out", path, taken, ", ".join(left))
+        _log.warning("%s: using the answers of the filter %s and leaving out those of %s", path, taken, ", ".join(left))
 
 
 def _row(path: Path, number: int, task: str, line: Mapping[str, Any]) -> Row:
@@ -43,10 +43,10 @@ def _row(path: Path, number: int, task: str, line: Mapping[str, Any]) -> Row:
     samples: list[Row] = [{"text": text} for text in texts]
     if len(answers) == len(texts):
         for sample, answer in zip(samples, answers, strict=True):
-            # A filter that leaves the text as it is has read no answer.
+            # A filter that returns the text unchanged has read no answer.
             sample |= {} if whole(answer, sample["text"]) else {"answer": _stated(answer)}
     metric = next((line[m] for m in line.get("metrics") or ("exact_match", "acc") if m in line), None)
-    # With repeats the metric is that of all of them together.
+    # With repeats the metric covers all of them together.
     if len(samples) == 1 and metric in (0, 1):
         samples[0]["correct"] = bool(metric)
     return {
@@ -67,7 +67,7 @@ def _texts(responses: Any) -> list[str] | None:
 
 
 def _is_likelihood(line: Mapping[str, Any]) -> bool:
-    """Whether a text was scored, and none generated: requests for texts have settings, the others a text to score."""
+    """Whether a text was scored and none generated: requests for texts have settings, the others a text to score."""
     settings = _request(line)[1]
     flat = _texts(line.get("resps")) or []
     pair = len(flat) == 2 and flat[1] in ("True", "False") and re.fullmatch(r"-?[\d.e-]+|-inf", flat[0]) is not None
@@ -89,7 +89,7 @@ def _stated(answer: str) -> str | None:
 
 
 def _question(line: Mapping[str, Any]) -> str:
-    """The document's question, else the prompt that the model was given: of messages, the user's last one."""
+    """The document's question, else the prompt that the model received: for messages, the user's last one."""
     logged = line.get("doc")
     document: Mapping[str, Any] = logged if isinstance(logged, dict) else {}
     for name in _QUESTION:
@@ -102,7 +102,7 @@ def _question(line: Mapping[str, Any]) -> str:
 
 
 def _messages(asked: Any) -> list[Mapping[str, Any]]:
-    """The messages of a chat, which are logged as JSON; none for a prompt that is text."""
+    """The messages of a chat, which are logged as JSON; empty for a prompt that is text."""
     if isinstance(asked, str) and asked.startswith("[{"):
         try:
             asked = parse(asked)

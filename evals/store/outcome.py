@@ -1,4 +1,4 @@
-"""What a run knows about one problem when it is done with it."""
+"""What a run knows about one problem when it has finished it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Graded = Grade | None
 State = Literal["open", "done", "error"]
 
 UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error", "joined"})
-"""Finishes of traces that were not left to say their answer: they are no samples of the model's accuracy."""
+"""Finishes of traces that were not allowed to state their answer: they do not count as samples of the model's accuracy.
+"""
 
 
 def credit(graded: Graded) -> float:
@@ -27,11 +28,11 @@ def credit(graded: Graded) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One trace as it was graded.
+    """One trace with its grade.
 
-    ``finish`` is "joined" for a thread, which is a part of another trace. ``tokens`` were sampled along it.
-    ``answer`` is None where none could be read; ``correct`` is None where there was no answer or nobody graded it.
-    ``vote`` numbers the class of equal answers it voted with.
+    ``finish`` is "joined" for a thread, which is a part of another trace. ``tokens`` were sampled along it. ``answer``
+    is None if none could be read; ``correct`` is None if there was no answer or it was not graded. ``vote`` numbers the
+    class of equal answers with which it voted.
     """
 
     id: TraceId
@@ -44,11 +45,11 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Brief):
-    """A problem, the answer a strategy settled on, and what that cost.
+    """A problem, the answer that a strategy chose, and what that cost.
 
-    ``state`` is "open" for a problem not worked on yet and "error" for one where something failed for good
-    (``errors`` says what); it is tried again when the run is resumed. ``trace`` represents the winners of the
-    vote, ``tied`` says that the winner was drawn among equals.
+    ``state`` is "open" for a problem that is not finished yet and "error" for one where something failed for good
+    (``errors`` says what); it is tried again when the run is resumed. ``trace`` is one of the vote's winners, ``tied``
+    says that the winner was drawn among equals.
     """
 
     problem: Problem
@@ -64,11 +65,11 @@ class Outcome(Brief):
 
     @property
     def samples(self) -> list[Leaf]:
-        """The traces that were left to say their answer."""
+        """The traces that were allowed to state their answer."""
         return [leaf for leaf in self.leaves if leaf.finish not in UNFINISHED]
 
     @property
     def cut(self) -> bool:
-        """Whether a budget cut its traces before a single one had come to its end."""
+        """Whether a budget cut its traces before a single one had reached its end."""
         finishes = {leaf.finish for leaf in self.leaves}
         return "budget" in finishes and not finishes & {"stop", "length", None}

@@ -1,4 +1,4 @@
-"""The ``path`` of a recorded sample: its account of the segments behind the prompt, one entry each."""
+"""The ``path`` of a recorded sample: its account of the segments after the prompt, one entry each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NEEDED = {
 
 
 def checked_path(entries: Any, text: str, tokens: int | None) -> tuple[Entry, ...]:
-    """The entries without nulls, if they describe ``text`` and its ``tokens`` (None: not known).
+    """The entries without nulls, if they describe ``text`` and its ``tokens`` (None: unknown).
 
     Raises ``ValueError`` that says which entry is wrong.
     """
@@ -59,7 +59,7 @@ def _checked(number: int, entry: Any) -> Entry:
     known = {key: value for key, value in entry.items() if value is not None}
     needed = _NEEDED.get(str(known.get("origin")))
     if needed is None:
-        raise ValueError(f"entry {number} of the path has no origin, or one that there is not")
+        raise ValueError(f"entry {number} of the path has no origin, or an unknown one")
     for key in needed:
         if key not in known:
             raise ValueError(f"entry {number} of the path has no {key!r}")
@@ -72,9 +72,9 @@ def _checked(number: int, entry: Any) -> Entry:
     if "waited" in known:
         wait_of(known["waited"])
     if known.get("finish", "stop") not in get_args(Finish):
-        raise ValueError(f"entry {number} of the path: {str(known['finish'])[:20]!r} is no finish")
+        raise ValueError(f"entry {number} of the path: {str(known['finish'])[:20]!r} is not a finish")
     if ("prompt_cached" in known) != ("prompt_computed" in known):
-        raise ValueError(f"entry {number} of the path says half of what its prompt cost")
+        raise ValueError(f"entry {number} of the path states only half of what its prompt cost")
     return known
 
 

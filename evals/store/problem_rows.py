@@ -1,4 +1,4 @@
-"""What a run file holds of one problem that is done: the rows of its trace tree, and those of its grades."""
+"""What a run file holds of one finished problem: the rows of its trace tree, and those of its grades."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ INSERT_SEGMENT = f"INSERT OR REPLACE INTO segments ({', '.join(COLUMNS)}) VALUES
 def write_tree(
     database: Database, outcome: Outcome, traces: Sequence[Trace], ends: Callable[[Trace], IntArray | None]
 ) -> None:
-    """Write the tree of ``traces``, but for what the journal holds already; in the caller's transaction."""
+    """Write the tree of ``traces``, except for what the journal already holds; in the caller's transaction."""
     problem_id, db = outcome.problem.id, database.connection
     nodes = _nodes(traces)
     stored = _stored(database, problem_id, nodes)
     if outcome.state == "done":
-        # What an interrupted attempt began and this one did without. After an error it may yet be used.
+        # What an interrupted attempt began and this one did not need. After an error it may yet be used.
         kept = {name(trace_id) for trace_id in stored}
         rows = db.execute("SELECT trace FROM segments WHERE problem = ?", (problem_id,)).fetchall()
         gone = [(problem_id, row["trace"]) for row in rows if row["trace"] not in kept]
@@ -35,7 +35,7 @@ def write_tree(
 
 
 def _nodes(traces: Sequence[Trace]) -> dict[TraceId, Trace]:
-    """All nodes of the tree; a trace that was probed while it grew is the one that has grown to its end."""
+    """All nodes of the tree; for a trace that was probed while it grew, its final version."""
     nodes: dict[TraceId, Trace] = {}
     for node in (node for trace in traces for node in trace.lineage):
         known = nodes.get(node.id)
@@ -49,7 +49,7 @@ def _progress(node: Trace) -> tuple[int, bool]:
 
 
 def write_grades(database: Database, outcome: Outcome) -> None:
-    """Write a problem's answers and how they were graded; in the caller's transaction."""
+    """Write a problem's answers and their grades; in the caller's transaction."""
     problem_id, db = outcome.problem.id, database.connection
     db.execute("DELETE FROM traces WHERE problem = ?", (problem_id,))
     db.executemany(
@@ -72,12 +72,12 @@ def _whole(correct: Graded) -> bool | None:
 
 
 def clean(value: Any) -> Any:
-    """A column's value that SQLite can store."""
+    """A column's value in a form that SQLite can store."""
     return well_formed(value) if isinstance(value, str) else value
 
 
 def _stored(database: Database, problem_id: str, nodes: Mapping[TraceId, Trace]) -> set[TraceId]:
-    """Which nodes the journal holds already, just as they are."""
+    """Which nodes the journal already holds, exactly as they are."""
     query = "SELECT * FROM segments WHERE problem = ? AND finish IN ('stop', 'length')"
     stored = set()
     for row in database.rows(query, problem_id):
@@ -88,7 +88,7 @@ def _stored(database: Database, problem_id: str, nodes: Mapping[TraceId, Trace])
 
 
 def _agree(node: Trace, row: sqlite3.Row) -> bool:
-    """Whether a row says what is known of the node now: a search may have scored, pruned or made it wait since."""
+    """Whether a row matches the node's current state: a search may have scored or pruned it, or made it wait, since."""
     segment = node.segment
     facts = segment_row("", node)[-2:]
     now = (segment.params, segment.seed, segment.finish, node.sequential, *facts)

@@ -1,4 +1,4 @@
-"""What a run's file says of how its model was asked; a file from elsewhere may say anything."""
+"""What a run file says about how its model was asked; a file from elsewhere may say anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from widthwise.core.errors import UsageError
 
 
 def asking_in(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest's entry ``asking``; None for runs from before there was one.
+    """The manifest's entry ``asking``; None for runs from before it existed.
 
     Raises ``UsageError`` for an entry that no run has written.
     """
@@ -20,7 +20,7 @@ def asking_in(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         _check(said)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UsageError(f"the run's file is damaged: it does not say how its model was asked ({error!r})") from None
+        raise UsageError(f"the run file is damaged: it does not say how its model was asked ({error!r})") from None
     return dict(said)
 
 
@@ -29,8 +29,8 @@ def _check(said: Mapping[str, Any]) -> None:
     texts = [said["profile"], said["why"], said.get("step_separator", "")]
     texts += [*said["sampling_from"].values(), *said.get("notes", ())]
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a text is none")
+        raise TypeError("a text is not a text")
     if not all(isinstance(value, int | float) for value in said["sampling"].values()):
-        raise TypeError("a setting is no number")
+        raise TypeError("a setting is not a number")
     if not said["sampling_from"].keys() <= said["sampling"].keys():
-        raise KeyError("a source of nothing")
+        raise KeyError("a source without a setting")

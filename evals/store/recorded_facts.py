@@ -1,4 +1,4 @@
-"""What a run's file says of the model that it recorded."""
+"""What a run file says of the model that it recorded."""
 
 from __future__ import annotations
 

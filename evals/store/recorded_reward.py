@@ -1,4 +1,4 @@
-"""A reward model that says again what one said in an earlier run."""
+"""A reward model that repeats the scores of an earlier run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from widthwise.evals.store.store import Store
 
 
 class RecordedRewardModel:
-    """The scores that ``path``, a run file, holds: for the same problems and the same steps; reads nothing.
+    """The scores that ``path``, a run file, holds, for the same problems and the same steps; reads nothing.
 
-    A solution that was not scored there is unscored. Raises ``UsageError`` for what is no run file.
+    A solution that was not scored there is unscored. Raises ``UsageError`` if ``path`` is not a run file.
     """
 
     recorded = True
@@ -34,9 +34,9 @@ class RecordedRewardModel:
 
     def _recorded(self, problem: Problem, solution: Solution) -> StepScores:
         found = self._store.recorded_scores(problem.id, digests(solution.steps)[-1])
-        return found or StepScores(None, error=f"{self._store.path} has no scores of this solution of {problem.id}")
+        return found or StepScores(None, error=f"{self._store.path} has no scores for this solution of {problem.id}")
 
     def _kind(self) -> Kind:
-        """Outcome scores are single ones; a run of solutions of one step each reads the same either way."""
+        """Outcome scores are single ones; a run whose solutions have one step each looks the same."""
         told = self._store.manifest.get("reward_model", {}).get("kind")
         return "outcome" if told == "outcome" else "process"

@@ -1,4 +1,4 @@
-"""What a run's file says of how its model tells thinking and speech apart; a file from elsewhere may say anything."""
+"""What a run file says about how to separate its model's thinking from its speech; a file may say anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_TOKENS = 20_000
 
 
 def record_of(saying: Saying) -> dict[str, Any]:
-    """What a run's file keeps, so that its traces are read later as they were when they were sampled."""
+    """What a run file keeps, so that its traces are later read as they were when they were sampled."""
     return {
         "marks": [list(pair) for pair in saying.thinking.marks],
         "close": saying.thinking.close,
@@ -24,7 +24,7 @@ def record_of(saying: Saying) -> dict[str, Any]:
 
 
 def saying_in(manifest: Mapping[str, Any]) -> Saying:
-    """How the traces of a run are read; runs from before there was a record, and imports, have the usual marks.
+    """How to read the traces of a run; runs from before there was a record, and imports, have the usual marks.
 
     Raises ``UsageError`` for an entry that no run has written.
     """
@@ -36,23 +36,23 @@ def saying_in(manifest: Mapping[str, Any]) -> Saying:
         thinking = Thinking(marks, close=_text(said["close"]) if said["close"] else "", empty="")
         ends, controls = (_texts(said[name]) for name in ("ends", "controls"))
     except (TypeError, ValueError, KeyError) as error:
-        raise UsageError(f"the run's file is damaged: it does not say how its model thinks ({error!r})") from None
+        raise UsageError(f"the run file is damaged: it does not say how its model thinks ({error!r})") from None
     return Saying(thinking if marks else Saying().thinking, tuple(ends), frozenset(controls))
 
 
 def marks_in(manifest: Mapping[str, Any]) -> Thinking | None:
-    """The marks of the thinking of a run's model; None where the file says nothing, or only what is usual."""
+    """The marks around the thinking of a run's model; None if the file says nothing, or only the usual."""
     thinking = saying_in(manifest).thinking
     return None if thinking.marks == USUAL.marks else thinking
 
 
 def _texts(values: Any) -> list[str]:
     if not isinstance(values, list) or len(values) > _MOST_TOKENS:
-        raise TypeError("no list of tokens")
+        raise TypeError("not a list of tokens")
     return [_text(value) for value in values]
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_MARK:
-        raise TypeError("no text that marks anything")
+        raise TypeError("not a text that marks anything")
     return value

@@ -1,4 +1,4 @@
-"""What the reward model said of a run's traces, as numbers, from the run's file alone."""
+"""The reward model's scores for a run's traces, as numbers, from the run file alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RecordedScores:
         self._by_lines = by_lines_in(store.manifest)
 
     def reduced(self, problem_id: str, trace: Trace, reduction: str) -> float | None:
-        """The trace's scores as one number; None where it was not scored. ``UsageError`` for an unknown reduction."""
+        """The trace's scores as one number; None if it was not scored. ``UsageError`` for an unknown reduction."""
         check_reduction(reduction)
         whole, text = reduction == "model", self._saying.said(trace)
         steps = solution_steps(text, self._separator, by_lines=self._by_lines, whole=whole)
@@ -35,6 +35,6 @@ class RecordedScores:
 
 
 def by_lines_in(manifest: Mapping[str, Any]) -> bool:
-    """Whether the run's reward model was given every line as a step."""
+    """Whether the run's reward model got every line as a step."""
     said = manifest.get("reward_model")
     return isinstance(said, dict) and said.get("by_lines") is True

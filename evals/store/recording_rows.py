@@ -1,19 +1,19 @@
 """Rows of recorded generations: what models once wrote for each problem, in the recorded-trace schema.
 
-One row a problem, as JSON Lines or Parquet::
+One row per problem, as JSON Lines or Parquet::
 
     {"problem_id", "problem", "answer", "samples": [...], "model"?, "source"?, "prompt"?, "prompt_ids"?}
 
-A sample is ``{"text", "answer"?, "correct"?, ...}``; fields that the schema does not name (``reward``,
-``mean_ppl``, ``segments`` ...) are kept as its metadata. This project's own exports add, per sample, ``finish``,
-``trace`` (its id), ``token_ids``, ``token_ends`` (characters of ``text`` up to each token's end, so that a replay
-is token-exact without the model's tokenizer), ``logprobs``, ``top_ids`` and ``top_logprobs`` (per token; null, or -1
-for ids, where a token was inserted; without ``top_ids`` all ids are -1), and ``path`` (one entry a segment after the
-prompt). A null is the same as an absent field.
+A sample is ``{"text", "answer"?, "correct"?, ...}``; fields that the schema does not name (``reward``, ``mean_ppl``,
+``segments`` ...) are kept as its metadata. This project's own exports add, per sample, ``finish``, ``trace`` (its id),
+``token_ids``, ``token_ends`` (characters of ``text`` up to each token's end, so that a replay is token-exact without
+the model's tokenizer), ``logprobs``, ``top_ids`` and ``top_logprobs`` (per token; null, or -1 for ids, where a token
+was inserted; without ``top_ids`` all ids are -1), and ``path`` (one entry per segment after the prompt). A null is the
+same as an absent field.
 
-A sample without ``text`` but with an ``answer`` stands for the text ``\\boxed{answer}``; an ``answer`` of null
-for the empty text. Rows that share a ``problem_id`` are one problem: their samples follow one another, and what
-the rows say differently (``model`` ...) becomes metadata of their samples.
+A sample without ``text`` but with an ``answer`` stands for the text ``\\boxed{answer}``; an ``answer`` of null for the
+empty text. Rows that share a ``problem_id`` are one problem: their samples are concatenated, and fields in which the
+rows differ (``model`` ...) become metadata of their samples.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ def read_recordings(path: str | Path) -> list[Recording]:
             raise UsageError(f"{path}, line {line}: {error}") from error
         same = recordings.setdefault(recording.problem.id, [])
         if same and same[0].problem.answer != recording.problem.answer:
-            raise UsageError(f"{path}, line {line}: problem {recording.problem.id} has another answer than before")
+            raise UsageError(f"{path}, line {line}: problem {recording.problem.id} has a different answer than before")
         same.append(recording)
     if not recordings:
-        raise UsageError(f"{path} is empty: no recorded generations in it")
+        raise UsageError(f"{path} is empty: it contains no recorded generations")
     return with_begun([_merged(rows) for rows in recordings.values()])
 
 
 def from_row(row: Mapping[str, Any]) -> Recording:
-    """A row of the schema as a value; raises ValueError with one sentence on what is wrong."""
+    """A row of the schema as a value; raises ValueError with one sentence about what is wrong."""
     row = _without_nulls(row)
     problem_id = _text(row, "problem_id")
     samples = row.get("samples")
@@ -101,7 +101,7 @@ def to_row(recording: Recording) -> dict[str, Any]:
 
 
 def _numbered(number: int, sample: Any) -> Sample:
-    """The sample, or a ValueError that says which one of the row is wrong."""
+    """The sample, or a ValueError that says which sample of the row is wrong."""
     if not isinstance(sample, dict):
         raise ValueError(f"sample {number} is not an object")
     try:
@@ -155,12 +155,12 @@ def _sample_row(sample: Sample) -> dict[str, Any]:
         "top_logprobs": _listed(stats.top_logprobs if stats else None),
         "path": [dict(entry) for entry in sample.path] or None,
     }
-    # An answer of null says that none could be read: it is the one null with a meaning of its own.
+    # An answer of null says that none could be read: it is the only null with its own meaning.
     return {**_without_nulls(row), "answer": sample.answer}
 
 
 def _trace(value: Any, path: Sequence[Entry]) -> str | None:
-    """The sample's id in its problem's tree, which its path must lead to."""
+    """The sample's id in its problem's tree, which must be where its path leads."""
     if value is None and not path:
         return None
     if not isinstance(value, str) or (path and path[-1]["trace"] != value):
@@ -174,7 +174,7 @@ def _stats(row: Mapping[str, Any]) -> TokenStats | None:
         return None
     logprobs = _array(row["logprobs"], np.float32)
     top_ids, top_logprobs = _array(row.get("top_ids"), np.int64, 2), _array(row.get("top_logprobs"), np.float32, 2)
-    if top_ids is None and top_logprobs is not None:  # a recording may keep the values alone, which take less room
+    if top_ids is None and top_logprobs is not None:  # a recording may keep only the values, which take less room
         top_ids = np.full(top_logprobs.shape, -1)
     for top in (top_ids, top_logprobs):
         if top is not None and (len(top) != len(logprobs) or top_ids is None or top.shape != top_ids.shape):
@@ -183,7 +183,7 @@ def _stats(row: Mapping[str, Any]) -> TokenStats | None:
 
 
 def _merged(rows: list[Recording]) -> Recording:
-    """Rows of one problem as one; where they differ, their samples say so."""
+    """Rows of one problem as one; if they differ, their samples say so."""
     if len(rows) == 1:
         return rows[0]
     first = rows[0]
@@ -195,7 +195,7 @@ def _merged(rows: list[Recording]) -> Recording:
     ]
     about = {k: v for k, v in first.problem.metadata.items() if k in common}
     traces = [sample.trace for sample in samples if sample.trace is not None]
-    if len(set(traces)) < len(traces):  # exports of several runs: each has a tree of its own
+    if len(set(traces)) < len(traces):  # exports of several runs: each has its own tree
         samples = [replace(sample, trace=None, path=()) for sample in samples]
     return replace(first, problem=replace(first.problem, metadata=about), samples=tuple(samples), fields=common)
 
@@ -221,7 +221,7 @@ def _array(values: Any, dtype: type, dimensions: int = 1) -> Any:
 
 
 def _listed(values: IntArray | FloatArray | None) -> list[Any] | None:
-    """An array as JSON holds it: what is not a finite number becomes null."""
+    """An array as JSON stores it: what is not a finite number becomes null."""
     if values is None:
         return None
     listed = values.astype(object)

@@ -1,4 +1,4 @@
-"""What the columns of a run file may hold: SQLite itself stores any value in any column."""
+"""What the columns of a run file may contain: SQLite itself stores any value in any column."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _of_table(db: sqlite3.Connection, table: str) -> Types:
 
 
 def check_rows(query: str, rows: Sequence[sqlite3.Row], schema: str) -> None:
-    """Raise ``ValueError`` for a value that is not of its column's type."""
+    """Raise ``ValueError`` for a value whose type is not its column's."""
     table = _TABLE.search(query)
     types = column_types(schema).get(table[1] if table else "")
     if types is None or not rows:
@@ -46,9 +46,9 @@ def check_rows(query: str, rows: Sequence[sqlite3.Row], schema: str) -> None:
 
 
 def check_schema(db: sqlite3.Connection, schema: str) -> None:
-    """Raise ``ValueError`` for a file with other things in it than tables, or without a table or column it needs.
+    """Raise ``ValueError`` for a file with anything but tables, or with a required table or column missing.
 
-    A view, a trigger or a computed column is a program that reading would run.
+    A view, a trigger or a computed column is a program that would run on reading.
     """
     for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master"):
         if kind not in ("table", "index") or (kind == "index" and sql is not None) or _computes(kind, sql):
@@ -56,7 +56,7 @@ def check_schema(db: sqlite3.Connection, schema: str) -> None:
     for table, types in column_types(schema).items():
         found = {row[1]: row[6] for row in db.execute(f"PRAGMA table_xinfo({table})")}
         if any(found.get(column) != 0 for column in types):
-            raise ValueError(f"its table {table} is not there, or lacks a column")
+            raise ValueError(f"its table {table} is missing, or lacks a column")
 
 
 def _computes(kind: str, sql: object) -> bool:

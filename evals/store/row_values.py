@@ -1,6 +1,6 @@
 """Rows of a run file as values.
 
-Any file may call itself a run: each function raises ``ValueError`` (or another error of values) for what is none.
+Any file may claim to be a run: each function raises ``ValueError`` (or another error of values) for invalid content.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _WORDS = ("suite", "model", "strategy")
 
 
 def manifest_of(rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
-    """What a run says of itself; the entries that others rely on are of their types."""
+    """What a run says of itself; entries that other code relies on have the right types."""
     manifest = {row["key"]: parse_json(row["value"], finite=False) for row in rows}
     said = manifest.get("configuration", {})
     for name in _OBJECTS:
         if not isinstance(manifest.get(name, {}), dict):
-            raise ValueError(f"its manifest's {name} is no object")
+            raise ValueError(f"its manifest's {name} is not an object")
     if not isinstance(said, dict) or not all(isinstance(said.get(name), str | None) for name in _WORDS):
-        raise ValueError("its configuration is none")
+        raise ValueError("its configuration is not an object")
     return manifest
 
 
@@ -48,9 +48,9 @@ def outcome_of(
     spent: sqlite3.Row | None,
     errors: Sequence[str],
 ) -> Outcome:
-    """A problem's row with those that belong to it."""
+    """A problem's row with the rows that belong to it."""
     if row["state"] not in get_args(State):
-        raise ValueError(f"problem {row['id'][:40]!r} is in no state that there is")
+        raise ValueError(f"problem {row['id'][:40]!r} is in an unknown state")
     outcome = Outcome(
         problem_of(row),
         state=row["state"],
@@ -73,21 +73,21 @@ def outcome_of(
 
 def leaf_of(row: sqlite3.Row) -> Leaf:
     if row["finish"] not in (None, *get_args(Finish)) or row["tokens"] < 0:
-        raise ValueError(f"trace {row['trace'][:40]!r} has an end or a length that there is not")
+        raise ValueError(f"trace {row['trace'][:40]!r} has an invalid end or length")
     return Leaf(parse(row["trace"]), row["finish"], row["tokens"], row["answer"], _truth(row["correct"]), row["class"])
 
 
 def ledger_of(text: str) -> Ledger:
     spent = json_object(text)
     if not set(spent) <= _COUNTS or not all(map(_is_count, spent.values())):
-        raise ValueError("a ledger holds something else than counts")
+        raise ValueError("a ledger contains something other than counts")
     return Ledger(**spent)
 
 
 def scores_of(row: sqlite3.Row) -> StepScores:
     steps = None if row["steps"] is None else parse_json(row["steps"])
     if steps is not None and not (isinstance(steps, list) and all(map(_is_count, steps))):
-        raise ValueError("scores of steps are no numbers")
+        raise ValueError("scores of steps are not numbers")
     return StepScores(None if steps is None else tuple(steps), row["tokens"], row["error"])
 
 
@@ -102,7 +102,7 @@ def _truth(value: int | None) -> bool | None:
 
 
 def notes_of(fields: Mapping[str, Any]) -> list[tuple[tuple[int, ...], str]]:
-    """The notes of a problem's traces; a recording may have a field of that name too, which says something else."""
+    """The notes of a problem's traces; a recording may have a field with that name too, with another meaning."""
     noted = fields.get("notes")
     pairs = [pair for pair in noted if isinstance(pair, list) and len(pair) == 2] if isinstance(noted, list) else []
     return [(parse(trace), text) for trace, text in pairs if isinstance(trace, str) and isinstance(text, str)]

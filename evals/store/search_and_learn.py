@@ -11,7 +11,7 @@ from widthwise.evals.suites.rows import read_rows
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """One row a problem; ``reward`` is the score after the last step, which its own predictions use."""
+    """One row per problem; ``reward`` is the score after the last step, which its own predictions use."""
     approach = path.name.partition("_completions")[0]
     for number, line in read_rows(path):
         completions, scores = line["completions"], line.get("scores") or []

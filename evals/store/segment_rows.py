@@ -58,13 +58,13 @@ def segment_row(problem_id: str, trace: Trace, ends: IntArray | None = None) -> 
 
 
 def segment_of(row: sqlite3.Row) -> Segment:
-    """The segment that a row holds; no token ids where none were recorded. ``ValueError`` for a row that is none."""
+    """The segment that a row holds; no token ids if none were recorded. ``ValueError`` for an invalid row."""
     cached, computed = row["prompt_cached"], row["prompt_computed"]
     reason = None if row["reason"] is None else parse_json(row["reason"])
     if row["origin"] not in get_args(Origin) or row["finish"] not in (None, *get_args(Finish)):
-        raise ValueError(f"segment {row['trace'][:40]!r} has an origin or an end that there is not")
+        raise ValueError(f"segment {row['trace'][:40]!r} has an unknown origin or end")
     if not isinstance(reason, str | int | None) or (cached is None) != (computed is None) or row["sequential"] < 0:
-        raise ValueError(f"segment {row['trace'][:40]!r} says what cannot be")
+        raise ValueError(f"segment {row['trace'][:40]!r} contains an impossible value")
     ids = np.empty(0, np.int64) if row["token_ids"] is None else _array(row["token_ids"], "iu", 1)
     segment = Segment(
         origin=row["origin"],
@@ -84,7 +84,7 @@ def segment_of(row: sqlite3.Row) -> Segment:
 
 
 def ends_of(row: sqlite3.Row) -> IntArray | None:
-    """Where the segment's tokens end in its text, ``int64 [t]``; None where that is not known."""
+    """Where the segment's tokens end in its text, ``int64 [t]``; None if unknown."""
     if row["token_ends"] is None:
         return None
     ends: IntArray = _array(row["token_ends"], "iu", 1)
@@ -105,26 +105,26 @@ def _stats_of(row: sqlite3.Row, tokens: int) -> TokenStats | None:
     )
     shapes = {top.shape for top in (stats.top_ids, stats.top_logprobs) if top is not None}
     if len(stats.logprobs) != tokens or len(shapes) > 1 or any(len(stats.logprobs) != rows for rows, _ in shapes):
-        raise ValueError(f"segment {row['trace'][:40]!r} has not as many likelihoods as tokens")
+        raise ValueError(f"segment {row['trace'][:40]!r} has a different number of log-probabilities than tokens")
     return stats
 
 
 def _array(blob: bytes, kinds: str, dimensions: int) -> Any:
     array = unpack(blob)
     if array.dtype.kind not in kinds or array.ndim != dimensions:
-        raise ValueError("a list of tokens is of another type or shape")
+        raise ValueError("a list of tokens has the wrong type or shape")
     return array
 
 
 def _check_facts(facts: Mapping[str, Any]) -> None:
-    """What this toolkit notes of texts that it inserted is of the types that it writes."""
+    """Check that what this toolkit notes about inserted texts has the types that it writes."""
     after = facts.get("after", [])
     if not isinstance(after, list) or not all(isinstance(trace, str) for trace in (*after, facts.get("cut", "0"))):
-        raise ValueError("an insertion names traces that are none")
+        raise ValueError("an insertion names traces that do not exist")
     for trace in (*after, facts.get("cut", "0")):
         parse(trace)
     if not all(isinstance(facts.get(name), str | None) for name in ("at", "thread", "outline", "question", "thought")):
-        raise ValueError("an insertion says what cannot be")
+        raise ValueError("an insertion contains an impossible value")
 
 
 def rebuilt(rows: Sequence[sqlite3.Row]) -> dict[TraceId, Trace]:
@@ -146,22 +146,22 @@ def wait_of(text: Any) -> Wait:
     """What ``spelled`` wrote; ``ValueError`` for anything else."""
     trace, at, tokens = text.partition("@") if isinstance(text, str) else ("", "", "")
     if not at or not re.fullmatch(r"\d{1,18}", tokens, re.ASCII):
-        raise ValueError(f"{str(text)[:40]!r} is no piece of a trace that could be waited for")
+        raise ValueError(f"{str(text)[:40]!r} is not a piece of a trace that could be waited for")
     return Wait(parse(trace), int(tokens))
 
 
 def rooted(tree: Mapping[TraceId, Trace], leaf: TraceId) -> Trace:
-    """The trace ``leaf`` of a tree; ``ValueError`` where it is not there or grows from nothing."""
+    """The trace ``leaf`` of a tree; ``ValueError`` if it is missing or has no root."""
     trace = tree.get(leaf)
     if trace is None or trace.path[0].origin != "prompt":
-        raise ValueError(f"trace {name(leaf)[:40]} is missing, or a part of it is")
+        raise ValueError(f"trace {name(leaf)[:40]}, or a part of it, is missing")
     return trace
 
 
 def parse(trace: str) -> TraceId:
     """``0.3.1`` as a trace id; raises ValueError for anything else."""
     if not _TRACE_ID.fullmatch(trace):
-        raise ValueError(f"{trace[:40]!r} is no id of a trace")
+        raise ValueError(f"{trace[:40]!r} is not the id of a trace")
     return tuple(int(n) for n in trace.split("."))
 
 
@@ -169,12 +169,12 @@ def json_object(text: str) -> dict[str, Any]:
     """The JSON object that a column holds; ``ValueError`` for anything else."""
     value = parse_json(text, finite=False)
     if not isinstance(value, dict):
-        raise ValueError("a column holds no JSON object")
+        raise ValueError("a column does not contain a JSON object")
     return value
 
 
 def to_json(value: Any) -> str:
-    """JSON of metadata, numpy's numbers among it included; what is no finite number becomes null, and is logged."""
+    """JSON of metadata, including numpy's numbers; what is not a finite number becomes null, and is logged."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
     except ValueError:

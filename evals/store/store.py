@@ -42,8 +42,8 @@ _MODELS = {"reward_model": "reward model", "embedding_model": "embedding model"}
 class Store:
     """One run's file. It is a ``Journal``: sessions write finished generations to it as they come.
 
-    Open it with ``begin`` (a run: new, or continued with the same configuration), ``edit`` or ``read``; each
-    raises ``UsageError`` for what is no run file and ``StoreError`` where the file cannot be used.
+    Open it with ``begin`` (a run: new, or continued with the same configuration), ``edit`` or ``read``; each raises
+    ``UsageError`` for a file that is not a run file and ``StoreError`` if the file cannot be used.
     """
 
     def __init__(self, database: Database) -> None:
@@ -60,9 +60,9 @@ class Store:
         problems: Iterable[Problem],
         about: Mapping[str, Any] | None = None,
     ) -> Store:
-        """A new run in ``path``, or the one there, to be continued, if it has the same ``configuration``.
+        """A new run in ``path``, or, if it has the same ``configuration``, the one there, to be continued.
 
-        ``about`` is kept in the manifest beside it (versions ...) and decides nothing.
+        ``about`` is kept beside it in the manifest (versions ...) and does not affect anything.
         """
         store = cls(Database(Path(path), write=True, create=True))
         try:
@@ -79,7 +79,7 @@ class Store:
 
     @classmethod
     def edit(cls, path: str | Path) -> Store:
-        """A run whose grades are to be changed; a damaged one is refused before anything of it is touched."""
+        """A run whose grades are to be changed; a damaged one is refused before it is touched."""
         with cls.read(path) as store:
             store.check()
         return cls(Database(Path(path), write=True))._begun()
@@ -98,8 +98,9 @@ class Store:
     def start_attempt(self, backend: Backend) -> None:
         """Note that ``backend`` samples from now on.
 
-        Its description goes to the manifest. Its tokenizer tells where each token ends in the text, which makes exports
-        replayable token by token. Raises ``UsageError`` if the model's weights are not those the run was begun with.
+        Its description goes into the manifest. Its tokenizer tells where each token ends in the text, which makes
+        exports replayable token by token. Raises ``UsageError`` if the model's weights differ from those with which the
+        run began.
         """
         about = backend.describe()
         self._check_weights("backend", about)
@@ -109,7 +110,7 @@ class Store:
             self._note("backend", about)
 
     def note(self, about: Mapping[str, Any]) -> None:
-        """Add descriptions of the models that judge to the manifest; ``UsageError`` for other weights than before."""
+        """Add descriptions of the judging models to the manifest; ``UsageError`` for other weights than before."""
         for key, value in about.items():
             self._check_weights(key, value)
         with self._db.transaction():
@@ -117,7 +118,7 @@ class Store:
                 self._note(key, value)
 
     def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
-        """The generation finished earlier at this place of the tree, by this very request; else None."""
+        """The generation that this very request finished earlier at this place of the tree; else None."""
         query = "SELECT * FROM segments WHERE problem = ? AND trace = ? AND params = ? AND seed = ?"
         rows = self._db.rows(query, problem_id, name(trace_id), params, seed)
         if not rows or rows[0]["finish"] not in ("stop", "length"):
@@ -134,7 +135,7 @@ class Store:
             db.execute(INSERT_SEGMENT, segment_row(problem_id, trace, self._ends(trace)))
 
     def recorded_scores(self, problem_id: str, key: str) -> StepScores | None:
-        """What the reward model said earlier of the solution that ``key`` names; None if that was an error."""
+        """What the reward model returned earlier for the solution that ``key`` names; None if that was an error."""
         if not self._db.has_scores:
             return None
         row = self._one("SELECT * FROM scores WHERE problem = ? AND key = ? AND error IS NULL", problem_id, key)
@@ -142,7 +143,7 @@ class Store:
             return None if row is None else scores_of(row)
 
     def record_scores(self, problem_id: str, scores: Sequence[tuple[TraceId, str, StepScores]]) -> None:
-        """Keep what the reward model said of traces, all in one transaction; it is stored when this returns."""
+        """Keep what the reward model returned for traces, all in one transaction; it is stored when this returns."""
         rows = [
             (
                 problem_id,
@@ -162,8 +163,8 @@ class Store:
     ) -> None:
         """Keep a problem's outcome and the tree of its ``traces``, all in one transaction.
 
-        ``seconds``: wall-clock of this attempt so far. ``ends``: where the tokens of each segment end in its text,
-        where the store's tokenizer does not know.
+        ``seconds``: wall-clock time of this attempt so far. ``ends``: where the tokens of each segment end in its text,
+        if the store's tokenizer does not know.
         """
         problem_id = outcome.problem.id
         with self._db.transaction() as db:
@@ -184,7 +185,7 @@ class Store:
             write_grades(self._db, outcome)
 
     def end_attempt(self, seconds: float) -> None:
-        """Note the wall-clock of this attempt."""
+        """Note the wall-clock time of this attempt."""
         with self._db.transaction() as db:
             db.execute("UPDATE attempts SET seconds = ? WHERE id = ?", (seconds, self._attempt))
 
@@ -198,16 +199,16 @@ class Store:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock of all attempts together."""
+        """Wall-clock time of all attempts together."""
         return float(sum(row["seconds"] for row in self._db.rows("SELECT seconds FROM attempts")))
 
     @property
     def has_facts(self) -> bool:
-        """Whether the file has, of every segment, what it waited for."""
+        """Whether the file has, for every segment, what it waited for."""
         return self._db.has_facts
 
     def scores(self, problem_id: str) -> list[tuple[TraceId, StepScores]]:
-        """What the reward model said of a problem's traces, errors too, in the order of the traces."""
+        """What the reward model returned for a problem's traces, errors included, in the order of the traces."""
         if not self._db.has_scores:
             return []
         rows = self._db.rows("SELECT * FROM scores WHERE problem = ? ORDER BY rowid", problem_id)
@@ -215,7 +216,7 @@ class Store:
             return sorted(((parse(row["trace"]), scores_of(row)) for row in rows), key=lambda entry: entry[0])
 
     def is_finished(self, configuration: Configuration) -> bool:
-        """Whether nothing is left to do of the run of ``configuration``; ``UsageError`` where this is another run."""
+        """Whether the run of ``configuration`` is finished; ``UsageError`` if this is another run."""
         states = [row["state"] for row in self._db.rows("SELECT state FROM problems")]
         return self._is_begun(configuration) and all(state == "done" for state in states)
 
@@ -225,12 +226,12 @@ class Store:
             return [problem_of(row) for row in self._db.rows("SELECT * FROM problems ORDER BY position")]
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What came out for each problem, in the suite's order, one at a time; no texts are loaded."""
+        """The result of each problem, in the suite's order, one at a time; no texts are loaded."""
         for row in self._db.rows("SELECT * FROM problems ORDER BY position"):
             yield self._outcome(row)
 
     def outcome(self, problem_id: str) -> Outcome:
-        """What came out for one problem; raises ``UsageError`` if the run has no such problem."""
+        """The result of one problem; raises ``UsageError`` if the run has no such problem."""
         rows = self._db.rows("SELECT * FROM problems WHERE id = ?", problem_id)
         if not rows:
             raise UsageError(f"{self.path} has no problem {problem_id!r}")
@@ -244,7 +245,7 @@ class Store:
             return [rooted(tree, leaf) for leaf in sorted(parse(row["trace"]) for row in leaves)]
 
     def tree(self, problem_id: str) -> dict[TraceId, Trace]:
-        """All of a problem's trace tree by ids, prompts and insertions included."""
+        """All of a problem's trace tree by ids, including prompts and insertions."""
         with self._db.decoding():
             return rebuilt(self._db.rows("SELECT * FROM segments WHERE problem = ?", problem_id))
 
@@ -255,7 +256,7 @@ class Store:
             return {parse(row["trace"]): ends_of(row) for row in rows}
 
     def check(self) -> None:
-        """Read everything; raises ``StoreError`` for the first thing that makes no sense."""
+        """Read everything; raises ``StoreError`` for the first invalid content."""
         _ = self.seconds
         for outcome in self.outcomes():
             self.traces(outcome.problem.id)
@@ -263,7 +264,7 @@ class Store:
             self.scores(outcome.problem.id)
 
     def dump(self) -> Iterator[str]:
-        """Everything that two equal runs have in common, as text, one line a row (see ``contents``)."""
+        """Everything that two equal runs have in common, as text, one line per row (see ``contents``)."""
         return contents(self._db, self.manifest["configuration"], self.outcomes())
 
     # -- inside --------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ class Store:
             )
 
     def _begun(self) -> Store:
-        """This store; closed, with ``NotBegun``, where no run was noted in it."""
+        """This store; closed, with ``NotBegun``, if no run was noted in it."""
         try:
             if "configuration" not in self.manifest:
                 raise not_begun(self.path)
@@ -291,7 +292,7 @@ class Store:
         return self
 
     def _is_begun(self, configuration: Configuration) -> bool:
-        """Whether the file holds this run; ``UsageError`` where it holds another."""
+        """Whether the file holds this run; ``UsageError`` if it holds another."""
         known, plain = self.manifest.get("configuration"), json.loads(to_json(configuration))
         if known is not None and (other := difference(known, plain)):
             raise UsageError(

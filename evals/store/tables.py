@@ -33,9 +33,9 @@ CREATE TABLE errors (
 
 
 FACTS = " facts TEXT NOT NULL DEFAULT '{}',"
-"""What format 2 added: what this toolkit knows of a segment besides, as a JSON object (what it waited for)."""
+"""What format 2 added: further facts of this toolkit about a segment, as a JSON object (what it waited for)."""
 
-# Apart, since run files of the first release lack it: it is added to a file that is opened for writing.
+# Separate, because run files of the first release lack it: it is added when a file is opened for writing.
 SCORES = """
 CREATE TABLE IF NOT EXISTS scores (
     problem TEXT NOT NULL REFERENCES problems (id), key TEXT NOT NULL, trace TEXT NOT NULL, steps TEXT,

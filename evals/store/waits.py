@@ -7,8 +7,8 @@ import re
 from widthwise.evals.store.store import Store
 
 NOT_KNOWN = (
-    "its sequential tokens are not known: the run was begun by a version that did not store what traces waited for; "
-    "evaluate again to have them"
+    "its sequential tokens are unknown: the run was begun by a version that did not store what traces waited for; "
+    "evaluate again to get them"
 )
 
 _VOTES = "majority_vote|weighted_vote|borda_vote|best_by|first_valid"
@@ -19,7 +19,7 @@ _ONE_WIDE_DRAW = re.compile(rf"(single|best_of_n)\((?![^|]*width=)[^|]*\)( \| ({
 def sequential_known(store: Store) -> bool:
     """True also for an older file whose strategy grew all its traces side by side: nothing waited for anything there.
 
-    So it is for recordings, which no strategy has made.
+    The same holds for recordings, which no strategy has made.
     """
     strategy = store.manifest["configuration"].get("strategy")
     return store.has_facts or strategy is None or _ONE_WIDE_DRAW.fullmatch(strategy) is not None

@@ -1,6 +1,6 @@
-"""Members of a zip file, read within bounds whatever they unpack to; compressed with Zstandard too.
+"""Members of a zip file, read within bounds whatever they unpack to; also compressed with Zstandard.
 
-Python's own ``zipfile`` knows Zstandard from 3.14 on, and unpacks a member in steps of any size.
+Python's own ``zipfile`` supports Zstandard from 3.14 on, and unpacks a member in steps of any size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def json_member(archive: zipfile.ZipFile, name: str, *, finite: bool = False) ->
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes, at most as many as the archive says; where a name stands twice, the later one's."""
+    """A member's bytes, at most as many as the archive says; if a name occurs twice, the later one's."""
     info = archive.getinfo(name)
     if info.file_size > LARGEST_VALUE:
         raise ValueError(f"{name} would unpack to {info.file_size >> 20} MiB")
@@ -49,16 +49,16 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _as_stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """The member as it lies in the file."""
+    """The member as stored in the file."""
     raw = copy.copy(info)
     raw.compress_type, raw.file_size = zipfile.ZIP_STORED, info.compress_size
-    del raw.CRC  # it is that of the unpacked bytes
+    del raw.CRC  # it belongs to the unpacked bytes
     with archive.open(raw) as file:
         return file.read(LARGEST_VALUE)
 
 
 def _unpacked(packed: bytes, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The bytes of all frames that ``packed`` holds, up to a step more than the archive says."""
+    """The bytes of all frames in ``packed``, up to one step more than the archive says."""
     size = 0
     while packed and size <= info.file_size:
         frame = ZstdDecompressor()

@@ -1,4 +1,4 @@
-"""Values as a page holds them: JSON, compressed, as text that no HTML parser can misread."""
+"""Values in the form in which a page holds them: compressed JSON, as text that no HTML parser can misread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def packed(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON holds it: what is no finite number becomes null."""
+    """``value`` as JSON stores it: what is not a finite number becomes null."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

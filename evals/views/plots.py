@@ -18,7 +18,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 class Drawn(Protocol):
-    """A line with its band: one element a point; see ``Line``."""
+    """A line with its band: one element per point; see ``Line``."""
 
     @property
     def method(self) -> str: ...
@@ -52,11 +52,11 @@ class Lined(Protocol):
 def draw(curves: Sequence[Lined], axis: Axis = "samples", *, title: str = "", ax: Any = None) -> Any:
     """A matplotlib figure: one line with its band per curve and method, budgets on a logarithmic axis.
 
-    ``ax`` are matplotlib axes to draw in, instead of a new figure's. Raises ``UsageError`` if no line knows the axis.
+    ``ax`` are matplotlib axes to draw in, instead of a new figure's. Raises ``UsageError`` if no line has the axis.
     """
     lines = [(curve, line) for curve in curves for line in curve.lines.values() if axis in line.budgets]
     if not lines:
-        raise UsageError(f"no run here has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
+        raise UsageError(f"none of these runs has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
     figure, plot = axes_for(ax)
     for i, (curve, line) in enumerate(lines):
         several = curve.label if line.method == "run" else f"{curve.label} {line.method}"
@@ -85,7 +85,7 @@ def draw_points(
 
 
 def _finish(figure: Any, plot: Any, title: str, *, apart: bool) -> None:
-    """What all figures of accuracies have; the legend stands ``apart`` where the figure is theirs alone."""
+    """What all figures of accuracies have; the legend is placed ``apart`` if the figure is theirs alone."""
     plot.xaxis.set_major_formatter("{x:,.0f}")
     plot.set_ylabel("accuracy, %")
     plot.set_title(plain(title))
@@ -97,7 +97,7 @@ def _finish(figure: Any, plot: Any, title: str, *, apart: bool) -> None:
 
 
 def _scale(plot: Any, budgets: Any, base: int) -> None:
-    """A logarithmic axis; where there is a budget of nothing, it stands at the left."""
+    """A logarithmic axis; a budget of zero is placed at the left."""
     if budgets.min() > 0:
         plot.set_xscale("log", base=base)
     else:
@@ -115,13 +115,13 @@ def _draw_line(plot: Any, budgets: Any, line: Drawn, colour: str, name: str) -> 
 
 
 def save(figure: Any, path: str | Path) -> None:
-    """Write a figure as PNG, SVG or PDF, by the name's ending; equal figures give equal files."""
+    """Write a figure as PNG, SVG or PDF, by the name's extension; equal figures give equal files."""
     target = Path(path)
     if target.suffix not in FORMATS:
         raise UsageError(f"cannot draw {target}: its name must end in {', '.join(FORMATS)}")
     import matplotlib
 
-    # Dates and random ids would make every SVG of the same curve another file.
+    # Dates and random ids would make every SVG of the same curve a different file.
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix, {})
     with replacement(target) as file, matplotlib.rc_context({"svg.hashsalt": "widthwise"}):
         figure.savefig(file, format=target.suffix[1:], dpi=150, metadata=undated)

@@ -1,8 +1,8 @@
 """The report: one self-contained HTML page on a run, or on several of the same problems.
 
-The page holds its data as compressed JSON blocks, one per problem for the traces, unpacked when they are looked at:
-it opens quickly however many traces there are. Model text reaches the page as data only, never as markup, and the
-page's content policy allows no other script than its own.
+The page holds its data as compressed JSON blocks, one per problem for the traces, unpacked when they are viewed: it
+opens quickly however many traces there are. Model text reaches the page only as data, never as markup, and the page's
+content policy allows no script but its own.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SCRIPTS = ("tools", "curves", "runs", "traces", "page")
 """The parts of the page's script, in the order in which they run."""
 
 _LINE_POINTS = 100
-"""Points of a line that are drawn; more cannot be told apart."""
+"""How many points of a line are drawn; more cannot be distinguished."""
 
 
 def write_report(
@@ -61,15 +61,17 @@ def write_report(
     axis: Axis | None = None,
     budgets: Sequence[float] | None = None,
 ) -> int:
-    """Write the page on these run files to ``out``; its size in bytes.
+    """Write the page on these run files to ``out``; returns its size in bytes.
 
-    ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. ``curves`` are compared in place of the
+    ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. ``curves`` are compared instead of the
     runs' own, on ``axis`` and at ``budgets`` (a sweep's, which are read from several of its runs). Raises
     ``UsageError`` for runs that cannot be measured, or compared with one another.
     """
     for run in runs:
         if Path(run).suffix in RECORDINGS:
-            raise UsageError(f"{run} holds recorded generations: `widthwise import {run} RUN.db` makes a run of them")
+            raise UsageError(
+                f"{run} holds recorded generations: make a run of them with `widthwise import {run} RUN.db`"
+            )
     drawn = told_apart([curve(run, methods=methods) for run in runs])
     common_problems(drawn)
     sections, blocks = _sections(runs, drawn, traces)
@@ -160,7 +162,7 @@ def _figures(summary: Summary) -> list[tuple[str, Any]]:
         ("suite", summary.suite),
         ("model", summary.model),
         ("strategy", shortened(summary.strategy)),
-        ("problems", f"{summary.problems} worked on, {summary.errors} failed"),
+        ("problems", f"{summary.problems} finished, {summary.errors} failed"),
         *((word, "–" if share is None else f"{100 * share:.2f} %") for word, share in shares.items()),
         ("wall-clock", f"{summary.wall_seconds:,.1f} s"),
         ("run", Path(summary.run).name),
@@ -211,7 +213,7 @@ def _line(line: Line) -> dict[str, Any]:
 
 
 def _spread(n: int) -> Any:
-    """At most ``_LINE_POINTS`` positions, dense at the beginning, with all powers of two."""
+    """At most ``_LINE_POINTS`` positions, dense at the beginning, including all powers of two."""
     if n <= _LINE_POINTS:
         return np.arange(n)
     powers = 2 ** np.arange(int(math.log2(n)) + 1)

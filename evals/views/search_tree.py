@@ -14,8 +14,8 @@ from widthwise.core.trace.trace import Trace, TraceId, name
 class Round:
     """One round of a search in figures.
 
-    ``drawn`` steps came; of them ``expanded`` went on, ``pruned`` were given up, ``finished`` ended their trace, and
-    ``other`` were cut off or failed. ``held`` are the unique tokens of the paths of all that were drawn: what a
+    ``drawn`` steps were made; of these ``expanded`` were continued, ``pruned`` given up, ``finished`` ended their
+    trace, and ``other`` were cut off or failed. ``held`` are the unique tokens on the paths of all drawn steps: what a
     perfect prefix cache holds before anything of the round is pruned, as ETS counts it; ``held_without_prompt`` those
     after the prompt.
     """
@@ -48,7 +48,7 @@ class SearchTree:
         return self.children.get((), [])
 
     def rounds(self) -> list[Round]:
-        """The rounds of a search, in order; none where the strategy did not search by rounds."""
+        """The rounds of a search, in order; none if the strategy did not search by rounds."""
         drawn: dict[int, list[Trace]] = {}
         for _, node in sorted(self.nodes.items()):
             number = node.segment.metadata.get("round")

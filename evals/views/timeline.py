@@ -17,7 +17,7 @@ from widthwise.evals.store.store import Store
 class Bar:
     """One piece that was sampled without a break, from sequential token ``start`` to ``end``, and why it ended.
 
-    ``waited`` is the piece of another trace that it waited for, where that came later than what it goes on from.
+    ``waited`` is the piece of another trace that it waited for, if that ended later than the piece it continues.
     """
 
     trace: TraceId
@@ -30,11 +30,11 @@ class Bar:
 
 @dataclass(slots=True)
 class Lane(Brief):
-    """One sequence of tokens: a whole trace, a thread, a draft, a judge's word.
+    """One sequence of tokens: a whole trace, a thread, a draft, a judge's reply.
 
-    ``question`` is what its prompt asks, ``thread`` its number in the block that spawned it, ``outline`` what it was
-    told. ``depth`` says how deep it is nested. ``round`` is 1, and one more than that of the traces its prompt was made
-    from (``after``).
+    ``question`` is what its prompt asks, ``thread`` its number in the block that spawned it, ``outline`` the text it
+    was given. ``depth`` says how deep it is nested. ``round`` is 1, or one more than that of the traces its prompt was
+    made from (``after``).
     """
 
     id: TraceId
@@ -57,7 +57,7 @@ class Lane(Brief):
 
 
 def lanes_of(store: Store, problem_id: str) -> list[Lane]:
-    """The lanes of one problem, from the run alone."""
+    """The lanes of one problem, from the run file alone."""
     noted = notes_of(store.outcome(problem_id).fields)
     return timeline(store.tree(problem_id), [Note(trace, text) for trace, text in noted])
 
@@ -92,7 +92,7 @@ def timeline(tree: Mapping[TraceId, Trace], notes: Sequence[Note] = ()) -> list[
 
 
 def _lane(trace: Trace, tree: Mapping[TraceId, Trace], lanes: Mapping[TraceId, Lane]) -> Lane:
-    """The lane that ``trace``'s last segment belongs to: that of the piece it goes on from, or one of its own."""
+    """The lane that ``trace``'s last segment belongs to: that of the piece it continues, or a new one."""
     before, inserted = _before(trace, tree)
     header = next((t.segment.metadata for t in inserted if "thread" in t.segment.metadata), None)
     spawner = None if before is None else lanes.get(before.id)
@@ -107,14 +107,14 @@ def _lane(trace: Trace, tree: Mapping[TraceId, Trace], lanes: Mapping[TraceId, L
         thread=None if header is None else header["thread"],
         outline="" if header is None else header.get("outline", ""),
         depth=sum("thread" in segment.metadata for segment in trace.path),
-        # A thread with a prompt of its own works in its parent's round.
+        # A thread with a separate prompt works in its parent's round.
         round=earlier if header is not None or spawner is not None else earlier + 1,
         after=after,
     )
 
 
 def _before(trace: Trace, tree: Mapping[TraceId, Trace]) -> tuple[Trace | None, list[Trace]]:
-    """The sampled piece that ``trace`` goes on from, if any, and what was inserted between."""
+    """The sampled piece that ``trace`` continues, if any, and what was inserted between."""
     inserted: list[Trace] = []
     node = trace.parent
     while node is not None and node.segment.origin != "sampled":

@@ -1,4 +1,4 @@
-"""The traces of a run as the report shows them: one block a problem."""
+"""The traces of a run as the report shows them: one block per problem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CUT = {"pruned": "p", "aborted": "p", "error": "e"}
 
 
 def trace_blocks(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The id of each problem worked on and its block; only one problem's traces are in memory at a time."""
+    """The id and the block of each problem worked on; only one problem's traces are in memory at a time."""
     for outcome in store.outcomes():
         if outcome.state != "open":
             yield outcome.problem.id, _block(store, outcome)
@@ -68,7 +68,7 @@ def _node(trace: Trace, leaf: Leaf | None, ends: Any) -> dict[str, Any]:
 
 
 def _doubts(segment: Segment) -> Sequence[int | None]:
-    """Hundredths of a nat that each token lacks to certainty: short, and all that a colour needs."""
+    """Hundredths of a nat that each token lacks to certainty: compact, and enough for a colour."""
     assert segment.stats is not None
     nats = -np.asarray(segment.stats.logprobs, np.float64)
     return [round(100 * min(x, 99.0)) if math.isfinite(x) else None for x in nats.tolist()]

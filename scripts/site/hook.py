@@ -1,4 +1,4 @@
-"""What the documentation site has beside the pages in ``docs/``, made when it is built (see ``mkdocs.yml``)."""
+"""What the documentation site has besides the pages in ``docs/``, generated when it is built (see ``mkdocs.yml``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page for each role, with every built-in part of it: how it is written, its arguments, what it says, its papers."""
+"""A page for each role with all its built-in parts: how each is written, its arguments, description and papers."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _written(entry: Entry, part: Any) -> str:
 
 
 def _arguments(part: Any) -> str:
-    """A table of the arguments; empty for parts that take none."""
+    """A table of the arguments; empty for parts without any."""
     if not _is_definition(part) or not _parameters(part):
         return ""
     rows = [f"| `{p.name}` | {_type(p)} | {_default(p)} |" for p in _parameters(part)]
@@ -109,7 +109,7 @@ def _default(parameter: inspect.Parameter) -> str:
 
 
 def _text_of(part: Any) -> str:
-    """What a part says of itself, its papers linked."""
+    """What a part says of itself, with its papers linked."""
     if _is_definition(part):
         return linked(inspect.getdoc(part) or "")
     about = str(getattr(part, "about", "") or getattr(part, "description", ""))
@@ -117,7 +117,7 @@ def _text_of(part: Any) -> str:
 
 
 def _facts(part: Any) -> str:
-    """A table of the plain fields of a value in which it differs from its class's defaults."""
+    """A table of the plain fields of a value that differ from its class's defaults."""
     fields = [f for f in dataclasses.fields(part) if f.name not in _SAID] if dataclasses.is_dataclass(part) else []
     shown = {f.name: getattr(part, f.name) for f in fields if getattr(part, f.name) != f.default}
     rows = [f"| {name} | {_cell(value)} |" for name, value in shown.items() if value and _is_plain(value)]
@@ -141,7 +141,7 @@ def _cell(value: Any) -> str:
 
 
 def _code(text: str) -> str:
-    """``text`` in code, whatever it spells: a regular expression would be read as Markdown, or as HTML."""
+    """``text`` as code, whatever it contains: a regular expression would be read as Markdown, or as HTML."""
     return f"<code>{re.sub(r'[^a-zA-Z0-9 ]', lambda mark: f'&#{ord(mark[0])};', text)}</code>"
 
 

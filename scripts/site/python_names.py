@@ -13,7 +13,7 @@ _TITLES = ("Functions", "Classes", "Errors")
 
 
 def python_page() -> str:
-    """All of ``ww.__all__`` but the built-in parts, which have pages of their own."""
+    """All of ``ww.__all__`` except the built-in parts, which have their own pages."""
     groups: dict[str, list[str]] = {title: [] for title in _TITLES}
     for name in ww.__all__:
         value = getattr(ww, name)

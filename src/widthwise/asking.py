@@ -1,4 +1,4 @@
-"""How a run's model is asked: what the user says of it, what the model recommends, and what is in force."""
+"""How a run's model is asked: what the user says, what the model recommends, and what is in force."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from widthwise.models.profiles import profile_of
 _log = logging.getLogger(__name__)
 
 SAMPLING = ("model", "plain")
-"""Where sampling settings come from that nobody gave: the model's recommendation, or 1 and no filters."""
+"""Where sampling settings that the user did not give come from: the model's recommendation, or 1 and no filters."""
 SYSTEM = "system"
-"""The template argument that is the system prompt."""
+"""The name under which the system prompt is kept among the template arguments."""
 _LIMITS = frozenset({"max_tokens", "stop", "stop_token_ids", "logprobs", "prompt_logprobs"})
 
 
 @dataclass(frozen=True)
 class Asking(Brief):
-    """How a model is to be asked, as far as the user says it.
+    """How a model is to be asked, as far as the user says.
 
     ``given`` are fields of ``SamplingParams``; ``sampling`` says where the others come from (see ``SAMPLING``).
-    ``format`` names a profile in place of the one that the model's files show. ``template_args`` are arguments of its
-    chat template, and the system prompt under ``SYSTEM``; ``prompts`` replace those of the format, by name.
+    ``format`` names a profile to use instead of the one that the model's files show. ``template_args`` are arguments of
+    its chat template, with the system prompt under ``SYSTEM``; ``prompts`` replace those of the format, by name.
     """
 
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Asking(Brief):
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What of this decides a run's results, as the store compares it; defaults are left out."""
+        """The part of this that decides a run's results, as the store compares it; defaults are left out."""
         entries = {
             **self.given,
             "sampling": None if self.sampling == SAMPLING[0] else self.sampling,
@@ -64,7 +64,7 @@ class Asking(Brief):
         return {name: value for name, value in entries.items() if value not in (None, {})}
 
     def settled(self, backend: Backend, recorded: Mapping[str, Any] | None = None) -> Asked:
-        """What is in force for this model; ``recorded`` is what a run's file says was in force when it was begun.
+        """What is in force for this model; ``recorded`` is what was in force when the run began, according to its file.
 
         Raises ``UsageError`` for a format, a template argument or a prompt that the model does not have.
         """
@@ -93,20 +93,20 @@ class Asking(Brief):
     def _recommended(
         self, profile: ModelProfile, arguments: Mapping[str, Any], recorded: Mapping[str, Any] | None, *, replayed: bool
     ) -> tuple[Mapping[str, float], str]:
-        """Settings that nobody gave, and who recommends them."""
+        """Settings that the user did not give, and the source of the recommendation."""
         now = profile.recommended(arguments) if self.sampling == "model" and not replayed else {}
         if recorded is None:
             return now, profile.sampling_from
         sources = recorded["sampling_from"]
         then = {name: recorded["sampling"][name] for name, source in sources.items() if source != "given"}
         if then != now:
-            _log.warning("the model recommends %s now; this run goes on with %s", dict(now), then)
+            _log.warning("the model now recommends %s; this run continues with %s", dict(now), then)
         return then, next((source for source in sources.values() if source != "given"), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked(Brief):
-    """What is in force: ``sources`` say of each sampling setting that is no default where it came from.
+    """What is in force: ``sources`` say where each sampling setting that is not a default came from.
 
     What is ``replayed`` was sampled before, in whatever way: no setting is in force.
     """
@@ -120,7 +120,7 @@ class Asked(Brief):
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a run's file keeps of it; a run that goes on takes it from there."""
+        """What a run file keeps of it; a run that continues takes it from there."""
         today = self.chat.today or date.today()
         settings = {} if self.replayed else {k: v for k, v in asdict(self.params).items() if k not in _LIMITS}
         return {
@@ -138,7 +138,7 @@ class Asked(Brief):
 
 
 def recorded_asking(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What a run's file says was in force when it was begun; None for one that is only begun now.
+    """What was in force when a run began, according to its file; None for a run that begins now.
 
     Runs from before models had profiles follow no recommendation.
     """
@@ -147,7 +147,7 @@ def recorded_asking(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _date(recorded: Mapping[str, Any] | None) -> date:
-    """The day on which the run was begun: templates that print a date print that one."""
+    """The day on which the run began: templates that print a date print that one."""
     known = (recorded or {}).get("date")
     return date.today() if known is None else date.fromisoformat(str(known))
 
@@ -156,9 +156,9 @@ def _check_template(backend: Backend, profile: ModelProfile) -> None:
     """Raises ``UsageError`` for a chat model that would be asked without its chat template."""
     if getattr(backend, "untemplated", False) and profile.name != GENERIC_FAMILY.name:
         raise UsageError(
-            f"{backend.name} takes text only, and {profile.name} ({profile.why}) needs its chat template, which is not "
-            "to be had: name a folder that holds it (--backend-arg tokenizer=FOLDER), or have the texts sent without "
-            "one (--backend-arg dialect=text)"
+            f"{backend.name} takes text only, but {profile.name} ({profile.why}) needs its chat template, which "
+            "was not found: name a folder that holds it (--backend-arg tokenizer=FOLDER), or have the texts sent "
+            "without one (--backend-arg dialect=text)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Everything that a run has open: what samples, what scores, what embeds."""
+"""All open models of a run: those that sample, score and embed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REPLIES = ("tokens", "samples")
 
 @dataclass(frozen=True, slots=True)
 class Engines(Brief):
-    """The open models of a run; ``owned`` are those to be closed with it."""
+    """The open models of a run; ``owned`` are those to close with it."""
 
     backend: Backend
     reward_model: RewardModel | None = None
@@ -41,7 +41,7 @@ class Engines(Brief):
 
     @property
     def about(self) -> dict[str, Any]:
-        """For the run's manifest: what the models that judge say of themselves."""
+        """For the run's manifest: what the judging models say about themselves."""
         said: dict[str, Any] = {}
         if self.reward_model is not None:
             lines = {"by_lines": True} if getattr(self.reward_model, "by_lines", False) else {}
@@ -52,7 +52,7 @@ class Engines(Brief):
 
     @property
     def identities(self) -> dict[str, Any]:
-        """What is found behind addresses that do not name a model for good: the model, and how it is spoken to."""
+        """What is found at addresses that do not identify a model: the model, and how it is addressed."""
         models = {"model": self.backend, "reward_model": self.reward_model, "embedding_model": self.embedder}
         found = {name: getattr(engine, "identity", None) for name, engine in models.items()}
         return {name: dict(identity) for name, identity in found.items() if identity}
@@ -69,12 +69,11 @@ def _description(judge: Any) -> dict[str, Any]:
 def open(name: str, *, role: ModelRole = "model", startup_timeout: float | None = None, **args: Any) -> Model:
     """A model for many calls: ``with ww.open("vllm:Qwen/Qwen3-8B") as model: ...``, or ``async with``.
 
-    ``name`` is what ``--model`` takes, ``args`` are the backend's own arguments. ``role`` says what it is opened for:
-    as "model" it samples, as "reward_model" it scores (``args`` may have its ``format``), as "embedding_model" it
-    embeds. The value stands in calls wherever such a name may.
-    ``startup_timeout`` is how many seconds a server is waited for that is not ready. Raises ``UsageError`` for a wrong
-    name; ``with``, or the first call that uses the model, raises it for wrong arguments, and ``BackendError`` where the
-    model cannot be had.
+    ``name`` is as for ``--model``, ``args`` are the backend's own arguments. ``role`` says what the model is opened
+    for: as "model" it samples, as "reward_model" it scores (``args`` may include its ``format``), as "embedding_model"
+    it embeds. Calls take the value wherever they take such a name. ``startup_timeout`` is how many seconds to wait for
+    a server that is not ready. Raises ``UsageError`` for a wrong name; ``with``, or the first call that uses the model,
+    raises it for wrong arguments, and ``BackendError`` if the model is not available.
     """
     if role not in _OPENED_AS:
         raise UsageError(f"a model is opened as one of {', '.join(get_args(ModelRole))}, not {role!r}")
@@ -82,10 +81,10 @@ def open(name: str, *, role: ModelRole = "model", startup_timeout: float | None 
 
 
 async def open_engines(settings: RunSettings) -> Engines:
-    """All models of a run, ready for use; close them after.
+    """All models of a run, ready for use; close them afterwards.
 
-    Raises ``UsageError`` for a wrong name or argument, ``BackendError`` where a model cannot be had; then none is
-    left open. What is given open, from Python, is closed by its owner.
+    Raises ``UsageError`` for a wrong name or argument, ``BackendError`` if a model is not available; then none is left
+    open. A model that was passed in open, from Python, is closed by its owner.
     """
     owned: list[Any] = []
     opened = partial(_opened, owned=owned, wait=settings.startup_timeout)
@@ -101,7 +100,7 @@ async def open_engines(settings: RunSettings) -> Engines:
 
 
 async def _opened(model: Any, role: ModelRole, args: Mapping[str, Any], *, owned: list[Any], wait: float | None) -> Any:
-    """The engine of a model that is named, that stays open, or that is an engine itself."""
+    """The engine of a model given by name, as an open model, or as an engine."""
     if isinstance(model, Model):
         return await model.opened()
     if not isinstance(model, str):
@@ -112,7 +111,7 @@ async def _opened(model: Any, role: ModelRole, args: Mapping[str, Any], *, owned
 
 
 def _patient(wait: float | None, spec: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of an engine, and how long it is waited for."""
+    """The arguments of an engine, and how long to wait for it."""
     return args if wait is None or not kind_of(spec)[0].waits else {WAIT: wait, **args}
 
 
@@ -124,8 +123,10 @@ def check_installed(settings: RunSettings) -> None:
 
 
 async def served_by(settings: RunSettings) -> dict[str, Any]:
-    """The models behind addresses that do not name them for good, by role; raises ``BackendError`` for a server that
-    does not answer, ``UsageError`` as ``open_engines`` does."""
+    """The models behind addresses that do not identify them, by role.
+
+    Raises ``BackendError`` for a server that does not answer, ``UsageError`` as ``open_engines`` does.
+    """
     named = {
         "model": (settings.model, settings.backend_args),
         "reward_model": (settings.reward_model, settings.reward_args),
@@ -142,11 +143,11 @@ async def served_by(settings: RunSettings) -> dict[str, Any]:
 
 
 async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) -> RewardModel:
-    """The reward model of an address such as ``vllm:Qwen/Qwen2.5-Math-PRM-7B`` or ``http://host/v1#MODEL``.
+    """The reward model at an address such as ``vllm:Qwen/Qwen2.5-Math-PRM-7B`` or ``http://host/v1#MODEL``.
 
-    ``args``: ``format`` names its layout where the model's name does not tell; ``tokens`` and ``samples`` are the
-    length and the number of a judge's replies, where that layout has it write them; others go to the engine.
-    ``replay:RUN.db`` serves the scores that a run recorded. Raises ``UsageError`` and ``BackendError``.
+    ``args``: ``format`` names its layout, if the model's name does not tell; ``tokens`` and ``samples`` are the length
+    and the number of a judge's replies, if that layout has it write them; others go to the engine. ``replay:RUN.db``
+    serves the scores that a run recorded. Raises ``UsageError`` and ``BackendError``.
     """
     from widthwise.models.reward_formats import reward_format_for
 
@@ -154,7 +155,7 @@ async def open_reward_model(spec: str, args: Mapping[str, Any] | None = None) ->
     named = given.pop("format", None)
     kind, address = kind_of(spec)
     kind.check_installed()  # before the hub is asked what the model is
-    # A wrong layout is said before an engine is started, but a whole reward model needs none.
+    # A wrong layout is reported before an engine is started, but a whole reward model needs none.
     layout = None if kind.may_score and named is None else reward_format_for(await kind.facts(address, given), named)
     replies = {name: given.pop(name) for name in _REPLIES if layout and layout.reads == "stated" and name in given}
     engine = await open_engine(spec, lambda kind: kind.reader("labels" if layout is None else layout.reads), given)
@@ -187,21 +188,21 @@ async def _stating(engine: Any, layout: RewardFormat, replies: Mapping[str, Any]
 
 def _whole(value: Any, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{name} of a judge that states its scores is a whole number from 1 on, not {value!r}")
+        raise UsageError(f"{name} of a judge that states its scores is a whole number of at least 1, not {value!r}")
     return value
 
 
 async def _tried(model: RewardModel) -> RewardModel:
-    """``model``, once it has scored something: one that is there and fails at every score would do so unnoticed.
+    """``model``, after it has scored something: otherwise one that fails at every score would go unnoticed.
 
-    What only says again what was recorded (``recorded``) is not tried. Raises ``BackendError``.
+    A model that only repeats what was recorded (``recorded``) is not tried. Raises ``BackendError``.
     """
     if getattr(model, "recorded", False):
         return model
     memory = ScoreMemory(model, Problem("trial", "What is 1 + 1?", "2"), journal=None, limit=_PATIENCE)
     [scores] = await memory.score({(0,): ("1 + 1 = 2.",)})
     if scores.steps is None and not scores.abstained:
-        raise BackendError(f"the reward model {model.name} is there, but it cannot score: {scores.error}")
+        raise BackendError(f"the reward model {model.name} is available, but it cannot score: {scores.error}")
     return model
 
 
@@ -219,5 +220,5 @@ _OPENED_AS: dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Any]]] = {
 
 
 def _own_embedder(backend: Backend) -> Embedder | None:
-    """The generator itself, where it embeds without a further engine."""
+    """The generator itself, if it can embed without another engine."""
     return cast(Embedder, backend) if hasattr(backend, "embed") else None

@@ -28,13 +28,13 @@ def evaluate(
 ) -> Run:
     """Measure a strategy on a suite, and wait for it (``evaluate_async`` does not wait).
 
-    ``strategy``, ``model`` and ``options`` are those of ``solve``. ``suite`` is a suite's name, the path of a data
-    file, or problems as ``suite_of`` takes them: dicts, a data frame, a ``datasets`` split, ``Problem`` values.
-    ``run`` is the run file: the same call finds it again, returns at once where the run is finished, and goes on where
-    it was stopped. Without ``run`` the file lies in the folder ``runs`` and is named by the settings, as that of
-    ``widthwise eval`` is. ``concurrency`` problems are worked on at once; ``listener`` hears of each that is done. A
-    problem that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and ``BackendError`` where
-    the model cannot be had.
+    ``strategy``, ``model`` and ``options`` are as for ``solve``. ``suite`` is a suite's name, the path of a data file,
+    or problems as ``suite_of`` takes them: dicts, a data frame, a ``datasets`` split, ``Problem`` values. ``run`` is
+    the run file: the same call finds it again, returns at once if the run is finished, and continues it if it was
+    stopped. Without ``run`` the file is in the folder ``runs`` and is named by the settings, as with ``widthwise
+    eval``. ``concurrency`` problems are worked on at once; ``listener`` is told of each that is finished. A problem
+    that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and ``BackendError`` if the model
+    is not available.
     """
     return run_sync(
         evaluate_async(strategy, suite, model=model, run=run, concurrency=concurrency, listener=listener, **options)
@@ -51,7 +51,7 @@ async def evaluate_async(
     listener: Listener | None = None,
     **options: Unpack[Options],
 ) -> Run:
-    """``evaluate`` for programs that are ``async`` themselves."""
+    """``evaluate`` for ``async`` programs."""
     from widthwise.evals.suites.given import suite_of
 
     settings = RunSettings.of(strategy, model=model, **options)

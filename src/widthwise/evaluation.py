@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
-"""Problems worked on at once, unless told otherwise."""
+"""How many problems are worked on at once by default."""
 
 RUNS = Path("runs")
 """The folder of run files that are not given a name."""
 
 
 class Listener(Protocol):
-    """Hears of problems that were done before, and of each that is done now."""
+    """Is told of problems that were finished before, and of each that is finished now."""
 
     def stored(self, outcome: Outcome) -> None: ...
 
@@ -49,7 +49,7 @@ class Listener(Protocol):
 
 
 class NoListener:
-    """Hears, and says nothing."""
+    """Ignores everything it is told."""
 
     def stored(self, outcome: Outcome) -> None: ...
 
@@ -57,15 +57,15 @@ class NoListener:
 
 
 class Interrupted(Exception):
-    """The user stopped the run; the text says where it stands."""
+    """The user stopped the run; the text says how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation(Brief):
     """A run: its problems, its settings, and ``path``, its file. ``data`` is where the problems came from.
 
-    ``served`` is what is found at addresses of the settings that do not name a model for good; a run whose path is not
-    ``named`` lies in a file that is named by it too.
+    ``served`` is what is found at addresses in the settings that do not identify a model; a run whose path is not
+    ``named`` has a file named by that, too.
     """
 
     suite: Suite
@@ -79,9 +79,10 @@ class Evaluation(Brief):
     def of(
         cls, suite: Suite, settings: RunSettings, *, run: Path | None = None, data: Path | None = None
     ) -> Evaluation:
-        """The run of ``suite`` under ``settings``, whose grader and instruction go before the suite's.
+        """The run of ``suite`` under ``settings``, whose grader and instruction override the suite's.
 
-        ``run`` None puts the run under ``RUNS``, in a file named by the settings."""
+        ``run`` None puts the run under ``RUNS``, in a file named by the settings.
+        """
         grader = settings.grader
         if isinstance(grader, FunctionGrader):
             grader = grader.reading_as(suite.grader)
@@ -108,7 +109,7 @@ class Evaluation(Brief):
     def path_in(self, folder: Path) -> Path:
         """The same settings give the same file, so that the same command finds its run again.
 
-        Earlier versions named it by the strategy with all its defaults: one that is there is still the run's.
+        Earlier versions named it by the strategy with all its defaults: if such a file exists, it is still the run's.
         """
         from widthwise.evals.store.configuration import digest
 
@@ -118,7 +119,7 @@ class Evaluation(Brief):
 
     @property
     def _stems(self) -> tuple[str, str]:
-        """What the run's file is called, and what earlier versions called it."""
+        """The names of the run's file, now and in earlier versions."""
         model = str(self.settings.configuration["model"])
         model = model if model.startswith("http") else model.rpartition("/")[2]
         strategies = (self.settings.strategy.brief(), str(self.settings.strategy))
@@ -126,18 +127,18 @@ class Evaluation(Brief):
         return now, before
 
     async def run(self, *, concurrency: int, listener: Listener) -> Summary:
-        """Do what is still to be done; the run's figures.
+        """Do what is still to be done; returns the run's figures.
 
-        In a command SIGINT and SIGTERM raise ``Interrupted``; who cancels the task elsewhere sees it cancelled.
-        Everything finished is stored then.
+        In a command SIGINT and SIGTERM raise ``Interrupted``; elsewhere cancelling the task cancels it. By then
+        everything finished is stored.
         """
         located = self if self.named else await self.located()
         return await located._run(concurrency=concurrency, listener=listener)
 
     async def located(self) -> Evaluation:
-        """This run with the file of the model that is served at the address now; another model's run is another run.
+        """This run with the file for the model that the address serves now; another model's run is a different run.
 
-        Where the server cannot be asked, a finished run of the same settings is this one.
+        If the server cannot be asked, a finished run with the same settings is used.
         """
         try:
             served = await served_by(self.settings)
@@ -149,7 +150,7 @@ class Evaluation(Brief):
         return replace(found, path=found.path_in(RUNS))
 
     def _finished_before(self) -> Path | None:
-        """A file that holds a finished run of these settings, whichever model was served then."""
+        """A file with a finished run of these settings, whichever model was served then."""
         files = [file for stem in self._stems for file in sorted(RUNS.glob(f"{stem}-*.db"))]
         return next(filter(self._is_finished_in, files), None)
 
@@ -167,11 +168,11 @@ class Evaluation(Brief):
         from widthwise.evals.store.store import Store
 
         if is_there(self.path):
-            # A finished run may lie where nothing can be written.
+            # A finished run may be where nothing can be written.
             with suppress(NotBegun), Store.read(self.path) as store:
                 if store.is_finished(self.configuration):
                     return summarise(store)
-            self.store().close()  # other settings, or a file in use, are said before a model is loaded
+            self.store().close()  # different settings, or a file in use, are reported before a model is loaded
         # A model that is not available leaves no run file, and neither does a strategy that cannot work with it.
         engines = await open_engines(self.settings)
         try:
@@ -201,7 +202,7 @@ class Evaluation(Brief):
         )
 
     def _with_place(self, format: PromptFormat) -> PromptFormat:
-        """A format with a place for the user's own instruction, which some models are not given: they know the task."""
+        """A format with a place for the user's own instruction; formats of models that know the task have none."""
         if not self.settings.instruction or "instruction" in places(format.template):
             return format
         return replace(format, template=f"{format.template}\n\n{{instruction}}")
@@ -212,7 +213,7 @@ class Evaluation(Brief):
         return self.settings.strategy.within(self.settings.budget)
 
     def store(self) -> Store:
-        """The run's file, begun or continued."""
+        """The run's file, created or continued."""
         from widthwise.evals.store.store import Store
 
         return Store.begin(
@@ -225,7 +226,7 @@ class Evaluation(Brief):
         return {"source": self.suite.source, "instruction": self.suite.instruction}
 
     async def work(self, store: Store, engines: Engines, *, concurrency: int, listener: Listener) -> Summary:
-        """Do what ``store`` does not have yet; raises ``Interrupted`` where a signal ended it (see ``run``)."""
+        """Do what ``store`` does not have yet; raises ``Interrupted`` if a signal ended it (see ``run``)."""
         from widthwise.evals.runner import run
 
         for outcome in store.outcomes():

@@ -16,7 +16,7 @@ STOPPED = 130
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ours = False
-"""Whether this process is a command: signals belong to the program, and a library leaves them alone."""
+"""Whether this process is a command. Signals belong to the program: a library leaves them alone."""
 _heard = 0
 
 
@@ -43,8 +43,7 @@ def catch_signals() -> None:
 def cancelled_by_signals() -> Iterator[Stop]:
     """In a command, SIGINT and SIGTERM cancel the current task, once; the next signal acts as before this block.
 
-    Elsewhere nothing is changed: the program that calls us says what its signals do, and which of its threads hears
-    them.
+    Elsewhere nothing changes: the calling program decides what its signals do, and which of its threads gets them.
     """
     stop = Stop()
     if not _ours or threading.current_thread() is not threading.main_thread() or os.name != "posix":

@@ -1,4 +1,4 @@
-"""Measuring what is stored, from Python. Numerical libraries are imported only when something is measured."""
+"""Measuring stored results from Python. Numerical libraries are imported only when something is measured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def curve(
 
 
 async def curve_async(run: str | Path | Run, **options: Any) -> Curve:
-    """``curve`` in a thread of its own, for programs that are ``async`` themselves; ``options`` are those of it."""
+    """``curve`` in a separate thread, for ``async`` programs; it takes the same ``options``."""
     return await asyncio.to_thread(curve, run, **options)
 
 
@@ -49,5 +49,5 @@ def compare(*runs: str | Path | Run) -> Comparison:
 
 
 async def compare_async(*runs: str | Path | Run) -> Comparison:
-    """``compare`` in a thread of its own, for programs that are ``async`` themselves."""
+    """``compare`` in a separate thread, for ``async`` programs."""
     return await asyncio.to_thread(compare, *runs)

@@ -18,7 +18,7 @@ ModelRole = Literal["model", "reward_model", "embedding_model"]
 
 
 class Model:
-    """A model for many calls, from ``ww.open``; it stands wherever its name may.
+    """A model for many calls, from ``ww.open``; calls take it wherever they take its name.
 
     ``with`` and ``async with`` open it at once and close it at the end. Without them the first call opens it, and
     ``close`` (``aclose``) closes it. Calls from several threads and event loops may share it.
@@ -35,7 +35,7 @@ class Model:
         self._closed = False
 
     async def opened(self) -> Any:
-        """The engine, opened by the first call; raises ``UsageError`` once it was closed, and as its opening does."""
+        """The engine, opened by the first call; raises ``UsageError`` after closing, and whatever opening raises."""
         with self._lock:
             if self._closed:
                 raise UsageError(f"the model {shown_address(self.name)} has been closed: open it again with ww.open")
@@ -63,7 +63,7 @@ class Model:
             return
         try:
             engine = await _result(opening)
-        except Exception:  # there is nothing to close; whoever opened it was told
+        except Exception:  # there is nothing to close; the opener was told
             return
         if hasattr(engine, "close"):
             await engine.close()
@@ -93,5 +93,5 @@ class Model:
 
 
 async def _result(opening: Future[Any]) -> Any:
-    # Shielded: whoever waits and is stopped does not stop the opening for the others.
+    # Shielded: one waiter that is stopped does not stop the opening for the others.
     return await asyncio.shield(asyncio.wrap_future(opening))

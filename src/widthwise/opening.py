@@ -1,4 +1,4 @@
-"""Model strings: the kinds of models that there are, and opening what a string names."""
+"""Model strings: the kinds of models, and opening what a string names."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from widthwise.core.roles import ROLES
 from widthwise.core.secrets import keep_secrets
 
 WAIT = "startup_timeout"
-"""The argument of engines that may be waited for: how long, in seconds."""
+"""The argument of engines that says how many seconds to wait for them."""
 _REACHING = frozenset({WAIT, "api_key", "headers", "model", "connect_timeout"})
-"""Arguments of backends on servers that any engine on a server takes."""
+"""Arguments of server backends that any engine on a server takes."""
 Maker = Callable[..., Any]
-"""Makes an engine of an address and the user's arguments."""
+"""Makes an engine from an address and the user's arguments."""
 
 
 class ModelKind:
-    """One way to name models, ``name:ADDRESS``; ``written`` shows it. ``in_thread``: starting one takes seconds;
-    ``waits``: it may have to be waited for (``WAIT``).
+    """One way to name models, ``name:ADDRESS``; ``written`` shows it.
 
-    A backend of one's own needs no kind: its class or function is one. Derive a kind from this where readers and
-    embedders are other engines than the backend. ``may_score``: its reader may be a whole reward model.
+    ``in_thread``: starting one takes seconds. ``waits``: it takes the argument ``WAIT``.
+
+    Your own backend needs no kind: its class or function is one. Derive a kind from this class if its readers and
+    embedders are different engines than the backend. ``may_score``: its reader may be a whole reward model.
     """
 
     written: ClassVar[str]
@@ -45,7 +46,7 @@ class ModelKind:
         """Raise ``BackendError``, with the way out, where a package that engines of this kind need is missing."""
 
     def place(self, address: str) -> tuple[str, dict[str, Any]]:
-        """What an engine is made of besides the user's arguments."""
+        """What an engine is made from besides the user's arguments."""
         return str(bundled_models().get(address, address)), {}
 
     async def facts(self, address: str, args: Mapping[str, Any]) -> ModelFacts:
@@ -53,23 +54,23 @@ class ModelKind:
         return ModelFacts(address)
 
     async def served(self, address: str, args: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The model behind an address that does not name it for good (``model``, ``root``); None where it does."""
+        """The model behind an address that does not identify it (``model``, ``root``); None for any other address."""
         return None
 
     def tokenizer(self, address: str) -> Tokenizer | None:
-        """The tokenizer in the model's files, without an engine; None where only the engine has it."""
+        """The tokenizer in the model's files, without an engine; None if only the engine has it."""
         return None
 
     def backend(self) -> Maker:
-        """What makes a backend."""
+        """The function that makes a backend."""
         raise NotImplementedError
 
     def reader(self, reads: Reads) -> Maker:
-        """What makes an engine that reads scores of this kind, or a whole reward model."""
+        """The function that makes an engine that reads scores of this kind, or a whole reward model."""
         return self.backend()
 
     def embedder(self) -> Maker:
-        """What makes an engine that turns texts into vectors."""
+        """The function that makes an engine that turns texts into vectors."""
         return self.backend()
 
 
@@ -192,7 +193,7 @@ class Replay(ModelKind):
 
 
 class OwnKind(ModelKind):
-    """A backend of the user's own, or of an installed package: a class, or a function that makes one."""
+    """The user's own backend, or an installed package's: a class, or a function that makes one."""
 
     may_score = True
 
@@ -210,7 +211,7 @@ class OwnKind(ModelKind):
 
 
 async def _facts_at(model: str) -> ModelFacts:
-    """From a model's folder, or what can be fetched by its hub id."""
+    """From a model's folder, or from what can be fetched by its hub id."""
     from widthwise.backends.model_facts import facts_in
     from widthwise.backends.tokenizers.files import folder_of
 
@@ -233,7 +234,7 @@ def bundled_models() -> dict[str, Path]:
 def canonical(spec: str) -> str:
     """The model string in full: ``reasoner`` is ``embedded:reasoner``.
 
-    Raises UsageError for what names no model, with the valid prefixes and the nearest match.
+    Raises UsageError for a string that names no model, with the valid prefixes and the nearest match.
     """
     prefix, colon, rest = spec.partition(":")
     kinds = {entry.name: entry for entry in entries(ROLES["backend"])}
@@ -255,10 +256,10 @@ def canonical(spec: str) -> str:
 
 
 async def open_backend(spec: str, args: Mapping[str, Any] | None = None) -> Backend:
-    """The backend of a model string such as ``vllm:Qwen/Qwen3-8B``, ready for use; close it after.
+    """The backend of a model string such as ``vllm:Qwen/Qwen3-8B``, ready for use; close it afterwards.
 
-    ``args`` are the backend's own arguments. Raises UsageError for a wrong string or argument, BackendError where
-    the model cannot be had.
+    ``args`` are the backend's own arguments. Raises UsageError for a wrong string or argument, BackendError if the
+    model is not available.
     """
     backend: Backend = await open_engine(spec, lambda kind: kind.backend(), args or {})
     ROLES["backend"].check(backend, spec)
@@ -282,18 +283,18 @@ async def open_engine(spec: str, maker: Callable[[ModelKind], Maker], args: Mapp
     except Exception as error:
         if not isinstance(kind, OwnKind) or isinstance(error, WidthwiseError):
             raise
-        raise UsageError(f"the model {spec!r} does not open: {type(error).__name__}: {error}") from error
+        raise UsageError(f"the model {spec!r} cannot be opened: {type(error).__name__}: {error}") from error
 
 
 def _grouped(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by name, with all that are called ``header.NAME`` in one, ``headers``."""
+    """Arguments by name, with all ``header.NAME`` merged into one, ``headers``."""
     headers = {name[7:]: str(value) for name, value in args.items() if name.startswith("header.")}
     others = {name: value for name, value in args.items() if not name.startswith("header.")}
     return {**others, "headers": {**others.get("headers", {}), **headers}} if headers else others
 
 
 def kind_of(spec: str) -> tuple[ModelKind, str]:
-    """The kind that a model string is of, and the address in it; raises ``UsageError`` as ``canonical`` does."""
+    """The kind of a model string, and the address in it; raises ``UsageError`` as ``canonical`` does."""
     full = canonical(spec)
     prefix, _, address = full.partition(":")
     own = all(entry.name != prefix for entry in entries(ROLES["backend"]))
@@ -304,7 +305,7 @@ def kind_of(spec: str) -> tuple[ModelKind, str]:
 
 
 def _check_arguments(make: Maker, args: Mapping[str, Any], spec: str, *, given: int) -> None:
-    """An unknown argument is answered with the valid ones; the first ``given`` are taken already."""
+    """An unknown argument is answered with the valid ones; the first ``given`` are already taken."""
     parameters = list(inspect.signature(make).parameters.values())
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return

@@ -1,4 +1,4 @@
-"""Going through a strategy with a stand-in for the model: what would be sent, before anything is sampled."""
+"""Rehearsing a strategy with a stand-in for the model: what would be sent, before anything is sampled."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from widthwise.opening import kind_of, open_backend
 from widthwise.settings import MODEL, RunSettings
 
 _ANSWERS = 3
-"""So many different answers, for those who are asked only where answers differ."""
+"""How many different answers there are, for parts that only ask if answers differ."""
 
 
 class StandIn:
-    """Has the tokenizer of a model, and replies that everybody sees are none.
+    """Has the tokenizer of a model, and replies that are obviously not real.
 
-    Each reply thinks, where the model does, lists two lines and states one of a few answers; where a thread may be
-    spawned, it spawns two. What goes on from an earlier reply only states the answer.
+    Each reply thinks, if the model does, lists two lines and states one of a few answers; where a thread may be
+    spawned, it spawns two. A continuation of an earlier reply only states the answer.
     """
 
     capabilities = Capabilities(deterministic=True, max_logprobs=1 << 20)
@@ -90,7 +90,7 @@ def _block(grammar: ThreadGrammar) -> str:
 
 
 def _certain(ids: Sequence[int], k: int | None) -> TokenStats | None:
-    """Statistics of tokens that were sure to come, with ``k`` likeliest ones that are all the token itself."""
+    """Statistics of certain tokens, whose ``k`` most likely ones are all the token itself."""
     if k is None:
         return None
     zeros = np.zeros(len(ids), np.float32)
@@ -100,7 +100,7 @@ def _certain(ids: Sequence[int], k: int | None) -> TokenStats | None:
 
 
 class StandInScores:
-    """In place of a reward and an embedding model: even chances, and texts that have nothing in common."""
+    """Replaces a reward and an embedding model: even chances, and texts that have nothing in common."""
 
     kind = "process"
 
@@ -115,9 +115,9 @@ class StandInScores:
 
 
 async def stand_ins(settings: RunSettings) -> Engines:
-    """Engines that cost nothing, with the model's own tokenizer: of its files where there are any, else of the server.
+    """Engines that cost nothing, with the model's own tokenizer: from its files if there are any, else from the server.
 
-    What is recorded takes its own part, for it samples nothing. Raises as ``open_backend`` does.
+    A recording replays itself, because it samples nothing. Raises as ``open_backend`` does.
     """
     backend, owned = await _stand_in(settings)
     scores = StandInScores(str(settings.reward_model)) if settings.reward_model is not None else None
@@ -147,9 +147,9 @@ def _of(tokenizer: Tokenizer, facts: ModelFacts, settings: RunSettings) -> Stand
 
 
 async def shown_to_reward_model(settings: RunSettings, problem: Problem) -> tuple[str, str] | None:
-    """The name of the reward model's layout, and the text in which it would be shown a solution of two steps.
+    """The name of the reward model's layout, and the text in which it would see a solution of two steps.
 
-    None without a reward model, and for one whose layout or tokenizer is not known before it is opened.
+    None without a reward model, and if its layout or tokenizer is unknown before it is opened.
     """
     if not isinstance(settings.reward_model, str):
         return None

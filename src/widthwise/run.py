@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Run(Plotted):
-    """What an evaluation has measured, as its file stood when it was read.
+    """The measured result of an evaluation, as its file was when it was read.
 
-    ``path`` is the file; a run may stand wherever a run file may (``ww.curve``, ``ww.compare``). ``summary`` has all
-    figures of the run, ``outcomes`` what came of each problem, in the suite's order; ``configuration`` are the settings
-    that decided it. Texts stay in the file until ``traces`` reads them.
+    ``path`` is the file; a run can be used wherever a run file can (``ww.curve``, ``ww.compare``). ``summary`` has all
+    figures of the run, ``outcomes`` the result of each problem, in the suite's order; ``configuration`` are the
+    settings that decided it. Texts stay in the file until ``traces`` reads them.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Run(Plotted):
 
     @classmethod
     def read(cls, path: str | Path) -> Run:
-        """The run in a file; raises ``UsageError`` where it is none, ``StoreError`` where it is damaged."""
+        """The run in a file; raises ``UsageError`` if the file is not one, ``StoreError`` if it is damaged."""
         from widthwise.evals.measure.summary import summarise
         from widthwise.evals.store.store import Store
 
@@ -47,12 +47,12 @@ class Run(Plotted):
 
     @property
     def accuracy(self) -> float | None:
-        """The share of problems answered right, those that failed among the wrong ones; None where none is done."""
+        """The share of problems answered right, counting failed ones as wrong; None if none is finished."""
         return self.summary.accuracy
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the accuracy (Wilson, over problems); None where none is done."""
+        """The 95 % interval of the accuracy (Wilson, over problems); None if none is finished."""
         return self.summary.accuracy_ci95
 
     @cached_property
@@ -72,11 +72,11 @@ class Run(Plotted):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do; what failed is tried again when the run goes on."""
+        """Whether nothing is left to do; what failed is tried again when the run continues."""
         return all(outcome.state == "done" for outcome in self.outcomes)
 
     def outcome(self, problem: str | Problem) -> Outcome:
-        """What came of one problem; raises ``UsageError`` if the run has no such problem."""
+        """The result of one problem; raises ``UsageError`` if the run has no such problem."""
         from widthwise.core.errors import UsageError
         from widthwise.core.registry import nearest
 
@@ -99,7 +99,7 @@ class Run(Plotted):
             return [trace.stating(answers.get(trace.id)) for trace in store.traces(outcome.problem.id)]
 
     def table(self) -> dict[str, list[Any]]:
-        """One row a problem: what was answered, whether that is right, and what it cost (see ``Ledger``)."""
+        """One row per problem: what was answered, whether that is right, and what it cost (see ``Ledger``)."""
         whole = [[leaf for leaf in o.leaves if leaf.finish != "joined"] for o in self.outcomes]
         said = ("state", "answer", "tied")
         grades = [o.correct for o in self.outcomes]
@@ -117,7 +117,7 @@ class Run(Plotted):
         }
 
     def plot(self, axis: Axis = "samples", *, ax: Any = None) -> Any:
-        """Accuracy against budget, as its samples tell it, beside the strategy's own: a matplotlib figure."""
+        """Accuracy against budget according to its samples, with the strategy's own accuracy: a matplotlib figure."""
         from widthwise.evals.measure.curves import curve
 
         return curve(self.path).plot(axis, ax=ax)

@@ -30,10 +30,10 @@ from widthwise.opening import canonical
 from widthwise.samplers.best_of_n import BestOfN
 
 MODEL = "embedded:reasoner"
-"""What samples unless told otherwise, or the suite was recorded from a model."""
+"""The default model, unless the suite brings a recording."""
 
 STRATEGY = BestOfN(16) | MajorityVote()
-"""How problems are answered unless told otherwise."""
+"""The default strategy."""
 
 
 class Options(TypedDict, total=False):
@@ -73,13 +73,13 @@ class Options(TypedDict, total=False):
 class RunSettings(Brief):
     """Everything that decides a run's results besides its problems; the defaults are those of all commands.
 
-    ``model`` samples (None: what was recorded on the suite, else ``MODEL``), ``reward_model`` scores steps,
-    ``embedding_model`` compares texts: each as ``--model`` takes it (or open, from Python), with arguments of its own;
-    ``asking`` is how the first is asked. ``grader`` is used in place of the suite's, and so is ``instruction``, what is
-    put after each problem (empty: nothing). ``startup_timeout`` is how many
-    seconds servers are waited for that are not ready (None: see ``HTTPBackend``); it decides no results.
-    ``judge_tokens`` is how long a judge's reply may get, its thinking included (``Setting`` has the default). ``limit``
-    keeps the first so many problems. ``budget`` is each problem's, the strategy's own included.
+    ``model`` samples (None: the suite's recording, else ``MODEL``), ``reward_model`` scores steps, ``embedding_model``
+    compares texts: each as for ``--model`` (or open, from Python), with its own arguments; ``asking`` is how the first
+    is asked. ``grader`` is used instead of the suite's, and so is ``instruction``, which is appended to each problem
+    (empty: nothing). ``startup_timeout`` is how many seconds to wait for servers that are not ready (None: see
+    ``HTTPBackend``); it does not affect results. ``judge_tokens`` is how long a judge's reply may get, including its
+    thinking (``Setting`` has the default). ``limit`` keeps the first so many problems. ``budget`` is each problem's,
+    including the strategy's own.
     """
 
     model: str | Backend | Model | None = None
@@ -99,10 +99,10 @@ class RunSettings(Brief):
 
     @classmethod
     def of(cls, strategy: Any = None, **options: Any) -> RunSettings:
-        """The settings as commands and Python callers say them; None anywhere is the default.
+        """The settings as commands and Python callers give them; None anywhere is the default.
 
-        ``strategy`` may be text, ``options`` are fields of this class, of ``Asking`` and of ``SamplingParams``, and
-        ``system``, a system prompt in place of the model's. Raises ``UsageError`` for what does not exist.
+        ``strategy`` may be text; ``options`` are fields of this class, of ``Asking`` and of ``SamplingParams``, and
+        ``system``, a system prompt that replaces the model's. Raises ``UsageError`` for unknown ones.
         """
         given = _with_system({name: value for name, value in options.items() if value is not None})
         own, of_model, of_samples = (_fields(each) for each in (cls, Asking, SamplingParams))
@@ -133,7 +133,7 @@ class RunSettings(Brief):
             raise UsageError(f"{model!r} was opened as a {model.role}: open one with ww.open(..., role={role!r})")
         if args is not None:
             if getattr(self, args) not in ({}, model.args):
-                raise UsageError(f"{args} are those of a model that is yet to be opened: give them to ww.open")
+                raise UsageError(f"{args} must be given when the model is opened: pass them to ww.open")
             object.__setattr__(self, args, dict(model.args))
 
     def answered_by(self, strategy: Any, *, budget: Limits | None = None, seed: int = 0) -> RunSettings:
@@ -142,19 +142,21 @@ class RunSettings(Brief):
         return chosen.within(budget)
 
     def within(self, budget: Limits | None) -> RunSettings:
-        """These settings under ``budget``, and under what it leaves open of the strategy's own."""
+        """These settings under ``budget``, with the strategy's own limits where ``budget`` has none."""
         own = self.strategy.budget
         merged = Limits(**{**(_set(asdict(own)) if own else {}), **(_set(asdict(budget)) if budget else {})})
         return replace(self, budget=merged if _set(asdict(merged)) else None)
 
     def on(self, recorded: str | None) -> RunSettings:
-        """These settings with a model to sample, ``recorded`` (a replay of the suite's own) where none was named."""
+        """These settings with ``recorded`` (a replay of the suite's own recording) as the model if none was named."""
         return replace(self, model=self.model or recorded or MODEL)
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The settings as the store compares them; what is at its default is left out where it may come later, and what
-        is secret in any case."""
+        """The settings as the store compares them.
+
+        Defaults of settings that later versions may add are left out, and secrets in any case.
+        """
         budget = {} if self.budget is None else {f"budget_{k}": v for k, v in _set(asdict(self.budget)).items()}
         asked = {} if self.instruction is None else {"instruction": self.instruction}
         others = {
@@ -210,7 +212,7 @@ def as_any_strategy(strategy: Any) -> Strategy:
 
 
 def _as_backend(model: Any) -> Any:
-    """A model as it is, or the backend that a function is; ``UsageError`` for what is neither."""
+    """A model as it is, or the backend made from a function; ``UsageError`` for anything else."""
     if model is None or isinstance(model, str | Model):
         return model
     if callable(model) and not inspect.isclass(model) and not hasattr(model, "generate"):
@@ -222,14 +224,14 @@ def _as_backend(model: Any) -> Any:
         raise UsageError(f"{source} is a client: give ww.OpenAIBackend(client, 'the name of a model')")
     if not hasattr(model, "generate"):
         raise UsageError(
-            f"{source} is none: a model is a name, a ww.Model, a function (ww.FunctionBackend) or a backend"
+            f"{source} is not a model: give a name, a ww.Model, a function (ww.FunctionBackend) or a backend"
         )
     ROLES["backend"].check(model, source)
     return model
 
 
 def _as_reward_model(model: Any) -> Any:
-    """A reward model as it is, or the one that a function is; ``UsageError`` for what is neither."""
+    """A reward model as it is, or the one made from a function; ``UsageError`` for anything else."""
     if model is None or isinstance(model, str | Model) or (hasattr(model, "score") and not inspect.isclass(model)):
         return model
     if callable(model) and not inspect.isclass(model):
@@ -241,7 +243,7 @@ def _as_reward_model(model: Any) -> Any:
 
 
 def listed(given: Any, name: str) -> list[Any]:
-    """The items of an argument that is a list; ``UsageError`` for one that stands without brackets."""
+    """The items of an argument that is a list; ``UsageError`` if the brackets are missing."""
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise UsageError(f"{name} is a list, {name}=[...], not {given!r:.60} ({type(given).__name__})")
     return list(given)

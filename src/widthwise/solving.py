@@ -28,15 +28,14 @@ def solve(
     """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
 
     ``problem`` is a text, a ``Problem``, or a conversation, ``[{"role": "user", "content": text}, ...]``, whose last
-    message is answered. ``system`` and ``instruction`` are asked with it, in place of the model's system prompt and of
-    the usual request to box the answer ('' for none).
-    ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command line's text for one.
-    ``model`` is what ``--model`` takes, one that stays open (``ww.open``), or a backend; ``reward_model`` what
-    ``--reward-model`` takes, or an object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments).
+    message is answered. ``system`` and ``instruction`` replace the model's system prompt and the usual request to box
+    the answer ('' for none). ``strategy`` is a strategy, a sampler, an ``async`` function of a session, or the command
+    line's text for one. ``model`` is as for ``--model``, an open model (``ww.open``), or a backend; ``reward_model`` is
+    as for ``--reward-model``, or an object with ``name``, ``kind`` and ``score`` (``reward_args`` are its arguments).
     ``prompts`` replace the model's own by name, such as ``{"refine": "{problem} ..."}``. All ``options`` are fields of
     ``RunSettings``, which has the defaults, of ``Asking`` (how the model is asked: ``format``, ``template_args``,
-    ``sampling``), or of ``SamplingParams``. Raises ``UsageError`` for wrong arguments, and ``BackendError`` where the
-    model cannot be had or every request fails; what failed of several is in ``Result.errors``.
+    ``sampling``), or of ``SamplingParams``. Raises ``UsageError`` for wrong arguments, and ``BackendError`` if the
+    model is not available or every request fails; if only some fail, ``Result.errors`` has the reasons.
     """
     return run_sync(solve_async(problem, strategy, model, **options))
 
@@ -47,7 +46,7 @@ async def solve_async(
     model: str | Backend | Model | None = None,
     **options: Unpack[Options],
 ) -> Result:
-    """``solve`` for programs that are ``async`` themselves."""
+    """``solve`` for ``async`` programs."""
     from widthwise.evals.suites.hub import MATH
     from widthwise.evals.suites.suite import Suite
     from widthwise.evaluation import Evaluation
@@ -78,6 +77,6 @@ def _had(result: Result) -> Result:
     if not result.errors:
         return result
     if result.answer is None and all(trace.finish == "error" for trace in result.traces):
-        raise BackendError(f"no sample could be had: {result.errors[0]}")
+        raise BackendError(f"every request failed: {result.errors[0]}")
     _log.warning("%d requests failed (first: %s)", len(result.errors), result.errors[0])
     return result

@@ -27,14 +27,14 @@ class Progress:
     _under_way: float = 0.0
 
     def add(self, task: Task, *, stored: bool = False) -> None:
-        """One more problem of ``task`` is done; ``stored`` if an earlier attempt did it."""
+        """One more problem of ``task`` is finished; ``stored`` if an earlier attempt finished it."""
         self.share += self.shares[task]
         self._before += self.shares[task] if stored else 0.0
         self._under_way = 0.0 if stored else self.shares[task] * self.concurrency
 
     @property
     def seconds_left(self) -> float | None:
-        """None until something was done in this attempt."""
+        """None until something was finished in this attempt."""
         done, rest = self.share - self._before, 1 - self.share
         if done < 1e-9:
             return None
@@ -48,14 +48,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SweepListener:
-    """Hears of the problems of one run on behalf of the whole sweep."""
+    """Is told of the problems of one run on behalf of the whole sweep."""
 
     task: Task
     progress: Progress
     on_progress: Callable[[Progress], None]
 
     def stored(self, outcome: Outcome) -> None:
-        """Counted already, when the sweep looked what there is to do."""
+        """Already counted when the sweep checked what there is to do."""
 
     def finished(self, outcome: Outcome) -> None:
         self.progress.add(self.task)

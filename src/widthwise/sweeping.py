@@ -1,4 +1,4 @@
-"""Doing a sweep: the runs of a plan, one file each in one folder, with one open backend a model."""
+"""Running a sweep: the runs of a plan, one file each in one folder, with one open backend per model."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 AXIS: Axis = "samples"
 SEEDS = (0,)
 FOLDER = "sweep"
-"""What a sweep is unless told otherwise."""
+"""The default folder of a sweep."""
 
 _UNKNOWN_SAMPLES = 16
-"""What a strategy of unknown width counts for when time is shared out."""
+"""How many samples a strategy of unknown width counts for when time is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Forecast:
 class Sweeping:
     """A sweep to be done: its plan, and an ``Evaluation`` for each run in it.
 
-    Everything that is finished stays in ``folder``; the same sweep, or a larger one, goes on from there.
+    Everything finished stays in ``folder``; the same sweep, or a larger one, continues from there.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Sweeping:
         folder: str | Path = FOLDER,
         settings: RunSettings | None = None,
     ) -> None:
-        """``settings`` are those of all runs, but for the strategy, the budget and the seed of each."""
+        """``settings`` apply to all runs, except for the strategy, the budget and the seed of each."""
         from widthwise.evals.measure.sweep import plan
 
         self._settings = settings or RunSettings()
@@ -82,9 +82,9 @@ class Sweeping:
         return replace(evaluation, path=evaluation.path_in(self.folder))
 
     async def pilot(self, problems: int = 16) -> None:
-        """Learn what a sample costs on suites that no finished problem tells about.
+        """Learn what a sample costs on suites without finished problems.
 
-        Draws one trace of a few problems of each and throws them away: the sweep draws its own.
+        Draws one trace for a few problems of each and discards them: the sweep draws its own.
         """
         from widthwise.evals.measure.sweep import Task
 
@@ -104,7 +104,7 @@ class Sweeping:
                 await engines.close()
 
     def _settings_on(self, suite: str) -> RunSettings:
-        """The settings of the runs on a suite, but for what each run has of its own."""
+        """The settings of the runs on a suite, except for what differs between runs."""
         return self._settings.on(self._suites[suite].recording)
 
     def forecast(self) -> list[Forecast]:
@@ -169,7 +169,7 @@ class Sweeping:
         return Sweep(self.plan, tuple(collect(self.plan, lambda t: self.evaluations[t].path)), runs, failures)
 
     def _shares(self) -> dict[Task, float]:
-        """What share of all samples one problem of each run stands for."""
+        """The share of all samples that one problem of each run stands for."""
         from widthwise.evals.measure.sweep import predicted_samples
 
         each = {task: predicted_samples(task) or _UNKNOWN_SAMPLES for task in self.plan.tasks}
@@ -178,7 +178,7 @@ class Sweeping:
 
 
 def _by_name(suites: Sequence[Any], limit: int | None) -> dict[str, Suite]:
-    """The suites under the names that the sweep tells them by."""
+    """The suites under the names by which the sweep distinguishes them."""
     from widthwise.evals.suites.given import suite_of
 
     found: dict[str, Suite] = {}
@@ -193,7 +193,7 @@ def _by_name(suites: Sequence[Any], limit: int | None) -> dict[str, Suite]:
 
 @dataclass(slots=True)
 class _Pace:
-    """What finished problems say of those to come."""
+    """What finished problems say about those to come."""
 
     done: dict[Task, int] = field(default_factory=dict)
     tokens_per_sample: dict[str, float] = field(default_factory=dict)
@@ -220,7 +220,7 @@ class _Pace:
 
 
 def _finished(path: Path) -> tuple[list[Ledger], float]:
-    """What the finished problems of a run have spent, and its wall-clock so far; a plan writes no file."""
+    """What the finished problems of a run have spent, and its wall-clock time so far; a plan writes no file."""
     from widthwise.evals.store.store import Store
 
     try:
@@ -244,11 +244,10 @@ def sweep(
 ) -> Sweep:
     """Measure ``strategies`` on ``suites`` at each of ``budgets`` per problem, and wait for it.
 
-    Strategies are what ``solve`` takes, suites what ``evaluate`` takes. Samples are shared between budgets and
-    strategies wherever that is valid (see ``Sweep.plan.notes``). Runs are kept in ``folder``; the same call goes on
-    where it was stopped. ``options`` are those of ``solve``. Raises ``UsageError`` for a grid that cannot be,
-    ``BackendError`` where the model cannot be had.
-    ``sweep_async`` does not wait.
+    Strategies are as for ``solve``, suites as for ``evaluate``. Samples are shared between budgets and strategies
+    wherever that is valid (see ``Sweep.plan.notes``). Runs are kept in ``folder``; the same call continues where it was
+    stopped. ``options`` are as for ``solve``. Raises ``UsageError`` for an impossible grid, ``BackendError`` if the
+    model is not available. ``sweep_async`` does not wait.
     """
     return run_sync(
         sweep_async(
@@ -277,7 +276,7 @@ async def sweep_async(
     concurrency: int = CONCURRENCY,
     **options: Unpack[Options],
 ) -> Sweep:
-    """``sweep`` for programs that are ``async`` themselves."""
+    """``sweep`` for ``async`` programs."""
     settings = RunSettings.of(model=model, **options)
     for suite in listed(suites, "suites"):
         check_before(suite, settings, folder=Path(folder))

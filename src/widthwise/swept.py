@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sweep(Plotted):
-    """A finished sweep: ``curves`` have one point a budget, one curve per suite and strategy.
+    """A finished sweep: ``curves`` have one point per budget, one curve per suite and strategy.
 
     ``runs`` are the files they were read from. ``failures`` counts problems that failed for good.
     """
@@ -57,9 +57,9 @@ class Sweep(Plotted):
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def plot(self, suite: str | None = None, *, axis: Axis | None = None, ax: Any = None) -> Any:
-        """Accuracy against budget, one line a strategy, on one suite (by default the first): a matplotlib figure.
+        """Accuracy against budget, one line per strategy, on one suite (by default the first): a matplotlib figure.
 
-        ``axis`` is the sweep's own unless given; ``ax`` are axes of one's own to draw in.
+        ``axis`` is the sweep's own unless given; the figure is drawn into ``ax`` if given.
         """
         from widthwise.evals.views.plots import draw
 

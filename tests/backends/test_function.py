@@ -135,7 +135,7 @@ def test_a_function_that_continues_is_asked_to() -> None:
         (lambda: "", ww.UsageError, r"found a function of \(\)"),
         (lambda a, b, c: "", ww.UsageError, r"found a function of \(a, b, c\)"),
         (lambda prompt: 1 / 0, ww.BackendError, "failed with ZeroDivisionError: division by zero"),
-        (3, ww.UsageError, "the model 3 is none: a model is a name"),
+        (3, ww.UsageError, "the model 3 is not a model: give a name"),
         (ww.FunctionBackend, ww.UsageError, "is a class: give an object of it"),
     ],
 )

@@ -130,7 +130,7 @@ def test_bad_targets_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="cannot write"):
             export_run(store, Path("/proc/nowhere/a.jsonl"))
         export_run(store, tmp_path / "a.jsonl")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         import_recordings(tmp_path / "a.jsonl", tmp_path / "a.db")
 
 

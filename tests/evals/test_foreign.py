@@ -138,7 +138,7 @@ def test_a_log_that_was_cut_short(tmp_path: Path) -> None:
 
 def test_a_json_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "log.json").write_text("{}")
-    with pytest.raises(UsageError, match="no log of inspect_ai"):
+    with pytest.raises(UsageError, match="not a log of inspect_ai"):
         read_generations(tmp_path / "log.json")
 
 

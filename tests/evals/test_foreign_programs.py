@@ -170,7 +170,7 @@ def test_repeats_under_several_filters_are_samples(caplog: pytest.LogCaptureFixt
         ("sums-1", "What is 3+4?", "7"),
     ]
     assert [len(r.samples) for r in found] == [3, 3]
-    assert "the answers of the filter score-first are taken, those of maj@3, plain left out" in caplog.text
+    assert "using the answers of the filter score-first and leaving out those of maj@3, plain" in caplog.text
 
 
 def test_a_chat_is_asked_by_its_last_message(tmp_path: Path) -> None:

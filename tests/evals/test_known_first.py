@@ -225,6 +225,6 @@ async def test_a_reward_model_that_fails_at_every_score_is_no_reward_model(monke
         return mute
 
     monkeypatch.setattr("widthwise.engines.open_engine", opened)
-    with pytest.raises(BackendError, match=r"mute is there, but it cannot score: .*no head for this"):
+    with pytest.raises(BackendError, match=r"mute is available, but it cannot score: .*no head for this"):
         await open_reward_model("replay:x.db")
     assert mute.closed

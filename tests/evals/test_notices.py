@@ -25,7 +25,7 @@ def test_problems_that_are_not_done_are_left_out_of_an_export(tmp_path: Path, ca
     path = made_run(tmp_path / "run.db", [["1"]], open_problems=1)
     with Store.read(path) as store:
         assert len(list(stored_recordings(store))) == 1
-    assert f"{path}: problem p1 is not done and is left out" in caplog.text
+    assert f"{path}: problem p1 is not finished and is left out" in caplog.text
 
 
 def test_runs_without_counted_tokens_are_compared_by_samples(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -74,7 +74,7 @@ async def test_an_export_keeps_what_was_waited_for(tmp_path: Path, embedded: Bac
 
 @pytest.mark.parametrize("wrong", ["0.1", "0.1@", "@3", "0.1@-3", "0.x@3", "0.1@3@4", 7])
 def test_what_is_no_wait_is_refused(wrong: object) -> None:
-    with pytest.raises(ValueError, match=r"no piece of a trace|no id of a trace"):
+    with pytest.raises(ValueError, match=r"not a piece of a trace|not the id of a trace"):
         wait_of(wrong)
 
 
@@ -103,7 +103,7 @@ def test_other_older_runs_are_not_guessed(tmp_path: Path, strategy: str) -> None
         assert summarise(store).sequential_tokens is None
     assert "sequential" not in standings([path])[0].costs
     drawn = curve(path)
-    assert any("sequential tokens are not known" in note for note in drawn.notes)
+    assert any("sequential tokens are unknown" in note for note in drawn.notes)
     assert "sequential" not in drawn.lines["run"].budgets
 
 

@@ -172,7 +172,7 @@ def test_a_model_that_always_fails_fails_the_sample(run: Callable[..., EvalLog])
     log = run(widthwise(VOTE), Script(RuntimeError("no such key")).model, fail_on_error=False)
     [sample] = log.samples or []
     assert sample.error is not None
-    assert "no sample could be had: mockllm/model failed: RuntimeError: no such key" in sample.error.message
+    assert "every request failed: mockllm/model failed: RuntimeError: no such key" in sample.error.message
 
 
 def test_a_request_that_fails_costs_its_trace(run: Callable[..., EvalLog]) -> None:

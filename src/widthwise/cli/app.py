@@ -25,7 +25,7 @@ from widthwise.version import VERSION
 
 
 class _Commands(TyperGroup):
-    """Answers every failure with one sentence and an exit code: 2 for a wrong request, 1 for work not done."""
+    """Answers every failure with one sentence and an exit code: 2 for a wrong request, 1 for unfinished work."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -40,7 +40,7 @@ class _Commands(TyperGroup):
         return sorted({entry.name for entry in entries(ROLES["command"])})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        for name in self.list_commands(ctx):  # the nearest name is looked for among those that were made
+        for name in self.list_commands(ctx):  # the nearest name is searched among commands that have been made
             self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
 
@@ -54,7 +54,7 @@ class _Commands(TyperGroup):
 
 
 def _command(name: str) -> Any:
-    """The command of a name or an import path; one that cannot be had says why, in the list of commands too."""
+    """The command for a name or an import path; one that cannot be loaded says why, also in the list of commands."""
     try:
         function = _function(name)
     except UsageError as error:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @register("command", "compare")
 def compare_runs(
-    runs: Annotated[list[Path], typer.Argument(help="Run files; the first is what the others are compared with.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run files; the others are compared with the first.")],
     as_json: AsJson = False,
 ) -> None:
     """What runs answered right and what they spent, and how far each is from the first.
 
-    Only problems that all of them have finished count. Token counts are means over problems; differences are paired
-    by problem, with bootstrapped 95 % intervals and McNemar's p adjusted by Holm. `curve` and `report` look at what
-    single samples do at other budgets; this looks at the strategies' own answers.
+    Only problems that all runs have finished count. Token counts are means over problems; differences are paired by
+    problem, with bootstrapped 95 % intervals and McNemar's p adjusted by Holm. `curve` and `report` show what single
+    samples achieve at other budgets; this command compares the strategies' own answers.
     """
     from widthwise.evals.measure.standings import standings
 
@@ -35,7 +35,7 @@ def compare_runs(
     if as_json:
         say_json({"runs": [asdict(each) for each in found]})
         return
-    say(f"{found[0].suite}: {found[0].problems} problems that every run has finished; tokens are means over them")
+    say(f"{found[0].suite}: {found[0].problems} problems finished by every run; tokens are means over them")
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
     rows_table([*columns, *_COSTS.values()], [[*_said(each), *_spent(each)] for each in found])
     for each in found:
@@ -45,7 +45,7 @@ def compare_runs(
             short = f"{100 * each.cut:.0f} % of the problems"
             say(f"note: {Path(each.run).stem}: its budget does not buy one whole trace on {short}")
     if any(each.difference is None for each in found[1:]):
-        say("note: where that holds for most problems, no paired test is made")
+        say("note: if that holds for most problems, there is no paired test")
 
 
 _COSTS = {

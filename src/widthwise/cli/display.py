@@ -36,7 +36,7 @@ def summary_table(summary: Summary) -> None:
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows on stdout under the names of their columns; a terminal gets the beginning of long cells."""
+    """Print rows on stdout under the names of their columns; on a terminal, long cells are cut."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -86,7 +86,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "cache", f"{summary.kv_mean:,.0f} unique tokens held by node, at most {summary.kv_peak:,.0f}; {by_content}"
     if summary.kv_rounds:
         by_content = f"{summary.kv_content_rounds:,.0f} by content"
-        yield "rounds", f"go on from {summary.kv_rounds:,.0f} tokens by node, summed over rounds; {by_content}"
+        yield "rounds", f"continue from {summary.kv_rounds:,.0f} tokens by node, summed over rounds; {by_content}"
     yield "critical path", _critical_path(summary.sequential_tokens)
     if summary.copies is not None and summary.copies.note:
         yield "copies", summary.copies.note
@@ -98,12 +98,12 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
 
 def _critical_path(tokens: int | None) -> str:
     if tokens is None:
-        return "not known: the run was begun by an older version"
-    return f"{tokens:,} tokens one after the other"
+        return "unknown: the run was begun by an older version"
+    return f"{tokens:,} tokens one after another"
 
 
 def _sampling(asking: Mapping[str, Any]) -> str:
-    """All settings, those together that come from one place: ``temperature 0.6 (given); top_k 0 ... (by default)``."""
+    """All settings, grouped by where they come from: ``temperature 0.6 (given); top_k 0 ... (by default)``."""
     if not asking["sampling"]:
         return "as it was recorded"
     sources: dict[str, list[str]] = {}

@@ -45,19 +45,19 @@ def evaluate_suite(
     ] = None,
     column: Annotated[list[str] | None, text(_COLUMN, "FIELD=NAME")] = None,
     strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY", STRATEGY.brief())] = None,
-    budget_tokens: Annotated[int | None, count("At most N sampled tokens a problem.")] = None,
-    budget_sequential: Annotated[int | None, count("At most N tokens one after the other a problem.")] = None,
-    budget_samples: Annotated[int | None, count("At most N samples a problem.")] = None,
-    budget_seconds: Annotated[float | None, number("At most X seconds a problem.")] = None,
-    seed: Annotated[int, count("All randomness of the run comes from it.")] = RunSettings.seed,
-    concurrency: Annotated[int, count("Problems worked on at once.", 1)] = CONCURRENCY,
+    budget_tokens: Annotated[int | None, count("At most N sampled tokens per problem.")] = None,
+    budget_sequential: Annotated[int | None, count("At most N tokens one after another per problem.")] = None,
+    budget_samples: Annotated[int | None, count("At most N samples per problem.")] = None,
+    budget_seconds: Annotated[float | None, number("At most X seconds per problem.")] = None,
+    seed: Annotated[int, count("The seed of all randomness in the run.")] = RunSettings.seed,
+    concurrency: Annotated[int, count("How many problems to work on at once.", 1)] = CONCURRENCY,
     run: Annotated[Path | None, text(_RUN, "FILE.db")] = None,
     show_prompts: ShowPrompts = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a strategy on a suite.
 
-    The same command again prints the result of a finished run at once, and continues one that was stopped.
+    The same command prints the result of a finished run at once, and continues one that was stopped.
     """
     from widthwise.evals.suites.suites import load_suite
 
@@ -94,7 +94,7 @@ def _print(summary: Summary, as_json: bool) -> None:
 
 
 def print_prompts(prompts: Sequence[Sent], as_json: bool = False) -> None:
-    """Each kind of prompt: its name, its template, the forms of what it lists, and one that was sent."""
+    """Each kind of prompt: its name, its template, the forms of what it lists, and one example that was sent."""
     if as_json:
         say_json({"prompts": [asdict(prompt) for prompt in prompts]})
         return

@@ -32,20 +32,21 @@ _FIGURES = ("accuracy", "mean_accuracy", "pass_at_n")
 @register("command", "grade")
 def grade(
     run: Annotated[Path | None, typer.Argument(help="A run file whose answers to grade again.")] = None,
-    gold: Annotated[str | None, typer.Option(help="A reference answer to grade --prediction by.")] = None,
+    gold: Annotated[str | None, typer.Option(help="The reference answer for --prediction.")] = None,
     prediction: Annotated[str | None, typer.Option(help="An answer, or a text that states one.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show what was read, and which rule decided.")] = False,
     grader: Annotated[
-        str | None, typer.Option(help="What judges, with arguments: 'math(percent=False)'; see `widthwise graders`.")
+        str | None, typer.Option(help="The grader, with arguments: 'math(percent=False)'; see `widthwise graders`.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="List where a run's verdicts and this grader's differ.", metavar=MATH_VERIFY)
+        str | None,
+        typer.Option(help="List where the verdicts of a run and of this grader differ.", metavar=MATH_VERIFY),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Grade a run's answers again and show what changed, or grade one answer by another.
 
-    A run is judged as it was, by the grader and the arguments in its file, unless --grader says otherwise; the file
+    A run is graded as before, by the grader and the arguments in its file, unless --grader says otherwise; the file
     then keeps those.
     """
     pair = gold is not None and prediction is not None
@@ -87,7 +88,7 @@ def _for_pairs(grader: str | None) -> Any:
 
     found = None if grader is None else grader_named(grader)
     if not isinstance(found, MathGrader | None):
-        raise UsageError(f"{grader} judges answers to a problem, not pairs: grade a run by it")
+        raise UsageError(f"{grader} grades answers to a problem, not pairs: use it on a run")
     return found
 
 
@@ -129,7 +130,7 @@ def _grade_run(run: Path, grader: str | None, as_json: bool) -> None:
 
 
 def _grader(store: Store, named: str | None) -> Grader:
-    """Who grades a run again: the named one, else the one that graded it. ``UsageError`` where that is not known."""
+    """The grader for a run: the named one, else the one that graded it. ``UsageError`` if that is unknown."""
     from widthwise.evals.suites.suites import grader_of
     from widthwise.settings import grader_named
 
@@ -144,7 +145,7 @@ def _grader(store: Store, named: str | None) -> Grader:
 
 
 async def _regraded(store: Store, grader: Grader) -> tuple[list[Outcome], list[dict[str, Any]]]:
-    """Grade every problem again: those whose grades changed, and what changed, one entry for each answer."""
+    """Grade every problem again; returns those whose grades changed, and the changes, one entry per answer."""
     from widthwise.evals.runner import regraded
     from widthwise.evals.store.recorded_saying import saying_in
 
@@ -153,7 +154,7 @@ async def _regraded(store: Store, grader: Grader) -> tuple[list[Outcome], list[d
     changes: list[dict[str, Any]] = []
     for old in store.outcomes():
         if old.state == "open":
-            _log.warning("problem %s is not done and is not graded", old.problem.id)
+            _log.warning("problem %s is not finished, so it is not graded", old.problem.id)
             continue
         new = await regraded(grader, old, store.traces(old.problem.id), saying)
         found = [_changed(old, "", (old.answer, old.correct), (new.answer, new.correct))]
@@ -211,7 +212,7 @@ def _compare_run(run: Path, as_json: bool) -> None:
             for row in differing
         ]  # fmt: skip
         rows_table(["problem", "trace", "reference", "read", "verdict", MATH_VERIFY], cells)
-    say(f"{len(differing)} of {len(rows)} traces are judged differently; {MATH_VERIFY} gave no verdict on {undecided}")
+    say(f"{len(differing)} of {len(rows)} traces are graded differently; {MATH_VERIFY} gave no verdict on {undecided}")
 
 
 def _judged(store: Store) -> Iterator[tuple[Outcome, Leaf, str]]:

@@ -1,4 +1,4 @@
-"""Commands that list what there is: ``suites``, ``strategies``, ``models``."""
+"""Commands that list what is available: ``suites``, ``strategies``, ``models``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def list_suites(as_json: AsJson = False) -> None:
     say(
         "\nA JSONL, Parquet, CSV or JSON file of problems is a suite too, and so are recorded generations: --data FILE."
     )
-    say("A suite of your own is named my_module:my_suite.")
+    say("Name your own suite as my_module:my_suite.")
 
 
 @register("command", "strategies")
@@ -55,7 +55,7 @@ def list_strategies(as_json: AsJson = False) -> None:
             say(f"{title:<12}{_described(entry, found)}")
     say('\nWrite one sampler, then pruners, a budget and an aggregator: "best_of_n(n=64) | majority_vote()".')
     say('Selectors choose within a tree: "tree_search(n=16, select=distinct_steps() | top_k(k=4))".')
-    say("A function of your own, `async def my_strategy(session)`, is named my_module:my_strategy.")
+    say("Name your own function, `async def my_strategy(session)`, as my_module:my_strategy.")
 
 
 def _part(role: str, entry: Entry) -> dict[str, Any]:
@@ -69,14 +69,14 @@ def _part(role: str, entry: Entry) -> dict[str, Any]:
 
 @register("command", "graders")
 def list_graders(as_json: AsJson = False) -> None:
-    """List what judges answers."""
-    _list("grader", "\nA grader of your own is named my_module:my_grader: --grader on eval, sweep and grade.", as_json)
+    """List the graders of answers."""
+    _list("grader", "\nName your own grader as my_module:my_grader: --grader on eval, sweep and grade.", as_json)
 
 
 @register("command", "importers")
 def list_importers(as_json: AsJson = False) -> None:
-    """List whose recorded generations can be read."""
-    _list("importer", "\nAn importer of your own is named my_module:my_importer: --as on import.", as_json)
+    """List the tools whose recorded generations can be read."""
+    _list("importer", "\nName your own importer as my_module:my_importer: --as on import.", as_json)
 
 
 def _list(role: str, end: str, as_json: bool) -> None:
@@ -90,7 +90,7 @@ def _list(role: str, end: str, as_json: bool) -> None:
 
 
 def _summary(entry: Entry) -> str:
-    """The first line that a part says of itself; the reason where it cannot be used."""
+    """The first line of a part's description; the reason if it cannot be used."""
     try:
         part = entry.load()
         return str(getattr(part, "about", "")) or _first_line(part)
@@ -99,7 +99,7 @@ def _summary(entry: Entry) -> str:
 
 
 def _described(entry: Entry, others: Sequence[Entry]) -> str:
-    """A part's name with its arguments and its first line; the reason where it cannot be used."""
+    """A part's name with its arguments and its first line; the reason if it cannot be used."""
     if len(same := [other for other in others if other.name == entry.name]) > 1:
         return f"{entry.name}\n{'':<12}  {clash(same)}"
     try:
@@ -128,7 +128,7 @@ def list_models(as_json: AsJson = False) -> None:
 _TABLES = {
     "bundled": ["bundled model", "folder"],
     "backends": ["backend", "written as"],
-    "prompt_formats": ["prompt format", "from", "recommends, where the model's own files say nothing"],
+    "prompt_formats": ["prompt format", "from", "recommends, unless the model's own files do"],
     "reward_formats": ["reward format", "of"],
 }
 
@@ -155,7 +155,7 @@ def _models() -> dict[str, list[dict[str, Any]]]:
 
 
 def _written(entry: Entry) -> str:
-    """How models of a kind are named; for what an installed package offers, what it says of itself."""
+    """How models of a kind are named; for what an installed package offers, its own description."""
     if entry.built_in:
         return str(entry.load().written)
     return f"{entry.name}:...  (from {entry.origin}) {_summary(entry)}"

@@ -1,4 +1,4 @@
-"""What the program says on stderr beside its result: warnings, and with ``-v`` and ``-vv`` more."""
+"""What the program writes on stderr besides its result: warnings, and more with ``-v`` and ``-vv``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from widthwise.cli.terminal import say, say_sentence
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _SHOWN = 3
-"""How many messages of one kind are shown before only every tenth, then every hundredth ... is."""
+"""How many messages of one kind are shown before only every tenth, then every hundredth ... is shown."""
 
 
 def show_logs(verbosity: int) -> None:
@@ -26,7 +26,7 @@ def show_logs(verbosity: int) -> None:
 
 
 def verbosity_of(command: Any, group: Any) -> None:
-    """Let ``command`` take the ``-v`` of its ``group`` too, so that it may come after the command's name."""
+    """Let ``command`` take the ``-v`` of its ``group`` too, so that it may follow the command's name."""
     if any(option.name == "verbose" for option in command.params):
         return
     option = copy(next(option for option in group.params if option.name == "verbose"))
@@ -40,7 +40,7 @@ def _ask_for_more(context: Any, option: Any, value: int) -> None:
 
 
 class _Stderr(logging.Handler):
-    """Writes to whatever ``sys.stderr`` is now: a progress bar puts itself there to have lines printed above it."""
+    """Writes to the current ``sys.stderr``: a progress bar replaces it to have lines printed above the bar."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class _Stderr(logging.Handler):
         self.setFormatter(_Sentence())
 
     def emit(self, record: logging.LogRecord) -> None:
-        kind = record.getMessage() if record.msg == "%s" else record.msg  # a sentence that was made before
+        kind = record.getMessage() if record.msg == "%s" else record.msg  # a sentence that was formatted before
         self._seen[kind] += 1
         times = self._seen[kind]
         if self.verbosity < 2 and not _is_shown(times):
@@ -57,12 +57,12 @@ class _Stderr(logging.Handler):
         if self.verbosity < 2:
             record = copy(record)
             record.exc_info = record.exc_text = record.stack_info = None  # a warning is a sentence
-        more = f" ({times} times by now)" if times > _SHOWN and self.verbosity < 2 else ""
+        more = f" ({times} times so far)" if times > _SHOWN and self.verbosity < 2 else ""
         (say if self.verbosity > 1 else say_sentence)(self.format(record) + more, err=True)
 
 
 class _Sentence(logging.Formatter):
-    """The message alone for a warning; with where it comes from for what ``-v`` adds."""
+    """For a warning, the message alone; for what ``-v`` adds, also its source."""
 
     def format(self, record: logging.LogRecord) -> str:
         source = "widthwise" if record.levelno >= logging.WARNING else record.name

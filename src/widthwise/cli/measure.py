@@ -39,18 +39,20 @@ def draw_curve(
     votes: Annotated[str, typer.Option(help="Answers vote together by meaning or by spelling.")] = "meaning",
     grader: Annotated[
         str | None,
-        typer.Option(help="What reads and judges all answers anew: 'math(percent=False)'. Nothing is stored."),
+        typer.Option(
+            help="The grader that reads and grades all answers anew: 'math(percent=False)'. Nothing is stored."
+        ),
     ] = None,
     replicates: Annotated[int, typer.Option(min=1, help="Resampled sets of problems for the bands.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
     laws: Annotated[bool, typer.Option("--laws", help="Fit scaling laws: does it saturate, and where?")] = False,
     out: Annotated[Path | None, typer.Option(help="Draw a figure: .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Accuracy against budget, from what runs have stored; needs no model.
 
-    Several runs on the same problems are compared at equal budgets. A budget of tokens is one for each problem, and
-    buys whole samples in their order, as it does in a run.
+    Several runs on the same problems are compared at equal budgets. A token budget applies to each problem, and buys
+    whole samples in their order, as in a run.
     """
     from widthwise.evals.measure.curves import METHODS, curve
     from widthwise.evals.measure.run_names import told_apart
@@ -99,7 +101,7 @@ def write_report(
 
 
 def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
-    """The axis that was asked for; else samples for one run, and what several have in common to compare them by."""
+    """The requested axis; else samples for one run, and what several runs have in common."""
     from widthwise.evals.measure.axes import AXES
     from widthwise.evals.measure.equal_budgets import common_problems, shared_axis
 

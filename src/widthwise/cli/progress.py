@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _LINE_EVERY = 5.0
-"""Seconds between two lines of progress where no bar can be drawn."""
+"""Seconds between two lines of progress if no bar can be drawn."""
 
 
 class Meter:
@@ -36,12 +36,12 @@ class Meter:
         self._began = math.inf
 
     def stored(self, outcome: Outcome) -> None:
-        """Count a problem that an earlier attempt has done."""
+        """Count a problem that an earlier attempt has finished."""
         self._before += 1
         self._count(outcome)
 
     def finished(self, outcome: Outcome) -> None:
-        """Count a problem that is done just now."""
+        """Count a problem that has just been finished."""
         self._count(outcome)
         self._began = min(self._began, time.monotonic() - outcome.ledger.seconds)
         self._failed += outcome.state == "error"
@@ -68,7 +68,7 @@ class Meter:
 
 @contextmanager
 def progress(problems: int, concurrency: int) -> Iterator[Meter]:
-    """A meter whose readings are shown while the block runs."""
+    """A meter that is displayed while the block runs."""
     if not sys.stderr.isatty():
         yield Meter(problems, concurrency, _line_now_and_then())
         return

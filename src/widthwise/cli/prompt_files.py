@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from widthwise.evaluation import Evaluation
 
 PROBLEMS = 4
-"""Problems that are gone through to see what a strategy asks."""
+"""How many problems to go through to see what a strategy asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One kind of text that is sent: its ``name``, its ``template`` as it is written, and an ``example``.
+    """One kind of text that is sent: its ``name``, its ``template`` as written, and an ``example``.
 
-    The example is exact, control tokens spelled out. Of a prompt it is all that stands before the reply; of what is
-    inserted into a trace, that alone. A prompt that is a strategy's own, and not of the format, has neither name nor
-    template. ``forms`` are the forms of items that the template lists, by name. In what the strategy did not come to
-    ask, places are still open (``{draft}``).
+    The example is exact, with control tokens spelled out. For a prompt it is everything before the reply; for an
+    insertion into a trace, only the insertion. A prompt that belongs to a strategy, not to the format, has neither name
+    nor template. ``forms`` are the forms of items that the template lists, by name. In questions that the strategy did
+    not reach, places are still unfilled (``{draft}``).
     """
 
     name: str | None
@@ -41,7 +41,7 @@ class Sent:
 
     @classmethod
     def of(cls, trace: Trace, format: PromptFormat) -> Sent:
-        """What stood before something that was sampled behind ``trace``."""
+        """What preceded something that was sampled after ``trace``."""
         if trace.tokens:
             return cls(_inserted(trace), None, trace.segment.text)
         name = trace.beginning.segment.metadata.get("question")
@@ -57,9 +57,9 @@ class Sent:
 
 
 async def sent(evaluation: Evaluation) -> list[Sent]:
-    """Every kind of text that the strategy would send on the suite's first problems, in order of its first use.
+    """Every kind of text that the strategy would send on the suite's first problems, in order of first use.
 
-    A stand-in for the model answers, so that nothing is sampled and only the model's tokenizer is needed.
+    A stand-in for the model answers, so nothing is sampled and only the model's tokenizer is needed.
     """
     engines = await stand_ins(evaluation.settings)
     try:
@@ -79,20 +79,20 @@ async def sent(evaluation: Evaluation) -> list[Sent]:
 
 
 async def _scored(evaluation: Evaluation) -> list[Sent]:
-    """What the reward model would be shown of a solution."""
+    """What the reward model would see of a solution."""
     shown = await shown_to_reward_model(evaluation.settings, evaluation.suite.problems[0])
     return [] if shown is None else [Sent(f"reward model ({shown[0]})", None, shown[1])]
 
 
 def used(session: Session) -> list[Trace]:
-    """Prompts, with what was put behind them, and other insertions, behind which something was sampled; in order."""
+    """Prompts with what was appended to them, and other insertions, after which something was sampled; in order."""
     parents = {t.parent for t in session.traces.values() if t.segment.origin == "sampled" and t.parent is not None}
     written = [t for t in parents if t.segment.origin != "sampled"]
     return sorted(written, key=lambda trace: (trace.tokens > 0, trace.id))
 
 
 def _open(evaluation: Evaluation, setting: Setting) -> list[Sent]:
-    """The questions that the strategy's parts say they ask, with their places open."""
+    """The questions that the strategy's parts declare, with their places unfilled."""
     asked = dict.fromkeys(name for part in inside(evaluation.strategy) for name in getattr(part, "questions", ()))
     problem, found = evaluation.suite.problems[0], []
     for name in asked:
@@ -105,12 +105,12 @@ def _open(evaluation: Evaluation, setting: Setting) -> list[Sent]:
 
 
 def _inserted(trace: Trace) -> str:
-    """A name for what was put into a trace that had sampled already."""
+    """A name for what was put into a trace that had already sampled."""
     return "inserted for a thread" if "thread" in trace.segment.metadata else "inserted"
 
 
 def own_prompts(options: Sequence[str]) -> dict[str, str]:
-    """Prompts by name from ``NAME=FILE``; raises ``UsageError`` for anything else and for a file that is not there."""
+    """Prompts by name from ``NAME=FILE``; raises ``UsageError`` for anything else and for a missing file."""
     prompts = {}
     for option in options:
         name, equals, file = option.partition("=")

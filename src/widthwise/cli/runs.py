@@ -61,19 +61,21 @@ def import_file(
     file: Annotated[Path, typer.Argument(help="Recorded generations, or a log of another tool.")],
     run: Annotated[Path, typer.Argument(help="The run file to make.")],
     importer: Annotated[
-        str | None, typer.Option("--as", help="Who reads the file, where it does not tell; see `widthwise importers`.")
+        str | None,
+        typer.Option("--as", help="The importer to use, if the file does not tell; see `widthwise importers`."),
     ] = None,
     requests: Annotated[
-        Path | None, typer.Option(help="The file of requests that a batch's output belongs to.")
+        Path | None, typer.Option(help="The file of requests that belongs to a batch's output.")
     ] = None,
     suite: Annotated[
         str | None, typer.Option(help="The suite whose problems were recorded: it has references and a grader.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="The same, of a file of problems.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The same, from a file of problems.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a run file of recorded generations: our own, or logs of inspect_ai, lm-evaluation-harness, search-and-learn,
-    and outputs of batches (OpenAI API, vllm run-batch)."""
+    """Make a run file from recorded generations: our own, or logs of inspect_ai, lm-evaluation-harness,
+    search-and-learn, and outputs of batches (OpenAI API, vllm run-batch).
+    """
     from widthwise.evals.store.copies import Copies
     from widthwise.evals.store.exchange import import_recordings
     from widthwise.evals.store.store import Store
@@ -201,7 +203,7 @@ def _problem_row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _whole(outcome: Outcome) -> int:
-    """How many traces there are, threads not counted."""
+    """How many traces there are, not counting threads."""
     return sum(leaf.finish != "joined" for leaf in outcome.leaves)
 
 

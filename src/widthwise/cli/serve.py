@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 KEY = "WIDTHWISE_API_KEY"
 
-_STRATEGY = "A strategy and the name of the model that it is to clients (else `widthwise`); may be repeated."
-_ALLOW = "Let requests spell a strategy of their own as the model's name, of built-in and installed parts."
-_SUITE = "Ask and read answers as this suite does; requests may name its problems. See `widthwise suites`."
+_STRATEGY = "A strategy, and its model name for clients (default: `widthwise`); may be repeated."
+_ALLOW = "Let requests give their own strategy as the model's name, using built-in and installed parts."
+_SUITE = "Ask and read answers like this suite; requests may name its problems. See `widthwise suites`."
 _KEY = "A key that clients must send; may be repeated. Safer in the environment: other users see a command's arguments."
-_GRACE = "When stopped, let requests that were begun end within N seconds."
+_GRACE = "When stopped, give running requests N seconds to end."
 
 Key = Annotated[
     list[str] | None,
@@ -45,25 +45,28 @@ def serve_strategies(
     allow_strategies: Annotated[bool, typer.Option("--allow-strategies", help=_ALLOW)] = False,
     suite: Annotated[str | None, text(_SUITE, "SUITE")] = None,
     data: Annotated[Path | None, text("Take the problems that requests may name from a file.", "FILE")] = None,
-    host: Annotated[str, text("The address to listen at.", "HOST")] = HOST,
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", metavar="N", min=0, max=65535)] = PORT,
+    host: Annotated[str, text("The address to listen on.", "HOST")] = HOST,
+    port: Annotated[int, typer.Option(help="The port; 0 picks a free one.", metavar="N", min=0, max=65535)] = PORT,
     api_key: Key = None,
     allow_origin: Annotated[
         list[str] | None, text("Let this web page read replies; may be repeated.", "ORIGIN")
     ] = None,
-    concurrency: Annotated[int | None, count("Requests worked on at once (32).", 1)] = None,
-    queue: Annotated[int | None, count("Requests that may wait (256); more are told when to come again.", 0)] = None,
-    budget_tokens: Annotated[int | None, count("At most N sampled tokens a request.")] = None,
-    budget_sequential: Annotated[int | None, count("At most N tokens one after the other a request.")] = None,
-    budget_samples: Annotated[int | None, count("At most N samples a request.")] = None,
-    budget_seconds: Annotated[float | None, number("At most X seconds a request.")] = None,
-    seed: Annotated[int | None, count("The seed of requests without one; else each gets its own.")] = None,
+    concurrency: Annotated[int | None, count("How many requests to work on at once (32).", 1)] = None,
+    queue: Annotated[
+        int | None, count("How many requests may wait (256); others are told when to try again.", 0)
+    ] = None,
+    budget_tokens: Annotated[int | None, count("At most N sampled tokens per request.")] = None,
+    budget_sequential: Annotated[int | None, count("At most N tokens one after another per request.")] = None,
+    budget_samples: Annotated[int | None, count("At most N samples per request.")] = None,
+    budget_seconds: Annotated[float | None, number("At most X seconds per request.")] = None,
+    seed: Annotated[int | None, count("The seed of requests without one; otherwise each gets its own.")] = None,
     grace: Annotated[int | None, count(_GRACE, 0)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve strategies as models of an OpenAI-compatible server.
 
-    Paths: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics. Ctrl-C or SIGTERM stops it in order.
+    Paths: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics. Ctrl-C or SIGTERM stops it in an
+    orderly way.
     """
     offer = Offer(
         settings,

@@ -1,4 +1,4 @@
-"""The options that set what decides a run's results: the same for every command that samples."""
+"""The options for everything that decides a run's results: the same for every command that samples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def number(words: str) -> Any:
 
 
 def text(words: str, metavar: str, default: str | None = None) -> Any:
-    """An option that takes what ``metavar`` says; ``default`` is shown."""
+    """An option whose value is described by ``metavar``; ``default`` is shown."""
     return typer.Option(help=words, metavar=metavar, show_default=default or True)
 
 
@@ -39,22 +39,22 @@ def _several(words: str) -> Any:
     return text(f"{words}; may be repeated.", "NAME=VALUE")
 
 
-_MODEL = "What samples; see `widthwise models`. A recorded suite brings its own."
-_Grader = Annotated[str | None, text("What judges answers in place of the suite's; see `widthwise graders`.", "GRADER")]
-_Format = Annotated[
-    str | None, text("The model's family, where its files do not tell; see `widthwise models`.", "NAME")
+_MODEL = "The model that samples; see `widthwise models`. A recorded suite brings its own."
+_Grader = Annotated[
+    str | None, text("The grader of answers, instead of the suite's; see `widthwise graders`.", "GRADER")
 ]
+_Format = Annotated[str | None, text("The model's family, if its files do not tell; see `widthwise models`.", "NAME")]
 _TemplateArg = Annotated[list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")]
-_System = Annotated[str | None, text("The system prompt, in place of the model's own.", "TEXT")]
-_Instruction = Annotated[str | None, text("Put after each problem in place of the suite's; '' for nothing.", "TEXT")]
-_NO_LOGPROBS = "Ask the server for no log-probabilities: less work for it, and no part may need them."
-_JUDGE_TOKENS = "At most N tokens a judge's reply, thinking included; else as a sample (thinking models: 4096 or more)."
+_System = Annotated[str | None, text("The system prompt, instead of the model's own.", "TEXT")]
+_Instruction = Annotated[str | None, text("Appended to each problem, instead of the suite's; '' for nothing.", "TEXT")]
+_NO_LOGPROBS = "Ask the server for no log-probabilities: less work for it, but no part may need them."
+_JUDGE_TOKENS = (
+    "At most N tokens per judge's reply, including thinking; default: as a sample (thinking models: 4096 or more)."
+)
 _Sampling = Annotated[
     str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
 ]
-_Prompt = Annotated[
-    list[str] | None, text("A prompt of your own in place of the model's; may be repeated.", "NAME=FILE")
-]
+_Prompt = Annotated[list[str] | None, text("Your own prompt instead of the model's; may be repeated.", "NAME=FILE")]
 
 
 def _backend_args(named: list[str], no_logprobs: bool) -> dict[str, Any]:
@@ -65,9 +65,9 @@ def _backend_args(named: list[str], no_logprobs: bool) -> dict[str, Any]:
 def settings_of(
     model: Annotated[str | None, text(_MODEL, "MODEL", MODEL.partition(":")[2])] = None,
     backend_arg: Annotated[list[str] | None, _several("An argument of the backend")] = None,
-    reward_model: Annotated[str | None, text("What scores steps; named like a model.", "MODEL")] = None,
+    reward_model: Annotated[str | None, text("The model that scores steps; named like a model.", "MODEL")] = None,
     reward_arg: Annotated[list[str] | None, _several("An argument of the reward model (format=...)")] = None,
-    embedding_model: Annotated[str | None, text("What compares texts; named like a model.", "MODEL")] = None,
+    embedding_model: Annotated[str | None, text("The model that compares texts; named like a model.", "MODEL")] = None,
     startup_timeout: Annotated[float | None, number("Wait X seconds for servers that are not ready yet.")] = None,
     grader: _Grader = None,
     limit: Annotated[int | None, count("Only the first N problems of a suite.", 1)] = None,
@@ -77,14 +77,16 @@ def settings_of(
     template_arg: _TemplateArg = None,
     sampling: _Sampling = Asking.sampling,
     temperature: Annotated[float | None, number("0 is greedy.")] = None,
-    top_p: Annotated[float | None, number("Sample from the most likely tokens of this joint probability.")] = None,
+    top_p: Annotated[float | None, number("Sample from the most likely tokens with this total probability.")] = None,
     top_k: Annotated[int | None, count("Sample from the N most likely tokens.")] = None,
-    min_p: Annotated[float | None, number("Leave out tokens less likely than X times the likeliest.")] = None,
-    repetition_penalty: Annotated[float | None, number("Above 1: against tokens that prompt or sample hold.")] = None,
-    presence_penalty: Annotated[float | None, number("Above 0: against tokens that the sample holds.")] = None,
-    frequency_penalty: Annotated[float | None, number("Above 0: likewise, the more often the more.")] = None,
-    max_tokens: Annotated[int | None, count("At most N tokens a sample; to the context's end if not given.")] = None,
-    logprobs: Annotated[int | None, count("Store the log-probabilities of the N likeliest tokens too.", 0)] = None,
+    min_p: Annotated[float | None, number("Leave out tokens less likely than X times the most likely.")] = None,
+    repetition_penalty: Annotated[
+        float | None, number("Above 1: penalise tokens that occur in the prompt or sample.")
+    ] = None,
+    presence_penalty: Annotated[float | None, number("Above 0: penalise tokens that occur in the sample.")] = None,
+    frequency_penalty: Annotated[float | None, number("Above 0: the same, once per occurrence.")] = None,
+    max_tokens: Annotated[int | None, count("At most N tokens per sample; default: to the context's end.")] = None,
+    logprobs: Annotated[int | None, count("Also store the log-probabilities of the N most likely tokens.", 0)] = None,
     no_logprobs: Annotated[bool, typer.Option("--no-logprobs", help=_NO_LOGPROBS)] = False,
     judge_tokens: Annotated[int | None, count(_JUDGE_TOKENS, 1)] = None,
     prompt: _Prompt = None,
@@ -94,7 +96,7 @@ def settings_of(
 
 
 def _read(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the same names, and those that are spelled otherwise on the command line."""
+    """The settings of the same names, and those with other names on the command line."""
     several = {"reward_args": "reward_arg", "template_args": "template_arg"}
     others = {"backend_arg", "no_logprobs", "prompt", *several.values()}
     pairs = {
@@ -123,7 +125,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     parameters = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in (*own, *shared)]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
-    del called.__wrapped__  # its signature is not this one's
+    del called.__wrapped__  # its signature is different
     return called
 
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _EVERY = 5.0
 """Seconds between two lines of progress."""
 _AXES = (
-    "Of the budgets: samples, tokens, sequential or seconds for each problem, or thinking: tokens that each trace may "
-    "think, 0 for no thinking."
+    "What the budgets limit: samples, tokens, sequential or seconds per problem, or thinking: tokens that each "
+    "trace may think, 0 for no thinking."
 )
 _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 
@@ -46,11 +46,11 @@ def run_sweep(
     settings: RunSettings,
     strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
     suite: Annotated[list[str], typer.Option(help="A suite; may be repeated. See `widthwise suites`.")],
-    budgets: Annotated[str, typer.Option(help="Budgets for each problem, with commas between.")] = "1,2,4,8,16,32",
+    budgets: Annotated[str, typer.Option(help="Budgets per problem, separated by commas.")] = "1,2,4,8,16,32",
     axis: Annotated[str, typer.Option(help=_AXES)] = AXIS,
-    seeds: Annotated[str, typer.Option(help="Seeds, with commas between; results are averaged over them.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas; results are averaged over them.")] = "0",
     folder: Annotated[Path, typer.Option(help="Where the runs, figures and reports go.")] = Path(FOLDER),
-    concurrency: Annotated[int, count("Problems worked on at once.", 1)] = CONCURRENCY,
+    concurrency: Annotated[int, count("How many problems to work on at once.", 1)] = CONCURRENCY,
     show_prompts: ShowPrompts = False,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY_RUN)] = False,
@@ -146,7 +146,7 @@ def _print_plan(sweeping: Sweeping) -> None:
         samples, tokens, seconds = (sum(getattr(f, of) for f in forecast) for of in ("samples", "tokens", "seconds"))
         say(f"in all {samples:,} samples, {tokens:,.0f} tokens, {duration(seconds)}")
     else:
-        say("? is told as soon as a problem of the suite is finished; --dry-run predicts it from a few samples")
+        say("? is known as soon as a problem of the suite is finished; --dry-run predicts it from a few samples")
     for note in sweeping.plan.notes:
         say(f"note: {note}")
 

@@ -1,4 +1,4 @@
-"""Everything that is written to the terminal. Model output may hold control sequences: they are shown, never sent."""
+"""Everything written to the terminal. Model output may contain control sequences: they are shown, never sent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _LONGEST_SENTENCE = 2000
-"""Characters of one error or note: others' errors may quote a whole generation."""
+"""How many characters of one error or note are shown: others' errors may quote a whole generation."""
 
 _UNBOUNDED = 10_000_000
-"""Columns of a file or a pipe, which has no width: nothing is folded or cut there."""
+"""The width of a file or a pipe, in columns: nothing is folded or cut there."""
 
 
 def say(text: object = "", *, err: bool = False) -> None:
@@ -28,13 +28,13 @@ def say(text: object = "", *, err: bool = False) -> None:
 
 
 def say_sentence(text: object, *, err: bool = True) -> None:
-    """Print an error or a note, cut where it is too long to be one."""
+    """Print an error or a note; one that is too long is cut."""
     said = str(text)
     say(said if len(said) <= _LONGEST_SENTENCE else f"{said[: _LONGEST_SENTENCE - 4]} ...", err=err)
 
 
 def say_json(value: Any) -> None:
-    """Print an object as one line of JSON that holds it exactly; what a terminal would obey is escaped as JSON does."""
+    """Print an object as one line of exact JSON; control characters for the terminal are escaped as JSON does."""
     from widthwise.evals.store.segment_rows import to_json
 
     typer.echo(ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value)))
@@ -50,7 +50,7 @@ def known(value: Any) -> Any:
 
 
 def cell(text: str) -> Text:
-    """A table's cell: no markup, for an answer such as [1, 2] is no style."""
+    """A table's cell, without markup: an answer such as [1, 2] is not a style."""
     from rich.text import Text
 
     return Text(visible(text))

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _COLOURS = {"stop": "green", "length": "yellow", "budget": "yellow", "pruned": "magenta", "aborted": "magenta"}
 _OUTLINE = 24
 _AXIS = (20, 100)
-"""Characters of the axis, at least and at most."""
+"""The smallest and the largest number of characters of the axis."""
 
 
 def print_timeline(lanes: Sequence[Lane]) -> None:
-    """One line a lane: what it is, its bars against sequential tokens, its tokens, what it waited for, how it ended."""
+    """One line per lane: what it is, its bars over sequential tokens, its tokens, what it waited for, how it ended."""
     from rich.table import Table
 
     whole = max((lane.end for lane in lanes), default=0)
@@ -50,7 +50,7 @@ def _label(lane: Lane) -> str:
 
 
 def _drawn(lane: Lane, whole: int, width: int) -> Text:
-    """The lane's bars, coloured by why they ended, dots where it waited for others."""
+    """The lane's bars, coloured by why they ended, with dots where it waited for others."""
     from rich.text import Text
 
     line, at = Text(), 0

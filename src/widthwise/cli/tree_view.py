@@ -76,6 +76,7 @@ def _account(ledger: Ledger) -> Iterator[str]:
     if ledger.kv_rounds:
         yield f"summed over rounds: {ledger.kv_rounds:,} by node, {ledger.kv_content_rounds:,} by content"
     yield (
-        f"prompt tokens: {served:,} served, {ledger.prompt_cached:,} of them from the engine's cache; an ideal one had "
-        f"{shareable:,}" + (f" ({percent(ledger.prompt_cached / shareable)} of it)" if shareable > 0 else "")
+        f"prompt tokens: {served:,} served, {ledger.prompt_cached:,} of them from the engine's cache; an ideal "
+        f"cache would have served {shareable:,}"
+        + (f" ({percent(ledger.prompt_cached / shareable)} of it)" if shareable > 0 else "")
     )

@@ -12,16 +12,16 @@ from widthwise.core.errors import UsageError
 from widthwise.serving.refusal import Refusal
 
 _RECENT = 0.2
-"""The weight of the latest request in the time that one takes."""
+"""The weight of the latest request in the average time per request."""
 _LONGEST_WAIT = 120
 
 
 class Admission:
-    """Lets ``places`` requests in at once, in the order in which they came; ``queue`` more may wait."""
+    """Lets ``places`` requests in at once, in order of arrival; ``queue`` more may wait."""
 
     def __init__(self, places: int, queue: int) -> None:
         if places < 1 or queue < 0:
-            raise UsageError("a server works on at least 1 request at once, and its queue has 0 places or more")
+            raise UsageError("a server works on at least 1 request at once, and its queue has at least 0 places")
         self.places, self.queue = places, queue
         self.running = self.waiting = 0
         self._free = asyncio.Semaphore(places)
@@ -29,7 +29,7 @@ class Admission:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """A place among those that are worked on; raises ``Refusal`` (429) where the queue is full."""
+        """A place among the requests being worked on; raises ``Refusal`` (429) if the queue is full."""
         if self._free.locked() and self.waiting >= self.queue:
             raise self._overload()
         self.waiting += 1

@@ -36,8 +36,8 @@ def application_of(
 ) -> Starlette:
     """An ASGI application that answers with ``service``, which it opens when it starts, or at the first request.
 
-    ``keys`` are those that clients must have one of (none: anyone may ask), ``hosts`` the names by which it may be
-    called (None: any), ``origins`` the web pages that may read its replies, ``largest`` the bytes of a body.
+    Clients must have one of ``keys`` (none: anyone may ask). ``hosts`` are the names by which it may be called (None:
+    any), ``origins`` the web pages that may read its replies, ``largest`` the maximum size of a body in bytes.
     """
     forms = [(form.path, Endpoint(service, form, largest)) for form in (ChatForm(), TextForm())]
     return Starlette(
@@ -96,7 +96,7 @@ def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """A path or a method that does not exist, as OpenAI's clients read it."""
+    """A path or a method that does not exist, in the form that OpenAI's clients read."""
     assert isinstance(error, HTTPException)
     return Refusal(
         error.status_code, f"{request.method} {request.url.path}: {error.detail}", headers=error.headers

@@ -1,4 +1,4 @@
-"""Work for a client, as long as it is there."""
+"""Work for a client that lasts only as long as the client is there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Left(Exception):
 
 
 async def attended(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of ``work``, which ends when the client leaves; raises ``Left`` then.
+    """The result of ``work``, which ends when the client leaves; then raises ``Left``.
 
     All of the request's body must have been received.
     """
@@ -42,7 +42,7 @@ async def _gone(receive: Receive) -> None:
 
 
 class Sender:
-    """``send``, which raises ``Left`` where the client does not read; ``status`` is what was sent, None for nothing."""
+    """``send``, but raises ``Left`` if the client does not read; ``status`` is what was sent, None for nothing."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -11,10 +11,10 @@ from widthwise.core.plain_json import parse
 from widthwise.serving.refusal import Refusal
 
 LARGEST = 4 << 20
-"""Bytes that a body may have, unless told otherwise."""
+"""The default size limit of a body in bytes."""
 
 _SECONDS = 30.0
-"""How long a client may take to send one."""
+"""How many seconds a client may take to send one."""
 
 
 async def read_object(request: Request, largest: int = LARGEST) -> dict[str, Any]:
@@ -26,7 +26,7 @@ async def read_object(request: Request, largest: int = LARGEST) -> dict[str, Any
     try:
         value = parse(await _bytes(request, largest))
     except ValueError as error:
-        raise Refusal(400, f"the body is no JSON that can be read: {error}") from None
+        raise Refusal(400, f"the body is not readable JSON: {error}") from None
     if not isinstance(value, dict):
         raise Refusal(400, "the body must be a JSON object")
     return value
@@ -39,7 +39,7 @@ async def _bytes(request: Request, largest: int) -> bytes:
             async for chunk in request.stream():
                 received += chunk
                 if len(received) > largest:
-                    raise Refusal(413, f"the body is larger than {largest} bytes, which is the most taken here")
+                    raise Refusal(413, f"the body is larger than {largest} bytes, the most accepted here")
     except TimeoutError:
-        raise Refusal(408, f"the body did not come within {_SECONDS:g} seconds") from None
+        raise Refusal(408, f"the body did not arrive within {_SECONDS:g} seconds") from None
     return bytes(received)

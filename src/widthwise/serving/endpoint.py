@@ -1,4 +1,4 @@
-"""The two paths that answer questions: reading, working while the client is there, replying."""
+"""The two paths that answer questions: they read, work while the client is there, and reply."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from widthwise.version import VERSION
 _log = logging.getLogger(__name__)
 
 _UNREAD = "(unread)"
-"""How figures name requests whose model is not known."""
+"""The name in figures for requests whose model is unknown."""
 _LEFT = 499
 
 
@@ -54,10 +54,10 @@ class Endpoint:
             await call.refuse(refusal)
         except (Left, ClientDisconnect):
             raise
-        except Exception as error:  # a mistake of ours
+        except Exception as error:  # our own mistake
             _log.warning("%s failed with %s", call.head["id"], type(error).__name__)
             _log.debug("%s failed", call.head["id"], exc_info=True)
-            await call.refuse(Refusal(500, f"the server failed with {type(error).__name__}: a mistake of its own"))
+            await call.refuse(Refusal(500, f"the server failed with {type(error).__name__}, because of a bug"))
 
 
 class _Call:
@@ -81,7 +81,7 @@ class _Call:
         await attended(self._receive, self._streamed(query) if query.stream else self._whole(query))
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Say so, unless a reply has begun."""
+        """Send the refusal, unless a reply has begun."""
         if self._send.status is None:
             await refusal.response(self._scope, self._receive, self._send)
 
@@ -96,7 +96,7 @@ class _Call:
 
     @asynccontextmanager
     async def _told(self, query: Query) -> AsyncIterator[tuple[asyncio.Queue[str | None], asyncio.Task[Any]]]:
-        """What the work tells as it goes on, an empty text when its turn has come and None at its end; and the work."""
+        """What the work reports as it goes on: an empty text when its turn has come, None at its end; and the work."""
         told: asyncio.Queue[str | None] = asyncio.Queue()
         tell = told.put_nowait if query.progress else None
         working = asyncio.create_task(self._service.answer(query, lambda: told.put_nowait(""), tell))

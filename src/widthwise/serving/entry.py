@@ -33,12 +33,12 @@ class Offer:
     """What is served, and to whom.
 
     ``strategies`` are one strategy (text or a value), a list of texts ``NAME=STRATEGY``, or strategies by name;
-    ``allow_strategies`` lets a request spell one of its own as the model's name, of built-in and installed parts.
+    ``allow_strategies`` lets a request give its own as the model's name, made of built-in and installed parts.
     ``settings`` say which model samples and how it is asked. ``suite`` (a suite, its name, or a file) says how
-    questions are asked and answers are read, and has the problems that requests may name; None: as ``solve`` does.
+    questions are asked and answers are read, and has the problems that requests may name; None: as in ``solve``.
     ``limits`` are what a request may cost at most. ``concurrency`` requests are worked on at once, ``queue`` more may
-    wait. ``seed`` is that of requests without one; None gives each its own. ``keys`` are those that clients must have
-    one of, ``origins`` the web pages that may read the replies.
+    wait. ``seed`` is that of requests without one; None gives each its own. Clients must have one of ``keys``;
+    ``origins`` are the web pages that may read the replies.
     """
 
     settings: RunSettings
@@ -53,7 +53,7 @@ class Offer:
     origins: tuple[str, ...] = ()
 
     def service(self) -> Service:
-        """The service, its models not open yet; raises ``UsageError`` for what cannot be served."""
+        """The service, with its models not yet open; raises ``UsageError`` for what cannot be served."""
         menu, service = _imported()
         given = {"concurrency": self.concurrency, "queue": self.queue}
         return service(  # type: ignore[no-any-return]
@@ -76,11 +76,11 @@ def serve(
 ) -> None:
     """Serve strategies as models of an OpenAI-compatible server, until Ctrl-C or SIGTERM.
 
-    ``strategies``, ``allow_strategies``, ``suite``, ``concurrency``, ``queue`` and ``origins`` are
-    those of ``Offer``, ``api_key`` is the key that clients need (or several), ``budget`` what a request may cost at
-    most, ``seed`` that of requests without one. ``model`` and all other ``options`` are those of ``solve``. Raises
-    ``UsageError`` for wrong arguments, for an address that cannot be had, and for one that others reach without a key;
-    ``BackendError`` where the model cannot be had.
+    ``strategies``, ``allow_strategies``, ``suite``, ``concurrency``, ``queue`` and ``origins`` are those of ``Offer``,
+    ``api_key`` is the key that clients need (or several), ``budget`` what a request may cost at most, ``seed`` that of
+    requests without one. ``model`` and all other ``options`` are as for ``solve``. Raises ``UsageError`` for wrong
+    arguments, for an address that is not available, and for one that others can reach without a key; ``BackendError``
+    if the model is not available.
     """
     run_sync(serve_async(strategies, model, host=host, port=port, **options))
 
@@ -93,15 +93,15 @@ async def serve_async(
     port: int = PORT,
     **options: Any,
 ) -> None:
-    """``serve`` for programs that are ``async`` themselves; cancelling it stops the server."""
+    """``serve`` for ``async`` programs; cancelling it stops the server."""
     await run_server(_offer(strategies, model, options), host=host, port=port)
 
 
 def asgi_app(strategies: Any = None, model: str | Backend | Model | None = None, **options: Any) -> Starlette:
-    """The server's ASGI application, to be run by any ASGI server or mounted in another application.
+    """The server's ASGI application, for any ASGI server, or for mounting in another application.
 
-    The arguments are those of ``serve``. The models are opened when the application starts, or, where it is mounted and
-    not told so, at the first request. Raises ``UsageError`` for wrong arguments.
+    The arguments are those of ``serve``. The models are opened when the application starts, or, if it is mounted and
+    not told of the start, at the first request. Raises ``UsageError`` for wrong arguments.
     """
     offer = _offer(strategies, model, options)
     service = offer.service()
@@ -118,8 +118,7 @@ async def run_server(
     grace: int | None = None,
     ready: Callable[[str, Sequence[str]], None] = lambda *_: None,
 ) -> None:
-    """Serve the offer until a signal; ``ready`` hears of the address and of the models' names
-    when clients may come."""
+    """Serve the offer until a signal; ``ready`` gets the address and the models' names when clients may connect."""
     local = _is_local(host)
     if not (local or offer.keys):
         raise UsageError(
@@ -131,7 +130,7 @@ async def run_server(
     from widthwise.serving.guard import LOCAL
     from widthwise.serving.server import GRACE, address_of, listening, serve_at
 
-    with listening(host, port) as listener:  # an address that is taken is said before a model is loaded
+    with listening(host, port) as listener:  # an address in use is reported before a model is loaded
         try:
             await service.open()
             ready(address_of(listener, host), list(service.menu.strategies))
@@ -153,7 +152,7 @@ def _offer(strategies: Any, model: Any, options: Mapping[str, Any]) -> Offer:
 
 
 def _imported() -> tuple[Any, Any]:
-    """What makes a menu, and the service; raises ``UsageError`` where the extra is not installed."""
+    """What makes a menu, and the service; raises ``UsageError`` if the extra is not installed."""
     try:
         import uvicorn  # noqa: F401
 
@@ -175,7 +174,7 @@ def _suite(given: Suite | str | Path | None, limit: int | None) -> Suite | None:
 
 
 def _is_local(host: str) -> bool:
-    """Whether only this machine reaches the address."""
+    """Whether only this machine can reach the address."""
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host.lower() == "localhost"

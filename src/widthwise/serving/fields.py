@@ -18,9 +18,9 @@ _KINDS: dict[Any, str] = {
 
 
 class Fields:
-    """Reads fields; ``end`` refuses those that nobody has read, so that none is left out without a word.
+    """Reads fields; ``end`` refuses those that were not read, so that none is silently ignored.
 
-    A field that is null counts as absent. ``inside`` is the name of the object that they stand in.
+    A field that is null counts as absent. ``inside`` is the name of the object that contains them.
     """
 
     def __init__(self, given: Mapping[str, Any], inside: str = "") -> None:
@@ -29,7 +29,7 @@ class Fields:
         self._known: set[str] = set()
 
     def take(self, name: str, kind: Any, *, needed: bool = False) -> Any:
-        """The field ``name``, which must be of this kind; None where it is absent and not ``needed``."""
+        """The field ``name``, which must be of this kind; None if it is absent and not ``needed``."""
         value = self.raw(name)
         if value is None:
             if needed:
@@ -45,21 +45,21 @@ class Fields:
         return self._given.get(name)
 
     def inner(self, name: str) -> Fields:
-        """The fields of the object ``name``; none where it is absent."""
+        """The fields of the object ``name``; none if it is absent."""
         return Fields(self.take(name, dict) or {}, self._path(name))
 
     def expect(self, name: str, harmless: Collection[Any], why: str) -> None:
-        """Raises ``Refusal`` where the field says anything but what changes nothing here."""
+        """Raises ``Refusal`` if the field has any value other than those that change nothing here."""
         value = self.raw(name)
         if value is not None and not any(value == each and type(value) is type(each) for each in harmless):
             raise self.refusal(name, why)
 
     def end(self) -> None:
-        """Raises ``Refusal`` for a field that is not known."""
+        """Raises ``Refusal`` for an unknown field."""
         for name, value in self._given.items():
             if name not in self._known and value is not None:
                 raise self.refusal(
-                    name, f"is no parameter of this server{nearest(name, self._known)}", "unknown_parameter"
+                    name, f"is not a parameter of this server{nearest(name, self._known)}", "unknown_parameter"
                 )
 
     def refusal(self, name: str, why: str, code: str | None = None) -> Refusal:

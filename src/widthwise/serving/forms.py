@@ -1,4 +1,4 @@
-"""The two forms of OpenAI's API in which a strategy is asked and answers: messages, and plain text."""
+"""The two forms in which OpenAI's API asks a strategy and gets its answer: messages, and plain text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Form(Protocol):
         ...
 
     def reasoning(self, head: Head, text: str) -> dict[str, Any]:
-        """An event that says what goes on."""
+        """An event that reports progress."""
         ...
 
     def events(self, head: Head, reply: Reply) -> Iterator[dict[str, Any]]:
@@ -80,7 +80,9 @@ class TextForm:
         if isinstance(prompt, list) and len(prompt) == 1:
             prompt = prompt[0]
         if not isinstance(prompt, str) or not prompt.strip():
-            raise fields.refusal("prompt", "must be one text: it is asked as a question, and tokens are none")
+            raise fields.refusal(
+                "prompt", "must be one text: it is asked as a question, and token ids are not accepted"
+            )
         return Chat(prompt)
 
     def whole(self, head: Head, reply: Reply) -> dict[str, Any]:

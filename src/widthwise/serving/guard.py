@@ -1,4 +1,4 @@
-"""Who may ask: those with a key, and on this machine only those who name it."""
+"""Who may ask: clients with a key, and on this machine only those that use its name."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ _OPEN = frozenset({"/health"})
 
 
 class Guard:
-    """Lets requests to ``app`` with one of ``keys`` (all, where there is none) through; ``hosts`` are the names by
-    which it may be called (None: any): a web page whose name was made to lead here is not among them."""
+    """Lets requests with one of ``keys`` through to ``app`` (all requests, if there are no keys).
+
+    ``hosts`` are the names by which the server may be called (None: any): a web page whose domain was pointed here is
+    refused.
+    """
 
     def __init__(self, app: ASGIApp, *, keys: Iterable[str] = (), hosts: Collection[str] | None = None) -> None:
         self._app = app
@@ -34,14 +37,14 @@ class Guard:
     def _refusal(self, scope: Scope) -> Refusal | None:
         headers = Headers(scope=scope)
         if self._hosts is not None and _hostname(headers.get("host", "")) not in self._hosts:
-            return Refusal(403, "this server answers to the name of its own machine only", code="wrong_host")
+            return Refusal(403, "this server only answers to the name of its own machine", code="wrong_host")
         if not self._keys or scope["path"] in _OPEN or self._is_known(headers.get("authorization", "")):
             return None
         message = "a valid key is needed: send the header Authorization: Bearer KEY"
         return Refusal(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
     def _is_known(self, header: str) -> bool:
-        """Whether the header has one of the keys; how long it takes does not depend on how much of one is right."""
+        """Whether the header has one of the keys; the time taken does not depend on how much of one is right."""
         scheme, _, key = header.partition(" ")
         given = _digest(key.strip().encode("latin-1", "replace"))
         matches = [hmac.compare_digest(given, known) for known in self._keys]

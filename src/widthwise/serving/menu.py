@@ -1,4 +1,4 @@
-"""The strategies that are served, by the names under which clients ask for them."""
+"""The served strategies, by the names under which clients ask for them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from widthwise.settings import STRATEGY, as_any_strategy
 UNNAMED = "widthwise"
 """The name of a strategy that was given none."""
 OWN = "(own)"
-"""How figures name strategies that requests spell themselves: there is no end of them."""
+"""The name in figures for strategies that requests bring: there is no limit to them."""
 
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,99})=(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """``strategies`` by name; ``open`` lets a request spell one of its own as the model's name."""
+    """``strategies`` by name; ``open`` lets a request give its own as the model's name."""
 
     strategies: Mapping[str, Strategy]
     open: bool = False
 
     @classmethod
     def of(cls, given: Any = None, *, open: bool = False) -> Menu:
-        """The menu of a strategy (text or a value), of several by name, or of a command's ``NAME=TEXT``.
+        """The menu for a strategy (text or a value), for several by name, or for a command's ``NAME=TEXT``.
 
-        Raises ``UsageError`` for a text that spells no strategy and for two of one name.
+        Raises ``UsageError`` for a text that is not a strategy and for two with the same name.
         """
         if isinstance(given, Mapping):
             named = {str(name): as_any_strategy(strategy) for name, strategy in given.items()}
@@ -42,9 +42,9 @@ class Menu:
         return cls(named, open)
 
     def strategy(self, name: str) -> Strategy:
-        """The strategy of this name, or the one that the name spells; raises ``Refusal`` where there is none.
+        """The strategy with this name, or the one that the name spells; raises ``Refusal`` if there is none.
 
-        What a request spells is read and never evaluated, and names built-in and installed parts only.
+        A request's text is parsed, never evaluated, and may name only built-in and installed parts.
         """
         if name in self.strategies:
             return self.strategies[name]
@@ -56,10 +56,10 @@ class Menu:
         try:
             return parse_strategy(name, trusted=False)
         except UsageError as error:
-            raise _unknown(f"the model is no name and spells no strategy: {error}") from None
+            raise _unknown(f"the model is neither a known name nor a strategy: {error}") from None
 
     def label(self, name: str) -> str:
-        """What figures call the strategy of this name."""
+        """The name in figures for this strategy."""
         return name if name in self.strategies else OWN
 
 

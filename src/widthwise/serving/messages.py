@@ -1,4 +1,4 @@
-"""A chat's messages, as a strategy is asked them: what stands before, and the question at the end."""
+"""A chat's messages, as a strategy gets them: the earlier turns, and the question at the end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SYSTEM = ("system", "developer")
 _ROLES = (*_SYSTEM, "user", "assistant")
 _CALLS = ("tool_calls", "function_call", "audio", "refusal")
 _REMARKS = ("name", "annotations", "reasoning", "reasoning_content")
-"""Fields of a message that say nothing which the model is asked."""
+"""Fields of a message that are not part of what the model is asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """``text`` is what the user asks last; ``earlier`` are the turns before it, a system prompt first, if any."""
+    """``text`` is the user's last question; ``earlier`` are the turns before it, a system prompt first, if any."""
 
     text: str
     earlier: tuple[Mapping[str, str], ...] = ()
@@ -37,7 +37,7 @@ class Chat:
                 400, "the last of messages must be the user's: strategies begin answers themselves", param="messages"
             )
         if any(turn["role"] == "system" for turn in earlier):
-            raise Refusal(400, "system messages must stand before all others", param="messages")
+            raise Refusal(400, "system messages must come before all others", param="messages")
         if not last["content"].strip():
             raise Refusal(400, "the last of messages has no text", param="messages")
         system = [{"role": "system", "content": "\n\n".join(first)}] if any(first) else []

@@ -1,4 +1,4 @@
-"""Figures of a server, as Prometheus reads them."""
+"""Figures of a server, in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 
 class Metrics:
-    """Counts requests, and what they cost: ``totals`` is the sum of their ledgers, of those that were aborted too."""
+    """Counts requests, and what they cost: ``totals`` is the sum of their ledgers, including aborted ones."""
 
     def __init__(self, admission: Admission) -> None:
         self.totals = Ledger()
@@ -26,9 +26,9 @@ class Metrics:
         )
         self._tokens = Counter("widthwise_tokens", "Tokens, as ledgers count them", by_kind, registry=own)
         self._samples = Counter("widthwise_samples", "Samples begun", ["model"], registry=own)
-        running = Gauge("widthwise_requests_running", "Requests that are worked on", registry=own)
+        running = Gauge("widthwise_requests_running", "Requests being worked on", registry=own)
         running.set_function(lambda: admission.running)
-        waiting = Gauge("widthwise_requests_waiting", "Requests that wait for their turn", registry=own)
+        waiting = Gauge("widthwise_requests_waiting", "Requests waiting for their turn", registry=own)
         waiting.set_function(lambda: admission.waiting)
 
     def charge(self, model: str, ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""What a strategy does while a client waits, one line for each generation that has come to its end."""
+"""What a strategy does while a client waits: one line for each generation that has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 
 
 class Progress:
-    """A journal that keeps nothing and tells each generation as it ends, with the answer that it states, if any."""
+    """A journal that keeps nothing and reports each generation as it ends, with the answer that it states, if any."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell

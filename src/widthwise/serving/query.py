@@ -18,14 +18,14 @@ _LONGEST_ID = 512
 _SEEDS = 2**63
 
 _ONE = "must be 1: send the request again for another answer"
-_CALLS = "is not taken: strategies call no tools"
-_LOGPROBS = "is not taken: the answer of a strategy has no log-probabilities"
+_CALLS = "is not supported: strategies call no tools"
+_LOGPROBS = "is not supported: the answer of a strategy has no log-probabilities"
 _NO_EFFECT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "n": ((1,), _ONE),
     "best_of": ((1,), _ONE),
     "logprobs": ((False,), _LOGPROBS),
     "top_logprobs": ((0,), _LOGPROBS),
-    "logit_bias": (({},), "is not taken: it would hold for one model's tokens"),
+    "logit_bias": (({},), "is not supported: it would apply to one model's tokens"),
     "tools": (([],), _CALLS),
     "tool_choice": (("none", "auto"), _CALLS),
     "parallel_tool_calls": ((True, False), _CALLS),
@@ -36,7 +36,7 @@ _NO_EFFECT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "store": ((False,), "must be false: nothing is stored here"),
     "service_tier": (("auto", "default"), "must be auto or default"),
     "echo": ((False,), "must be false"),
-    "suffix": (("",), "is not taken: a strategy goes on from no text"),
+    "suffix": (("",), "is not supported: a strategy does not continue texts"),
 }
 """Parameters that ask for what no strategy does: the values that change nothing, and why others are refused."""
 _LABELS = ("user", "safety_identifier", "prompt_cache_key")
@@ -47,9 +47,9 @@ _LABELS = ("user", "safety_identifier", "prompt_cache_key")
 class Query:
     """A request to the strategy ``model``.
 
-    ``sampling`` are fields of ``SamplingParams``; ``seed`` and ``problem``, an id, are what all randomness comes from
-    (None: a seed of its own, and the id that ``solve`` uses). ``budget`` is what the request may cost. ``stream`` asks
-    for events, ``counted`` for the usage at their end, ``progress`` for what goes on, as reasoning.
+    ``sampling`` are fields of ``SamplingParams``; all randomness comes from ``seed`` and ``problem``, an id (None: its
+    own seed, and the id that ``solve`` uses). ``budget`` is what the request may cost. ``stream`` asks for events,
+    ``counted`` for the usage at their end, ``progress`` for progress, sent as reasoning.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Query:
 
     @classmethod
     def of(cls, body: Mapping[str, Any], chat: Callable[[Fields], Chat]) -> Query:
-        """The request in a body, of which ``chat`` reads the text; raises ``Refusal`` for what is not understood."""
+        """The request in a body, whose text ``chat`` reads; raises ``Refusal`` for anything not understood."""
         given = Fields(body)
         model = given.take("model", str, needed=True)
         for name, (harmless, why) in _NO_EFFECT.items():
@@ -93,7 +93,7 @@ class Query:
 
 
 def _identity(given: Fields) -> tuple[str | None, int | None]:
-    """The problem's id and the seed; both may stand in the metadata, whose other entries are the client's labels."""
+    """The problem's id and the seed; both may be in the metadata, whose other entries are the client's labels."""
     metadata, seed = given.inner("metadata"), given.take("seed", int)
     problem, named = metadata.take("problem", str), metadata.raw("seed")
     if problem is not None and not (0 < len(problem) <= _LONGEST_ID and problem.isprintable()):
@@ -110,7 +110,7 @@ def _identity(given: Fields) -> tuple[str | None, int | None]:
 
 
 def _sampling(given: Fields) -> dict[str, Any]:
-    """What is said about how tokens are drawn, each checked by itself."""
+    """The sampling parameters, each checked separately."""
     found = {name: given.take(name, float) for name in _NUMBERS} | {name: given.take(name, int) for name in _COUNTS}
     longest = given.take("max_completion_tokens", int)
     if longest is not None:
@@ -145,14 +145,14 @@ def _budget(given: Fields) -> Limits:
 
 
 def within(asked: Limits, most: Limits) -> Limits:
-    """``asked`` as far as ``most`` allows."""
+    """``asked``, limited by ``most``."""
     allowed = asdict(most)
     pairs = {name: [v for v in (value, allowed[name]) if v is not None] for name, value in asdict(asked).items()}
     return Limits(**{name: min(values) for name, values in pairs.items() if values})
 
 
 def beyond(asked: Limits, most: Limits) -> str | None:
-    """The first limit in which ``asked`` goes beyond ``most``; None where there is none."""
+    """The first limit in which ``asked`` exceeds ``most``; None if there is none."""
     allowed = asdict(most)
     found = (n for n, v in asdict(asked).items() if v is not None and allowed[n] is not None and v > allowed[n])
     return next(found, None)

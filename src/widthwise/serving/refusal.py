@@ -1,4 +1,4 @@
-"""What a client is told when it gets no answer, in the shape that OpenAI's clients read."""
+"""What a client gets instead of an answer, in the form that OpenAI's clients read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from starlette.responses import Response
 from widthwise.core.secrets import masked
 
 _LONGEST = 1000
-"""Characters of a message: errors of others may quote a whole generation."""
+"""How many characters of a message are sent: others' errors may quote a whole generation."""
 _TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 
 
 class Refusal(Exception):
-    """A request that is answered with an error: its HTTP ``status``, a sentence, and the parameter that is wrong."""
+    """A request answered with an error: its HTTP ``status``, a sentence, and the wrong parameter."""
 
     def __init__(
         self,
@@ -50,5 +50,5 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
 
 
 def spelled(value: Any) -> str:
-    """``value`` as one line of JSON in ASCII: no text that a model wrote can break a line or an encoding."""
+    """``value`` as one line of JSON in ASCII: no text from a model can break a line or an encoding."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))

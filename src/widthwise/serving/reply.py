@@ -1,4 +1,4 @@
-"""What a strategy's result says to the client who asked."""
+"""What a strategy's result says to the client that asked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reply:
 
     @classmethod
     def of(cls, work: Work, result: Result) -> Reply:
-        """Raises ``Refusal`` where the model has failed at everything."""
+        """Raises ``Refusal`` if all of the model's requests failed."""
         trace = result.election.trace or (None if result.answer is not None else _spokesman(result))
         if trace is None and result.answer is None and result.errors:
             raise Refusal(502, f"the model failed: {result.errors[0]}", code="backend_error")
@@ -46,7 +46,7 @@ class Reply:
 
 
 def _spokesman(result: Result) -> Trace | None:
-    """Who speaks where no trace states an answer: the first one that came to its end, else the first one."""
+    """The trace shown if none states an answer: the first one that reached its end, else the first one."""
     ended = [trace for trace in result.traces if trace.finish == "stop"]
     said = [trace for trace in result.traces if trace.finish != "error"]
     return next(iter([*ended, *said]), None)
@@ -67,7 +67,7 @@ def _shown(trace: Trace, work: Work) -> int:
 
 
 def _usage(ledger: Ledger, shown: int) -> dict[str, Any]:
-    """All tokens, of every trace and every judge; what is not in the content counts as reasoning."""
+    """All tokens, of every trace and every judge; those not in the content count as reasoning."""
     prompt = ledger.prompt_computed + ledger.prompt_cached
     return {
         "prompt_tokens": prompt,

@@ -16,12 +16,12 @@ import uvicorn
 from widthwise.core.errors import UsageError
 
 GRACE = 30
-"""Seconds that requests may take to end when the server is stopped, unless told otherwise."""
+"""How many seconds requests may take by default to end when the server is stopped."""
 _BACKLOG = 2048
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; raises ``UsageError`` for an address that cannot be had."""
+    """A listening socket; raises ``UsageError`` for an address that is not available."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -48,7 +48,8 @@ def address_of(listener: socket.socket, host: str) -> str:
 async def serve_at(app: Any, listener: socket.socket, grace: int = GRACE) -> None:
     """Serve ``app`` until SIGINT or SIGTERM.
 
-    What was begun may end within ``grace`` seconds then; a second signal ends it at once. Cancelling does as a signal.
+    Running requests may then end within ``grace`` seconds; a second signal ends them at once. Cancelling acts like a
+    signal.
     """
     config = uvicorn.Config(
         app,
@@ -71,7 +72,7 @@ async def serve_at(app: Any, listener: socket.socket, grace: int = GRACE) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to ``serve_at``: uvicorn's own way raises them again when all has ended in good order."""
+    """Leaves signals to ``serve_at``: uvicorn itself would raise them again after an orderly end."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

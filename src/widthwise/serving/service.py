@@ -32,11 +32,11 @@ from widthwise.settings import RunSettings
 _log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
-"""Requests worked on at once, unless told otherwise."""
+"""How many requests are worked on at once by default."""
 QUEUE = 256
-"""Requests that may wait, unless told otherwise."""
+"""How many requests may wait by default."""
 OWN_SAMPLES = 1024
-"""Samples that a strategy of the request's own may begin where the server sets no limit to samples."""
+"""How many samples a request's own strategy may begin if the server sets no limit on samples."""
 
 Tell = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from widthwise.serving.refusal import Refusal, spelled
 from widthwise.serving.reply import Reply
 
 _QUIET_SECONDS = 15.0
-"""So long nothing is sent before a comment says that the connection lives: proxies cut silent ones."""
+"""After so many silent seconds a comment says that the connection is alive: proxies cut silent ones."""
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
 

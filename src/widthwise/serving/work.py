@@ -21,12 +21,12 @@ PROBLEM = "problem"
 """The id of a problem that was given none, here and in ``solve``."""
 
 _SEEDS = 2**53
-"""Every JSON reader can read a seed below it back exactly."""
+"""Every JSON reader can read back a seed below this exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done for ``query``: ``strategy``, under its budget, on ``problem`` in ``setting``."""
+    """The work for ``query``: ``strategy``, under its budget, on ``problem`` in ``setting``."""
 
     query: Query
     strategy: Strategy
@@ -44,7 +44,7 @@ class Work:
         known: Mapping[str, Problem],
         most: Limits,
     ) -> Work:
-        """``base`` has the settings of requests that say nothing of them, ``known`` the problems by id.
+        """``base`` has the default settings of requests, ``known`` the problems by id.
 
         Raises ``Refusal`` for what the request may not ask, and ``UsageError`` for what cannot work.
         """
@@ -60,7 +60,7 @@ class Work:
         return work
 
     def open(self, journal: Journal | None = None) -> Session:
-        """A session to run the strategy in; raises ``Refusal`` for a question that the model has no room for."""
+        """A session to run the strategy in; raises ``Refusal`` for a question that leaves no room in the context."""
         session = self.strategy.open(self.problem, self.setting, journal=journal)
         room, length = self.setting.backend.max_model_len, len(session.root.token_ids)
         if room is not None and length >= room:
@@ -70,7 +70,7 @@ class Work:
 
 
 def _problem(query: Query, known: Mapping[str, Problem]) -> Problem:
-    """The problem that the conversation ends with; where its id is known, with all that is known of it."""
+    """The problem that the conversation ends with; if its id is known, with everything known about it."""
     chat, named = query.chat, query.problem
     problem = Problem(named or PROBLEM, chat.text) if named is None or named not in known else known[named]
     if problem.text.strip() != chat.text.strip():
