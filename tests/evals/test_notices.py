@@ -38,4 +38,4 @@ def test_a_second_answer_filter_is_left_out(tmp_path: Path, caplog: pytest.LogCa
     rows = [harness(0, ["#### 1018"], ["1018"], name, 1.0) for name in ("strict", "flexible")]
     path = jsonl(tmp_path / "samples_x.jsonl", *rows)
     read_generations(path)
-    assert f"{path}, line 2: the filter flexible is left out, strict is taken" in caplog.text
+    assert f"{path}: using the answers of the filter strict and leaving out those of flexible" in caplog.text
