@@ -31,9 +31,9 @@ Maker = Callable[..., Any]
 class ModelKind:
     """One way to name models, ``name:ADDRESS``; ``written`` shows it.
 
-    ``in_thread``: starting one takes seconds. ``waits``: it takes the argument ``WAIT``. Your own backend needs no kind:
-    its class or function is one. Derive a kind from this class if its readers and embedders are different engines than
-    the backend. ``may_score``: its reader may be a whole reward model.
+    ``in_thread``: starting one takes seconds. ``waits``: it takes the argument ``WAIT``. Your own backend needs no
+    kind: its class or function is one. Derive a kind from this class if its readers and embedders are different engines
+    than the backend. ``may_score``: its reader may be a whole reward model.
     """
 
     written: ClassVar[str]
