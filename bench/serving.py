@@ -1,9 +1,9 @@
 """What a server adds to a strategy, and what it does with a crowd.
 
-* ``overhead``: ``single()`` on a model that answers at once, request by request: milliseconds through the server, with
-  its client in the same process, beside the same work called in Python. The best of several rounds.
-* ``suite``: ``best_of_n(n=16) | majority_vote()`` on the bundled model, 50 problems at once: seconds through the server
-  beside those in Python, and whether all answers are the same.
+* ``overhead``: ``single()`` on a model that answers at once, one request after the other: milliseconds of CPU through
+  the server, its client in the same process, beside the same work called in Python.
+* ``suite``: ``best_of_n(n=16) | majority_vote()`` on the bundled model, 50 problems at once: seconds of CPU through the
+  server, its client included, beside those in Python, and whether all answers are the same. The best of several rounds.
 * ``crowd``: 200 clients at once on the bundled model, half of whom leave at random: answers that were lost, tokens that
   the server's ledgers have and the model has not handed out, and what is left of them at the end.
 
@@ -35,9 +35,10 @@ SUITE = "arithmetic"
 
 
 async def seconds(work: Callable[[], Awaitable[Any]]) -> float:
-    began = time.perf_counter()
+    """CPU seconds of this process: the machine may have other work."""
+    began = time.process_time()
     await work()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 class InPython:
@@ -67,7 +68,7 @@ async def overhead(rounds: int) -> None:
             times["python"].append(await seconds(lambda: _in_turn(lambda: python.solve(problem))))
             times["server"].append(await seconds(lambda: _in_turn(lambda: through(server, problem))))
     best = {name: 1000 * min(found[1:]) / REQUESTS for name, found in times.items()}
-    print(f"overhead: {best['server']:.2f} ms a request through the server, {best['python']:.2f} ms in Python")
+    print(f"overhead: {best['server']:.2f} ms of CPU a request through the server, {best['python']:.2f} ms in Python")
 
 
 async def _in_turn(work: Callable[[], Awaitable[Any]]) -> None:
@@ -98,7 +99,7 @@ async def suite(rounds: int) -> None:
     same = sum(a == b for a, b in zip(answers["server"], answers["python"], strict=True))
     best = {name: min(found) for name, found in times.items()}
     print(
-        f"suite: {best['server']:.1f} s through the server, {best['python']:.1f} s in Python; "
+        f"suite: {best['server']:.1f} s of CPU through the server, {best['python']:.1f} s in Python; "
         f"{same} of {PROBLEMS} answers are the same"
     )
 

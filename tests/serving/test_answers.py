@@ -6,11 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 import widthwise as ww
 from tests.core.scripted import Scripted
-from tests.serving.serving import TEXT, question, served
+from tests.serving.serving import TEXT, Server, question, served
 from widthwise.core.backend import Delta, Request
 from widthwise.evals.store.store import Store
 from widthwise.evals.suites.suites import load_suite
@@ -204,6 +205,25 @@ async def test_a_strategy_that_breaks_is_an_error_in_a_stream_too() -> None:
         events = await server.events(question(SUM, stream=True))
     assert (status, said["error"]["message"]) == (500, "the strategy failed with RuntimeError: a bug")
     assert events[-1]["error"]["message"] == "the strategy failed with RuntimeError: a bug"
+
+
+async def test_an_application_that_is_mounted_in_another_opens_its_model_at_the_first_request() -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from widthwise.serving.server import listening, serve_at
+
+    app = Starlette(
+        routes=[Mount("/reasoning", ww.asgi_app({"vote": VOTE}, Scripted(TEXTS), suite="arithmetic", seed=4))]
+    )
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(serve_at(app, listener))
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
+            server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}/reasoning/v1", ["vote"], http)
+            status, said, _ = await server.post(question(SUM, "vote"))
+        serving.cancel()
+        await asyncio.wait([serving])
+    assert (status, said["widthwise"]["answer"], said["widthwise"]["seed"]) == (200, "2", 4)
 
 
 @pytest.mark.slow
