@@ -115,7 +115,7 @@ def check_call(arguments: list[str]) -> None:
     strategies = given.get("strategy") or ()
     for strategy in [strategies] if isinstance(strategies, str) else strategies:
         if not re.search(r"[a-z]\w*:[a-z]", strategy):  # parts of the reader's own
-            parse_strategy(strategy)
+            parse_strategy(re.sub(r"^\w+=", "", strategy) if arguments[0] == "serve" else strategy)  # NAME=STRATEGY
     for name in ("model", "reward_model", "embedding_model"):
         if given.get(name):
             kind_of(given[name])
