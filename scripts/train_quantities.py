@@ -10,9 +10,10 @@
     python scripts/train_quantities.py run scorer     # the process reward model, from other attempts
     python scripts/train_quantities.py run export-scorer
 
-A stage writes its documents to the folder, goes on with the weights and optimizer of the stage before it, and may be
-killed: the same command goes on from the last checkpoint. It begins with the bundled reasoner's weights, or with those
-of `--begin`. A stage that should end sooner or later is given `--until` its last step.
+Stages of training that are named together (`look-up short middle long`) run in one process, which compiles the model
+once. A stage writes its documents to the folder, goes on with the weights and optimizer of the stage before it, and may
+be killed: the same command goes on from the last checkpoint. The first begins with the bundled reasoner's weights, or
+with those of `--begin`. A stage that should end sooner or later is given `--until` its last step.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import argparse
 import asyncio
 import shutil
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,7 @@ import torch.multiprocessing
 from attempts import collect
 from quantity_attempts import problems
 from quantity_data import kinds, write
-from train_reasoner import PEAK, Run, export, work
+from train_reasoner import Run, Schedule, export, work
 
 from widthwise.opening import bundled_models
 
@@ -63,41 +64,47 @@ STAGES = {
     "skills": Stage(LEVELS, thousands=150, until=24000, decay=8000, skills=True),
 }
 ATTEMPTS = {"problems": 6000, "samples": 8}
+REASONER_LAYERS = 6
 SCORER_LAYERS, SCORER_STEPS, SCORER_PEAK = 10, 12000, 1.2e-3
 
 
-def learn(folder: Path, name: str, options: Namespace) -> None:
-    """Take a stage to its last step."""
-    stage = STAGES[name]
-    corpus = folder / f"{name}.npz"
-    if not corpus.exists():
+def learn(folder: Path, options: Namespace) -> None:
+    """Take the run through the stages that are named, in one process, which compiles the model once."""
+    plan = [(documents(folder, name), schedule(STAGES[name], options.until)) for name in options.stage]
+    spawn(folder / "train", plan, options.begin or REASONER, REASONER_LAYERS, options.workers)
+
+
+def documents(folder: Path, name: str) -> Path:
+    """The file of a stage's documents, which is made where it is missing."""
+    stage, file = STAGES[name], folder / f"{name}.npz"
+    if not file.exists():
         attempts = folder / "attempts.jsonl" if stage.skills else None
         made = kinds(stage.levels, stage.skills, attempts, stage.drill)
-        write(TOKENIZER, corpus, stage.thousands, seed=list(STAGES).index(name) + 1, made=made)
-    begin = options.begin or REASONER
-    until = options.until or stage.until
-    spawn(corpus, folder / "train", begin, options, steps=until, decay=stage.decay, peak=PEAK, layers=6)
+        write(TOKENIZER, file, stage.thousands, seed=list(STAGES).index(name) + 1, made=made)
+    return file
+
+
+def schedule(stage: Stage, until: int | None) -> Schedule:
+    return Schedule(until or stage.until, stage.decay)
 
 
 def learn_to_score(folder: Path, options: Namespace) -> None:
     """Take the process reward model to its last step, from the bundled scorer's weights."""
     from scorer_data import write_scored
 
-    corpus = folder / "scorer.npz"
-    if not corpus.exists():
-        write_scored(TOKENIZER, folder / "attempts.jsonl", corpus)
+    file = folder / "scorer.npz"
+    if not file.exists():
+        write_scored(TOKENIZER, folder / "attempts.jsonl", file)
     steps = options.until or SCORER_STEPS
-    spawn(corpus, folder / "scorer", options.begin or SCORER, options, steps, steps, SCORER_PEAK, SCORER_LAYERS)
+    plan = [(file, Schedule(steps, steps, SCORER_PEAK))]
+    spawn(folder / "scorer", plan, options.begin or SCORER, SCORER_LAYERS, options.workers)
 
 
-def spawn(
-    corpus: Path, run: Path, begin: Path, options: Namespace, steps: int, decay: int, peak: float, layers: int
-) -> None:
+def spawn(run: Path, plan: Sequence[tuple[Path, Schedule]], begin: Path, layers: int, workers: int) -> None:
     """Train in worker processes (see `train_reasoner.py`)."""
     run.mkdir(parents=True, exist_ok=True)
-    told = Namespace(corpus=corpus, folder=run, begin=begin, steps=steps, decay=decay, peak=peak, layers=layers)
-    told.workers, told.seed, told.vocabulary = options.workers, 1, 448
-    torch.multiprocessing.spawn(work, (told,), options.workers)
+    told = Namespace(folder=run, plan=plan, begin=begin, layers=layers, workers=workers, seed=1, vocabulary=448)
+    torch.multiprocessing.spawn(work, (told,), workers)
 
 
 def attempt(folder: Path, options: Namespace) -> None:
@@ -115,9 +122,9 @@ def exported(run: Path, like: Path, out: Path, layers: int) -> None:
 
 
 COMMANDS: dict[str, Callable[[Path, Namespace], None]] = {
-    **{name: lambda folder, options: learn(folder, options.stage, options) for name in STAGES},
+    **dict.fromkeys(STAGES, learn),
     "attempts": attempt,
-    "export": lambda folder, options: exported(folder / "train", REASONER, folder / "model", 6),
+    "export": lambda folder, options: exported(folder / "train", REASONER, folder / "model", REASONER_LAYERS),
     "scorer": learn_to_score,
     "export-scorer": lambda folder, options: exported(
         folder / "scorer", SCORER, folder / "scorer-model", SCORER_LAYERS
@@ -128,13 +135,15 @@ COMMANDS: dict[str, Callable[[Path, Namespace], None]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where documents, checkpoints and exported models are kept")
-    parser.add_argument("stage", choices=list(COMMANDS))
-    parser.add_argument("--until", type=int, help="the stage's last step; of attempts, how many problems")
+    parser.add_argument("stage", choices=list(COMMANDS), nargs="+", help="several of the first four run as one")
+    parser.add_argument("--until", type=int, help="a stage's last step; of attempts, how many problems")
     parser.add_argument("--begin", type=Path, help="folder of exported weights that the first stage begins with")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     options = parser.parse_args()
+    if len(options.stage) > 1 and (options.until or not STAGES.keys() >= set(options.stage)):
+        parser.error("only stages of training run together, and each up to its own last step")
     options.folder.mkdir(parents=True, exist_ok=True)
-    COMMANDS[options.stage](options.folder, options)
+    COMMANDS[options.stage[0]](options.folder, options)
 
 
 if __name__ == "__main__":

@@ -258,7 +258,7 @@ def config(shape: Shape) -> dict[str, Any]:
 
 
 def work(worker: int, options: argparse.Namespace) -> None:
-    """One worker process of a training run."""
+    """One worker process of a training run, which takes the corpora of `options.plan` in turn."""
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[worker % len(cores)]})  # a worker that is moved between cores holds up the others
@@ -271,7 +271,8 @@ def work(worker: int, options: argparse.Namespace) -> None:
     if worker == 0:
         print(json.dumps(asdict(run.model.shape) | {"parameters": sum(p.numel() for p in run.model.parameters())}))
     run.model.compile(dynamic=True)  # twice as fast; one compilation serves all batch shapes
-    train(run, Corpus.load(options.corpus), Schedule(options.steps, options.decay, options.peak), options.seed, parent)
+    for corpus, schedule in options.plan:
+        train(run, Corpus.load(corpus), schedule, options.seed, parent)
     dist.destroy_process_group()
 
 
@@ -295,6 +296,7 @@ def main() -> None:
         export(Run(options.folder, shape, options.seed).model, options.export, half=options.half)
         return
     options.folder.mkdir(parents=True, exist_ok=True)
+    options.plan = [(options.corpus, Schedule(options.steps, options.decay, options.peak))]
     torch.multiprocessing.spawn(work, (options,), options.workers)
 
 

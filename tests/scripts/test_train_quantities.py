@@ -41,18 +41,18 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> None:
 def test_stages_follow_one_another_in_one_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spawned: list[Any]
 ) -> None:
-    for name in ("look-up", "short", "middle"):
-        run(monkeypatch, tmp_path, name, "--workers", "1")
-    folders = {told.folder for told, _ in spawned}
-    assert folders == {tmp_path / "train"}, "one checkpoint and one optimizer"
-    until = [told.steps for told, _ in spawned]
-    assert until == sorted(until)
-    assert all(told.decay == 1 and told.begin == recipe.REASONER and workers == 1 for told, workers in spawned)
-    for told, _ in spawned:
-        assert len(documents.Corpus.load(told.corpus)) > 900
+    run(monkeypatch, tmp_path, "look-up", "--workers", "1")
+    run(monkeypatch, tmp_path, "short", "middle", "--workers", "1")
+    assert {told.folder for told, _ in spawned} == {tmp_path / "train"}, "one checkpoint and one optimizer"
+    assert all(told.begin == recipe.REASONER and workers == 1 for told, workers in spawned)
+    plan = [step for told, _ in spawned for step in told.plan]
+    assert [file.stem for file, _ in plan] == ["look-up", "short", "middle"]
+    assert [each.steps for _, each in plan] == sorted(each.steps for _, each in plan)
+    assert all(each.decay == 1 for _, each in plan), "the rate stays for the stage after it"
+    assert all(len(documents.Corpus.load(file)) > 900 for file, _ in plan)
     before = (tmp_path / "short.npz").stat().st_mtime_ns
     run(monkeypatch, tmp_path, "short", "--until", "7")
-    assert spawned[-1][0].steps == 7
+    assert spawned[-1][0].plan[0][1].steps == 7
     assert (tmp_path / "short.npz").stat().st_mtime_ns == before, "documents are made once"
 
 
@@ -64,14 +64,16 @@ def test_the_last_stage_has_all_skills_and_ends_at_rate_zero(
     record = {"task": task, "solution": "B: 3 + 4 = 7\n\n\\boxed{7}", "texts": ["B: 3 + 4 = 7\n\n\\boxed{7}"] * 4}
     (tmp_path / "attempts.jsonl").write_text(json.dumps(record) + "\n")
     run(monkeypatch, tmp_path, "skills")
-    (told, _) = spawned[-1]
-    assert reasoner.Schedule(told.steps, told.decay).rate(told.steps - 1) < 1e-6
+    ((_, schedule),) = spawned[-1][0].plan
+    assert schedule.rate(schedule.steps - 1) < 1e-6
     said = capsys.readouterr().out
     assert all(f"'{skill}'" in said for skill in ("solve", "threads", "outline", "plan", "search", "refine", "verify"))
     run(monkeypatch, tmp_path, "scorer")
-    (told, _) = spawned[-1]
-    assert (told.begin, told.layers, told.decay) == (recipe.SCORER, 10, told.steps)
-    assert len(documents.Corpus.load(told.corpus)) == 1, "equal attempts are one"
+    told = spawned[-1][0]
+    assert (told.begin, told.layers) == (recipe.SCORER, 10)
+    ((file, schedule),) = told.plan
+    assert schedule.decay == schedule.steps
+    assert len(documents.Corpus.load(file)) == 1, "equal attempts are one"
 
 
 def test_an_exported_model_is_half_as_large_and_asked_like_the_reasoner(
@@ -89,9 +91,11 @@ def test_an_exported_model_is_half_as_large_and_asked_like_the_reasoner(
         assert torch.allclose(weight, dict(loaded.named_parameters())[name], atol=1e-3)
 
 
-def test_an_unknown_stage_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["shorter", "short export", "look-up short --until 9"])
+def test_what_cannot_be_run_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str) -> None:
     with pytest.raises(SystemExit):
-        run(monkeypatch, tmp_path, "shorter")
+        run(monkeypatch, tmp_path / "run", *words.split())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_is_measured_by_what_its_tokens_do(tmp_path: Path) -> None:
