@@ -1,4 +1,4 @@
-"""The roles that a part can have: where its kind is found, and what it must accept and return."""
+"""The roles that a part can have: where parts of each are found, and what they must accept and return."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ class Role(Brief):
 
     ``contract`` says in one sentence what a part of it accepts and returns. ``group`` is the entry-point group through
     which installed packages add parts. Importing ``home`` registers the built-in ones (it is named, not imported here:
-    the core knows nobody above it). ``parameters`` are what an ``async`` part is called with, by ``method``; None for
-    parts of another shape, of which ``members`` are the attributes that are asked for and
-    ``awaited`` those that must be ``async``. Parts of one ``space`` may not
-    share a name.
+    the core imports no higher layer). ``parameters`` are what an ``async`` part is called with, by ``method``; None for
+    parts of another shape, whose required attributes are ``members``, of which ``awaited`` must be ``async``. Parts of
+    one ``space`` may not share a name.
     """
 
     name: str
@@ -43,11 +42,11 @@ class Role(Brief):
             raise UsageError(f"{source} does not fit: {self}; found {found}")
 
     def misfit(self, source: str, part: Any) -> UsageError:
-        """The error of what is no part of this role at all."""
+        """The error for something that is not a part of this role at all."""
         return UsageError(f"{source} does not fit: {self}; found {_shown(part)}")
 
     def mismatch(self, source: str, value: Any) -> UsageError:
-        """The error of a part that returned ``value``, which is not what its role returns."""
+        """The error for a part that returned ``value``, which is not what its role returns."""
         return UsageError(f"{source} does not fit: {self}; it returned {_shown(value)}")
 
 
@@ -89,8 +88,8 @@ ROLES = {
             "backend",
             "widthwise.backends",
             "widthwise.opening",
-            f"a class or function whose result has {', '.join(_BACKEND)}; what the model string has after the name is "
-            "its first argument, --backend-arg its others",
+            f"a class or function whose result has {', '.join(_BACKEND)}; its first argument is what follows the "
+            "name in the model string, --backend-arg gives the others",
             members=_BACKEND,
             awaited=("close",),
         ),
@@ -114,7 +113,7 @@ ROLES = {
             "prompt_format",
             "widthwise.prompt_formats",
             "widthwise.models.families",
-            "a PromptFormat, or a Family, which says too how its models are recognised",
+            "a PromptFormat, or a Family, which also says how its models are recognised",
         ),
         Role("reward_format", "widthwise.reward_formats", "widthwise.models.reward_formats", "a RewardFormat"),
         Role(
@@ -135,25 +134,25 @@ ROLES = {
 """All roles, by name."""
 
 STRATEGY = tuple(role.name for role in ROLES.values() if role.space == "strategy")
-"""The roles that a strategy's text names; their parts share one set of names."""
+"""The roles that a strategy's text can name; their parts share one set of names."""
 
 
 def role_named(name: str) -> Role:
-    """The role; raises ``UsageError`` for a name that is none."""
+    """The role; raises ``UsageError`` for an unknown name."""
     if name not in ROLES:
         raise UsageError(f"there is no role {name!r}; a part is registered as one of {', '.join(ROLES)}")
     return ROLES[name]
 
 
 def required(function: Callable[..., Any]) -> list[str]:
-    """The names of the arguments that a call must give, without leading underscores."""
+    """The names of the arguments that a call must provide, without leading underscores."""
     parameters = inspect.signature(function).parameters.values()
     open_ = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return [p.name.lstrip("_") for p in open_]
 
 
 def _misfit_call(role: Role, part: Any) -> str:
-    """What is wrong with how a part of ``role`` is called; empty where nothing is."""
+    """What is wrong with how a part of ``role`` is called; empty if nothing is."""
     is_class = inspect.isclass(part)
     if role.method != "__call__" and inspect.isfunction(part):
         return "a function"
@@ -174,7 +173,7 @@ def _takes_all(call: Callable[..., Any]) -> bool:
 
 
 def _misfit_value(role: Role, part: Any) -> str:
-    """What a value lacks; what makes the value (a class, a function) is checked when it has."""
+    """What a value lacks; if a class or a function makes the value, it is checked then."""
     if inspect.isclass(part) or inspect.isfunction(part):
         return ""
     if lacking := [member for member in role.members if not hasattr(part, member)]:

@@ -18,11 +18,11 @@ _waited: ContextVar[bool] = ContextVar("waited", default=False)
 
 _POLL_SECONDS = 0.2
 _LEAVING_SECONDS = 30.0
-"""How long an interrupted call waits for what it had begun; what hangs then is left behind."""
+"""How many seconds an interrupted call waits for what it had started; anything that hangs longer is abandoned."""
 
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also where an event loop is running already (a notebook).
+    """Run a coroutine to its end, even if an event loop is already running (a notebook).
 
     An interrupt (Ctrl-C, a notebook's stop button) cancels it, and is raised when it has ended.
     """
@@ -64,7 +64,7 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
     thread = threading.Thread(target=copy_context().run, args=(run,), name="widthwise", daemon=True)
     try:
         thread.start()
-        # With a limit, since an interrupt that comes as no signal of the system does not wake a thread that waits.
+        # With a limit, since an interrupt that is not a signal of the system does not wake a waiting thread.
         while not wait([done], timeout=_POLL_SECONDS).done:
             pass
         return done.result()
@@ -80,4 +80,4 @@ def _wait_for(done: Future[Any]) -> None:
     try:
         done.exception(timeout=_LEAVING_SECONDS)
     except TimeoutError:
-        _log.warning("what was interrupted has not ended within %g seconds: it is left behind", _LEAVING_SECONDS)
+        _log.warning("interrupted work has not ended within %g seconds and is abandoned", _LEAVING_SECONDS)

@@ -1,4 +1,4 @@
-"""Keys and passwords: which names hold one, and texts without any."""
+"""Keys and passwords: which names hold one, and texts with them removed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from urllib.parse import quote
 MASK = "***"
 
 _SHORTEST = 4
-"""Characters that a secret has at least: a shorter one would be found in every second word."""
+"""The fewest characters of a secret: a shorter one would be found in every second word."""
 _SHOWN_PART = 8
-"""So many characters of a secret, at its beginning or its end, are as good as the whole."""
+"""So many characters of a secret, at its beginning or its end, are as sensitive as the whole."""
 
 _PLAIN = {
     *("authorization", "cookie", "password", "passwd", "passphrase", "secret", "secrets", "credential", "credentials"),
@@ -26,7 +26,7 @@ _known_bytes: set[bytes] = set()
 
 
 def keep_secret(value: str) -> str:
-    """Have ``value`` masked from now on wherever a text passes ``masked``; gives it back."""
+    """From now on mask ``value`` wherever a text passes through ``masked``; returns it."""
     text = value.strip()
     for spelled in (text, text.partition(" ")[2].strip() if text[:7].lower() in ("bearer ", "basic x") else text):
         if len(spelled) >= _SHORTEST:
@@ -36,7 +36,7 @@ def keep_secret(value: str) -> str:
 
 
 def masked(text: str) -> str:
-    """``text`` with every secret in it masked, and what shows a good part of one."""
+    """``text`` with every secret in it masked, and every large part of one."""
     for secret in sorted(_known, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, MASK)
@@ -46,12 +46,12 @@ def masked(text: str) -> str:
 
 
 def holds_secret(data: bytes) -> bool:
-    """Whether some secret stands in ``data`` as it is."""
+    """Whether ``data`` contains a secret verbatim."""
     return any(secret in data for secret in _known_bytes)
 
 
 def names_secret(name: str) -> bool:
-    """Whether an argument, a header or a field of a query of this name holds a secret: ``api_key``, ``X-Token``."""
+    """Whether an argument, header or query field with this name holds a secret: ``api_key``, ``X-Token``."""
     words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
     if not words:
         return False
@@ -60,13 +60,13 @@ def names_secret(name: str) -> bool:
 
 
 def shown_address(text: str) -> str:
-    """A model's name or address without a password and without what is secret in its query."""
+    """A model's name or address without a password and without secrets in its query."""
     text = re.sub(r"(?<=//)[^/@\s?#]+@", "", text)
     return masked(_QUERY.sub(lambda found: found[1] + (MASK if names_secret(found[2]) else found[3]), text))
 
 
 def keep_secrets(arguments: Mapping[str, Any]) -> None:
-    """Have the secrets among the arguments masked from now on."""
+    """From now on mask the secrets among the arguments."""
     for name, value in arguments.items():
         if isinstance(value, Mapping):
             keep_secrets(value)
@@ -88,7 +88,7 @@ def harmless(value: Any) -> Any:
 
 
 def _without_part(text: str, secret: str) -> str:
-    """``text`` without longer beginnings and ends of ``secret``, as servers quote keys that they do not know."""
+    """``text`` without longer beginnings and ends of ``secret``, which servers quote for keys that they do not know."""
     begin, end = secret[:_SHOWN_PART], secret[-_SHOWN_PART:]
     while (at := text.find(begin)) >= 0:
         length = _common(text[at:], secret)

@@ -330,7 +330,7 @@ def test_a_sweep_shares_samples_and_shows_its_plan_first() -> None:
     arguments = ["sweep", "--suite", "arithmetic", "--limit", "2", "--budgets", "1,2", "--strategy", "best_of_n()"]
     planned = called(*arguments, "--dry-run")
     assert planned.exit_code == 0, planned.output
-    assert re.search(r"altogether 4 samples, \d+ tokens, \d+ s", planned.output)
+    assert re.search(r"in all 4 samples, \d+ tokens, \d+ s", planned.output)
     assert not Path("sweep").exists()
     done = called(*arguments)
     assert done.exit_code == 0, done.output

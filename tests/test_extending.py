@@ -195,7 +195,7 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
         ("widthwise eval arithmetic --limit 1 --strategy 'best_of_n(n=8) | deepprune(at=8, judge=mine:few)'",
          "it returned [] (list)"),
         (f"{EVAL} \"tree_search(n=2, by='mean_logprob', select=mine:Loser())\"", "every node of the frontier"),
-        (f"{EVAL} 'single()' --format mine:FORMAT", "a prompt format is a PromptFormat, or a Family, which says too "
+        (f"{EVAL} 'single()' --format mine:FORMAT", "a prompt format is a PromptFormat, or a Family, which also says "
          "how its models are recognised; it returned '{problem}' (str)"),
         (f"{EVAL} 'single()' --reward-model scorer --reward-arg format=mine:FORMAT", "a reward format is a "
          "RewardFormat; it returned '{problem}' (str)"),

@@ -178,7 +178,7 @@ def test_an_interrupted_call_leaves_behind_what_does_not_stop(
     try:
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(cell())
-        assert "it is left behind" in caplog.text
+        assert "is abandoned" in caplog.text
     finally:
         over.set()
         signal.signal(signal.SIGINT, before)

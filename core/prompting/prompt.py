@@ -18,17 +18,16 @@ Messages = list[dict[str, str]]
 class PromptFormat(Brief):
     """All model-specific text of a family in one place.
 
-    ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``), or what the
-    problem's metadata says, such as the ``{numbers}`` and the ``{target}`` of countdown.
-    ``step_separator`` ends a step. ``prompts`` are the other questions strategies ask (judging, refining,
-    outlining ...), by name; each is the user's turn, with places such as ``{problem}`` and ``{draft}``; ``{task}`` is
-    the problem, or the question about it that a strategy's worker was given (see ``Session.at``). Names that begin
-    with "each_" are not questions but the form of one item in a list of them (see ``listed``).
-    ``verdicts`` are the words for right and wrong in which the family answers questions of that kind;
-    A solution is shown to a reader from the last ``shown_after`` on, all of it where nothing follows. ``answer_now`` is
-    put behind an unfinished solution to have the model state its final answer at once. ``threads`` names the one of
-    ``grammars`` in which it spawns threads. A judge of beginnings is shown the last ``recent_steps`` whole steps of
-    each and what follows them; None: all of it.
+    ``template`` wraps the problem's text (``{problem}``) and the suite's instruction (``{instruction}``), or values
+    from the problem's metadata, such as the ``{numbers}`` and the ``{target}`` of countdown. ``step_separator`` ends a
+    step. ``prompts`` are the other questions that strategies ask (judging, refining, outlining ...), by name. Each is
+    the user's turn, with places such as ``{problem}`` and ``{draft}``; ``{task}`` is the problem, or the question about
+    it that a strategy's worker was given (see ``Session.at``). Names that begin with "each_" are not questions but the
+    form of one item in a list (see ``listed``). ``verdicts`` are the words for right and wrong that the family uses in
+    replies to such questions. A reader sees a solution from the last ``shown_after`` on, or all of it if nothing
+    follows. ``answer_now`` is appended to an unfinished solution to have the model state its final answer at once.
+    ``threads`` names the grammar, one of ``grammars``, in which it spawns threads. A judge of partial solutions sees
+    the last ``recent_steps`` whole steps of each and what follows them; None: all of it.
     """
 
     name: str

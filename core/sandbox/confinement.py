@@ -1,9 +1,9 @@
-"""The program around a program that a model wrote: checks it, locks the process down, and runs it.
+"""The program around a program that a model wrote: it checks it, locks the process down, and runs it.
 
 Run by :mod:`widthwise.core.sandbox.sandbox` as a script, with nothing but the standard library. The request, a JSON
 object, is read from stdin; the reply, another, goes to stdout. There are three walls: an allow-list of syntax, names
 and modules, checked before anything runs; an audit hook; and the system's own limits on processor time, memory,
-processes and files with the kernel's filter of system calls. Where one of them cannot be built, nothing is run.
+processes and files with the kernel's filter of system calls. If one of them cannot be built, nothing is run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING or __package__:
         own_name,
         plain,
     )
-else:  # a script with nothing but the standard library finds its neighbour by its folder
+else:  # a script with only the standard library finds its neighbour by its folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     from examination import tested
     from language import (
@@ -64,7 +64,7 @@ else:  # a script with nothing but the standard library finds its neighbour by i
 _Made: TypeAlias = tuple[CodeType, dict[str, Any]]
 
 NO_WALL = "nothing is run here: "
-"""How a refusal begins that is the machine's, whatever the program."""
+"""How a refusal begins that is due to the machine, whatever the program."""
 
 _LETHAL_EVENTS = ("open", "socket.", "subprocess.", "os.", "ctypes.", "import", "shutil.", "signal.", "pty.", "mmap.")
 
@@ -101,14 +101,14 @@ def main() -> None:
 
 
 def _made(program: str, prints: _Prints) -> _Made:
-    """The program, ready to run, and the names that it begins with: nobody else's."""
+    """The program, ready to run, and its own copy of the names that it begins with."""
     tree = Rewriting().visit(checked(program))
     names = _names(tree, prints)
     return compile(tree, "<program>", "exec"), names
 
 
 def _with_long_numbers(make: Callable[[], _Made]) -> _Made:
-    """What ``make`` makes where a number may have as many digits as it likes: tests hold the results of programs."""
+    """What ``make`` makes while numbers may have any number of digits: tests hold the results of programs."""
     digits = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
@@ -118,7 +118,7 @@ def _with_long_numbers(make: Callable[[], _Made]) -> _Made:
 
 
 def _reply(output: str, refusal: str | None = None) -> NoReturn:
-    """Send the reply and end the process at once: what a program left behind gets no chance to run."""
+    """Send the reply and end the process at once, so that nothing a program left running gets a chance."""
     with contextlib.suppress(BaseException):
         os.write(1, json.dumps({"output": output, "refusal": refusal}).encode())
     os._exit(0)
@@ -147,7 +147,7 @@ class _Prints:
         self._room = limit
 
     def print(self, *values: object, sep: str | None = " ", end: str | None = "\n", **_: object) -> None:
-        """Stands in for ``print``."""
+        """Replaces ``print``."""
         between, last = " " if sep is None else plain(sep), "\n" if end is None else plain(end)
         for i, value in enumerate(values):
             self._take((between if i else "") + plain(str(value)))
@@ -165,7 +165,7 @@ class _Prints:
 
 
 class _Unheard(_Prints):
-    """What a program prints while it is tested: nobody reads it, however much it is."""
+    """What a program prints while it is tested: it is not read, however much it is."""
 
     def _take(self, text: str) -> None: ...
 
@@ -175,9 +175,9 @@ def _names(tree: ast.Module, prints: _Prints) -> dict[str, Any]:
     wanted = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     wanted |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
     modules: dict[str, Any] = {name: _excerpt(name) for name in wanted}
-    if "typing" in wanted:  # a reference by its text, which a program may be handed, is not to be evaluated
+    if "typing" in wanted:  # a reference by its text, which a program may receive, must not be evaluated
         importlib.import_module("typing").ForwardRef.evaluate = None
-    if "datetime" in wanted:  # its methods import these by our own `__import__`; a program cannot ask for them
+    if "datetime" in wanted:  # its methods import these through our own `__import__`; a program cannot ask for them
         modules |= {name: importlib.import_module(name) for name in ("_strptime", "time")}
     random.seed(0)
 
@@ -201,14 +201,14 @@ def _excerpt(name: str) -> SimpleNamespace:
 
 
 def restrain(cpu_seconds: float, memory_bytes: int) -> None:
-    """Limit processor time and memory, of reading the program too."""
+    """Limit processor time and memory, including those of reading the program."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     _limit(CPU=math.ceil(cpu_seconds) + 1, AS=memory_bytes, DATA=memory_bytes, CORE=0)
 
 
 def lock_down() -> None:
-    """Give up everything that computing does not need, for good; raises ``NoWall`` where that cannot be."""
+    """Give up everything that computing does not need, for good; raises ``NoWall`` if that is impossible."""
     _limit(NPROC=0, FSIZE=0, NOFILE=0)
     try:
         _cut_off(ctypes.CDLL(None, use_errno=True))
@@ -224,7 +224,7 @@ def _audit(event: str, _: object) -> None:
 
 
 def _limit(**limits: int) -> None:
-    """Limits of the system on what a process may take, by their names."""
+    """Set the system's limits on what a process may take, by their names."""
     try:
         import resource
 
@@ -241,7 +241,7 @@ def _cut_off(libc: Any) -> None:
     """No network, no other processes in reach, no life beyond the parent's, and only harmless system calls (Linux)."""
     die_with_parent, no_new_privileges, set_seccomp, filtering = 1, 38, 22, 2
     new_user, new_network, new_ipc = 0x10000000, 0x40000000, 0x08000000
-    libc.unshare(new_user | new_network | new_ipc)  # where it is permitted; the filter refuses the same and more
+    libc.unshare(new_user | new_network | new_ipc)  # if permitted; the filter refuses the same and more
     rules = _filter()
     if sys.platform != "linux" or rules is None:
         raise NoWall("the filter of system calls is written for Linux on x86-64 and arm64")

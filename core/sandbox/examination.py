@@ -1,7 +1,7 @@
 """What tests see of the program that they test: values that cannot answer for themselves.
 
 A program may define classes whose instances are equal to everything, and functions that replace what tests call. So
-tests have names of their own, and what a program's function returns is rebuilt of the language's own types on the way.
+tests have their own names, and what a program's function returns is rebuilt from the language's own types on the way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Foreign:
 
 
 def tested(names: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-    """The ``wanted`` of a program's ``names``; raises NameError where the first is not there."""
+    """The ``wanted`` ones of a program's ``names``; raises NameError if the first is missing."""
     if wanted and wanted[0] not in names:
         raise NameError(f"it does not define {wanted[0]}")
     found = {name: names[name] for name in wanted if name in names}
@@ -42,7 +42,7 @@ def _returning_plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def plain_value(value: Any) -> Any:
-    """``value`` of the language's own types all through; what is of a program's own class is equal to nothing."""
+    """``value`` rebuilt from the language's own types; an instance of a program's own class is equal to nothing."""
     kind = type(value)
     if kind in (list, tuple, set, frozenset):
         return kind([plain_value(item) for item in value])

@@ -1,7 +1,7 @@
 """The first wall around a program that a model wrote: what may be written, checked before anything runs.
 
-numpy and sympy are not among the modules: what they hold leads to the memory (``ndarray.ctypes``), to files
-(``numpy.load``) and to ``eval`` (``sympify``) by ordinary names, so that no list of names could keep this wall.
+numpy and sympy are not among the modules: their contents lead to the memory (``ndarray.ctypes``), to files
+(``numpy.load``) and to ``eval`` (``sympify``) by ordinary names, so no list of names could hold this wall.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 FORMAT = "format of strings"
-"""The name of what stands in for it: none that a program can spell."""
+"""The name of its replacement, which no program can spell."""
 
 BUILTINS = """
 abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex int
@@ -62,7 +62,7 @@ ClassDef Match match_case MatchValue MatchSingleton MatchSequence MatchMapping M
 """
 _SYNTAX = tuple(getattr(ast, name) for name in _NODES.split())
 _INNER = ("gi_", "cr_", "ag_", "tb_", "co_", "f_")
-"""How attributes of frames, code and tracebacks begin: ways into the interpreter that no underscore marks."""
+"""How attributes of frames, code and tracebacks begin: ways into the interpreter without any underscore."""
 
 _IDENTIFIERS = ("id", "arg", "attr", "name", "asname", "rest")
 """Fields of syntax trees that hold a name."""
@@ -73,22 +73,22 @@ init post_init repr str eq ne lt le gt ge hash bool len iter next contains getit
 pos abs invert {_OPERATORS} radd rsub rmul rtruediv rfloordiv rmod rpow iadd isub imul
 """
 _METHODS = frozenset(f"__{name}__" for name in _OWN_METHODS.split())
-"""What a class may define of the language's own methods: none of them is called with anything of the interpreter."""
+"""Which of the language's own methods a class may define: none of them is called with interpreter internals."""
 
 _CLOCKS = ("now", "today", "utcnow")
-"""Of dates, what says the time: equal programs print the same."""
+"""Names in dates that tell the time: equal programs must print the same."""
 
 
 class Refusal(Exception):
-    """Why a program is not run, or not any further."""
+    """Why a program is not run, or not run any further."""
 
 
 def checked(program: str) -> ast.Module:
-    """The program's syntax tree; raises ``Refusal`` for whatever the allow-list does not hold."""
+    """The program's syntax tree; raises ``Refusal`` for anything outside the allow-list."""
     try:
         tree = ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise Refusal(f"it is no Python that can be read: {str(error)[:100]}") from None
+        raise Refusal(f"it is not readable Python: {str(error)[:100]}") from None
     for node in ast.walk(tree):
         if not isinstance(node, _SYNTAX):
             raise Refusal(f"{type(node).__name__} is not allowed")
@@ -142,7 +142,7 @@ def _check_member(name: str) -> None:
 
 
 def _check_read(name: str) -> None:
-    """Refuse an attribute that is read by its name alone, so that nothing can stand in for what it gives."""
+    """Refuse an attribute that is read by its name alone, so that nothing can replace what it gives."""
     _check_member(name)
     if name == "format":
         raise Refusal("the attribute 'format' is not allowed here")
@@ -159,21 +159,22 @@ _OWN = "own_"
 
 
 def own_name(name: str) -> str:
-    """What a program's name is called when it runs: one with an underscore at its beginning is nobody else's."""
+    """A program's name as it is at run time: a name with a leading underscore is the program's alone."""
     return f"{_OWN}{name}" if name.startswith("_") and not name.startswith("__") else name
 
 
 def as_written(text: str) -> str:
-    """``text`` with its names as the program has them."""
+    """``text`` with its names as the program wrote them."""
     return text.replace(f"{_OWN}_", "_")
 
 
 class Rewriting(ast.NodeTransformer):
-    """Puts our own ``format`` in the place of the strings', and the program's own underscored names in that of all.
+    """Replaces the strings' ``format`` with our own, and names with leading underscores with the program's own.
 
-    Theirs walks from attribute to attribute: ``x.format(...)`` becomes a call of a function that a program cannot name;
-    ``x.format`` that is not called is refused. Attributes with an underscore at their beginning are a program's own or
-    a way into a library (``_evaluate`` of typing's references): renamed all alike, they only ever are its own.
+    The original ``format`` walks from attribute to attribute: ``x.format(...)`` becomes a call of a function that a
+    program cannot name; ``x.format`` without a call is refused. Attributes with a leading underscore are either a
+    program's own or a way into a library (``_evaluate`` of typing's references): since all are renamed alike, they can
+    only ever be its own.
     """
 
     def visit(self, node: ast.AST) -> Any:
@@ -199,7 +200,7 @@ class Rewriting(ast.NodeTransformer):
 
 
 class _Formatter(string.Formatter):
-    """Fields are values as they are, and nothing inside them."""
+    """Fields are values as they are, without access to anything inside them."""
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
         if "." in field_name or "[" in field_name:
@@ -208,7 +209,7 @@ class _Formatter(string.Formatter):
 
 
 def formatted(text: object, /, *args: Any, **kwargs: Any) -> object:
-    """Stands in for the method ``format`` of strings, and calls that of a program's own classes."""
+    """Replaces the method ``format`` of strings, and calls that of a program's own classes."""
     if isinstance(text, str):
         return _Formatter().vformat(plain(text), args, {as_written(name): value for name, value in kwargs.items()})
     method = getattr(text, "format", None)
@@ -218,10 +219,10 @@ def formatted(text: object, /, *args: Any, **kwargs: Any) -> object:
 
 
 def kind(value: object, /) -> type:
-    """Stands in for ``type`` of a value; classes have none here, and none is made."""
+    """Replaces ``type`` of a value; classes have none here, and none can be made."""
     found = type(value)
     if issubclass(found, type):
-        raise TypeError("'type' takes a value that is no class")
+        raise TypeError("'type' takes a value that is not a class")
     return found
 
 
@@ -231,5 +232,5 @@ def _check_name(name: str) -> None:
 
 
 def plain(text: str) -> str:
-    """``text`` as a string of the language's own: a program's kind of string may answer for itself."""
+    """``text`` as the language's own string: a program's kind of string may answer for itself."""
     return str.__str__(text)

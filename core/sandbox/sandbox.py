@@ -1,4 +1,4 @@
-"""Running programs that a model wrote, each in a process of its own that can do nothing but compute and print."""
+"""Running programs that a model wrote, each in a separate process that can only compute and print."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from widthwise.core.sandbox import confinement
 _log = logging.getLogger(__name__)
 
 INTERPRETER = sys.executable
-"""What runs the programs."""
+"""The interpreter that runs the programs."""
 
 _REPLY_BYTES = 1 << 20
 _TESTS_CHARS = 1 << 24
@@ -34,10 +34,10 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may take: processor seconds, wall seconds, bytes, characters.
+    """What one program may take: processor seconds, wall-clock seconds, bytes, characters.
 
-    What computes is ended by the processor's clock, however loaded the machine is; the one on the wall is for what
-    should not be able to wait. ``program_chars`` limits the program itself, ``output_chars`` what it prints.
+    Computing is ended by processor time, however loaded the machine is; the wall-clock limit is for what should not be
+    able to wait. ``program_chars`` limits the program itself, ``output_chars`` what it prints.
     """
 
     cpu_seconds: float = 10.0
@@ -53,7 +53,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What a program printed; ``refusal`` says why it was not run to its end, if it was not."""
+    """What a program printed; ``refusal`` says why it did not run to its end, if it did not."""
 
     output: str
     refusal: str | None = None
@@ -70,7 +70,9 @@ class Execution:
 
 
 Ending = Literal["finished", "raised", "out of time", "out of memory", "died", "refused"]
-"""``raised``: by an error, of its tests or its own. ``refused``: it is no Python, or is not let do what it asks for."""
+"""``raised``: by an error, of its tests or its own. ``refused``: it is not valid Python, or may not do what it asks
+for.
+"""
 _ENDINGS: Mapping[str, Ending] = {
     "it raised ": "raised",
     "it ran for more than ": "out of time",
@@ -81,9 +83,9 @@ _ENDINGS: Mapping[str, Ending] = {
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """What is run after a program, in names of its own: of the program's it has ``names``, the first for certain.
+    """What is run after a program, with its own names: of the program's it gets ``names``, the first for certain.
 
-    What their functions return reaches the tests as plain values only. Of what is printed, the tests' is kept.
+    What their functions return reaches the tests only as plain values. Of the printed text, only the tests' is kept.
     """
 
     text: str
@@ -101,10 +103,10 @@ async def execute_all(programs: Sequence[str], limits: Limits | None = None) -> 
 async def execute(program: str, limits: Limits | None = None, tests: Tests | None = None) -> Execution:
     """Run a Python program within ``limits``; whatever it tries ends in an ``Execution``, never in an error.
 
-    ``tests`` are run after it and decide how it ends: it finished where none of them raised anything.
+    ``tests`` are run after it and decide how it ends: it finished if none of them raised anything.
 
     It may use the builtins and modules that ``confinement`` lists; there are no files, no network, no processes. As
-    many run at once as there are processors; a cancelled caller's program is killed.
+    many programs run at once as there are processors; if the caller is cancelled, its program is killed.
     """
     limits = limits or Limits()
     if len(program) > limits.program_chars:
@@ -132,7 +134,7 @@ async def execute(program: str, limits: Limits | None = None, tests: Tests | Non
 
 @cache
 def require_walls() -> None:
-    """Raises ``UsageError`` where a wall cannot be built: no program is run with fewer. Tried once, in a process."""
+    """Raises ``UsageError`` if a wall cannot be built: no program is run with fewer. Tried once, in a process."""
     request = json.dumps({"program": "print(1)"} | asdict(Limits())).encode()
     try:
         done = subprocess.run(**_process(), input=request, stdout=PIPE, stderr=DEVNULL, timeout=60)
@@ -142,13 +144,13 @@ def require_walls() -> None:
     if execution != Execution("1\n"):
         why = (execution.refusal or "it does not work").removeprefix(confinement.NO_WALL)
         raise UsageError(
-            f"programs that a model writes cannot be run here: {why}. They run on Linux, on x86-64 or arm64, where the "
-            "kernel filters system calls; take another strategy, or another machine"
+            f"programs that a model writes cannot be run here: {why}. They run on Linux, on x86-64 or arm64, where "
+            "the kernel filters system calls; use another strategy, or another machine"
         )
 
 
 async def _started() -> Process:
-    """A process that waits for its request; of the environment it sees only where the interpreter's libraries are."""
+    """A process that waits for its request; its environment only names the interpreter's libraries."""
     command = _process()
     return await asyncio.create_subprocess_exec(
         *command.pop("args"), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, **command
@@ -173,10 +175,10 @@ def _is_text(program: str) -> bool:
 
 
 async def _exchange(process: Process, request: bytes) -> bytes:
-    """The reply to ``request``, as much of it as a reply may have."""
+    """The reply to ``request``, limited to the size that a reply may have."""
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(OSError):  # a process that died early says why by its reply or its end
+    with contextlib.suppress(OSError):  # a process that died early gives the reason by its reply or its end
         process.stdin.write(request)
         await process.stdin.drain()
         process.stdin.close()
@@ -187,17 +189,17 @@ async def _exchange(process: Process, request: bytes) -> bytes:
 
 
 async def _end(process: Process) -> None:
-    """Kill the process with all it may have started, and wait for its end."""
-    with contextlib.suppress(OSError):  # it has ended already
+    """Kill the process with everything it may have started, and wait for its end."""
+    with contextlib.suppress(OSError):  # it has already ended
         os.killpg(process.pid, signal.SIGKILL)
-    # asyncio tells of a process's end only once its pipes have ended: what nobody wanted is read away.
+    # asyncio reports a process's end only once its pipes have ended: unwanted output is read and dropped.
     while process.stdout is not None and await process.stdout.read(1 << 16):
         pass
     await process.wait()
 
 
 def _read(reply: bytes) -> Execution | None:
-    """The reply as a value; None where it is none."""
+    """The reply as a value; None if it is not one."""
     with contextlib.suppress(ValueError):
         match parse(reply):
             case {"output": str(output), "refusal": str() | None as refusal}:

@@ -1,6 +1,6 @@
-"""How sure a model was of its tokens: confidence per token, in sliding windows, and over whole traces.
+"""How confident a model was in its tokens: per token, in sliding windows, and over whole traces.
 
-The measures of DeepConf (Fu et al., arXiv 2508.15260). Windows overlap, stride 1. High is sure.
+The measures of DeepConf (Fu et al., arXiv 2508.15260). Windows overlap, stride 1. High means confident.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ Confidence = NDArray[np.float64]
 """One number per token (or per window), ``float64 [t]``."""
 
 Surety = Literal["top", "top_and_sampled", "top_but_sampled", "sampled"]
-"""What the confidence of a token is taken from.
+"""From what the confidence of a token is computed.
 
 "top": its most likely candidates, whichever was drawn (the paper's definition). "top_and_sampled": these and the drawn
-token where it is not among them (the authors' release, afterwards). "top_but_sampled": these without it (the paper's
-recipe for a server). "sampled": the probability of the drawn token alone, which sees a slip that the candidates do not.
+token if it is not among them (the authors' release, afterwards). "top_but_sampled": these without it (the paper's
+recipe for a server). "sampled": the probability of the drawn token alone, which reveals a slip that the candidates do
+not.
 """
 
 
 def token_confidence(stats: TokenStats | None, top: int | None = None, of: Surety = "top") -> Confidence:
-    """How sure the model was at each token, ``float64 [t]``.
+    """How confident the model was at each token, ``float64 [t]``.
 
-    Minus the mean log-probability of the ``top`` most likely tokens (None: all): a peaked distribution leaves its
-    other candidates next to no probability, so that the number is large. ``of`` says what becomes of the sampled
-    token; with "sampled" it is that one's probability instead. Tokens that a filter ruled out (minus infinity) are
-    left out. Raises ``UsageError`` where the statistics do not hold so many.
+    Minus the mean log-probability of the ``top`` most likely tokens (None: all): a peaked distribution leaves its other
+    candidates next to no probability, so the number is large. ``of`` says how the sampled token counts; with "sampled"
+    only its probability does. Tokens that a filter ruled out (minus infinity) are left out. Raises ``UsageError`` if
+    the statistics do not hold that many.
     """
     if of == "sampled":
         if stats is None:
@@ -41,7 +42,7 @@ def token_confidence(stats: TokenStats | None, top: int | None = None, of: Suret
     known = 0 if logprobs is None else logprobs.shape[1]
     if stats is None or logprobs is None or known < (top or 1):
         raise UsageError(
-            f"confidence needs the log-probabilities of the {top or ''} most likely tokens, and these traces came with "
+            f"confidence needs the log-probabilities of the {top or ''} most likely tokens, but these traces have "
             f"{known}: sample (or record) them with logprobs={top or 20}"
         )
     logprobs = logprobs[:, :top]
@@ -57,7 +58,7 @@ def token_confidence(stats: TokenStats | None, top: int | None = None, of: Suret
 
 
 def _summed(logprobs: FloatArray) -> tuple[Confidence, IntArray]:
-    """Minus the sum of each row's finite log-probabilities ``[t, k]``, and how many they are, at least 1."""
+    """Minus the sum of each row's finite log-probabilities ``[t, k]``, and their number, at least 1."""
     # Column by column: rows of twenty are too short for a fast reduction, and each token's sum is its own,
     # whatever part of the trace it was computed with.
     total: Confidence = np.zeros(len(logprobs))
@@ -71,7 +72,7 @@ def _summed(logprobs: FloatArray) -> tuple[Confidence, IntArray]:
 
 
 def group_confidence(confidence: Confidence, window: int) -> Confidence:
-    """Mean of every full window, ``float64 [t - window + 1]``; the mean of all where there is no full one."""
+    """Mean of every full window, ``float64 [t - window + 1]``; the mean of everything if there is no full one."""
     window = min(window, len(confidence))
     if not window:
         return confidence
@@ -91,21 +92,21 @@ def tail(confidence: Confidence, window: int = 2048) -> float:
 
 
 def lowest_group(confidence: Confidence, window: int = 2048) -> float:
-    """The least sure window's mean; the mean of all where the trace is shorter; NaN for no tokens."""
+    """The least confident window's mean; the mean of everything if the trace is shorter; NaN for no tokens."""
     return float(group_confidence(confidence, window).min(initial=np.inf)) if len(confidence) else float("nan")
 
 
 def bottom_percent(confidence: Confidence, window: int = 2048, percent: float = 10) -> float:
-    """Mean of the least sure ``percent`` of the windows, at least of one; NaN for no tokens."""
+    """Mean of the least confident ``percent`` of the windows, at least of one; NaN for no tokens."""
     groups = group_confidence(confidence, window)
     count = max(1, int(len(groups) * percent / 100))
     return mean(np.partition(groups, count - 1)[:count]) if len(groups) else float("nan")
 
 
 class SlidingConfidence:
-    """Group confidence of a trace that grows: constant work per token, the same bits as ``group_confidence``.
+    """Group confidence of a growing trace: constant work per token, the same bits as ``group_confidence``.
 
-    ``lowest`` is the mean of the least sure full window so far; infinite while there is none.
+    ``lowest`` is the mean of the least confident full window so far; infinite while there is none.
     """
 
     def __init__(self, window: int) -> None:
@@ -116,7 +117,7 @@ class SlidingConfidence:
         self._sum = 0.0
 
     def take(self, confidence: Confidence) -> None:
-        """Go on by these tokens' confidences, ``float64 [t]``."""
+        """Continue with these tokens' confidences, ``float64 [t]``."""
         for start in range(0, len(confidence), self.window):
             self._take(confidence[start : start + self.window])
 

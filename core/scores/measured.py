@@ -1,4 +1,4 @@
-"""Confidence scores by name: ``lowest_group_confidence(window=64)``, a measure of DeepConf with its arguments."""
+"""Confidence scores by name: ``lowest_group_confidence(window=64)``, a DeepConf measure with its arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from widthwise.core.scores import confidence
 from widthwise.core.scores.confidence import Surety, token_confidence
 
 TOP = 20
-"""How many of the most likely tokens are looked at; the paper's k."""
+"""How many of the most likely tokens are used; the paper's k."""
 
 MEASURES: Mapping[str, Callable[..., float]] = {
     "mean_confidence": confidence.mean,
@@ -49,10 +49,10 @@ class ConfidenceScore:
 
 
 def confidence_score(source: str) -> ConfidenceScore | None:
-    """The score that ``source`` spells, its arguments in brackets; None for another kind of score.
+    """The score that ``source`` spells, with its arguments in brackets; None for another kind of score.
 
-    ``window`` is a number of tokens (2048), ``percent`` a share of the windows (10, of "bottom_confidence"), ``k`` how
-    many of the most likely tokens are looked at, ``confidence`` what a token's confidence is (see ``Surety``). Raises
+    ``window`` is a number of tokens (2048), ``percent`` a share of the windows (10, for "bottom_confidence"), ``k`` how
+    many of the most likely tokens are used, ``confidence`` what a token's confidence is (see ``Surety``). Raises
     ``UsageError`` for arguments that the measure does not have.
     """
     spelled = _SPELLED.fullmatch(source.strip())
@@ -74,7 +74,7 @@ def _argument(name: str, piece: str) -> tuple[str, Any]:
             return key.strip(), ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):
         pass
-    raise UsageError(f"{name}: cannot read the argument {piece.strip()!r}; write window=64, say")
+    raise UsageError(f"{name}: cannot read the argument {piece.strip()!r}; write for example window=64")
 
 
 def _check(name: str, key: str, value: Any, known: list[str]) -> None:

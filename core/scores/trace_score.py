@@ -1,4 +1,4 @@
-"""One number for a trace, from a source named by a word."""
+"""One number for a trace, from a source that a word names."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ LOGPROBS: Mapping[str, Callable[[FloatArray], float]] = {
     "mean_logprob": lambda logprobs: float(logprobs.mean()) if len(logprobs) else float("nan"),
     "sum_logprob": lambda logprobs: float(logprobs.sum(dtype=np.float64)) if len(logprobs) else float("nan"),
 }
-"""What the log-probabilities of a trace's sampled tokens, ``float32 [t]``, come to; NaN for no tokens."""
+"""What the log-probabilities of a trace's sampled tokens, ``float32 [t]``, amount to; NaN for no tokens."""
 
 
 def logprobs_for(source: str) -> int | None:
-    """How many of the most likely tokens' log-probabilities traces must come with to have this score."""
+    """How many of the most likely tokens' log-probabilities traces must carry to have this score."""
     if source == SELF_CERTAINTY:
         return TOP
     score = confidence_score(source)
@@ -84,7 +84,7 @@ def unit_score(score: float | None, source: str) -> float | None:
 
 
 def check_score(source: str, conditions: Conditions, what: object) -> None:
-    """Raises ``UsageError`` where the traces of a run will not have the score ``source``, which ``what`` needs."""
+    """Raises ``UsageError`` if the traces of a run will not have the score ``source``, which ``what`` needs."""
     name, _, reduction = source.partition(":")
     score = confidence_score(source)
     if name == REWARD_MODEL:
@@ -98,15 +98,15 @@ def check_score(source: str, conditions: Conditions, what: object) -> None:
 
 
 def check_reduction(reduction: str) -> None:
-    """Raises ``UsageError`` for a reduction that is none."""
+    """Raises ``UsageError`` for an unknown reduction."""
     if reduction not in REDUCTIONS:
         raise UsageError(f"there is no reduction {reduction!r}; there are {', '.join(REDUCTIONS)}")
 
 
 async def rewards(session: Session, traces: Sequence[Trace], reduction: str = "last") -> list[float | None]:
-    """The reward model's scores reduced to one number a trace; None where it could not score one.
+    """The reward model's scores reduced to one number per trace; None if it could not score one.
 
-    Raises ``UsageError`` for a run without a reward model and for a reduction that is none.
+    Raises ``UsageError`` for a run without a reward model and for an unknown reduction.
     """
     for known in REDUCTIONS:
         if known == reduction:
@@ -119,8 +119,8 @@ def _unknown(session: Session, traces: Sequence[Trace], source: str) -> str:
     """Why no trace has a score, and the way out."""
     if logprobs_for(source):
         return (
-            f"{source!r} needs the log-probabilities of the most likely tokens, and the traces of problem "
-            f"{session.problem.id} came without: sample them with logprobs=20"
+            f"{source!r} needs the log-probabilities of the most likely tokens, but the traces of problem "
+            f"{session.problem.id} have none: sample them with logprobs=20"
         )
     known = sorted({key for t in traces for key, value in t.metadata.items() if isinstance(value, int | float)})
     shown = ", ".join([*LOGPROBS, REWARD_MODEL, SELF_CERTAINTY, *MEASURES, *known])
@@ -128,10 +128,10 @@ def _unknown(session: Session, traces: Sequence[Trace], source: str) -> str:
 
 
 def _self_certainty(trace: Trace) -> float | None:
-    """Mean divergence of the token distributions from certainty's opposite: ``KL(uniform || p)`` (arXiv 2502.18581).
+    """Mean divergence of the token distributions from the least certain one: ``KL(uniform || p)`` (arXiv 2502.18581).
 
-    Over the k most likely tokens, ``-mean log(k p)``: exact where k is the whole vocabulary, at least 0 always.
-    With few it ranks traces as DeepConf's mean confidence does.
+    Over the k most likely tokens, ``-mean log(k p)``: exact if k is the whole vocabulary, always at least 0. With few
+    it ranks traces as DeepConf's mean confidence does.
     """
     stats = _tops(trace)
     if stats is None or stats.top_logprobs is None:

@@ -228,7 +228,7 @@ OUTCOMES = {
     "def halves(numbers, times=1):\n    return numbers": ("different", "AssertionError"),
     "def halves(numbers, times=1):\n    return [str(x) for x in numbers]": ("different", "it raised"),
     "def quarters(x): return x": ("different", "it does not define halves"),
-    "def halves(numbers": ("different", "no Python that can be read"),
+    "def halves(numbers": ("different", "not readable Python"),
     "def halves(numbers, times=1):\n    while True: pass": ("not decided", "not run to its end: it ran for more than"),
     "def halves(numbers, times=1):\n    return [0] * 10 ** 11": ("not decided", "out of memory"),
     "def halves(numbers, times=1):\n    return halves(numbers, times)": ("different", "RecursionError"),
