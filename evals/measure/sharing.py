@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from widthwise.evals.measure.curves import Method, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
 from widthwise.evals.measure.pools import SamplePool
 from widthwise.evals.measure.subsets import Estimate
+from widthwise.evals.measure.top_votes import top_vote_at_k
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
 
@@ -48,7 +50,7 @@ def choice(strategy: Strategy) -> Method | None:
             return method("maj")
         case BestBy(score=score):
             return method(f"best:{score}")
-        case WeightedVote(by=score, top=1.0, tie="first" | "random") as vote:
+        case WeightedVote(by=score, tie="first" | "random") as vote:
             return Method(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
     return None
 
@@ -58,6 +60,9 @@ def _constant(value: float, n: int) -> Estimate:
 
 
 def _weighted(vote: WeightedVote, pool: SamplePool, seed: int) -> Estimate:
+    if vote.top < 1:  # who votes depends on the subset, what a vote weighs does not
+        weights = weights_of(replace(vote, top=1.0), pool)
+        return top_vote_at_k(pool.votes, pool.values, pool.scores[vote.by], weights, vote.top, seed=seed)
     return weighted_vote_at_k(pool.votes, pool.values, weights_of(vote, pool), seed=seed)
 
 

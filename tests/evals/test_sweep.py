@@ -62,7 +62,7 @@ def test_budgets_and_aggregators_share_one_run() -> None:
         (VOTE, "sequential", "changes the traces"),
         ("best_of_n(n=4) | first_valid()", "samples", "more than stored answers"),
         ("best_of_n(n=4) | budget(tokens=99) | majority_vote()", "samples", "budget of its own"),
-        ("best_of_n(n=4) | weighted_vote(by='reward_model', top=0.5)", "samples", "more than stored answers"),
+        ("best_of_n(n=4) | weighted_vote(by='reward_model', tie='shortest')", "samples", "more than stored answers"),
     ],
 )
 def test_what_depends_on_the_budget_runs_for_each(text: str, axis: str, why: str) -> None:
@@ -134,7 +134,10 @@ def in_steps(tmp_path: Path) -> Path:
         for i in range(6):
             answers = rng.choice(["1", "2", "3"], 8, p=[0.5, 0.3, 0.2])
             lengths = 1 + rng.permutation(8)
-            texts = [f"{'so ' * n}\n\n{'then ' * n}\\boxed{{{a}}}" for n, a in zip(lengths, answers, strict=True)]
+            texts = [
+                f"{'so ' * int(31 - 3 * n)}\n\n{'then ' * n}\\boxed{{{a}}}"
+                for n, a in zip(lengths, answers, strict=True)
+            ]
             texts[3], texts[5] = texts[0], "I do not know."
             samples = [{"text": text} for text in texts]
             file.write(json.dumps({"problem_id": f"p{i}", "problem": "Q?", "answer": "1", "samples": samples}) + "\n")
@@ -145,6 +148,7 @@ BY_MODEL = [
     "best_of_n(n=16) | majority_vote()",
     "best_of_n(n=16) | weighted_vote(by='reward_model', weight='identity')",
     "best_of_n(n=16) | weighted_vote(by='reward_model', weight='equal')",
+    "best_of_n(n=16) | weighted_vote(by='reward_model', weight='identity', top=0.4)",
     "best_of_n(n=16) | best_by(score='reward_model:min')",
 ]
 
@@ -183,7 +187,7 @@ def test_shared_scores_answer_as_runs_of_their_own(tmp_path: Path, in_steps: Pat
     assert judge.asked == 6 * 6  # of eight samples one is another's copy, and one states nothing
     own = [text.replace(" | ", " | budget(seconds=1000) | ", 1) for text in texts]
     runs = sweep(own, [str(in_steps)], [most], folder=tmp_path / "own", **asked)
-    assert len(runs.runs) == 4
+    assert len(runs.runs) == len(own)
     for shared, alone in zip(done.curves, runs.curves, strict=True):
         np.testing.assert_allclose(shared.lines["run"].scores[:, -1], alone.lines["run"].scores[:, -1])
     accuracies = {tuple(curve.lines["run"].scores[:, -1]) for curve in done.curves}
