@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from widthwise.core.brief import Brief, brief, counted
+from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Partition
 from widthwise.core.tabular import Tabular
 from widthwise.core.trace.trace import Trace
@@ -104,6 +105,8 @@ def elect(
 
     Without classes there is no answer.
     """
+    if not all(isinstance(each, AnswerClass) for each in classes):
+        raise UsageError("elect takes classes of answers: ww.elect(await session.classes(traces))")
     if not classes:
         return Answer(None)
     ranked = tuple(sorted(classes, key=lambda c: -c.weight))

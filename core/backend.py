@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from widthwise.core.arguments import check_types
 from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.conversation import Conversation
@@ -83,6 +84,7 @@ class SamplingParams(Brief):
         Raises ``UsageError`` for an unknown name or an impossible value.
         """
         given = {name: value for name, value in changes.items() if value is not None}
+        check_types(type(self), given)
         if isinstance(given.get("stop"), str):
             given["stop"] = (given["stop"],)
         try:

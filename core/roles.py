@@ -61,9 +61,7 @@ _BACKEND = ("name", "capabilities", "tokenizer", "max_model_len", "generate", "d
 ROLES = {
     role.name: role
     for role in (
-        _strategy(
-            "sampler", "an async function of (session) that returns traces, an Answer, a text or None", ["session"]
-        ),
+        _strategy("sampler", "an async function of (session) that returns traces, an Answer or a text", ["session"]),
         _strategy(
             "selector",
             "a frozen dataclass derived from ww.Selector whose async method select(session, frontier) returns a "

@@ -70,3 +70,41 @@ def test_a_problem_that_fails_is_data() -> None:
     assert [outcome.errors for outcome in done.failures] == [("the strategy failed with RuntimeError: no luck",)]
     assert not done.is_finished
     assert done.accuracy == 0
+
+
+def test_a_function_that_may_have_changed_gets_a_new_file(tmp_path: Path) -> None:
+    """Its name stays when it is edited: a finished run of the old one was given in its place."""
+
+    def runs(answer: str) -> ww.Run:
+        async def strategy(session: ww.Session) -> str:
+            return answer
+
+        return ww.evaluate(strategy, [{"question": "What is 1 + 1?", "answer": 2}])
+
+    first, second = runs("1"), runs("2")
+    assert (first.accuracy, second.accuracy) == (0, 1)
+    assert first.path != second.path
+    named = ww.evaluate("single()", "arithmetic", limit=1)
+    assert ww.evaluate("single()", "arithmetic", limit=1).path == named.path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"concurrency": 0}, "concurrency must be a whole number of at least 1, not 0"),
+        ({"limit": "3"}, r"limit must be a whole number, not '3' \(str\)"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"run": 3}, "a run is the path of its file or a ww.Run, not 3"),
+        ({"max_tokens": "5"}, "max_tokens must be a whole number"),
+        ({"temperature": "hot"}, "temperature must be a number"),
+        ({"budget": 5}, r"a budget is ww.Budget\(tokens=..., samples=..., ...\), not 5"),
+        ({"prompts": {"solve": 3}}, "the prompt 'solve' is a text, not 3"),
+        ({"backend_args": "x=1"}, "backend_args are given by name"),
+        ({"embedding_model": 3}, "an embedding model is a name"),
+        ({"sed": 1}, "no setting 'sed'; did you mean 'seed'"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(ww.UsageError, match=words) as caught:
+        ww.evaluate("single()", "arithmetic", **arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)

@@ -173,7 +173,7 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
     ("command", "words"),
     [
         (f"{EVAL} mine:number", "mine:number does not fit: a sampler is an async function of (session) that returns "
-         "traces, an Answer, a text or None; it returned 3 (int)"),
+         "traces, an Answer or a text; it returned 3 (int)"),
         (f"{EVAL} 'single() | mine:text'", "an aggregator is an async function of (session, traces) that returns an "
          "Answer; it returned '4' (str)"),
         (f"{EVAL} 'single() | mine:nothing'", "(session, live, finished, total) that returns a Decision; it returned "

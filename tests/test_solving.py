@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -146,3 +147,95 @@ def test_what_is_no_problem_is_one_sentence(problem: object, words: str) -> None
         ww.solve(problem, ww.Single())  # type: ignore[arg-type]
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ww.BestOfN("four"), r"best_of_n: n must be a whole number, not 'four' \(str\)"),
+        (lambda: ww.BestOfN(2.5), "n must be a whole number, not 2.5"),
+        (lambda: ww.BestOfN(True), "n must be a whole number, not True"),
+        (lambda: ww.BestOfN(-1), "best_of_n: n must be at least 1, not -1"),
+        (lambda: ww.BestOfN(widht=2), "best_of_n has no argument 'widht'; did you mean 'width'"),
+        (lambda: ww.Budget(tokens=-1), "budget: a budget of -1 tokens allows nothing"),
+        (lambda: ww.Budget(tokens="x"), "budget: tokens must be a whole number"),
+        (lambda: ww.solve(QUESTION, "best_of_n(n='four')"), "best_of_n: n must be a whole number, not 'four'"),
+        (
+            lambda: ww.sweep("best_of_n()", ["arithmetic"], [1]),
+            "strategies is a list",
+        ),
+        (lambda: ww.sweep(["best_of_n()"], "arithmetic", [1]), "suites is a list"),
+        (lambda: ww.sweep(["best_of_n()"], ["arithmetic"], 3), "budgets is a list"),
+        (lambda: ww.sweep(["best_of_n()"], ["arithmetic"], ["1"]), "budgets are numbers"),
+        (lambda: ww.sweep(["best_of_n()"], ["arithmetic"], [1], seeds=["a"]), "a seed must be a whole number"),
+        (lambda: ww.sweep(["best_of_n()"], ["arithmetic"], [1], axis="tokns"), "did you mean 'tokens'"),
+        (lambda: ww.curve(3), "a run is the path of its file"),
+        (lambda: ww.compare(["a.db"]), "a run is the path of its file"),
+        (lambda: ww.open(3), "a model is opened by its name"),
+    ],
+)
+def test_parts_and_grids_that_cannot_be_are_one_sentence(make: Any, words: str) -> None:
+    with pytest.raises(ww.UsageError, match=words) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+async def _nothing(session: Any) -> None:
+    await session.sample(session.root)
+
+
+async def _a_trace(session: Any) -> Any:
+    return (await session.sample(session.root))[0]
+
+
+async def _an_answer_that_is_a_trace(session: Any) -> Any:
+    return ww.Answer((await session.sample(session.root))[0])
+
+
+async def _a_wrong_number(session: Any) -> Any:
+    return await session.sample(session.root, n="four")
+
+
+async def _a_wrong_name(session: Any) -> Any:
+    return await session.sample(session.root, 2, temprature=1)
+
+
+async def _a_class_of_one(session: Any) -> Any:
+    return ww.elect(await session.classes((await session.sample(session.root))[0]))
+
+
+async def _elected_traces(session: Any) -> Any:
+    return ww.elect(await session.sample(session.root))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (_nothing, "returned nothing: it returns the traces to aggregate, an answer, or"),
+        (_a_trace, "returns traces, an Answer or a text; it returned Trace"),
+        (_an_answer_that_is_a_trace, "returned an Answer whose text is Trace"),
+        (_a_wrong_number, "n must be a whole number of at least 1, not 'four'"),
+        (_a_wrong_name, "sampling has no parameter 'temprature'; did you mean 'temperature'"),
+        (_a_class_of_one, "session.classes takes a list of traces"),
+        (_elected_traces, "elect takes classes of answers"),
+    ],
+)
+def test_what_a_strategy_does_wrong_is_one_sentence(strategy: Any, words: str) -> None:
+    with pytest.raises(ww.UsageError, match=words) as caught:
+        ww.solve(QUESTION, strategy, max_tokens=5)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_aggregator_that_returns_no_answer_is_one_sentence() -> None:
+    async def first(session: Any, traces: Any) -> Any:
+        return traces[0]
+
+    async def answer_of_a_trace(session: Any, traces: Any) -> Any:
+        return ww.Answer(traces[0])
+
+    for aggregator, words in (
+        (first, "that returns an Answer; it returned Trace"),
+        (answer_of_a_trace, "text is Trace"),
+    ):
+        with pytest.raises(ww.UsageError, match=words):
+            ww.solve(QUESTION, ww.BestOfN(2) | aggregator, max_tokens=5)

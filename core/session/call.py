@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from widthwise.core.arguments import names_of, whole
+from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import nearest
 from widthwise.core.session.thought_budget import ThoughtBudget
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.trace import Trace
@@ -46,7 +49,13 @@ class Call:
     def check(self) -> None:
         """Raises ``UsageError`` for a call that makes no sense."""
         for what, number in (("n", self.n), ("width", self.width)):
-            if number is not None and number < 1:
-                raise UsageError(f"{what} must be at least 1, not {number}")
+            if number is not None:
+                whole(number, what)
+        if strangers := [trace for trace in self.traces if not isinstance(trace, Trace)]:
+            raise UsageError(f"what is continued is a trace or a list of traces, not {strangers[0]!r:.60}")
+        unknown = [name for name in self.params if name not in names_of(SamplingParams)]
+        if unknown:
+            close = nearest(unknown[0], names_of(SamplingParams))
+            raise UsageError(f"sampling has no parameter {unknown[0]!r}{close}")
         if any(trace.finish == "error" for trace in self.traces):
             raise UsageError("a trace whose request failed cannot be continued")

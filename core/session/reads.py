@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from widthwise.core.answer import AnswerClass
+from widthwise.core.errors import UsageError
 from widthwise.core.session.shared import Shared
 from widthwise.core.trace.excerpt import Excerpt
 from widthwise.core.trace.trace import Trace
@@ -28,6 +29,8 @@ class Reads:
 
         A class weighs the sum of its traces' votes: one each, unless a pruner says otherwise (``weight``).
         """
+        if isinstance(traces, Trace):
+            raise UsageError("session.classes takes a list of traces, session.classes([trace]), not a single trace")
         return await self._shared.answers.classes(traces)
 
     def weight(self, trace: Trace) -> float:

@@ -54,6 +54,8 @@ class _Reader:
     def read(self, text: str) -> Any:
         try:
             return self._part(ast.parse(_TOKEN.sub(self._named, text).strip(), mode="eval").body)
+        except UsageError:
+            raise
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise UsageError(
                 f"{_short(text)!r} is not a part of a strategy; write name(argument=value), joined by |"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Self
 
+from widthwise.core.arguments import ArgumentError, check_types, names_of
+from widthwise.core.errors import UsageError
+from widthwise.core.registry import nearest, path_of
 from widthwise.core.strategy.spelling import Spelled
 from widthwise.core.strategy.strategy import Strategy, compose
 
@@ -12,13 +17,53 @@ class Part(Spelled):
     """A sampler, pruner, budget or aggregator; ``a | b`` composes a strategy.
 
     Parts are frozen dataclasses: their fields are their arguments, in Python and on the command line, and
-    ``str(part)`` is the command line's spelling.
+    ``str(part)`` is the command line's spelling. An argument that does not exist, is of another type than its field, or
+    that ``__post_init__`` refuses with a ``ValueError``, is an ``UsageError`` that names the part.
     """
 
     __slots__ = ()
+
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        valid = names_of(cls)
+        for name in named:
+            if valid and name not in valid:
+                known = ", ".join(valid)
+                raise UsageError(f"{path_of(cls)} has no argument {name!r}{nearest(name, valid)} (it has {known})")
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = cls.__dict__.get("__post_init__")
+        if own is not None and not hasattr(own, "__wrapped__"):
+            setattr(cls, "__post_init__", _checking(own))  # noqa: B010 - a method, for checkers
+
+    def __post_init__(self) -> None:
+        following = getattr(super(), "__post_init__", None)
+        _checking(lambda part: following() if following is not None else None)(self)
 
     def __or__(self, other: Any) -> Strategy:
         return compose(self, other)
 
     def __ror__(self, other: Any) -> Strategy:
         return compose(other, self)
+
+
+def _checking(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """``post_init`` after a look at the types, with the name of the part in what it refuses."""
+
+    @wraps(post_init)
+    def checked(self: Any) -> None:
+        _check(self)
+        try:
+            post_init(self)
+        except UsageError:
+            raise
+        except ValueError as error:
+            raise ArgumentError(f"{path_of(type(self))}: {error}") from error
+
+    return checked
+
+
+def _check(part: Part) -> None:
+    given = {name: getattr(part, name) for name in names_of(type(part))}
+    check_types(type(part), given, f"{path_of(type(part))}: ")

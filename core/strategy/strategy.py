@@ -133,9 +133,14 @@ class Strategy(Spelled):
 
     async def _settle(self, session: Session, outcome: Outcome) -> Answer:
         if isinstance(outcome, Answer):
-            return outcome
-        if outcome is None or isinstance(outcome, str):
+            return _checked(outcome, "sampler", self.sampler)
+        if isinstance(outcome, str):
             return Answer(outcome)
+        if outcome is None:
+            raise UsageError(
+                f"{spelled(self.sampler)} returned nothing: it returns the traces to aggregate, an answer, or "
+                "ww.Answer(None) where there is none"
+            )
         if not _are_traces(outcome):
             raise ROLES["sampler"].mismatch(spelled(self.sampler), outcome)
         if self.aggregator is not None:
@@ -144,9 +149,7 @@ class Strategy(Spelled):
             except BudgetReached:  # an aggregator that samples (a judge) falls back on the plain vote
                 pass
             else:
-                if not isinstance(answer, Answer):
-                    raise ROLES["aggregator"].mismatch(spelled(self.aggregator), answer)
-                return answer
+                return _checked(answer, "aggregator", self.aggregator)
         return elect(await session.classes(outcome))
 
     def __str__(self) -> str:
@@ -163,6 +166,20 @@ class Strategy(Spelled):
 
     def __ror__(self, other: Any) -> Strategy:
         return compose(other, self)
+
+
+def _checked(answer: Any, role: str, part: Any) -> Answer:
+    """What a part answered; ``UsageError`` for what is no ``Answer``, or one whose text is a trace, say."""
+    if not isinstance(answer, Answer):
+        raise ROLES[role].mismatch(spelled(part), answer)
+    if not isinstance(answer.text, str | None):
+        raise UsageError(
+            f"{spelled(part)} returned an Answer whose text is {answer.text!r:.60} ({type(answer.text).__name__}): "
+            "ww.Answer(text, trace) takes the answer as a text, and the trace that states it after it"
+        )
+    if not isinstance(answer.trace, Trace | None):
+        raise UsageError(f"{spelled(part)} returned an Answer whose trace is {answer.trace!r:.60}: it must be a Trace")
+    return answer
 
 
 def _note_closed(session: Session) -> None:

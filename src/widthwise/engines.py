@@ -75,6 +75,8 @@ def open(name: str, *, role: ModelRole = "model", startup_timeout: float | None 
     a server that is not ready. Raises ``UsageError`` for a wrong name; ``with``, or the first call that uses the model,
     raises it for wrong arguments, and ``BackendError`` if the model is not available.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"a model is opened by its name, not by {name!r:.60}; what is open needs no opening")
     if role not in _OPENED_AS:
         raise UsageError(f"a model is opened as one of {', '.join(get_args(ModelRole))}, not {role!r}")
     return Model(name, role, args, lambda: _OPENED_AS[role](name, _patient(startup_timeout, name, args)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from widthwise.core.backend import Backend
 from widthwise.core.run_sync import run_sync
 from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener, check_before
+from widthwise.measuring import path_of
 from widthwise.model import Model
 from widthwise.run import Run
 from widthwise.settings import Options, RunSettings
@@ -32,9 +35,10 @@ def evaluate(
     or problems as ``suite_of`` takes them: dicts, a data frame, a ``datasets`` split, ``Problem`` values. ``run`` is
     the run file: the same call finds it again, returns at once if the run is finished, and continues it if it was
     stopped. Without ``run`` the file is in the folder ``runs`` and is named by the settings, as with ``widthwise
-    eval``. ``concurrency`` problems are worked on at once; ``listener`` is told of each that is finished. A problem
-    that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and ``BackendError`` if the model
-    is not available.
+    eval``. A function defined in a notebook, in the main program or in another function may have changed since, so a
+    run with one gets a new file each time. ``concurrency`` problems are worked on at once; ``listener`` is told of each
+    that is finished. A problem that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and
+    ``BackendError`` if the model is not available.
     """
     return run_sync(
         evaluate_async(strategy, suite, model=model, run=run, concurrency=concurrency, listener=listener, **options)
@@ -55,8 +59,16 @@ async def evaluate_async(
     from widthwise.evals.suites.given import suite_of
 
     settings = RunSettings.of(strategy, model=model, **options)
-    file = None if run is None else Path(run)
+    file = None if run is None else path_of(run)
     check_before(suite, settings, file)
     evaluation = Evaluation.of(suite_of(suite, limit=settings.limit), settings, run=file)
+    if run is None and not evaluation.is_found_again:
+        evaluation = replace(evaluation, path=_fresh(evaluation.path), named=True)
     summary = await evaluation.run(concurrency=concurrency, listener=listener or NoListener())
     return Run.read(summary.run)
+
+
+def _fresh(path: Path) -> Path:
+    """A file beside ``path`` that is not there yet."""
+    names = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())

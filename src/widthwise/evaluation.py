@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from widthwise.asking import Asked, recorded_asking
+from widthwise.core.arguments import whole
 from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, WidthwiseError
 from widthwise.core.prompting.prompt import PromptFormat
@@ -118,6 +119,15 @@ class Evaluation(Brief):
         return older if older.exists() and not path.exists() else path
 
     @property
+    def is_found_again(self) -> bool:
+        """Whether the settings name all that decides the results, so that equal settings are the same run.
+
+        A function of the main program, or of another function, may be another one the next time.
+        """
+        spelled = str(self.configuration)
+        return not any(place in spelled for place in ("__main__:", "<locals>", "<lambda>"))
+
+    @property
     def _stems(self) -> tuple[str, str]:
         """The names of the run's file, now and in earlier versions."""
         model = str(self.settings.configuration["model"])
@@ -132,6 +142,7 @@ class Evaluation(Brief):
         In a command SIGINT and SIGTERM raise ``Interrupted``; elsewhere cancelling the task cancels it. By then
         everything finished is stored.
         """
+        whole(concurrency, "concurrency")
         located = self if self.named else await self.located()
         return await located._run(concurrency=concurrency, listener=listener)
 

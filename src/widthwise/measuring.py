@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from widthwise.core.errors import UsageError
 
 if TYPE_CHECKING:
     from widthwise.core.problem import Grader
@@ -27,11 +30,17 @@ def curve(
 ) -> Curve:
     """Accuracy at every budget of a run file or of recorded generations; see ``evals.measure.curves.curve``."""
     from widthwise.evals.measure import curves
-    from widthwise.settings import grader_named
+    from widthwise.settings import grader_named, listed
 
     judge = None if grader is None else grader_named(grader)
     return curves.curve(
-        Path(run), methods=methods, grouping=grouping, replicates=replicates, level=level, seed=seed, grader=judge
+        path_of(run),
+        methods=listed(methods, "methods"),
+        grouping=grouping,
+        replicates=replicates,
+        level=level,
+        seed=seed,
+        grader=judge,
     )
 
 
@@ -45,9 +54,16 @@ def compare(*runs: str | Path | Run) -> Comparison:
     from widthwise.evals.measure.comparison import Comparison
     from widthwise.evals.measure.standings import standings
 
-    return Comparison(tuple(standings([Path(run) for run in runs])))
+    return Comparison(tuple(standings([path_of(run) for run in runs])))
 
 
 async def compare_async(*runs: str | Path | Run) -> Comparison:
     """``compare`` in a separate thread, for ``async`` programs."""
     return await asyncio.to_thread(compare, *runs)
+
+
+def path_of(run: str | Path | Run) -> Path:
+    """The file of a run; raises ``UsageError`` for what names none."""
+    if not isinstance(run, str | PathLike):
+        raise UsageError(f"a run is the path of its file or a ww.Run, not {run!r:.60} ({type(run).__name__})")
+    return Path(run)

@@ -12,6 +12,7 @@ from widthwise.asking import SYSTEM, Asking
 from widthwise.backends.called import parameters_of
 from widthwise.backends.function import FunctionBackend
 from widthwise.backends.function_reward import FunctionRewardModel
+from widthwise.core.arguments import check_types
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
@@ -107,6 +108,9 @@ class RunSettings(Brief):
         given = _with_system({name: value for name, value in options.items() if value is not None})
         own, of_model, of_samples = (_fields(each) for each in (cls, Asking, SamplingParams))
         _check_names(given, [*own, *of_model, *of_samples, SYSTEM])
+        check_types(cls, _picked(given, own))
+        check_types(Asking, _picked(given, of_model))
+        _check_values(given)
         asking = Asking(_picked(given, of_samples), **_picked(given, of_model))
         chosen = as_any_strategy(strategy)
         if "grader" in given:
@@ -119,6 +123,10 @@ class RunSettings(Brief):
             object.__setattr__(self, "model", canonical(self.model))
         object.__setattr__(self, "model", _as_backend(self.model))
         object.__setattr__(self, "reward_model", _as_reward_model(self.reward_model))
+        if not (isinstance(self.embedding_model, str | Model | None) or hasattr(self.embedding_model, "embed")):
+            raise UsageError(
+                f"an embedding model is a name, a ww.Model or embeds texts, not {self.embedding_model!r:.60}"
+            )
         if self.judge_tokens is not None and self.judge_tokens < 1:
             raise UsageError(f"judge_tokens must be at least 1, not {self.judge_tokens}")
         for name in ("backend_args", "reward_args"):
@@ -247,6 +255,18 @@ def listed(given: Any, name: str) -> list[Any]:
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise UsageError(f"{name} is a list, {name}=[...], not {given!r:.60} ({type(given).__name__})")
     return list(given)
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    """Raises ``UsageError`` for what is no mapping, text or budget where one belongs."""
+    for name in ("backend_args", "reward_args", "template_args", "prompts"):
+        if not isinstance(value := given.get(name, {}), Mapping):
+            raise UsageError(f"{name} are given by name, {name}={{'name': value}}, not {value!r:.60}")
+    for name, text in given.get("prompts", {}).items():
+        if not isinstance(text, str):
+            raise UsageError(f"the prompt {name!r} is a text, not {text!r:.60}")
+    if not isinstance(budget := given.get("budget"), Limits | None):
+        raise UsageError(f"a budget is ww.Budget(tokens=..., samples=..., ...), not {budget!r:.60}")
 
 
 def _with_system(given: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
+from widthwise.core.arguments import whole
 from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
+from widthwise.core.registry import nearest
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
@@ -71,7 +74,9 @@ class Sweeping:
         self._settings = settings or RunSettings()
         self._suites = _by_name(suites, self._settings.limit)
         chosen = [as_any_strategy(each) for each in listed(strategies, "strategies")]
-        self.plan = plan(chosen, list(self._suites), budgets, axis=axis, seeds=seeds)
+        numbers = [_number(each) for each in listed(budgets, "budgets")]
+        seeds = [whole(seed, "a seed", 0) for seed in listed(seeds, "seeds")]
+        self.plan = plan(chosen, list(self._suites), numbers, axis=_axis(axis), seeds=seeds)
         self.folder = Path(folder)
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
@@ -129,7 +134,7 @@ class Sweeping:
         self, *, concurrency: int = CONCURRENCY, on_progress: Callable[[Progress], None] = lambda progress: None
     ) -> Sweep:
         """Do what is still to be done, then read the curves from the runs."""
-        progress = Progress(self._shares(), concurrency)
+        progress = Progress(self._shares(), whole(concurrency, "concurrency"))
         open_tasks = [task for task in self.plan.tasks if not self._is_done(task, progress)]
         for settings, tasks in groupby(open_tasks, key=lambda task: self._settings_on(task.suite)):
             engines = await open_engines(settings)
@@ -175,6 +180,20 @@ class Sweeping:
         each = {task: predicted_samples(task) or _UNKNOWN_SAMPLES for task in self.plan.tasks}
         total = sum(samples * len(self._suites[task.suite].problems) for task, samples in each.items())
         return {task: samples / total for task, samples in each.items()}
+
+
+def _number(budget: Any) -> float:
+    if isinstance(budget, bool) or not isinstance(budget, Real):
+        raise UsageError(f"budgets are numbers, budgets=[1, 2, 4], not {budget!r:.60}")
+    return float(budget)
+
+
+def _axis(name: Any) -> Axis:
+    from widthwise.evals.measure.axes import AXES
+
+    if name not in AXES:
+        raise UsageError(f"the axis is one of {', '.join(AXES)}, not {name!r}{nearest(str(name), AXES)}")
+    return name  # type: ignore[no-any-return]
 
 
 def _by_name(suites: Sequence[Any], limit: int | None) -> dict[str, Suite]:
