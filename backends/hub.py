@@ -1,7 +1,7 @@
-"""The Hugging Face hub: whether it answers, and what is here without it.
+"""The Hugging Face hub: whether it answers, and what is available without it.
 
-The libraries that download from it try again for half a minute and more before they give up, and look into their
-caches only then. So it is asked first whether it is there at all.
+The libraries that download from it retry for half a minute and more before they give up and use their caches. So this
+module first checks whether the hub answers at all.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from widthwise.core.errors import BackendError
 _log = logging.getLogger(__name__)
 
 PATIENCE = 3.0
-"""Seconds in which the hub has to answer something, names looked up and proxies passed."""
+"""Seconds in which the hub must answer something, including name lookup and proxies."""
 
 AGAIN = 60.0
-"""Seconds after which one that did not answer is asked again."""
+"""Seconds after which a hub that did not answer is asked again."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _known: set[str] = set()
 """Addresses that have answered."""
 _silent: dict[str, float] = {}
-"""Those that have not, and when they were asked."""
+"""Those that have not answered, and when they were asked."""
 
 
 def hub_answers() -> bool:
-    """Whether the hub says anything; it is asked until it has once, and not more often than every ``AGAIN``."""
+    """Whether the hub answers; it is asked until it has done so once, at most once every ``AGAIN`` seconds."""
     from huggingface_hub import constants
 
     endpoint = str(constants.ENDPOINT)
@@ -42,12 +42,12 @@ def hub_answers() -> bool:
     if time.monotonic() - _silent.get(endpoint, -AGAIN) < AGAIN:
         return False
     asked = threading.Event()
-    # A name server that is not there blocks for as long as the system likes: the thread is left to itself then.
+    # A missing name server blocks for as long as the system likes: the thread is then abandoned.
     threading.Thread(target=_ask, args=(endpoint, asked), daemon=True).start()
     asked.wait(PATIENCE)
     if endpoint not in _known:
         _silent[endpoint] = time.monotonic()
-        _log.warning("%s does not answer: only what was downloaded before is used", endpoint)
+        _log.warning("%s does not answer: using only what was downloaded before", endpoint)
     return endpoint in _known
 
 
@@ -62,7 +62,7 @@ def why_not() -> str:
 
 @contextmanager
 def offline(wanted: bool) -> Iterator[None]:
-    """Have the hub's libraries look into their caches only, where that is ``wanted``."""
+    """Make the hub's libraries use only their caches, if ``wanted``."""
     import datasets
     from huggingface_hub import constants
 
@@ -78,7 +78,7 @@ def offline(wanted: bool) -> Iterator[None]:
 def downloaded(model: str, patterns: list[str] | None = None) -> Path:
     """The folder of a hub id's files that match ``patterns``, downloaded or from the cache.
 
-    Raises whatever the hub's library raises where they cannot be had.
+    Raises whatever the hub's library raises if they are not available.
     """
     from huggingface_hub import snapshot_download
 
@@ -86,17 +86,17 @@ def downloaded(model: str, patterns: list[str] | None = None) -> Path:
 
 
 def check_reachable(model: str) -> None:
-    """Raise ``BackendError`` where ``model`` is a hub id, the hub does not answer, and it was not downloaded before."""
+    """Raise ``BackendError`` if ``model`` is a hub id that was not downloaded before and the hub does not answer."""
     if Path(model).exists() or not _HUB_ID.fullmatch(model) or os.environ.get("VLLM_USE_MODELSCOPE"):
         return
     if hub_answers():
         return
     try:
         downloaded(model, ["config.json"])
-    except Exception as error:  # whatever the cache holds or lacks
+    except Exception as error:  # whatever the cache contains or lacks
         raise BackendError(
-            f"the model {model} is no folder here, and cannot be had from the Hugging Face hub ({why_not()}); give the "
-            "path of a folder with its files"
+            f"the model {model} is not a folder here, and is not available from the Hugging Face hub "
+            f"({why_not()}); give the path of a folder with its files"
         ) from error
 
 

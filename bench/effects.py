@@ -3,10 +3,10 @@
     python bench/effects.py RUNS [--suite quantities] [--model MODEL] [--reward-model MODEL] [--problems 500]
                                  [--only NAME ...] [--table] [--json]
 
-An effect compares a method with the one that it is measured against. Settings are chosen on problems of one seed and
-reported on as many of another: of those whose accuracy on the first is within the effect's margin of the baseline's the
-one that saves most (or is most accurate, where the effect is a gain). Every run is a file in RUNS, so the same command
-goes on where it was stopped; `--table` prints the table of `docs/effects.md` from what is there and runs nothing.
+An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on as many of
+another. Among the settings whose accuracy on the first is within the effect's margin of the baseline's, the one that
+saves most is chosen (or, if the effect is a gain, the most accurate). Every run is a file in RUNS, so the same command
+continues where it was stopped; `--table` prints the table of `docs/effects.md` from what is there and runs nothing.
 
 Ratios are of costs summed over the problems, with 95 % intervals bootstrapped by problem; differences of accuracy are
 paired by problem, in points. Exit status 1 if an effect that was measured missed its bar.
@@ -31,7 +31,7 @@ from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.store import Store
 
 CHOOSING, REPORTING = 8, 7
-"""Seeds of the problems that settings are chosen on and that figures are reported on."""
+"""Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
 BY_SCORE = "weighted_vote(by='score', weight='identity')"
 BY_REWARD = "weighted_vote(by='reward_model', weight='identity')"
 VOTE = "best_of_n(n=64) | majority_vote()"
@@ -39,12 +39,12 @@ REPLICATES = 2000
 
 
 def kv(ledger: Ledger) -> float:
-    """Unique tokens that the rounds of a search go on from, summed: the figure in the paper of ETS."""
+    """Unique tokens that the rounds of a search continue, summed: the figure in the paper of ETS."""
     return ledger.kv_rounds
 
 
 def tokens(ledger: Ledger) -> float:
-    """Generated tokens, judges' replies included."""
+    """Generated tokens, including judges' replies."""
     return ledger.total
 
 
@@ -55,10 +55,10 @@ def path(ledger: Ledger) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A claim, and how it is tried.
+    """A claim, and how it is tested.
 
-    ``saves`` names the cost that the method divides by ``bar``, at an accuracy that is not more than ``margin`` points
-    lower; without it the method gains ``bar`` points. ``told`` are further words of the command line.
+    ``saves`` names the cost that the method divides by ``bar``, at an accuracy that is at most ``margin`` points lower;
+    without it the method gains ``bar`` points. ``told`` are further words of the command line.
     """
 
     name: str
@@ -104,7 +104,7 @@ def deep_confidence() -> Effect:
 
 
 def deep_pruning() -> Effect:
-    """DeepPrune stops samples that will end in an answer that is there already."""
+    """DeepPrune stops samples that will end in an answer that already exists."""
     grid = [(at, keep) for at in (64, 96) for keep in (8, 16)]
     return Effect(
         "deepprune", "arXiv 2510.08483", "65.7 to 88.5 % fewer tokens than the vote within 3.4 points", VOTE,
@@ -140,7 +140,7 @@ EFFECTS = (efficient_tree_search, tree_search, deep_confidence, deep_pruning, re
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where runs lie, and what they are of."""
+    """Where runs are stored, and what they evaluate."""
 
     runs: Path
     suite: str
@@ -150,7 +150,7 @@ class Bench:
     runs_nothing: bool = False
 
     def outcomes(self, effect: Effect, strategy: str, seed: int) -> list[Outcome] | None:
-        """What came of a strategy on the problems of a seed; None where it was not run to its end."""
+        """The outcomes of a strategy on the problems of a seed; None if it was not run to its end."""
         spec = f"{self.suite}(n={self.problems}, seed={seed})"
         file = self.runs / f"{effect.name}-{seed}-{_slug(strategy)}.db"
         if not self.runs_nothing:
@@ -165,7 +165,7 @@ def _slug(strategy: str) -> str:
 
 
 def finished(file: Path, problems: int) -> list[Outcome] | None:
-    """The outcomes of a run in the order of its problems; None where some are missing."""
+    """The outcomes of a run in the order of its problems; None if some are missing."""
     if not file.exists():
         return None
     with Store.read(file) as store:
@@ -211,7 +211,7 @@ def ratio_of(base: Any, method: Any) -> tuple[float, float, float]:
 
 
 def chosen(effect: Effect, tried: Sequence[Found]) -> Found:
-    """The setting to report: within the margin the largest saving, else, or without a saving, the most accurate."""
+    """The setting to report: within the margin the largest saving; otherwise the most accurate."""
     near = [each for each in tried if each.difference.mean >= -effect.margin]
     if effect.saves and near:
         return max(near, key=lambda each: each.ratio or (0.0, 0.0, 0.0))
@@ -219,7 +219,7 @@ def chosen(effect: Effect, tried: Sequence[Found]) -> Found:
 
 
 def measure(effect: Effect, bench: Bench) -> Found | None:
-    """Choose on one half and report on the other; None where runs are missing."""
+    """Choose on one half and report on the other; None if runs are missing."""
     base = bench.outcomes(effect, effect.baseline, CHOOSING)
     tried = [(strategy, bench.outcomes(effect, strategy, CHOOSING)) for strategy in effect.methods]
     if base is None or not all(found for _, found in tried):

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def first_result(folder: str, installing: float) -> None:
-    """Run the first command, and print when it told how long it would take and when its result was there."""
+    """Run the first command, and print when it said how long it would take and when its result was there."""
     begun = time.monotonic()
     command = [f"{folder}/env/bin/widthwise", "eval", "arithmetic"]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:

@@ -1,11 +1,12 @@
-"""What a server adds to a strategy, and what it does with a crowd.
+"""What a server adds to the cost of a strategy, and how it handles a crowd.
 
-* ``overhead``: ``single()`` on a model that answers at once, one request after the other: milliseconds of CPU through
-  the server, its client in the same process, beside the same work called in Python.
+* ``overhead``: ``single()`` on a model that answers at once, one request after another: milliseconds of CPU through the
+  server, with its client in the same process, compared with the same work in Python.
 * ``suite``: ``best_of_n(n=16) | majority_vote()`` on the bundled model, 50 problems at once: seconds of CPU through the
-  server, its client included, beside those in Python, and whether all answers are the same. The best of several rounds.
+  server, including its client, compared with those in Python, and whether all answers are the same. The best of several
+  rounds.
 * ``crowd``: 200 clients at once on the bundled model, half of whom leave at random: answers that were lost, tokens that
-  the server's ledgers have and the model has not handed out, and what is left of them at the end.
+  the server's ledgers charge but the model has not delivered, and requests and sessions left at the end.
 
     python -m bench.serving [--rounds 3]
 """

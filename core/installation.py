@@ -1,4 +1,4 @@
-"""How the package was installed, and so how an extra of it is: a command that works where it is read."""
+"""How the package was installed, and so how to install an extra: a command that works as printed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ NAME = "widthwise"
 
 
 def install_command(extra: str) -> str:
-    """The ``pip install`` that adds ``extra`` to this installation.
+    """The ``pip install`` command that adds ``extra`` to this installation.
 
-    It names the folder, file or repository that the package came from; an index only where it came from one.
+    It names the folder, file or repository that the package came from; an index only if it came from one.
     """
     try:
         record = distribution(NAME).read_text("direct_url.json")
-    except PackageNotFoundError:  # it is run from a clone that was never installed
+    except PackageNotFoundError:  # run from a clone that was never installed
         return f"pip install '{_clone()}[{extra}]'"
     return f"pip install {_origin(json.loads(record or '{}'), extra)}"
 
 
 def _origin(record: Mapping[str, Any], extra: str) -> str:
-    """Where an installation came from, for pip, by the record that pip keeps of it (PEP 610); an index has none."""
+    """Where an installation came from, for pip, according to pip's own record (PEP 610); an index has none."""
     if not record:
         return f"'{NAME}[{extra}]'"
     if "vcs_info" in record:

@@ -1,4 +1,4 @@
-"""What notebooks show of values: HTML in which every text is data and none of it markup."""
+"""What notebooks show of values: HTML in which all text is data and none of it markup."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from widthwise.core.visible import visible
 _ROWS = 20
 _CELL = 200
 _TEXT = 20_000
-"""Characters that are shown of a text; the value has all of it."""
+"""How many characters of a text are shown; the value has all of it."""
 
 _WRAPPED = "white-space: pre-wrap; overflow-wrap: anywhere; text-align: left"
 
 
 def escaped(text: str, longest: int = _CELL) -> str:
-    """``text`` as it may stand in a page, quotes too; its beginning where it is long."""
+    """``text`` escaped for a page, including quotes; only its beginning if it is long."""
     shown = visible(text[: longest + 1])
     return html.escape(shown if len(text) <= longest else f"{shown[:longest]}…")
 
@@ -29,12 +29,12 @@ def heading(text: str) -> str:
 
 
 def block(text: str, style: str = "") -> str:
-    """A text of several lines, as it stands."""
+    """A text of several lines, verbatim."""
     return f'<pre style="{_WRAPPED}; {style}">{escaped(text, _TEXT)}</pre>'
 
 
 def table(columns: Mapping[str, Sequence[Any]]) -> str:
-    """The first rows of a table, and how many there are besides."""
+    """The first rows of a table, and how many more there are."""
     length = max(map(len, columns.values()), default=0)
     head = "".join(f"<th>{escaped(name)}</th>" for name in columns)
     rows = zip(*(list(column[:_ROWS]) for column in columns.values()), strict=True)
@@ -44,7 +44,7 @@ def table(columns: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None or value != value:  # NaN is not known either
+    if value is None or value != value:  # NaN is unknown, too
         return "<td>–</td>"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f'<td style="{_WRAPPED}">{escaped(str(value))}</td>'

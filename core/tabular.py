@@ -1,4 +1,4 @@
-"""Values that are tables too, and those that can be drawn: what data frames and notebooks make of them."""
+"""Values that are also tables, and those that can be drawn: what data frames and notebooks make of them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _log = logging.getLogger(__name__)
 
 
 class Tabular(Brief):
-    """A value with a table: ``table`` has its columns, of which every data frame can be made."""
+    """A value with a table: ``table`` has its columns, from which any data frame can be made."""
 
     __slots__ = ()
 
     def table(self) -> dict[str, list[Any]]:
-        """The columns by name, all of one length, of plain values; None or NaN where something is not known."""
+        """The columns by name, all of the same length, of plain values; None or NaN if unknown."""
         raise NotImplementedError
 
     def to_arrow(self) -> Any:
-        """The table as a ``pyarrow.Table``; what is not known is null."""
+        """The table as a ``pyarrow.Table``; unknown values are null."""
         import pyarrow
 
         columns = well_formed_values(self.table())
         return pyarrow.table({name: pyarrow.array(column, from_pandas=True) for name, column in columns.items()})
 
     def to_pandas(self) -> Any:
-        """The table as a ``pandas.DataFrame``; raises ``UsageError`` where pandas is not installed."""
+        """The table as a ``pandas.DataFrame``; raises ``UsageError`` if pandas is not installed."""
         try:
             import pandas
         except ImportError:
@@ -44,7 +44,7 @@ class Tabular(Brief):
 
 
 class Plotted(Tabular):
-    """A table that can be drawn too; a notebook shows both."""
+    """A table that can also be drawn; a notebook shows both."""
 
     __slots__ = ()
 

@@ -3,8 +3,8 @@
     python scripts/eval_quantities.py run/train/checkpoint.pt --levels 2 6 --problems 120
     python scripts/eval_quantities.py models/reasoner
 
-Right solutions of held-out problems are read once, nothing is sampled. For each kind of token the mean log-probability
-(nats) of all its tokens together and the share that is the most likely text throughout:
+Right solutions of held-out problems are read once; nothing is sampled. Printed for each kind of token: the mean
+log-probability (nats) of all its tokens together, and the share in which every token is the most likely one:
 
 * name, definition: which quantity comes next, and what the problem says of it (any quantity that can be worked out
   would be right, so a name is never certain);
@@ -39,7 +39,7 @@ SIGNS = {"+": "sum", "-": "difference", "*": "product"}
 
 
 class Part(NamedTuple):
-    """A piece of a solution, and what its tokens do; None for what is read only or needs no knowledge."""
+    """A piece of a solution, and what its tokens do; None for text that is only read or needs no knowledge."""
 
     text: str
     kind: str | None = None
@@ -64,7 +64,7 @@ def parts(system: QuantitySystem, rng: random.Random) -> Iterator[Part]:
 def read(
     model: Llama, pieces: Sequence[Part], tokenizer: sentencepiece.SentencePieceProcessor
 ) -> Iterator[tuple[str, float, bool]]:
-    """Of each part with a kind: its log-probability, and whether every token of it is the most likely one."""
+    """For each part with a kind: its log-probability, and whether every one of its tokens is the most likely one."""
     encoded = [encode_text(piece.text, tokenizer) for piece in pieces]
     ids = torch.tensor([token for each in encoded for token in each])
     chances = model.logits(model(ids[None]))[0].log_softmax(-1)
@@ -81,7 +81,7 @@ def read(
 def measure(
     model: Llama, systems: Sequence[QuantitySystem], tokenizer: sentencepiece.SentencePieceProcessor
 ) -> dict[str, dict[str, float]]:
-    """Of every kind how many parts there are, their mean log-probability, and the share that is most likely."""
+    """For every kind, how many parts there are, their mean log-probability, and the share that is most likely."""
     rng = random.Random(SEED)
     found: dict[str, list[tuple[float, bool]]] = {}
     for system in systems:

@@ -1,4 +1,4 @@
-"""What a checkpoint answers to problems of `quantities`, and the skills that are learned from it.
+"""What a checkpoint answers to problems of `quantities`, and the skills that are learned from that.
 
 `python scripts/quantity_attempts.py FOLDER attempts.jsonl --problems 3000 --samples 8` draws attempts at training
 problems, `--test 300` at held-out ones. From them a model learns to refine drafts and distilled values, to verify, to
@@ -25,7 +25,7 @@ from widthwise.evals.suites.quantity_steps import QuantityStep
 from widthwise.evals.suites.quantity_system import QuantitySystem
 
 SAID = "{name} said {said}: {worked} = {value}"
-"""A refined step: what the drafts say of the quantity, the operation on right values, and only then the value."""
+"""A refined step: what the drafts say about the quantity, the operation on right values, and only then the value."""
 NONE = "none"
 
 
@@ -58,7 +58,7 @@ def learned(path: Path, rng: random.Random) -> Iterator[Document]:
 
 
 def values_said(drafts: Sequence[str]) -> dict[str, list[int]]:
-    """What drafts say of each quantity, in the order of the drafts; the last value that one states counts."""
+    """What drafts say about each quantity, in the order of the drafts; a draft's last value counts."""
     said: dict[str, list[int]] = {}
     for text in drafts:
         found = filter(None, map(QuantityStep.read, steps_of(text)))
@@ -75,13 +75,13 @@ def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
 
 
 def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Drafts, then how many of them agree on which value."""
+    """Drafts, then how many of them agree on each value."""
     drafts = chosen(attempted, rng)
     yield made(attempted, "summarise", table(values_said(drafts)), drafts=listed(drafts))
 
 
 def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """How many drafts agree on which value, then a right solution; all attempts are drafts, as the table is short."""
+    """How many drafts agree on each value, then a right solution; all attempts are drafts, as the table is short."""
     said = values_said(attempted.texts)
     answer = refined(attempted.task, said, rng)
     yield made(attempted, "refine_summary", answer, summary=table(said))
@@ -93,12 +93,12 @@ def table(said: dict[str, list[int]]) -> str:
 
 
 def counted(values: Sequence[int]) -> str:
-    """Each value with how often it stands there, the most frequent first."""
+    """Each value with its frequency, the most frequent first."""
     return ", ".join(f"{value} {times}" for value, times in Counter(values).most_common()) or NONE
 
 
 def refined(task: Task, said: dict[str, list[int]], rng: random.Random) -> str:
-    """A right solution whose steps repeat what is said of a quantity before they work it out."""
+    """A right solution whose steps repeat what is said about a quantity before they work it out."""
     system = QuantitySystem.read(task.question)
     steps = []
     for name in order(system, rng, useless=0):

@@ -1,6 +1,6 @@
 """The other skills for `quantities`: threads, outlines, plans, and a serial search that checks itself.
 
-A parent has independent parts worked out at once, and of a thread its value returns:
+A parent has independent parts worked out at once, and a thread returns its value:
 
     <Parallel>
     <Outlines>
@@ -28,19 +28,19 @@ from widthwise.evals.suites.arithmetic import apply
 from widthwise.evals.suites.quantity_system import LARGEST, Operation, QuantitySystem
 
 WIDTHS = (2, 4, 6, 8, 12)
-PART = 5  # operations of a thread at most
+PART = 5  # operations per thread at most
 MOST = 6  # outlines asked for
 OFF = (1, 2, 3, 4, 6, 8, 10, 20, 100)
-CHECKED = 0.3  # of the steps of a serial search that go wrong first
+CHECKED = 0.3  # share of the steps of a serial search that go wrong first
 
 
 def part(system: QuantitySystem, name: str) -> QuantitySystem:
-    """The same definitions with another question: what is asked of a thread."""
+    """The same definitions with another question: the question for a thread."""
     return QuantitySystem(system.definitions, name)
 
 
 def independent(system: QuantitySystem, name: str | None = None) -> list[str]:
-    """The largest needed quantities that are small enough for a thread, of which none needs what another does."""
+    """The largest needed quantities that are small enough for a thread, with no shared needs."""
     found: list[str] = []
     taken: set[str] = set()
     for operand in system.operands(name or system.target):
@@ -62,7 +62,7 @@ def threads(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
 
 
 def thread_family(asked: Asked, width: int, rng: random.Random) -> Iterator[Document]:
-    """A parent's document and those of its threads; none where fewer than two parts are independent."""
+    """A parent's document and those of its threads; none if fewer than two parts are independent."""
     system = asked.system
     parts = independent(system)[:width]
     if len(parts) < 2:
@@ -77,12 +77,12 @@ def thread_family(asked: Asked, width: int, rng: random.Random) -> Iterator[Docu
 
 
 def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
-    """A thread's steps, a line each."""
+    """A thread's steps, one per line."""
     return "\n".join(worded(system, each, rng) for each in order(part(system, name), rng, useless=0))
 
 
 def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """Different orders of the needed quantities, and a solution in an order that is given."""
+    """Different orders of the needed quantities, and a solution in a given order."""
     for asked in systems(rng, levels):
         orders = [" ".join(order(asked.system, rng, useless=0)) for _ in range(rng.randint(2, MOST))]
         different = list(dict.fromkeys(orders))
@@ -94,13 +94,13 @@ def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
 
 
 def plans(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """The needed quantities as a dependency graph, each on a line with those that have to be worked out before it."""
+    """The needed quantities as a dependency graph, one per line with those that must be worked out before it."""
     for asked in systems(rng, levels):
         yield document(asked.key, "plan", f"{asked.question}<Goal>", f"{plan(asked.system, rng)}</Goal>")
 
 
 def plan(system: QuantitySystem, rng: random.Random) -> str:
-    """``A: B V`` for a quantity that takes B and V; nothing behind the colon where all is given."""
+    """``A: B V`` for a quantity that takes B and V; nothing after the colon if all are given."""
     lines = []
     for name in order(system, rng, useless=0):
         before = [operand for operand in system.operands(name) if operand in system.needed]
@@ -109,7 +109,7 @@ def plan(system: QuantitySystem, rng: random.Random) -> str:
 
 
 def serial_searches(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """Every step with its check, and once more where the check fails; wrong results are read, not learned."""
+    """Every step with its check, and repeated if the check fails; wrong results are read, not learned."""
     for asked in systems(rng, levels):
         yield serial_search(asked, rng)
 

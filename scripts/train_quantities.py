@@ -1,4 +1,4 @@
-"""Train the model for `quantities`, one stage a command: `python scripts/train_quantities.py run look-up`.
+"""Train the model for `quantities`, one stage per command: `python scripts/train_quantities.py run look-up`.
 
     python scripts/train_quantities.py run look-up    # repeating definitions, and 1 to 2 operations
     python scripts/train_quantities.py run short      # 1 to 6 operations
@@ -11,9 +11,9 @@
     python scripts/train_quantities.py run export-scorer
 
 Stages of training that are named together (`look-up short middle long`) run in one process, which compiles the model
-once. A stage writes its documents to the folder, goes on with the weights and optimizer of the stage before it, and may
-be killed: the same command goes on from the last checkpoint. The first begins with the bundled reasoner's weights, or
-with those of `--begin`. A stage that should end sooner or later is given `--until` its last step.
+once. A stage writes its documents to the folder, continues the weights and optimizer of the stage before it, and may be
+killed: the same command continues from the last checkpoint. The first begins with the bundled reasoner's weights, or
+with those of `--begin`. `--until` sets another last step for a stage.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ LEVELS = range(2, 17)
 class Stage:
     """What is learned up to which step of the run, each of about 4,096 tokens.
 
-    ``decay`` of its last steps have a falling learning rate; 1 keeps it where it is for the stage after it. ``drill``
-    documents that repeat definitions stand beside every sixty solutions.
+    The learning rate falls over its last ``decay`` steps; 1 keeps it for the next stage. ``drill`` documents that
+    repeat definitions are added per sixty solutions.
     """
 
     levels: range
@@ -69,13 +69,13 @@ SCORER_LAYERS, SCORER_STEPS, SCORER_PEAK = 10, 12000, 1.2e-3
 
 
 def learn(folder: Path, options: Namespace) -> None:
-    """Take the run through the stages that are named, in one process, which compiles the model once."""
+    """Take the run through the named stages, in one process, which compiles the model once."""
     plan = [(documents(folder, name), schedule(STAGES[name], options.until)) for name in options.stage]
     spawn(folder / "train", plan, options.begin or REASONER, REASONER_LAYERS, options.workers)
 
 
 def documents(folder: Path, name: str) -> Path:
-    """The file of a stage's documents, which is made where it is missing."""
+    """The file of a stage's documents, which is made if missing."""
     stage, file = STAGES[name], folder / f"{name}.npz"
     if not file.exists():
         attempts = folder / "attempts.jsonl" if stage.skills else None
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where documents, checkpoints and exported models are kept")
     parser.add_argument("stage", choices=list(COMMANDS), nargs="+", help="several of the first four run as one")
     parser.add_argument("--until", type=int, help="a stage's last step; of attempts, how many problems")
-    parser.add_argument("--begin", type=Path, help="folder of exported weights that the first stage begins with")
+    parser.add_argument("--begin", type=Path, help="folder of exported weights with which the first stage begins")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     options = parser.parse_args()
     if len(options.stage) > 1 and (options.until or not STAGES.keys() >= set(options.stage)):

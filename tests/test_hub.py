@@ -81,7 +81,7 @@ def test_a_suite_is_looked_for_in_the_cache_only(gone: None, monkeypatch: pytest
 def test_the_real_library_gives_up_at_once(gone: None, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), pytest.raises(UsageError, match="--data FILE"):
         load_suite("aime2025")
-    assert "does not answer: only what was downloaded before is used" in caplog.text
+    assert "does not answer: using only what was downloaded before" in caplog.text
     assert "Retry" not in caplog.text
 
 
@@ -109,7 +109,7 @@ def test_one_that_is_silent_is_asked_once(silent: None, caplog: pytest.LogCaptur
 
 def test_models(gone: None, tmp_path: Path) -> None:
     assert folder_of("Qwen/Qwen3-8B") is None
-    with pytest.raises(BackendError, match=r"Qwen/Qwen3-8B is no folder here.*does not answer.*give the path"):
+    with pytest.raises(BackendError, match=r"Qwen/Qwen3-8B is not a folder here.*does not answer.*give the path"):
         hub.check_reachable("Qwen/Qwen3-8B")
     hub.check_reachable(str(tmp_path))
     hub.check_reachable("s3://bucket/model")

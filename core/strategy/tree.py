@@ -1,4 +1,4 @@
-"""A tree for people who own their loop: it says what to make next, and is told what came of it."""
+"""A tree for programs with their own loop: it says what to make next, and is told the result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from widthwise.core.strategy.tree_policy import TreePolicy
 Content = TypeVar("Content")
 
 Standing = Literal["asked", "open", "finished", "failed"]
-"""Where a node stands. "asked": ``ask`` named it, and it waits to be told. "open": it may have children. "finished":
-it may have none. "failed": nothing came of it."""
+"""The state of a node. "asked": ``ask`` named it, and it waits to be told. "open": it may have children. "finished": it
+may have none. "failed": nothing was made.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,8 +24,8 @@ class TreeNode(Brief, Generic[Content]):
     """One state of a search; ``content`` is the caller's own, None until the node is told.
 
     ``visits``, ``total`` and ``squares`` count, sum and square the scores of the node and of all nodes below it,
-    ``pending`` counts nodes below it (itself included) that were asked for and not told, and ``room`` how many
-    children may still be asked for in its part of the tree.
+    ``pending`` counts nodes below it (including itself) that were asked for and not told, and ``room`` how many
+    children may still be asked for in its subtree.
     """
 
     parent: TreeNode[Content] | None = None
@@ -60,12 +61,11 @@ class Tree(Brief, Generic[Content]):
     """A search whose nodes the caller makes, as states of any kind with scores in [0, 1].
 
     >>> tree = Tree(UCT(children=2), root="")
-    >>> for node in tree.ask(2):
-    ...     tree.tell(node, content=node.parent.content + "a", score=0.5)
+    >>> for node in tree.ask(2): ...     tree.tell(node, content=node.parent.content + "a", score=0.5)
 
-    ``ask`` names nodes to be made, each a child of its ``parent``, by the policy; ``tell`` takes what came of one, in
-    any order. The tree can be pickled at any time and goes on as it would have; what was asked for is still waited
-    for then, until it is told or ``forget`` drops it. Choices by lot are derived from ``seed`` and from how many
+    ``ask`` names nodes to be made, each a child of its ``parent``, chosen by the policy; ``tell`` takes the result for
+    one, in any order. The tree can be pickled at any time and continues as it would have; it still waits for requested
+    nodes then, until they are told or ``forget`` drops them. Random choices are derived from ``seed`` and from how many
     nodes were asked for, so equal answers in an equal order make an equal tree.
     """
 
@@ -75,10 +75,10 @@ class Tree(Brief, Generic[Content]):
         self.nodes: list[TreeNode[Content]] = [self.root]
 
     def ask(self, count: int = 1) -> list[TreeNode[Content]]:
-        """Up to ``count`` nodes to be made now: fewer, or none, where all others wait for nodes that were asked for.
+        """Up to ``count`` nodes to make now: fewer, or none, if all others wait for requested nodes.
 
-        An empty list while nothing is pending means that the tree is searched through. Raises ``UsageError`` for a
-        count below 1.
+        An empty list while nothing is pending means that the tree is exhausted. Raises ``UsageError`` for a count below
+        1.
         """
         if count < 1:
             raise UsageError(f"a tree is asked for at least one node, not {count}")
@@ -105,9 +105,10 @@ class Tree(Brief, Generic[Content]):
         finished: bool = False,
         failed: str = "",
     ) -> None:
-        """What came of ``node``: ``content`` with a ``score``, ``finished`` if nothing may follow it; or why it failed.
+        """The result for ``node``: ``content`` with a ``score``, ``finished`` if nothing may follow it; or why it
+        failed.
 
-        Raises ``UsageError`` for a node that does not wait to be told, for a score that is no number, and for one
+        Raises ``UsageError`` for a node that does not wait to be told, for a score that is not a number, and for one
         outside [0, 1].
         """
         if node.standing != "asked":
@@ -128,7 +129,7 @@ class Tree(Brief, Generic[Content]):
             above.squares += (node.score or 0.0) ** 2
 
     def forget(self, node: TreeNode[Content]) -> None:
-        """Ask for ``node`` again some time: what was to come of it is lost (a worker died ...)."""
+        """Ask for ``node`` again some time: its result was lost (a worker died ...)."""
         if node.standing != "asked" or node.parent is None:
             raise UsageError(f"this node is {node.standing}: only one that waits to be told can be forgotten")
         node.parent.children.remove(node)
@@ -144,7 +145,7 @@ class Tree(Brief, Generic[Content]):
         return [node for node in self.nodes if node.standing == "asked"]
 
     def best(self, count: int = 1, *, finished: bool = False) -> list[TreeNode[Content]]:
-        """The ``count`` nodes of highest score, equal ones in order of their making; ``finished`` ones only."""
+        """The ``count`` nodes (or ``finished`` nodes) with the highest scores, equal ones in order of creation."""
         scored = [n for n in self.nodes if n.score is not None and (n.standing == "finished" or not finished)]
         return sorted(scored, key=lambda node: -(node.score or 0.0))[:count]
 
@@ -177,9 +178,9 @@ class Tree(Brief, Generic[Content]):
 
 
 def checked_score(score: float | None) -> float:
-    """``score`` as a float. Raises ``UsageError`` for none, and for one outside [0, 1]."""
+    """``score`` as a float. Raises ``UsageError`` if it is None, and if it is outside [0, 1]."""
     if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
         raise UsageError(f"a node is told with a score from 0 to 1, or as failed, not with {score!r}")
     if not 0 <= score <= 1:
-        raise UsageError(f"the score {score} lies outside 0 to 1: scale it")
+        raise UsageError(f"the score {score} is outside 0 to 1: scale it")
     return float(score)

@@ -18,9 +18,9 @@ _CONTRACT = "a function of (problem, text), plain or async, that returns True, F
 class FunctionGrader(Brief, Grader):
     """Grades by ``function(problem, text)``; ``text`` is what a trace says after its thinking.
 
-    Answers, which are what votes, are read by ``reads``: the suite's own grader unless told otherwise. A text in which
-    that reads none is an answer as a whole. What the function raises fails the problem. Raises ``UsageError`` for what
-    is no such function.
+    ``reads`` reads the answers, with which traces vote: by default the suite's own grader. If it reads none in a text,
+    the whole text is the answer. An exception in the function fails the problem. Raises ``UsageError`` for something
+    that is not such a function.
     """
 
     function: Callable[..., Any]
@@ -42,7 +42,7 @@ class FunctionGrader(Brief, Grader):
         return {} if self.reads is None else {"reads": self.reads.name}
 
     def reading_as(self, suite: Grader) -> FunctionGrader:
-        """This grader with answers read as the suite reads them, where nothing else was said."""
+        """This grader, with answers read as the suite reads them unless ``reads`` was given."""
         return self if self.reads is not None else replace(self, reads=suite)
 
     def for_problem(self, problem: Problem) -> Grader:
@@ -60,7 +60,7 @@ class FunctionGrader(Brief, Grader):
             grade: Any = await Called(self.function).one(problem, answer)
         except WidthwiseError:
             raise
-        except Exception as error:  # whatever the function does
+        except Exception as error:  # the user's function may raise anything
             raise WidthwiseError(f"the grader {self.name} failed with {reason_of(error)}") from error
         if hasattr(grade, "item"):  # a number of numpy
             grade = grade.item()

@@ -1,4 +1,4 @@
-"""What a grader said of an answer, as it is counted."""
+"""A grader's verdict on an answer, in the form in which it is counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from widthwise.core.roles import ROLES
 
 
 def checked(grade: object, grader: Grader) -> Grade:
-    """A grade as it is counted: 0 and 1 are False and True; ``UsageError`` for what is none."""
+    """A grade in the form in which it is counted: 0 and 1 are False and True; ``UsageError`` for an invalid one."""
     if not isinstance(grade, bool | Real) or not 0 <= float(grade) <= 1:
         raise ROLES["grader"].mismatch(f"the grader {grader.name}", grade)
     return bool(grade) if float(grade) in (0.0, 1.0) else float(grade)

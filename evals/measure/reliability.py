@@ -1,4 +1,4 @@
-"""How reliably samples are right: the chance that all of k are, or at least a share of them."""
+"""How reliably samples are right: the probability that all of k are, or at least a share of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from widthwise.evals.measure.subsets import Floats
 def all_at_k(values: ArrayLike) -> Floats:
     """The probability that k samples are all right, ``[..., n] -> [..., n]``: pass^k of tau-bench (arXiv 2406.12045).
 
-    ``C(c, k) / C(n, k)``. Of samples that are right in part, it is the expected grade of the worst of k.
+    ``C(c, k) / C(n, k)``. For samples that are right in part, it is the expected grade of the worst of k.
     """
     return 1 - largest_at_k(1 - np.asarray(values, np.float64))
 
@@ -51,5 +51,5 @@ def _counted(correct: ArrayLike) -> tuple[int, int]:
     """How many samples there are, and how many of them are right."""
     values = np.asarray(correct, np.float64)
     if not np.isin(values, (0, 1)).all():
-        raise ValueError("some samples are right in part, and this counts those that are right")
+        raise ValueError("some samples are right in part, but this counts only those that are right")
     return len(values), int(values.sum())

@@ -14,14 +14,14 @@ from widthwise.evals.store.segment_rows import to_json
 from widthwise.evals.store.store import Store
 
 _NONE = "[invalid]"
-"""What the harness's filters say where they find no answer."""
+"""What the harness's filters give if they find no answer."""
 
 
 def export_samples(store: Store, path: Path) -> int:
-    """Write a run as ``samples_TASK_DATE.jsonl``; the number of problems written.
+    """Write a run as ``samples_TASK_DATE.jsonl``; returns the number of problems written.
 
     All traces are the responses of their document. The filter ``each`` has the answer of each of them, and the filter
-    ``strategy``, where there was one, the answer that it settled on.
+    ``strategy``, if there was one, the answer that the strategy chose.
     """
     done = [outcome for outcome in store.outcomes() if outcome.state != "open"]
     filters = ["each", *(["strategy"] if store.manifest["configuration"].get("strategy") else [])]
@@ -57,7 +57,7 @@ def _line(store: Store, outcome: Outcome, number: int, filter: str) -> dict[str,
 
 
 def _whole(store: Store, outcome: Outcome) -> Iterator[tuple[str, str, Leaf]]:
-    """The prompt, the text and the grade of each trace that is no part of another."""
+    """The prompt, the text and the grade of each trace that is not part of another."""
     for trace, leaf in zip(store.traces(outcome.problem.id), outcome.leaves, strict=True):
         if leaf.finish != "joined":
             yield trace.path[0].text, trace.completion, leaf

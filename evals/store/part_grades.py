@@ -1,6 +1,6 @@
 """Grades of answers that are right in part, as a run file keeps them: in the fields of their problem.
 
-The columns of a run file hold right and wrong only, and so older versions read these answers as wrong.
+The columns of a run file hold only right and wrong, so older versions read these answers as wrong.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _ANSWER = "answer"
 
 
 def parts_of_grades(outcome: Outcome) -> dict[str, Any]:
-    """The field that keeps them; empty where every answer is right or wrong."""
+    """The field that keeps them; empty if every answer is right or wrong."""
     graded = {_ANSWER: outcome.correct, **{name(leaf.id): leaf.correct for leaf in outcome.leaves}}
     parts = {place: grade for place, grade in graded.items() if isinstance(grade, float)}
     return {_FIELD: parts} if parts else {}
 
 
 def with_parts(outcome: Outcome) -> Outcome:
-    """An outcome as its columns tell it, with the grades that its fields keep; ValueError for what are none."""
+    """An outcome from its columns, with the grades that its fields keep; ValueError for invalid ones."""
     if _FIELD not in outcome.fields:
         return outcome
     parts = outcome.fields[_FIELD]
     if not isinstance(parts, dict) or not all(isinstance(g, float) and 0 < g < 1 for g in parts.values()):
-        raise ValueError("grades in part hold something else than numbers between 0 and 1")
+        raise ValueError("grades in part contain something other than numbers between 0 and 1")
     leaves = tuple(replace(leaf, correct=_part(parts, name(leaf.id), leaf.correct)) for leaf in outcome.leaves)
     fields = {key: value for key, value in outcome.fields.items() if key != _FIELD}
     return replace(outcome, correct=_part(parts, _ANSWER, outcome.correct), leaves=leaves, fields=fields)

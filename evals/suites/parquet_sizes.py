@@ -1,6 +1,6 @@
-"""What a Parquet file declares its columns to unpack to; run as a script, for a file that may be hostile.
+"""The size to which a Parquet file says its columns unpack; run as a script, for a file that may be hostile.
 
-Arrow ends the whole process for some damaged descriptions of columns, so these are read in another one.
+Arrow ends the whole process for some damaged column descriptions, so these are read in another process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _WIDTH = 8
 """Bytes that a value of any type takes at least."""
 
 _SECONDS = 120.0
-"""How long the other process may take, on a busy machine too."""
+"""How many seconds the other process may take, even on a busy machine."""
 
 
 def declared(metadata: Any) -> int:
@@ -28,7 +28,7 @@ def declared(metadata: Any) -> int:
 
 
 def declared_of(path: Path) -> int:
-    """The same of a file of unknown origin. Raises ``ValueError`` if what it declares cannot be read."""
+    """The same for a file of unknown origin. Raises ``ValueError`` if its declaration cannot be read."""
     words = [sys.executable, "-P", __file__, str(path)]
     try:
         ended = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=_SECONDS)

@@ -17,11 +17,11 @@ from widthwise.core.tabular import Tabular
 
 @dataclass(frozen=True, slots=True)
 class Suite(Tabular):
-    """Problems and their judge.
+    """Problems and their grader.
 
     ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
-    ``digest`` is the SHA-256 of the problems' content in their order. ``recording`` is the model string of what was
-    recorded on them, which answers where no model is named.
+    ``digest`` is the SHA-256 of the problems' content in their order. ``recording`` is the model string of the
+    recording made on them, which answers if no model is named.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Suite(Tabular):
         object.__setattr__(self, "digest", digest(self.problems))
 
     def table(self) -> dict[str, list[Any]]:
-        """One row a problem; what its source says besides is JSON."""
+        """One row per problem; other data from its source is JSON."""
         return {
             "id": [problem.id for problem in self.problems],
             "text": [problem.text for problem in self.problems],

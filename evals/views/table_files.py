@@ -10,7 +10,7 @@ from widthwise.evals.replacement import replacement
 
 
 def write_table(table: Any, path: str | Path) -> None:
-    """Write a ``pyarrow.Table`` as CSV or Parquet, by the name's ending; what is not known is empty or null."""
+    """Write a ``pyarrow.Table`` as CSV or Parquet, by the name's extension; unknown values are empty or null."""
     target = Path(path)
     if target.suffix not in (".csv", ".parquet"):
         raise UsageError(f"cannot write {target}: a table's name ends in .csv or .parquet")

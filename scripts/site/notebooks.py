@@ -1,4 +1,4 @@
-"""Notebooks as pages: each is run when the site is built, so that what a page shows is what its cells print."""
+"""Notebooks as pages: each is run when the site is built, so that a page shows what its cells print."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 600
 
 
 def notebook_page(path: Path) -> str:
-    """The notebook with its outputs, as Markdown; ``PluginError`` where a cell fails."""
+    """The notebook with its outputs, as Markdown; ``PluginError`` if a cell fails."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         place = {"metadata": {"path": folder}}

@@ -30,7 +30,7 @@ EXPORTERS: dict[str, Exporter] = {"recorded": export_run, "inspect_ai": _inspect
 
 
 def exporter_named(name: str) -> Exporter:
-    """The exporter of a layout; ``UsageError`` for a name that is none."""
+    """The exporter for a layout; ``UsageError`` for an unknown name."""
     if name not in EXPORTERS:
         raise UsageError(f"there is no layout {name!r}{nearest(name, EXPORTERS)} (layouts: {', '.join(EXPORTERS)})")
     return EXPORTERS[name]

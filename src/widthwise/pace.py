@@ -1,13 +1,13 @@
-"""How long something still takes, as far as what is done tells."""
+"""How long something will still take, as far as the finished part tells."""
 
 from __future__ import annotations
 
 
 def seconds_left(elapsed: float, done: float, rest: float, under_way: float) -> float:
-    """Seconds that ``rest`` takes where ``done`` took ``elapsed``, in any unit of work.
+    """Seconds that ``rest`` takes if ``done`` took ``elapsed``, in any unit of work.
 
-    What is ``under_way``, a part of the rest, counts by half: of many problems begun together the first is done when
-    the others nearly are, and by it alone all would seem to take many times what they do.
+    Work ``under_way``, a part of the rest, counts half: of many problems begun together, the first is finished when the
+    others nearly are, and judging by it alone would overestimate the time many times over.
     """
     halfway = min(under_way, rest) / 2
     return elapsed * (rest - halfway) / (done + halfway)

@@ -1,7 +1,7 @@
 """What the shell completes: names of suites, parts, models and graders, run files and the problems in them.
 
-An option is completed by its name, the same in all commands (``COMPLETERS``). Nothing of an installed package is
-imported for it, and where nothing is found the shell completes names of files.
+An option is completed by its name, the same in all commands (``COMPLETERS``). This imports nothing of an installed
+package, and if nothing is found the shell completes file names.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.opening import bundled_models
 
 Completer = Callable[[str, Mapping[str, Any]], Iterable[str]]
-"""Gives what may stand in place of the text so far, whatever it begins with; also gets the parameters before it."""
+"""Gives the possible replacements for the text so far, whatever they begin with; also gets the preceding parameters."""
 
 _SAFE = re.compile(r"[\w .,:/@+=()|#'-]+")
-"""What shells are told: names that others chose may hold anything, and some shells evaluate what they are told."""
+"""What shells may be given: names from others may contain anything, and some shells evaluate completions."""
 _MOST = 500
 _LAST_NAME = re.compile(r"\w*$")
 
 
 def completed(command: Callable[..., None]) -> Callable[..., None]:
-    """``command``, whose parameters are completed by their names."""
+    """``command``, with its parameters completed by their names."""
     hints = get_type_hints(command, include_extras=True)
     for name, hint in hints.items():
         for info in getattr(hint, "__metadata__", ()):
@@ -41,7 +41,7 @@ def completed(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _quiet(completer: Completer) -> Callable[..., list[str]]:
-    """``completer`` as typer calls it; whatever goes wrong in it completes nothing."""
+    """``completer`` in the form that typer calls; an error in it completes nothing."""
 
     @wraps(completer)
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -59,7 +59,7 @@ def _quiet(completer: Completer) -> Callable[..., list[str]]:
 
 
 def _nothing(incomplete: str, given: Mapping[str, Any]) -> Iterable[str]:
-    """Leaves the option to the shell, which completes names of files."""
+    """Leaves the option to the shell, which completes file names."""
     return ()
 
 
@@ -80,7 +80,7 @@ def _models(incomplete: str, given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _strategies(incomplete: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """The part that is being written: a sampler first, then what may follow it; in brackets its arguments."""
+    """The part being written: a sampler first, then what may follow it; inside brackets its arguments."""
     match = _LAST_NAME.search(incomplete)
     begun = match[0] if match else ""
     before = incomplete[: len(incomplete) - len(begun)]
@@ -111,7 +111,7 @@ def _arguments(part: str) -> Iterator[str]:
 
 
 def _run_files(incomplete: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """Run files beside what is typed so far, and those in the folder where runs go."""
+    """Run files beside what is typed so far, and those in the folder for runs."""
     folder = incomplete.rpartition("/")[0]
     for place in [folder] if "/" in incomplete else ["", "runs"]:
         yield from (f"{place}{'/' if place else ''}{file.name}" for file in sorted(Path(place or ".").glob("*.db")))
@@ -142,4 +142,4 @@ COMPLETERS: Mapping[str, Completer] = {
     "method": _one_of("pass", "maj", "best:", "weighted:", "short:"),
     "against": _one_of("math-verify"),
 }
-"""By the names of parameters; what is not here is left to the shell."""
+"""By the names of parameters; parameters not listed are left to the shell."""

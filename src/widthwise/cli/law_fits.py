@@ -17,8 +17,10 @@ _log = logging.getLogger(__name__)
 
 
 def fits_of(curve: Curve) -> list[dict[str, Any]]:
-    """The laws fitted to each line of a curve, with what they predict of its last point; those that do not fit are
-    left out, and logged."""
+    """The laws fitted to each line of a curve, with what they predict for its last point.
+
+    Laws that do not fit are left out, and logged.
+    """
     return [_row(line.method, fit) for line in curve.lines.values() for fit in _fits(line)]
 
 

@@ -1,4 +1,4 @@
-"""Methods at equal budgets: what they do, how far they differ, and which of them nothing beats."""
+"""Methods at equal budgets: what they achieve, how much they differ, and which of them are not beaten."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Matched:
 
     @classmethod
     def of(cls, curves: Sequence[Curve], axis: Axis, budgets: Sequence[float] | None = None) -> Matched:
-        """The methods of ``curves`` at ``budgets``: at what the curves end with unless given."""
+        """The methods of ``curves`` at ``budgets``, by default those at which the curves end."""
         from widthwise.evals.measure.equal_budgets import against_best, at_budget, matched_budgets, pareto, points
 
         found = points(curves, axis)
@@ -41,7 +41,10 @@ class Matched:
         rows = [[f"{b:,.0f}", p.marked, f"{p.budget:,.0f}", *_bounds(p)] for b, p in self.points]
         rows_table(["budget", "method", "spent", "accuracy, %", "95 % interval"], rows)
         if not all(p.follows for _, p in self.points):
-            say("note: a method whose one trace is longer than the budget on most problems is in no paired test there")
+            say(
+                "note: a method whose one trace is longer than the budget on most problems is left out of the paired "
+                "tests there"
+            )
         say("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
         differences = [[v.better.name, v.other.name, *_difference(v.difference)] for v in self.differences]
         rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)

@@ -1,4 +1,4 @@
-"""What a sweep has found on one suite: its table, its figure, its report, and what the terminal gets of it."""
+"""What a sweep has found on one suite: its table, figure and report, and what the terminal shows of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from widthwise.swept import Sweep
 
 @dataclass(frozen=True, slots=True)
 class SweptSuite:
-    """One suite of a sweep; its files are called ``stem`` with an ending each."""
+    """One suite of a sweep; its files are named ``stem`` with different extensions."""
 
     swept: Sweep
     matched: Matched
@@ -36,12 +36,12 @@ class SweptSuite:
         return list(dict.fromkeys(note for curve in self.swept.curves for note in curve.notes))
 
     def files(self, *, report: bool) -> list[Path]:
-        """What is written of it."""
+        """The files to write."""
         endings = [".csv", ".parquet", ".svg", *[".html"] * report]
         return [self.stem.with_name(f"{self.stem.name}{ending}") for ending in endings]
 
     def write(self, *, report: bool) -> None:
-        """Write the files; raises ``UsageError`` where the folder does not allow it."""
+        """Write the files; raises ``UsageError`` if the folder does not allow it."""
         from widthwise.evals.views.plots import save
         from widthwise.evals.views.report import write_report
         from widthwise.evals.views.table_files import write_table
@@ -54,7 +54,7 @@ class SweptSuite:
             write_report(self.swept.runs, file, curves=self.swept.curves, axis=self.matched.axis, budgets=self.budgets)
 
     def show(self) -> None:
-        """Say what was found."""
+        """Print what was found."""
         first = self.swept.curves[0]
         say(f"\n{first.suite}: {len(first.problems)} problems, {first.model}")
         self.matched.show()
@@ -75,7 +75,7 @@ class SweptSuite:
 
 
 def file_name(suite: str, suites: Collection[str]) -> str:
-    """What the files about a suite are called: its name, with its arguments where another of ``suites`` has it too."""
+    """The file name for a suite: its name, with its arguments if another of ``suites`` has the same name."""
     short = _short(suite)
     if sum(_short(other) == short for other in suites) == 1:
         return short

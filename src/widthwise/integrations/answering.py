@@ -30,12 +30,12 @@ from widthwise.settings import RunSettings
 _log = logging.getLogger(__name__)
 
 _LONG = 200
-"""Characters of a text that no two traces have by chance."""
+"""How many characters a text needs so that two traces cannot be equal by chance."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What came of one conversation. ``trace`` is shown for the answer; None where it stands in no trace."""
+    """The result of one conversation. ``trace`` is shown for the answer; None if no trace contains it."""
 
     problem: Problem
     setting: Setting
@@ -45,7 +45,7 @@ class Answered:
 
     @property
     def text(self) -> str:
-        """What the answer's trace says, without its thinking; of an answer that stands in none, the answer in a box."""
+        """What the answer's trace says, without its thinking; if no trace contains the answer, the boxed answer."""
         if self.trace is not None:
             return self._without_stop(self.setting.saying.said(self.trace).strip())
         return "" if self.result.answer is None else f"\\boxed{{{self.result.answer}}}"
@@ -90,7 +90,7 @@ class Answered:
         }
 
     def _without_stop(self, text: str) -> str:
-        """The text before the stop string that ended it, as programs of chats expect it."""
+        """The text before the stop string that ended it, as chat programs expect it."""
         found = [at for stop in self.setting.params.stop if (at := text.find(stop)) >= 0]
         return text[: min(found, default=len(text))]
 
@@ -98,8 +98,8 @@ class Answered:
 class Answering:
     """A strategy that answers conversations; what it needs is opened once, and closed when the program ends.
 
-    ``options`` are those of ``ww.solve``. Without a ``grader`` choices are read where a question has options, and
-    mathematical answers elsewhere; without an ``instruction`` only questions with options are given one.
+    ``options`` are those of ``ww.solve``. Without a ``grader``, choices are read if a question has options, and
+    mathematical answers otherwise; without an ``instruction``, only questions with options get one.
     """
 
     def __init__(self, strategy: Any, **options: Any) -> None:
@@ -119,9 +119,9 @@ class Answering:
     ) -> Answered:
         """What the strategy makes of a conversation whose last message is the user's.
 
-        ``name`` is the problem's id, from which with the seeds all randomness comes; ``backend`` replaces the model,
+        ``name`` is the problem's id; all randomness derives from it and the seeds. ``backend`` replaces the model,
         ``options`` are those to choose from, and ``sampling`` are defaults of ``SamplingParams``. Raises ``UsageError``
-        for what a strategy cannot be asked, and ``BackendError`` where every request failed.
+        for what a strategy cannot be asked, and ``BackendError`` if every request failed.
         """
         problem = _problem(messages, name, options)
         settings = replace(self.settings, seed=self.settings.seed + seed, model=backend or self.settings.model)
@@ -139,19 +139,21 @@ class Answering:
         return Answered(problem, setting, str(evaluation.strategy), result, _spokesman(result, name))
 
     def _check(self, result: Result, name: str) -> None:
-        """Raises ``BackendError`` where nothing was had; tells of what failed, and once of copies."""
+        """Raises ``BackendError`` if every request failed; reports failures, and once copies."""
         texts = [trace.completion for trace in result.traces if trace.finish not in UNFINISHED]
         if not texts and result.answer is None and result.errors:
-            raise BackendError(f"no sample could be had: {result.errors[0]}")
+            raise BackendError(f"every request failed: {result.errors[0]}")
         if result.errors:
             _log.warning("%s: %d requests failed (first: %s)", name, len(result.errors), result.errors[0])
         if len(texts) > 1 and len(set(texts)) == 1 and len(texts[0]) > _LONG and not self._copies_told:
             self._copies_told = True
-            _log.warning("%s: all %d traces have one text; at temperature 0 more traces say no more", name, len(texts))
+            _log.warning(
+                "%s: all %d traces have the same text; at temperature 0 more traces add nothing", name, len(texts)
+            )
 
 
 def _kept(options: Mapping[str, Any], name: str) -> Any:
-    """A model of the options, kept open for all calls; what is open already is its owner's."""
+    """A model in the options, kept open for all calls; an already open one belongs to its owner."""
     model = options.get(name)
     if not isinstance(model, str):
         return model
@@ -169,7 +171,7 @@ def _closed(model: Model) -> None:
 
 
 def _problem(messages: Sequence[Message], name: str, options: Sequence[str]) -> Problem:
-    """The conversation as a problem, its options below the question."""
+    """The conversation as a problem, with its options below the question."""
     asked = Problem.asked(messages, id=name)
     if not options:
         return asked
@@ -181,10 +183,10 @@ def _problem(messages: Sequence[Message], name: str, options: Sequence[str]) -> 
 
 
 def _spokesman(result: Result, name: str) -> Trace | None:
-    """The trace that is shown: the winners' one; where no trace states an answer, the first that came to its end."""
+    """The trace that is shown: one of the winners'; if no trace states an answer, the first that reached its end."""
     if result.election.trace is not None or result.answer is not None:
         return result.election.trace
     ended = [trace for trace in result.traces if trace.finish == "stop"]
     said = [trace for trace in result.traces if trace.finish != "error"]
-    _log.warning("%s: no trace states an answer that the grader reads; the first trace is shown", name)
+    _log.warning("%s: no trace states an answer that the grader can read; the first trace is shown", name)
     return next(iter([*ended, *said]), None)

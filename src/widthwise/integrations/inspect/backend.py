@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 
 _NAMES = {"stop": "stop_seqs"}
 _UNKNOWN = ("min_p", "repetition_penalty", "stop_token_ids", "prompt_logprobs")
-"""Sampling parameters that Inspect has no word for."""
+"""Sampling parameters that Inspect does not have."""
 _FINISHES: Mapping[str, FinishReason] = {"max_tokens": "length", "model_length": "length"}
 
 
 class InspectBackend:
-    """Inspect's ``model``. Sampling parameters that are neither ``given`` nor asked for by a part stay Inspect's own.
+    """Inspect's ``model``. Sampling parameters that are neither ``given`` nor requested by a part stay Inspect's own.
 
-    Tokens are pieces of text, as many as Inspect says that there were. ``exceeded`` is the limit that Inspect has found
-    reached: no further request is answered then.
+    Tokens are pieces of text, as many as Inspect reports. ``exceeded`` is the limit that Inspect has found reached;
+    from then on no request is answered.
     """
 
     def __init__(self, model: Model, given: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ class InspectBackend:
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         asked = request.conversation
         if asked is None or asked.is_open:
-            raise BackendError("a model of Inspect answers whole conversations: it continues no text")
+            raise BackendError("a model of Inspect answers whole conversations and cannot continue a text")
         if self.exceeded is not None:
             raise AccessRefused(str(self.exceeded))
         try:
@@ -63,7 +63,7 @@ class InspectBackend:
         except LimitExceededError as error:
             self.exceeded = error
             raise AccessRefused(str(error)) from error
-        except Exception as error:  # whatever a provider raises when Inspect has given up
+        except Exception as error:  # a provider may raise anything when Inspect has given up
             raise BackendError(f"{self.model} failed: {reason_of(error)[:300]}") from error
         yield self._delta(output, asked, request.params)
 
@@ -71,7 +71,7 @@ class InspectBackend:
         return {"backend": "inspect", "model": str(self.model), "inspect_ai": version("inspect_ai"), "notes": []}
 
     async def close(self) -> None:
-        """The model is Inspect's, which closes it."""
+        """The model belongs to Inspect, which closes it."""
 
     def _config(self, request: Request) -> GenerateConfig:
         params, plain = request.params, SamplingParams()
@@ -79,7 +79,9 @@ class InspectBackend:
         said = {n: v for n, v in changed.items() if v != getattr(plain, n) or n in self._given}
         for name in _UNKNOWN:
             if said.pop(name, None):
-                raise UsageError(f"Inspect's models take no {name}: leave it out, or name a model of ours (model=...)")
+                raise UsageError(
+                    f"Inspect's models take no {name}: leave it out, or name one of our models (model=...)"
+                )
         renamed = {_NAMES.get(name, name): list(v) if isinstance(v, tuple) else v for name, v in said.items()}
         return GenerateConfig(seed=short_seed(request.seed), **renamed)
 
@@ -107,7 +109,7 @@ class InspectBackend:
 
 
 def _as_many(pieces: list[str], tokens: int | None) -> list[str]:
-    """The pieces as so many tokens: some that spell nothing after them, or the last ones in one."""
+    """The pieces as so many tokens: with empty ones appended, or the last ones merged."""
     if not tokens or tokens == len(pieces):
         return pieces
     if tokens > len(pieces):

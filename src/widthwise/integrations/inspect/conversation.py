@@ -1,4 +1,4 @@
-"""Inspect's messages as strategies are asked them, and what a strategy says as Inspect's output."""
+"""Inspect's messages in the form in which strategies are asked, and a strategy's reply as Inspect's output."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _CUT = ("length", "budget")
 
 
 def to_messages(messages: Sequence[ChatMessage]) -> list[Message]:
-    """The messages as texts; raises ``UsageError`` for what is none."""
+    """The messages as texts; raises ``UsageError`` for others."""
     return [_message(message) for message in messages]
 
 
 def _message(message: ChatMessage) -> Message:
     if message.role == "tool" or getattr(message, "tool_calls", None):
-        raise UsageError("a strategy calls no tools: it cannot be asked a conversation that has tool calls in it")
+        raise UsageError("a strategy calls no tools: it cannot be asked a conversation with tool calls")
     if isinstance(message.content, str):
         return {"role": message.role, "content": message.content}
     if strange := [part.type for part in message.content if not isinstance(part, ContentText | ContentReasoning)]:
-        raise UsageError(f"a strategy is asked in texts, and a message has a part of the type {strange[0]}")
+        raise UsageError(f"a strategy is asked in texts, but a message has a part of the type {strange[0]}")
     return {"role": message.role, "content": message.text}
 
 
@@ -56,7 +56,7 @@ def output_of(answered: Answered, model: str) -> ModelOutput:
 
 
 def assistant(thought: str, said: str, model: str) -> ChatMessageAssistant:
-    """A reply's message, its thinking apart."""
+    """A reply's message, with its thinking separate."""
     parts: list[Content] = [ContentReasoning(reasoning=thought), ContentText(text=said)]
     return ChatMessageAssistant(content=parts if thought else said, model=model, source="generate")
 

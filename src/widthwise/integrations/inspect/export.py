@@ -42,10 +42,10 @@ _SOLVER = "widthwise/widthwise"
 
 
 def export_log(store: Store, path: Path) -> int:
-    """Write a run to a ``.eval`` or ``.json`` file; the number of problems written.
+    """Write a run to a ``.eval`` or ``.json`` file; returns the number of problems written.
 
     A problem of a strategy is one sample: the trace that won, the strategy's answer as its score, and all traces in the
-    sample's store. Of a run that no strategy answered (an import), each trace is an epoch of its problem.
+    sample's store. For a run that no strategy answered (an import), each trace is an epoch of its problem.
     """
     run = _Run(store)
     samples = [sample for outcome in store.outcomes() if outcome.state != "open" for sample in run.samples(outcome)]
@@ -56,7 +56,7 @@ def export_log(store: Store, path: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run with what its samples have in common."""
+    """A run, with what its samples have in common."""
 
     store: Store
 
@@ -179,7 +179,7 @@ class _Run:
 
 
 def _value(correct: bool | float | None) -> str | float:
-    """A grade in Inspect's words; what is right in part is a number there too."""
+    """A grade in Inspect's terms; an answer that is right in part is a number there, too."""
     if isinstance(correct, float) and 0 < correct < 1:
         return correct
     return NOANSWER if correct is None else CORRECT if correct else INCORRECT
@@ -201,7 +201,7 @@ def _row(trace: Trace, leaf: Leaf) -> dict[str, Any]:
 
 
 def _results(scorer: str, samples: Sequence[EvalSample], problems: int) -> EvalResults:
-    """The accuracy over the samples and its standard error, as Inspect has them."""
+    """The accuracy over the samples and its standard error, in Inspect's form."""
     values = [(sample.scores or {})[scorer].value for sample in samples if sample.scores]
     right = [value if isinstance(value, float) else _WORTH[str(value)] for value in values]
     mean = sum(right) / len(right) if right else 0.0

@@ -25,7 +25,7 @@ _SAMPLING = {"stop_seqs": "stop"} | {
 
 
 class WidthwiseAPI(ModelAPI):
-    """A model of ours, by the name that ``--model`` of ``widthwise`` takes; ``-M`` are its backend's own arguments."""
+    """One of our models, by its name for ``--model`` of ``widthwise``; ``-M`` gives its backend's own arguments."""
 
     def __init__(
         self,
@@ -66,15 +66,15 @@ def provider() -> type[ModelAPI]:
 
 
 def sampling_of(config: GenerateConfig) -> dict[str, Any]:
-    """What Inspect's configuration says of sampling, as fields of ``SamplingParams``."""
+    """Inspect's sampling configuration as fields of ``SamplingParams``."""
     said = {ours: getattr(config, theirs) for theirs, ours in _SAMPLING.items()}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in said.items() if v is not None}
 
 
 class Metered:
-    """A backend of ours whose requests are counted as usage of ``model``, within Inspect's limits.
+    """One of our backends, whose requests count as usage of ``model``, within Inspect's limits.
 
-    ``backend`` is a copy that shares its engine: it is of the same class, and has all that it has.
+    ``backend`` is a copy that shares its engine: it has the same class and the same attributes.
     """
 
     def __init__(self, backend: Backend, model: Model) -> None:
@@ -113,7 +113,7 @@ async def _close(deltas: AsyncIterator[Delta]) -> None:
 
 
 def check_loop() -> None:
-    """Raises ``UsageError`` where Inspect runs on something else than asyncio."""
+    """Raises ``UsageError`` if Inspect runs on something other than asyncio."""
     try:
         asyncio.current_task()
     except RuntimeError:

@@ -12,12 +12,12 @@ from widthwise.settings import grader_named
 
 @scorer(metrics=[accuracy(), stderr()])
 def graded(grader: str = "math") -> Scorer:
-    """Whether the answer means the same as one of the targets, or how far it does.
+    """Whether the answer means the same as one of the targets, or how close it is.
 
     Args:
-        grader: Who says so (``widthwise graders``).
+        grader: The grader that decides (``widthwise graders``).
 
-    The answer is that of the solver ``widthwise``; after any other solver it is read in the completion.
+    The answer is that of the solver ``widthwise``; after any other solver it is read from the completion.
     """
     judge = grader_named(grader)
 

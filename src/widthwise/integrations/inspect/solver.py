@@ -1,4 +1,4 @@
-"""The solver: a strategy in place of ``generate()``."""
+"""The solver: a strategy instead of ``generate()``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from widthwise.integrations.inspect.conversation import output_of, to_messages
 from widthwise.integrations.inspect.provider import Metered, WidthwiseAPI, check_loop, sampling_of
 
 REPORT = "widthwise"
-"""Where a sample's metadata and store have the strategy, its answer, its votes and its ledger."""
+"""The key in a sample's metadata and store for the strategy, its answer, its votes and its ledger."""
 
 
 @solver
@@ -31,7 +31,7 @@ def widthwise(
     instruction: str | None = None,
     **options: Any,
 ) -> Solver:
-    """Answer each sample by a strategy, and show the trace that it chose.
+    """Answer each sample with a strategy, and show the trace that it chose.
 
     Args:
         strategy: As the command line of widthwise takes it, or a strategy as a value.
@@ -76,7 +76,7 @@ async def _solved(state: TaskState, answering: Answering, model: Model) -> TaskS
 
 
 async def _answered(state: TaskState, answering: Answering, meter: InspectBackend | Metered, model: Model) -> Answered:
-    """The epochs of a sample are problems of their own, the first of which has the sample's id."""
+    """The epochs of a sample are separate problems, the first of which has the sample's id."""
     return await answering.answer(
         to_messages(state.messages),
         str(state.sample_id) if state.epoch == 1 else f"{state.sample_id} (epoch {state.epoch})",
@@ -87,7 +87,7 @@ async def _answered(state: TaskState, answering: Answering, meter: InspectBacken
 
 
 async def _meter(model: Model, answering: Answering) -> InspectBackend | Metered:
-    """What a sample's requests go through: it knows when one of Inspect's limits was reached."""
+    """The meter of a sample's requests: it knows when one of Inspect's limits was reached."""
     if isinstance(model.api, WidthwiseAPI):
         backend: Backend = await model.api.opened.opened()
         return Metered(backend, model)
@@ -102,7 +102,7 @@ def _choose(state: TaskState, answered: Answered) -> None:
 
 
 async def _record(state: TaskState, answered: Answered, model: str) -> None:
-    """The traces and the report where Inspect's log and its viewer show them."""
+    """Record the traces and the report where Inspect's log and its viewer show them."""
     report, traces = {**answered.report, "model": model}, answered.traces
     state.metadata[REPORT] = report
     state.store.set(f"{REPORT}:report", report)

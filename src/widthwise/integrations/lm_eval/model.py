@@ -36,13 +36,13 @@ _NO_TEXT = (
 class WidthwiseLM(LM):
     """A strategy over one of widthwise's models, for tasks whose ``output_type`` is ``generate_until``.
 
-    ``strategy`` and ``model`` are as the command line of widthwise takes them. ``grader`` reads answers and says which
-    are the same, ``instruction`` is added to each question, ``traces`` names a file to which all traces are written,
-    as ``widthwise import`` reads them. ``concurrency`` documents are worked on at once. ``options`` are those of
-    ``ww.solve`` (``temperature``, ``seed``, ``reward_model`` ...).
+    ``strategy`` and ``model`` are as on widthwise's command line. ``grader`` reads answers and says which are the same,
+    ``instruction`` is added to each question, ``traces`` names a file for all traces, in the form that ``widthwise
+    import`` reads. ``concurrency`` documents are worked on at once. ``options`` are those of ``ww.solve``
+    (``temperature``, ``seed``, ``reward_model`` ...).
 
-    A task's stop sequences and its limit on tokens hold for each trace, and so do its sampling settings where it
-    samples; where it asks for greedy decoding the strategy samples as it does elsewhere.
+    A task's stop sequences and its token limit apply to each trace, and so do its sampling settings if it samples; if
+    it asks for greedy decoding, the strategy uses its usual sampling.
     """
 
     tokenizer_name = "widthwise"
@@ -69,7 +69,7 @@ class WidthwiseLM(LM):
 
     @classmethod
     def create_from_arg_string(cls, arg_string: str, additional_config: Mapping[str, Any] | None = None) -> Self:
-        """From ``strategy=...,model=...``; commas within brackets are a strategy's own."""
+        """From ``strategy=...,model=...``; commas within brackets belong to a strategy."""
         more = {name: value for name, value in (additional_config or {}).items() if value is not None}
         return cls(**key_val_to_dict(arg_string), **more)
 
@@ -88,7 +88,7 @@ class WidthwiseLM(LM):
         return json.dumps(chat_history, ensure_ascii=False)
 
     def get_model_info(self) -> dict[str, Any]:
-        """What the harness's results say of the model: the strategy, and what it spent."""
+        """What the harness's results say about the model: the strategy, and what it spent."""
         settings = self._answering.settings
         return {
             "strategy": str(settings.strategy),
@@ -133,8 +133,8 @@ class WidthwiseLM(LM):
         if not self._greedy_told:
             self._greedy_told = True
             _log.warning(
-                "the task asks for greedy decoding, which makes all traces the same: the strategy samples as it does "
-                "elsewhere; temperature=0 in --model_args is heeded"
+                "the task asks for greedy decoding, which makes all traces the same: the strategy uses its usual "
+                "sampling; set temperature=0 in --model_args to force it"
             )
 
     def _keep(self, answered: Answered, request: Instance) -> None:
@@ -150,7 +150,7 @@ class WidthwiseLM(LM):
 
 def _new(path: Path) -> Path:
     if path.exists():
-        raise UsageError(f"{path} exists already: name a new file for the traces")
+        raise UsageError(f"{path} already exists: name a new file for the traces")
     return path
 
 
@@ -169,5 +169,5 @@ def _messages(context: str) -> list[Message]:
         try:
             return [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in parse(context)]
         except (ValueError, KeyError, TypeError):
-            _log.debug("a context that begins like messages is none")
+            _log.debug("a context that begins like messages is not a list of messages")
     return [{"role": "user", "content": context}]
