@@ -112,8 +112,9 @@ def curve(
     ``grader`` reads and grades everything anew, instead of using what is stored. ``methods``: "pass", "maj",
     "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; for reliability "all" (all k samples are right,
     pass^k), "gpass:SHARE" (at least that share of them, G-Pass@k) and "mgpass" (its mean over shares from a half to 1).
-    A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign). Raises
-    ``UsageError`` if there is nothing to measure.
+    A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign); for run
+    files also "reward_model" (with a reduction, "reward_model:min"), if it scored the traces, "self_certainty" and the
+    confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure.
     """
     scores = sorted({score for name in methods if (score := method(name).score)})
     source = load(run, scores=scores, grouping=grouping, grader=grader)

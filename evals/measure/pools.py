@@ -123,8 +123,8 @@ def load(
     """The samples of a run file (``.db``), or of recorded generations, including other tools' logs; needs no model.
 
     ``grader`` reads and grades all of them anew, whatever verdicts and labels are stored, and stores nothing.
-    ``scores`` are those to read with them: "mean_logprob", "sum_logprob", or a number recorded with the samples
-    ("reward"; a minus before it turns its sign). Raises ``UsageError`` if there is nothing to measure.
+    ``scores`` are those to read with them; see ``evals.measure.curves.curve``. Raises ``UsageError`` if there is
+    nothing to measure.
     """
     file = Path(path)
     read = _recorded if file.suffix in RECORDINGS else _stored

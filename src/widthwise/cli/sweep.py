@@ -17,6 +17,7 @@ from widthwise.cli.prompt_files import sent
 from widthwise.cli.settings_options import AsJson, count, with_settings
 from widthwise.cli.swept_suite import SweptSuite
 from widthwise.cli.terminal import say, say_json
+from widthwise.core.brief import counted
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import register
 from widthwise.core.strategy.composition import shortened
@@ -140,7 +141,7 @@ def _print_plan(sweeping: Sweeping) -> None:
         costs.append("?" if f.seconds is None else duration(f.seconds))
         rows.append([f.task.suite, name, str(f.task.seed), f"{f.problems}", *costs])
     cells = len(sweeping.plan.cells) * len(sweeping.plan.cells[0].tasks)
-    say(f"{cells} cells, {len(rows)} runs in {sweeping.folder}")
+    say(f"{counted(cells, 'cell')}, {counted(len(rows), 'run')} in {sweeping.folder}")
     rows_table(["suite", "run", "seed", "problems to do", "samples", "tokens", "time"], rows)
     if all(f.samples is not None and f.tokens is not None and f.seconds is not None for f in forecast):
         samples, tokens, seconds = (sum(getattr(f, of) for f in forecast) for of in ("samples", "tokens", "seconds"))
