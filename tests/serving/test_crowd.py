@@ -10,7 +10,9 @@ from widthwise.evals.suites.suites import load_suite
 from widthwise.opening import open_backend
 
 CLIENTS, LEAVERS = 200, 100
-TEXTS = ["so \\boxed{2}, says the first of them", "\\boxed{3}", "hm, \\boxed{2}", "no idea at all"]
+TEXTS = [
+    f"{first}, says one of them after a while, {'and thinks, ' * 20}" for first in ("\\boxed{2}", "\\boxed{3}", "no")
+]
 
 
 def check(outcome: Crowd) -> None:
@@ -26,7 +28,7 @@ def check(outcome: Crowd) -> None:
 async def test_a_crowd_on_a_scripted_model(deterministic: bool) -> None:
     backend = Scripted(TEXTS, deterministic=deterministic)
     strategy = "best_of_n(n=4) | stop_when_decided() | majority_vote()"
-    check(await crowd(backend, strategy, ["1 + 1?"] * CLIENTS, leavers=LEAVERS, concurrency=8))
+    check(await crowd(backend, strategy, ["1 + 1?"] * CLIENTS, leavers=LEAVERS, concurrency=64))
 
 
 @pytest.mark.slow

@@ -30,13 +30,14 @@ async def stream(
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     events = _Events(send)
     try:
-        await events.send(form.opening(head))
+        opening = form.opening(head)
+        await events.send(opening)
         while (text := await _next(told, events)) is not None:
             await events.send(form.reasoning(head, text))
         for event in form.events(head, working.result()):
             await events.send(event)
         if query.counted:
-            await events.send({**head, "object": event["object"], "choices": [], "usage": working.result().usage})
+            await events.send({**head, "object": opening["object"], "choices": [], "usage": working.result().usage})
         await events.write("data: [DONE]\n\n")
     except Refusal as refusal:
         await events.send(refusal.body)
