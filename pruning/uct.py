@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from widthwise.core.strategy.part import Part
-
-Rule = Literal["uct", "puct"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,8 @@ class UCT(Part):
     the sum of the ``n`` scores at the child and below it, and ``N`` the number at its parent. Nodes that were asked for
     but not yet told count as visits with score 0 (virtual loss), so that choices made side by side differ. ``children``
     is the number of samples that treequest's StandardMCTS makes of a node, 2 by default, and ``c`` its exploration
-    weight; there, priors multiply the second term, and here they are equal.
+    weight. There, priors multiply the second term, and all children of a node are made in a row; here priors are equal,
+    and each child is chosen by itself.
     """
 
     children: int = 2
