@@ -1,6 +1,6 @@
 """The fenced code of documents: found, and run.
 
-Snippets of a page share one folder and run in their order, so that a page reads as one session. They run as they stand,
+Snippets of a page share one folder and run in their order, so that a page reads as one session. They run as written,
 except that ``eval`` and ``sweep`` take at most ``LIMIT`` problems. ``title="FILE"`` after the language writes the
 snippet to that file first; so does a first line ``# FILE.py``. A snippet after ``<!-- not run: REASON -->`` is only
 checked.

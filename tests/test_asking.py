@@ -1,4 +1,4 @@
-"""How a run's model is asked: what is in force, where it came from, and that a run goes on with it."""
+"""How a run's model is asked: what is in force, where it came from, and that a resumed run keeps it."""
 
 from __future__ import annotations
 

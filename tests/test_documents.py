@@ -1,4 +1,6 @@
-"""Every snippet of README, docs and examples is run; those that cannot be here are held to the code that they name."""
+"""Every snippet of README, docs and examples is run; for those that cannot be run here, the code that they name is
+checked.
+"""
 
 from __future__ import annotations
 

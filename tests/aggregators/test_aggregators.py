@@ -1,4 +1,4 @@
-"""Voting, weighing and choosing."""
+"""Voting, weighting and choosing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Votes that count by how sure the model was: self-certainty with Borda, DeepConf's filters."""
+"""Votes weighted by the model's confidence: self-certainty with Borda, DeepConf's filters."""
 
 from __future__ import annotations
 

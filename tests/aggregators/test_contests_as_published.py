@@ -1,4 +1,4 @@
-"""Knockout, league and self-verification against the papers' algorithms, written here anew from their descriptions.
+"""Knockout, league and self-verification against independent implementations of the papers' descriptions.
 
 arXiv 2411.19477 and 2502.01839.
 """

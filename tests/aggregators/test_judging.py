@@ -1,4 +1,4 @@
-"""Aggregators that ask a model: good replies, none, and nonsense."""
+"""Aggregators that ask a model: good replies, no replies, and nonsense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every backend is put through, and the few words the tests are written in."""
+"""What every backend is put through, and helpers for writing these tests."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A clock that all event loops of a test share, and that jumps: what takes ten minutes takes none.
+"""A clock that all event loops of a test share, and that jumps: ten minutes of waiting take no time.
 
 Time stands still while any loop can work. When all of them wait, for sockets of this process and for each other, it
-goes on to the earliest timer. Sockets are real, and so are threads with loops of their own. Other threads it does not
-know: time may jump while one works.
+jumps to the earliest timer. Sockets are real, and so are threads with their own loops. It does not know other threads:
+time may jump while one works.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""A proxy that spoils a share of the completions behind it: `python faulty_proxy.py URL SHARE SEED` prints its port.
+"""A proxy that spoils a share of the completions that pass through it: `python faulty_proxy.py URL SHARE SEED` prints
+its port.
 
-A spoiled request gets, in equal parts: HTTP 500 instead of being passed on; a reset connection in mid-stream; a
-stream that stalls; a stream that ends early, in the middle of an event. `/faults` counts them; everything else
-passes through unchanged.
+A spoiled request gets, in equal parts: HTTP 500 instead of being passed on; a reset connection in mid-stream; a stream
+that stalls; a stream that ends early, in the middle of an event. `/faults` counts them; everything else passes through
+unchanged.
 """
 
 from __future__ import annotations

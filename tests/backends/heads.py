@@ -1,4 +1,4 @@
-"""Checkpoints with a head of their own on the bundled model's body, and what they should say."""
+"""Checkpoints with their own heads on the bundled model's body, and what they should return."""
 
 from __future__ import annotations
 

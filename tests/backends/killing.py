@@ -1,4 +1,4 @@
-"""Runs of the command line that are killed without a word, and what their files hold then."""
+"""Runs of the command line that are killed without warning, and what their files contain then."""
 
 from __future__ import annotations
 

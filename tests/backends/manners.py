@@ -1,4 +1,4 @@
-"""Scripts for ``scripted_server``: how the programs that people run answer, as far as a profile tells them apart."""
+"""Scripts for ``scripted_server``: how common server programs answer, as far as a profile can distinguish them."""
 
 from __future__ import annotations
 

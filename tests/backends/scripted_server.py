@@ -1,4 +1,4 @@
-"""A server that does what a script says: every manner of a server that a client may meet, to the byte.
+"""A server that does what a script says: any behaviour that a client may meet, to the byte.
 
     def script(asked):                        # called for each request but those for the list of models
         return Reply(text("7", " =", " 7"))   # a stream of completion chunks
@@ -8,9 +8,9 @@
         ...
     server.asked                              # all requests, in order of arrival
 
-``in_turn`` gives one reply after the other, ``by_path`` one script for each path, ``limited`` answers 429 to what
-is more than so many requests in so many seconds. Waiting is done on the loop's clock: with ``FakeClock`` it takes
-no time (``async with serving(script)`` there).
+``in_turn`` gives one reply after another, ``by_path`` one script for each path, ``limited`` answers 429 to more than so
+many requests in so many seconds. It waits on the loop's clock: with ``FakeClock`` it takes no time (``async with
+serving(script)`` there).
 """
 
 from __future__ import annotations

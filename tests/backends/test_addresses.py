@@ -1,4 +1,4 @@
-"""Where requests go, and what goes with them: any address that users write, and the key to nobody else."""
+"""Where requests go, and what goes with them: any address that users write, and keys only to their own origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent to servers: every sampling setting, so that none is left to a server's own defaults."""
+"""What is sent to servers: every sampling setting, so that none is left to a server's defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded backend: the same bytes in any company, exact accounting, and no request left behind."""
+"""The embedded backend: the same bytes whatever runs beside it, exact accounting, and no leftover request."""
 
 from __future__ import annotations
 

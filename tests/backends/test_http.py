@@ -1,4 +1,4 @@
-"""The HTTP backend's own affairs: pools, failover, refusals, what goes into the manifest."""
+"""What is specific to the HTTP backend: pools, failover, refusals, what goes into the manifest."""
 
 from __future__ import annotations
 

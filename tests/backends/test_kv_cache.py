@@ -1,4 +1,4 @@
-"""The prefix cache against a plain model of it."""
+"""The prefix cache against a simple model of it."""
 
 from __future__ import annotations
 

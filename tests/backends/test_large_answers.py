@@ -1,4 +1,4 @@
-"""Servers that send more than an answer can be, a thousandth of it on the wire: refused before the memory is full."""
+"""Servers whose answers unpack to far more than an answer can be: refused before the memory is full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that refuse: when they are asked again, when never, and how their limits are kept to."""
+"""Servers that refuse: when they are asked again, when never, and how their limits are respected."""
 
 # ruff: noqa: E501  (what servers say, as they say it)
 

@@ -1,4 +1,4 @@
-"""Whatever a backend does otherwise than asked is said in the log."""
+"""Whenever a backend does something other than requested, the log says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers of reward and embedding models: addresses, limits, faults and keys are those of every server."""
+"""Servers of reward and embedding models: addresses, limits, faults and keys work as with every server."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def ids_of(engine: EmbeddedBackend, text: str) -> IntArray:
 
 
 async def by_prompt_logprobs(engine: EmbeddedBackend, ids: IntArray, label: int, position: int) -> float:
-    """The log-probability of a label behind a position, as that of a prompt's token."""
+    """The log-probability of a label after a position, computed as that of a prompt's token."""
     prompt = np.array([*ids[: position + 1], label, 0])
     request = Request(prompt, SamplingParams(max_tokens=1, prompt_logprobs=0), seed=0)
     stats = [d.prompt_stats async for d in engine.generate(request) if d.prompt_stats is not None]

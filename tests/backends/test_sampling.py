@@ -1,4 +1,4 @@
-"""Drawing tokens: distributions, filters, and independence of neighbours."""
+"""Drawing tokens: distributions, filters, and independence from neighbours."""
 
 from __future__ import annotations
 

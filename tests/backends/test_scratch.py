@@ -1,4 +1,4 @@
-"""Where vLLM's temporary files are, and that they go."""
+"""Where vLLM's temporary files are, and that they are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripted server and the fake clock themselves: what tests of the client stand on."""
+"""The scripted server and the fake clock themselves: the foundations of the client's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SentencePiece tokenizer: exact both ways, wherever a text stands."""
+"""The SentencePiece tokenizer: exact both ways, wherever a text occurs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine that is alive and answers nobody is noticed; one that answers somebody, or that nobody asks, is not."""
+"""An engine that is alive but answers no request is noticed; one that answers some, or has none, is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenizers and chat templates, apart from any engine."""
+"""Tokenizers and chat templates, without any engine."""
 
 from __future__ import annotations
 

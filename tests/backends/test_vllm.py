@@ -1,4 +1,4 @@
-"""The vLLM backend's own affairs: arguments, a dead engine, closing, and what a killed parent leaves behind."""
+"""What is specific to the vLLM backend: arguments, a dead engine, closing, and what a killed parent leaves."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_stats_of_positions_that_vllm_merged() -> None:
 
 
 async def test_threads_find_their_parents_prompt_in_the_cache(vllm_subject: Subject) -> None:
-    """What a model that spawns leads to: threads behind a trace that the engine has just decoded.
+    """What a model that spawns leads to: threads after a trace that the engine has just decoded.
 
     Sixteen outlines, because the engine caches whole blocks: of a short prompt the last one is a large part.
     """

@@ -1,4 +1,4 @@
-"""Reading on vLLM: the same numbers as the embedded engine has on the same weights."""
+"""Reading on vLLM: the same numbers as the embedded engine gives with the same weights."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Log-probabilities of given texts by vLLM in float32, run as a process: `python vllm_logprobs.py MODEL`.
 
-Reads token id lists as JSON from standard input; prints, per list, the log-probability of each token but the
-first, as JSON behind the word "said".
+Reads token id lists as JSON from standard input; prints, per list, the log-probability of each token but the first, as
+JSON after the word "said".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A user's script around the vLLM backend, run as a process: `python vllm_script.py close|wait`.
 
-It prints one JSON line when its requests run. `close` then closes the backend under them and prints what became
-of them; `wait` waits to be killed.
+It prints one JSON line when its requests run. `close` then closes the backend under them and prints how they ended;
+`wait` waits to be killed.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ class Characters:
 
 
 class Scripted:
-    """Serves ``texts[index]``, one end-of-sequence token behind it.
+    """Serves ``texts[index]``, followed by one end-of-sequence token.
 
-    Behind a prompt that already holds part of the text, it goes on from there. ``faults`` maps an attempt's
+    After a prompt that already contains part of the text, it continues from there. ``faults`` maps an attempt's
     running number to how many deltas it delivers before it raises the given error. Not deterministic, it
     pushes a delta whenever the loop gives it a turn. ``most`` is how many tokens it says it gives a request at most.
     """
@@ -70,7 +70,7 @@ class Scripted:
         return self._most
 
     def rest(self, request: Request) -> str:
-        """What is still to be said behind a prompt."""
+        """What is still to be said after a prompt."""
         said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
         return self._texts[request.index % len(self._texts)][len(said) :]
 
@@ -130,7 +130,7 @@ class Replying(Scripted):
 
 
 class PlainGrader(Grader):
-    """Answers are what stands behind ``=``; they agree when their numbers do."""
+    """Answers are what follows ``=``; they agree when their numbers do."""
 
     name = "plain"
     settings: ClassVar[dict[str, Any]] = {}

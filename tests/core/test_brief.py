@@ -1,4 +1,4 @@
-"""Every value prints in one short line, which holds no secret and reads back where it is a strategy."""
+"""Every value prints in one short line, which contains no secret and, for a strategy, can be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks' times: what they saw, what the tasks they started saw, and what of it a draw has to wait for."""
+"""Tasks' times: what they saw, what the tasks they started saw, and which of it a draw has to wait for."""
 
 from __future__ import annotations
 

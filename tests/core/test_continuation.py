@@ -1,4 +1,4 @@
-"""Backends that answer conversations and continue nothing: what they are told, and what is refused before a token."""
+"""Backends that answer conversations and continue nothing: what they receive, and what is refused before a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What grows token by token: views stay as they were, and text is spelled as if all of it were decoded at once."""
+"""Sequences that grow token by token: views stay as they were, and text is as if decoded all at once."""
 
 from __future__ import annotations
 

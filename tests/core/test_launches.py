@@ -1,4 +1,4 @@
-"""Which traces a limit on tokens buys: a matter of their lengths in order of launch, and of nothing else."""
+"""Which traces a token limit buys: this depends on their lengths in order of launch, and on nothing else."""
 
 from __future__ import annotations
 

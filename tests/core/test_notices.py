@@ -1,4 +1,4 @@
-"""Whatever the core does a second time is said in the log."""
+"""Everything that the core retries is logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd values where they enter: half characters, numbers that are none, errors that cannot say what they are."""
+"""Odd values where they enter: half characters, invalid numbers, errors that cannot describe themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON from outside: whole characters, and numbers that are numbers."""
+"""JSON from outside: whole characters, and valid numbers."""
 
 from __future__ import annotations
 

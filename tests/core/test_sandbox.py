@@ -1,4 +1,4 @@
-"""Programs of models: they compute and print, and whatever else they try is refused within its limits."""
+"""Programs from models: they compute and print, and everything else they try is refused within limits."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ REFUSED = {
     "import datetime\nprint(datetime.date.today())": "attribute 'today'",
     "import datetime\nprint(datetime.sys)": "no attribute 'sys'",
     "import re\nre.enum": "no attribute 'enum'",
-    # a library's own ways in, behind one underscore
+    # a library's own ways in, after one underscore
     "from random import Random\nself = Random(3)\nself._randbelow(5)": "no attribute '_randbelow'",
     "from typing import List\nclass A:\n    def __hash__(self): return 1\n    def __eq__(self, other):\n"
     "        try: print(other._evaluate({}, {}, frozenset()))\n        except AttributeError: return False\n"

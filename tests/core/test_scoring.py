@@ -1,4 +1,4 @@
-"""Scores behind the session: once each, prefixes once, and whatever a reward model does wrong is data."""
+"""Scores in a session: everything is scored once, including prefixes, and a reward model's mistakes are data."""
 
 from __future__ import annotations
 

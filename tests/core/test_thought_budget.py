@@ -1,4 +1,4 @@
-"""Budgets for what traces think: closed at a limit, told to wait, left out; every token charged and known."""
+"""Budgets for thinking: closed at a limit, told to wait, left out; every token charged and known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trace tree, the votes and a worker's view, each by itself."""
+"""The trace tree, the votes and a worker's view, each separately."""
 
 from __future__ import annotations
 

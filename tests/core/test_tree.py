@@ -1,4 +1,4 @@
-"""Ask and tell: trees whose nodes somebody else makes."""
+"""Ask and tell: trees whose nodes the caller makes."""
 
 from __future__ import annotations
 

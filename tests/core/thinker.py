@@ -1,4 +1,4 @@
-"""A scripted model that thinks between marks of its own, and goes on sensibly from whatever is put into its trace."""
+"""A scripted model that thinks between its own marks, and continues sensibly from any text put into its trace."""
 
 from __future__ import annotations
 

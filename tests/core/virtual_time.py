@@ -1,4 +1,4 @@
-"""A backend with a clock of its own: every token takes one tick, and there is a seat for every request."""
+"""A backend with its own clock: every token takes one tick, and there is a seat for every request."""
 
 from __future__ import annotations
 

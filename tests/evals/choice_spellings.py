@@ -1,4 +1,5 @@
-"""How models state a choice, and the letter that a careful reader takes; most came before the reader of choices.
+"""How models state a choice, and the letter that a careful reader takes; most are older than the code that reads
+choices.
 
 The options of ``PLANETS`` are (A) Mercury, (B) Venus, (C) Earth, (D) Mars.
 """

@@ -1,4 +1,4 @@
-"""Where the shared test data lies."""
+"""Where the shared test data is."""
 
 import os
 from pathlib import Path

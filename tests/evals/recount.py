@@ -1,4 +1,4 @@
-"""A critical path counted anew from what a run file says of its traces."""
+"""A critical path recomputed from what a run file says of its traces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples that are copies: how many different ones they are worth, and where that is said."""
+"""Samples that are copies: how many different ones they are worth, and where that is reported."""
 
 from __future__ import annotations
 

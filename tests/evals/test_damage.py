@@ -1,4 +1,4 @@
-"""A sample of ``bench/damage.py``: altered files are answered in one sentence, in time, and stay as they are."""
+"""A sample of ``bench/damage.py``: damaged files are answered in one sentence, in time, and stay as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of published effects: settings are chosen on one half, figures come from the other, bars are kept to."""
+"""The table of published effects: settings are chosen on one half, figures come from the other, bars are applied."""
 
 import importlib.util
 import sys

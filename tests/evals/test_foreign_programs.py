@@ -1,4 +1,4 @@
-"""Logs that the real programs wrote: small ones kept beside the tests, and what is near them."""
+"""Logs that the real programs wrote: small ones kept beside the tests, and variants of them."""
 
 from __future__ import annotations
 

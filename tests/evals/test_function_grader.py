@@ -1,4 +1,4 @@
-"""Graders from functions, and answers that are right in part: what they mean wherever right ones are counted."""
+"""Graders from functions, and answers that are right in part: what they count wherever right ones are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites from values: whatever holds problems, with the usual names of columns."""
+"""Suites from values: anything that holds problems, with the usual names of columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole texts judged by the graders of the suites; the cases are in ``data/graded_texts.txt``."""
+"""Whole texts graded by the graders of the suites; the cases are in ``data/graded_texts.txt``."""
 
 from pathlib import Path
 

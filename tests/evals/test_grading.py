@@ -1,4 +1,4 @@
-"""Judging answers."""
+"""Grading answers."""
 
 import json
 import operator

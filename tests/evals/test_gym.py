@@ -1,4 +1,4 @@
-"""Generators of reasoning-gym by name, and their scorers, which a model's answer cannot get anything out of."""
+"""Generators of reasoning-gym by name, and their scorers, which a model's answer cannot exploit."""
 
 import json
 import subprocess

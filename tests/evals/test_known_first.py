@@ -1,4 +1,4 @@
-"""Errors that can be known are said before the first token, in one sentence with the nearest valid name."""
+"""Errors that can be known are reported before the first token, in one sentence with the nearest valid name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever an evaluation leaves out or takes for something else is said in the log."""
+"""Everything that an evaluation leaves out or replaces is logged."""
 
 from __future__ import annotations
 

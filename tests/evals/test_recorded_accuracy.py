@@ -1,7 +1,7 @@
-"""Recorded generations, read and judged by us, against the reference figures of their README.
+"""Recorded generations, read and graded by us, against the reference figures in their README.
 
-Every file agrees on every sample, but for two samples of ``math500x16_r1-distill-llama-8b`` (+0.25 points): they end in
-"**Answer:** 12", which is right; the reference counts boxed answers only.
+Every file agrees on every sample, except for two samples of ``math500x16_r1-distill-llama-8b`` (+0.25 points): they end
+in "**Answer:** 12", which is right; the reference counts boxed answers only.
 """
 
 from pathlib import Path

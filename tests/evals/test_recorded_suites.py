@@ -1,4 +1,4 @@
-"""The recordings of a real model that are shipped: problems, samples, and what the documents state of them."""
+"""The bundled recordings of a real model: problems, samples, and what the documents state about them."""
 
 from __future__ import annotations
 

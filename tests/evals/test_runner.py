@@ -1,4 +1,4 @@
-"""The runner: every problem answered or its error recorded, resumed where it stood, graded and summed up."""
+"""The runner: every problem answered or its error recorded, resumed where it stopped, graded and summed up."""
 
 from __future__ import annotations
 

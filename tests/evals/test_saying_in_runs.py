@@ -1,4 +1,4 @@
-"""What a run's file says of how its model speaks: its traces are read later as they were live."""
+"""What a run file says of how its model speaks: its traces are read later as they were live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of run files change only together with the number of their format."""
+"""The tables of run files change only together with their format number."""
 
 from __future__ import annotations
 

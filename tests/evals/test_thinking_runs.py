@@ -1,8 +1,8 @@
 """Runs with a budget for thinking: killed and resumed, recounted, replayed.
 
-The bundled reasoner does not think apart from its answer. Here its steps count as thinking, which its prompt opens and
-the box of its answer closes: a trained model on the embedded engine, whose traces end their thinking now themselves and
-now at the limit.
+The bundled reasoner does not separate thinking from its answer. Here its steps count as thinking, which its prompt
+opens and the box of its answer closes: a trained model on the embedded engine, whose traces sometimes end their
+thinking themselves and sometimes at the limit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stored problem's threads and rounds against sequential tokens, and that threads are no samples."""
+"""A stored problem's threads and rounds against sequential tokens; threads are not samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Votes of the best-scored share of samples: against every subset, written down plainly."""
+"""Votes of the best-scored share of samples, against a plain enumeration of every subset."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""Files that unpack to far more than they are are refused in a sentence before the memory is full; honest ones not."""
+"""Files that unpack to far more than their size are refused in one sentence before memory is full; others pass."""
 
 from __future__ import annotations
 

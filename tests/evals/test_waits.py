@@ -1,4 +1,4 @@
-"""What traces waited for is stored, recounts to the ledger, and is never guessed for files that lack it."""
+"""What traces waited for is stored, agrees with the ledger, and is never guessed for files that lack it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random formulas, written in several ways, against an evaluator of their own in floating point."""
+"""Random formulas, written in several ways, against a separate evaluator in floating point."""
 
 import cmath
 import math

@@ -1,4 +1,4 @@
-"""Tiny checkpoints of the families that people run: real tokenizers and templates, random weights."""
+"""Tiny checkpoints of common families: real tokenizers and templates, random weights."""
 
 from __future__ import annotations
 

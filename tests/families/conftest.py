@@ -1,4 +1,4 @@
-"""The checkpoints of real families, made once a session."""
+"""The checkpoints of real families, made once per session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backend that says what a test wrote down, in the tokens of a real family and under its real template."""
+"""A backend that says what a test wrote down, in the tokens of a real family and with its real template."""
 
 from __future__ import annotations
 

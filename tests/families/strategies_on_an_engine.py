@@ -1,4 +1,4 @@
-"""What is asked of strategies on a real engine with random weights: exact tokens, exact accounts, nothing forged."""
+"""What strategies must do on a real engine with random weights: exact tokens, exact accounts, nothing forged."""
 
 from __future__ import annotations
 

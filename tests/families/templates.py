@@ -1,4 +1,4 @@
-"""Chat templates that the tokenizers' packages do not hold, as the families write their conversations."""
+"""Chat templates that the tokenizers' packages do not include, as the families write their conversations."""
 
 QWEN_MATH = r"""
 {%- if messages[0]['role'] == 'system' %}

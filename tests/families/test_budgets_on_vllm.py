@@ -1,4 +1,4 @@
-"""Budgets for thinking on vLLM, on Qwen3's tokens and random weights: token for token what the embedded engine does."""
+"""Budgets for thinking on vLLM, with Qwen3's tokens and random weights: token for token as on the embedded engine."""
 
 from __future__ import annotations
 

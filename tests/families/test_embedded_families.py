@@ -1,4 +1,4 @@
-"""The embedded engine on each architecture that it runs: the numbers of transformers, and the same bytes always."""
+"""The embedded engine on each architecture that it runs: the numbers of transformers, and always the same bytes."""
 
 from __future__ import annotations
 

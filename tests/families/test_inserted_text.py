@@ -1,4 +1,4 @@
-"""Inserted text is data: whatever it spells, no control token of the family gets into a prompt by it."""
+"""Inserted text is data: whatever it spells, it puts no control token of the family into a prompt."""
 
 from __future__ import annotations
 

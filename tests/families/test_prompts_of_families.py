@@ -1,4 +1,4 @@
-"""Each family's prompts, from its real tokenizer: the ids that the transformers library gives."""
+"""Each family's prompts, from its real tokenizer: the same ids as from the transformers library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reward layouts on real tokenizers: the ids that the reference code of each family makes."""
+"""Reward layouts on real tokenizers: the same ids as from the reference code of each family."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_qwens_outcome_model(checkpoints: Checkpoints) -> None:
 
 
 def test_qwens_process_model(checkpoints: Checkpoints) -> None:
-    """Its tag is no token of this vocabulary, so the text is compared: a tag behind every step."""
+    """Its tag is no token of this vocabulary, so the text is compared: a tag after every step."""
     tokenizer = ours(checkpoints("qwen2.5-math"))
     text = tokenizer.decode(QWEN_PRM.laid_out(tokenizer, PROBLEM, STEPS).ids)
     begun = (

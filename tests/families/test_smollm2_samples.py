@@ -1,7 +1,7 @@
-"""What 100 samples of SmolLM2-135M-Instruct state, as it was written down by reading them, is what is read in them.
+"""The answers read in 100 samples of SmolLM2-135M-Instruct are those that a person wrote down.
 
-A sample states what it calls its answer, in whatever words; a result in the course of a calculation is none, though it
-be the last (`record_smollm2.py` says how they were made).
+A sample states what it calls its answer, in whatever words; a result in the course of a calculation does not count,
+even if it is the last (`record_smollm2.py` says how they were made).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judges, outlines and notes of a model that thinks: read after its thinking, and silent where it was cut off in it."""
+"""Judges, outlines and notes of a model that thinks: read after its thinking, and silent if cut off in it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """vLLM in process on checkpoints of real families: prompts, ends, greedy tokens under penalties, and strategies.
 
-Each family costs the start of an engine, so all that is asked of one stands in one test.
+Each family costs the start of an engine, so everything about one is in one test.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""This package as an installed one, with the entry points that its project declares."""
+"""This package as if installed, with the entry points that its project declares."""
 
 from __future__ import annotations
 

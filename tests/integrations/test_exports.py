@@ -1,4 +1,4 @@
-"""Runs written as logs of other programs, and read back by these and by us."""
+"""Runs written as logs of other programs, and read back by them and by us."""
 
 from __future__ import annotations
 

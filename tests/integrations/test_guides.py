@@ -1,4 +1,4 @@
-"""The guides' snippets that need another program, run where it is installed."""
+"""The guides' snippets that need another program, run if it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which family a model is thought to belong to, and what is known of it then."""
+"""Which family a model is taken to belong to, and what is then known about it."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Pieces:
 
 
 def spelled(reward_format: RewardFormat, *tokens: str, steps: Sequence[str] = STEPS) -> tuple[str, list[str]]:
-    """The layout as text, and what is behind each position that a score is read at."""
+    """The layout as text, and what follows each position at which a score is read."""
     tokenizer = Pieces(*tokens)
     reward_format.check(tokenizer)
     laid = reward_format.laid_out(tokenizer, PROBLEM, steps)

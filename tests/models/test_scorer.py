@@ -1,4 +1,4 @@
-"""The bundled process reward model: what it says of real attempts, on every path the same."""
+"""The bundled process reward model: what it says of real attempts, the same on every path."""
 
 import asyncio
 import importlib

@@ -23,7 +23,7 @@ MOVE = r"\d+ [-+*/] \d+ = \d+"
 
 
 def written(prompts: list[str], stop: tuple[str, ...] = (), temperature: float = 0.0) -> list[str]:
-    """What the reasoner writes behind prompts, without the end-of-sequence token."""
+    """What the reasoner writes after prompts, without the end-of-sequence token."""
 
     async def one(backend: Any, prompt: str, seed: int) -> str:
         ids = np.array(backend.tokenizer.encode(prompt), np.int64)

@@ -1,4 +1,6 @@
-"""DeepConf on stored traces against the authors' release, written here anew: offline filters and the online rule."""
+"""DeepConf on stored traces against an independent implementation of the authors' release: offline filters, online
+rule.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DeepPrune: clusters of unfinished traces, on a model and a judge that are written down."""
+"""DeepPrune: clusters of unfinished traces, with a model and a judge that are written down."""
 
 from __future__ import annotations
 

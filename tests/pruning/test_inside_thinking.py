@@ -1,4 +1,4 @@
-"""Pruning and stopping while traces think: what is looked at is their thinking, what counts is what they say."""
+"""Pruning and stopping while traces think: rules look at their thinking, and what they say counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every rule acts on recorded traces as it acts on a model that samples now: one code, one result."""
+"""Every rule acts on recorded traces as it acts on a model that samples now: same code, same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing particles anew."""
+"""Resampling particles."""
 
 from __future__ import annotations
 

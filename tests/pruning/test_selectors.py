@@ -1,4 +1,4 @@
-"""Frontier selectors: who is kept, with what width, and why the others are not."""
+"""Frontier selectors: which nodes are kept, with what width, and why the others are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the ledger calls sequential is how long a strategy takes on an engine with a seat for everybody."""
+"""The ledger's sequential tokens are how long a strategy takes on an engine with enough seats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outline-guided exploration: one pass of outlines, a solution under each, always as many as asked for."""
+"""Outline-guided exploration: one pass of outlines, a solution for each, always as many as requested."""
 
 from __future__ import annotations
 

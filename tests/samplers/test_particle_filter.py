@@ -1,4 +1,4 @@
-"""Particle filtering against a filter written here from its description."""
+"""Particle filtering against an independent filter written from its description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beam search and DVTS against search-and-learn's algorithms, written here anew from their description."""
+"""Beam search and DVTS against independent implementations of search-and-learn's algorithms."""
 
 from __future__ import annotations
 

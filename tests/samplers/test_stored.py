@@ -1,4 +1,4 @@
-"""Composed samplers in a run store: the same run whatever the interruptions and the company, and back from a file."""
+"""Composed samplers in a run store: the same whatever interrupts it or runs beside it, also read back from files."""
 
 from __future__ import annotations
 

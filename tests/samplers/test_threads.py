@@ -1,4 +1,4 @@
-"""Threads: what is spawned, what the join holds to the token, what it costs, and what becomes of tag soup."""
+"""Threads: what is spawned, what the join contains to the token, what it costs, and what happens to malformed tags."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def spawning(family: str, backend: Any, **options: Any) -> Session:
 
 
 def replies(table: dict[str, str], **options: Any) -> Replying:
-    """Says what stands behind the longest key that the prompt ends with."""
+    """Says what follows the longest key with which the prompt ends."""
 
     def reply(prompt: str, index: int) -> str:
         return table[max((end for end in table if prompt.endswith(end)), key=len)]

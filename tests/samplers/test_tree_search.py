@@ -1,4 +1,4 @@
-"""Searches over steps: who is expanded, how they end, and what is kept of it."""
+"""Searches over steps: which nodes are expanded, how searches end, and what is kept of them."""
 
 from __future__ import annotations
 

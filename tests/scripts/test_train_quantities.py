@@ -1,4 +1,4 @@
-"""The recipe for `quantities`: each stage makes its documents once and goes on where the one before it ended."""
+"""The recipe for `quantities`: each stage makes its documents once and continues where the one before it ended."""
 
 import importlib
 import json

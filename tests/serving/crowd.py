@@ -1,4 +1,4 @@
-"""Many clients at once, half of whom leave: what the server counted, beside what its model has sampled."""
+"""Many clients at once, half of whom leave: what the server counted, compared with what its model sampled."""
 
 from __future__ import annotations
 

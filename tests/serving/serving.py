@@ -1,4 +1,4 @@
-"""A server of strategies in the test's own event loop, and a client of it that has no opinion."""
+"""A server of strategies in the test's own event loop, and a neutral client for it."""
 
 from __future__ import annotations
 

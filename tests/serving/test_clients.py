@@ -1,4 +1,4 @@
-"""Other people's programs as clients: they finish, and find the accuracy that the strategy has."""
+"""Other people's programs as clients: they finish, and measure the strategy's accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server does not do is refused in the shape that OpenAI's clients read, and names the parameter."""
+"""What a server does not support is refused in the form that OpenAI's clients read, with the parameter's name."""
 
 from __future__ import annotations
 
