@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +14,7 @@ from widthwise.core.registry import register
 from widthwise.evals.grading.choice_reading import LETTERS
 from widthwise.evals.input_file import json_file, regular_file, unpacking
 from widthwise.evals.store.importer import Importer, Row, reference_answer, whole, with_thinking
-from widthwise.evals.store.zip_members import ZstdError, json_member
+from widthwise.evals.store.zip_members import DAMAGE, json_member
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +22,6 @@ TRACES = "widthwise:traces"
 """Where the store of a sample that this project solved keeps its traces."""
 
 _FINISHES = {"stop": "stop", "max_tokens": "length", "length": "length", "model_length": "length"}
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile, ZstdError)
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -66,7 +64,7 @@ def _samples(path: Path) -> Iterator[tuple[Row, Any]]:
             return
         with closing(zipfile.ZipFile(regular_file(path))) as archive:
             yield from _members(path, archive)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UsageError(f"{path} is not a readable log of inspect_ai, or is cut short: {error}") from error
 
 

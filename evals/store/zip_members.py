@@ -13,22 +13,22 @@ from collections.abc import Iterator
 from typing import Any
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdDecompressor
-    from compression.zstd import ZstdError as ZstdError
+    from compression.zstd import ZstdDecompressor, ZstdError
 else:
-    from backports.zstd import ZstdDecompressor
-    from backports.zstd import ZstdError as ZstdError
+    from backports.zstd import ZstdDecompressor, ZstdError
 
 from widthwise.core.plain_json import parse
 from widthwise.evals.input_file import LARGEST_VALUE
 
+DAMAGE = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile, ZstdError)
+"""What reading a damaged archive, or one of an unknown kind, raises."""
 ZSTANDARD = 93
 """The zip format's number for Zstandard."""
 _STEP = 1 << 16
 
 
 def json_member(archive: zipfile.ZipFile, name: str, *, finite: bool = False) -> Any:
-    """The JSON value in a member; ValueError, zlib.error, BadZipFile or ZstdError for what cannot be read.
+    """The JSON value in a member; one of ``DAMAGE`` for what cannot be read.
 
     NaN and infinities are read unless ``finite``.
     """

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from widthwise.core.errors import UsageError
+from widthwise.core.installation import install_command
 from widthwise.core.registry import nearest
 from widthwise.evals.store.exchange import export_run
 from widthwise.evals.store.lm_eval_export import export_samples
@@ -18,7 +19,7 @@ Exporter = Callable[[Store, Path], int]
 
 def _inspect_log(store: Store, path: Path) -> int:
     if find_spec("inspect_ai") is None:
-        raise UsageError("logs of inspect_ai are written by Inspect itself: pip install 'widthwise[inspect]'")
+        raise UsageError(f"logs of inspect_ai are written by Inspect itself: {install_command('inspect')}")
     if path.suffix not in (".eval", ".json"):
         raise UsageError(f"cannot export to {path}: the name of a log of inspect_ai must end in .eval or .json")
     from widthwise.integrations.inspect.export import export_log

@@ -19,7 +19,7 @@ from widthwise.evals.store.exchange import import_recordings
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.importer import accepted
 from widthwise.evals.store.store import Store
-from widthwise.evals.store.zip_members import ZSTANDARD, json_member, read_member
+from widthwise.evals.store.zip_members import DAMAGE, ZSTANDARD, json_member, read_member
 
 LOGS = Path(__file__).parent / "data" / "logs"
 INSPECT = LOGS / "inspect_sums.eval"
@@ -118,9 +118,7 @@ def test_damaged_members_are_refused_in_a_sentence(damage: str, tmp_path: Path) 
     zipped(tmp_path / "a.eval", packed, 9000, 0)
     with zipfile.ZipFile(tmp_path / "a.eval") as archive, pytest.raises(Exception, match=r".") as refused:
         json_member(archive, "a")
-    from widthwise.evals.store.inspect_log import _DAMAGE
-
-    assert isinstance(refused.value, _DAMAGE)
+    assert isinstance(refused.value, DAMAGE)
 
 
 def test_a_sample_that_was_written_again_counts_once(tmp_path: Path) -> None:

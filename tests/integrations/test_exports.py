@@ -87,7 +87,7 @@ def inspect_log(path: Path) -> Any:
 
 @pytest.fixture(params=["eval", "json"])
 def exported(run: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    pytest.importorskip("inspect_ai", reason="Inspect is not installed: pip install 'widthwise[inspect]'")
+    pytest.importorskip("inspect_ai", reason="Inspect is not installed: pip install '.[inspect]'")
     path = tmp_path / f"log.{request.param}"
     call("export", run, path)
     return path
@@ -135,5 +135,5 @@ def test_a_run_that_is_not_done_says_so(exported: Path, run: Path, tmp_path: Pat
 
 def test_without_inspect_the_way_out_is_named(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("widthwise.exporting.find_spec", lambda name: None)
-    with Store.read(run) as store, pytest.raises(UsageError, match=r"pip install 'widthwise\[inspect\]'"):
+    with Store.read(run) as store, pytest.raises(UsageError, match=r"pip install .*\[inspect\]"):
         exporter_named("inspect_ai")(store, tmp_path / "a.eval")

@@ -83,7 +83,7 @@ class InspectBackend:
                     f"Inspect's models take no {name}: leave it out, or name one of our models (model=...)"
                 )
         renamed = {_NAMES.get(name, name): list(v) if isinstance(v, tuple) else v for name, v in said.items()}
-        return GenerateConfig(seed=short_seed(request.seed), **renamed)
+        return GenerateConfig.model_validate({"seed": short_seed(request.seed), **renamed})
 
     def _delta(self, output: ModelOutput, asked: Conversation, params: SamplingParams) -> Delta:
         """The whole answer; a model that says nothing has reached its end."""

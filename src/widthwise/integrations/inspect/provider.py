@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage, modelapi
@@ -88,14 +89,13 @@ class Metered:
         if self.exceeded is not None:
             raise AccessRefused(str(self.exceeded))
         usage = ModelUsage(input_tokens=len(request.prompt), total_tokens=len(request.prompt))
-        deltas = self._generate(request)
         try:
-            async for delta in deltas:
-                usage.output_tokens += len(delta.token_ids)
-                usage.total_tokens += len(delta.token_ids)
-                yield delta
+            async with aclosing(self._generate(request)) as deltas:  # type: ignore[type-var]
+                async for delta in deltas:
+                    usage.output_tokens += len(delta.token_ids)
+                    usage.total_tokens += len(delta.token_ids)
+                    yield delta
         finally:
-            await _close(deltas)
             self._count(usage)
         if self.exceeded is not None:
             raise AccessRefused(str(self.exceeded))
@@ -105,11 +105,6 @@ class Metered:
             record_and_check_model_usage(self._model, usage)
         except LimitExceededError as error:
             self.exceeded = error
-
-
-async def _close(deltas: AsyncIterator[Delta]) -> None:
-    if hasattr(deltas, "aclose"):
-        await deltas.aclose()
 
 
 def check_loop() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable
 from typing import Any
 
 from inspect_ai.log import transcript
@@ -61,18 +62,25 @@ async def _solved(state: TaskState, answering: Answering, model: Model) -> TaskS
     if state.tools:
         raise UsageError("a strategy calls no tools: leave use_tools() out, or use another solver")
     meter = await _meter(model, answering)
-    try:
-        answered = await _answered(state, answering, meter, model)
-    except AccessRefused:
-        if meter.exceeded is None:
-            raise
-    if meter.exceeded is not None:
-        raise meter.exceeded
+    answered = await _within_limits(_answered(state, answering, meter, model), meter)
     _choose(state, answered)
     await _record(state, answered, str(model))
     state.output = output_of(answered, str(model))
     state.messages.append(state.output.message)
     return state
+
+
+async def _within_limits(work: Awaitable[Answered], meter: InspectBackend | Metered) -> Answered:
+    """What ``work`` gives; raises the limit of Inspect's that was reached meanwhile."""
+    try:
+        answered = await work
+    except AccessRefused:
+        if meter.exceeded is None:
+            raise
+        raise meter.exceeded from None
+    if meter.exceeded is not None:
+        raise meter.exceeded
+    return answered
 
 
 async def _answered(state: TaskState, answering: Answering, meter: InspectBackend | Metered, model: Model) -> Answered:

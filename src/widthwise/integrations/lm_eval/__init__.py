@@ -10,6 +10,13 @@ In Python, importing this registers it for ``lm_eval.simple_evaluate(model="widt
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+from widthwise.core.installation import install_command
+
+if find_spec("lm_eval") is None:
+    raise ModuleNotFoundError(f"lm-evaluation-harness is not installed: {install_command('lm-eval')}")
+
 import lm_eval.models  # noqa: F401  (the harness registers its own models only if there are none yet)
 from lm_eval.api.registry import model_registry
 

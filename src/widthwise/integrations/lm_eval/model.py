@@ -45,8 +45,6 @@ class WidthwiseLM(LM):
     it asks for greedy decoding, the strategy uses its usual sampling.
     """
 
-    tokenizer_name = "widthwise"
-
     def __init__(
         self,
         strategy: str = "best_of_n(n=16) | majority_vote()",
@@ -87,6 +85,11 @@ class WidthwiseLM(LM):
         """The messages as JSON: the model's own template is applied later."""
         return json.dumps(chat_history, ensure_ascii=False)
 
+    @property
+    def tokenizer_name(self) -> str:
+        """What the harness's cache of requests is named by: a template is applied later, so all models share it."""
+        return "widthwise"
+
     def get_model_info(self) -> dict[str, Any]:
         """What the harness's results say about the model: the strategy, and what it spent."""
         settings = self._answering.settings
@@ -113,10 +116,8 @@ class WidthwiseLM(LM):
         return [task.result() for task in tasks]
 
     async def _answer(self, request: Instance, name: str, repeat: int) -> Answered:
-        context, settings = request.args
-        return await self._answering.answer(
-            _messages(context), name, seed=repeat, sampling=self._sampling(settings or {})
-        )
+        sampling = self._sampling(request.args[1] or {})
+        return await self._answering.answer(_messages(request.args[0]), name, seed=repeat, sampling=sampling)
 
     def _sampling(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """A task's ``generation_kwargs`` as sampling parameters."""
