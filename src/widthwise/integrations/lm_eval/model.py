@@ -116,8 +116,9 @@ class WidthwiseLM(LM):
         return [task.result() for task in tasks]
 
     async def _answer(self, request: Instance, name: str, repeat: int) -> Answered:
-        sampling = self._sampling(request.args[1] or {})
-        return await self._answering.answer(_messages(request.args[0]), name, seed=repeat, sampling=sampling)
+        arguments: tuple[Any, ...] = request.args
+        sampling = self._sampling(arguments[1] or {})
+        return await self._answering.answer(_messages(arguments[0]), name, seed=repeat, sampling=sampling)
 
     def _sampling(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """A task's ``generation_kwargs`` as sampling parameters."""
