@@ -27,7 +27,7 @@ def _table(head: str) -> list[list[str]]:
     for line in lines:
         if not line.startswith("|"):
             break
-        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+        rows.append([cell.strip().strip("`") for cell in line.strip("|").split(" | ")])
     return rows
 
 
