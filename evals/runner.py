@@ -69,7 +69,7 @@ async def run(
                 group.create_task(work.solve(problem, place))
     except* AccessRefused as errors:
         raise AccessRefused(
-            f"{_first(errors)}; the run was ended, and the same command goes on with what is left"
+            f"{_first(errors)}; the run was ended, and the same command continues with what is left"
         ) from None
     except* (StoreError, UsageError) as errors:
         raise _first(errors) from None

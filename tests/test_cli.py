@@ -288,7 +288,7 @@ def test_a_signal_stops_cleanly_and_the_command_goes_on(number: signal.Signals) 
     assert stopped.returncode == 130, err
     assert out == ""
     assert "of 40 problems done" in err
-    assert "the same command goes on" in err
+    assert "the same command continues" in err
     assert "Traceback" not in err
     listed = json.loads(called("traces", "a.db", "--json").stdout)
     done = [p for p in listed["problems"] if p["state"] == "done"]

@@ -104,7 +104,7 @@ class Accounts:
         self.content.end(trace)
 
     def go_on_from(self, traces: Iterable[Trace]) -> None:
-        """A round of a search goes on from ``traces``: the tokens it retains are summed over rounds."""
+        """A round of a search continues from ``traces``: the tokens it retains are summed over rounds."""
         by_node, by_content = distinct_tokens(traces)
         self.ledger.kv_rounds += by_node
         self.ledger.kv_content_rounds += by_content

@@ -12,7 +12,7 @@ from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish, TraceId
 
 Graded = Grade | None
-"""How right an answer was found; None where nobody graded it, or there was none."""
+"""How right an answer was found; None if there was none, or it was not graded."""
 
 State = Literal["open", "done", "error"]
 

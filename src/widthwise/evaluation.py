@@ -266,7 +266,7 @@ class Evaluation(Brief):
         states = [outcome.state for outcome in store.outcomes()]
         return (
             f"stopped with {len(states) - states.count('open')} of {len(states)} problems done; everything finished is "
-            f"in {self.path}, and the same command goes on from there"
+            f"in {self.path}, and the same command continues from there"
         )
 
 

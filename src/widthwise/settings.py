@@ -187,9 +187,9 @@ class RunSettings(Brief):
 
 
 def grader_named(grader: str | Grader | Callable[..., Any]) -> Grader:
-    """The grader of a name, with arguments or without, or of an import path; the one given, or that of a function.
+    """The grader for a name (with or without arguments), an import path or a function; a ``Grader`` stays as it is.
 
-    Raises ``UsageError`` where it lacks something.
+    Raises ``UsageError`` if it lacks something.
     """
     from widthwise.evals.named_call import named_call
     from widthwise.evals.suites.suites import changed

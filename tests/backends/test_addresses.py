@@ -287,7 +287,7 @@ def test_a_quota_that_is_used_up_ends_the_run_and_keeps_what_is_finished(tmp_pat
         finished = evaluate(server.url, tmp_path, "--concurrency", "1")
     assert ended.exit_code == 1, ended.output
     assert "You exceeded your current quota" in ended.output
-    assert "the same command goes on with what is left" in ended.output
+    assert "the same command continues with what is left" in ended.output
     assert 1 <= refused <= 3
     assert finished.exit_code == 0, finished.output
     assert sampled == 4  # of eight samples, four were kept

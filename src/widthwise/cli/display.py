@@ -48,12 +48,12 @@ def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def chance(p: float) -> str:
-    """A probability, which is never nothing."""
+    """A probability; a tiny one is shown as a bound, never as 0."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def span(low: float, high: float) -> str:
-    """An interval of fractions of 1 in per cent; a dash where it is not known."""
+    """An interval of fractions of 1, in per cent; a dash if it is unknown."""
     return "–" if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
 
 

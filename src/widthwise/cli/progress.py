@@ -21,9 +21,9 @@ _LINE_EVERY = 5.0
 
 
 class Meter:
-    """Counts the problems of a run as they are done, ``concurrency`` at once; ``draw`` shows it.
+    """Counts the problems of a run as they are finished, ``concurrency`` at once; ``draw`` shows it.
 
-    Time is counted from where the first of them was begun: how long a model takes to load says nothing of the rest.
+    Time counts from the start of the first problem: how long a model takes to load says nothing about the rest.
     """
 
     def __init__(self, problems: int, concurrency: int, draw: Callable[[Meter], None]) -> None:

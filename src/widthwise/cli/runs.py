@@ -99,7 +99,7 @@ def export_file(
         Path, typer.Argument(help="The file to write: .jsonl or .parquet; .eval or .json is a log of inspect_ai.")
     ],
     layout: Annotated[
-        str | None, typer.Option("--as", help="recorded, inspect_ai or lm_eval, where the file's name does not tell.")
+        str | None, typer.Option("--as", help="recorded, inspect_ai or lm_eval, if the file's name does not tell.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

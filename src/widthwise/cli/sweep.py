@@ -59,7 +59,7 @@ def run_sweep(
 ) -> None:
     """Measure strategies at several budgets, drawing samples only once where that is valid.
 
-    The same command goes on where it was stopped, and a larger grid uses what is there. The folder gets, for each
+    The same command continues where it stopped, and a larger grid reuses what is there. The folder gets, for each
     suite, a table (.csv and .parquet), a figure (.svg) and a report (.html).
     """
     for name in suite if not show_prompts else ():
@@ -96,7 +96,7 @@ def _done(sweeping: Sweeping, concurrency: int) -> Sweep:
         return asyncio.run(sweeping.run(concurrency=concurrency, on_progress=_progress()))
     except KeyboardInterrupt:
         raise Interrupted(
-            f"stopped; what is finished is in {sweeping.folder}, and the same command goes on from there"
+            f"stopped; what is finished is in {sweeping.folder}, and the same command continues from there"
         ) from None
 
 
@@ -153,7 +153,7 @@ def _print_plan(sweeping: Sweeping) -> None:
 
 
 def plan_row(sweeping: Sweeping) -> dict[str, Any]:
-    """What is to be done, as JSON values; what nobody knows before it runs is null."""
+    """What is to be done, as JSON values; what is unknown before the run is null."""
     plan = sweeping.plan
     return {
         "folder": str(sweeping.folder),
