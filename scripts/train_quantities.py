@@ -71,7 +71,7 @@ SCORER_LAYERS, SCORER_STEPS, SCORER_PEAK = 10, 12000, 1.2e-3
 def learn(folder: Path, options: Namespace) -> None:
     """Take the run through the named stages, in one process, which compiles the model once."""
     plan = [(documents(folder, name), schedule(STAGES[name], options.until)) for name in options.stage]
-    spawn(folder / "train", plan, options.begin or REASONER, REASONER_LAYERS, options.workers)
+    spawn(folder / "train", plan, options.begin or REASONER, options.layers, options.workers)
 
 
 def documents(folder: Path, name: str) -> Path:
@@ -124,7 +124,7 @@ def exported(run: Path, like: Path, out: Path, layers: int) -> None:
 COMMANDS: dict[str, Callable[[Path, Namespace], None]] = {
     **dict.fromkeys(STAGES, learn),
     "attempts": attempt,
-    "export": lambda folder, options: exported(folder / "train", REASONER, folder / "model", REASONER_LAYERS),
+    "export": lambda folder, options: exported(folder / "train", REASONER, folder / "model", options.layers),
     "scorer": learn_to_score,
     "export-scorer": lambda folder, options: exported(
         folder / "scorer", SCORER, folder / "scorer-model", SCORER_LAYERS
@@ -138,6 +138,8 @@ def main() -> None:
     parser.add_argument("stage", choices=list(COMMANDS), nargs="+", help="several of the first four run as one")
     parser.add_argument("--until", type=int, help="a stage's last step; of attempts, how many problems")
     parser.add_argument("--begin", type=Path, help="folder of exported weights with which the first stage begins")
+    added = "layers of the model; those beyond the reasoner's six are added on top and change nothing at first"
+    parser.add_argument("--layers", type=int, default=REASONER_LAYERS, help=added)
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     options = parser.parse_args()
     if len(options.stage) > 1 and (options.until or not STAGES.keys() >= set(options.stage)):

@@ -54,6 +54,8 @@ def test_stages_follow_one_another_in_one_run(
     run(monkeypatch, tmp_path, "short", "--until", "7")
     assert spawned[-1][0].plan[0][1].steps == 7
     assert (tmp_path / "short.npz").stat().st_mtime_ns == before, "documents are made once"
+    run(monkeypatch, tmp_path, "short", "--layers", "10")
+    assert [told.layers for told, _ in spawned] == [6, 6, 6, 10]
 
 
 def test_the_last_stage_has_all_skills_and_ends_at_rate_zero(
