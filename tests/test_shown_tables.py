@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from widthwise.cli.app import app
 from widthwise.cli.display import rows_table
 from widthwise.cli.terminal import fitting
 from widthwise.evals.store.store import Store
@@ -31,6 +33,15 @@ def test_a_line_in_a_pipe_is_not_cut_and_one_on_a_terminal_is(monkeypatch: pytes
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert fitting(LONG, 80) == "x" * 79 + "…"
     assert fitting("short", 80) == "short"
+
+
+def test_the_list_of_commands_has_whole_sentences() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    listed = shown.partition("Commands:")[2]
+    assert len(listed.splitlines()) > 10
+    assert "..." not in listed
+    assert "…" not in listed
+    assert "Measure a strategy on a suite." in listed
 
 
 def test_a_run_is_named_by_its_short_strategy_and_found_by_the_long_name_it_had(

@@ -50,6 +50,8 @@ class _Commands(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             verbosity_of(command, self)
+            # The whole first paragraph: what is made of it otherwise is cut.
+            command.short_help = " ".join((command.help or "").partition("\n\n")[0].split())
         return command
 
 
