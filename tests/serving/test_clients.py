@@ -123,7 +123,7 @@ async def test_lm_eval_finishes_a_suite_with_the_strategys_accuracy(
 ) -> None:
     if importlib.util.find_spec("lm_eval") is None:
         pytest.skip("lm-eval is not installed: pip install 'lm_eval[api]'")
-    (rows / "sums.yaml").write_text(block("sums.yaml"))
+    (rows / "served.yaml").write_text(block("served.yaml"))
     await ended([*command("lm_eval run", server), "--seed", "1"], rows)
     (result,) = (rows / "out").rglob("results_*.json")
     found = json.loads(result.read_text())["results"]["sums"]["exact_match,boxed"]
@@ -136,7 +136,7 @@ async def test_inspect_finishes_a_suite_with_the_strategys_accuracy(
 ) -> None:
     if importlib.util.find_spec("inspect_ai") is None:
         pytest.skip("Inspect is not installed: pip install inspect-ai openai")
-    (rows / "sums.py").write_text(block("sums.py"))
+    (rows / "served.py").write_text(block("served.py"))
     variables = {"WIDTHWISE_BASE_URL": server.url, "WIDTHWISE_API_KEY": "none"}
     await ended(["env", *(f"{k}={v}" for k, v in variables.items()), *command("inspect eval", server)], rows)
     (log,) = (rows / "logs").glob("*.json")
