@@ -28,6 +28,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 hold what a model wrote as often as what is right.
 """
 
+_IN_PYTHON = "ww.suite_of(..., columns=...) in Python"
 _PREFERRED = frozenset({"id", "solution"})
 """Fields for which the first of several columns is used: none of them decides what is right."""
 
@@ -44,8 +45,8 @@ def column(row: Row, field: str) -> Any:
     for name, other in others if field not in _PREFERRED else ():
         if _spelled(other) != _spelled(value):
             raise ValueError(
-                f"the columns {first!r} and {name!r} could both be the {field}, and differ: say which with "
-                f"--column {field}={first}, or leave one out"
+                f"the columns {first!r} and {name!r} could both be the {field}, and differ: say which with eval "
+                f"--column {field}={first} ({_IN_PYTHON}), or leave one out"
             )
     return value
 
@@ -60,7 +61,7 @@ def missing(row: Row, field: str) -> str:
     there = ", ".join(map(str, row))[:200] or "none"
     return (
         f"the field {field!r} is missing or empty: it is read from the columns {', '.join(COLUMNS[field])}, and the "
-        f"columns here are {there}; --column {field}=NAME names another"
+        f"columns here are {there}; eval --column {field}=NAME names another ({_IN_PYTHON})"
     )
 
 

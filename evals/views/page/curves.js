@@ -36,11 +36,13 @@ function chart(lines, label) {
   }
   for (const x of ticks(Math.exp(low), Math.exp(high), NARROW.matches ? 5 : 9)) drawn.append(svg("text", { x: X(x), y: height - bottom + 16, "text-anchor": "middle" }, number(x)));
   drawn.append(svg("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, label), svg("text", { x: 4, y: 12 }, "%"));
-  lines.forEach((line, i) => drawn.append(...marks(line, i, X, Y)));
+  lines.forEach((line, i) => drawn.append(...marks(line, i, X, Y, lines.length <= BANDS)));
   return drawn;
 }
 
-function marks(line, i, X, Y) {
+const BANDS = 8;  // lines above which their bands would hide one another
+
+function marks(line, i, X, Y, banded) {
   const at = (x, y) => `${X(x).toFixed(1)},${Y(y).toFixed(1)}`;
   const bound = line.low.every((y) => y !== null);
   if (line.x.length === 1) {
@@ -48,7 +50,7 @@ function marks(line, i, X, Y) {
     return bound ? [svg("line", { x1: X(line.x[0]), x2: X(line.x[0]), y1: Y(line.low[0]), y2: Y(line.high[0]), stroke: colour(i) }), dot] : [dot];
   }
   const path = svg("polyline", { points: line.x.map((x, j) => at(x, line.accuracy[j])).join(" "), fill: "none", stroke: colour(i), "stroke-width": 2, "stroke-dasharray": dash(i) });
-  if (!bound) return [path];
+  if (!bound || !banded) return [path];
   const edge = [...line.x.map((x, j) => at(x, line.high[j])), ...line.x.map((x, j) => at(x, line.low[j])).reverse()];
   return [svg("polygon", { class: "band", points: edge.join(" "), fill: colour(i) }), path];
 }
