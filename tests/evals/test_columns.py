@@ -84,7 +84,7 @@ def test_an_answer_is_read_out_of_a_solution(problem_of: Callable[..., Any], sol
         ({"question": "a", "answer": "what a model said", "Gold": 2}, "'answer' and 'Gold' could both be the answer"),
         (
             {"question": "a", "output": "7", "label": 3},
-            "are question, output, label; --column answer=NAME",
+            "are question, output, label; eval --column answer=NAME",
         ),
         ({"text": "a", "answer": 1}, "read from the columns problem, question, prompt"),
         ({"question": "a", "answers": {"text": ["1"]}}, "'answers' must hold a text, a number or a list"),
