@@ -49,17 +49,20 @@ class Part(Spelled):
 
 
 def _checking(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
-    """``post_init`` after a look at the types, with the name of the part in what it refuses."""
+    """``post_init``, which knows best, and then a look at the types; the part is named in what is refused."""
 
     @wraps(post_init)
     def checked(self: Any) -> None:
-        _check(self)
         try:
             post_init(self)
         except UsageError:
             raise
         except ValueError as error:
             raise ArgumentError(f"{path_of(type(self))}: {error}") from error
+        except TypeError:  # a text is compared with a number, say
+            _check(self)
+            raise
+        _check(self)
 
     return checked
 
