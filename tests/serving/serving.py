@@ -69,7 +69,8 @@ async def served(model: Any = None, strategies: Any = None, **offer: Any) -> Asy
     if serving.done():
         serving.result()
     try:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as http:
+        connections, patient = aiohttp.TCPConnector(limit=0, force_close=True), aiohttp.ClientTimeout(None)
+        async with aiohttp.ClientSession(connector=connections, timeout=patient) as http:
             yield Server(*ready.result(), http)
     finally:
         serving.cancel()

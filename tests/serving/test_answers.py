@@ -236,7 +236,7 @@ async def test_fifty_problems_by_their_ids_are_answered_as_eval_answers_them(tmp
         expected = {o.problem.id: (o.answer, o.ledger.sampled) for o in store.outcomes()}
     async with (
         served("reasoner", strategy, suite="arithmetic") as server,
-        openai.AsyncOpenAI(base_url=server.url, api_key="none") as client,
+        openai.AsyncOpenAI(base_url=server.url, api_key="none", timeout=None) as client,
     ):
 
         async def answered(problem: ww.Problem) -> tuple[str | None, int]:

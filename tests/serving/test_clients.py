@@ -93,7 +93,7 @@ async def test_curl_asks_and_is_answered(server: Server, tmp_path: Path) -> None
 async def test_the_openai_client_reads_answers_streams_and_errors(server: Server) -> None:
     openai = pytest.importorskip("openai", reason="openai is not installed: pip install openai")
     asked: dict[str, Any] = {"model": "vote", "messages": [{"role": "user", "content": "Compute 2 + 3."}], "seed": 1}
-    async with openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0) as client:
+    async with openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0, timeout=None) as client:
         reply = await client.chat.completions.create(**asked)
         assert "\\boxed{5}" in reply.choices[0].message.content
         assert reply.widthwise["classes"][0]["answer"] == "5"
