@@ -52,7 +52,7 @@ def question(text: str, model: str = "widthwise", **fields: Any) -> dict[str, An
 
 
 @asynccontextmanager
-async def served(model: Any = None, strategies: Any = None, **offer: Any) -> AsyncIterator[Server]:
+async def served(model: Any = None, strategies: Any = None, *, grace: int = 20, **offer: Any) -> AsyncIterator[Server]:
     """A server of ``strategies`` on ``model`` (a name, or an open backend); it is stopped at the end."""
     ready: asyncio.Future[tuple[str, list[str]]] = asyncio.get_running_loop().create_future()
     settings = RunSettings.of(model=model, **offer.pop("settings", {}))
@@ -61,7 +61,7 @@ async def served(model: Any = None, strategies: Any = None, **offer: Any) -> Asy
             Offer(settings, strategies, **offer),
             host="127.0.0.1",
             port=0,
-            grace=20,
+            grace=grace,
             ready=lambda address, names: ready.set_result((address, list(names))),
         )
     )

@@ -125,6 +125,17 @@ async def test_a_client_that_leaves_has_its_work_aborted_and_its_place_freed(str
         await _until(server, 'widthwise_requests_total{model="widthwise",status="499"} 2.0')
 
 
+async def test_what_has_not_ended_when_the_grace_is_over_is_aborted_and_told_so() -> None:
+    backend = Held()
+    async with aiohttp.ClientSession() as http:
+        async with served(backend, "single()", grace=0) as server:
+            asking = asyncio.create_task(Server(server.url, [], http).post(ASK))
+            await backend.begun.acquire()
+        status, said, headers = await asking
+    assert (status, said["error"]["type"], headers["Retry-After"]) == (503, "server_error", "5")
+    assert backend.closed == 1
+
+
 async def test_no_log_has_a_prompt_or_a_key(caplog: pytest.LogCaptureFixture) -> None:
     secret = "the purple elephant"
     caplog.set_level(logging.DEBUG)

@@ -157,7 +157,7 @@ async def test_a_request_spells_a_strategy_of_its_own_only_where_it_may() -> Non
     async with served(Scripted(["= 2"]), "single()", allow_strategies=True) as server:
         status, said, _ = await server.post(question("1 + 1?", "best_of_n(n=3) | majority_vote()"))
         assert (status, said["widthwise"]["ledger"]["samples"]) == (200, 3)
-        assert said["widthwise"]["budget"] == {"samples": 1024}
+        assert said["widthwise"]["budget"] == {"samples": 1024, "seconds": 600}
         refused = [
             "tests.serving.serving:served",
             "best_of_n(worker=os:system)",
@@ -167,11 +167,15 @@ async def test_a_request_spells_a_strategy_of_its_own_only_where_it_may() -> Non
             "best_of_n(" * 2000,
             "single() | " * 800 + "single()",
             "x" * 20_000,
+            "best_of_n(n=1000000000)",
+            "best_of_n(n=1e9)",
+            "best_of_n(n=2) | knockout(k=32769)",
+            "outlined(n=2, worker=best_of_n(n=99999))",
         ]
         for text in refused:
             status, said, _ = await server.post(question("1 + 1?", text))
             assert (status, said["error"]["code"]) == (404, "model_not_found"), text[:40]
-        status, said, _ = await server.post(question("1 + 1?", "best_of_n(n=1000000000)"))
+        status, said, _ = await server.post(question("1 + 1?", "best_of_n(n=30000) | budget(tokens=1000000)"))
     assert (status, said["widthwise"]["ledger"]["samples"]) == (200, 1024)
 
 

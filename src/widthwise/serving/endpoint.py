@@ -54,6 +54,9 @@ class Endpoint:
             await call.refuse(refusal)
         except (Left, ClientDisconnect):
             raise
+        except asyncio.CancelledError:
+            await call.refuse(Refusal(503, "the server is being stopped", headers={"Retry-After": "5"}))
+            raise
         except Exception as error:  # our own mistake
             _log.warning("%s failed with %s", call.head["id"], type(error).__name__)
             _log.debug("%s failed", call.head["id"], exc_info=True)

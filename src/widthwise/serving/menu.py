@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ UNNAMED = "widthwise"
 """The name of a strategy that was given none."""
 OWN = "(own)"
 """The name in figures for strategies that requests bring: there is no limit to them."""
+
+LARGEST_NUMBER = 32_768
+"""What an argument in a strategy of a request may be at most: the length of a long thought."""
 
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,99})=(.+)", re.DOTALL)
 
@@ -54,13 +58,30 @@ class Menu:
                 f"there is no model {name[:200]!r}{nearest(name, self.strategies) or ';'} there are: {known}"
             )
         try:
-            return parse_strategy(name, trusted=False)
+            strategy = parse_strategy(name, trusted=False)
+            _check_numbers(name)
+            return strategy
         except UsageError as error:
             raise _unknown(f"the model is neither a known name nor a strategy: {error}") from None
 
     def label(self, name: str) -> str:
         """The name in figures for this strategy."""
         return name if name in self.strategies else OWN
+
+
+def _check_numbers(text: str) -> None:
+    """Raises ``UsageError`` for a number that could fill the memory; what a budget may be is the server's to say."""
+    calls = [node for node in ast.walk(ast.parse(text.strip(), mode="eval")) if isinstance(node, ast.Call)]
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id == "budget":
+            continue
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        constants = [node.value for value in given for node in ast.walk(value) if isinstance(node, ast.Constant)]
+        for value in constants:
+            if isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
+                raise UsageError(
+                    f"the number {value} is too large here: a strategy of a request has {LARGEST_NUMBER} at most"
+                )
 
 
 def _named(given: Iterable[Any]) -> dict[str, Strategy]:

@@ -35,8 +35,8 @@ CONCURRENCY = 32
 """How many requests are worked on at once by default."""
 QUEUE = 256
 """How many requests may wait by default."""
-OWN_SAMPLES = 1024
-"""How many samples a request's own strategy may begin if the server sets no limit on samples."""
+OWN_SAMPLES, OWN_SECONDS = 1024, 600.0
+"""What a strategy of the request's own may cost on these axes, where the server sets no limit to them."""
 
 Tell = Callable[[str], None]
 
@@ -121,10 +121,11 @@ class Service:
         return replace(work, setting=replace(work.setting, scheduler=self._scheduler))
 
     def _most(self, model: str) -> Limits:
-        """What a request may cost: a strategy of its own begins no more samples than the memory holds."""
+        """What a request may cost; a strategy of its own has limits in any case."""
         if self.menu.label(model) != OWN:
             return self._limits
-        return replace(self._limits, samples=self._limits.samples or OWN_SAMPLES)
+        samples, seconds = self._limits.samples or OWN_SAMPLES, self._limits.seconds or OWN_SECONDS
+        return replace(self._limits, samples=samples, seconds=seconds)
 
     async def _run(self, work: Work, begun: Callable[[], None], tell: Tell | None) -> Result:
         journal = Progress(tell) if tell is not None else None
