@@ -22,12 +22,22 @@ from widthwise.backends.function import FunctionBackend, Reply
 from widthwise.backends.function_reward import FunctionRewardModel
 from widthwise.backends.openai_client import OpenAIBackend
 from widthwise.core.answer import Answer, AnswerClass, elect
-from widthwise.core.backend import Backend, SamplingParams
+from widthwise.core.backend import (
+    Backend,
+    Capabilities,
+    Delta,
+    Request,
+    SamplingParams,
+    Tokenizer,
+    TokenStats,
+    Usage,
+)
 from widthwise.core.errors import BackendError, BudgetReached, PromptTooLong, UsageError, WidthwiseError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.pruner import Decision
 from widthwise.core.registry import register
+from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel, Solution, StepScores
 from widthwise.core.rewards.reward_format import RewardFormat
 from widthwise.core.session.ledger import Ledger
@@ -43,6 +53,8 @@ from widthwise.core.strategy.tree import Tree, TreeNode
 from widthwise.core.strategy.tree_policy import TreePolicy
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.engines import open as open  # not in __all__: a star import keeps Python's own
+from widthwise.evals.grading.function_grader import FunctionGrader
+from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.suites.given import suite_of
 from widthwise.evals.suites.suite import Suite
 from widthwise.evaluating import evaluate, evaluate_async
@@ -122,14 +134,18 @@ __all__ = [
     "BordaVote",
     "Budget",
     "BudgetReached",
+    "Capabilities",
     "Decision",
     "DeepConf",
     "DeepPrune",
+    "Delta",
     "DistinctSteps",
     "EarlyExit",
+    "Embedder",
     "FirstValid",
     "Frontier",
     "FunctionBackend",
+    "FunctionGrader",
     "FunctionRewardModel",
     "GenerativeVerification",
     "Grader",
@@ -142,6 +158,7 @@ __all__ = [
     "Model",
     "Node",
     "OpenAIBackend",
+    "Outcome",
     "Outlined",
     "ParallelDistillRefine",
     "Part",
@@ -155,6 +172,7 @@ __all__ = [
     "RecursiveSelfAggregation",
     "Repetition",
     "Reply",
+    "Request",
     "Result",
     "RewardFormat",
     "RewardModel",
@@ -182,6 +200,8 @@ __all__ = [
     "Suite",
     "Sweep",
     "Threads",
+    "TokenStats",
+    "Tokenizer",
     "TooLong",
     "TopK",
     "Trace",
@@ -190,6 +210,7 @@ __all__ = [
     "TreePolicy",
     "TreeSearch",
     "UniversalSelfConsistency",
+    "Usage",
     "UsageError",
     "WeightedVote",
     "WidthwiseError",
