@@ -89,7 +89,7 @@ def test_repeats_are_other_samples_and_all_traces_are_kept(tasks: Path, tmp_path
     assert {name: len(r.samples) for name, r in recordings.items()} == {"sums_twice-0": 8, "sums_twice-1": 8}
     hard = [sample.text for sample in recordings["sums_twice-1"].samples]
     assert hard[:4] != hard[4:]
-    with pytest.raises(UsageError, match=r"traces\.jsonl exists already"):
+    with pytest.raises(UsageError, match=r"traces\.jsonl already exists"):
         WidthwiseLM(VOTE, "reasoner", traces=str(traces))
 
 
