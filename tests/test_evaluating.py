@@ -88,6 +88,12 @@ def test_a_function_that_may_have_changed_gets_a_new_file(tmp_path: Path) -> Non
     assert ww.evaluate("single()", "arithmetic", limit=1).path == named.path
 
 
+def test_a_sweep_says_that_it_goes_on_with_a_function_that_may_have_changed(caplog: pytest.LogCaptureFixture) -> None:
+    for said in (False, True):
+        ww.sweep(["single()"], ["arithmetic"], [1], model=lambda prompt: "1", limit=1)
+        assert ("is continued: name another folder" in caplog.text) is said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
