@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ENGINES = {"vllm", "torch"}
 _MISSING = re.compile(r"(?i)(vllm|torch|transformers).*not installed|could not import '(vllm|torch|transformers)")

@@ -34,6 +34,9 @@ def as_stated(statement: str, prose: bool) -> str:
 
 STATED = Policy((boxes, answer_lines), as_stated, about="what stands between <answer> and </answer>")
 
+_OTHER = "OtherProblem:"
+"""How a refusal begins if the generator has changed since it made the problem."""
+
 
 @dataclass(frozen=True)
 class GymGrader(PolicyGrader):
@@ -89,7 +92,7 @@ class GymGrader(PolicyGrader):
             case {"value": {"raised": str(why)}}:
                 return Verdict("different", f"its scorer cannot read it: {why}")
         why = str(reply.get("refusal"))
-        if "another problem" in why:
+        if why.startswith(_OTHER):
             raise UsageError(
                 f"problem {problem.id} was made by reasoning-gym {problem.metadata.get('reasoning_gym')}, but the "
                 "installed version makes a different problem from its arguments: install that version"

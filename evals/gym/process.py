@@ -25,6 +25,10 @@ else:
     from widthwise.core.sandbox import confinement
 
 
+class OtherProblem(ValueError):
+    """The generator now makes a different problem than when the question was made."""
+
+
 def main() -> None:
     """Answer requests until there are no more."""
     replies = os.dup(1)
@@ -83,12 +87,12 @@ def made(request: dict[str, Any]) -> dict[str, Any]:
 def scored(request: dict[str, Any]) -> dict[str, Any]:
     """The score of an answer, from 0 to 1, or what the scorer raised because of it.
 
-    Raises ValueError if the generator now makes a different problem than when the question was made.
+    Raises ``OtherProblem`` if the generator now makes a different problem than when the question was made.
     """
     dataset = _dataset(request)
     entry = dataset[request["index"]]
     if str(entry["question"]) != request["question"]:
-        raise ValueError("it now makes a different problem from these arguments")
+        raise OtherProblem("it now makes a different problem from these arguments")
     with contextlib.suppress(Exception):  # so that everything it imports is loaded before the walls are up
         dataset.score_answer(entry["answer"], entry)
     confinement.lock_down()

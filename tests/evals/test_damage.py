@@ -123,8 +123,8 @@ def test_files_are_read_only_where_they_are_some(tmp_path: Path) -> None:
     assert file_bytes(tmp_path / "a", 4) == b"1234"
     for path, most, why in (
         (tmp_path / "a", 3, "larger than"),
-        (tmp_path, None, "no file"),
-        ("/dev/zero", 9, "no file"),
+        (tmp_path, None, "not a file"),
+        ("/dev/zero", 9, "not a file"),
     ):
         with pytest.raises(OSError, match=why):
             file_bytes(Path(path), most)

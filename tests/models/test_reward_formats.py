@@ -271,8 +271,8 @@ def test_a_copy_of_the_bundled_scorer_is_known_by_its_configuration() -> None:
 @pytest.mark.parametrize(
     ("named", "architecture", "said"),
     [
-        ("llama-orm", "LlamaForCausalLM", "a head that gives values, and m is a LlamaForCausalLM, which has none"),
-        ("rlhflow", "LlamaForSequenceClassification", "the scores of its next token, and m is a LlamaForSequence"),
+        ("llama-orm", "LlamaForCausalLM", "a head that gives values, but m is a LlamaForCausalLM, which has none"),
+        ("rlhflow", "LlamaForSequenceClassification", "the scores of its next token, but m is a LlamaForSequence"),
         ("judge", "Qwen2ForRewardModel", "the scores of its next token"),
     ],
 )
