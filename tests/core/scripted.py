@@ -1,4 +1,4 @@
-"""A backend that says what a test wrote down, so that the session's own behaviour can be tested to the token."""
+"""A backend that replies with a test's own texts, so that the session can be tested token by token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from widthwise.core.trace.stopping import StopMatcher
 
 
 class Characters:
-    """One token a character; the id is the code point."""
+    """One token per character; its id is the code point."""
 
     eos_ids = frozenset({0})
     bos_id: int | None = None
@@ -40,9 +40,9 @@ class Characters:
 class Scripted:
     """Serves ``texts[index]``, followed by one end-of-sequence token.
 
-    After a prompt that already contains part of the text, it continues from there. ``faults`` maps an attempt's
-    running number to how many deltas it delivers before it raises the given error. Not deterministic, it
-    pushes a delta whenever the loop gives it a turn. ``most`` is how many tokens it says it gives a request at most.
+    If the prompt already contains part of the text, it continues from there. ``faults`` maps the number of an attempt
+    to the error that it raises and the number of deltas that it delivers first. With ``deterministic=False`` it pushes
+    a delta on every turn of the event loop. ``most`` is the token limit per request that it reports.
     """
 
     max_model_len = None
@@ -70,12 +70,12 @@ class Scripted:
         return self._most
 
     def rest(self, request: Request) -> str:
-        """What is still to be said after a prompt."""
+        """The text that remains after a prompt."""
         said = self.tokenizer.decode(request.prompt).rpartition("\n")[2]
         return self._texts[request.index % len(self._texts)][len(said) :]
 
     def ids(self, request: Request) -> list[int]:
-        """The tokens of what is still to be said, with its end."""
+        """The tokens of the remaining text, including its end token."""
         return self.tokenizer.encode(self.rest(request) + "\0")
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
@@ -109,7 +109,7 @@ class Scripted:
             self.closed += 1
 
     def stats(self, ids: Sequence[int], k: int) -> TokenStats:
-        """Every token with the log-probability -0.5; a test's own model may be surer of some than of others."""
+        """Every token has the log-probability -0.5; subclasses may be more confident of some tokens."""
         return TokenStats(np.full(len(ids), -0.5, np.float32))
 
     def describe(self) -> Mapping[str, Any]:
@@ -119,7 +119,7 @@ class Scripted:
 
 
 class Replying(Scripted):
-    """Says what ``reply`` makes of a prompt's text and of the number among its siblings."""
+    """Replies with ``reply(text of the prompt, number of the sibling)``."""
 
     def __init__(self, reply: Callable[[str, int], str], **options: Any) -> None:
         super().__init__([], **options)
@@ -130,7 +130,7 @@ class Replying(Scripted):
 
 
 class PlainGrader(Grader):
-    """Answers are what follows ``=``; they agree when their numbers do."""
+    """An answer is what follows ``=``; answers agree when their numbers do."""
 
     name = "plain"
     settings: ClassVar[dict[str, Any]] = {}
@@ -164,7 +164,7 @@ def session(
     patience: float = 5.0,
     **options: Any,
 ) -> Session:
-    """A session on one small problem against ``backend``; ``options`` as of ``Session``."""
+    """A session on one small problem against ``backend``; ``options`` are those of ``Session``."""
     setting = Setting(
         Scheduler(backend, retry=Retry(attempts=attempts, first_delay=0.0)),
         PlainGrader(),

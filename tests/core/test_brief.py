@@ -62,7 +62,7 @@ def test_a_value_prints_in_a_line_however_much_it_holds(value: Any) -> None:
 
 
 def test_all_public_values_print_briefly() -> None:
-    """Whatever the package exports that is a dataclass; a new one is noticed."""
+    """Covers every dataclass that the package exports, including new ones."""
     values = [part for name in ww.__all__ if is_dataclass(part := getattr(ww, name)) and inspect.isclass(part)]
     assert len(values) > 50
     assert [value for value in values if not issubclass(value, Brief)] == []
@@ -146,7 +146,7 @@ def test_what_is_inside_of_values_prints_briefly(value: object, line: str) -> No
 
 
 def test_a_recorded_request_is_found_whatever_its_parameters_print_like() -> None:
-    """Digests in run files that were begun earlier; they were made of the dataclass's own ``repr``."""
+    """Older run files contain digests that were computed from the dataclass's own ``repr``."""
     prompt = np.arange(5)
     assert request_digest(prompt, ww.SamplingParams()) == "95606a2afb6015e8f418d386"
     penalised = ww.SamplingParams(temperature=0.6, stop=("a",), presence_penalty=0.5)

@@ -1,4 +1,4 @@
-"""Tasks' times: what they saw, what the tasks they started saw, and which of it a draw has to wait for."""
+"""Times of tasks: what they saw, what the tasks they started saw, and which of these a draw has to wait for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_what_a_cancelled_task_saw_is_lost() -> None:
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
-    assert clock.now.time == 0  # it still works
+    assert clock.now.time == 0  # it is still working
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert clock.now.time == 0
@@ -54,7 +54,7 @@ async def test_two_sessions_in_one_task_have_times_of_their_own() -> None:
 
 
 async def test_a_narrow_draw_waits_for_the_trace_that_left_the_place() -> None:
-    backend = Scripted(["aaaa", "a", "aa", "aaaaaa"])  # 5, 2, 3 and 7 tokens with the ends
+    backend = Scripted(["aaaa", "a", "aa", "aaaaaa"])  # 5, 2, 3 and 7 tokens with their end tokens
     s = session(backend)
     traces = await s.sample(s.root, 4, width=2)
     assert [t.sequential for t in traces] == [5, 2, 2 + 3, 5 + 7]
@@ -73,7 +73,7 @@ async def test_what_is_asked_later_waits_for_all_that_was_seen_before() -> None:
 
 
 async def test_works_side_by_side_do_not_wait_for_each_other_and_their_starter_waits_for_both() -> None:
-    for limit in (None, Limits(tokens=1000)):  # with a limit they take turns on a deterministic backend
+    for limit in (None, Limits(tokens=1000)):  # with a limit, they take turns on a deterministic backend
         s = session(Replying(lambda prompt, _: prompt[0] * int(prompt[1])), budget=limit)
 
         async def work(word: str, s: Session = s) -> int:
@@ -102,4 +102,4 @@ async def test_sessions_one_after_the_other_leave_nothing_of_each_other() -> Non
         clocks.append(ref(s._shared.clock))
     del s
     gc.collect()
-    assert [clock() is not None for clock in clocks] == [False, False, False, False, True]  # the last is the task's
+    assert [clock() is not None for clock in clocks] == [False, False, False, False, True]  # the last is the task's own

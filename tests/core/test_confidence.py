@@ -1,4 +1,4 @@
-"""Confidence measures: the definitions, computed by hand and by the definition's loop."""
+"""Confidence measures: checked by hand and against a plain loop over the definition."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_a_token_is_as_sure_as_its_other_candidates_are_unlikely() -> None:
     ("of", "expected"),
     [
         ("top", [3.0, 3.0]),  # (1 + 3 + 5) / 3
-        ("top_and_sampled", [3.0, 4.0]),  # the second drew a token outside, of -7: (1 + 3 + 5 + 7) / 4
-        ("top_but_sampled", [3.0, 3.0]),  # the first drew the one of -3: (1 + 5) / 2
+        ("top_and_sampled", [3.0, 4.0]),  # the second sampled a token outside the top, at -7: (1 + 3 + 5 + 7) / 4
+        ("top_but_sampled", [3.0, 3.0]),  # the first sampled the token at -3: (1 + 5) / 2
         ("sampled", [np.exp(-3.0), np.exp(-7.0)]),
     ],
 )

@@ -1,4 +1,4 @@
-"""Backends that answer conversations and continue nothing: what they receive, and what is refused before a token."""
+"""Backends that answer conversations but cannot continue one: what they receive, and what is refused in advance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Answer = Callable[[Request, int], Sequence[str | Exception]]
 
 
 class Answering:
-    """A backend that answers conversations; ``answer`` gives the pieces of its ``n``-th answer, or where it breaks."""
+    """A backend that answers conversations; ``answer`` gives the pieces of its ``n``-th answer, or its failure."""
 
     name = "answering"
     max_model_len = None

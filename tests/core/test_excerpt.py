@@ -1,4 +1,4 @@
-"""Pieces of traces in other traces: their own tokens wherever a token ends there, the same text in any case."""
+"""Excerpts of traces in other traces: they keep their tokens where token boundaries allow, and always their text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from widthwise.core.trace.trace import Segment, Trace
 
 
 class Pairs:
-    """Two characters a token where it can; encoding anew gives other tokens than sampling did."""
+    """Two characters per token where possible; encoding a text again can give other tokens than sampling did."""
 
     eos_ids = frozenset({0})
     bos_id: int | None = None

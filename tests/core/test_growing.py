@@ -17,7 +17,7 @@ REASONER = SentencePieceTokenizer.from_folder(bundled_models()["reasoner"])
 
 
 class Bytes:
-    """One token a byte."""
+    """One token per byte."""
 
     def decode(self, ids: Any) -> str:
         return bytes(int(i) for i in ids).decode(errors="replace")

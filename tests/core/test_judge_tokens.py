@@ -1,4 +1,4 @@
-"""How long a judge's reply may get: its thinking has room, whatever samples are limited to."""
+"""How long a judge's reply may be: there is room for its thinking, whatever the limit on samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROMPT = len("1+1?") + 1
 
 
 async def limit(context: int | None = None, *, samples: int | None, own: int | None = None, **fields: Any) -> Any:
-    """The ``max_tokens`` of a judge's request, where samples have ``samples`` and the call has ``own``."""
+    """The ``max_tokens`` of a judge's request, if samples are limited to ``samples`` and the call to ``own``."""
     backend = Replying(lambda *_: "yes")
     backend.max_model_len = context  # type: ignore[assignment]
     setting = Setting(Scheduler(backend), PlainGrader(), PromptFormat("plain"), params=SamplingParams(samples))

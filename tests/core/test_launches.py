@@ -19,7 +19,7 @@ from widthwise.core.strategy.part import Part
 
 
 def by_hand(lengths: list[int], limit: int) -> tuple[int, int]:
-    """How many traces begin, and how many of them are whole, read off the rule."""
+    """How many traces begin, and how many of them finish, computed directly from the rule."""
     begun = spent = 0
     while begun < len(lengths) and spent < limit and (not begun or spent + np.median(lengths[:begun]) <= limit):
         spent += lengths[begun]
@@ -61,7 +61,7 @@ async def test_a_run_begins_these_and_no_others(
 
 @dataclass(frozen=True)
 class Watchful(Part):
-    """Looks, and prunes nothing."""
+    """Looks at the traces and prunes none."""
 
     every: int | None = None
 
@@ -100,7 +100,7 @@ async def test_a_limit_that_cannot_bind_costs_nothing(deterministic: bool) -> No
 
 
 async def test_one_that_was_held_back_waits_for_the_trace_that_showed_it_can_begin() -> None:
-    # Two of at most 20 tokens fit into 50 at once; the third begins when the first has ended after 10.
+    # Two traces of at most 20 tokens fit into 50 at once; the third begins when the first has ended after 10.
     s = session(Scripted(["a" * 9, "a" * 14, "a" * 9, "a" * 9], most=20), budget=Budget(tokens=50))
     traces = await s.sample(s.root, 4)
     assert [t.sequential - t.tokens for t in traces[:2]] == [0, 0]

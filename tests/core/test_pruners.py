@@ -1,4 +1,4 @@
-"""What pruners may do to a draw: weigh votes, sample, remember, warm up, ask for log-probabilities."""
+"""What pruners may do in a draw: weight votes, sample, keep state, warm up, ask for log-probabilities."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("deterministic", [True, False])
 
 @dataclass(frozen=True)
 class Weighing(Part):
-    """Gives traces of some ids a weight."""
+    """Gives a weight to the traces with some ids."""
 
     weights: dict[TraceId, float]
     every: int | None = None
@@ -49,7 +49,7 @@ async def test_votes_count_as_much_as_pruners_say() -> None:
     texts = ["= 1", "= 1", "= 2 = 2"]
     s = session(Scripted(texts), pruners=[Weighing({(0, 2): 2.5})])
     result = await (BestOfN(3) | MajorityVote()).run(s)
-    assert result.answer == "2"  # the last trace to finish is weighed too
+    assert result.answer == "2"  # the last trace to finish is weighted too
     assert [c.weight for c in result.election.classes] == [2.5, 2.0]
 
 
@@ -70,7 +70,7 @@ async def test_a_weight_is_a_factor_of_votes_that_are_weighted_anyway(vote: Part
 
 @dataclass(frozen=True)
 class Asking(Part):
-    """Has a judge say something at every checkpoint, and keeps to nothing."""
+    """Asks a judge at every checkpoint, and ignores its replies."""
 
     every: int | None = 4
     asked: list[int] = field(default_factory=list)
@@ -137,7 +137,7 @@ async def test_the_warm_up_ends_before_anything_else_begins(deterministic: bool,
 
 
 class Counting(Part):
-    """Remembers: one for each draw."""
+    """Keeps state: there is one pruner per draw."""
 
     def __init__(self) -> None:
         self.begun: list[Counting] = []

@@ -1,4 +1,4 @@
-"""What caches hold: by node, and by content against a plain set of prefixes."""
+"""What caches hold: by node, and by content, checked against a plain set of prefixes."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ REFUSED = {
     "def __import__(): pass": "'__import__'",
     "from math import sqrt as open": "'open'",
     "breakpoint()": "'breakpoint'",
-    # too much (on a loaded machine the clock on the wall may be the first to say so)
+    # too much (on a loaded machine the wall-clock limit may strike first)
     "while True: pass": "it ran for more than",
     "try:\n    while True:\n        try: [0] * 10 ** 11\n        except: pass\nexcept: pass": "it ran for more than",
     "x = [0] * 10 ** 11": "memory",
@@ -218,7 +218,7 @@ UNBUILDABLE = [
     ("        import resource\n", "        import resource_of_another_system as resource\n",
      "this system does not limit what a process may take"),
 ]  # fmt: skip
-"""A wall that this machine has, as one that has it not would find it, and the words for it."""
+"""How to make each wall unavailable, as on a machine that lacks it, and the reason that is then given."""
 
 
 @pytest.mark.parametrize("program", HONEST)
@@ -254,7 +254,7 @@ async def test_equal_programs_print_the_same() -> None:
 async def test_a_program_that_only_waits_is_killed_by_the_clock(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Nothing that a program may use can wait; should it find a way, the wall clock ends it and its children."""
+    """Programs have no allowed way to wait; if one finds a way, the wall-clock limit ends it and its children."""
     pids = tmp_path / "pids"
     idler = tmp_path / "idler.py"
     idler.write_text(
@@ -264,7 +264,7 @@ async def test_a_program_that_only_waits_is_killed_by_the_clock(
     execution = await execute("pass", Limits(wall_seconds=10.0))
     assert execution.refusal == "it ran for more than 10 seconds"
     assert len(pids.read_text().split()) == 2
-    for pid in pids.read_text().split():  # killed with its parent, whose end alone is waited for
+    for pid in pids.read_text().split():  # the child is killed with its parent, but only the parent's end is awaited
         while _alive(int(pid)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -299,7 +299,7 @@ async def test_a_process_that_filled_its_pipe_is_seen_to_end() -> None:
     )
     assert process.stdout is not None
     await process.stdout.read(1)
-    await asyncio.sleep(0.5)  # the reader stops taking more, and does not see the pipe's end by itself
+    await asyncio.sleep(0.5)  # the reader stops reading, and does not see the end of the pipe by itself
     async with asyncio.timeout(60):
         await sandbox._end(process)
     assert process.returncode == -signal.SIGKILL
@@ -341,13 +341,13 @@ ATTEMPTS = [
     "os.listdir('/')",
 ]
 UNHOOKED = ("threading.Thread(target=print).start()", "os.setuid(0)")
-"""What no audit event tells of."""
+"""Attempts that no audit event reports."""
 
 
 @pytest.mark.parametrize("hooked", [True, False], ids=["hook", "system"])
 @pytest.mark.parametrize("attempt", [*ATTEMPTS, *UNHOOKED])
 def test_the_walls_behind_the_first_hold_alone(attempt: str, *, hooked: bool) -> None:
-    """Should a program get past the check of its syntax, the audit hook stops it; past that too, the kernel does."""
+    """A program that gets past the syntax check is stopped by the audit hook; past that as well, by the kernel."""
     if not hooked and confinement._filter() is None:
         pytest.skip("the kernel's filter of system calls is not known on this machine")
     if not hooked and attempt.startswith("ctypes"):
@@ -363,7 +363,7 @@ def test_the_walls_behind_the_first_hold_alone(attempt: str, *, hooked: bool) ->
 
 
 async def test_where_a_wall_cannot_be_built_nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a program nor a strategy that needs one: it ran with fewer walls."""
+    """Neither programs nor strategies that need them are run; they used to run with fewer walls."""
     own = Path(confinement.__file__).read_text()  # noqa: ASYNC240
     for neighbour in (language, examination):
         shutil.copy(str(neighbour.__file__), tmp_path)
@@ -393,7 +393,7 @@ def test_a_strategy_with_programs_is_refused_before_the_first_token(monkeypatch:
 
 
 def _interpreters() -> list[str]:
-    """Other versions of Python on this machine that can be run as they are."""
+    """Other working versions of Python on this machine."""
     found = []
     for minor in (11, 12, 13):
         name = shutil.which(f"python3.{minor}")
@@ -416,7 +416,7 @@ async def test_other_versions_of_python_hold_as_well(monkeypatch: pytest.MonkeyP
 
 
 def test_an_ordinary_user_without_namespaces_is_held_as_well() -> None:
-    """Root may make namespaces; the others do without: the filter of system calls refuses the same and more."""
+    """Only root may make namespaces; without them, the system call filter refuses the same calls and more."""
     before = "import resource\nsys.addaudithook = lambda hook: None\nnone = lambda *_: -1\n"
     before += "real = confinement.ctypes.CDLL(None)\nreal.unshare = none\n"
     before += "confinement.ctypes.CDLL = lambda *_, **__: real\n"

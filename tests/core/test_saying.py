@@ -1,4 +1,4 @@
-"""What traces say: after the thinking, up to their end, without control tokens."""
+"""What a trace says: the text after its thinking, up to its end, without control tokens."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sampled(text: str, prompt: str = "1+1?\n", **metadata: object) -> Trace:
         ("42</s>", "42"),
         ("42 </s></s>\n", "42 "),
         ("<s>old</s> new", "<s>old</s> new"),  # a web page
-        ("42<|eot_id|>", "42"),  # an end of another family, which only a recording can hold
+        ("42<|eot_id|>", "42"),  # an end token of another family, which only a recording can contain
         ("4 < 2 <|x|> 3", "4 < 2 <|x|> 3"),
         ("<think>8</think>7<|im_end|>", "7"),
         ("<think>8<|im_end|>", ""),
@@ -57,7 +57,7 @@ def test_what_is_said(text: str, said: str) -> None:
 
 
 def test_an_end_that_is_only_quoted_is_none() -> None:
-    """Its tokens tell; where they are not at hand, a note of them does."""
+    """The tokens show whether an end is real; where they are missing, a note of them does."""
     saying = Saying(ends=("<|im_end|>",), end_ids=frozenset({9}))
     text = "It ends in <|im_end|>. = 4<|im_end|>"
     ids = {"quoted": [1, 2, 9], "meant": [1, 9, 2, 9], "cut": [1, 2, 3]}
@@ -122,7 +122,7 @@ def test_what_thinking_counts_is_the_graders_setting(
 
 
 def _read_by_the_rules(trace: Trace, saying: Saying, counted: str | None) -> str | None:
-    """As a grader does that has the setting: the parts of the text one after the other."""
+    """Reads the parts of the text in order, as a grader with this setting does."""
     known: Counted = counted if counted in get_args(Counted) else "never"  # type: ignore[assignment]
     parts = Saying().parts(saying.readable(trace, known), known)
     return next((found for part in parts if (found := PlainGrader().extract(part)) is not None), None)

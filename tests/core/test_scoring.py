@@ -25,13 +25,13 @@ Answer = Callable[[Solution], StepScores]
 
 
 def by_length(solution: Solution) -> StepScores:
-    """A step's score is its length in hundredths; only steps that are new are read."""
+    """A step's score is its length in hundredths; only new steps are read."""
     scores = tuple(len(step) / 100 for step in solution.steps)
     return StepScores(scores, tokens=sum(len(step) for step in solution.steps[len(solution.known) :]))
 
 
 class Told:
-    """A reward model that does what a test says."""
+    """A reward model that scores with a test's own function."""
 
     name = "told"
     by_lines = False

@@ -25,7 +25,7 @@ TEXTS = ["so = 2", "I think it is = 3", "hm = 2.0", "no idea at all"]
 
 @dataclass(frozen=True)
 class Watchful(Part):
-    """Wants to see every token, so that deltas are one token long; prunes nothing."""
+    """Asks to see every token, so that deltas are one token long; prunes nothing."""
 
     every: int | None = 1
 
@@ -88,7 +88,7 @@ async def test_a_stream_yields_as_traces_finish_and_leaving_it_aborts_the_rest(d
 
 async def test_a_prompt_is_charged_though_its_request_was_aborted_before_the_backend_said_so() -> None:
     class Late(Scripted):
-        """Tells its usage with the last delta only, as servers do."""
+        """Reports its usage only with the last delta, as servers do."""
 
         async def generate(self, request):  # type: ignore[no-untyped-def]
             async with aclosing(super().generate(request)) as deltas:
@@ -104,10 +104,10 @@ async def test_a_prompt_is_charged_though_its_request_was_aborted_before_the_bac
 
 @BOTH
 async def test_a_cancelled_strategy_is_charged_for_all_that_was_sampled(deterministic: bool) -> None:
-    """Whenever the cancellation comes: in the middle of a round of a deterministic backend too."""
+    """At any time of cancellation, even in the middle of a deterministic backend's round."""
 
     class Uneven(Scripted):
-        """The later siblings take more turns of the loop over every token."""
+        """Later siblings take more turns of the event loop per token."""
 
         async def generate(self, request):  # type: ignore[no-untyped-def]
             async with aclosing(super().generate(request)) as deltas:
@@ -249,7 +249,7 @@ async def test_a_failed_request_is_continued_and_every_token_counted_once() -> N
 async def test_a_stop_string_across_a_failure_still_stops(delivered: list[int]) -> None:
     fault = BackendError("reset", retryable=True)
     faults = {attempt: (tokens, fault) for attempt, tokens in enumerate(delivered)}
-    backend = Scripted(["one##two"], faults=faults)  # the last one falls between the two marks
+    backend = Scripted(["one##two"], faults=faults)  # the last fault strikes between the two marks
     s = session(backend, budget=Budget(tokens=1000))
     [step] = await s.sample(s.root, stop="##")
     assert (step.completion, step.finish, step.segment.reason) == ("one##", "stop", "##")
@@ -295,7 +295,7 @@ async def test_attempts_are_bounded() -> None:
 
 @dataclass(frozen=True)
 class CutAt(Part):
-    """Stops branch 1 when the longest trace has reached a length."""
+    """Stops branch 1 once the longest trace has reached a given length."""
 
     every: int = 3
 

@@ -82,7 +82,7 @@ async def test_the_score_of_a_reply_lies_between_nought_and_one() -> None:
     scores = await scored(judge(lambda prompt, _: said if "1+1 = 2" in prompt else ""))
     assert scores.steps == pytest.approx((0.9,))
     asked = len(STATED.laid_out(Replying(lambda *_: "").tokenizer, Problem("p1", "1+1?"), ["1+1 = 2"]).ids)
-    assert scores.tokens == asked + len(said) + 1  # what was read and what was written, its end token too
+    assert scores.tokens == asked + len(said) + 1  # what the judge read and wrote, including its end token
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ PROBLEM = Problem("p1", "1+1?", "2")
 @register("pruner", "no_fours_of_this_test")
 @dataclass(frozen=True)
 class NoFours(Part):
-    """Stops whoever has written a 4."""
+    """Stops every trace that contains a 4."""
 
     every: int = 1
 

@@ -30,7 +30,7 @@ CLOSED = "\n</think>\n\nThe final answer is "
 
 
 def sampled(s: Session) -> int:
-    """All sampled tokens, counted anew from the tree."""
+    """All sampled tokens, recounted from the tree."""
     return sum(len(t.segment) for t in s.traces.values() if t.segment.origin == "sampled")
 
 
@@ -83,7 +83,7 @@ async def test_a_closing_mark_is_taken_back_as_often_as_told() -> None:
     assert s.ledger.discarded == 2 * len("</think>")
     assert trace.tokens == s.ledger.sampled - s.ledger.discarded == len("<think>ab cd ef</think>= 2\0")
     assert len(trace.logprobs) == trace.tokens
-    assert trace.sequential == s.ledger.sampled  # the marks were waited for
+    assert trace.sequential == s.ledger.sampled  # waiting for the marks counts
     assert s.leaves == [trace]
     assert [t.segment.text for t in s.fragments] == ["</think>"] * 2
     assert s.answer(trace) == "2"
@@ -155,7 +155,7 @@ async def test_where_a_step_ends_inside_the_thinking_the_draw_ends() -> None:
     assert (step.completion, step.segment.reason) == ("<think>a;", ";")
     [second] = await s.sample(step, stop=";", thinking=11)
     assert (second.completion, second.stem) == ("<think>a;b;", step)
-    [third] = await s.sample(second, stop=";", thinking=11)  # the budget of the trace is used up
+    [third] = await s.sample(second, stop=";", thinking=11)  # the trace's budget is used up
     assert third.completion == "<think>a;b;" + CLOSED + "= 2\0"
     assert (third.stem, third.head, third.drawn) == (second, third, 4)
     assert s.ledger.samples == 3
@@ -180,7 +180,7 @@ async def test_a_failure_between_and_within_pieces_is_gone_on_from() -> None:
 
 
 class InText(Thinker):
-    """A server that is spoken to in text, whose tokens are twice as many as those that are seen of it."""
+    """A server that takes text; it counts twice as many tokens as the client sees."""
 
     def __init__(self, *texts: str) -> None:
         super().__init__(*texts)
@@ -199,7 +199,7 @@ async def test_a_server_that_counts_otherwise_is_believed() -> None:
 
 
 class Stopping:
-    """Stops a trace when it has so many tokens, and remembers under which heads it saw traces."""
+    """Stops a trace at ``at`` tokens, and records the heads under which it saw traces."""
 
     every = 1
     __role__ = "pruner"
@@ -227,7 +227,7 @@ async def test_a_pruner_may_stop_a_trace_in_any_of_its_pieces(at: int) -> None:
 
 
 class Late(Stopping):
-    """Decides after more has come than it has seen."""
+    """Decides late, when tokens have arrived that it has not seen."""
 
     async def __call__(self, s: Session, live: list[Trace], finished: list[Trace], total: int) -> Decision:
         for _ in range(40):
@@ -280,7 +280,7 @@ async def test_channels_are_closed_with_the_turn_that_ends_there() -> None:
     assert trace.completion == f"{analysis}ab\nWait cd{final}= 2\0"
     assert s.ledger.discarded == len(final)
     s = session(Thinker(f"{analysis}ab{final}= 3"), HARMONY)
-    [trace] = await draw(s, thinking=5)  # in the midst of the opening mark
+    [trace] = await draw(s, thinking=5)  # in the middle of the opening mark
     assert trace.completion == f"{analysis}{final}The final answer is = 2\0"
 
 

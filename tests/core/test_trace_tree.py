@@ -79,7 +79,7 @@ def test_votes_of_several_pruners_are_multiplied_and_the_last_word_of_one_counts
 
 
 class Every:
-    """A pruner that only says how often it is to be asked, and what it needs."""
+    """A pruner that only states how often to ask it, and what it needs."""
 
     def __init__(self, every: int | None, logprobs: int | None = None, warmup: int | None = None) -> None:
         self.every, self.logprobs, self.warmup = every, logprobs, warmup

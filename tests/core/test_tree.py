@@ -27,7 +27,7 @@ def worth(text: str) -> float:
 
 
 def grow(tree: Tree[str], rounds: int, width: int = 1) -> None:
-    """Tell the tree what comes of all it asks for, in an order by lot."""
+    """Tell the tree the result of every node that it asks for, in random order."""
     for number in range(rounds):
         nodes = tree.ask(width)
         random.Random(number).shuffle(nodes)
@@ -42,7 +42,7 @@ def shape(tree: Tree[str]) -> list[tuple[str | None, float | None, int, int]]:
 
 
 def naive_uct(tree: Tree[str], children: int, c: float) -> TreeNode[str]:
-    """The place of the next node, from the definition: statistics are counted anew from all scores."""
+    """The place of the next node by the definition: statistics are recomputed from all scores."""
 
     def scores(node: TreeNode[str]) -> list[float]:
         own = [] if node.score is None else [node.score]
@@ -114,7 +114,7 @@ def test_what_is_asked_for_at_once_differs() -> None:
     tree: Tree[str] = Tree(UCT(children=2), "")
     grow(tree, 6)
     places = [node.parent for node in tree.ask(4)]
-    assert len({id(place) for place in places}) > 1  # virtual loss: the best place loses by being waited for
+    assert len({id(place) for place in places}) > 1  # virtual loss: pending nodes make the best place less attractive
     assert tree.root.pending == 4
 
 
@@ -164,7 +164,7 @@ def test_a_score_is_a_number_from_0_to_1(score: object) -> None:
     [node] = tree.ask()
     with pytest.raises(UsageError, match="0 to 1"):
         tree.tell(node, score)  # type: ignore[arg-type]
-    tree.tell(node, 0.5)  # nothing was counted
+    tree.tell(node, 0.5)  # the refused score was not counted
 
 
 def test_a_node_is_told_once() -> None:

@@ -59,7 +59,7 @@ def test_signs_stand_alone(text: str, right: float | None) -> None:
 
 
 def test_spellings_of_a_verdict_are_taken_together() -> None:
-    """P(yes) = .5 (Y .3, y .2) against P(no) = .1 (N): 5/6. A token of neither word has no say."""
+    """P(yes) = .5 (Y .3, y .2) against P(no) = .1 (N): 5/6. A token that begins neither word is ignored."""
     text = "Sum: 4\nYes"
     ids = np.array(Characters().encode(text), np.int64)
     top_ids = np.tile([ord(c) for c in "YyNx "], (len(ids), 1))

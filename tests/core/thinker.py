@@ -23,7 +23,7 @@ FORMAT = PromptFormat("plain", answer_now="\n\nThe final answer is ", template="
 
 
 class Opening(Characters):
-    """Ends every prompt with a mark and ``opens``, where the model's turn begins."""
+    """Ends every prompt with a mark and ``opens``; the model's turn begins there."""
 
     def __init__(self, opens: str = "") -> None:
         self.opens = opens
@@ -33,7 +33,7 @@ class Opening(Characters):
 
 
 class Thinker(Scripted):
-    """Says ``texts[index]``; where a trace was told to answer, ``answer``, and where to wait, the next of ``more``."""
+    """Says ``texts[index]``; told to answer, it says ``answer``; told to wait, it says the next of ``more``."""
 
     facts = ModelFacts("thinker", template="<think></think>")
 

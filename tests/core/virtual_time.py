@@ -16,8 +16,8 @@ Future = asyncio.Future[None]
 class VirtualTime(Replying):
     """Delivers ``n`` tokens ``n`` ticks after they were asked for; ``now`` is the time in ticks.
 
-    Time stands still while any task can work, and then goes on to the next delivery. So whatever order the tasks
-    work in, the same strategy takes the same time, and that is known without the ledger.
+    Time stands still while any task can work, and then jumps to the next delivery. So a strategy always takes the same
+    time, whatever order its tasks work in, and the test knows that time without the ledger.
     """
 
     def __init__(self, reply: Any, **options: Any) -> None:
@@ -56,7 +56,7 @@ class VirtualTime(Replying):
                     alarm.set_result(None)
 
     async def _rest(self) -> None:
-        """Wait until every other task waits too."""
+        """Wait until every other task is waiting too."""
         ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
         while True:
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Frontiers written down for tests."""
+"""Hand-made frontiers for tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _child(tree: StepTree, parent: Node, letter: str) -> Node:
 
 
 async def selected(selector: Selector, nodes: Sequence[Node], width: int) -> Selection:
-    """What ``selector`` chooses of ``nodes``; every node is either kept or has a reason."""
+    """What ``selector`` chooses from ``nodes``; every node is either kept or has a reason."""
     selection = await selector.select(session(Scripted([""])), Frontier(tuple(nodes), width))
     assert set(selection.widths) | set(selection.reasons) == set(nodes)
     assert not set(selection.widths) & set(selection.reasons)

@@ -1,4 +1,4 @@
-"""DeepConf online: the algorithm by hand, on a model whose confidence is written down."""
+"""DeepConf online: the algorithm worked out by hand, on a model with scripted confidence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from widthwise.core.strategy.result import Result
 
 
 class Sure(Scripted):
-    """A digit is a token of that confidence, anything else one of confidence 5."""
+    """A digit is a token with that confidence; all other tokens have confidence 5."""
 
     def stats(self, ids: Sequence[int], k: int) -> TokenStats:
         confidence = np.array([i - 48 if 48 <= i <= 57 else 5 for i in ids], np.float32)
@@ -28,12 +28,12 @@ async def drawn(texts: Sequence[str], rule: DeepConf, *, deterministic: bool = T
 
 
 def made(confidence: int, answer: str, tokens: int = 20) -> str:
-    """A text of the given confidence throughout, but for its last few tokens, which are of confidence 5."""
+    """A text with the given confidence, except for its last few tokens, which have confidence 5."""
     return str(confidence) * tokens + f" = {answer}"
 
 
 WARM = [made(9, "1"), made(8, "2"), made(7, "2"), made(6, "2")]
-"""Least sure windows of four: all end in ' = n' and the end, of mean (5 + 5 + n + 5) / 4."""
+"""Their least confident windows of four tokens: all end in ' = n' and the end token, with mean (5 + 5 + n + 5) / 4."""
 
 
 def rule(**changes: object) -> DeepConf:
@@ -47,7 +47,7 @@ def test_the_threshold_is_a_percentile_of_the_least_sure_windows() -> None:
 
 
 async def test_a_trace_is_stopped_at_the_token_where_its_window_falls_below_the_threshold() -> None:
-    # Least sure windows of the warm-up: "5 5 n 5" with n of 1, 2, 2, 2: 4.0, 4.25, 4.25, 4.25; the median is 4.25.
+    # The warm-up's least confident windows are "5 5 n 5" with n = 1, 2, 2, 2: 4.0, 4.25, 4.25, 4.25; median 4.25.
     late = made(9, "3", 30) + " sure of it " + "1" * 60
     result = await drawn([*WARM, late], rule())
     stopped = result.traces[4]
@@ -63,7 +63,7 @@ async def test_warm_up_traces_below_the_threshold_do_not_vote_and_weights_are_co
 
 
 async def test_a_trace_shorter_than_the_window_is_never_stopped_and_scores_its_mean() -> None:
-    """Means 5.6 and 3.0 of the warm-up; the third's is 2.5, below the threshold: as in the release, no vote."""
+    """The warm-up's means are 5.6 and 3.0; the third's, 2.5, is below the threshold: no vote, as in the release."""
     result = await drawn([made(9, "1", 2), "11 = 2", "000 = 3"], rule(window=50, warmup=2))
     assert [t.finish for t in result.traces] == ["stop"] * 3
     assert {c.answer for c in result.election.classes} == {"1"}
@@ -78,7 +78,7 @@ async def test_the_votes_do_not_depend_on_how_often_one_looks(every: int) -> Non
 
 
 async def test_the_warm_up_alone_is_no_consensus() -> None:
-    """Four of four agree, and the fifth is drawn all the same: the vote is looked at when a later trace has ended."""
+    """Four of four agree, but the fifth is still drawn: the vote is checked only once a later trace has ended."""
     texts = [made(9, "2")] * 5 + ["9" * 500] * 60
     result = await drawn(texts, rule(consensus=0.95), width=1)
     assert (result.answer, len(result.traces), result.ledger.samples) == ("2", 5, 5)
@@ -96,7 +96,7 @@ async def test_a_trace_that_was_stopped_is_no_occasion_to_look_at_the_vote() -> 
 async def test_the_warm_up_votes_in_the_consensus() -> None:
     answers = ["2", "2", "2", "3", *"2" * 20]
     waiting = await drawn([made(9, a) for a in answers], rule(consensus=0.9, eta=90.0), width=1)
-    # The 3 weighs 4.5 and each 2 weighs 4.25, so that ten of these are the first to have nine tenths.
+    # The 3 weighs 4.5 and each 2 weighs 4.25, so it takes ten 2s to reach nine tenths of the vote.
     assert len(waiting.traces) == 11
     assert waiting.answer == "2"
 
@@ -122,7 +122,7 @@ async def test_a_backend_without_the_log_probabilities_is_refused() -> None:
 
 
 class Slips(Scripted):
-    """A minus is a token of probability 1/8, anything else a sure one."""
+    """A minus is a token with probability 1/8; all other tokens are certain."""
 
     def stats(self, ids: Sequence[int], k: int) -> TokenStats:
         return TokenStats(np.log([0.125 if i == ord("-") else 1.0 for i in ids]).astype(np.float32))

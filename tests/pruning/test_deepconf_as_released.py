@@ -123,7 +123,7 @@ def test_online_without_consensus_stops_and_counts_as_the_release(
         tokens, voters = 0, []
         for i, trace in enumerate(traces):
             ran = len(trace.confidences)
-            if i >= WARMUP and ran >= window:  # the engine's hook looks at full windows only
+            if i >= WARMUP and ran >= window:  # the engine's hook looks only at full windows
                 below = [n for n, mean in enumerate(windows(trace.confidences, window)) if mean < bar]
                 ran = below[0] + window if below else ran
             tokens += ran
@@ -152,7 +152,7 @@ def test_online_with_consensus_ends_at_the_first_trace_after_the_warm_up_that_br
         end = len(traces)
         for i in range(WARMUP, len(traces)):
             if lowest[i] < bar:
-                continue  # stopped on its way: it neither votes nor is the consensus looked at
+                continue  # stopped early: it does not vote, and the consensus is not checked
             if answer := traces[i].answer:
                 votes.append((answer, lowest[i]))
             total = weighed([(a or "", s) for a, s in votes])

@@ -1,4 +1,4 @@
-"""DeepPrune: clusters of unfinished traces, with a model and a judge that are written down."""
+"""DeepPrune: clusters of unfinished traces, with a scripted model and judge."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ AT = 16
 
 
 class Judging(Scripted):
-    """Thinks that texts that begin with the same letter will agree, with probability 0.9 (else 0.2).
+    """Judges that texts with the same first letter will agree with probability 0.9, and others with 0.2.
 
-    Asked for its answer now, it says the number of the letter. It notes the pairs it was asked about.
+    When asked for its answer now, it gives the letter's number. It records the pairs it was asked about.
     """
 
     def __init__(self, texts: Sequence[str], **options: int) -> None:
@@ -52,7 +52,7 @@ class Judging(Scripted):
 
 
 def thinking(letter: str, number: int, answer: int, tokens: int = 60) -> str:
-    """A text that no other one is equal to, heading for where its first letter says."""
+    """A unique text; its first letter shows which answer it will reach."""
     return f"{letter}{number:02d}{'.' * tokens}= {answer}"
 
 
@@ -171,7 +171,7 @@ async def test_engines_of_both_kinds_reach_the_same_answer(
 
 
 async def test_judges_are_paid_from_the_same_budget() -> None:
-    texts = [thinking(letter, 0, 0) for letter in "abcdefgh"]  # a judge that tells all apart prunes nothing
+    texts = [thinking(letter, 0, 0) for letter in "abcdefgh"]  # a judge that finds all of them different prunes nothing
     long = len(texts[0]) + 1
     backend = Judging(texts, most=long)
     s = session(backend, pruners=[rule()], format=FORMAT, budget=Budget(tokens=8 * long))

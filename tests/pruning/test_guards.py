@@ -57,7 +57,7 @@ THOUGHT = [
     "x" * 40 + "</think>" + "y" * 150 + "= 1",
     "x" * 60 + "</think>= 2",
 ]
-"""Thinking of 38, 88, 48 and 68 tokens; as wholes the second and the fourth are the shortest."""
+"""They think for 38, 88, 48 and 68 tokens; as whole texts, the second and the fourth are the shortest."""
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
@@ -66,7 +66,7 @@ async def test_what_counts_is_the_thinking_and_not_the_answer_behind_it(width: i
     assert result.answer == "1"
     assert {t.id[-1] for c in result.election.classes for t in c.traces} == {0, 2}
     if width == 4:
-        # As in the paper: all others have thought as long as the second that closed its thinking.
+        # As in the paper: all others have thought for as long as the second trace to close its thinking.
         assert [t.tokens for t in result.traces] == [len(THOUGHT[0]) + 1, 48, len(THOUGHT[2]) + 1, 48]
 
 
@@ -76,7 +76,7 @@ async def test_ties_go_to_the_shortest_thinking() -> None:
 
 
 async def test_the_worked_example_of_the_paper() -> None:
-    """Thinking lengths L of k traces in lockstep: sum_i min(L_i, L_(m)) tokens of thinking, the m shortest vote."""
+    """Thinking lengths L of k traces in lockstep: sum_i min(L_i, L_(m)) tokens of thinking; the m shortest vote."""
     rng = np.random.default_rng(4)
     for m in (1, 3):
         lengths = rng.permutation(np.arange(10, 130, 12)).tolist()
@@ -144,7 +144,7 @@ async def test_a_trace_much_longer_than_the_others_is_stopped() -> None:
     texts = ["x" * 16 + "= 1", "x" * 18 + "= 1", "x" * 20 + "= 2", "y" * 300 + "= 2"]
     result = await drawn(texts, TooLong(factor=2.0, least=3, every=1))
     assert [t.finish for t in result.traces] == ["stop", "stop", "stop", "pruned"]
-    assert result.traces[3].tokens == 2 * 22  # the median is 18 + 3 characters and the end
+    assert result.traces[3].tokens == 2 * 22  # the median is 18 + 3 characters and the end token
     assert (await drawn(texts, TooLong(factor=2.0, least=4))).traces[3].finish == "stop"
 
 

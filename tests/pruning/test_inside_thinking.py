@@ -1,4 +1,4 @@
-"""Pruning and stopping while traces think: rules look at their thinking, and what they say counts."""
+"""Pruning and stopping while traces think: rules look at the thinking, and votes count what is said after it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMAT = PromptFormat(
 
 
 class Thinker(Replying):
-    """Writes ``texts``; asked for its answer, it says what it has thought last. Some texts may be ``unsure``."""
+    """Writes ``texts``; when asked for its answer, it says its latest thought. It is uncertain of ``unsure`` tokens."""
 
     def __init__(self, texts: Sequence[str], unsure: str = "~", **options: Any) -> None:
         super().__init__(self._said, max_logprobs=20, **options)
@@ -71,12 +71,12 @@ async def test_a_trace_whose_probes_agree_states_its_answer_early() -> None:
     script = "<think>" + "maybe 4 " * 2 + "maybe 2 " * 20 + "</think>= 2"
     result = await solved(BestOfN(1) | EarlyExit(every=8, stable=3) | MajorityVote(), Thinker([script]))
     [trace] = result.traces
-    # Its probes: none at 8 tokens, 4 at 16 and 24, 2 at 32, 40 and 48.
+    # Its probes: no answer at 8 tokens, 4 at 16 and 24, 2 at 32, 40 and 48.
     assert trace.completion == script[:48] + CLOSED + "Now = 2\0"
     assert (result.answer, trace.finish) == ("2", "stop")
     assert (result.ledger.judging, result.ledger.sampled, result.ledger.discarded) == (6 * 3, 48 + 3, 0)
     assert result.ledger.samples == 1
-    assert result.ledger.sequential > result.ledger.sampled  # the last probe was waited for
+    assert result.ledger.sequential > result.ledger.sampled  # waiting for the last probe counts
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -122,7 +122,7 @@ async def test_probes_of_answers_close_the_thinking() -> None:
     assert sorted(t.finish or "" for t in result.traces) == ["pruned", "pruned", "pruned", "stop"]
     assert all("</think>" not in t.completion for t in result.traces if t.finish == "pruned")
     asked = [text for r in backend.requests if (text := backend.tokenizer.decode(r.prompt)).endswith("Now =")]
-    assert len(asked) == 3  # the fourth has begun like the first: nobody needs to be asked
+    assert len(asked) == 3  # the fourth began like the first, so no question is needed
     assert all(text.endswith(CLOSED + "Now =") for text in asked)
     assert result.answer == "2"
 
@@ -138,11 +138,11 @@ async def test_the_shortest_is_who_thinks_least() -> None:
     assert [t.finish for t in result.traces] == ["pruned", "stop", "stop"]
     assert result.answer == "2"
     with_ended = await solved(BestOfN(2) | Short(m=1, every=4) | MajorityVote(), Thinker(["<think>b", wordy]))
-    assert with_ended.answer == "2"  # who ends inside its thinking is nobody's shortest
+    assert with_ended.answer == "2"  # a trace that ends inside its thinking does not count as the shortest
 
 
 class Counting:
-    """Scores every step 0.5, and remembers what it was given."""
+    """Scores every step 0.5, and records what it was given."""
 
     name, kind = "counting", "process"
 

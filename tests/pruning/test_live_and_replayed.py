@@ -1,4 +1,4 @@
-"""Every rule acts on recorded traces as it acts on a model that samples now: same code, same result."""
+"""Every rule acts the same on recorded traces as on a live model: same code, same result."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ QUICK = {"stop_when_decided()"}
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of every trace to its end, with what the rules look at."""
+    """A run with every trace complete, and with all that the rules look at."""
     path = tmp_path_factory.mktemp("recorded") / "full.db"
     strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2) | majority_vote()")
     evaluate("reasoner", strategy, path, logprobs=20)
@@ -96,7 +96,7 @@ def test_at_every_token_budget_a_rule_that_cannot_change_the_vote_does_not(recor
         assert [o.answer for o in full] == [o.answer for o in stopped]
         assert all(o.ledger.sampled <= limit for o in (*full, *stopped))
         answered.append([o.answer for o in full])
-        if limit == 300:  # the model itself, which knows no lengths, buys the same traces
+        if limit == 300:  # the live model does not know lengths in advance, but buys the same traces
             live = evaluate("reasoner", parse_strategy(f"{sampler} | budget(tokens={limit}) | majority_vote()"),
                             tmp_path / "live.db")  # fmt: skip
             assert [(o.answer, o.leaves) for o in live] == [(o.answer, o.leaves) for o in full]

@@ -45,6 +45,6 @@ def test_links_and_the_effective_size() -> None:
     assert np.isfinite(linked(scores, "logit")).all()
     assert effective_size(softmax(np.zeros(7))) == pytest.approx(7)
     assert effective_size(np.array([1.0, 0.0])) == pytest.approx(1)
-    # The odds of the softmax of logits are the ratios of the scores' odds.
+    # The ratios of a softmax over logits are the ratios of the scores' odds.
     odds = softmax(linked(np.array([0.5, 0.8]), "logit"))
     assert odds[1] / odds[0] == pytest.approx(4)

@@ -1,4 +1,4 @@
-"""Frontier selectors: which nodes are kept, with what width, and why the others are not."""
+"""Frontier selectors: which nodes are kept, with which width, and why the others are not."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_the_integer_program_is_solved_exactly_and_greed_comes_close(data: Any) 
     program = KvProgram(
         shares=tuple(share / (sum(raw) or 1) for share in raw),
         leaf_parents=tuple(leaf_parents),
-        inner_parents=tuple(i - 1 for i in range(len(needed))),  # a chain: every inner node below the one before
+        inner_parents=tuple(i - 1 for i in range(len(needed))),  # a chain: each node is the child of the one before
         clusters=tuple(dense[number] for number in numbers),
         cost=data.draw(st.sampled_from([0.0, 0.5, 1.0, 3.0])),
         coverage=data.draw(st.sampled_from([0.0, 0.4, 1.5])),
@@ -159,7 +159,7 @@ def test_the_integer_program_is_solved_exactly_and_greed_comes_close(data: Any) 
     assert program.value(solved) == pytest.approx(best, abs=1e-6)
     assert greedy
     assert program.value(greedy) <= best + 1e-9
-    for leaf in greedy:  # nothing more to gain by dropping one
+    for leaf in greedy:  # dropping one gains nothing
         rest = [other for other in greedy if other != leaf]
         assert not rest or program.value(rest) <= program.value(greedy) + 1e-9
 

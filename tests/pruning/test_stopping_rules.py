@@ -1,4 +1,4 @@
-"""Stopping rules: the worked examples of their papers, and what they do to a draw."""
+"""Stopping rules: the worked examples of their papers, and their effect on a draw."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def labels(spelled: str) -> list[int | None]:
 
 
 def stop_of(rule: StoppingRule, spelled: str, total: int = 1000) -> int | None:
-    """After how many answers the rule stops."""
+    """The number of answers after which the rule stops; None if it does not."""
     found = rule.first_stop(labels(spelled), total)
     return None if found is None else len(found[0].labels)
 
@@ -57,7 +57,7 @@ def test_esc_needs_as_many_samples_as_its_formula_says() -> None:
     expected = w * (sum(i * u * (1 - u) ** (i - 1) for i in range(1, windows)) + windows * (1 - u) ** (windows - 1))
     exact = 0.0
     rule = ESC(window=w)
-    first_windows = w * (windows - 1)  # the last window is drawn whatever it says
+    first_windows = w * (windows - 1)  # the last window is drawn whatever its answers are
     for answers in itertools.product(shares, repeat=first_windows):
         probability = 1.0
         for a in answers:

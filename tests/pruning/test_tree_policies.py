@@ -1,4 +1,4 @@
-"""Where tree policies go, against the formulas of their papers."""
+"""Where tree policies go, checked against the formulas of their papers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tree_of(scores: dict[str, float], policy: object) -> Tree[str]:
 
 
 def _asked(tree: Tree[str], parent: object) -> list[object]:
-    """A child of ``parent``, whatever the policy thinks of it."""
+    """A new child of ``parent``, whatever the policy would choose."""
     chosen, tree.policy = tree.policy, _Always(parent, tree.policy)
     try:
         return tree.ask()  # type: ignore[return-value]
@@ -48,7 +48,7 @@ def test_uct_by_hand() -> None:
     assert bounds == pytest.approx([1.1 / 3 + math.sqrt(math.log(4) / 3), 0.5 + math.sqrt(math.log(4))])
     [node] = tree.ask()
     assert node.parent is b
-    # Waiting for it is a visit of value 0, here and above: (0.5 + 0) / 2 now.
+    # A pending node counts as a visit of value 0, here and above: now (0.5 + 0) / 2.
     assert UCT(children=2, c=1.0).bounds(tree.root)[1] == pytest.approx(0.25 + math.sqrt(math.log(5) / 2))
     del a
 
