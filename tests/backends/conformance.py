@@ -26,7 +26,7 @@ class Subject:
 
     @property
     def samples(self) -> bool:
-        """Whether tokens are drawn (a replay has them already: seeds and temperatures mean nothing to it)."""
+        """Whether tokens are sampled (a replay already has them: seeds and temperatures have no effect on it)."""
         return self.backend.describe()["backend"] != "replay"
 
     @property
@@ -35,7 +35,7 @@ class Subject:
 
     @property
     def nonsense(self) -> IntArray:
-        """A prompt that no model is sure how to continue: a well trained one gives the same answer to any seed."""
+        """A prompt that no model is sure how to continue: trained models answer ordinary ones the same for any seed."""
         return self.prompt[::-1]
 
     def need(self, capability: str) -> None:
@@ -55,7 +55,7 @@ class Subject:
     def request(
         self, prompt: Sequence[int] | IntArray | None = None, *, seed: int = 1, index: int = 0, **rest: Any
     ) -> Request:
-        """A request of 48 tokens, unless said otherwise; ``chunk`` and the sampling parameters by name."""
+        """A request, of 48 tokens by default; ``rest`` may set ``chunk`` and the sampling parameters."""
         chunk = rest.pop("chunk", 16)
         params = SamplingParams(**{"max_tokens": 48, **rest})
         ids = self.prompt if prompt is None else np.asarray(prompt, np.int64)
@@ -68,7 +68,7 @@ class Subject:
         return Sampled([delta async for delta in self.backend.generate(request)], self.backend)
 
     async def begin(self, request: Request, tokens: int) -> int:
-        """Take at least so many tokens of a request, then close it; how many were taken."""
+        """Take at least ``tokens`` tokens of a request, then close it; returns how many were taken."""
         taken = 0
         async with aclosing(self.backend.generate(request)) as deltas:  # type: ignore[type-var]
             async for delta in deltas:
@@ -78,7 +78,7 @@ class Subject:
         return taken
 
     async def idle(self, seconds: float = 60.0) -> bool:
-        """Whether the engine comes to work on nothing within so many seconds."""
+        """Whether the engine becomes idle within so many seconds."""
         for _ in range(int(seconds / 0.05)):
             if await asyncio.to_thread(self.running) == 0:
                 return True
@@ -88,7 +88,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A finished request: its deltas, and what they amount to."""
+    """A finished request: its deltas, and what they add up to."""
 
     deltas: list[Delta]
     backend: Backend
@@ -107,7 +107,7 @@ class Sampled:
 
     @property
     def ended(self) -> bool:
-        """Whether the model ended the text itself, as far as its last token tells."""
+        """Whether the model ended the text itself, judging by its last token."""
         return self.ids[-1] in self.backend.tokenizer.eos_ids
 
     @property

@@ -23,7 +23,7 @@ from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.token_ends import token_ends
 
 ALIAS = "house"
-"""What the vLLM server calls its model, which is not where it has it from."""
+"""The vLLM server's name for its model, which differs from the model's path."""
 KEY = "sk-of-the-tests"
 _VLLM = pytest.mark.vllm
 BACKENDS = ["embedded", pytest.param("vllm", marks=_VLLM), pytest.param("http", marks=_VLLM), "http_text", "replay"]
@@ -31,7 +31,7 @@ BACKENDS = ["embedded", pytest.param("vllm", marks=_VLLM), pytest.param("http", 
 
 @pytest.fixture(params=BACKENDS)
 def subject(request: pytest.FixtureRequest) -> Subject:
-    """Every backend in turn."""
+    """Each backend in turn."""
     found: Subject = request.getfixturevalue(f"{request.param}_subject")
     return found
 
@@ -71,7 +71,7 @@ def vllm_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.fixture(scope="session")
 def litellm_url(vllm_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """LiteLLM's proxy in front of the vLLM server; it wants ``KEY``."""
+    """LiteLLM's proxy in front of the vLLM server; it requires ``KEY``."""
     program = os.environ.get("LITELLM") or shutil.which("litellm")
     if program is None:
         pytest.skip("LiteLLM's proxy is not installed: pip install 'litellm[proxy]', or name its program in LITELLM")
@@ -81,7 +81,7 @@ def litellm_url(vllm_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled reasoner as llama.cpp reads it."""
+    """The bundled reasoner in the format that llama.cpp reads."""
     for library in ("xllamacpp", "gguf"):
         pytest.importorskip(library, reason=f"llama.cpp's server needs {library}: pip install '.[dev]'")
     from scripts.reasoner_gguf import write_gguf

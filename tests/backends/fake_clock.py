@@ -18,13 +18,13 @@ import pytest
 T = TypeVar("T")
 
 _POLL = 0.002
-"""Seconds, real ones, in which a loop looks whether anything has come."""
+"""Real seconds between a loop's checks for new events."""
 _EMPTY = 4
-"""So many times all loops find nothing before time jumps: what one sends, another may get a moment later."""
+"""Time jumps once all loops have found nothing this many times: what one sends may reach another a moment later."""
 
 
 class FakeClock:
-    """``now`` in seconds. ``run`` runs a test's coroutine; loops made in its time are on the clock too."""
+    """``now`` is in seconds. ``run`` runs a test's coroutine; loops created meanwhile are on the clock too."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -34,7 +34,7 @@ class FakeClock:
         self._loops: list[_Waiting] = []
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Put loops that are made from now on, and ``time.monotonic`` of the pool of servers, on the clock."""
+        """Put all loops created from now on, and the server pool's ``time.monotonic``, on the clock."""
         from widthwise.backends.http import server_pool
 
         patch.setattr(asyncio, "new_event_loop", self.loop)
@@ -48,7 +48,7 @@ class FakeClock:
         return _Loop(self, _Waiting(self))
 
     def enter(self, waiting: _Waiting) -> None:
-        """A loop begins to run: time waits for it too."""
+        """A loop starts running: from now on, time waits for it too."""
         with self._lock:
             self._loops.append(waiting)
 
@@ -59,13 +59,13 @@ class FakeClock:
             self._work += 1
 
     def worked(self, waiting: _Waiting) -> None:
-        """A loop goes on: nobody else may take the silence before for the end of all work."""
+        """A loop has found work: other loops must not take its earlier silence for the end of all work."""
         with self._lock:
             self._work += 1
             self._quiet.pop(waiting, None)
 
     def quiet(self, waiting: _Waiting, timeout: float | None) -> bool:
-        """A loop has nothing to do for ``timeout`` seconds; whether the time has come."""
+        """A loop has nothing to do for ``timeout`` seconds; returns whether that time has passed."""
         with self._lock:
             due = float("inf") if timeout is None else waiting.began + timeout
             seen, times, _ = self._quiet.get(waiting, (-1, 0, due))

@@ -21,7 +21,7 @@ LONGEST_STALL = 60.0
 
 
 class Proxy:
-    """Passes requests on to ``target``, faults drawn by ``seed`` in the order of arrival."""
+    """Passes requests on to ``target``; ``seed`` draws the faults in the order of arrival."""
 
     def __init__(self, target: str, share: float, seed: int) -> None:
         self._target, self._share = target, share

@@ -33,7 +33,7 @@ def write_qwen_prm(folder: Path) -> Path:
 
 
 def expected_outputs(ids: IntArray) -> FloatArray:
-    """What the head says at every token, ``float32 [length, classes]``, by the embedded engine's hidden states."""
+    """The head's output at every token, ``float32 [length, classes]``, from the embedded engine's hidden states."""
     weights, head = load_file(MODEL / "model.safetensors"), _head()
     hidden = asyncio.run(_hidden(ids))
     normed = (

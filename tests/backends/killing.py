@@ -15,7 +15,7 @@ Samples = dict[tuple[str, str], tuple[str, int]]
 
 
 def samples(run: Path) -> Samples:
-    """All that a run's file holds of what was sampled; nothing where there is no file yet."""
+    """All samples in a run's file; empty if there is no file yet."""
     try:
         with closing(sqlite3.connect(f"{run.as_uri()}?mode=ro", uri=True)) as db:
             rows = db.execute("SELECT problem, trace, text, seed FROM segments WHERE origin = 'sampled'").fetchall()
@@ -29,14 +29,14 @@ def command(words: Sequence[str], run: Path) -> list[str]:
 
 
 def ran(words: Sequence[str], run: Path) -> Samples:
-    """What there is when the command has come to its end."""
+    """The samples in the file after the command has finished."""
     done = subprocess.run(command(words, run), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return samples(run)
 
 
 def killed(words: Sequence[str], run: Path, after: int) -> Samples:
-    """What there is of a run that was killed when it had ``after`` samples."""
+    """The samples in the file of a run that was killed once it had ``after`` samples."""
     process = subprocess.Popen(command(words, run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and len(samples(run)) < after:
         time.sleep(0.02)

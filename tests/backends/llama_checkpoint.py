@@ -1,4 +1,4 @@
-"""Llama checkpoints with random weights and a small tokenizer of their own, and what they should compute."""
+"""Llama checkpoints with random weights and their own small tokenizer, and what they should compute."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Shape:
-    """A checkpoint's ``config.json``; ``extra`` goes into it as it is."""
+    """A checkpoint's ``config.json``; ``extra`` is added to it unchanged."""
 
     width: int = 32
     hidden: int = 48
@@ -91,7 +91,7 @@ class Shape:
 
 
 def write_checkpoint(folder: Path, shape: Shape, *, seed: int = 0, dtype: str = "F32", shards: int = 1) -> Path:
-    """A Hugging Face folder; ``dtype`` F32, F16 or BF16 (cut off, not rounded)."""
+    """A Hugging Face folder; ``dtype`` is F32, F16 or BF16 (truncated, not rounded)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(shape.config()))
     write_tokenizer(folder, shape.vocab_size)
@@ -130,7 +130,7 @@ def write_tokenizer(folder: Path, vocab_size: int = 320, **options: Any) -> None
 
 
 def reference_logits(shape: Shape, weights: Weights, tokens: list[int]) -> NDArray[np.float64]:
-    """Scores after each token, as the textbook has it: float64, one head at a time, no cache."""
+    """The logits after each token, computed the textbook way: float64, one head at a time, no cache."""
     n, d = len(tokens), shape.head_dim
     x = weights["model.embed_tokens.weight"][tokens].astype(np.float64)
     theta = float(shape.extra.get("rope_theta", 10000.0))
@@ -168,7 +168,7 @@ def reference_logits(shape: Shape, weights: Weights, tokens: list[int]) -> NDArr
 
 
 def _save(weights: Weights, file: Path, dtype: str) -> None:
-    """The safetensors format; the library writes no bfloat16 from numpy."""
+    """Writes the safetensors format itself, because the library cannot write bfloat16 from numpy."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     body = b""
     for name, array in weights.items():

@@ -21,12 +21,12 @@ TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor 
 
 
 def usage(prompt: int, sampled: int = 1, **rest: Any) -> dict[str, Any]:
-    """The last event of a stream: what was used."""
+    """The last event of a stream: its usage."""
     return {"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": sampled, **rest}}
 
 
 def vllm(*ids: Sequence[int]) -> Script:
-    """Token ids in and out; a text is answered in text."""
+    """Takes and gives token ids; answers a text prompt with text."""
 
     def completions(asked: Asked) -> Reply:
         prompt = asked.body["prompt"]
@@ -42,7 +42,7 @@ def vllm(*ids: Sequence[int]) -> Script:
 
 
 def litellm(answer: str = "7") -> Script:
-    """Token ids in an answer in one piece, and none in a stream."""
+    """Gives token ids in an unstreamed answer, but not in a stream."""
 
     def completions(asked: Asked) -> Reply:
         if asked.body.get("stream"):
@@ -54,7 +54,7 @@ def litellm(answer: str = "7") -> Script:
 
 
 def llama_cpp(*words: str, n_ctx: int = 4096, adds_bos: bool = False) -> Script:
-    """Text, with the template at ``/props``; a list of token ids is refused, log-probabilities are those of chat."""
+    """Text, with the template at ``/props``. It refuses lists of token ids; log-probabilities have the form of chat."""
     props = {
         "chat_template": TEMPLATE,
         "bos_token": "<s>",
@@ -80,7 +80,7 @@ def llama_cpp(*words: str, n_ctx: int = 4096, adds_bos: bool = False) -> Script:
 
 
 def ollama(*words: str, version: bool = True) -> Script:
-    """A text is put into a conversation: its answer does not go on with it."""
+    """It wraps a text in a conversation, so its answer does not continue the text."""
 
     def completions(asked: Asked) -> Reply:
         if not isinstance(asked.body.get("prompt"), str):
@@ -95,7 +95,7 @@ def ollama(*words: str, version: bool = True) -> Script:
 
 
 def hosted(*words: str, refuses: Mapping[str, str] | None = None, reasoning: int = 0, **fields: str) -> Script:
-    """Messages only. ``refuses`` says of parameters how each is refused; ``fields`` come before the words."""
+    """Messages only. ``refuses`` maps parameters to the words of refusal; ``fields`` are sent before the words."""
 
     def chat_completions(asked: Asked) -> Reply:
         for name, said in (refuses or {}).items():

@@ -3,7 +3,7 @@
     def script(asked):                        # called for each request but those for the list of models
         return Reply(text("7", " =", " 7"))   # a stream of completion chunks
 
-    with served(script) as server:            # in a thread of its own
+    with served(script) as server:            # in its own thread
         backend = HTTPBackend(server.url)
         ...
     server.asked                              # all requests, in order of arrival
@@ -27,12 +27,12 @@ from typing import Any, Literal
 from aiohttp import web
 
 End = Literal["end", "close", "reset", "hang"]
-"""How an answer ends: as it should; the connection closed too early; reset; or nothing more comes."""
+"""How an answer ends: properly; with the connection closed too early; with a reset; or with nothing more sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came. ``number`` counts those that the script was asked about, from 0; ``at`` is the time."""
+    """A request as received. ``number`` counts the requests that reached the script, from 0; ``at`` is the time."""
 
     method: str
     path: str
@@ -45,11 +45,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered: ``body`` is bytes, a text, or what is sent as JSON.
+    """An answer: ``body`` is bytes, a text, or a value that is sent as JSON.
 
-    It is sent in pieces of ``piece`` bytes, after ``before`` seconds without a word, ``first`` seconds after the
-    headers, ``pause`` seconds between two pieces. After ``cut`` bytes the answer stops in the manner of ``end``.
-    ``plain`` sends it without a length or chunks, so that closing the connection looks like its end.
+    The headers are sent after ``before`` silent seconds, the body ``first`` seconds later, in pieces of ``piece``
+    bytes, ``pause`` seconds apart. After ``cut`` bytes the answer stops in the way that ``end`` says. ``plain`` sends
+    neither a length nor chunks, so that closing the connection looks like the answer's end.
     """
 
     body: Any = b""
@@ -82,13 +82,13 @@ Script = Callable[[Asked], Reply]
 
 
 def sse(*events: Any, done: bool = True, line: str = "\n") -> bytes:
-    """Server-sent events, JSON each unless it is a text; ``line`` is what ends a line."""
+    """Server-sent events: texts as they are, other values as JSON; ``line`` ends each line."""
     datas = [event if isinstance(event, str) else json.dumps(event) for event in events]
     return "".join(f"data: {data}{line}{line}" for data in [*datas, *(["[DONE]"] if done else [])]).encode()
 
 
 def text_events(*words: str, finish: str | None = "stop", **rest: Any) -> list[dict[str, Any]]:
-    """Completion chunks, one a word; the last says how it ended."""
+    """Completion chunks, one per word; the last says how it ended."""
     choices: list[dict[str, Any]] = [{"index": 0, "text": word, "finish_reason": None} for word in words]
     choices[-1] |= {"finish_reason": finish, **rest}
     return [{"object": "text_completion", "choices": [choice]} for choice in choices]
@@ -120,7 +120,7 @@ def chat(*words: str, finish: str | None = "stop", done: bool = True, **rest: An
 
 
 def refusal(status: int, message: str = "no", **rest: Any) -> Reply:
-    """An error in OpenAI's form; ``rest`` are ``code`` and ``type``, and ``headers`` of the reply."""
+    """An error in OpenAI's form; ``rest`` may hold ``code``, ``type`` and the reply's ``headers``."""
     headers = rest.pop("headers", {})
     return Reply({"error": {"message": message, **rest}}, status, headers)
 
@@ -129,7 +129,7 @@ def refusal(status: int, message: str = "no", **rest: Any) -> Reply:
 
 
 def in_turn(*replies: Reply | Script) -> Script:
-    """One after the other; the last of them again and again."""
+    """One reply after another; the last one is repeated."""
     left = list(replies)
 
     def script(asked: Asked) -> Reply:
@@ -140,7 +140,7 @@ def in_turn(*replies: Reply | Script) -> Script:
 
 
 def by_path(**scripts: Reply | Script) -> Script:
-    """Another script for each end of a path (``completions``, ``chat_completions``, ``props``); else 404."""
+    """One script for each ending of a path (``completions``, ``chat_completions``, ``props``); otherwise 404."""
 
     def script(asked: Asked) -> Reply:
         for name in sorted(scripts, key=len, reverse=True):
@@ -155,7 +155,7 @@ def by_path(**scripts: Reply | Script) -> Script:
 def limited(
     count: int, seconds: float, reply: Reply | Script, headers: Callable[[float], Mapping[str, str]] | None = None
 ) -> Script:
-    """At most ``count`` requests in any ``seconds``; the others are refused, with ``headers`` of the time to wait."""
+    """At most ``count`` requests in any ``seconds``; it refuses others, with ``headers`` that give the time to wait."""
     told = headers or (lambda wait: {"Retry-After": str(int(wait) + 1)})
     taken: list[float] = []
 
@@ -170,11 +170,11 @@ def limited(
 
 
 MARK = "Go."
-"""What the prompts of tests say, and no question says that a client asks to find out what a server is."""
+"""Marks the tests' own prompts: the requests with which a client probes a server never contain it."""
 
 
 def text_only(reply: Reply | Script) -> Script:
-    """A server for completions in text that goes on counting; prompts with the MARK are answered by the script.
+    """A server for text completions that goes on counting; the script answers prompts with the MARK.
 
     It refuses prompts in token ids, and has no other paths.
     """
@@ -191,7 +191,7 @@ def text_only(reply: Reply | Script) -> Script:
 
 
 def chat_only(reply: Reply | Script) -> Script:
-    """A server for chat completions and nothing else; messages with the MARK are answered by the script."""
+    """A server for chat completions only; the script answers messages with the MARK."""
 
     def completions(asked: Asked) -> Reply:
         if any(MARK in str(message.get("content")) for message in asked.body["messages"]):
@@ -206,7 +206,7 @@ def chat_only(reply: Reply | Script) -> Script:
 
 
 class ScriptedServer:
-    """``url`` is its origin; ``models`` are the entries of ``/models``, a reply in its place, or None: no list."""
+    """``url`` is its origin; ``models`` are the entries of ``/models``, a reply in their place, or None for no list."""
 
     def __init__(self, script: Script, models: Sequence[Mapping[str, Any]] | Reply | None) -> None:
         self.script, self.models = script, models
@@ -215,11 +215,11 @@ class ScriptedServer:
 
     @property
     def attempts(self) -> list[Asked]:
-        """The requests of the test itself."""
+        """The test's own requests."""
         return [asked for asked in self.asked if MARK in json.dumps(asked.body)]
 
     def bodies(self, path: str = "completions") -> list[Any]:
-        """The bodies that were sent to a path."""
+        """The bodies of the requests to a path."""
         return [asked.body for asked in self.asked if asked.path.endswith(path)]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -309,7 +309,7 @@ async def serving(
 
 @contextmanager
 def served(script: Script, *models: Any, **options: Any) -> Iterator[ScriptedServer]:
-    """The server in a thread of its own, with the arguments of ``serving``."""
+    """The server in its own thread, with the arguments of ``serving``."""
     loop, ready = asyncio.new_event_loop(), threading.Event()
     started: list[ScriptedServer] = []
     over = asyncio.Event()

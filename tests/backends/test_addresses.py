@@ -23,7 +23,7 @@ ANSWER = Reply(text(*WORDS))
 
 
 def sampled_at(url: Any, **options: Any) -> Sampled:
-    """What one request to this address comes to."""
+    """The outcome of one request to this address."""
 
     async def work() -> Sampled:
         try:
@@ -244,7 +244,7 @@ def test_a_key_that_is_refused_ends_the_opening() -> None:
 
 
 def evaluate(url: str, folder: Path, *more: str) -> Any:
-    """``widthwise eval`` of four problems, two samples each, into ``run.db``."""
+    """``widthwise eval`` with four problems and two samples each, stored in ``run.db``."""
     call = ["eval", "arithmetic", "--limit", "4", "--model", url, "--run", str(folder / "run.db"), *more]
     return CliRunner().invoke(app, [*call, "--strategy", "best_of_n(n=2) | majority_vote()", "--seed", "1"])
 
@@ -276,7 +276,7 @@ def test_a_quota_that_is_used_up_ends_the_run_and_keeps_what_is_finished(tmp_pat
         nonlocal sampled
         if not isinstance(asked.body.get("prompt"), str):
             return refusal(400, "prompt must be a text")
-        sampled += "max_tokens" not in asked.body  # what a client asks to know the server is short
+        sampled += "max_tokens" not in asked.body  # the client's probes are short
         if sampled > quota:
             return refusal(429, "You exceeded your current quota", code="insufficient_quota")
         return Reply(text(" \\boxed{7}"))

@@ -1,4 +1,4 @@
-"""One suite for all backends; each test asks for no more than the backend's declared capabilities."""
+"""One suite for all backends; each test requires only the capabilities that the backend declares."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_stop_string_stays_and_ends_the_output(subject: Subject) -> None:
     sampled = await subject.sample(stop=("never said", string))
     assert (sampled.finish, sampled.stop_reason) == ("stop", string)
     assert string in sampled.text
-    # The last token completes the string: without it the string is not there.
+    # The last token completes the string: without it the string is missing.
     assert string not in subject.backend.tokenizer.decode(sampled.ids[:-1])
     assert free.ids[: len(sampled.ids)] == sampled.ids
 
@@ -117,7 +117,7 @@ async def test_equal_seeds_give_equal_tokens(subject: Subject) -> None:
 async def test_different_seeds_give_different_tokens(subject: Subject) -> None:
     subject.need("seeds")
     subject.need_sampling()
-    seeds = [1, 2, 3, 2**32 + 1, 2**61 + 1]  # some agree in their low 32 bits
+    seeds = [1, 2, 3, 2**32 + 1, 2**61 + 1]  # some have the same low 32 bits
     drawn = [await subject.sample(subject.nonsense, seed=seed, temperature=2.0) for seed in seeds]
     assert len({tuple(sampled.ids) for sampled in drawn}) == len(seeds)
 
@@ -204,7 +204,7 @@ async def test_prompt_logprobs_agree_with_sampled_ones(subject: Subject) -> None
 
 
 async def test_continues_exact_token_ids(subject: Subject) -> None:
-    """Greedy from the middle of a greedy answer goes on as the answer did."""
+    """Greedy sampling from the middle of a greedy answer continues as the answer did."""
     subject.need("token_ids")
     whole = await subject.sample(temperature=0.0, max_tokens=32)
     half = len(whole.ids) // 2

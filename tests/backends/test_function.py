@@ -159,7 +159,7 @@ def test_a_function_that_is_told_to_is_called_again() -> None:
 
 
 async def test_an_async_function_finds_its_loop_again() -> None:
-    """A client keeps connections that are bound to a loop: the second call failed with 'Event loop is closed'."""
+    """A client's connections are bound to a loop: the second call used to fail with 'Event loop is closed'."""
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def ask(prompt: str) -> str:
@@ -261,7 +261,7 @@ def _completion(text: str = "\\boxed{2}", finish: str = "stop", **message: Any) 
 
 
 def _clients(reply: Any) -> list[Any]:
-    """Clients of the package, plain and async, whose server is ``reply(body) -> (status, answer)``."""
+    """The package's clients, sync and async, with ``reply(body) -> (status, answer)`` as their server."""
     openai = pytest.importorskip("openai", reason="the package openai is not installed")
     httpx = pytest.importorskip("httpx")
 

@@ -51,7 +51,7 @@ def test_a_failing_server_is_put_aside_for_a_growing_while_and_comes_back(monkey
     pauses = []
     for _ in range(3):
         server.failed("down")
-        server.failed("down")  # of the same moment: counts once
+        server.failed("down")  # at the same moment: counts once
         pauses.append(server.aside_until - now)
         assert not server.healthy
         now = server.aside_until

@@ -1,4 +1,4 @@
-"""Reading on servers: vLLM's own, and ones that answer nonsense."""
+"""Reading on servers: vLLM's own, and servers that answer nonsense."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def prm_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 @pytest.fixture(scope="module")
 def embedding_url(vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """It wants ``KEY``."""
+    """A vLLM server for embeddings; it requires ``KEY``."""
     options = ["--runner", "pooling", "--convert", "embed", "--api-key", KEY]
     with vllm_server(tmp_path_factory.mktemp("embed") / "server.log", MODEL, *options) as url:
         yield url
@@ -123,7 +123,7 @@ def test_a_search_compares_steps_by_served_embeddings(
 
 @asynccontextmanager
 async def answering(answer: Any, status: int = 200) -> AsyncIterator[str]:
-    """A server with one model that gives ``answer`` (a value, or a function of the request's body) to everything."""
+    """A server with one model, which answers every request with ``answer`` (a value, or a function of the body)."""
 
     async def serve(request: web.Request) -> web.Response:
         said = answer(await request.json()) if callable(answer) else answer
@@ -265,7 +265,7 @@ async def test_a_completions_server_that_cannot_score(answer: Any, complaint: st
 
 @asynccontextmanager
 async def forgetful(answers: int) -> AsyncIterator[tuple[str, list[int]]]:
-    """A server that keeps each connection open and drops it, without a word, after so many ``answers``."""
+    """A server that keeps each connection open, but drops it without notice after so many ``answers``."""
     asked: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -275,7 +275,7 @@ async def forgetful(answers: int) -> AsyncIterator[tuple[str, list[int]]]:
             asked.append(1)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
             await writer.drain()
-        await reader.read(1)  # the next request has begun, or the client has gone
+        await reader.read(1)  # the next request has begun, or the client has left
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

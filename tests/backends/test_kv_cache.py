@@ -15,7 +15,7 @@ TOKEN_BYTES = 1 * 2 * 1 * 1 * 4
 
 
 def kv_of(tokens: IntArray) -> FloatArray:
-    """Keys and values ``[1, 2, 1, T, 1]`` that tell which prefix each position belongs to."""
+    """Keys and values ``[1, 2, 1, T, 1]`` that show which prefix each position belongs to."""
     marks = [hash(tuple(tokens[: i + 1].tolist())) % 10007 for i in range(len(tokens))]
     return np.array([marks, marks], np.float32).reshape(1, 2, 1, len(tokens), 1)
 

@@ -1,6 +1,6 @@
 """Servers that refuse: when they are asked again, when never, and how their limits are respected."""
 
-# ruff: noqa: E501  (what servers say, as they say it)
+# ruff: noqa: E501  (the exact words of servers)
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_what_remains() -> None:
 
 
 class Told:
-    """How a server tells of its limit, by the time that is to be waited."""
+    """How a server reports its limit, given the time to wait."""
 
     @staticmethod
     def seconds(wait: float) -> Mapping[str, str]:
@@ -196,7 +196,7 @@ def run_on(
     only: Callable[[Script], Script] = text_only,
     models: Any = MODELS,
 ) -> Any:
-    """What ``work`` makes of a backend on a server that is on the clock too."""
+    """The result of ``work`` with a backend whose server is on the clock too."""
     clock.install(patch)
 
     async def everything() -> Any:
@@ -229,10 +229,10 @@ async def finish(backend: HTTPBackend, number: int) -> str | None:
 @pytest.mark.parametrize("told", [Told.seconds, Told.reset, Told.nothing])
 @pytest.mark.parametrize("only", [text_only, chat_only])
 def test_a_limit_of_requests_is_learned(told: Any, only: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """20 problems with 4 samples each, 20 requests in 10 seconds: nothing is lost, and little refused.
+    """20 problems with 4 samples each, 20 requests per 10 seconds: nothing is lost, and little is refused.
 
-    The limit allows the last request after 30 seconds and the whole in 40; 1.3 times that are 52. A server that
-    does not say when it takes more gets more time.
+    The limit allows the last request after 30 seconds and the whole in 40; 1.3 times that is 52. The bound is looser
+    for a server that does not say when it accepts more.
     """
     clock = FakeClock()
 
@@ -265,7 +265,7 @@ def test_a_wish_holds_for_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_limit_that_is_used_up_is_not_run_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that says with each answer what is left: nothing is refused after the first."""
+    """A server whose answers say how many requests are left: after the first answer, nothing is refused."""
     clock = FakeClock()
     taken: list[float] = []
 
@@ -297,7 +297,7 @@ def test_a_first_token_may_take_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("only", [text_only, chat_only])
 def test_a_server_that_loads_for_a_minute_is_waited_for(only: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not there, then it loads; what it is is asked when it is ready."""
+    """The server is absent, then loading; the client finds out what it is once it is ready."""
     clock = FakeClock()
     began: list[float] = []
     said = Reply(chat(" 7")) if only is chat_only else ANSWER

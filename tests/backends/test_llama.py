@@ -1,4 +1,4 @@
-"""The forward pass against the textbook, torch, and itself in other batches."""
+"""The forward pass, checked against the textbook, torch, and itself in other batches."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def new_kv(model: Llama, length: int) -> FloatArray:
 
 
 def compute(model: Llama, tokens: list[int], kv: FloatArray, start: int, end: int) -> FloatArray:
-    """Scores after tokens start..end-1 of a sequence whose earlier ones are in kv."""
+    """The logits after tokens start..end-1 of a sequence whose earlier tokens are in kv."""
     groups, row = [], 0
     for lowest in range(start - start % 64, end, 64):
         positions = np.arange(max(lowest, start), min(lowest + 64, end))

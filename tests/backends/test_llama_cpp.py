@@ -54,7 +54,7 @@ def called(run: Path, *words: str) -> Result:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_temperature_comes_before_the_filters(dialect: str, llama_url: str, tmp_path: Path) -> None:
-    """The first token is "2" with 67 percent, at temperature 0.6 with 82: then it is the only one in 80 percent."""
+    """The first token is "2" with 67 percent, or 82 at temperature 0.6, where it fills the top 80 percent alone."""
     problem = {"id": "game", "problem": "Use the numbers 12, 7, 3, 20 to reach 35.", "answer": "35"}
     (tmp_path / "game.jsonl").write_text(json.dumps(problem))
     sampling = ["--temperature", "0.6", "--top-p", "0.8", "--max-tokens", "1", "--strategy", "best_of_n(n=40)"]
@@ -65,7 +65,7 @@ def test_the_temperature_comes_before_the_filters(dialect: str, llama_url: str, 
 
 
 def test_a_repetition_penalty_is_for_the_whole_text(llama_url: str, tmp_path: Path) -> None:
-    """llama.cpp penalises what the last 64 tokens hold, unless it is told otherwise."""
+    """By default, llama.cpp penalises only what the last 64 tokens contain."""
     greedy = ["arithmetic", "--limit", "10", "--strategy", "best_of_n(n=1)", "--temperature", "0"]
     words = [*greedy, "--repetition-penalty", "1.3"]
     here, there = ran(words, tmp_path / "here.db"), ran([*words, "--model", llama_url], tmp_path / "there.db")
@@ -87,7 +87,7 @@ def test_penalties_that_count_the_prompt_are_told_of(llama_url: str, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_run_that_was_killed_goes_on(dialect: str, llama_url: str, tmp_path: Path) -> None:
-    """What was stored stays to the letter; of what was sampled anew, no more differs than was in flight."""
+    """Stored samples stay exactly the same; of the new ones, no more differ than were in flight."""
     words = [*VOTE, "--model", llama_url, "--backend-arg", f"dialect={dialect}", "--concurrency", "2"]
     whole = ran(words, tmp_path / "whole.db")
     before = killed(words, tmp_path / "killed.db", after=30)

@@ -1,4 +1,4 @@
-"""What is sent to each program, and how its answers are read: the ways in which servers differ."""
+"""What each server program is sent, and how its answers are read: the ways in which servers differ."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_llama_cpps_own_samplers_are_switched_off() -> None:
 
 @pytest.mark.parametrize(("kind", "begins"), [("vLLM", "<s>"), ("TGI", "<user>"), (None, "<user>")])
 def test_a_text_begins_with_one_begin_of_sequence_token(kind: str | None, begins: str) -> None:
-    """vLLM is told to add none; the others add one themselves."""
+    """vLLM is told not to add one; the others add one themselves."""
     profile = ServerProfile(
         "m", kind=kind, template="{{ bos_token }}" + manners.TEMPLATE, special_tokens={"bos_token": "<s>"}
     )
@@ -263,7 +263,7 @@ def test_log_probabilities_of_no_known_form_are_left_out(logprobs: Any) -> None:
 def test_control_tokens_that_are_no_part_of_the_text_take_no_log_probabilities(
     listed: list[str], kept: list[float] | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """vLLM lists the token that ends an answer, with others where it sends several at once."""
+    """vLLM lists an answer's end token, together with others if it sends several at once."""
     said = "" if listed == ["</s>"] else "42"
     content = [{"token": token, "logprob": -float(i)} for i, token in enumerate(listed)]
     for dialect in (text(logprobs=True)[0], chat(logprobs=True)):

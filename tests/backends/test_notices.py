@@ -151,7 +151,7 @@ class _Dead:
 
 
 class _Reviving(VLLMEngine):
-    """An engine that dies as often as it is told to, without vLLM."""
+    """An engine that is dead after every restart; it needs no vLLM."""
 
     def __init__(self) -> None:
         self._engine, self._restarts, self._restart_lock = _Dead(), 0, asyncio.Lock()
@@ -181,7 +181,7 @@ def test_a_thread_that_does_not_end_in_time(said: pytest.LogCaptureFixture) -> N
             yield 1
             await held.wait()
         finally:
-            while not held.is_set():  # nor does it let itself be cancelled
+            while not held.is_set():  # it resists cancellation too
                 with suppress(asyncio.CancelledError):
                     await held.wait()
 

@@ -1,4 +1,4 @@
-"""Penalties in the embedded engine, against their definition."""
+"""Penalties in the embedded engine, checked against their definition."""
 
 from __future__ import annotations
 

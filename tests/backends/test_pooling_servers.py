@@ -20,14 +20,14 @@ READING = Reading(np.arange(5, 25), (3, 19))
 
 
 def vectors(asked: Asked) -> Reply:
-    """One vector for each text, of a direction that shows its number."""
+    """One vector for each text; its direction shows the text's number."""
     angles = [int(text.split()[1]) / 100 for text in asked.body["input"]]
     rows = [{"index": i, "embedding": [np.cos(a), np.sin(a)]} for i, a in enumerate(angles)]
     return Reply({"data": rows, "usage": {"prompt_tokens": len(rows)}})
 
 
 def outputs(asked: Asked) -> Reply:
-    """One output for each token: its id."""
+    """One output per token: its id."""
     return Reply({"data": [{"data": [[float(token)] for token in asked.body["input"]]}]})
 
 
@@ -81,7 +81,7 @@ async def test_a_fault_that_stays_is_said_at_once(status: int) -> None:
     with served(refusing, [CARD]) as server, pytest.raises(BackendError, match="not for you") as failed:
         await embedded(server.url)
     assert not failed.value.retryable
-    assert len(server.bodies("embeddings")) <= 5  # the batches that were on their way
+    assert len(server.bodies("embeddings")) <= 5  # the batches already in flight
 
 
 async def test_a_server_that_is_loading_is_waited_for() -> None:

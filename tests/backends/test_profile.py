@@ -1,4 +1,4 @@
-"""What a server is found to be when it is opened, and what it is not mistaken for."""
+"""What a server is recognised as when it is opened, and what it is not mistaken for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from widthwise.models.thinking_marks import THINK
 
 
 def refused(script: Script, *models: Mapping[str, Any], **arguments: Any) -> None:
-    """Open a backend that should not open."""
+    """Try to open a backend that should not open."""
     with opened(script, *models, **arguments):
         pass
 
@@ -168,7 +168,7 @@ def test_a_wrong_key_is_said_at_once() -> None:
 
 @pytest.mark.parametrize("models", [refusal(500, "Internal Server Error"), refusal(400, "No connected db.")])
 def test_a_proxy_that_wants_a_key_says_so_in_its_own_way(models: Reply) -> None:
-    """LiteLLM's: 500 without a key, and 400 for one that it does not know."""
+    """LiteLLM answers 500 without a key, and 400 to an unknown one."""
     asked = served(lambda _: refusal(400, "No connected db."), models)
     with asked as server, pytest.raises(BackendError, match="WIDTHWISE_API_KEY"):
         HTTPBackend(f"{server.url}#m")
@@ -236,7 +236,7 @@ def test_no_dialects_are_mixed() -> None:
 
 
 async def test_a_server_that_comes_later_is_described_before_it_is_asked_for_anything() -> None:
-    """It serves another model, or is spoken to in another way: nothing is sent there."""
+    """A server with another model or another dialect is sent nothing."""
     for late, models in (manners.hosted("7"), [{"id": "other"}]), (manners.llama_cpp("7"), [{"id": "a"}]):
         with served(manners.hosted("7"), [{"id": "a"}]) as one, served(by_path(), refusal(500)) as two:
             backend = await asyncio.to_thread(HTTPBackend, [one.url, two.url])

@@ -22,7 +22,7 @@ from widthwise.core.rewards.reward_format import RewardFormat
 
 PROBLEM = Problem("p", "Compute (17 + 5) * 3 - 48.", "18")
 LINES = RewardFormat("lines", tag="\n\n")
-"""Any model can be read as a scorer in this layout; only a trained one says something by it."""
+"""Any model can be read as a scorer in this layout; only a trained one's scores mean anything."""
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_a_prefix_that_was_read_is_not_computed_again(engine: EmbeddedBack
     await engine.read(Reading(ids[:-10], (len(ids) - 11,), (7,)))
     again = await engine.read(Reading(ids, (len(ids) - 1,), (7,)))
     assert again.usage.prompt_computed == 10
-    # A position inside the cached part must be computed, and is.
+    # A position inside the cached part must be computed again, and is.
     inside = await engine.read(Reading(ids, (len(ids) - 20, len(ids) - 1), (7,)))
     assert inside.usage.prompt_computed == 20
     assert inside.values[1].tobytes() == again.values[0].tobytes()

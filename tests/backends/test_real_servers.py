@@ -1,4 +1,4 @@
-"""Strategies on real servers, in every dialect that each has: vLLM, llama.cpp, and LiteLLM's proxy in front of vLLM."""
+"""Strategies on real servers, in each one's dialects: vLLM, llama.cpp, and LiteLLM's proxy in front of vLLM."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALL = {**ANYWHERE, **BY_LOGPROBS, **CONTINUING}
 
 @dataclass(frozen=True)
 class Way:
-    """A server, arguments for it beyond its address, and which strategies run there or are refused."""
+    """A server, further arguments for it, and which strategies run there or are refused."""
 
     fixture: str
     arguments: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ def marked(name: str, *values: Any) -> Any:
 
 @pytest.fixture
 def served(way: Way, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words of the command line that choose the server, and how it is spoken to."""
+    """The command-line arguments that choose the server and its dialect."""
     if way.fixture == "litellm_url":
         monkeypatch.setenv("WIDTHWISE_API_KEY", KEY)
     words = [word for argument in way.arguments for word in ("--backend-arg", argument)]
@@ -86,7 +86,7 @@ def greedy(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], st
 
 
 def texts(run: Path) -> dict[tuple[str, str], str]:
-    """What was sampled; an engine that speaks in ids also keeps the token that ended it."""
+    """The sampled texts, without the end token, which engines that return ids keep."""
     return {key: text.removesuffix("</s>") for key, (text, _) in samples(run).items()}
 
 
@@ -106,7 +106,7 @@ def test_greedy_texts_are_the_embedded_ones(
     ("way", "strategy"), [marked(name, way, strategy) for name, way in WAYS.items() for strategy in way.strategies]
 )
 def test_strategies_do_there_what_they_do_embedded(way: Way, served: list[str], strategy: str, tmp_path: Path) -> None:
-    """Of the samples about half are right embedded, a quarter when refined; with a wrong prompt it is none."""
+    """On the embedded engine about half the samples are right, or a quarter if refined; with a wrong prompt, none."""
     run = tmp_path / "a.db"
     found = evaluated(*ALL[strategy], run, *served)
     assert found["errors"] == 0

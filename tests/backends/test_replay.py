@@ -1,4 +1,4 @@
-"""The replay backend beyond the conformance suite: which sample, which tokens, what it refuses."""
+"""What the conformance suite leaves open for the replay backend: which sample, which tokens, what it refuses."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_a_tokenizer_cuts_what_has_no_tokens() -> None:
             return self.intern([text[: len(text) // 2], text[len(text) // 2 :]])
 
     class Other:
-        """Not a PieceTokenizer: recorded ends are not its business."""
+        """Not a PieceTokenizer, so it does not handle recorded ends."""
 
         eos_ids: frozenset[int] = frozenset()
         bos_id: int | None = None

@@ -23,7 +23,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scratch:
 
 
 def started(scratch: Scratch, engine: str) -> Path:
-    """What an engine leaves that is started now."""
+    """The folder that an engine leaves if it is started now."""
     with scratch.begin(engine):
         folder = os.environ["TMPDIR"]
         assert os.environ["VLLM_RPC_BASE_PATH"] == folder
@@ -71,7 +71,7 @@ def test_the_watchdog_of_a_dead_process_removes_its_folder(tmp_path: Path) -> No
         watchdog = Watchdog([sleeper.pid], folder)
         assert watchdog._process is not None
         assert watchdog._process.stdin is not None
-        watchdog._process.stdin.close()  # as when this process is gone
+        watchdog._process.stdin.close()  # as happens when this process dies
         sleeper.wait(60)
     watchdog._process.wait(60)
     assert not folder.exists()

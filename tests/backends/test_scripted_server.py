@@ -71,7 +71,7 @@ def test_more_than_the_limit_is_refused_until_its_time_has_passed() -> None:
 
 
 def test_ten_minutes_pass_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend with a loop in a thread of its own, a server and the caller, all on one clock."""
+    """A backend with its loop in its own thread, a server and the caller, all on one clock."""
     clock = FakeClock()
     clock.install(monkeypatch)
 

@@ -57,7 +57,7 @@ def test_a_conversation_has_the_dummy_prefix_where_transformers_has_it(tmp_path:
         file.write_text(json.dumps(config | {"legacy": legacy}))
         tokenizer = SentencePieceTokenizer.from_folder(tmp_path)
         assert tokenizer.decode(tokenizer.chat([{"role": "user", "content": "5 "}])) == ids_after
-        assert tokenizer.decode(tokenizer.encode("<s>[")) == "<s>["  # in a trace nothing is added
+        assert tokenizer.decode(tokenizer.encode("<s>[")) == "<s>["  # inside a trace, nothing is added
 
 
 def test_without_a_chat_template(tmp_path: Path) -> None:

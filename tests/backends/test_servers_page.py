@@ -1,4 +1,4 @@
-"""`docs/servers.md` says what the code does: its table, its commands, and what was run."""
+"""`docs/servers.md` agrees with the code: its table, its commands, and what was run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TESTED = {"vllm": "vLLM", "llama": "llama.cpp", "litellm": "LiteLLM in front of 
 
 
 def rows() -> dict[str, list[str]]:
-    """The table of servers: by name, the dialects, whether it goes on, log-probabilities, and who checked."""
+    """The table of servers by name: dialects, whether it continues texts, log-probabilities, and who checked it."""
     lines = PAGE.partition("| server |")[2].splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[: lines.index("")]]
     return {name: rest for name, *rest in cells}
 
 
 def program_at(url: str) -> Program:
-    """What the address alone tells."""
+    """What the address alone reveals."""
     return hosted_at(url) or Program()
 
 

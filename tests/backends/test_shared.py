@@ -1,4 +1,4 @@
-"""One open engine used from several threads, and after a fork: right, or refused in one sentence."""
+"""One open engine used from several threads, and after a fork: it works, or is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def backend() -> ww.Backend:
 
 
 def test_one_engine_serves_several_threads(backend: ww.Backend) -> None:
-    """Every answer was None: two threads stepped the engine at once."""
+    """Every answer used to be None, because two threads stepped the engine at once."""
     alone = [_solved(backend, problem) for problem in PROBLEMS]
     with ThreadPoolExecutor(3) as threads:
         together = list(threads.map(lambda problem: _solved(backend, problem), PROBLEMS))
@@ -43,7 +43,7 @@ def test_one_engine_serves_several_threads(backend: ww.Backend) -> None:
 
 
 def test_an_event_loop_that_ends_leaves_the_engine_to_the_others(backend: ww.Backend) -> None:
-    """The loop that steps for all is cancelled in the middle of its work."""
+    """The loop that steps the engine for all threads is cancelled in the middle of its work."""
     expected = _solved(backend, PROBLEMS[1])
     begun, over = threading.Event(), threading.Event()
 
@@ -68,7 +68,7 @@ def test_an_event_loop_that_ends_leaves_the_engine_to_the_others(backend: ww.Bac
 
 
 def _in_child(work: Callable[[], Any]) -> Any:
-    """What ``work`` gives, or the error that it raises, in a forked process."""
+    """The result of ``work`` in a forked process, or the error that it raises there."""
 
     def run(end: Connection) -> None:
         try:
@@ -101,7 +101,7 @@ def test_a_forked_process_has_an_engine_of_its_own(backend: ww.Backend) -> None:
 
 
 def test_connections_do_not_outlive_a_fork() -> None:
-    """Their thread stays in the parent: whoever waited for it in the child waited for ever."""
+    """Their thread stays in the parent: waiting for it in the child used to hang."""
     thread = LoopThread("test")
     try:
         said = _in_child(lambda: thread.call(asyncio.sleep(0, "done")))
@@ -137,7 +137,7 @@ def test_a_run_file_does_not_outlive_a_fork(tmp_path: Path) -> None:
 
 
 async def test_a_run_is_measured_inside_a_running_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its rows are read by another thread than the one that opened it."""
+    """Its rows are read in a different thread from the one that opened the file."""
     monkeypatch.chdir(tmp_path)
     await asyncio.to_thread(
         ww.sweep, ["best_of_n() | majority_vote()"], ["arithmetic"], [2], limit=2, folder=tmp_path / "s", max_tokens=9

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass
 class Sampled:
-    """What came of a request: its text, how it ended, or why it failed."""
+    """The outcome of a request: its text, how it ended, or why it failed."""
 
     text: str
     finish: str | None
@@ -60,7 +60,7 @@ async def opened(script: Script | Reply, **options: Any) -> AsyncIterator[tuple[
 
 
 async def sample(backend: HTTPBackend, retry: Retry | None = None, **params: Any) -> Sampled:
-    """One request, sent again as the scheduler does."""
+    """One request, with the scheduler's retries."""
     prompt = np.array(backend.tokenizer.encode(f"1 2 {MARK}"))
     request = Request(prompt, SamplingParams(**{"max_tokens": 50, "logprobs": None, **params}), 1)
     deltas: list[Delta] = []
@@ -75,7 +75,7 @@ async def sample(backend: HTTPBackend, retry: Retry | None = None, **params: Any
 
 
 def on_the_clock(work: Coroutine[Any, Any, T]) -> T:
-    """What ``work`` comes to; pauses take no time."""
+    """The result of ``work``; pauses take no time."""
     clock = FakeClock()
     with pytest.MonkeyPatch.context() as patch:
         clock.install(patch)
@@ -83,7 +83,7 @@ def on_the_clock(work: Coroutine[Any, Any, T]) -> T:
 
 
 def answer(reply: Reply | Script, **params: Any) -> tuple[Sampled, int]:
-    """What is sampled from a server that answers so, and in how many attempts."""
+    """What is sampled from a server with these answers, and in how many attempts."""
 
     async def work() -> tuple[Sampled, int]:
         async with opened(reply) as (backend, server):
@@ -230,7 +230,7 @@ def test_a_mistake_in_a_200_is_not_tried_again() -> None:
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_stream_cut_at_any_byte_goes_on_after_what_came(end: Any, plain: bool) -> None:
-    """Each request is answered by what its prompt does not hold yet, and cut a little later than the one before."""
+    """Each answer holds what its prompt still lacks; the cut comes a little later in each round."""
     whole = text(*WORDS)
 
     def script(asked: Any) -> Reply:
@@ -254,7 +254,7 @@ def test_a_stream_cut_at_any_byte_goes_on_after_what_came(end: Any, plain: bool)
         assert attempts <= 10
         if sampled.error is None:
             assert (sampled.text, sampled.finish) == (WHOLE, "stop")
-        else:  # cut before the first token, each time
+        else:  # cut before the first token every time
             assert (sampled.text, sampled.finish) == ("", None)
 
 
@@ -288,7 +288,7 @@ def test_attempts_without_a_token_are_bounded(manner: str, caplog: pytest.LogCap
 
 
 def test_attempts_are_bounded_though_each_refuses_something_else() -> None:
-    """Whatever it is sent, some parameter of it is not to its liking."""
+    """The server refuses some parameter of every request."""
     sampled, attempts = answer(lambda asked: refusal(400, f"unknown field {sorted(set(asked.body) - {'prompt'})[-1]}"))
     assert attempts <= 10
     assert sampled.error

@@ -129,7 +129,7 @@ def test_a_template_gets_its_arguments_and_the_date_of_the_run() -> None:
     assert template.arguments == {"effort"}
     options = ChatOptions({"effort": "high"}, date(2024, 2, 29))
     assert template.prompt([USER], options) == "29 Feb 2024 high Hi there"
-    today = date.today()  # may turn while this runs
+    today = date.today()  # the date may change during the test
     assert template.prompt([USER])[:11] in {f"{day:%d %b %Y}" for day in (today, date.today())}
 
 

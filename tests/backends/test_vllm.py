@@ -54,7 +54,7 @@ def test_the_users_arguments_come_first(vllm: None) -> None:
 
 
 def flat(positions: list[list[tuple[int, float]]]) -> Any:
-    """The fields of vLLM's FlatLogprobs that are read."""
+    """The fields of vLLM's FlatLogprobs that the code reads."""
     widths = [len(position) for position in positions]
     ends = np.cumsum(widths).tolist()
     return SimpleNamespace(
@@ -66,7 +66,7 @@ def flat(positions: list[list[tuple[int, float]]]) -> Any:
 
 
 def test_stats_of_positions_that_vllm_merged() -> None:
-    """A sampled token that is among the best is listed twice, or once where outputs were merged."""
+    """A sampled token that is among the best is listed twice, or only once if outputs were merged."""
     plain = flat([[(7, -1.0), (5, -0.5), (7, -1.0)], [(9, -4.0), (5, -0.1), (6, -3.0)]])
     merged = flat([[(7, -1.0), (5, -0.5)], [(9, -4.0), (5, -0.1), (6, -3.0)]])
     for stats in (token_stats(plain, 2), token_stats(merged, 2)):
@@ -76,9 +76,9 @@ def test_stats_of_positions_that_vllm_merged() -> None:
 
 
 async def test_threads_find_their_parents_prompt_in_the_cache(vllm_subject: Subject) -> None:
-    """What a model that spawns leads to: threads after a trace that the engine has just decoded.
+    """The situation when a model spawns: threads follow a trace that the engine has just decoded.
 
-    Sixteen outlines, because the engine caches whole blocks: of a short prompt the last one is a large part.
+    There are sixteen outlines because the engine caches whole blocks; the last block is a large part of a short prompt.
     """
     session = scripted_session(vllm_subject.backend, format=REASONER)
     outlines = "".join(f"<Outline>{n}: {n + 11} - {n} = 11, left 11 {n + 3} 7</Outline>\n" for n in range(1, 17))
@@ -93,10 +93,10 @@ async def test_threads_find_their_parents_prompt_in_the_cache(vllm_subject: Subj
 
 
 async def test_a_stop_string_that_is_a_token_ends_the_request_in_the_engine(vllm_subject: Subject) -> None:
-    """Then a step comes in a piece; with any other stop string every token is looked at."""
+    """Such a step arrives in one piece; with any other stop string, every token is checked."""
     asked = vllm_subject.request(max_tokens=None, chunk=1000, stop=("\n\n",))
     step = await vllm_subject.run(asked)
-    assert len(step.deltas) <= 2  # vLLM sends the first token at once
+    assert len(step.deltas) <= 2  # vLLM sends the first token immediately
     assert step.stop_reason == "\n\n"
     assert step.text.endswith("\n\n")
     assert len(step.ids) > 3
@@ -121,7 +121,7 @@ async def test_dead_engine_is_started_again(vllm_subject: Subject) -> None:
 
 
 async def test_a_stuck_engine_is_started_again(vllm_subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stopped process is alive and answers nobody: whoever waited for it waited for ever."""
+    """A stopped process is alive but never answers: waiting for it used to hang."""
     backend: Any = vllm_subject.backend
     monkeypatch.setattr(backend._watch, "_seconds", 20.0)
 
@@ -150,7 +150,7 @@ async def starved(backend: Any) -> None:
 async def test_a_run_goes_on_when_its_engine_falls(
     fault: Callable[[Any], Awaitable[None]], tmp_path: Path, vllm_subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed, or out of memory, while it decodes: nothing that was sampled is lost, and every problem is answered."""
+    """The engine is killed or runs out of memory while decoding: no sample is lost, and every problem is answered."""
     backend: Any = vllm_subject.backend
     engine, generate, struck = backend._engine, backend.generate, asyncio.Event()
 

@@ -88,7 +88,7 @@ async def test_a_scored_prefix_is_not_computed_again(prm: Any) -> None:
     await prm.read(Reading(ids[:150], (149,)))
     wanted = (await prm.read(Reading(ids, (190, 199)))).usage
     assert wanted.prompt_cached >= 128
-    inside = await prm.read(Reading(ids, (40, 199)))  # the cached part has no outputs: everything is computed again
+    inside = await prm.read(Reading(ids, (40, 199)))  # the cached part has no outputs, so all is recomputed
     assert inside.usage.prompt_cached == 0
     assert np.abs(inside.values - (await asyncio.to_thread(expected_outputs, ids))[[40, 199]]).max() < 0.01
 

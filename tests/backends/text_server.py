@@ -1,7 +1,7 @@
-"""A completions server that speaks only text, as a process: `python text_server.py [ROOT]` prints its port.
+"""A text-only completions server, run as a process: `python text_server.py [ROOT]` prints its port.
 
-It stands for llama.cpp, Ollama and the like. What it "generates" is drawn from a list of words by the seed and
-the prompt; it counts words as tokens, knows no token ids, and refuses prompts of more than CONTEXT words.
+It stands for llama.cpp, Ollama and the like. It draws its words from a list, by the seed and the prompt. It counts
+words as tokens, knows no token ids, and refuses prompts of more than CONTEXT words.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Starving:
-    """Added to vLLM's workers (``worker_extension_cls``), whose next step then finds no memory."""
+    """Added to vLLM's workers (``worker_extension_cls``): after ``starve``, their next step runs out of memory."""
 
     model_runner: Any
 
