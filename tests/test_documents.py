@@ -1,6 +1,4 @@
-"""Every snippet of README, docs and examples is run; for those that cannot be run here, the code that they name is
-checked.
-"""
+"""Every snippet of README, docs and examples is run; if one cannot be run here, the code that it names is checked."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ def snippets_of(page: str) -> list[Snippet]:
 
 
 def said_by(script: Path) -> list[Snippet]:
-    """What the docstring of an example shows."""
+    """The snippets in an example's docstring."""
     name = str(script.relative_to(ROOT))
     return snippets(name, ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "")
 
@@ -56,7 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    registry.entries(*ROLES.values())  # the built-in parts are there before what a page adds
+    registry.entries(*ROLES.values())  # register the built-in parts before those that a page adds
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     known = set(sys.modules)
     yield folder
@@ -89,14 +87,14 @@ def test_a_snippet_that_is_not_run_says_why_and_fits_the_code(snippet: Snippet) 
 
 
 def check_python(text: str) -> None:
-    """It can be read, and the names that it takes from the package are there."""
+    """It compiles, and the names that it uses from the package exist."""
     compile(text, "snippet", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     for name in re.findall(r"\bww\.(\w+)", text):
         assert hasattr(ww, name), name
 
 
 def check_command(program: str, arguments: list[str]) -> None:
-    """The command's options, parts, models, extras and files are there."""
+    """The command's options, parts, models, extras and files exist."""
     if program == "widthwise" and arguments and not arguments[0].startswith("-"):
         check_call(arguments)
     elif program == "pip" and arguments[0] == "install":
@@ -108,7 +106,7 @@ def check_command(program: str, arguments: list[str]) -> None:
 
 
 def check_call(arguments: list[str]) -> None:
-    """``arguments`` as the command itself reads them; a strategy and a model are read on."""
+    """Parse ``arguments`` as the command does, then parse the strategies and models in them."""
     group: Any = typer.main.get_command(app)
     context = group.make_context("widthwise", list(arguments), resilient_parsing=True)
     command = group.get_command(context, arguments[0])
@@ -116,7 +114,7 @@ def check_call(arguments: list[str]) -> None:
     given = command.make_context(arguments[0], arguments[1:], parent=context).params
     strategies = given.get("strategy") or ()
     for strategy in [strategies] if isinstance(strategies, str) else strategies:
-        if not re.search(r"[a-z]\w*:[a-z]", strategy):  # parts of the reader's own
+        if not re.search(r"[a-z]\w*:[a-z]", strategy):  # skip the reader's own parts
             parse_strategy(re.sub(r"^\w+=", "", strategy) if arguments[0] == "serve" else strategy)  # NAME=STRATEGY
     for name in ("model", "reward_model", "embedding_model"):
         if given.get(name):

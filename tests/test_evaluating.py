@@ -1,4 +1,4 @@
-"""A suite measured from Python: the same run as the command line's."""
+"""A suite evaluated from Python: the same run as from the command line."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_problem_that_fails_is_data() -> None:
 
 
 def test_a_function_that_may_have_changed_gets_a_new_file(tmp_path: Path) -> None:
-    """Its name stays when it is edited: a finished run of the old one was given in its place."""
+    """An edited function keeps its name: before, a finished run of the old version was returned for it."""
 
     def runs(answer: str) -> ww.Run:
         async def strategy(session: ww.Session) -> str:

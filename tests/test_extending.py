@@ -1,6 +1,6 @@
-"""Parts of the user's own, installed by entry point: those of the documentation, and those that do not fit.
+"""User-defined parts, installed by entry point: those of the documentation, and those that do not fit.
 
-What the documentation names by import path is run with its other snippets, in ``tests/test_documents.py``.
+``tests/test_documents.py`` runs what the documentation names by import path, with its other snippets.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_LINES = 15
 
 
 class Example(NamedTuple):
-    """One role's part: its file, what is installed of it, and the commands that use it once it is installed."""
+    """One role's part: its file, its installed names, and the commands that use it once it is installed."""
 
     role: str
     module: str
@@ -40,7 +40,7 @@ class Example(NamedTuple):
 
     @property
     def entry_point(self) -> str:
-        """What stands in a package's metadata: the installed name, and the part's import path."""
+        """The entry in a package's metadata: the installed name, and the part's import path."""
         defined = re.findall(r"^(?:async def|def|class) (\w+)|^([A-Z]+) = ", self.code, re.MULTILINE)
         return f"{self.module} = {self.module}:{defined[-1][0] or defined[-1][1]}"
 
@@ -65,7 +65,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current folder with recordings and a run; what a test registers and imports is forgotten after it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    registry.entries(*ROLES.values())  # the built-in parts are there before what a test adds
+    registry.entries(*ROLES.values())  # register the built-in parts before those that a test adds
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     (tmp_path / "answers.txt").write_text("1 + 1?;2;It is 2;It is 3\n")
@@ -80,7 +80,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def install(folder: Path, name: str, *points: tuple[str, str]) -> None:
-    """The metadata that ``pip install`` leaves of a package, in ``folder``, which is on the import path then."""
+    """The metadata that ``pip install`` writes for a package, in ``folder``, which is then on the import path."""
     metadata = folder / f"{name.replace('-', '_')}-0.1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")

@@ -1,4 +1,4 @@
-"""The command ``grade``: pairs explained, runs graded again and compared with math-verify."""
+"""The command ``grade``: pairs explained, runs regraded and compared with math-verify."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Bars that the code is held to: short functions, short files, one place for the version, a changelog that is kept."""
+"""Limits for the code: short functions, short files, one place for the version, a changelog that is kept up."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_files_that_documents_name_are_there(document: str) -> None:
 
 @pytest.mark.parametrize("pattern", [r"^python3 -m venv .*pytest$", r"^python3 -m venv .*widthwise eval .*$"])
 def test_the_readmes_commands_are_those_that_ci_runs(pattern: str) -> None:
-    """``.ci/run`` and ``.ci/packaging`` look them up in the README, so that what they run is what it says."""
+    """``.ci/run`` and ``.ci/packaging`` read these commands from the README, so that CI runs what the README says."""
     lines = re.findall(pattern, (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(lines) == 1
     scripts = (ROOT / ".ci" / "run").read_text() + (ROOT / ".ci" / "packaging").read_text()

@@ -1,4 +1,4 @@
-"""A hub that is not there: noticed at once, and nothing is tried again and again."""
+"""An unreachable hub: noticed at once, without endless retries."""
 
 import logging
 import socket
@@ -25,7 +25,7 @@ ROWS = [{"problem_idx": 1, "problem": "?", "answer": 70}]
 
 @pytest.fixture(autouse=True)
 def unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing is known of the hub, and nothing was downloaded."""
+    """No earlier knowledge of the hub, and nothing downloaded."""
     monkeypatch.setattr(hub, "_known", set())
     monkeypatch.setattr(hub, "_silent", {})
     monkeypatch.setattr(hub, "PATIENCE", 0.2)
@@ -37,7 +37,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hub that takes the connection and never answers."""
+    """A hub that accepts the connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         yield
@@ -45,7 +45,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def unresolved(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A name server that keeps whoever asks waiting."""
+    """A name server that never answers in time."""
     done = threading.Event()
 
     def lookup(*_: Any, **__: Any) -> Any:

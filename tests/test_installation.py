@@ -1,4 +1,4 @@
-"""Hints to install an extra: commands that work where they are read."""
+"""Hints to install an extra: the commands work in the installation that prints them."""
 
 import json
 import re
@@ -17,7 +17,7 @@ EXTRAS = tomllib.loads((CLONE / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 class Installed:
-    """What pip leaves of an installation."""
+    """The files that pip leaves in an installation."""
 
     def __init__(self, record: Any) -> None:
         self._record = record

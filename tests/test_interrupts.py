@@ -1,4 +1,4 @@
-"""Ctrl-C, twice Ctrl-C, SIGTERM and a notebook's stop button: everything ends, in order, without a traceback."""
+"""Ctrl-C, Ctrl-C twice, SIGTERM and a notebook's stop button: everything ends in order, without a traceback."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _line(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.slow
 def test_a_notebooks_stop_button_ends_the_sampling() -> None:
-    """It went on until the kernel died."""
+    """Before, it continued until the kernel died."""
     notebook = subprocess.Popen([sys.executable, "-c", NOTEBOOK], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     try:
         assert _line(notebook) == "sampling"
@@ -74,7 +74,7 @@ def test_a_notebooks_stop_button_ends_the_sampling() -> None:
 
 
 async def test_a_sweep_runs_inside_a_running_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signal handlers belong to the main thread: it failed in a notebook's."""
+    """Signal handlers belong to the main thread: before, a sweep failed in a notebook's thread."""
     monkeypatch.chdir(tmp_path)
     done = ww.sweep(["best_of_n() | majority_vote()"], ["arithmetic"], [1, 2], limit=2, folder="s", max_tokens=5)
     assert done.failures == 0

@@ -1,4 +1,4 @@
-"""``--json`` on every command: stdout holds one object, and it is what ``docs/json.md`` says."""
+"""``--json`` on every command: stdout holds one object, which matches ``docs/json.md``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN: dict[str, tuple[type, ...]] = {"text": (str,), "number": (int, float), "w
 
 
 def rows_of(text: str) -> list[list[str]]:
-    """The cells of a table's rows, without marks of code and of links."""
+    """The cells of a table's rows, without code and link markup."""
     rows = re.findall(r"^\| (`.*) \|$", text, re.MULTILINE)
     return [[re.sub(r"\]\(#.*\)$", "", cell).strip("`[") for cell in row.split(" | ")] for row in rows]
 
@@ -33,7 +33,7 @@ OBJECTS = {name: dict(FIELD.findall(body)) for name, body in SECTION.findall(DOC
 
 
 def faults(value: Any, kind: str, where: str = "") -> list[str]:
-    """Where a value is not of a kind of the document."""
+    """Where a value does not match a kind that the document defines."""
     if kind.endswith("?"):
         return [] if value is None else faults(value, kind[:-1], where)
     if kind.startswith("["):
@@ -67,7 +67,7 @@ def _object_faults(value: Any, fields: dict[str, str], where: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs made by hand, one by the bundled model, and one of a search."""
+    """Hand-made runs, a run of the bundled model, and a run of a search."""
     folder = tmp_path_factory.mktemp("json")
     answers = [["1"] * (4 + i) + ["2"] * (12 - i) for i in range(6)]
     made_run(folder / "a.db", answers)
@@ -178,7 +178,7 @@ def test_a_sweep_writes_its_table_beside_its_report(folder: Path, monkeypatch: p
 
 
 def test_a_fault_is_found() -> None:
-    """The check itself: a field too many, one too few, one of another kind."""
+    """The check itself: an extra field, a missing field, and a field of another kind."""
     report = {"report": "a", "bytes": 1, "runs": ["b"]}
     assert faults(report, "Report") == []
     assert faults({**report, "more": 1}, "Report") == [" has more besides"]

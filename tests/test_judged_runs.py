@@ -1,4 +1,4 @@
-"""Judging and confidence in whole runs: stored, replayed, the same whatever the concurrency."""
+"""Judging and confidence in whole runs: stored, replayed, the same at any concurrency."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_judged_runs_do_not_depend_on_concurrency(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_what_judges_said_and_counts_it_as_no_solution(tmp_path: Path) -> None:
-    """The judge is out for the solution "= 5", and right about the others."""
+    """The judge fails on the solution "= 5", and is right about the others."""
 
     def says(prompt: str, index: int) -> str | None:
         if "Here is a solution" in prompt:

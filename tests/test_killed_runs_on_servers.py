@@ -1,4 +1,4 @@
-"""A run on a server is killed and goes on: what it ends with is what it would have ended with."""
+"""A run on a server is killed and resumed: it ends as it would have without the kill."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WORDS = ["so", " then", "\n\n", " 東", " half", " café", " \\boxed{4}", "."]
 
 
 def words(shown: Any, seed: int, count: int = 24) -> list[str]:
-    """What is said of something shown, another thing for every seed."""
+    """The words that answer ``shown``; every seed gives others."""
     draw = random.Random(f"{shown}|{seed}")
     return [draw.choice(WORDS) for _ in range(count)]
 
 
 def paced(*events: Any) -> Reply:
-    """Slow enough that a run is killed in its middle."""
+    """Slow enough that a run can be killed halfway."""
     return Reply(sse(*events), piece=4000, before=0.01)
 
 

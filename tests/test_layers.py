@@ -1,4 +1,4 @@
-"""Imports go one way: core knows nobody, strategies know core only, and no module comes back to itself."""
+"""Imports go one way: core imports no other folder, strategies import only core, and modules form no cycles."""
 
 import ast
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ ROOMS = {
     "core/scores": {"core", "core/trace", "core/rewards", "core/session"},
     "core/strategy": {"core", "core/trace", "core/session"},
 }
-"""What each room of core may import besides itself; "core" are the modules at its root."""
+"""What each folder of core may import besides itself; "core" means the modules at its root."""
 
 
 def modules(folder: str = ".") -> dict[str, Path]:
-    """The package's modules in a top-level folder (or all of them), by their dotted names."""
+    """The package's modules in a top-level folder (or in all of them), by dotted name."""
     tops = [*ALLOWED, "src/widthwise"] if folder == "." else [folder]
     files = [file for top in tops for file in (ROOT / top).rglob("*.py")]
     return {_module(file.relative_to(ROOT)): file for file in files if file.is_relative_to(ROOT)}
@@ -47,7 +47,7 @@ MODULES = modules()
 
 
 def imported(file: Path) -> Iterator[str]:
-    """The modules of ours that ``file`` imports, in functions and for types alone too."""
+    """The package's modules that ``file`` imports, including imports in functions and for types only."""
     for node in ast.walk(ast.parse(file.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
@@ -79,7 +79,7 @@ def test_a_room_of_core_imports_only_what_it_may() -> None:
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     graph = {name: set(imported(file)) - {name} for name, file in MODULES.items()}
-    assert sum(map(len, graph.values())) > len(MODULES)  # the imports were found
+    assert sum(map(len, graph.values())) > len(MODULES)  # imports were found
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""A real notebook: values as last lines of cells, shown with their tables and figures."""
+"""A real notebook: values on the last lines of cells, shown with their tables and figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
-    """What each cell of the notebook has put out."""
+    """The outputs of each cell."""
     import nbformat
     from nbclient import NotebookClient
 

@@ -1,4 +1,4 @@
-"""All documents tried in one folder: no file that one command makes is another one's with other settings."""
+"""All documents share one folder: no two commands with different settings write the same file."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MORE = [str(file.relative_to(ROOT)) for file in sorted((ROOT / "models").glob("*
 SNIPPETS = [*ALL, *(found for page in MORE for found in snippets(page, (ROOT / page).read_text(encoding="utf-8")))]
 _NO_SETTINGS = frozenset({"run", "as_json", "show_prompts", "concurrency", "column"})
 Made = tuple[str, str, str]
-"""A file, how it is made, and where that is said."""
+"""A file, how it is made, and where the document says so."""
 
 
 def made_by(snippet: Snippet) -> Iterator[Made]:
-    """The files that a snippet makes, each with all that decides what is in it."""
+    """The files that a snippet makes, each with everything that determines its content."""
     if snippet.file:
         yield snippet.file, re.sub(r"\A# \w+\.py\b.*\n", "", snippet.text).strip(), snippet.place
     if snippet.language == "bash":
@@ -59,7 +59,7 @@ def _group() -> Any:
 
 
 def parsed(arguments: list[str]) -> dict[str, Any]:
-    """The parameters of a command as it reads them itself."""
+    """A command's parameters, as the command itself parses them."""
     group = _group()
     context = group.make_context("widthwise", list(arguments), resilient_parsing=True)
     command = group.get_command(context, arguments[0])

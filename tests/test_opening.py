@@ -31,7 +31,7 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     async def counted(spec: str, args: Any = None) -> ww.Backend:
         opened.append(spec)
-        await asyncio.sleep(0)  # others may come meanwhile
+        await asyncio.sleep(0)  # others may arrive meanwhile
         return await open_backend(spec, args)
 
     monkeypatch.setitem(engines._OPENED_AS, "model", counted)
@@ -54,7 +54,7 @@ def test_a_run_is_the_same_by_name_and_by_an_open_model(openings: list[str]) -> 
     named = ww.evaluate(STRATEGY, "arithmetic", model="reasoner", backend_args={"max_num_seqs": 8}, limit=2)
     assert named.path == opened.path
     assert named.configuration == opened.configuration
-    assert openings == ["reasoner"]  # it is finished: nothing is opened for it again
+    assert openings == ["reasoner"]  # the run is finished: nothing is opened again
 
 
 async def test_awaited_it_is_the_same(openings: list[str]) -> None:
@@ -95,7 +95,7 @@ def test_a_closed_model_says_so() -> None:
         assert repr(model) == "<ww.Model embedded:reasoner, open>"
     with pytest.raises(ww.UsageError, match="has been closed: open it again"):
         ww.solve(QUESTION, STRATEGY, model)
-    model.close()  # twice is once
+    model.close()  # closing twice is harmless
     assert repr(model) == "<ww.Model embedded:reasoner, closed>"
 
 
@@ -131,7 +131,7 @@ async def test_all_of_it_works_in_a_running_loop() -> None:
 
 
 def test_signals_are_the_programs_own() -> None:
-    """It set handlers of its own on the caller's loop, and two calls at once took them from each other."""
+    """Before, it set its own handlers on the caller's loop, and two simultaneous calls took them from each other."""
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     try:
@@ -147,7 +147,7 @@ def test_signals_are_the_programs_own() -> None:
 
 
 async def test_a_cancelled_evaluation_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    """It raised an exception of its own, which ``asyncio.timeout`` did not know."""
+    """Before, it raised its own exception, which ``asyncio.timeout`` did not recognise."""
     begun = asyncio.Event()
 
     async def endless(session: ww.Session) -> str:

@@ -1,4 +1,4 @@
-"""How long a run still takes: an estimate from the first problems, said at once."""
+"""How much longer a run takes: an early estimate from the first problems."""
 
 import heapq
 import random
@@ -19,7 +19,7 @@ from widthwise.pace import duration, seconds_left
 
 
 def finished(latencies: list[float], concurrency: int) -> list[float]:
-    """When each problem is done, of which so many are worked on at once."""
+    """When each problem finishes, if ``concurrency`` of them run at once."""
     running: list[float] = []
     ends = []
     for latency in latencies:

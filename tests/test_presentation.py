@@ -1,4 +1,4 @@
-"""Values as tables, figures and HTML: whatever a model wrote, it is shown as text."""
+"""Values as tables, figures and HTML: whatever a model wrote is shown as text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VOTE = "best_of_n(n=16) | majority_vote()"
 
 
 class Tags(HTMLParser):
-    """All tags of a page with their attributes; nothing may be left open."""
+    """All tags of a page with their attributes; every tag must be closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """Four problems, asked and answered in hostile words."""
+    """Four problems whose questions and answers are hostile texts."""
     path = tmp_path / "recorded.jsonl"
     rows = [
         {"problem_id": f"p{i}", "problem": f"Q{i}? {HOSTILE}", "answer": "1", "samples": [
@@ -69,7 +69,7 @@ def hostile_result() -> ww.Result:
 
 @pytest.fixture
 def values(tmp_path: Path, recorded: Path) -> dict[str, Any]:
-    """One of everything that has a table, made of hostile texts."""
+    """One value of every kind that has a table, made from hostile texts."""
     model = f"replay:{recorded}"
     run = made_run(tmp_path / "a.db", [RIGHT, WRONG], strategy=f"{VOTE} | {HOSTILE}", suite=HOSTILE)
     made_run(tmp_path / "b.db", [RIGHT, RIGHT])

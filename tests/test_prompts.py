@@ -1,4 +1,4 @@
-"""Every prompt a strategy sends can be shown, and replaced by a user's own."""
+"""Every prompt that a strategy sends can be shown, and replaced by a user's own."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_nothing_is_sampled_and_no_weights_are_needed_to_show_prompts(here: Path
     prompts = {prompt["name"]: prompt["example"] for prompt in shown["prompts"]}
     assert list(prompts) == ["solve", "summarise", "refine_summary", "verify"]
     assert prompts["solve"] == f"<user>{FIRST}<assistant>"
-    assert "(line 1 of reply 2)" in prompts["summarise"]  # what a draft says, exactly as it would be quoted
+    assert "(line 1 of reply 2)" in prompts["summarise"]  # a draft's text, exactly as it would be quoted
     assert prompts["verify"] == f"<user>{FIRST}<draft>{{draft}}<verify><assistant>"
 
 

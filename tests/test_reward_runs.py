@@ -30,7 +30,7 @@ BEST = "best_of_n(n=4) | best_by(score='reward_model:min')"
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with the scorer's vocabulary and random weights: it judges badly, but as a scorer does."""
+    """A checkpoint with the scorer's vocabulary and random weights: it judges badly, but the same way as a scorer."""
     folder = write_checkpoint(tmp_path_factory.mktemp("models") / "scorer", Shape(max_len=4096), seed=3)
     write_tokenizer(folder, user_defined_symbols=["<user>", "<assistant>", "<step>", "+", "-"])
     return folder
@@ -75,7 +75,7 @@ def test_a_run_goes_on_only_with_the_reward_model_it_was_begun_with(tmp_path: Pa
     assert "reward_model" in evaluated(run, "--reward-model", f"embedded:{other}", code=2)
     assert "reward_args" in evaluated(run, "--reward-model", str(scorer), "--reward-arg", "format=scorer", code=2)
     assert "reward_model" in evaluated(run, code=2)
-    evaluated(run, "--reward-model", str(scorer))  # the same, spelled shorter: finished already
+    evaluated(run, "--reward-model", str(scorer))  # the same, spelled shorter: already finished
 
 
 def test_other_weights_under_the_same_name_are_refused(tmp_path: Path, scorer: Path) -> None:
@@ -100,7 +100,7 @@ def test_recorded_scores_are_served_to_another_run(tmp_path: Path, scorer: Path)
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_behind_its_scores_ends_alike(tmp_path: Path, scorer: Path) -> None:
-    """What was scored before the end of a problem is served, what was not is scored; both are paid for once."""
+    """Scores from before the end of a problem are reused, missing ones are computed; both are paid for once."""
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     evaluated(whole, "--reward-model", str(scorer))
     shutil.copy(whole, broken)
@@ -203,7 +203,7 @@ def test_a_sweep_scores_too(tmp_path: Path, scorer: Path) -> None:
     for run in swept.runs:
         with Store.read(run) as store:
             scored += sum(outcome.ledger.scoring > 0 for outcome in store.outcomes())
-    assert scored == 2  # one run, of two samples a problem, serves both budgets and both strategies
+    assert scored == 2  # one run, with two samples per problem, serves both budgets and both strategies
     assert len(swept.runs) == 1
 
 

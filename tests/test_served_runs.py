@@ -1,4 +1,4 @@
-"""Runs on servers, by the command line: what is asked, what is refused, which model a run is of."""
+"""Runs on servers from the command line: what is asked, what is refused, which model a run belongs to."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def evaluated(url: str, *arguments: str, strategy: str = VOTE) -> Result:
 
 
 def doubled(text: str) -> str:
-    """What "What is 3 + 3?" comes to, boxed."""
+    """The answer to "What is 3 + 3?", boxed."""
     found = re.findall(r"What is (\d+) \+ \1\?", text)
     return f"It is \\boxed{{{2 * int(found[-1])}}}." if found else "1"
 
@@ -45,7 +45,7 @@ def doubled(text: str) -> str:
 def chat(
     said: Any = doubled, refuses: Mapping[str, str] | None = None, reasoning: int = 0, thought: str = ""
 ) -> Script:
-    """A hosted chat model that can double; ``said`` makes its answer of all that it is shown."""
+    """A hosted chat model that can double; ``said`` makes its answer from all messages it is shown."""
 
     def script(asked: Asked) -> Reply:
         answer = said("\n".join(str(m["content"]) for m in asked.body["messages"]))
@@ -270,7 +270,7 @@ def test_a_stream_of_chat_that_breaks_is_begun_again() -> None:
 
 
 def test_a_pool_whose_server_dies_in_the_middle_loses_nothing() -> None:
-    """The other one begins anew what was under way."""
+    """The other server restarts the unfinished work."""
     dying: list[Asked] = []
 
     def dies(asked: Asked) -> Reply:

@@ -1,4 +1,4 @@
-"""One value for what decides a run's results."""
+"""One value for everything that determines a run's results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from widthwise.settings import Options, RunSettings
 
 
 def test_what_python_callers_may_say_is_what_there_is() -> None:
-    # The first two are arguments of their own, the others are told by their fields.
+    # The first two are separate arguments; the others are taken from fields.
     settled_apart = {"model", "strategy", "asking", "given"}
     known = {f.name for value in (RunSettings, Asking, SamplingParams) for f in fields(value)}
     assert set(get_type_hints(Options)) == (known - settled_apart) | {"system"}

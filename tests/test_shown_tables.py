@@ -1,4 +1,4 @@
-"""What commands print where nobody looks at a terminal: whole tables, short names; and files found by older names."""
+"""What commands print if the output is not a terminal: whole tables, short names; and files found by older names."""
 
 from __future__ import annotations
 

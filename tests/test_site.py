@@ -1,4 +1,4 @@
-"""The documentation site is built without a broken link or anchor, from the code, and asks nothing of other hosts."""
+"""The documentation site builds from the code without broken links or anchors, and asks nothing of other hosts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PARTS = [
 
 
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    """``mkdocs build --strict`` of the tree under ``root``."""
+    """Run ``mkdocs build --strict`` on the tree under ``root``."""
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -54,7 +54,7 @@ def page(site: Path, name: str) -> str:
 
 
 def words(html: str) -> str:
-    """What a page shows, without marks and layout."""
+    """A page's text, without markup and layout."""
     text = re.sub(r"<[^>]+>", "", html)
     for name, mark in (("&quot;", '"'), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
         text = text.replace(name, mark)

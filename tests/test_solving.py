@@ -73,7 +73,7 @@ def test_wrong_arguments_are_one_sentence(arguments: dict[str, object], words: s
 
 
 def test_a_model_that_answers_nothing_is_an_error() -> None:
-    """It was an answer of None, as if the model had found none."""
+    """Before, the answer was None, as if the model had found none."""
     backend = asyncio.run(open_backend("reasoner"))
     asyncio.run(backend.close())
     with pytest.raises(ww.BackendError, match=r"every request failed: embedded:.*reasoner was closed; open it again"):
@@ -100,7 +100,7 @@ def test_a_strategy_is_told_where_answers_are_read() -> None:
 
 
 def _asked(problem: object, **options: object) -> str:
-    """The prompt that a model is sent."""
+    """The prompt sent to a model."""
     result = ww.solve(problem, ww.Single(), max_tokens=1, **options)  # type: ignore[arg-type]
     return result.traces[0].path[0].text
 

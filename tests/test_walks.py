@@ -1,4 +1,4 @@
-"""The walks that ARCHITECTURE.md draws are those that calls take."""
+"""The walks that ARCHITECTURE.md draws are the paths that calls take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that replies to judges' questions as a test says, and a session to ask it in."""
+"""A model that replies to judges' questions as a test specifies, and a session to ask it in."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from widthwise.core.trace.trace import Segment, Trace
 from widthwise.models.formats import GENERIC
 
 SURE = 0.95
-"""The probability of every token a judge says."""
+"""The probability of every token that a judge samples."""
 
 Says = Callable[[str, int], str | None]
-"""What is replied to a prompt by the sample of a number; None fails for good."""
+"""The reply to a prompt, given the sample's number; None fails permanently."""
 
 
 class Judge(Scripted):
-    """Replies ``says(prompt, index)``; ``right`` is P(y) against P(n) at every token, None records no alternatives."""
+    """Replies ``says(prompt, index)``. ``right`` is P(y) against P(n) at every token; None records no alternatives."""
 
     def __init__(self, says: Says, *, right: float | None = None) -> None:
         super().__init__([""])
@@ -53,7 +53,7 @@ class Judge(Scripted):
 
 
 def asked(judge: Judge, *, format: PromptFormat = GENERIC, seed: int = 0, **options: Any) -> Session:
-    """A session whose model is ``judge``; ``options`` as of ``Session``."""
+    """A session whose model is ``judge``; ``options`` are those of ``Session``."""
     setting = Setting(Scheduler(judge, retry=Retry(attempts=1)), PlainGrader(), format, seed=seed)
     return Session(Problem("p1", "1+1?", "2"), setting, **options)
 
@@ -69,5 +69,5 @@ def trace(i: int, text: str, *, finish: Any = "stop", sequential: int = 0, tops:
 
 
 def certain(mean: float, k: int = 20) -> list[list[float]]:
-    """One token of the given mean confidence over its ``k`` most likely ones."""
+    """One token with the given mean confidence over its ``k`` most likely tokens."""
     return [[-mean] * k]

@@ -23,7 +23,7 @@ def s() -> Session:
 
 
 def ranked(*answers: str) -> list[Trace]:
-    """Traces that state these answers, the surest first."""
+    """Traces that state these answers, the most confident first."""
     return [trace(i, f"= {a}" if a else "?", tops=certain(20.0 - i)) for i, a in enumerate(answers)]
 
 
@@ -108,7 +108,7 @@ async def test_what_a_strategy_inserted_does_not_count(s: Session) -> None:
 
 
 async def test_only_the_most_confident_share_votes(s: Session) -> None:
-    """Scores 1..10: the 90th percentile is 9.1 (linear), so that eta = 10 % keeps one trace; eta = 50 % keeps five."""
+    """Scores 1..10: the 90th percentile is 9.1 (linear), so eta = 10 % keeps one trace and eta = 50 % keeps five."""
     traces = [trace(i, "= 1" if i < 8 else "= 2", reward=float(i + 1)) for i in range(10)]
     strict = await WeightedVote("reward", weight="identity", top=0.1)(s, traces)
     assert [(c.answer, c.weight) for c in strict.classes] == [("2", 10.0)]
@@ -127,7 +127,7 @@ async def test_the_threshold_is_taken_among_those_who_state_an_answer(s: Session
 
 
 async def test_the_lowest_window_decides(s: Session) -> None:
-    """Both traces are equally sure on average; one has a weak stretch."""
+    """Both traces have the same mean confidence; one has a weak stretch."""
     steady, shaky = [[-5.0] * 20] * 5_000, [[-7.0] * 20] * 2_500 + [[-3.0] * 20] * 2_500
     traces = [trace(0, "= 1", tops=shaky), trace(1, "= 2", tops=steady)]
     vote = WeightedVote("lowest_group_confidence", weight="identity", top=0.5)
@@ -140,7 +140,7 @@ async def test_the_lowest_window_decides(s: Session) -> None:
 
 
 async def test_windows_are_arguments_of_the_score(s: Session) -> None:
-    """Six tokens of confidence 1 2 6 4 0 8: windows of two have means 1.5 4 5 2 4."""
+    """Six tokens with confidences 1 2 6 4 0 8: windows of two have means 1.5 4 5 2 4."""
     six = [trace(0, "= 1", tops=[[-c] * 20 for c in (1.0, 2.0, 6.0, 4.0, 0.0, 8.0)])]
     for source, expected in {
         "lowest_group_confidence(window=2)": 1.5,

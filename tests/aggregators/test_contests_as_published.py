@@ -21,7 +21,7 @@ Compare = Callable[[int, int], int]
 
 
 def noisy(p: float, rng: random.Random) -> Compare:
-    """Which place (0 or 1) a judge prefers that finds the right one of two with probability ``p``."""
+    """The position (0 or 1) preferred by a judge that finds the right one of two with probability ``p``."""
 
     def compare(first: int, second: int) -> int:
         if (first == 0) == (second == 0):
@@ -33,7 +33,7 @@ def noisy(p: float, rng: random.Random) -> Compare:
 
 
 def knockout(samples: list[int], k: int, compare: Compare, rng: random.Random) -> int:
-    """The paper's: pairs at random, ``k`` comparisons each, ties by lot, an odd one goes on."""
+    """The paper's algorithm: random pairs, ``k`` comparisons each, ties broken at random, an odd one advances."""
     alive = list(samples)
     while len(alive) > 1:
         rng.shuffle(alive)
@@ -47,7 +47,7 @@ def knockout(samples: list[int], k: int, compare: Compare, rng: random.Random) -
 
 
 def league(samples: list[int], opponents: int, compare: Compare, rng: random.Random) -> int:
-    """The paper's: each meets opponents drawn with replacement, once each; the best mean, ties by lot."""
+    """The paper's algorithm: each meets opponents drawn with replacement, once each; the best mean, ties at random."""
     means = []
     for i, sample in enumerate(samples):
         others = [j for j in range(len(samples)) if j != i]
@@ -96,7 +96,7 @@ async def test_a_noisy_judge_is_right_as_often_as_with_the_papers_algorithm(
 
 @pytest.mark.slow
 async def test_answers_that_enter_once_lose_what_their_frequency_says() -> None:
-    """The variant is cheaper, and worse with a judge that is hardly better than chance."""
+    """The variant is cheaper, but worse if the judge is hardly better than chance."""
     once = await share_right(Knockout(k=2, entry="answers"), 0.6, 80, seed=7)
     every = await share_right(Knockout(k=2, skip_equal=True), 0.6, 80, seed=7)
     assert every > once + 0.1
@@ -104,7 +104,7 @@ async def test_answers_that_enter_once_lose_what_their_frequency_says() -> None:
 
 @pytest.mark.parametrize("skip_equal", [False, True])
 async def test_what_each_variant_costs(skip_equal: bool) -> None:
-    """k (N - 1) comparisons over N traces, k (A - 1) over A answers; fewer where equal ones are not compared."""
+    """k (N - 1) comparisons over N traces, k (A - 1) over A answers; fewer if equal answers are not compared."""
     traces = [trace(i, f"= {a}") for i, a in enumerate(SAMPLES)]
     costs = {}
     for entry in ("traces", "answers"):
@@ -127,9 +127,9 @@ def preferred(seed: int, first: int, second: int, index: int) -> int:
 
 
 def self_verification(seed: int, answers: list[int], k: int, comparisons: int, band: float, closest: int) -> int:
-    """The paper's: the best mean verdict; of those close to it with other answers, who wins most match-ups."""
+    """The paper's algorithm: the best mean verdict; of close ones with other answers, the winner of most match-ups."""
     yes = [sum(verdict(seed, i, n) for n in range(k)) for i in range(len(answers))]
-    score = [(n * SURE + (k - n) * (1 - SURE)) / k for n in yes]  # a verdict's token is as sure as the judge is
+    score = [(n * SURE + (k - n) * (1 - SURE)) / k for n in yes]  # the probability of a verdict's token is SURE
     votes = [answers.count(a) for a in answers]
     ranked = sorted(range(len(answers)), key=lambda i: (-score[i], -votes[i]))
     close = [i for i in ranked[:closest] if score[i] >= score[ranked[0]] - band]

@@ -43,7 +43,7 @@ TRACES = [trace(0, "= 5"), trace(1, "so = 2", sequential=40), trace(2, "= 5"), t
 
 
 def likes(answer: str) -> Says:
-    """A judge that finds ``answer`` right, whatever the question."""
+    """A judge that accepts ``answer``, whatever the question."""
 
     def says(prompt: str, index: int) -> str:
         if "Solution 1:" in prompt:
@@ -77,7 +77,7 @@ async def test_judges_are_charged_and_are_no_solutions(aggregator: Any) -> None:
     assert session.ledger.sampled == session.ledger.samples == 0
     assert session.leaves == []
     assert len(session.judgements) == len(judge.requests)
-    # Whoever is asked about all traces had to wait for the longest.
+    # A question about all traces had to wait for the longest of them.
     assert session.ledger.sequential >= 40 + min(t.tokens for t in session.judgements)
 
 
@@ -155,13 +155,13 @@ async def test_whatever_a_judge_says_an_answer_of_the_traces_wins(
 
 
 async def test_verifications_weigh_the_votes() -> None:
-    """s = mean P(right) over the verdicts: 3 of 4 for 2, 1 of 4 for 5, which has twice the votes."""
+    """s = mean P(right) over the verdicts: 3 of 4 for 2; 1 of 4 for 5, which has twice the votes."""
 
     def says(prompt: str, index: int) -> str:
         return "Yes" if index < (3 if "= 2" in prompt else 1) else "no"
 
     session = asked(Judge(says))
-    p, q = SURE, 1 - SURE  # of the verdict's token alone: the other word is thought to have the rest
+    p, q = SURE, 1 - SURE  # of the verdict's token alone: the other word is assumed to have the rest
     answer = await GenerativeVerification(k=4)(session, TRACES)
     weights = {c.answer: c.weight for c in answer.classes}
     assert weights == pytest.approx({"5": 2 * (p + 3 * q) / 4, "2": (3 * p + q) / 4, "7": (p + 3 * q) / 4}, abs=1e-3)
@@ -298,7 +298,7 @@ async def test_the_recursion_of_the_knockout() -> None:
 
 
 async def test_near_ties_of_verification_are_compared() -> None:
-    """5 and 2 are verified alike, 7 is not: one pair is compared."""
+    """5 and 2 get equal verdicts, 7 does not: one pair is compared."""
 
     def says(prompt: str, index: int) -> str:
         return likes("2")(prompt, index) if "Solution 1" in prompt else "no" if "= 7" in prompt else "yes"
@@ -345,7 +345,7 @@ def test_impossible_contests_are_refused(make: Any, wrong: dict[str, Any]) -> No
 
 
 async def test_equal_answers_advance_free_where_they_are_told_to() -> None:
-    """Five traces of 2 and three of 3: a match of two equal answers is asked about only without ``skip_equal``."""
+    """Five traces of 2 and three of 3: the judge sees a match of two equal answers only without ``skip_equal``."""
     traces = [trace(i, f"= {a}") for i, a in enumerate("22222333")]
     for make in (Knockout, League):
         asked_about = {}

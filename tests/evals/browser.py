@@ -17,7 +17,7 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 def missing() -> str | None:
-    """Why no browser test can run here; None where one can."""
+    """Why no browser test can run here; None if one can."""
     if not shutil.which("chromedriver"):
         return "chromedriver is not installed"
     return None if any(map(shutil.which, BROWSERS)) else "no Chromium is installed"
@@ -37,7 +37,7 @@ class Browser:
         self._session = self._call("POST", "/session", {"capabilities": wanted})["sessionId"]
 
     def open(self, page: Path, fragment: str = "") -> None:
-        """Load a page from disk and wait until it is drawn."""
+        """Load a page from disk and wait until it is rendered."""
         self._command("POST", "url", {"url": "about:blank"})
         self._command("POST", "url", {"url": page.absolute().as_uri() + fragment})
         self.wait("return document.getElementById('page').getAttribute('aria-busy') === 'false'")
@@ -46,12 +46,12 @@ class Browser:
         return self._command("POST", "execute/sync", {"script": text, "args": []})
 
     def promised(self, text: str) -> Any:
-        """What the promise that the expression ``text`` gives comes to."""
+        """The value of the promise that the expression ``text`` returns."""
         script = f"const done = arguments[arguments.length - 1]; ({text}).then(done, (e) => done(String(e)))"
         return self._command("POST", "execute/async", {"script": script, "args": []})
 
     def narrow(self, width: int) -> None:
-        """Show pages as wide as this from now on, as a telephone does: a window has a least width of its own."""
+        """Show pages at this width from now on, as a phone does: a window cannot be made this narrow."""
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._command("POST", "goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
 
@@ -63,12 +63,12 @@ class Browser:
             time.sleep(0.02)
 
     def keys(self, *names: str) -> None:
-        """Press keys, one after the other, wherever the focus is."""
+        """Press keys one by one, wherever the focus is."""
         actions = [{"type": t, "value": KEYS.get(n, n)} for n in names for t in ("keyDown", "keyUp")]
         self._command("POST", "actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
     def log(self) -> list[str]:
-        """What the page has complained about."""
+        """The messages in the page's error log."""
         return [entry["message"] for entry in self._command("POST", "se/log", {"type": "browser"})]
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Browser:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[Browser]:
-    """A browser with these further flags, closed at the end."""
+    """A browser with these additional flags, closed at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""How models state a choice, and the letter that a careful reader takes; most are older than the code that reads
+"""How models state a choice, and the letter that a careful reader takes. Most cases are older than the code that reads
 choices.
 
 The options of ``PLANETS`` are (A) Mercury, (B) Venus, (C) Earth, (D) Mars.
@@ -414,4 +414,4 @@ NOT_STATED = [
     "Maybe B",
     "Is it B? No. It is C.",
 ]
-"""None of these states a choice among the four."""
+"""None of these states one of the four choices."""

@@ -27,7 +27,7 @@ def made_run(
     open_problems: int = 0,
     graded: bool = True,
 ) -> Path:
-    """A run of one problem per row of ``answers``, its traces stating these; the reference is always 1."""
+    """A run with one problem per row of ``answers``, whose traces state these answers; the reference is always 1."""
     problems = [Problem(f"{problem}{i}", f"Problem {i}?", "1") for i in range(len(answers) + open_problems)]
     configuration = {"suite": suite, "model": "none", "strategy": strategy}
     with Store.begin(path, configuration, problems) as store:
@@ -43,7 +43,7 @@ def made_run(
             longest = max((t.tokens for t in traces), default=0)
             spent = Ledger(sampled=tokens, samples=len(row), sequential=longest, seconds=1.5)
             right = None if voted is None else voted == "1"
-            # One token per character, as a tokenizer that spells would have it.
+            # One token per character, as from a character-level tokenizer.
             ends = {t.id: np.arange(1, len(t.segment.text) + 1) for t in traces}
             outcome = Outcome(asked, "done", voted, right, leaves=tuple(leaves), ledger=spent)
             store.finish(outcome, traces, ends=ends)

@@ -1,4 +1,4 @@
-"""A critical path recomputed from what a run file says of its traces."""
+"""A critical path recomputed from the traces in a run file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from widthwise.models.formats import REASONER
 
 
 def recounted_ends(tree: Mapping[TraceId, Trace]) -> dict[TraceId, int]:
-    """When every trace had ended, from nothing but who grew from whom, what waited for what, and how long it became."""
+    """When each trace ended, computed only from parents, what each trace waited for, and lengths."""
     ends: dict[TraceId, int] = {}
 
     def begins(trace: Trace) -> int:
         before = [end(tree[trace.parent.id])] if trace.parent else [0]
-        if trace.parent and "at" in trace.segment.metadata:  # a copy of a trace that went on growing
+        if trace.parent and "at" in trace.segment.metadata:  # a copy of a trace that continued to grow
             before = [begins(tree[trace.parent.id]) + int(trace.segment.metadata["at"])]
         before += [end(tree[parse(other)]) for other in trace.segment.metadata.get("after", ())]
         if trace.segment.origin == "sampled" and trace.waited is not None:
@@ -41,7 +41,7 @@ def recounted(tree: Mapping[TraceId, Trace]) -> int:
 
 
 async def evaluated(strategy: str, path: Path, backend: Backend) -> Store:
-    """The run of two problems, to be read."""
+    """A run of two problems, opened for reading."""
     suite = load_suite("arithmetic", limit=2)
 
     with Store.begin(path, {"strategy": strategy, "model": backend.name}, suite.problems) as store:
@@ -51,7 +51,7 @@ async def evaluated(strategy: str, path: Path, backend: Backend) -> Store:
 
 
 def check_recount(store: Store) -> None:
-    """Every stored end, and the ledger, are those of a recount."""
+    """Every stored end, and the ledger, match a recount."""
     for outcome in store.outcomes():
         tree = store.tree(outcome.problem.id)
         assert outcome.ledger.sequential > 0

@@ -43,7 +43,7 @@ PRO = {
 
 
 def written(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """``rows`` in the format that the name of ``path`` says."""
+    """``rows`` in the format given by the suffix of ``path``."""
     if path.suffix == ".csv":
         with path.open("w", newline="", encoding="utf-8-sig") as file:
             table = csv.DictWriter(file, list(rows[0]))
@@ -168,7 +168,7 @@ def test_a_run_of_choices_is_judged_by_letter_again(tmp_path: Path) -> None:
 
 @pytest.fixture
 def the_hub(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str | None, str], list[dict[str, Any]]]:
-    """A hub of our own: rows by dataset, configuration and split."""
+    """A fake hub: rows by dataset, configuration and split."""
     there: dict[tuple[str, str | None, str], list[dict[str, Any]]] = {}
 
     def load_dataset(path: str, config: str | None, split: str) -> list[dict[str, Any]]:

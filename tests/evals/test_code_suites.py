@@ -43,7 +43,7 @@ def same(out, exp, atol):
     else:
         assert exact_match
 """
-"""How the tests of both suites compare, in the two ways that there have been."""
+"""How the tests of both suites compare, in both forms that have been in use."""
 
 STARTER = '''from typing import List
 
@@ -65,7 +65,7 @@ BODY = "    for _ in range(times):\n        numbers = [half(x) for x in numbers]
 
 
 def humaneval(compare: str = "assert np.allclose(out, exp, rtol=1e-07, atol=atol)", **changed: Any) -> dict[str, Any]:
-    """A row of HumanEval+'s layout."""
+    """A row in HumanEval+'s layout."""
     test = COMPARING.replace("COMPARE", compare) + (
         "def check(candidate):\n    inputs = [[[2.0, 3.0]], [[0.3], 2], [[], 4]]\n"
         "    results = [[1.0, 1.5], [0.07500000001], []]\n"
@@ -76,7 +76,7 @@ def humaneval(compare: str = "assert np.allclose(out, exp, rtol=1e-07, atol=atol
 
 
 def mbpp(**changed: Any) -> dict[str, Any]:
-    """A row of MBPP+'s layout."""
+    """A row in MBPP+'s layout."""
     test = COMPARING.replace("COMPARE", "assert np.allclose(out, exp, rtol=1e-07, atol=atol)")
     test += "inputs = [[[3, 1, 2]], [[]], [[1] * 50]]\nresults = [{1, 2, 3}, set(), {1}]\n"
     test += "for i, (inp, exp) in enumerate(zip(inputs, results)):\n    same(distinct(*inp), exp, 0)\n"

@@ -1,4 +1,4 @@
-"""Files of every form, and columns by every usual name."""
+"""Files in every format, and columns under every usual name."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Samples that are copies: how many different ones they are worth, and where that is reported."""
+"""Samples that are copies: how many different samples they are worth, and where that is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG = "x" * 2000
         (["a"] * 16, 1.0),
         ([str(i) for i in range(16)], 16.0),
         ([str(i % 4) for i in range(16)], 4.0),
-        (["a"] * 10 + ["b"] * 6, 16.0),  # of a few words: by chance
+        (["a"] * 10 + ["b"] * 6, 16.0),  # a few words each: equal by chance
         ([LONG] * 10 + [LONG + "b"] * 6, 16**2 / (100 + 36)),
         ([LONG] * 2 + [f"{LONG}{i}" for i in range(14)], 16**2 / (4 + 14)),
         (["a"], 1.0),
@@ -49,7 +49,7 @@ def called(*arguments: str) -> Any:
 
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As lm-eval leaves it: one seed for every repeat."""
+    """Generations as lm-eval leaves them: one seed for every repeat."""
     monkeypatch.chdir(tmp_path)
     rows = [
         {

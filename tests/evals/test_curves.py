@@ -58,7 +58,7 @@ def test_a_token_budget_buys_whole_samples_of_each_problem_in_their_order(tmp_pa
     bought = at_budget(points([long], "tokens"), 3 * each, [long], "tokens")
     spent = {p.method: p for p in bought if p.limit is not None}
     assert spent["maj"].scores.tolist() == [1, 0, 1, 0]
-    assert spent["maj"].budget == pytest.approx((3 * 3 * each + 2 * each + 3) / 4)  # a third is no longer sure to fit
+    assert spent["maj"].budget == pytest.approx((3 * 3 * each + 2 * each + 3) / 4)  # a third sample may not fit
     assert spent["short:1"].scores.tolist() == [1, 1, 1, 0]
     found = at_budget(points([long, brief], "tokens"), each - 1, [long, brief], "tokens")
     cut = [p for p in found if not p.follows]
@@ -100,7 +100,7 @@ def test_answers_vote_by_meaning_unless_told_otherwise(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".db"])
 def test_a_grader_judges_anew_and_stores_nothing(tmp_path: Path, suffix: str) -> None:
-    """60 for 60 %: forgiven unless the grader is told not to, and percents vote apart from numbers in any case."""
+    """60 for 60 %: accepted unless the grader is told otherwise. Percentages and numbers never vote together."""
     path = tmp_path / f"a{suffix}"
     if suffix == ".db":
         made_run(path, [["1", "100", "1\\%", "1"]], text="The answer is \\boxed{%s}.")

@@ -1,4 +1,4 @@
-"""A sample of ``bench/damage.py``: damaged files are answered in one sentence, in time, and stay as they are."""
+"""A sample of ``bench/damage.py``: damaged files give one sentence, in bounded time, and stay unchanged."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_run_file_that_holds_what_none_does_is_damaged(run: Path, statement: s
 
 
 def test_a_view_in_a_tables_place_is_not_run(run: Path) -> None:
-    """It counts without end, and SQLite would follow it."""
+    """The view counts without end, and SQLite would run it."""
     with sqlite3.connect(run) as db:
         db.execute("DROP TABLE problems")
         columns = "1 AS id, x AS position, '' AS text, '' AS answer, '' AS metadata, '' AS fields, '' AS state"

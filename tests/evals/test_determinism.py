@@ -1,4 +1,4 @@
-"""On the embedded backend a run's bytes do not depend on how many problems run at once."""
+"""On the embedded backend, a run's bytes do not depend on how many problems run at once."""
 
 from __future__ import annotations
 

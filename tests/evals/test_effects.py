@@ -1,4 +1,4 @@
-"""The table of published effects: settings are chosen on one half, figures come from the other, bars are applied."""
+"""The table of published effects: one half chooses settings, the other half gives the figures, bars are applied."""
 
 import importlib.util
 import sys
@@ -30,7 +30,7 @@ GAIN = replace(SAVING, saves=None, bar=5.0)
 
 
 def outcomes(right: str, tokens: list[int]) -> list[Outcome]:
-    """A run: `1` for a problem that is answered right, and what each cost."""
+    """A run: `1` for a problem that is answered correctly, and the cost of each."""
     return [
         Outcome(Problem(f"q-{i:03d}", "?", "1"), "done", correct=each == "1", ledger=Ledger(sampled=cost))
         for i, (each, cost) in enumerate(zip(right, tokens, strict=True))

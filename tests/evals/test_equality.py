@@ -1,4 +1,4 @@
-"""Which answers are the same: pairs of every kind, properties of the partition, and hostile texts."""
+"""Which answers are equal: pairs of every kind, properties of the partition, and hostile texts."""
 
 import json
 import random
@@ -46,7 +46,7 @@ def test_nothing_is_equal_that_was_not_understood_whole() -> None:
 
 
 def test_reported_cases(shared_data: Path) -> None:
-    """Bare answers from public reports: all clear cases but at most one in twenty, and three wrong ones at most."""
+    """Bare answers from public reports: at most 1 clear case in 20 is missed, and at most one wrong answer accepted."""
     rows = [json.loads(line) for line in (shared_data / "answers" / "answer_reports.jsonl").open(encoding="utf-8")]
     clear = [row for row in rows if row["mode"] == "answer" and not row["debatable"]]
     missed = [r for r in clear if (compare(r["gold"], r["output"]).outcome == "same") != r["expected"]]
@@ -94,7 +94,7 @@ def _classes(answers: list[str]) -> set[frozenset[str]]:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(_ANSWERS), min_size=3, max_size=8), st.randoms(use_true_random=False))
 def test_the_partition_is_one_of_an_equivalence_relation(answers: list[str], rng: random.Random) -> None:
-    """The same in every order; that of a part is the restriction of the whole; nothing is lost or twice."""
+    """The order does not matter; a part's partition is the restriction of the whole; each answer is in one class."""
     whole = _classes(answers)
     assert sorted(i for members in partition(answers).classes for i in members) == list(range(len(answers)))
     shuffled = rng.sample(answers, len(answers))
@@ -122,7 +122,7 @@ def test_a_class_whose_value_is_not_known_is_listed() -> None:
 
 
 def test_a_large_vote_is_linear() -> None:
-    """Every answer is read and evaluated once, however many there are; none is compared with another."""
+    """Every distinct answer is read and evaluated once, however many there are; no two are compared."""
     answers = [rf"\left(\sqrt{{{n}}}, \frac{{{n}}}{{7}}\right)" for n in range(2, 400)]
     meaning.cache_clear()
     assert len(partition(answers * 3).classes) == len(answers)
@@ -149,7 +149,7 @@ _NASTY = ["10**10**10", "9^9^9^9", "99999999999!", "{" * 5_000, "}" * 5_000, "\0
 @pytest.mark.parametrize("hostile", _NASTY, ids=range(len(_NASTY)))
 @pytest.mark.timeout(120)
 def test_a_hostile_text_is_bounded(hostile: str) -> None:
-    """Each takes milliseconds; the limit only ends what would never end."""
+    """Each takes milliseconds; the time limit stops only what would never finish."""
     for other in ("y+1", "1", "(1,2)"):
         assert compare(other, hostile).outcome != "same"
         assert compare(hostile, other).outcome != "same"

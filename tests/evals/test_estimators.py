@@ -26,7 +26,7 @@ def over_subsets(n: int, method: Callable[[Ints], float]) -> Floats:
 
 
 def pools(seed: int, count: int = 12, largest: int = 9) -> list[tuple[Ints, Floats]]:
-    """Random small pools: votes with missing ones, and values that are mostly those of the classes."""
+    """Small random pools: some votes are missing, and most values are those of the classes."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(count):
@@ -107,7 +107,7 @@ def test_best_at_k_is_the_mean_over_subsets_with_tied_scores_averaged(pool: tupl
         known = members[~np.isnan(scores[members])]
         return float(values[known][scores[known] == scores[known].max()].mean()) if len(known) else 0.0
 
-    # A block of equal scores is worth its mean in the pool: averaged over subsets that is the same.
+    # A block of equal scores is worth its mean in the pool; averaged over subsets, that is the same.
     np.testing.assert_allclose(best_at_k(values, scores), over_subsets(len(values), best), atol=1e-13)
 
 
@@ -219,7 +219,7 @@ def test_the_mean_over_shares_is_the_papers_sum() -> None:
 
 
 def test_g_pass_by_hand() -> None:
-    """Of four samples two are right: of two, both are with 1/6, at least one with 5/6."""
+    """Two of four samples are right: of two drawn, both are right with 1/6, at least one with 5/6."""
     values = np.array([1.0, 1.0, 0.0, 0.0])
     assert share_at_k(values, 1.0)[1] == pytest.approx(1 / 6)
     assert share_at_k(values, 0.5)[1] == pytest.approx(5 / 6)

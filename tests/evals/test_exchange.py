@@ -23,7 +23,7 @@ ROOT = Trace((0,), Segment("prompt", np.array([1, 2]), "Q: say hi\n"))
 
 
 def sampled(parent: Trace, number: int, text: str, *, top: bool = False, **fields: object) -> Trace:
-    """A continuation with one token a character."""
+    """A continuation with one token per character."""
     ids = np.array([ord(c) for c in text], np.int64)
     logprobs = np.linspace(-1, 0, len(ids), dtype=np.float32)
     tops = (ids[:, None] + np.arange(2), np.stack([logprobs, logprobs - 1], 1)) if top else (None, None)
@@ -34,7 +34,7 @@ def sampled(parent: Trace, number: int, text: str, *, top: bool = False, **field
 
 
 def tree() -> list[Trace]:
-    """Two leaves that share a step, an insertion in one of them, a leaf of its own, and one of another prompt."""
+    """Two leaves that share a step, an insertion in one of them, a separate leaf, and a leaf of another prompt."""
     step = sampled(ROOT, 0, "First.\n\n", reason="\n\n", top=True, usage=Usage(0, 2))
     inserted = Trace((0, 0, 1), Segment("inserted", np.array([9, 9]), "Wait"), step, step.sequential)
     return [
@@ -144,7 +144,7 @@ def test_mixed_fields_do_not_fit_parquet_and_say_so(tmp_path: Path) -> None:
 def test_numbers_that_are_none_become_null_and_are_logged(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A strategy's NaN is stored as null; it made a file that could not be exported."""
+    """A strategy's NaN is stored as null; before, such a run could not be exported."""
     metadata = {"margin": float("nan"), "all": [1.0, np.float32("inf")], "level": 0.5}
     make_run(tmp_path / "a.db", [sampled(ROOT, 0, "hi", metadata=metadata)])
     assert "NaN or an infinity is stored as null" in caplog.text

@@ -1,4 +1,4 @@
-"""Reading answers out of texts. What texts of each kind state is in ``data/stated_answers.txt``."""
+"""Reading answers from texts. ``data/stated_answers.txt`` says what each text states."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -134,7 +134,7 @@ def test_choices(answer: str, choice: tuple[str, str] | None) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_hostile_texts_are_read(piece: str, policy: Policy) -> None:
-    """Reading is linear: a quadratic step would take many minutes here."""
+    """Reading takes linear time: a quadratic step would take many minutes here."""
     text = piece * (100_000 // len(piece))
     for hostile in (text, "\\boxed{5} " + text, "The answer is " + text):
         answer = extract(hostile, policy)

@@ -1,4 +1,4 @@
-"""Logs of other tools as recorded generations; the samples here are made by hand in their formats."""
+"""Logs of other tools as recorded generations; the samples here are written by hand in their formats."""
 
 import json
 import zipfile
@@ -114,7 +114,7 @@ def test_what_a_model_only_thought_is_no_answer(tmp_path: Path) -> None:
 
 
 def test_a_sample_cut_inside_thinking_that_its_prompt_opened_is_told_by_the_others(tmp_path: Path) -> None:
-    """R1's template opens the thinking: its samples only close it, and one that does not has said nothing."""
+    """R1's template opens the thinking, so its samples only close it; a sample that does not has stated nothing."""
 
     def line(doc: int, text: str) -> dict[str, Any]:
         return {"doc_id": doc, "doc": {"question": "?"}, "target": "7", "resps": [[text]], "filtered_resps": [text]}

@@ -1,4 +1,4 @@
-"""Logs that the real programs wrote: small ones kept beside the tests, and variants of them."""
+"""Logs written by the real programs: small ones kept beside the tests, and variants of them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ INSPECT = LOGS / "inspect_sums.eval"
 
 
 def test_a_log_of_inspect_is_read_on_every_python() -> None:
-    """Its members are compressed with Zstandard, which Python's zipfile knows from 3.14 on."""
+    """Its members are compressed with Zstandard, which Python's zipfile supports from 3.14 on."""
     with zipfile.ZipFile(INSPECT) as log:
         assert {member.compress_type for member in log.infolist()} == {ZSTANDARD}
     one, two = sorted(read_generations(INSPECT), key=lambda r: r.problem.id, reverse=True)
     assert (one.problem.id, one.problem.text, one.problem.answer) == ("two and two", "What is 2+2?", "4")
     assert one.fields["model"] == "mockllm/model"
-    # The scorer was includes(), which gives the whole text in small letters as the answer.
+    # The scorer was includes(), whose answer is the whole text in lower case.
     assert [(s.answer, s.correct) for s in one.samples] == [("4", True), ("4", True)]
     assert [(s.answer, s.correct) for s in two.samples] == [("5", False), ("4", True)]
     assert one.samples[1].text == "<think>\n9? No.\n</think>\n\n\\boxed{4}"
@@ -53,7 +53,7 @@ def test_a_log_becomes_a_run(tmp_path: Path) -> None:
 
 
 def zipped(path: Path, packed: bytes, size: int, crc: int) -> Path:
-    """A zip file of one member ``a`` that is compressed already, with Zstandard."""
+    """A zip file with one member ``a`` that is already compressed with Zstandard."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", packed)
     raw = bytearray(path.read_bytes())
@@ -92,7 +92,7 @@ def test_members_of_several_frames_are_read_whole(tmp_path: Path) -> None:
 
 
 def test_a_member_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path: Path) -> None:
-    """Bombs say little: no more is unpacked than a step beyond what the archive says."""
+    """Bombs declare a small size: unpacking stops at most one step beyond the declared size."""
     path = zipped(tmp_path / "a.eval", packing()(b"x" * (1 << 28)), 10, 0)
     import tracemalloc
 
@@ -122,7 +122,7 @@ def test_damaged_members_are_refused_in_a_sentence(damage: str, tmp_path: Path) 
 
 
 def test_a_sample_that_was_written_again_counts_once(tmp_path: Path) -> None:
-    """A log that is added to keeps what it had: the later member of a name is the sample."""
+    """A log that was appended to keeps its old members: of two with the same name, the later one is the sample."""
     path = tmp_path / "a.eval"
     outputs = [{"choices": [{"message": {"content": f"\\boxed{{{n}}}"}, "stop_reason": "stop"}]} for n in (1, 2)]
     samples = [json.dumps({"id": 1, "input": "?", "output": output}) for output in outputs]
@@ -142,7 +142,7 @@ def test_a_run_that_did_not_finish_is_said(tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_scores_that_are_no_numbers_are_read(tmp_path: Path) -> None:
-    """Inspect writes unscored samples as NaN, which is no JSON."""
+    """Inspect writes unscored samples as NaN, which is not valid JSON."""
     sample = '{"id": 1, "input": "?", "output": {"completion": "It is \\\\boxed{3}"}, "scores": {"f": {"value": NaN}}}'
     (tmp_path / "a.json").write_text('{"status": "success", "samples": [' + sample + "]}")
     [recording] = read_generations(tmp_path / "a.json")
@@ -185,7 +185,7 @@ def test_the_harness_scores_choices_and_says_no_texts() -> None:
 
 
 def test_two_samples_that_look_like_a_likelihood(tmp_path: Path) -> None:
-    """A pair of texts is a likelihood only where a text was scored."""
+    """A pair of texts is a likelihood only if a text was scored."""
     arguments = {"gen_args_0": {"arg_0": "Is it so?", "arg_1": {"until": []}}}
     row = {"doc_id": 0, "doc": {}, "target": ["True", "Yes"], "arguments": arguments, "resps": [["7", "True"]]}
     (tmp_path / "samples_x.jsonl").write_text(json.dumps({**row, "filtered_resps": ["7"], "filter": "none"}))
@@ -267,7 +267,7 @@ def test_a_problem_is_found_by_its_text_too(batch: tuple[Path, Path], tmp_path: 
 
 
 def test_a_batch_that_vllm_ran() -> None:
-    """Two questions asked twice, and a request that vLLM refused."""
+    """Two questions, each asked twice, and a request that vLLM refused."""
     found = read_generations(LOGS / "vllm_batch_output.jsonl", requests=LOGS / "vllm_batch_requests.jsonl")
     assert [(r.problem.text, [(s.answer, s.finish) for s in r.samples]) for r in found] == [
         ("Compute 17 + 5.", [("22", "stop")] * 2),

@@ -1,4 +1,4 @@
-"""Graders from functions, and answers that are right in part: what they count wherever right ones are counted."""
+"""Graders from functions, and partly right answers: what they count wherever right answers are counted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def answer(prompt: str, params: ww.SamplingParams, seed: int) -> ww.Reply:
 
 
 def half(problem: ww.Problem, text: str) -> float:
-    """Right, half right, a quarter, wrong: by the problem's number."""
+    """Right, half right, a quarter right, or wrong, by the problem's number."""
     assert text == f"It is {problem.answer}, so \\boxed{{{problem.answer}}}"
     return {"0": 1.0, "1": 0.5, "2": 0.25}.get(str(problem.answer), 0.0)
 
@@ -111,7 +111,7 @@ def test_parts_are_kept_by_files_that_older_versions_read(tmp_path: Path) -> Non
     rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
     assert [row["samples"][0]["correct"] for row in rows] == [True, 0.5, 0.25, False]
     assert ww.curve("a.jsonl", replicates=10).lines["pass"].accuracy[-1] == pytest.approx(1.75 / 4)
-    # Graded anew they are whole again.
+    # Regraded, they count as whole again.
     assert CliRunner().invoke(app, ["grade", "a.db", "--grader", "math"]).exit_code == 0
     assert [outcome.correct for outcome in ww.Run.read("a.db").outcomes] == [True] * 4
     shown = CliRunner().invoke(app, ["traces", "a.db"]).output

@@ -1,4 +1,4 @@
-"""Suites from values: anything that holds problems, with the usual names of columns."""
+"""Suites from values: anything that contains problems, under the usual column names."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_conversations_are_problems() -> None:
     assert (problem.text, problem.answer, list(problem.earlier)) == ("What is 1 + 1?", "2", turns)
     assert problem.metadata["level"] == 1
     assert "Assistant: Hello" in problem.told
-    # A text beside it is the problem.
+    # If there is also a text, the text is the problem.
     assert _said([{**asked, "question": "What is 2 + 2?", "answer": "4"}]) == SAID[1:]
 
 

@@ -165,7 +165,7 @@ def test_model_output_pairs(shared_data: Path) -> None:
 
 @pytest.mark.slow
 def test_at_least_as_many_test_suite_pairs_as_math_verify(shared_data: Path) -> None:
-    """Side by side with math-verify alone, answers as they stand and in dollars, as its documentation asks."""
+    """Compared with math-verify alone, given bare answers and answers in dollars, as its documentation asks."""
     pairs = _pairs(shared_data, "answer_pairs_test_suites.jsonl")
     asked = [[(pair["gold"], mark + pair["pred"] + mark) for pair in pairs] for mark in ("", "$")]
     labels = [pair["equal"] for pair in pairs]
@@ -176,7 +176,7 @@ def test_at_least_as_many_test_suite_pairs_as_math_verify(shared_data: Path) -> 
 
 
 async def test_reported_cases(shared_data: Path) -> None:
-    """Clear cases of public bug reports and probes: at least 95 % right, at most 3 of 125 wrong answers accepted."""
+    """Clear cases from public bug reports and probes: at least 95 % right, at most 3 of 125 wrong answers accepted."""
     graders = {"answer": MATH, "text:math": MATH, "text:integer": INTEGER, "text:word": WORD_PROBLEM}
     cases = [row for row in _pairs(shared_data, "answer_reports.jsonl") if not row["debatable"]]
     right = accepted = 0
@@ -194,7 +194,7 @@ async def test_reported_cases(shared_data: Path) -> None:
 
 @pytest.mark.slow
 def test_wrong_answers_made_of_right_ones_are_refused(shared_data: Path) -> None:
-    """At most one, of some hundreds that SymPy finds to have another value; all of them are the bench command's."""
+    """At most one of several hundred that SymPy finds to have another value; the bench command tries all of them."""
     program = Path(__file__).parents[2] / "bench" / "grading_mutations.py"
     command = [sys.executable, str(program), str(shared_data / "benchmarks"), "--each", "1", "--limit", "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

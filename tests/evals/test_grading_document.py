@@ -1,4 +1,4 @@
-"""The examples of ``docs/grading.md`` are true."""
+"""The examples in ``docs/grading.md`` are true."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Generators of reasoning-gym by name, and their scorers, which a model's answer cannot exploit."""
+"""reasoning-gym's generators by name, and their scorers, which a model's answer cannot exploit."""
 
 import json
 import subprocess
@@ -88,7 +88,7 @@ async def test_a_generators_problems_and_its_scorer(legs: Problem) -> None:
      "number_sorting", "rearc", "figlet_font", "zebra_puzzles"],
 )  # fmt: skip
 async def test_the_reference_of_a_generator_is_right_inside_the_walls(legs: Problem, name: str) -> None:
-    """Scorers that read with sympy, with ``eval``, with numpy, and grids: all of them work where nothing else does."""
+    """Scorers that use sympy, ``eval``, numpy or grids: all of them work inside the sandbox."""
     (problem,) = load_suite(f"gym:{name}(n=1, seed=3)").problems
     grader = GymGrader()
     assert await grader.correct(problem, str(problem.answer)), await grader.verdict(problem, str(problem.answer))
@@ -141,7 +141,7 @@ async def test_a_problem_that_is_made_otherwise_now_is_not_judged(legs: Problem)
 
 
 async def test_the_arguments_in_somebodys_run_file_get_nothing_either(legs: Problem, tmp_path: Path) -> None:
-    """This generator evaluates what it puts together of its operators."""
+    """This generator evaluates expressions that it builds from its operators."""
     operator = f"+__import__('os').system('touch {tmp_path / 'pwned'}')+"
     config = {"size": 1, "seed": 0, "operators": [operator]}
     with pytest.raises(UsageError, match="has characters that are not allowed here"):

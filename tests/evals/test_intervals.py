@@ -1,4 +1,4 @@
-"""Intervals against the worked figures of the papers they come from."""
+"""Intervals against the worked figures of the papers that define them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A sample of ``bench/kills.py``; that runs are equal after resuming is also in ``test_resume.py``."""
+"""A sample of ``bench/kills.py``; ``test_resume.py`` also checks that resumed runs are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that can be known are reported before the first token, in one sentence with the nearest valid name."""
+"""Errors that can be known early are reported before the first token, in one sentence with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SUITE = Suite("sums", PROBLEMS, MathGrader(), "test")
 
 
 def recorded(logprobs: int | None = None, **numbers: float) -> ReplayBackend:
-    """Recordings of the problems, each sample with these numbers and so many likely tokens."""
+    """Recordings of the problems, each sample with these numbers and this many likely tokens."""
     text = "It is \\boxed{1}"
     stats = ends = None
     if logprobs is not None:
@@ -56,7 +56,7 @@ class Rewards:
 
 
 def embedded(**options: Any) -> Setting:
-    """A setting whose backend passes for one of ours: of others nobody knows what their traces come with."""
+    """A setting whose backend looks like one of ours: what other backends' traces contain is unknown."""
     backend = Scripted(["\\boxed{1}"], max_logprobs=5)
     Scripted.__module__ = "widthwise.made"
     return setting_for(SUITE, backend, options.pop("format", GENERIC), **options)

@@ -1,4 +1,4 @@
-"""The estimators reproduce the reference figures of the shared recordings, to the digit."""
+"""The estimators reproduce the shared recordings' reference figures to the digit."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def rows(name: str) -> tuple[dict[str, Any], ...]:
 
 
 def graded(row: dict[str, Any]) -> tuple[Ints, Floats]:
-    """Votes by answer string, numbered in order of appearance, and values."""
+    """Votes by answer string, numbered in order of first appearance, and their values."""
     names: dict[str, int] = {}
     votes = [
         names.setdefault(s["answer"], len(names)) if s.get("answer") is not None else NO_VOTE for s in row["samples"]
@@ -55,7 +55,7 @@ def graded(row: dict[str, Any]) -> tuple[Ints, Floats]:
 
 
 def first_in_order(votes: Ints, values: Floats) -> tuple[float, bool]:
-    """The vote of all samples, ties to the answer that appears first; and whether there was a tie."""
+    """The vote of all samples (a tie goes to the answer that appears first), and whether there was a tie."""
     counts = np.bincount(votes[votes != NO_VOTE], minlength=1)
     if not counts.any():
         return 0.0, False

@@ -27,7 +27,7 @@ systems = st.builds(
 
 
 def by_formula(system: QuantitySystem) -> dict[str, int]:
-    """The values by Python's own arithmetic, definitions tried again and again until all are known."""
+    """The values by Python's arithmetic: definitions are retried until all values are known."""
     values: dict[str, Any] = {}
     while len(values) < len(system.definitions):
         for name, definition in system.definitions.items():
@@ -60,7 +60,7 @@ def test_every_system_can_be_written_read_and_worked_out(system: QuantitySystem)
 
 @given(systems, st.randoms())
 def test_the_key_is_of_the_work_and_not_of_its_spelling(system: QuantitySystem, rng: random.Random) -> None:
-    """Other names, another order, operands of sums changed about and other distractors are the same problem."""
+    """Other names, another order, swapped operands of sums and other distractors make the same problem."""
     names = dict(zip(system.definitions, rng.sample(quantities._names(rng, 60), len(system.definitions)), strict=True))
     kept = [name for name in system.order if name in system.needed or name in system.given]
     rng.shuffle(kept)
@@ -112,7 +112,7 @@ def test_the_level_is_the_number_of_operations_that_are_needed() -> None:
 
 
 def test_problems_have_what_the_suite_is_for() -> None:
-    """Distractors, names of two letters, chains and wide graphs, hard products: none of them rare, none everywhere."""
+    """Distractors, two-letter names, chains, wide graphs, hard products: none is rare, and none is everywhere."""
     drawn = [quantities.random_system(random.Random(seed), 8) for seed in range(300)]
     distracted = sum(len(each.definitions) > len(each.needed) + len(each.given) for each in drawn)
     assert 150 < distracted < 300
@@ -225,7 +225,7 @@ def test_a_wrong_value_that_changes_nothing_leaves_the_answer_open() -> None:
 
 @given(systems, st.randoms(), st.integers(1, 999))
 def test_one_wrong_value_is_found_where_it_stands(system: QuantitySystem, rng: random.Random, off: int) -> None:
-    """A solution in the order of the system, one of its values replaced, goes on soundly and to another answer."""
+    """A solution in the system's order, one value replaced: later steps are sound but lead to another answer."""
     names = [name for name in system.order if name in system.needed]
     spoiled = rng.choice(names)
     known, steps = dict(system.given), []

@@ -1,7 +1,7 @@
-"""Recorded generations, read and graded by us, against the reference figures in their README.
+"""Recorded generations, read and graded by this project, against the reference figures in their README.
 
 Every file agrees on every sample, except for two samples of ``math500x16_r1-distill-llama-8b`` (+0.25 points): they end
-in "**Answer:** 12", which is right; the reference counts boxed answers only.
+in "**Answer:** 12", which is right; the reference counts only boxed answers.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.suites.suites import load_suite
 
-# file -> mean accuracy and pass@n in per cent, samples that may be judged differently
+# file -> mean accuracy and pass@n in per cent, number of samples that may be judged differently
 REFERENCE = {
     "math_cot_100": (88.00, 98.00, 0),
     "math500x16_r1-distill-llama-8b": (81.00, 96.00, 2),

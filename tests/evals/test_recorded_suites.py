@@ -1,4 +1,4 @@
-"""The bundled recordings of a real model: problems, samples, and what the documents state about them."""
+"""The bundled recordings of a real model: problems, samples, and what the documents say about them."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def test_a_line_without_an_end_is_not_read_for_ever(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet", ".json", ".eval"])
 def test_pipes_devices_and_folders_are_no_files(tmp_path: Path, ending: str) -> None:
-    """A pipe that nobody writes to was waited for without end, and a device was read without end."""
+    """Before, reading a pipe without a writer waited forever, and reading a device never ended."""
     os.mkfifo(tmp_path / f"pipe{ending}")
     (tmp_path / f"zero{ending}").symlink_to("/dev/zero")
     (tmp_path / f"folder{ending}").mkdir()
@@ -217,7 +217,7 @@ def test_exports_of_several_runs_may_stand_in_one_file(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_no_damage_to_a_row_is_a_raw_error(data: st.DataObject) -> None:
-    """Any value of a row in place of another: it is read, or refused in one sentence."""
+    """Any value of a row is replaced by another: the row is read, or refused in one sentence."""
     row = json.loads(json.dumps({**ROW, "prompt": "q", "prompt_ids": [1], "samples": [
         {**WITH_PATH, "token_ends": [1], "logprobs": [-0.5], "top_ids": [[5]], "top_logprobs": [[-0.5]],
          "correct": True, "answer": "1", "finish": "stop"}]}))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Files are replaced as a whole or stay as they were."""
+"""Files are replaced as a whole or stay unchanged."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ WRITERS: dict[str, Callable[[Path, Path], None]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_leaves_the_old_file(run: Path, name: str) -> None:
-    """The file-size limit of a process stands for the disk."""
+    """A process's file-size limit stands in for a full disk."""
     out = run.parent / "out" / name
     out.parent.mkdir()
     out.write_text("the old file")
@@ -114,7 +114,7 @@ def test_an_error_inside_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_import_leaves_no_run(tmp_path: Path, run: Path) -> None:
-    """It left one that said it was whole, with what had been read so far."""
+    """Before, a killed import left a run that claimed to be complete, with only what had been read so far."""
     out = tmp_path / "killed.db"
     script = f"""
 import os, signal, sys

@@ -1,4 +1,4 @@
-"""The report page, in a real browser where one is installed."""
+"""The report page, in a real browser if one is installed."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""The report of a sweep of many runs, in a real browser: names, narrow pages, the tree, threads, accessibility."""
+"""The report of a sweep with many runs, in a real browser: names, narrow pages, the tree, threads, accessibility."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ WIDTHS = (360, 768, 1440)
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a real sweep of 13 runs, one of a tree search."""
+    """The folder of a real sweep with 13 runs, one of them a tree search."""
     folder = tmp_path_factory.mktemp("sweep")
     strategies = [
         "best_of_n() | majority_vote()",
@@ -63,7 +63,7 @@ def runs_of(folder: Path) -> list[Path]:
 
 
 def threaded(path: Path) -> Path:
-    """A run of one problem whose trace spawned two threads and went on after them."""
+    """A run of one problem whose trace spawned two threads and continued after them."""
     root = Trace((0,), Segment("prompt", np.arange(2), "Q", metadata={"question": "solve"}))
     plan = Trace((0, 0), Segment("sampled", np.arange(4), "plan", finish="stop"), root, 4)
     tags = [Trace((0, 0, i), Segment("inserted", np.arange(1), "<thread>", metadata={"thread": str(i + 1)}), plan, 4)
@@ -78,7 +78,7 @@ def threaded(path: Path) -> Path:
 
 
 def wide_as_the_page(window: browser.Browser) -> list[str]:
-    """What reaches over the page's right edge, or scrolls sideways in itself."""
+    """Elements that extend past the page's right edge, or scroll sideways."""
     return list(window.script(
         "return [...document.querySelectorAll('main, main *')].filter(e => e.checkVisibility() && !e.closest('thead')"
         " && (e.getBoundingClientRect().right > document.documentElement.clientWidth + 1"

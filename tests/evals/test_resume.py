@@ -1,4 +1,4 @@
-"""A run that is killed at random moments, and resumed each time, equals one that was not."""
+"""A run that is killed at random moments and resumed each time equals an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def command(path: Path, concurrency: int) -> list[str]:
 
 
 def attempts(path: Path) -> int:
-    """How many attempts have begun to work on the run; 0 where the file is not there yet."""
+    """How many attempts have started to work on the run; 0 if the file does not exist yet."""
     try:
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         try:
@@ -35,7 +35,7 @@ def attempts(path: Path) -> int:
 
 
 def killed(path: Path, chance: random.Random) -> bool:
-    """Start the run and kill it at a random moment: while it starts, or while it works; whether it was hit."""
+    """Start the run and kill it at a random moment, while it starts or works; True if it was killed before it ended."""
     before = attempts(path)
     process = subprocess.Popen(command(path, chance.choice([1, 3, 32])), stdout=subprocess.DEVNULL)
     if chance.random() < 0.25:
@@ -54,7 +54,7 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     subprocess.run(command(whole, 32), check=True, stdout=subprocess.DEVNULL)
     chance = random.Random(20)
     for _ in range(KILLS):
-        while not killed(broken, chance):  # a fast machine was done before the kill: once more from the start
+        while not killed(broken, chance):  # a fast machine finished before the kill: start again
             check_equal(whole, broken)
             broken.unlink()
     subprocess.run(command(broken, 32), check=True, stdout=subprocess.DEVNULL)

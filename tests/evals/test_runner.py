@@ -1,4 +1,4 @@
-"""The runner: every problem answered or its error recorded, resumed where it stopped, graded and summed up."""
+"""The runner: problems are answered or their errors recorded; runs resume where they stopped, are graded, summed up."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ VOTE = BestOfN(3) | MajorityVote()
 
 
 def recording(i: int) -> Recording:
-    """Problem i: two samples right, one wrong; for the odd ones the other way round; the last says nothing."""
+    """Problem i: two samples right, one wrong; reversed if i is odd; the last problem's samples state nothing."""
     right, wrong = f"It is \\boxed{{{2 * i}}}", f"It is \\boxed{{{2 * i + 1}}}"
     texts = ["Hm."] * 3 if i == N - 1 else [right, wrong, wrong] if i % 2 else [right, wrong, right]
     return Recording(PROBLEMS[i], tuple(Sample(text) for text in texts))
 
 
 class Faulty(ReplayBackend):
-    """Fails for the problems in ``broken``; notes what it is asked, and how many problems at once."""
+    """Fails for the problems in ``broken``; notes what it is asked, and how many problems run at once."""
 
     def __init__(self, broken: set[str] | None = None) -> None:
         super().__init__({f"p{i}": recording(i) for i in range(N)}, name="faulty")
@@ -248,7 +248,7 @@ async def _says_half(session: Session) -> Any:
 
 
 def test_half_characters_are_replaced_and_end_nothing(tmp_path: Path) -> None:
-    """A lone surrogate cannot be stored: SQLite refused it, and the whole run with it."""
+    """A lone surrogate cannot be stored: SQLite refused it, and the whole run failed."""
     strategy = as_strategy(_says_half)
     for _ in range(2):
         summary = ran(tmp_path / "a.db", Faulty(), strategy)
@@ -284,7 +284,7 @@ def test_what_cannot_be_stored_is_an_error_of_its_problem_alone(
 
 
 def test_a_run_whose_generations_are_all_stored_goes_on_where_tokens_are_pieces(tmp_path: Path) -> None:
-    """Another process knows no piece that the first one cut: it learns them from the run file."""
+    """Another process does not know the pieces that the first one cut: it reads them from the run file."""
 
     async def breaks(session: Session) -> list[Trace]:
         await session.sample(session.root, 3)
@@ -328,7 +328,7 @@ class Mute(Exception):
 
 @pytest.mark.parametrize("error", [Mute(), asyncio.CancelledError(), MemoryError(), ExceptionGroup("g", [Mute()])])
 def test_whatever_a_strategy_raises_is_its_problems_error(error: BaseException, tmp_path: Path) -> None:
-    """A cancellation of the strategy's own is no stop of the run: the problem was left open, and nobody said so."""
+    """A strategy's own cancellation does not stop the run; before, the problem was silently left open."""
 
     async def failing(session: Session) -> list[Trace]:
         if session.problem.id == "p1":

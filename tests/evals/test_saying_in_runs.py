@@ -1,4 +1,4 @@
-"""What a run file says of how its model speaks: its traces are read later as they were live."""
+"""What a run file says about its model's format: its traces are read later as they were read live."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_marks_that_are_not_usual_are_kept(tmp_path: Path) -> None:
 
 
 def test_an_import_is_graded_as_it_was_read(tmp_path: Path) -> None:
-    """The prompts of these samples opened the thinking, and are not at hand: one sample was cut inside it."""
+    """The prompts of these samples opened the thinking, and are missing here: one sample was cut inside it."""
     samples = [{"text": r"\boxed{8}? </think> \boxed{7}"}, {"text": r"\boxed{8}?"}]
     row = {"problem_id": "p", "problem": "3+4?", "answer": "7", "samples": samples}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")

@@ -1,4 +1,4 @@
-"""Scaling laws: check values of the papers, and parameters recovered from exact curves."""
+"""Scaling laws: check values from the papers, and parameters recovered from exact curves."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A sample of ``bench/soak.py``: a few rounds with fixed seeds, and that it finds what it looks for."""
+"""A sample of ``bench/soak.py``: a few rounds with fixed seeds, and a check that it finds what it looks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finished runs side by side."""
+"""Finished runs compared side by side."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_runs_stand_beside_the_first_one_paired_by_problem(tmp_path: Path) -> No
     assert second.difference is not None
     assert second.difference.mean == pytest.approx(0.5)
     assert 0.1 < second.difference.low < 0.5 < second.difference.high < 0.9
-    assert second.difference.p == pytest.approx(2 * 0.5**5)  # five problems apart, all in one direction
+    assert second.difference.p == pytest.approx(2 * 0.5**5)  # five problems differ, all in one direction
     assert second.interval[0] < 0.9 < second.interval[1]
     assert second.costs["sampled"] == first.costs["sampled"] > 0
 
@@ -55,7 +55,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         standings([base, made_run(tmp_path / "d.db", [], open_problems=1)])
     with pytest.raises(UsageError, match="no strategy has answered"):
         standings([base, recorded])
-    assert standings([base, other])[0].problems == 1  # what counts is the problem's text, not its name
+    assert standings([base, other])[0].problems == 1  # the problem's text counts, not its name
 
 
 def test_the_command_shows_strategies_without_their_defaults(tmp_path: Path) -> None:

@@ -208,18 +208,18 @@ def test_two_runners_do_not_share_a_file(tmp_path: Path) -> None:
         assert process.stdout.readline() == "held\n"
         with pytest.raises(StoreError, match="in use by another"):
             begin(tmp_path / "a.db")
-        with Store.read(tmp_path / "a.db") as store:  # looking is allowed
+        with Store.read(tmp_path / "a.db") as store:  # reading is allowed
             assert store.problems() == PROBLEMS
     finally:
         process.kill()
         process.communicate()
-    begin(tmp_path / "a.db").close()  # the lock died with its holder
+    begin(tmp_path / "a.db").close()  # the lock ended with its holder
 
 
 def test_a_lock_that_is_let_go_between_opening_and_locking_is_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who opened the lock's file just before it was removed must not hold a lock that nobody else sees."""
+    """A process that opened the lock file just before its removal must not hold a lock that no other process sees."""
     fcntl = pytest.importorskip("fcntl", reason="this system locks files otherwise")
     first, lock = begin(tmp_path / "a.db"), fcntl.flock
 
@@ -258,7 +258,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path) -> None:
 
 
 def test_a_really_full_disk(tmp_path: Path) -> None:
-    """The file-size limit of a process stands for the disk: SQLite sees the failing write itself."""
+    """A process's file-size limit stands in for a full disk: SQLite itself sees the failing write."""
     script = """
 import resource, signal, sys
 sys.path.insert(0, sys.argv[2])
@@ -305,7 +305,7 @@ def test_a_run_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["removed", "renamed", "replaced"])
 def test_a_file_that_goes_away_is_noticed(tmp_path: Path, what: str) -> None:
-    """It was written on without a word, into a file that nobody would find again."""
+    """Before, writing silently continued, into a file that could no longer be found."""
     path = tmp_path / "a.db"
     store = begin(path)
     store.record("p0", sampled(0))

@@ -223,7 +223,7 @@ def test_the_digest_is_of_the_content() -> None:
      ("gsm8k_test", "gsm8k", 1319), ("olympiadbench_maths_en", "olympiadbench", 675), ("minerva_math", "minerva", 272)],
 )  # fmt: skip
 async def test_local_copies_of_the_benchmarks(shared_data: Path, file: str, name: str, size: int) -> None:
-    """Each loads, and each reference answer, boxed, is read back and judged right."""
+    """Every suite loads, and each reference answer, boxed, is read back and judged right."""
     suite = load_suite(name, shared_data / "benchmarks" / f"{file}.jsonl")
     assert len(suite.problems) == size
     wrong = [p.id for p in suite.problems if not await _right_when_boxed(suite, p)]

@@ -1,4 +1,4 @@
-"""Sweeps on recorded generations: what is shared, what is not, resuming, and the comparison at the end."""
+"""Sweeps on recorded generations: what is shared, what is not, resuming, and the final comparison."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def strategies(*texts: str) -> list[ww.Strategy]:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """Eight problems with eight samples each, right ones rarer from problem to problem."""
+    """Eight problems with eight samples each; right samples get rarer from problem to problem."""
     rng, path = np.random.default_rng(0), tmp_path / "recorded.jsonl"
     with path.open("w") as file:
         for i in range(8):
@@ -114,7 +114,7 @@ def test_shared_cells_are_the_estimates_over_all_subsets(tmp_path: Path, recorde
 
 
 class Judge:
-    """Scores steps by their length; the last word of a solution weighs most."""
+    """Scores each step by its length: the shorter, the better."""
 
     name, kind = "judge", "process"
 
@@ -128,7 +128,7 @@ class Judge:
 
 @pytest.fixture
 def in_steps(tmp_path: Path) -> Path:
-    """Six problems with eight samples each, in steps; some stand there twice, and some state no answer."""
+    """Six problems with eight samples each, in steps; some samples are duplicates, and some state no answer."""
     rng, path = np.random.default_rng(3), tmp_path / "steps.jsonl"
     with path.open("w") as file:
         for i in range(6):
@@ -184,14 +184,14 @@ def test_shared_scores_answer_as_runs_of_their_own(tmp_path: Path, in_steps: Pat
     texts = [text.replace("n=16", "n=8") for text in BY_MODEL]
     done = sweep(texts, [str(in_steps)], [most], folder=tmp_path / "s", **asked)
     assert len(done.runs) == 1
-    assert judge.asked == 6 * 6  # of eight samples one is another's copy, and one states nothing
+    assert judge.asked == 6 * 6  # of eight samples, one is a copy of another, and one states nothing
     own = [text.replace(" | ", " | budget(seconds=1000) | ", 1) for text in texts]
     runs = sweep(own, [str(in_steps)], [most], folder=tmp_path / "own", **asked)
     assert len(runs.runs) == len(own)
     for shared, alone in zip(done.curves, runs.curves, strict=True):
         np.testing.assert_allclose(shared.lines["run"].scores[:, -1], alone.lines["run"].scores[:, -1])
     accuracies = {tuple(curve.lines["run"].scores[:, -1]) for curve in done.curves}
-    assert len(accuracies) > 1  # the scores decide something
+    assert len(accuracies) > 1  # the scores make a difference
 
 
 def test_a_part_of_scored_samples_is_their_mean_over_subsets(tmp_path: Path, in_steps: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path: Path, recorded: Pat
     )
     evaluation = sweeping.evaluations[sweeping.plan.tasks[0]]
     with Store.begin(evaluation.path, evaluation.configuration, evaluation.suite.problems):
-        pass  # killed before the first problem was done
+        pass  # killed before the first problem was finished
     assert curves("cut") == whole
     assert curves("cut") == whole
 

@@ -2,7 +2,7 @@
 
 The bundled reasoner does not separate thinking from its answer. Here its steps count as thinking, which its prompt
 opens and the box of its answer closes: a trained model on the embedded engine, whose traces sometimes end their
-thinking themselves and sometimes at the limit.
+thinking themselves and sometimes reach the limit.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Killed(BaseException):
 
 
 class Dying(Store):
-    """A store in whose run nothing happens any more once so many generations are in it."""
+    """A store that ends its run after a given number of generations."""
 
     left = 0
 
@@ -115,7 +115,7 @@ def test_a_file_recounts_to_its_ledger(strategy: str, tmp_path: Path) -> None:
 
 
 def discarded(sampled: list[Trace], outcome: Outcome) -> int:
-    """What was taken back, and all of the traces that were stopped."""
+    """The tokens that were taken back, and all those of stopped traces."""
     taken = [t for t in sampled if "thought" in t.segment.metadata]
     stopped = [leaf.tokens for leaf in outcome.leaves if leaf.finish in ("pruned", "aborted", "error")]
     return sum(len(t.segment) for t in taken) + sum(stopped)
@@ -143,7 +143,7 @@ def pieces(store: Store, outcome: Outcome) -> list[tuple[object, ...]]:
 
 
 def test_a_replay_of_traces_that_were_told_to_wait(tmp_path: Path) -> None:
-    """Their texts are replayed as they are; what was taken back is not in them, and cannot be taken back again."""
+    """Their texts are replayed unchanged; they do not contain what was taken back, so it cannot be taken back again."""
     live = evaluate(tmp_path / "live.db", "best_of_n(n=3, temperature=1.2, waits=1)")
     replayed = evaluate(tmp_path / "replayed.db", "best_of_n(n=3)", model=f"replay:{tmp_path / 'live.db'}")
     with Store.read(tmp_path / "live.db") as a, Store.read(tmp_path / "replayed.db") as b:

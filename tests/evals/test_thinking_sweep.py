@@ -57,7 +57,7 @@ def test_samples_are_shared_with_their_budget_for_thinking() -> None:
 
 
 def knowing() -> Thinker:
-    """A model that knows better when it thinks to the end: what it says when its thinking is cut is wrong."""
+    """A model that is right if it finishes thinking; if its thinking is cut, its answer is wrong."""
     return Thinker("<think>abcdefgh</think>so \\boxed{7}", answer="\\boxed{5}")
 
 

@@ -43,7 +43,7 @@ def format() -> PromptFormat:
 
 
 async def refined_threads(session: Session) -> list[Trace]:
-    """A round of threads, and a second one made from it."""
+    """A round of threads, and a second round made from it."""
     drafts = await Threads()(session)
     session.note(drafts[0], "drafted")
     return await session.sample(session.ask("refine", drafts=drafts[0].completion, after=drafts))

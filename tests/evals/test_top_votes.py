@@ -1,4 +1,4 @@
-"""Votes of the best-scored share of samples, against a plain enumeration of every subset."""
+"""Votes of the best-scored share of samples, against a simple enumeration of every subset."""
 
 from itertools import combinations
 
@@ -14,7 +14,7 @@ SCORES = np.array([0.1, 0.9, 0.4, np.nan, 0.95, 0.35, 0.6, 0.7])
 
 
 def plainly(members: tuple[int, ...], top: float) -> float:
-    """What one subset elects, ties split."""
+    """What one subset elects; ties are split."""
     known = [i for i in members if VOTES[i] != NO_VOTE and not np.isnan(SCORES[i])]
     if not known:
         return 0.0

@@ -1,4 +1,4 @@
-"""Files that unpack to far more than their size are refused in one sentence before memory is full; others pass."""
+"""Files that unpack to far more than their size are refused in one sentence before memory is full; others are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 BOUND = 1 << 20
 TIMES = 4096
-"""How often a value stands in the files below: with 4 KiB, sixteen times as much as is allowed."""
+"""How often a value occurs in the files below: with 4 KiB values, sixteen times as much as is allowed."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _small_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def again(value: Any) -> Any:
-    """A column that says one value over and over, by references into a dictionary."""
+    """A column that repeats one value, by references into a dictionary."""
     return pa.DictionaryArray.from_arrays(pa.array([0] * TIMES, pa.int32()), pa.array([value]))
 
 
@@ -72,7 +72,7 @@ def test_a_parquet_file_that_fills_the_memory_is_refused(bomb: str, codec: str, 
 def test_a_parquet_file_whose_numbers_say_less_than_it_holds_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a file declares is its maker's word."""
+    """What a file declares may be false."""
     monkeypatch.setattr("widthwise.evals.suites.parquet_rows.declared_of", lambda path: 0)
     pq.write_table(pa.table({"problem": ["x" * BOUND] * 8}), tmp_path / "a.parquet", compression="zstd")
     with pytest.raises(UsageError, match="would unpack to"):
@@ -89,7 +89,7 @@ def test_a_log_whose_parts_fill_the_memory_together_is_refused(tmp_path: Path) -
 
 
 def test_texts_that_compress_well_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of samples under one long prompt: more than the bound, and less than a hundred times the file."""
+    """Many rows that share a long text: more than the bound, but less than a hundred times the file."""
     monkeypatch.setattr(input_file, "MOST_TIMES", 100)
     chance = random.Random(0)
     about = {"when": None, "metadata": {"tags": ["a", None], "by": {"level": 5}}, "scores": [[0.5, None]]}
@@ -101,7 +101,7 @@ def test_texts_that_compress_well_are_read(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_texts_in_lists_are_read_whatever_dictionaries_they_stand_in(tmp_path: Path) -> None:
-    # Several row groups have several dictionaries, and a full one is followed by plain text.
+    # Several row groups have several dictionaries, and plain text follows a full one.
     chance = random.Random(0)
     rows = [{"id": i, "samples": [{"text": chance.randbytes(500).hex()} for _ in range(20)]} for i in range(20)]
     pq.write_table(
@@ -112,7 +112,7 @@ def test_texts_in_lists_are_read_whatever_dictionaries_they_stand_in(tmp_path: P
 
 
 def test_a_file_whose_description_would_end_the_process_is_refused(tmp_path: Path) -> None:
-    """A column that is optional by one part of the description and repeated by another: Arrow aborts on it."""
+    """A column that one part of the description calls optional and another calls repeated: Arrow aborts on it."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": [[1, 2], [3]]}), path)
     whole = path.read_bytes()

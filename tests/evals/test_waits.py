@@ -82,7 +82,7 @@ def test_what_is_no_wait_is_refused(wrong: object) -> None:
 
 
 def older(path: Path) -> Path:
-    """The file as format 1 had it."""
+    """The file in format 1."""
     with sqlite3.connect(path) as db:
         db.execute("ALTER TABLE segments DROP COLUMN facts")
         db.execute("PRAGMA user_version = 1")

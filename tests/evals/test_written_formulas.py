@@ -1,4 +1,4 @@
-"""Random formulas, written in several ways, against a separate evaluator in floating point."""
+"""Random formulas, written in several ways, against a separate floating-point evaluator."""
 
 import cmath
 import math
@@ -32,7 +32,7 @@ def _grown(children: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
 
 FORMULAS = st.recursive(_LEAVES, _grown, max_leaves=6)
 _NEGATIVE = ({"x": -0.7, "y": -1.3, "n": 2.1}, {"x": -2.2, "y": 0.4, "n": 0.9}, {"x": 1.1, "y": -3.1, "n": 1.7})
-"""Where roots of even powers differ from what is below them; not every formula has a value there, and n counts."""
+"""Points at which even roots differ from their radicands; not every formula has a value there, and n counts."""
 _POINTS = ({"x": 0.7, "y": 1.3, "n": 2.1}, {"x": 2.2, "y": 0.4, "n": 0.9}, {"x": 1.1, "y": 3.1, "n": 1.7})
 
 
@@ -69,7 +69,7 @@ def _value(formula: Formula, at: dict[str, float]) -> complex:
 
 
 def _values(formula: Formula) -> list[complex]:
-    """Rejects formulas that are not plain numbers at the points."""
+    """Rejects formulas whose values at the points are not plain numbers."""
     try:
         found = [_value(formula, at) for at in _POINTS]
     except (ZeroDivisionError, OverflowError):
@@ -118,7 +118,7 @@ def _plain(formula: Formula) -> str:
 
 
 def _expanded(formula: Formula) -> Formula:
-    """The same formula by other means: sums turned round, quotients as products, roots as powers of roots."""
+    """The same formula written differently: sums reversed, quotients as products, squares as products."""
     if not isinstance(formula, Op):
         return formula
     args = tuple(_expanded(argument) for argument in formula.args)
@@ -135,14 +135,14 @@ def _expanded(formula: Formula) -> Formula:
 
 
 def _elsewhere(a: Formula, b: Formula) -> list[tuple[complex, complex]]:
-    """The values of both at the points with negative numbers; rejects pairs of which one alone has a value there."""
+    """The values of both at the points with negative numbers; rejects pairs if only one of them has a value there."""
     pairs = [(_plain_value(a, at), _plain_value(b, at)) for at in _NEGATIVE]
     assume(all((x is None) == (y is None) for x, y in pairs))
     return [(x, y) for x, y in pairs if x is not None and y is not None]
 
 
 def _plain_value(formula: Formula, at: dict[str, float]) -> complex | None:
-    """The value as a plain number, None where there is none."""
+    """The value as a plain number; None if there is none."""
     try:
         value = _value(formula, at)
     except (ZeroDivisionError, OverflowError):

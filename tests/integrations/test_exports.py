@@ -1,4 +1,4 @@
-"""Runs written as logs of other programs, and read back by them and by us."""
+"""Runs written as other programs' logs, then read back by those programs and by this one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def call(*arguments: str | Path) -> Result:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vote over the recorded samples of a real model."""
+    """A vote over a real model's recorded samples."""
     path = tmp_path_factory.mktemp("runs") / "vote.db"
     vote = ["--strategy", "best_of_n(n=4) | majority_vote()"]
     call("eval", "recorded_gsm8k", "--limit", str(PROBLEMS), *vote, "--run", path)
@@ -41,7 +41,7 @@ def outcomes(run: Path) -> list[Outcome]:
 
 
 def graded(path: Path) -> dict[str, list[tuple[str | None, bool | None]]]:
-    """The traces of a run's problems: what was read in each, and whether that is right."""
+    """The traces of a run's problems: what was read from each, and whether it is right."""
     with Store.read(path) as store:
         return {o.problem.id: [(leaf.answer, leaf.correct) for leaf in o.leaves] for o in store.outcomes()}
 
@@ -116,7 +116,7 @@ def test_inspect_reads_the_run(exported: Path, run: Path, outcomes: list[Outcome
 def test_a_log_of_inspect_comes_back_with_every_grade(exported: Path, run: Path, tmp_path: Path) -> None:
     call("import", exported, tmp_path / "back.db")
     assert graded(tmp_path / "back.db") == graded(run)
-    # What was imported has no strategy: its traces are epochs.
+    # The imported run has no strategy: its traces are epochs.
     call("export", tmp_path / "back.db", tmp_path / "epochs.eval")
     log = inspect_log(tmp_path / "epochs.eval")
     assert (log.eval.config.epochs, len(log.samples)) == (4, 4 * PROBLEMS)

@@ -1,4 +1,4 @@
-"""The solver in the real Inspect: its model or ours, its limits, its usage, its log."""
+"""The solver in the real Inspect: either side's models, its limits, its usage, its log."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ QUESTION = "Compute 17 + 5."
 
 
 class Script:
-    """A model of Inspect's: what it says in turn, and what it was asked."""
+    """An Inspect model: its replies in order, and what it was asked."""
 
     def __init__(self, *said: Any, wait: float = 0.0) -> None:
         self.said = said
@@ -215,7 +215,7 @@ def test_a_model_of_ours_counts_as_usage_and_is_limited(run: Callable[..., EvalL
 
 
 def test_what_is_asked_of_our_model_by_id_is_what_eval_asks(run: Callable[..., EvalLog], tmp_path: Path) -> None:
-    """The sample's id is the problem's: with the seed, all randomness comes from it."""
+    """The sample's id is the problem's id: with the seed, it determines all randomness."""
     asked = package.Problem("sum", "Compute (23 + 9) * 4 - 17.")
     direct = package.solve(asked, "best_of_n(n=4) | majority_vote()", "reasoner", seed=3, grader="math")
     sample = Sample(id="sum", input="Compute (23 + 9) * 4 - 17.", target="111")
@@ -251,7 +251,7 @@ def test_the_log_is_read_back_with_all_traces(run: Callable[..., EvalLog], tmp_p
 
 
 def test_inspect_finds_the_solver_by_its_entry_point(tmp_path: Path) -> None:
-    """As an installed package: Inspect puts the package's name before that of the solver."""
+    """As an installed package: Inspect prefixes the solver's name with the package's name."""
     site = installed(tmp_path / "site-packages", Path(package.__file__).parent)
     look = "from inspect_ai._util.registry import registry_lookup as look; " + "".join(
         f"assert look({kind!r}, {name!r}), {name!r}; "

@@ -74,7 +74,7 @@ def test_a_task_is_answered_by_the_vote(tasks: Path) -> None:
     said = [sample["resps"][0][0] for sample in found["samples"]["sums"]]
     for place, (question, text) in enumerate(zip(PROBLEMS, said, strict=True)):
         asked = ww.Problem(f"sums-{place}", question)
-        # solve adds an instruction to the question, which the bundled model does not heed.
+        # solve adds an instruction to the question, which the bundled model ignores.
         direct = ww.solve(asked, VOTE, "reasoner", seed=5, prompts={"solve": "{problem}"})
         assert direct.election.trace is not None
         assert direct.election.trace.completion.startswith(text)

@@ -1,4 +1,4 @@
-"""Without the program that an integration is for, the way out is named."""
+"""Without the program that an integration is for, the error says how to install it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reward model that knows: whether a countdown target can still be reached."""
+"""A reward model that knows whether a countdown target can still be reached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEFT = re.compile(r"left ([\d ]+)")
 
 
 class ExactCountdown:
-    """Scores each step 0.9 while the numbers left can make the target, else 0.1."""
+    """Scores each step 0.9 if the remaining numbers can make the target, else 0.1."""
 
     name = "exact"
     kind = "process"

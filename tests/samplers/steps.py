@@ -1,4 +1,4 @@
-"""A backend that writes solutions step by step, as a table of prefixes says."""
+"""A backend that writes solutions step by step, from a table of prefixes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from widthwise.core.trace.stopping import StopMatcher
 
 
 class Steps(Scripted):
-    """Continues a completion with ``write(completion, index)``; an end-of-sequence token follows unless it goes on
-    with a blank line at its end."""
+    """Continues a completion with ``write(completion, index)``.
+
+    An end-of-sequence token follows unless the text ends with a blank line.
+    """
 
     def __init__(self, write: Callable[[str, int], str], *, deterministic: bool = True) -> None:
         super().__init__([""], deterministic=deterministic)
@@ -47,7 +49,7 @@ class Steps(Scripted):
 
 
 class Rewards:
-    """Scores each step by a function of it; what the function raises is raised."""
+    """Scores each step with a function; the function's exceptions are not caught."""
 
     name = "rewards"
     kind = "process"
@@ -60,13 +62,13 @@ class Rewards:
 
 
 def searching(write: Callable[[str, int], str], reward_model: Any = None, **options: Any) -> Session:
-    """A session on a backend that writes so."""
+    """A session on a backend that writes this way."""
     deterministic = options.pop("deterministic", True)
     return session(Steps(write, deterministic=deterministic), reward_model=reward_model, **options)
 
 
 def by_table(table: Mapping[str, Sequence[str]]) -> Callable[[str, int], str]:
-    """Write what the table has for the completion so far, the children in turn; "= 2" where it has nothing."""
+    """Write the table's entry for the completion so far, its children in turn; "= 2" if there is none."""
 
     def write(said: str, index: int) -> str:
         texts = table.get("|".join(step for step in said.split("\n\n") if step), ["= 2"])

@@ -1,4 +1,4 @@
-"""A backend that answers questions: what it says depends on what it is asked."""
+"""A backend that answers questions: its reply depends on the prompt."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ Reply = Callable[[str, int], str]
 
 
 class Talker(Scripted):
-    """Says ``reply(prompt, index)``; ``asked`` are the prompts in the order in which they came.
+    """Says ``reply(prompt, index)``; ``asked`` lists the prompts in order of arrival.
 
-    With ``delays`` (not deterministic then) each delta waits for a random number of turns of the event loop.
+    With ``delays`` (then not deterministic), each delta waits for a random number of turns of the event loop.
     """
 
     def __init__(self, reply: Reply, *, delays: random.Random | None = None, **options: Any) -> None:
@@ -58,12 +58,12 @@ class Talker(Scripted):
             yield delta
 
     def begun(self, word: str) -> list[str]:
-        """The different prompts that begin with ``word``, in order."""
+        """The distinct prompts that begin with ``word``, in order."""
         return [prompt for prompt in dict.fromkeys(self.asked) if prompt.startswith(word)]
 
 
 def talk(reply: Reply | Talker, *, seed: int = 0, format: PromptFormat = FORMAT, **options: Any) -> Session:
-    """A session on one small problem with a talker."""
+    """A session on one small problem with a ``Talker``."""
     backend = reply if isinstance(reply, Talker) else Talker(reply)
     setting = Setting(Scheduler(backend), PlainGrader(), format, params=SamplingParams(), seed=seed)
     return Session(Problem("p1", "1+1?", "2"), setting, **options)

@@ -1,4 +1,4 @@
-"""The ledger's sequential tokens are how long a strategy takes on an engine with enough seats."""
+"""The ledger's sequential tokens are the time a strategy takes on an engine with enough seats."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ STRATEGIES = [
     "best_of_n(n=9, width=4) | stop_when_decided() | short(m=3, every=1) | knockout(k=1)",
 ]
 ONE_BY_ONE = ("best_of_n(n=8, width=1) | majority_vote()", "best_of_n(n=12, width=1) | esc(window=4)")
-"""Where nothing grows side by side."""
+"""Strategies in which nothing runs in parallel."""
 
 
 def chatter(prompt: str, index: int) -> str:
-    """Something that fits the question, of a length that differs from request to request."""
+    """A reply that fits the question; its length differs from request to request."""
     chance = random.Random(f"{prompt} {index}")
     word = prompt.partition(" ")[0]
     talk = "x" * chance.randrange(1, 30)
@@ -122,7 +122,7 @@ def _solution(prompt: str, chance: random.Random, talk: str) -> str:
 
 
 class Chatter(VirtualTime):
-    """Unsure of its tokens, as they say; ``max_logprobs`` for the rules that look at confidence."""
+    """A model whose confidence depends on its tokens; ``max_logprobs`` serves the rules that use confidence."""
 
     def __init__(self) -> None:
         super().__init__(chatter, max_logprobs=20)
@@ -173,7 +173,7 @@ async def test_the_ledgers_sequential_tokens_are_the_time_it_takes(text: str) ->
 
 
 async def checked_one_by_one(session: Session) -> list[Trace]:
-    """Has every trace judged before it lets the next one begin."""
+    """Has every trace judged before it lets the next one start."""
     traces = []
     async for trace in session.stream(session.root, 5, width=1):
         await session.sample(session.ask("verify", draft=trace.completion), 2, judging=True)
@@ -200,7 +200,7 @@ async def test_functions_of_ones_own_wait_for_what_they_waited_for(strategy: Sam
 
 
 async def once_one_is_there(session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int) -> Decision:
-    """Stops what grows beside the first trace to finish."""
+    """Stops the other traces when the first one finishes."""
     return Decision(stop=frozenset(t.id for t in live)) if len(finished) == 1 else Decision()
 
 

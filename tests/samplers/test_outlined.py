@@ -1,4 +1,4 @@
-"""Outline-guided exploration: one pass of outlines, a solution for each, always as many as requested."""
+"""Outline-guided exploration: one pass of outlines, a solution for each, always the requested number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_a_solution_under_each_outline_and_the_rest_free() -> None:
     assert len(traces) == 6
     proposal = session.ledger.judging
     assert session.ledger.sequential == proposal + len("work = 2\0")
-    assert {t.sequential for t in traces} == {proposal + 9}  # free ones are begun with the others
+    assert {t.sequential for t in traces} == {proposal + 9}  # free ones start with the others
 
 
 @pytest.mark.parametrize("said", ["", "no idea", "<Outline></Outline>", "1. \n2. "])

@@ -19,7 +19,7 @@ from widthwise.samplers.preference import best
 
 
 def plain(prompt: str, index: int) -> str:
-    """Drafts ``a0 = 0``, ``a1 = 1`` ...; refined ones say how many they saw."""
+    """Drafts are ``a0 = 0``, ``a1 = 1`` ...; refined ones say how many drafts they saw."""
     if prompt.startswith("summarise"):
         return "they agree"
     if prompt.startswith("refine"):
@@ -44,7 +44,7 @@ async def test_each_round_sees_the_notes_of_the_round_before_and_nothing_else() 
     assert backend.begun("refine") == ["refine 1+1? (they agree)"]
     assert backend.asked.count("refine 1+1? (they agree)") == 2 + 1
     assert [d.completion for d in drafts] == ["r0 saw 0 = 2\0"]
-    # The critical path: the longest draft of each round, and the notes between.
+    # The critical path: the longest draft of each round, and the notes between them.
     notes = len("they agree") + 1
     assert session.ledger.sequential == (len("aaa = 2") + 1) + notes + 13 + notes + 13
     assert drafts[0].sequential == session.ledger.sequential
@@ -95,7 +95,7 @@ async def test_verdicts_choose_where_the_model_cannot_name_drafts(operator: str)
     assert sum(p.startswith("verify") for p in backend.asked) == (5 if operator == "top_k" else 10)
     verdict = len("checked\n\nyes\0")
     assert min(t.sequential for t in session.leaves if t.id[0] > 0) >= len("aaaaa = 4\0") + len("refine")
-    # All drafts are judged once all are there, and the longest verdict is waited for.
+    # All drafts are judged once all are finished, and the longest verdict counts.
     assert session.ledger.sequential == len("aaaaa = 4\0") + verdict + len("r0 saw 2 = 2\0")
 
 
@@ -167,7 +167,7 @@ async def test_notes_that_fail_leave_the_next_round_the_bare_problem() -> None:
 
 @dataclass(frozen=True)
 class CutLong(Part):
-    """Stops what has grown to ten tokens."""
+    """Stops traces that have grown to ten tokens."""
 
     every: int = 2
 

@@ -17,7 +17,7 @@ from widthwise import ParticleFilter
 
 @dataclass(eq=False)
 class Place:
-    """A prefix that particles stand at; prefixes that were written apart are places of their own."""
+    """A prefix that particles share; prefixes that were written separately are separate places."""
 
     text: str = ""
     asked: int = 0
@@ -28,7 +28,7 @@ class Place:
 
 
 def filtered(policy: Policy, n: int, chances: Callable[[int], np.random.Generator]) -> Counter[str]:
-    """n prefixes; each unfinished one grows by a step; then n are drawn by the odds of all their scores."""
+    """n prefixes: each unfinished one grows by a step, then n are drawn by the odds of all their scores."""
     particles, number = [Place()] * n, 0
     while not all(place.ended for place in particles):
         number += 1

@@ -1,4 +1,4 @@
-"""Searches by a tree policy over the steps of a scripted model."""
+"""Searches with a tree policy over the steps of a scripted model."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STEPS = by_table(
 
 
 class Faulty(Steps):
-    """Fails for good where the word is "fault"."""
+    """Fails permanently on the word "fault"."""
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         said = self.tokenizer.decode(request.prompt).partition("\n")[2]
@@ -66,7 +66,7 @@ def resident(session: Session) -> int:
 async def test_best_first_goes_to_the_best_open_step_and_comes_back(deterministic: bool) -> None:
     s = searching(STEPS, Rewards(worth), deterministic=deterministic)
     traces = await BestFirstSearch(n=3, children=2, parallel=2)(s)
-    # good, then good|good, then its two ends; then the best that is left: poor (0.2), whose fair child is next.
+    # good, then good|good, then its two ends; then the best one left: poor (0.2), whose fair child is next.
     assert texts(traces)[-2:] == ["good|good|good = 1", "good|good|poor = 2"]
     assert "poor|fair|good = 1" in texts(traces)
     assert resident(s) == 0
@@ -121,7 +121,7 @@ async def test_a_rollout_is_a_solution_and_its_worth_counts_for_the_step() -> No
     table = {"": ["poor\n\n", "good\n\n"], "poor": ["x = 1"], "good": ["x = 2"]}
     s = searching(by_table(table), Rewards(worth))
     traces = await MCTS(n=2, children=2, parallel=2, rollout=True)(s)
-    assert len(traces) == 2  # one of each first step, carried on to its end
+    assert len(traces) == 2  # one of each first step, continued to its end
     assert all(t.finish == "stop" for t in traces)
     assert [t.metadata["score"] for t in traces] == [0.8, 0.3]
     steps = [t for t in s.traces.values() if t.completion in ("poor\n\n", "good\n\n")]
@@ -173,16 +173,16 @@ def test_a_score_outside_0_to_1_is_refused(score: float) -> None:
 
 
 async def test_a_step_is_scored_by_where_it_leads() -> None:
-    """Without looking ahead "good" wins; it leads to "poor = 2" only, and "fair" to "good = 1"."""
+    """Without lookahead "good" wins; but it leads only to "poor = 2", while "fair" leads to "good = 1"."""
     table = {"": ["good\n\n", "fair\n\n"], "good": ["poor = 2"], "fair": ["good = 1"]}
     near = await BeamSearch(2, 2)(searching(by_table(table), Rewards(worth)))
     s = searching(by_table(table), Rewards(worth))
     far = await BeamSearch(2, 2, lookahead=1)(s)
     assert {text.split("|")[0] for text in texts(near)} == {"good"}
     assert {text.split("|")[0] for text in texts(far)} == {"fair"}
-    assert len(s.fragments) == 2  # the roll-outs are no samples ...
+    assert len(s.fragments) == 2  # the roll-outs are not samples ...
     sampled = [t for t in s.traces.values() if t.segment.origin == "sampled"]
-    assert s.ledger.sampled == sum(len(t.segment) for t in sampled)  # ... and are charged
+    assert s.ledger.sampled == sum(len(t.segment) for t in sampled)  # ... but they are charged
     assert {r.params.temperature for r in s._shared.setting.scheduler.backend.requests[2:4]} == {0.0}  # type: ignore[attr-defined]
 
 

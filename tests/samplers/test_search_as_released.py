@@ -14,12 +14,12 @@ SEEDS = range(12)
 
 
 def luck_of(*of: object) -> float:
-    """A number in [0, 1) that its arguments decide."""
+    """A number in [0, 1) that its arguments determine."""
     return int(hashlib.sha256(repr(of).encode()).hexdigest()[:8], 16) / 16**8
 
 
 class Policy:
-    """Writes a step for a prefix and a child's number; every two children say the same, so that there are copies."""
+    """Writes a step for a prefix and a child's number; each two children say the same, so that there are copies."""
 
     def __init__(self, seed: int, *, boxed: bool = False) -> None:
         self._seed, self._boxed = seed, boxed
@@ -41,13 +41,13 @@ def last(text: str) -> float:
 
 
 def beam_search(policy: Policy, n: int, width: int, distinct: bool) -> list[str]:
-    """Rounds of n continuations; copies of open beams go, the n/width best stay and are repeated in turn up to n."""
+    """Rounds of n continuations: copies of open beams are dropped; the n/width best are repeated in turn up to n."""
     completed: list[str] = []
     active = [""]
     for number in range(40):
         if number == 0:
             grown = [policy("", child) for child in range(n)]
-        else:  # children of one beam side by side: the order decides nothing but who is repeated once more
+        else:  # one beam's children are adjacent: the order decides only which one is repeated once more
             times = [len(range(i, n, len(active))) for i in range(len(active))]
             asked: Counter[str] = Counter()
             grown = []
@@ -76,7 +76,7 @@ async def test_beam_search_that_is_refilled_finds_what_the_release_finds(seed: i
 
 @pytest.mark.parametrize("distinct", [True, False])
 async def test_copies_fill_the_beam_unless_they_are_filtered(distinct: bool) -> None:
-    """All children of a prefix say one of two things: without the filter the beam holds copies of the better one."""
+    """A prefix's children say one of two things: without the filter, the beam holds copies of the better one."""
     kept = []
     for seed in SEEDS:
         s = searching(Policy(seed), Rewards(score))
@@ -87,8 +87,8 @@ async def test_copies_fill_the_beam_unless_they_are_filtered(distinct: bool) -> 
 
 
 def dvts(policy: Policy, n: int, width: int) -> list[str]:
-    """Trees of their own: each goes on from its best step until that ends the text or states an answer; all candidates
-    of a tree's last round come out."""
+    """Separate trees: each continues from its best step until that ends the text or states an answer; the result is all
+    candidates of a tree's last round."""
     out = []
     for tree in range(n // width):
         beam, first = "", tree * width

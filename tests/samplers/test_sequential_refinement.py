@@ -1,4 +1,4 @@
-"""Sequential refinement: chains of attempts, and the case of parallel-distill-refine that it is."""
+"""Sequential refinement: chains of attempts, and its equivalence to a case of parallel-distill-refine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNTDOWN = "Use the numbers 12, 7, 3, 20 to reach 35."
 
 
 def counting(prompt: str, index: int) -> str:
-    """The first attempts are ``c0 = 1``; later ones repeat the chain and count on."""
+    """The first attempts are ``c0 = 1``; later ones repeat the chain's name and increment its number."""
     drafts = re.findall(r"\[\d+: (c\d) = (\d)", prompt)
     return f"{drafts[-1][0]} = {int(drafts[-1][1]) + 1}" if drafts else f"c{index} = 1"
 

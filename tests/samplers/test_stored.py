@@ -1,4 +1,4 @@
-"""Composed samplers in a run store: the same whatever interrupts it or runs beside it, also read back from files."""
+"""Composed samplers in a run store: interruptions and parallel work change nothing, and files are read back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STRATEGIES = [
 
 
 class Interrupted(EmbeddedBackend):
-    """Cancels the task ``task`` when so many requests have finished."""
+    """Cancels the task ``task`` after a given number of requests has finished."""
 
     task: asyncio.Task[object] | None = None
     left = 0

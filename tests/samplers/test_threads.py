@@ -1,4 +1,4 @@
-"""Threads: what is spawned, what the join contains to the token, what it costs, and what happens to malformed tags."""
+"""Threads: what is spawned, what exactly the join contains, what it costs, and what happens to malformed tags."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ BOTH = pytest.mark.parametrize("deterministic", [True, False])
 
 
 def spawning(family: str, backend: Any, **options: Any) -> Session:
-    """A session of a model that writes threads as ``family`` does, and is asked the plain problem."""
+    """A session with a model that writes threads as ``family`` does, asked the plain problem."""
     return session(backend, format=PromptFormat("made", grammars=GRAMMARS, threads=family), **options)
 
 
 def replies(table: dict[str, str], **options: Any) -> Replying:
-    """Says what follows the longest key with which the prompt ends."""
+    """Says the entry of the longest key with which the prompt ends."""
 
     def reply(prompt: str, index: int) -> str:
         return table[max((end for end in table if prompt.endswith(end)), key=len)]
@@ -43,7 +43,7 @@ async def run(sampler: Any, s: Session) -> Result:
 
 
 def conserved(s: Session, backend: Scripted) -> None:
-    """Every token that was generated is in the ledger once, and in a trace."""
+    """Every generated token is in the ledger once, and in a trace."""
     assert s.ledger.sampled == backend.generated
     sampled = [t for t in s.traces.values() if t.segment.origin == "sampled"]
     assert sum(len(t.segment) for t in sampled) == s.ledger.sampled
@@ -428,7 +428,7 @@ def test_tag_soup_never_crashes_or_hangs_and_loses_no_token(
     fault: int | None,
 ) -> None:
     def reply(prompt: str, index: int) -> str:
-        # The same prompt is answered alike, different ones differently.
+        # The same prompt gets the same answer; different prompts get different answers.
         pick = random.Random(hashlib.md5(f"{index}{prompt}".encode()).digest())
         return "".join(pick.choice(soup))
 

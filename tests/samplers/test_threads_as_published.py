@@ -37,7 +37,7 @@ async def test_apr_is_asked_with_the_searchs_first_state_and_its_budget(calls: i
 
 
 async def test_the_papers_search_with_one_spawn_is_carried_to_its_answer() -> None:
-    """A parent that spawns two children, of which one finds 18 = 2 + (9 - 5) * 4: the clean path is the answer."""
+    """A parent spawns two children, one of which finds 18 = 2 + (9 - 5) * 4: the clean path is the answer."""
     call = (
         "Exploring Operation: 9-5=4, Resulting Numbers: [2, 4, 4]\nGenerated Node #0,0: 36:[2, 4, 4] Operation: 9-5=4\n"
         "Exploring Operation: 9*4=36, Resulting Numbers: [5, 2, 36]\n"

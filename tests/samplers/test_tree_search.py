@@ -1,4 +1,4 @@
-"""Searches over steps: which nodes are expanded, how searches end, and what is kept of them."""
+"""Searches over steps: which nodes are expanded, how searches end, and what they keep."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ async def test_subtrees_of_dvts_do_not_mix_and_end_with_their_last_candidates(de
     }
     s = searching(by_table(table), Rewards(worth), deterministic=deterministic)
     traces = await DVTS(4, 2)(s)
-    # The second tree ends with its first step, and its unfinished sibling comes out too; in the first one, the finished
+    # The second tree ends with its first step, and its unfinished sibling is also returned; in the first tree, the open
+    # 0.0.1 beats the finished 0.0.0.
     # 0.0.0 is beaten by the open 0.0.1.
     assert [name(t.id) for t in traces] == ["0.0.1.0", "0.0.1.1", "0.2", "0.3"]
     assert states(s)["0.0.0"] == "pruned"
@@ -121,11 +122,11 @@ async def test_subtrees_of_dvts_do_not_wait_for_each_other() -> None:
 
     s = searching(TWO_STEPS, Noting(worth), deterministic=False)
     await DVTS(4, 2)(s)
-    assert len(order) == 4  # two trees, two rounds each, each scored by itself
+    assert len(order) == 4  # two trees with two rounds each, each scored separately
     s = searching(TWO_STEPS, Noting(worth))
     order.clear()
     await DVTS(4, 2)(s)
-    assert len(order) == 2  # side by side where nothing may depend on timing
+    assert len(order) == 2  # scored together if nothing may depend on timing
 
 
 async def test_rebase_spends_exactly_its_width() -> None:
@@ -186,7 +187,7 @@ async def test_dead_ends_leave_their_width_to_the_others() -> None:
     assert states(s) == {"0.0": "stop", "0.0.0": "pruned", "0.0.1": "pruned", "0.1": "pruned"}
     assert traces == []
     assert s.traces[0, 0, 0].segment.reason == "an empty step"
-    # Nothing came of the good step either: its tokens are wasted like those of its children.
+    # The good step led to nothing either: its tokens are wasted like those of its children.
     assert s.ledger.discarded == s.ledger.sampled
     s = searching(by_table(table), Rewards(worth))
     traces = await BeamSearch(2, 1)(s)
@@ -221,7 +222,7 @@ async def test_senseless_scores_are_errors_of_the_trace_and_the_search_goes_on(b
     assert len(traces) == 4
     assert words in s.traces[0, 2].metadata["unscored"].lower()
     assert "score" not in s.traces[0, 2].metadata
-    assert s.traces[0, 2].finish == "pruned"  # an unscored step does not stand before a scored one
+    assert s.traces[0, 2].finish == "pruned"  # an unscored step does not rank above a scored one
     assert s.traces[0, 1].finish == "stop"
 
 
@@ -239,7 +240,7 @@ async def test_a_reward_model_that_fails_leaves_a_search_without_scores() -> Non
 
     s = searching(TWO_STEPS, Short(worth))
     assert len(await BeamSearch(4, 2)(s)) == 4
-    assert "answered 2 of 3" in s.traces[0, 0].segment.metadata["unscored"]  # of equal steps one is scored
+    assert "answered 2 of 3" in s.traces[0, 0].segment.metadata["unscored"]  # of equal steps, one is scored
 
 
 async def test_steps_reduce_to_one_score_as_asked() -> None:

@@ -1,4 +1,4 @@
-"""Samplers at work for other samplers: views of a session, questions about a task, limits, determinism."""
+"""Samplers that work for other samplers: views of a session, questions about a task, limits, determinism."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reply(prompt: str, index: int) -> str:
 
 
 async def with_helpers(session: Session) -> list[Trace]:
-    """Asks a question of its own, several times, and goes on from the answers."""
+    """Asks its own question several times, and continues from the answers."""
     first = await session.sample(session.ask("threads"), 2)
     second = await session.sample(session.ask("threads", after=first))
     return await session.sample(session.append(second[0], "\nso "), 2)
