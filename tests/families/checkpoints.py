@@ -25,7 +25,7 @@ _SHAPE = {
     "head_dim": 32,  # vLLM's CPU build refuses 16
     "max_position_embeddings": 4096,
     "rms_norm_eps": 1e-5,
-    "initializer_range": 0.2,  # else all tokens are about equally likely
+    "initializer_range": 0.2,  # otherwise all tokens are about equally likely
     "tie_word_embeddings": False,
 }
 _LLAMA3_ROPE = {
@@ -40,7 +40,7 @@ _LLAMA3_ROPE = {
 
 @dataclass(frozen=True)
 class Family:
-    """A checkpoint to be made: where its tokenizer is from, its architecture, and what its files say."""
+    """The recipe for a checkpoint: the source of its tokenizer, its architecture, and its configuration."""
 
     tokenizer: str | None
     architecture: str
@@ -88,7 +88,7 @@ FAMILIES = {
 
 
 def make(name: str, folder: Path, *, weights: bool = False) -> Path:
-    """The checkpoint of a family; ``weights`` writes random ones, which needs the transformers library."""
+    """A family's checkpoint; ``weights`` adds random weights, which needs the transformers library."""
     family = FAMILIES[name]
     folder.mkdir(parents=True)
     if family.tokenizer is None:
@@ -117,7 +117,7 @@ def make(name: str, folder: Path, *, weights: bool = False) -> Path:
 
 
 def _say_template(folder: Path, template: str | None) -> None:
-    """Put the template where the family keeps it, and the special tokens as transformers reads them."""
+    """Write the template where the family keeps it, and the special tokens in the form that transformers reads."""
     file = folder / "tokenizer_config.json"
     config = json.loads(file.read_text())
     for key, value in config.items():
@@ -165,7 +165,7 @@ def _write_weights(folder: Path) -> None:
     torch.manual_seed(0)
     config = transformers.AutoConfig.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    for name, parameter in model.named_parameters():  # biases and norms begin as zeros and ones, which hide mistakes
+    for name, parameter in model.named_parameters():  # initial biases and norms, all 0 and 1, would hide mistakes
         if name.endswith("bias") or "norm" in name:
             parameter.data += 0.3 * torch.randn_like(parameter)
     said = json.loads((folder / "config.json").read_text())
@@ -189,7 +189,7 @@ def maker(base: Path) -> Checkpoints:
             try:
                 made[key] = make(name, folder, weights=weights)
             finally:
-                if key not in made:  # skipped halfway: the next test that asks for it is to be skipped too
+                if key not in made:  # skipped halfway: the next test that needs it must be skipped too
                     shutil.rmtree(folder, ignore_errors=True)
         return made[key]
 

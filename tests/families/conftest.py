@@ -1,4 +1,4 @@
-"""The checkpoints of real families, made once per session."""
+"""The checkpoints of real families, created once per session."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tests.families.checkpoints import Checkpoints, maker
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
-    """``checkpoints("qwen3")`` is the folder of a tiny checkpoint; skips where its tokenizer cannot be had."""
+    """``checkpoints("qwen3")`` is the folder of a tiny checkpoint; skips the test if its tokenizer is unavailable."""
     return maker(tmp_path_factory.mktemp("families"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """SmolLM2's tokenizer comes in a GGUF file, which transformers reads: its tests run where vLLM has brought that."""
+    """SmolLM2's tokenizer is a GGUF file; transformers, which vLLM installs, reads it. So its tests need ``vllm``."""
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         if "checkpoints" in getattr(item, "fixturenames", ()) and "smollm2" in parameters.values():

@@ -19,12 +19,12 @@ _failed: dict[str, str] = {}
 
 
 def npm_package(name: str, version: str) -> Path:
-    """The unpacked files of an npm package; the test is skipped, with the reason, where they cannot be had."""
+    """The unpacked files of an npm package; if they are unavailable, the test is skipped and says why."""
     return _cached(f"{name.replace('/', '_')}-{version}", lambda into: _npm(f"{name}@{version}", into))
 
 
 def wheel(name: str, version: str) -> Path:
-    """The unpacked files of a wheel, without what it depends on; likewise."""
+    """The unpacked files of a wheel, without its dependencies; skips likewise."""
     return _cached(f"{name}-{version}", lambda into: _wheel(f"{name}=={version}", into))
 
 

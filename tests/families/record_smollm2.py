@@ -1,7 +1,7 @@
 """Samples of SmolLM2-135M-Instruct on vLLM: `python -m tests.families.record_smollm2 FILE.json` (a few minutes).
 
-`data/smollm2_samples.json` was recorded with it. What each sample states was then written down by reading it
-(`stated`, null for nothing), before any reader of answers saw it.
+It recorded `data/smollm2_samples.json`. Each sample was then read and the answer that it states
+written down (`stated`, null for none), before any code had extracted answers from it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A backend that says what a test wrote down, in the tokens of a real family and with its real template."""
+"""A backend that says a test's own texts, in the tokens of a real family and with its real template."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ THINKERS = ("deepseek-r1", "gpt-oss", "qwen3")
 assert set(THINKERS) <= set(FAMILIES)
 
 Reply = Callable[[str, int], str]
-"""What is said after a prompt's text by the sibling of this number; control tokens in it are meant."""
+"""Maps a prompt's text and the number of the sibling to its reply; control tokens in the reply are real ones."""
 
 
 class Speaking(Scripted):
-    """The family whose checkpoint is in ``folder``, saying what ``reply`` makes of a prompt."""
+    """The family whose checkpoint is in ``folder``; it answers prompts with ``reply``."""
 
     def __init__(self, folder: Path, reply: Reply, **options: Any) -> None:
         super().__init__([], **options)
@@ -42,7 +42,7 @@ class Speaking(Scripted):
 
 
 class Script:
-    """How a family writes: what it thinks, what it says, and its end."""
+    """How a family writes its thinking, its answer, and its end."""
 
     def __init__(self, checkpoints: Checkpoints, name: str) -> None:
         self.folder = checkpoints(name)
@@ -51,19 +51,19 @@ class Script:
         self.end = self.tokenizer.decode([min(self.tokenizer.eos_ids, key=self._rank)])
 
     def _rank(self, token: int) -> tuple[bool, int]:
-        """The turn's end before that of a text, as models write it."""
+        """Prefers the end of the turn to the end of the text, as models do."""
         spelled = self.tokenizer.decode([token])
         return not any(word in spelled for word in ("im_end", "eot", "end_of_turn", "return")), token
 
     def thought(self, text: str, prompt: str) -> str:
-        """Thinking that is not closed; nothing for a family that does not think."""
+        """Unclosed thinking; empty for a family that does not think."""
         thinking = self.profile.thinking
         if thinking is None:
             return ""
         return ("" if thinking.begun(prompt) else thinking.marks[0][0]) + text
 
     def whole(self, thought: str, said: str, prompt: str) -> str:
-        """A reply from its first token to its last."""
+        """A whole reply, from its first token to its last."""
         thinking = self.profile.thinking
         closed = "" if thinking is None else self.thought(thought, prompt) + thinking.close
         return closed + said + self.end

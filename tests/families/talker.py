@@ -1,4 +1,4 @@
-"""A model of a family that says what a test wrote down, in the family's own tokens."""
+"""A model of a family that says a test's own texts, in the family's tokens."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from widthwise.models.profiles import profile_of
 
 PROBLEM = Problem("p1", "What is 3 + 4?", "7")
 Reply = Callable[[str, int], str]
-"""What is said after a prompt's text by the sample of a number; spelled control tokens are meant."""
+"""Maps a prompt's text and the number of a sample to its reply; control tokens spelled in it are real ones."""
 
 
 class Talker:
-    """Says ``reply(prompt, index)`` and one of the model's ends; the sample ``unsure`` finds other tokens as likely."""
+    """Says ``reply(prompt, index)`` and an end token; in the sample ``unsure``, other tokens are about as likely."""
 
     capabilities = Capabilities(deterministic=True, max_logprobs=20)
     max_model_len: int | None = None
@@ -64,7 +64,7 @@ class Talker:
 
     def _stats(self, tokens: int, request: Request) -> TokenStats:
         k = request.params.logprobs or 0
-        others = -1.0 if request.index == self._unsure else -9.0  # a sure model leaves the other tokens little
+        others = -1.0 if request.index == self._unsure else -9.0  # a confident model gives other tokens little
         tops = np.full((tokens, k), others, np.float32)
         return TokenStats(np.full(tokens, -0.5, np.float32), np.zeros((tokens, k), np.int64), tops)
 
@@ -76,7 +76,7 @@ class Talker:
 
 @dataclass(frozen=True)
 class Family:
-    """A family's checkpoint: how it is asked, and how what it says is written."""
+    """A family's checkpoint: how to ask it, and how it writes its replies."""
 
     name: str
     folder: Path
@@ -91,11 +91,11 @@ class Family:
 
     @property
     def controls(self) -> frozenset[int]:
-        """The ids that no text may have."""
+        """The ids that no text may contain."""
         return frozenset(self.tokenizer.controls.values())
 
     def thinks(self, prompt: str, thought: str) -> str:
-        """``thought`` as the family thinks it after ``prompt``; nothing for one that does not think."""
+        """``thought`` as the family writes it after ``prompt``; empty for a family that does not think."""
         thinking = self.profile.thinking
         if thinking is None:
             return ""
@@ -108,6 +108,6 @@ class Family:
         return Setting(scheduler, MATH, profile.format, instruction=BOXED, **settings)
 
     async def solve(self, strategy: str, reply: Reply, *, unsure: int | None = None, **params: Any) -> Result:
-        """The result of a strategy with a model that replies so."""
+        """The result of a strategy with a model that answers with ``reply``."""
         backend = Talker(self.tokenizer, reply, unsure=unsure)
         return await parse_strategy(strategy).solve(PROBLEM, self.setting(backend, **params))

@@ -25,7 +25,7 @@ every_thinker = pytest.mark.parametrize("name", [*THINKERS, "magistral"])
 
 
 def folder(checkpoints: Checkpoints, name: str, tmp_path: Path) -> Path:
-    """A family's checkpoint; Magistral's is Mistral's with a prompt that shows how to think, its marks plain pieces."""
+    """A family's checkpoint. Magistral's is Mistral's with a prompt that shows how to think; its marks are text."""
     if name != "magistral":
         return checkpoints(name)
     made = tmp_path / "magistral"
@@ -38,7 +38,7 @@ def folder(checkpoints: Checkpoints, name: str, tmp_path: Path) -> Path:
 
 
 class Thinking(Speaking):
-    """Thinks and says 8; told to wait, it thinks again and says 7; asked for its answer, 7; without thinking, 5."""
+    """Thinks and says 8; told to wait, thinks again and says 7; asked for its answer, 7; without thinking, 5."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, self.reply)

@@ -44,7 +44,7 @@ async def test_budgets_on_vllm(checkpoints: Checkpoints) -> None:
     async with vllm_backend(folder) as vllm:
         embedded = EmbeddedBackend(folder)
         plain = (await drawn(vllm, THINK))[1].segment
-        # Random weights close nothing: a token that they sample stands for the mark with which thinking is closed.
+        # Random weights never close their thinking, so a token that they do sample stands for the closing mark.
         mark = vllm.tokenizer.decode(plain.token_ids[11:12])
         closes = replace(THINK, marks=(("<think>", mark),), close=mark)
         for marks, options in (

@@ -17,7 +17,7 @@ ARCHITECTURES = {"llama3": "Llama", "mistral": "Mistral", "qwen2.5-math": "Qwen2
 PROMPT = "Natalia sold clips to 48 of her friends in April, and then half as many in May. " * 16
 QUESTIONS = [f"What is {n} * {n + 7}? " * (1 + n % 5) for n in range(9)]
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm]  # random weights are made by transformers, which vLLM brings
+pytestmark = [pytest.mark.slow, pytest.mark.vllm]  # transformers, which vLLM installs, makes the random weights
 every_architecture = pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 
 
@@ -54,7 +54,7 @@ async def test_log_probabilities_are_those_of_transformers(checkpoints: Checkpoi
     np.testing.assert_allclose(stats.logprobs, own, atol=1e-3)
     np.testing.assert_allclose(stats.top_logprobs, -np.sort(-theirs[: n - 1])[:, :5], atol=1e-3)
     assert sampled.tolist() == theirs[n - 1 : -1].argmax(-1).tolist()
-    assert theirs.max(-1).std() > 0.1  # the model prefers some tokens, or the figures above say nothing
+    assert theirs.max(-1).std() > 0.1  # if the model preferred no tokens, the figures above would mean nothing
 
 
 def reference_logprobs(folder: Path, ids: list[int]) -> Any:
@@ -76,7 +76,7 @@ def test_bytes_do_not_depend_on_company(checkpoints: Checkpoints, name: str) -> 
     async def together() -> list[list[Delta]]:
         return list(await asyncio.gather(*(drawn(backend, asked(backend, question)) for question in QUESTIONS)))
 
-    for _ in range(2):  # cold and from the cache
+    for _ in range(2):  # first cold, then from the cache
         assert [signature(deltas) for deltas in asyncio.run(together())] == one_by_one
 
 

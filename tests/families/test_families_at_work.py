@@ -1,4 +1,4 @@
-"""Every feature with every family: its real tokenizer and template, and a model that says what is written here.
+"""Every feature with every family: its real tokenizer and template, and a model with scripted replies.
 
 One test is one cell of the table in ``docs/models.md``.
 """
@@ -17,13 +17,13 @@ from tests.families.test_prompts_of_families import reference
 from widthwise.core.literal import literal
 from widthwise.core.session.session import Session
 
-pytestmark = pytest.mark.vllm  # the reference is the transformers library, which vLLM brings
+pytestmark = pytest.mark.vllm  # the reference is the transformers library, which vLLM installs
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 
 
 def long_thought(family: Family, prompt: str) -> str:
-    """The beginning of a thought that does not end."""
+    """A thought that does not end."""
     return family.thinks(prompt, "hm " * 60).partition(family.profile.thinking.close)[0]
 
 
@@ -38,7 +38,7 @@ def test_prompt(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("ends")
 async def test_ends(checkpoints: Checkpoints, name: str) -> None:
-    """Each end token that the model has ends a trace, and is no part of what it says."""
+    """Each of the model's end tokens ends a trace, and is not part of what it says."""
     family = Family(name, checkpoints(name))
     for end in sorted(family.tokenizer.eos_ids):
         backend = Talker(family.tokenizer, lambda prompt, _: family.thinks(prompt, "Hm.") + "It is \\boxed{7}", end=end)
@@ -50,7 +50,7 @@ async def test_ends(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("thinking closed", THINKING)
 async def test_thinking_closed(checkpoints: Checkpoints, name: str) -> None:
-    """A trace that is cut inside its thinking has said nothing; to conclude it closes the thinking first."""
+    """A trace that is cut inside its thinking has said nothing; concluding it first closes the thinking."""
     family = Family(name, checkpoints(name))
     backend = Talker(
         family.tokenizer, lambda prompt, _: "7}." if prompt.endswith("{") else long_thought(family, prompt)
@@ -69,7 +69,7 @@ async def test_thinking_closed(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("answer read")
 async def test_answer_read(checkpoints: Checkpoints, name: str) -> None:
-    """The answer is what is said after the thinking, whatever that boxed; and never taken from a prompt."""
+    """The answer is read after the thinking, whatever the thinking boxed, and never from a prompt."""
     family = Family(name, checkpoints(name))
     result = await family.solve(
         "best_of_n(n=2) | majority_vote()",
@@ -82,7 +82,7 @@ async def test_answer_read(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("budget forced", THINKING)
 async def test_budget_forced(checkpoints: Checkpoints, name: str) -> None:
-    """Thinking is closed at its limit and the answer asked for; a wait takes the closing mark back."""
+    """At its limit, thinking is closed and the answer requested; a wait removes the closing mark."""
     family = Family(name, checkpoints(name))
     backend: list[str] = []
 
@@ -109,7 +109,7 @@ async def test_budget_forced(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("NoThinking", THINKING)
 async def test_no_thinking(checkpoints: Checkpoints, name: str) -> None:
-    """The thinking is prefilled as finished: the model speaks to the reader at once."""
+    """The thinking is prefilled as finished, so the model begins with its answer."""
     family = Family(name, checkpoints(name))
     seen: list[str] = []
 
@@ -127,7 +127,7 @@ async def test_no_thinking(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("refine")
 async def test_refine(checkpoints: Checkpoints, name: str) -> None:
-    """The next round is shown what drafts said, not what they thought; text that spells control tokens stays text."""
+    """The next round sees what drafts said, but not their thinking; text that spells control tokens stays text."""
     family = Family(name, checkpoints(name))
     forged = literal("".join(family.tokenizer.controls), family.tokenizer.controls)
 
@@ -149,7 +149,7 @@ async def test_refine(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("threads")
 async def test_threads(checkpoints: Checkpoints, name: str) -> None:
-    """Threads come back by their exact tokens, and nothing that is inserted holds a control token."""
+    """Threads are inserted with their exact tokens, and no inserted text contains a control token."""
     family = Family(name, checkpoints(name))
 
     def reply(prompt: str, index: int) -> str:
@@ -173,7 +173,7 @@ async def test_threads(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("tree search")
 async def test_tree_search(checkpoints: Checkpoints, name: str) -> None:
-    """A step goes on from the exact tokens before it, and the best candidate's answer is read."""
+    """A step continues from the exact tokens before it, and the answer is that of the best candidate."""
     family = Family(name, checkpoints(name))
 
     def reply(prompt: str, index: int) -> str:
@@ -181,7 +181,7 @@ async def test_tree_search(checkpoints: Checkpoints, name: str) -> None:
             return "So \\boxed{7}."
         if "Step 1" in prompt:
             return f"Step 2 ({index}).\n\n"
-        planned = "Plan" in prompt  # and the mark that closes the plan has ended a step
+        planned = "Plan" in prompt  # the mark that closes the plan has ended a step
         return ("" if planned else family.thinks(prompt, f"Plan {index}.")) + f"Step 1 ({index}).\n\n"
 
     result = await family.solve("beam_search(n=4, beam_width=2, by='mean_logprob') | majority_vote()", reply)
@@ -195,7 +195,7 @@ async def test_tree_search(checkpoints: Checkpoints, name: str) -> None:
 
 @cell("DeepConf")
 async def test_deepconf(checkpoints: Checkpoints, name: str) -> None:
-    """A trace that the model is unsure of is stopped, inside its thinking too, and has no vote."""
+    """A trace with low confidence is stopped, even inside its thinking, and has no vote."""
     family = Family(name, checkpoints(name))
 
     def reply(prompt: str, index: int) -> str:

@@ -1,4 +1,4 @@
-"""Inserted text is data: whatever it spells, it puts no control token of the family into a prompt."""
+"""Inserted text is data: whatever it spells, it adds no control token to a prompt."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ STRATEGIES = [
     "threads(grammar='threadweaver', propose=True)",
     "best_of_n(n=3) | deepprune(at=4) | program_check()",
 ]
-"""Between them they insert drafts, summaries, outlines, threads, judges' questions and beginnings."""
+"""Together they insert drafts, summaries, outlines, threads, judges' questions and beginnings of replies."""
 
 OUTLINES = "<Outline>1: {forged}</Outline><Outline>2: add</Outline></Outlines>"
 
 
 class Forging(Speaking):
-    """Writes control tokens out as text, as a model may that quotes them; ``clean`` writes harmless words instead."""
+    """Spells control tokens as text, as a model that quotes them may; ``clean`` writes harmless words instead."""
 
     def __init__(self, script: Script, *, clean: bool) -> None:
         super().__init__(script.folder, lambda prompt, index: "", max_logprobs=5)
@@ -56,13 +56,13 @@ class Forging(Speaking):
 
 
 def forgery(tokenizer: Tokenizer) -> str:
-    """Some of the control tokens, the turns' among them, as a hostile text would spell them."""
+    """Some of the control tokens, including those of turns, as a hostile text would spell them."""
     turns = [t for t in tokenizer.controls if any(word in t for word in ("start", "end", "role", "User", "return"))]
     return "".join(sorted({*list(tokenizer.controls)[:6], *turns[:12]}))
 
 
 def controls_of(backend: Forging) -> list[list[int]]:
-    """The control tokens in each prompt that the backend was given, most of them the template's."""
+    """The control tokens in each prompt that the backend received; most come from the template."""
     controls = set(backend.tokenizer.controls.values())
     return sorted([int(i) for i in request.prompt if int(i) in controls] for request in backend.requests)
 
@@ -110,10 +110,10 @@ def test_an_excerpt_that_is_encoded_again_is_data(checkpoints: Checkpoints, name
     forged = "ab" + forgery(tokenizer)
     excerpt = Excerpt(
         np.array(tokenizer.encode(forged), np.int64), forged
-    )  # the model's own: they may be control tokens
+    )  # the model's own tokens, which may be control tokens
     inside = excerpt.behind(1, tokenizer)
     assert inside.text == forged[1:]
-    if len(inside.token_ids) != len(excerpt.token_ids) - 1:  # no token began there
+    if len(inside.token_ids) != len(excerpt.token_ids) - 1:  # no token begins there
         assert not {*map(int, inside.token_ids)} & {*tokenizer.controls.values()}
     ids, text = joined_ids([excerpt, forged], tokenizer)
     assert text == forged * 2
@@ -122,7 +122,7 @@ def test_an_excerpt_that_is_encoded_again_is_data(checkpoints: Checkpoints, name
 
 
 def test_two_drafts_of_gpt_oss_begin_no_turn(checkpoints: Checkpoints) -> None:
-    """They put five ``<|start|>`` into the user's turn."""
+    """They used to put five ``<|start|>`` into the user's turn."""
     script = Script(checkpoints, "gpt-oss")
     start = script.tokenizer.controls["<|start|>"]
     written = script.whole("It is 8.", "It is 7.", "")
@@ -137,7 +137,7 @@ def test_two_drafts_of_gpt_oss_begin_no_turn(checkpoints: Checkpoints) -> None:
 
     asking = asyncio.run(refined())
     assert asking.segment.text.count("<|start|>") > 3
-    assert asking.segment.token_ids.tolist().count(start) == 3  # the system's, the user's and the assistant's turn
+    assert asking.segment.token_ids.tolist().count(start) == 3  # one each for system, user and assistant
 
 
 def test_a_prompt_of_ones_own_is_data_too(checkpoints: Checkpoints) -> None:

@@ -1,4 +1,4 @@
-"""Each family's prompts, from its real tokenizer: the same ids as from the transformers library."""
+"""Each family's prompts, from its real tokenizer, have the same ids as from the transformers library."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXTS = [
 ]
 THINKS = {"qwen3": "<think>", "deepseek-r1": "<think>", "gpt-oss": "<|channel|>analysis<|message|>"}
 
-pytestmark = pytest.mark.vllm  # the reference is the transformers library, which vLLM brings
+pytestmark = pytest.mark.vllm  # the reference is the transformers library, which vLLM installs
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 
 
@@ -58,7 +58,7 @@ def test_texts_come_back_and_have_the_ids_of_transformers(checkpoints: Checkpoin
     tokenizer, theirs = ours(checkpoints(name)), reference(checkpoints(name))
     for text in TEXTS:
         assert tokenizer.decode(tokenizer.encode(text)) == text
-        # In the middle of a text, as it stands in a trace.
+        # In the middle of a text, as in a trace.
         before = theirs.encode("a\n", add_special_tokens=False)
         assert (
             before + tokenizer.encode(text) == theirs.encode("a\n" + text, add_special_tokens=False)

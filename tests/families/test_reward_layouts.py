@@ -53,7 +53,7 @@ def test_qwens_outcome_model(checkpoints: Checkpoints) -> None:
 
 
 def test_qwens_process_model(checkpoints: Checkpoints) -> None:
-    """Its tag is no token of this vocabulary, so the text is compared: a tag after every step."""
+    """Its tag is not a token of this vocabulary, so the test compares the text: a tag after every step."""
     tokenizer = ours(checkpoints("qwen2.5-math"))
     text = tokenizer.decode(QWEN_PRM.laid_out(tokenizer, PROBLEM, STEPS).ids)
     begun = (

@@ -1,4 +1,4 @@
-"""Answers of each family, from its real tokens: read from what is said, live, stored, replayed and graded again."""
+"""Answers of each family, in its real tokens: read after the thinking, whether live, stored, replayed or regraded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def session(backend: Speaking) -> Session:
 
 
 def talking(checkpoints: Checkpoints, name: str) -> Speaking:
-    """Two samples that think 8 and say 7, one that is cut while it thinks, and one that has no answer at all."""
+    """Two samples that think 8 and say 7, one that is cut while thinking, and one without an answer."""
     script = Script(checkpoints, name)
 
     def reply(prompt: str, index: int) -> str:
@@ -51,7 +51,7 @@ def read(store: Store) -> list[str | None]:
 
 @every_family
 def test_an_answer_is_what_is_said(checkpoints: Checkpoints, tmp_path: Path, name: str) -> None:
-    """Live, in the run's file, graded again, exported, imported and replayed: the same answers everywhere."""
+    """The answers are the same live, in the run's file, regraded, exported, imported and replayed."""
     backend, expected = talking(checkpoints, name), ["7", "7", None, None]
     strategy = parse_strategy(VOTE)
     with Store.begin(tmp_path / "run.db", {"model": name, "seed": 0}, [PROBLEM]) as store:
@@ -81,7 +81,7 @@ def replayed(recording: Path, file: Path) -> list[str | None]:
 
 @every_family
 async def test_conclude_closes_the_thinking_first(checkpoints: Checkpoints, name: str) -> None:
-    """In the family's own tokens; what is said then is the answer, and the trace itself goes on as it was."""
+    """It uses the family's own tokens; what is said next is the answer, and the trace itself stays as it was."""
     script = Script(checkpoints, name)
 
     def reply(prompt: str, index: int) -> str:
@@ -131,5 +131,5 @@ async def test_solutions_responses_and_lengths(checkpoints: Checkpoints, name: s
     assert not any(control in s.response(trace) for control in script.tokenizer.controls)
     closed = trace.completion.index(SEVEN)
     spelled = script.tokenizer.decode(trace.segment.token_ids[: s.thinking_tokens(trace)])
-    assert closed - 2 <= len(spelled) <= closed  # the mark, perhaps with the white space in its last token
+    assert closed - 2 <= len(spelled) <= closed  # the mark, perhaps with the whitespace in its last token
     assert s.thought_length(trace) == s.thinking_tokens(trace)

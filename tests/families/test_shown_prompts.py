@@ -1,4 +1,4 @@
-"""``--show-prompts`` on each family, from its tokenizer alone: the exact text, and drafts as they are quoted."""
+"""``--show-prompts`` for each family, with only its tokenizer: the exact text, and how drafts are quoted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from widthwise.evaluation import Evaluation
 from widthwise.models.formats import BOXED
 from widthwise.settings import RunSettings
 
-pytestmark = pytest.mark.vllm  # the reference is the transformers library, which vLLM brings
+pytestmark = pytest.mark.vllm  # the reference is the transformers library, which vLLM installs
 
 STRATEGY = "parallel_distill_refine(drafts=(2, 1)) | generative_verification(k=1)"
 

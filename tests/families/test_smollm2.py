@@ -1,4 +1,4 @@
-"""A real small model on the embedded engine: opt in with WIDTHWISE_SMOKE=1, it takes minutes."""
+"""A real small model on the embedded engine. It takes minutes: opt in with WIDTHWISE_SMOKE=1."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The answers read in 100 samples of SmolLM2-135M-Instruct are those that a person wrote down.
+"""The answers extracted from 100 samples of SmolLM2-135M-Instruct are those that a person wrote down.
 
-A sample states what it calls its answer, in whatever words; a result in the course of a calculation does not count,
-even if it is the last (`record_smollm2.py` says how they were made).
+A sample's answer is what it calls its answer, in any words. A result in the course of a calculation does not count,
+even if it is the last one. `record_smollm2.py` says how the samples were made.
 """
 
 from __future__ import annotations

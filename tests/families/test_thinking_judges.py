@@ -1,4 +1,4 @@
-"""Judges, outlines and notes of a model that thinks: read after its thinking, and silent if cut off in it."""
+"""Judges, outlines and notes of a thinking model: read after its thinking; if cut off inside it, they say nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = "<think>" + "yes. 1\n" * 20
 
 
 async def solved(strategy: str, judge: str, **fields: Any) -> tuple[Result, Replying]:
-    """The result where samples answer 2 and 3 and whoever is asked something else replies ``judge``."""
+    """The result if samples answer 2 and 3, and all other requests get the reply ``judge``."""
 
     def reply(prompt: str, index: int) -> str:
         if "\n\n" in prompt or "yes or no" in prompt:
@@ -74,7 +74,7 @@ async def test_a_verdict_of_one_token_is_asked_for_behind_finished_thinking() ->
     asked = [backend.tokenizer.decode(r.prompt) for r in backend.requests if r.params.max_tokens == 1]
     assert asked
     assert all(prompt.endswith(THINK.left_out("")) for prompt in asked)
-    assert not any("\0" in prompt for prompt in asked)  # the end token is no part of what a solution says
+    assert not any("\0" in prompt for prompt in asked)  # the end token is not part of a solution's text
     _, backend = await solved(strategy, "yes", thinking=None)
     assert not any(THINK.left_out("") in backend.tokenizer.decode(r.prompt) for r in backend.requests)
 

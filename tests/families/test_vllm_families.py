@@ -1,6 +1,6 @@
 """vLLM in process on checkpoints of real families: prompts, ends, greedy tokens under penalties, and strategies.
 
-Each family costs the start of an engine, so everything about one is in one test.
+Each family needs an engine of its own, which is slow to start, so one test covers everything about a family.
 """
 
 from __future__ import annotations

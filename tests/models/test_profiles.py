@@ -1,4 +1,4 @@
-"""Which family a model is taken to belong to, and what is then known about it."""
+"""How a model's family is recognised, and what that says about the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layouts of reward models' families, to the token."""
+"""The layouts of the reward model families, token by token."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STEPS = ("one = 1", "two = 2")
 
 
 class Pieces:
-    """Some strings are tokens of their own; everything else is one token a character. Chat is Qwen's."""
+    """Some strings are single tokens; all else is one token per character. The chat layout is Qwen's."""
 
     eos_ids = frozenset({0})
 
@@ -69,7 +69,7 @@ class Pieces:
 
 
 def spelled(reward_format: RewardFormat, *tokens: str, steps: Sequence[str] = STEPS) -> tuple[str, list[str]]:
-    """The layout as text, and what follows each position at which a score is read."""
+    """The layout as text, and its prefix up to each position at which a score is read."""
     tokenizer = Pieces(*tokens)
     reward_format.check(tokenizer)
     laid = reward_format.laid_out(tokenizer, PROBLEM, steps)
@@ -119,7 +119,7 @@ def test_qwen_prm() -> None:
 
 
 def test_skywork_reads_after_every_line() -> None:
-    """As its authors' ``prepare_input`` has it: BOS, the problem and a newline, then a value at each newline."""
+    """As in its authors' ``prepare_input``: BOS, the problem and a newline, then a value at each newline."""
     lines = ("one", "= 1.", "", "  two = 2")
     text, prefixes = spelled(SKYWORK_PRM, ".\n", steps=lines)
     assert text == "<s>1+1?\none\n= 1.\n\n  two = 2\n"

@@ -1,4 +1,4 @@
-"""The bundled process reward model: what it says of real attempts, the same on every path."""
+"""The bundled process reward model: its scores of real attempts, which are the same on every path."""
 
 import asyncio
 import importlib
@@ -27,7 +27,7 @@ SEED = 93
 
 @pytest.fixture(scope="module")
 def attempted() -> list[Any]:
-    """What the bundled reasoner answers to forty held-out problems of each task, four times."""
+    """The bundled reasoner's answers to forty held-out problems of each task, four samples each."""
 
     async def drawn() -> list[Any]:
         backend = await open_backend("embedded:reasoner")
@@ -42,7 +42,7 @@ def attempted() -> list[Any]:
 
 
 def scored(some: list[Any]) -> list[list[tuple[float, bool]]]:
-    """The scores of every attempt's steps, with their labels, by the path that strategies use."""
+    """The scores and labels of every attempt's steps, computed on the path that strategies use."""
 
     async def ask() -> list[list[tuple[float, bool]]]:
         model = await open_reward_model("scorer")

@@ -1,4 +1,4 @@
-"""What the bundled models can do, on a few held-out problems: far weaker bounds than the model cards' figures."""
+"""What the bundled models can do on a few held-out problems; the bounds are far below the model cards' figures."""
 
 import asyncio
 import importlib
@@ -23,7 +23,7 @@ MOVE = r"\d+ [-+*/] \d+ = \d+"
 
 
 def written(prompts: list[str], stop: tuple[str, ...] = (), temperature: float = 0.0) -> list[str]:
-    """What the reasoner writes after prompts, without the end-of-sequence token."""
+    """The reasoner's continuations of prompts, without the end-of-sequence token."""
 
     async def one(backend: Any, prompt: str, seed: int) -> str:
         ids = np.array(backend.tokenizer.encode(prompt), np.int64)
@@ -110,7 +110,7 @@ def test_outlines_are_proposed_and_followed() -> None:
 
 
 def solution(problem: Any) -> str:
-    """A right solution of a countdown problem."""
+    """A correct solution to a countdown problem."""
     sys.path.append(str(ROOT / "scripts"))
     solutions = importlib.import_module("solutions")
     numbers, target = problem.metadata["numbers"], problem.metadata["target"]

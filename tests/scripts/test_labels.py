@@ -127,7 +127,7 @@ def test_who_refines_learns_which_of_the_texts_shown_are_right(make: Any) -> Non
         shown = [(text, said) for text, said in made.parts if said in ("+", "-")]
         assert learned == sum(len(tokenizer.encode(text)) for text, _ in shown) > 0
         flags |= set(shown)
-    box = "\\boxed{20 + ((12 - 7) * 3)}"  # of a right draft, and of one that comes to it by a false step
+    box = "\\boxed{20 + ((12 - 7) * 3)}"  # of a right draft, and of one that gets it by a wrong step
     if make is attempts.refine:
         assert flags == {(box, "+"), (box, "-"), ("\\boxed{((12 * 7) - 20) - 3}", "-")}
     else:

@@ -1,4 +1,4 @@
-"""The training data for `quantities`: right texts in every skill, and no problem that a test may use."""
+"""The training data for `quantities`: correct texts in every skill, and no problem that a test may use."""
 
 import importlib
 import json

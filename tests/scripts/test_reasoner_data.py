@@ -1,4 +1,4 @@
-"""The training data: right texts in every skill, and no problem that a test may use."""
+"""The training data: correct texts in every skill, and no problem that a test may use."""
 
 import importlib
 import json

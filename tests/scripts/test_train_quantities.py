@@ -1,4 +1,4 @@
-"""The recipe for `quantities`: each stage makes its documents once and continues where the one before it ended."""
+"""The recipe for `quantities`: each stage makes its documents once and continues where the previous one ended."""
 
 import importlib
 import json
@@ -23,7 +23,7 @@ measured = importlib.import_module("eval_labels")
 
 @pytest.fixture
 def spawned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the worker processes are told; none is started."""
+    """The arguments of the worker processes; none is started."""
     told: list[Any] = []
     monkeypatch.setattr(torch.multiprocessing, "spawn", lambda work, args, workers: told.append((*args, workers)))
     small = {
@@ -101,7 +101,7 @@ def test_what_cannot_be_run_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_model_is_measured_by_what_its_tokens_do(tmp_path: Path) -> None:
-    """A model that says one token whatever comes before it knows that token alone."""
+    """A model that always says the same token knows only that token."""
     read = importlib.import_module("eval_quantities")
     sentencepiece = importlib.import_module("sentencepiece")
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(recipe.TOKENIZER))

@@ -1,4 +1,4 @@
-"""The recipe on a toy model: it learns, resumes and exports. Only torch is needed."""
+"""The recipe on a toy model: it learns, resumes and exports. It needs only torch."""
 
 import dataclasses
 import importlib

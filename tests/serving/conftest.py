@@ -1,4 +1,4 @@
-"""Tests of the server are skipped where its extra is not installed."""
+"""Skips the server's tests if its extra is not installed."""
 
 import importlib.util
 

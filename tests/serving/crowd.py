@@ -1,4 +1,4 @@
-"""Many clients at once, half of whom leave: what the server counted, compared with what its model sampled."""
+"""Many clients at once, half of which leave: what the server counted, compared with what its model sampled."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _QUIET = 5
 
 
 class Counted:
-    """A backend that counts the tokens that it hands out, and its requests that are under way.
+    """A backend that counts the tokens that it delivers and its running requests.
 
-    Later siblings take more turns of the loop over every delta, so that clients leave in the middle of rounds.
+    Later siblings take more turns of the event loop per delta, so that clients leave in the middle of rounds.
     """
 
     def __init__(self, backend: Any) -> None:
@@ -47,11 +47,11 @@ class Counted:
 
 @dataclass(slots=True)
 class Crowd:
-    """What has become of the clients: ``answered`` and ``left`` by number, ``wrong`` what did not answer the question.
+    """What happened to the clients: ``answered`` and ``left`` hold their numbers, ``wrong`` the bad replies.
 
-    ``sampled`` is what the model handed out, ``charged`` what the server's ledgers have together, ``counted`` how many
-    requests the server has answered. ``live`` are requests that the model still works on at the end, ``sessions`` what
-    else is still there of them.
+    ``sampled`` counts the tokens that the model delivered, ``charged`` those in all of the server's ledgers, and
+    ``counted`` the requests that the server answered. At the end, ``live`` counts the requests that the model still
+    works on, and ``sessions`` the sessions that still exist.
     """
 
     answered: list[int] = field(default_factory=list)
@@ -69,8 +69,8 @@ async def crowd(
 ) -> Crowd:
     """A client for each of ``texts``, all at once; ``leavers`` of them, drawn at random, leave.
 
-    Each leaves when so many others have their answers, a number drawn at random: before its turn, in the middle of its
-    work, or, where it was faster, not at all.
+    Each leaves once a random number of other clients have their answers. That may be before its turn or in the middle
+    of its work; a client that is served sooner does not leave.
     """
     rng, counted, outcome = random.Random(seed), Counted(backend), Crowd()
     going = set(rng.sample(range(len(texts)), leavers))
@@ -113,7 +113,7 @@ async def _so_many(answers: asyncio.Condition, outcome: Crowd, number: int) -> N
 
 
 async def _answer(server: Server, number: int, text: str, *, stream: bool) -> Any:
-    """Ask, on a connection of one's own; None for an answer to this very question, else what came."""
+    """Ask on a new connection; returns None for a right answer to this question, otherwise what was received."""
     body = question(text, stream=stream, metadata={"problem": f"p{number}", "seed": "1"}, widthwise={"progress": True})
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(None)) as http,
@@ -125,9 +125,9 @@ async def _answer(server: Server, number: int, text: str, *, stream: bool) -> An
 
 
 async def _at_rest(server: Server, tasks: int) -> dict[str, float]:
-    """The server's figures, when it works on nothing any more and no more tasks are there than before its clients came.
+    """The server's figures, once it is idle and there are no more tasks than before its clients came.
 
-    It must be so several times in a row: a client that has left may be noticed only a turn of the loop later.
+    This must hold several times in a row: the server may notice one turn of the loop later that a client has left.
     """
     quiet = 0
     while True:

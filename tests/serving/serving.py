@@ -19,14 +19,14 @@ CHAT, TEXT = "chat/completions", "completions"
 
 @dataclass(frozen=True)
 class Server:
-    """A server at ``url`` (which ends in ``/v1``), and the names of its models."""
+    """A server at ``url``, which ends in ``/v1``, and the names of its models."""
 
     url: str
     names: list[str]
     http: aiohttp.ClientSession
 
     async def post(self, body: Any, path: str = CHAT, **headers: str) -> tuple[int, dict[str, Any], Any]:
-        """Status, JSON and headers of the response to a body (an object, or text as it is sent)."""
+        """Status, JSON and headers of the response to a body (an object, or a text that is sent unchanged)."""
         data = body if isinstance(body, str | bytes) else json.dumps(body)
         sent = {"Content-Type": "application/json", **headers}
         async with self.http.post(f"{self.url}/{path}", data=data, headers=sent) as response:
@@ -37,7 +37,7 @@ class Server:
             return response.status, await response.text()
 
     async def events(self, body: Any, path: str = CHAT) -> list[Any]:
-        """The events of a stream; the last one is ``[DONE]``, as it is written."""
+        """The events of a stream; the last one is the text ``[DONE]``."""
         async with self.http.post(f"{self.url}/{path}", json=body) as response:
             assert response.status == 200, await response.text()
             assert response.headers["Content-Type"].startswith("text/event-stream")
@@ -47,13 +47,13 @@ class Server:
 
 
 def question(text: str, model: str = "widthwise", **fields: Any) -> dict[str, Any]:
-    """A chat's body that asks ``text``."""
+    """The body of a chat request that asks ``text``."""
     return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
 
 
 @asynccontextmanager
 async def served(model: Any = None, strategies: Any = None, *, grace: int = 20, **offer: Any) -> AsyncIterator[Server]:
-    """A server of ``strategies`` on ``model`` (a name, or an open backend); it is stopped at the end."""
+    """A server of ``strategies`` on ``model`` (a name, or an open backend); it stops at the end of the block."""
     ready: asyncio.Future[tuple[str, list[str]]] = asyncio.get_running_loop().create_future()
     settings = RunSettings.of(model=model, **offer.pop("settings", {}))
     serving = asyncio.create_task(

@@ -1,4 +1,4 @@
-"""Who may ask a server, and how many at once."""
+"""Which clients may use a server, and how many at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASK = question("What is 1 + 1?")
 
 
 class Held(Scripted):
-    """Says nothing until it is let go."""
+    """Says nothing until ``go`` is set."""
 
     def __init__(self) -> None:
         super().__init__(["= 2"])
@@ -51,7 +51,7 @@ async def test_keys_are_checked_on_every_path_but_health() -> None:
 
 
 async def test_a_server_without_a_key_answers_to_its_own_machines_name_only() -> None:
-    """A page whose name is made to lead here, by whoever owns the name, is another origin's."""
+    """DNS rebinding: a page whose domain its owner points at this machine still has another origin."""
     async with served(Scripted(["= 2"]), "single()") as server:
         port = server.url.split(":")[2].split("/")[0]
         for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "[::2]"):
@@ -115,7 +115,7 @@ async def test_a_client_that_leaves_has_its_work_aborted_and_its_place_freed(str
             await backend.begun.acquire()
         waiter = asyncio.create_task(_ask_and_stay(server, ASK))
         await _until(server, "widthwise_requests_waiting 1.0")
-        waiter.cancel()  # one that leaves while it waits has its place in the queue freed
+        waiter.cancel()  # a client that leaves while it waits frees its place in the queue
         await _until(server, "widthwise_requests_waiting 0.0")
         leaver.cancel()
         await _until(server, "widthwise_requests_running 0.0")
@@ -139,7 +139,7 @@ async def test_what_has_not_ended_when_the_grace_is_over_is_aborted_and_told_so(
 async def test_no_log_has_a_prompt_or_a_key(caplog: pytest.LogCaptureFixture) -> None:
     secret = "the purple elephant"
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, logger="widthwise")  # which a command may have made say less
+    caplog.set_level(logging.DEBUG, logger="widthwise")  # a command may have reduced its level
     async with served(Scripted(["no answer"]), "single()", keys=(KEY,)) as server:
         bearer = f"Bearer {KEY}"
         await server.post(question(secret), Authorization=bearer)
@@ -174,7 +174,7 @@ async def _ask_and_stay(server: Server, body: Any) -> None:
 
 
 async def _until(server: Server, line: str) -> None:
-    """Ask for the figures until they have this line."""
+    """Fetch the figures until they contain this line."""
     async for lines in _figures(server):
         if line in lines:
             return

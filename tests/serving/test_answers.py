@@ -1,4 +1,4 @@
-"""What a served strategy answers: its content, its report, its usage; it is what ``eval`` and ``solve`` give."""
+"""What a served strategy answers: its content, its report, its usage; the same as from ``eval`` and ``solve``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_the_content_is_the_winning_traces_text_and_the_report_has_the_vot
     usage = said["usage"]
     assert usage["completion_tokens"] == sampled
     assert usage["total_tokens"] == usage["prompt_tokens"] + sampled
-    # What the reader does not see: all tokens but the winner's.
+    # The tokens that the reader does not see: all but the winner's.
     assert usage["completion_tokens_details"] == {"reasoning_tokens": sampled - len(TEXTS[0]) - 1}
 
 
@@ -168,7 +168,7 @@ async def test_a_served_answer_is_that_of_solve() -> None:
 
 
 async def test_a_problem_of_the_suite_is_answered_as_eval_answers_it(tmp_path: Path) -> None:
-    """With its numbers and its target, which stand in no message."""
+    """Including its numbers and its target, which no message contains."""
     suite = load_suite("countdown", limit=5)
     run = await ww.evaluate_async(VOTE, "countdown", model="reasoner", run=tmp_path / "run.db", limit=5, seed=3)
     async with served("reasoner", VOTE, suite="countdown") as server:
@@ -253,6 +253,6 @@ async def test_fifty_problems_by_their_ids_are_answered_as_eval_answers_them(tmp
 
 
 def _streamed(events: list[Any], field: str) -> str:
-    """What the events say in a field of their deltas, joined."""
+    """The contents of one field of the events' deltas, joined."""
     choices = [choice for event in events if event != "[DONE]" for choice in event["choices"]]
     return "".join(choice["delta"].get(field) or "" for choice in choices)

@@ -1,4 +1,4 @@
-"""Other people's programs as clients: they finish, and measure the strategy's accuracy."""
+"""Third-party programs as clients: they finish, and measure the strategy's accuracy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    """The problems as a file for other programs."""
+    """A folder with the problems in a file for other programs."""
     problems = load_suite("arithmetic", limit=PROBLEMS).problems
     lines = [json.dumps({"question": problem.text, "target": problem.answer}) for problem in problems]
     (tmp_path / "sums.jsonl").write_text("\n".join(lines))
@@ -42,12 +42,12 @@ def rows(tmp_path: Path) -> Path:
 
 
 def block(name: str) -> str:
-    """The file of this name, as the document has it."""
+    """The file of this name, as printed in the document."""
     return DOCUMENT.read_text().partition(f'title="{name}"\n')[2].partition("```")[0]
 
 
 def command(beginning: str, server: Server) -> list[str]:
-    """A command of the document, for this server's address and the programs beside this interpreter."""
+    """A command from the document, with this server's address and the programs installed beside this interpreter."""
     lines = DOCUMENT.read_text().replace("\\\n", " ").splitlines()
     words = next(line for line in lines if line.startswith(beginning)).split()
     program = Path(sys.executable).with_name(words[0])
@@ -55,7 +55,7 @@ def command(beginning: str, server: Server) -> list[str]:
 
 
 async def ended(arguments: list[str], folder: Path) -> str:
-    """What a program prints, which must end well; nothing of the network but the server is there for it."""
+    """The output of a program, which must succeed; it is told to work offline, except for the server."""
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(folder / "hf"), "NO_COLOR": "1"}
     process = await asyncio.create_subprocess_exec(
         *arguments, cwd=folder, env={**os.environ, **offline}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -75,7 +75,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> float:
 
 
 def close(found: float, expected: float) -> bool:
-    """Whether two accuracies differ by no more than three standard errors of a difference."""
+    """Whether two accuracies differ by at most three standard errors of their difference."""
     error = math.sqrt(2 * max(expected * (1 - expected), 0.05) / PROBLEMS)
     return abs(found - expected) <= 3 * error
 
@@ -155,4 +155,4 @@ async def test_widthwise_measures_a_served_strategy_as_it_does_any_model(
     assert run.failures == ()
     assert run.accuracy is not None
     assert close(run.accuracy, expected)
-    assert run.ledger.sampled > 8 * 20 * PROBLEMS  # all traces are paid for, not the winners alone
+    assert run.ledger.sampled > 8 * 20 * PROBLEMS  # all traces are charged, not only the winners

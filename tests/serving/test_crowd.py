@@ -1,4 +1,4 @@
-"""200 clients at once, half of whom leave at random: none is forgotten, nothing is left, every token is charged."""
+"""200 clients at once, half of which leave at random: none is forgotten, nothing remains, every token is charged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXTS = [
 def check(outcome: Crowd) -> None:
     assert outcome.wrong == []
     assert sorted([*outcome.answered, *outcome.left]) == list(range(CLIENTS))
-    assert len(outcome.left) > LEAVERS / 4  # many were in the middle of it
+    assert len(outcome.left) > LEAVERS / 4  # many left in the middle of their work
     assert len(outcome.answered) <= outcome.counted <= CLIENTS
     assert outcome.charged == outcome.sampled > 0
     assert (outcome.live, outcome.sessions) == (0, 0)

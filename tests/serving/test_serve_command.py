@@ -1,4 +1,4 @@
-"""The command ``serve`` as a process: what it says, how it ends, what it refuses."""
+"""The command ``serve`` as a process: what it prints, how it ends, what it refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = "sk-abcdefghijklmnop"
 
 @contextmanager
 def serving(*arguments: str, **environment: str) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
-    """A server as a process, and what it says when it is ready."""
+    """A server as a process, and what it prints when it is ready."""
     command = [*COMMAND, "serve", "--port", "0", "--json", *arguments]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env={**os.environ, **environment}, **pipes) as process:
@@ -36,7 +36,7 @@ def serving(*arguments: str, **environment: str) -> Iterator[tuple[dict[str, Any
 
 
 def refused(*arguments: str, **environment: str) -> str:
-    """The sentence with which the command ends in status 2."""
+    """The error message of a command that ends with status 2."""
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env={**os.environ, **environment})
     assert ended.returncode == 2, ended
     return " ".join(ended.stderr.split())
@@ -51,7 +51,7 @@ def test_a_signal_lets_what_was_begun_end_and_the_command_ends_in_good_order(num
         )
         headers = {"Content-Type": "application/json"}
         with urlopen(Request(f"{said['address']}/chat/completions", body.encode(), headers)) as response:
-            first = response.readline()  # it is at work
+            first = response.readline()  # it is working
             process.send_signal(number)
             rest = response.read().decode()
         assert process.wait(60) == 0
