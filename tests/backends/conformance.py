@@ -1,4 +1,4 @@
-"""What every backend is put through, and helpers for writing these tests."""
+"""Helpers for the tests that every backend must pass."""
 
 from __future__ import annotations
 

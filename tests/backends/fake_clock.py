@@ -1,8 +1,8 @@
-"""A clock that all event loops of a test share, and that jumps: ten minutes of waiting take no time.
+"""A clock that all event loops of a test share. It jumps: ten minutes of waiting take no time.
 
-Time stands still while any loop can work. When all of them wait, for sockets of this process and for each other, it
-jumps to the earliest timer. Sockets are real, and so are threads with their own loops. It does not know other threads:
-time may jump while one works.
+Time stands still while any loop can work. When all loops wait, for sockets of this process or for each other, time
+jumps to the earliest timer. Sockets are real, and so are threads with their own loops. The clock does not know of other
+threads: time may jump while one of them works.
 """
 
 from __future__ import annotations

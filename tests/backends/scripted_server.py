@@ -1,4 +1,4 @@
-"""A server that does what a script says: any behaviour that a client may meet, to the byte.
+"""A server that does what a script says: any behaviour that a client may meet, byte for byte.
 
     def script(asked):                        # called for each request but those for the list of models
         return Reply(text("7", " =", " 7"))   # a stream of completion chunks

@@ -67,7 +67,7 @@ def faults(proxy_url: str) -> dict[str, int]:
 
 
 async def test_greedy_answers_are_those_of_a_steady_server(faulty: Subject, steady: Subject, proxy_url: str) -> None:
-    """A continuation after the received tokens is exact: whatever was lost or doubled would show."""
+    """A continuation after the received tokens is exact: anything lost or doubled would show."""
     if not faulty.backend.capabilities.token_ids:
         pytest.skip("a text server's continuation is not exact")
     prompts = [[*faulty.prompt, *faulty.backend.tokenizer.encode(f"{i} + ")] for i in range(48)]

@@ -1,4 +1,4 @@
-"""Odd values where they enter: half characters, invalid numbers, errors that cannot describe themselves."""
+"""Odd values from outside: half characters, invalid numbers, errors that cannot describe themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies that list numbers or outlines, whatever they look like."""
+"""Replies that list numbers or outlines, in any format."""
 
 from __future__ import annotations
 

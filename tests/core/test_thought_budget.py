@@ -1,4 +1,4 @@
-"""Budgets for thinking: closed at a limit, told to wait, left out; every token charged and known."""
+"""Budgets for thinking: it is closed at a limit, told to wait, or left out; every token is charged and known."""
 
 from __future__ import annotations
 

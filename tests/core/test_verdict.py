@@ -1,4 +1,4 @@
-"""What judges' replies say, read strictly."""
+"""Verdicts, read strictly from judges' replies."""
 
 from __future__ import annotations
 

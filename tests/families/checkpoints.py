@@ -125,7 +125,7 @@ def _say_template(folder: Path, template: str | None) -> None:
             config[key] = value["content"]
     if (
         config.get("tokenizer_class") == "LlamaTokenizerFast"
-    ):  # transformers 5 then ignores what tokenizer.json splits at
+    ):  # transformers 5 then ignores how tokenizer.json splits text
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
     if template is not None:
         config["chat_template"] = template.strip("\n")

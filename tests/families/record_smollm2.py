@@ -1,7 +1,7 @@
 """Samples of SmolLM2-135M-Instruct on vLLM: `python -m tests.families.record_smollm2 FILE.json` (a few minutes).
 
-It recorded `data/smollm2_samples.json`. Each sample was then read and the answer that it states
-written down (`stated`, null for none), before any code had extracted answers from it.
+This script recorded `data/smollm2_samples.json`. Each sample was then read, and the answer that it states was written
+down (`stated`, null for none), before any code had extracted answers from it.
 """
 
 from __future__ import annotations

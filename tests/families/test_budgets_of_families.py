@@ -1,4 +1,4 @@
-"""Budgets for thinking in the tokens of real families: closed, told to wait, left out."""
+"""Budgets for thinking in the tokens of real families: it is closed, told to wait, or left out."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    """Problems of the shipped test sets as prompts, a solution, and texts that tokenizers like to change."""
+    """Problems of the shipped test sets as prompts, a solution, and texts that tokenizers tend to change."""
     lines = [line for path in sorted(ROOT.glob("evals/suites/data/*.jsonl")) for line in path.open()]
     return [*(PROMPT.format(json.loads(line)["problem"]) for line in lines), SOLUTION, *HARD]
 

@@ -113,7 +113,7 @@ async def _so_many(answers: asyncio.Condition, outcome: Crowd, number: int) -> N
 
 
 async def _answer(server: Server, number: int, text: str, *, stream: bool) -> Any:
-    """Ask on a new connection; returns None for a right answer to this question, otherwise what was received."""
+    """Ask on a new connection; returns None for a complete answer to this question, otherwise what was received."""
     body = question(text, stream=stream, metadata={"problem": f"p{number}", "seed": "1"}, widthwise={"progress": True})
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(None)) as http,
