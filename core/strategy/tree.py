@@ -80,8 +80,8 @@ class Tree(Brief, Generic[Content]):
         An empty list while nothing is pending means that the tree is exhausted. Raises ``UsageError`` for a count below
         1.
         """
-        if count < 1:
-            raise UsageError(f"a tree is asked for at least one node, not {count}")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise UsageError(f"a tree is asked for at least one node, not {count!r}")
         found: list[TreeNode[Content]] = []
         while len(found) < count and self.root.room > 0:
             parent = self.policy.choose(self.root, self.seed, self.asked)

@@ -174,8 +174,9 @@ def test_a_node_is_told_once() -> None:
     for wrong in (lambda: tree.tell(node, 0.5), lambda: tree.tell(tree.root, 0.5), lambda: tree.forget(node)):
         with pytest.raises(UsageError, match="this node is open"):
             wrong()
-    with pytest.raises(UsageError, match="at least one"):
-        tree.ask(0)
+    for count in (0, -1, True, 1.5, "two"):
+        with pytest.raises(UsageError, match="at least one"):
+            tree.ask(count)  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 2**32), st.integers(1, 4))
