@@ -111,7 +111,7 @@ def test_parquet_reads_like_json(tmp_path: Path) -> None:
         ({**ROW, "samples": [{"text": "t", "token_ids": [1], "token_ends": [1, 1]}]}, "lengths"),
         ({**ROW, "samples": [{"text": "two", "token_ends": [1, 2]}]}, '"token_ends"'),
         ({**ROW, "samples": [{"text": "t", "token_ids": ["a"]}]}, "numbers"),
-        ({**ROW, "problem_id": "p1", "answer": "3"}, "another answer"),
+        ({**ROW, "problem_id": "p1", "answer": "3"}, "a different answer"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(tmp_path: Path, bad: Any, complaint: str) -> None:
