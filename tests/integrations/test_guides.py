@@ -21,7 +21,7 @@ PROGRAMS = {"needs Inspect": "inspect_ai", "needs lm-evaluation-harness": "lm_ev
 @pytest.mark.parametrize("page", ["docs/inspect.md", "docs/lm-eval.md"])
 def test_the_snippets_of_a_guide_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [s for s in snippets(page, (ROOT / page).read_text()) if s.title or s.reason in PROGRAMS]
-    assert len(found) > 3
+    assert len(found) >= 3
     for program in {PROGRAMS[snippet.reason] for snippet in found if snippet.reason}:
         if find_spec(program) is None:
             pytest.skip(f"{program} is not installed")
