@@ -29,7 +29,7 @@ STRATEGIES = [
     "best_first_search(n=3, by='mean_logprob') | majority_vote()",
     "particle_filter(n=4, by='mean_logprob', scheme='systematic') | weighted_vote(by='particles', weight='identity')",
     "beam_search(n=4, lookahead=1, by='mean_logprob') | majority_vote()",
-    "ab_mcts(n=5, by='mean_logprob') | best_by(score='score')",
+    "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
 ]
 
 

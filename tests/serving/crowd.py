@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ async def crowd(
     of its work; a client that is served sooner does not leave.
     """
     rng, counted, outcome = random.Random(seed), Counted(backend), Crowd()
+    others = weakref.WeakSet(_sessions())  # those that other tests of this process have left
     going = set(rng.sample(range(len(texts)), leavers))
     patience = {i: rng.randrange(len(texts) - leavers) for i in sorted(going)}
     streamed = {i: rng.random() < 0.5 for i in range(len(texts))}
@@ -103,8 +105,12 @@ async def crowd(
         outcome.counted = round(figures['widthwise_requests_total{model="widthwise",status="200"}'])
     outcome.sampled, outcome.live = counted.sampled, counted.live
     gc.collect()
-    outcome.sessions = sum(isinstance(each, Session) for each in gc.get_objects())
+    outcome.sessions = sum(session not in others for session in _sessions())
     return outcome
+
+
+def _sessions() -> list[Session]:
+    return [each for each in gc.get_objects() if isinstance(each, Session)]
 
 
 async def _so_many(answers: asyncio.Condition, outcome: Crowd, number: int) -> None:
