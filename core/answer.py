@@ -8,8 +8,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from widthwise.core.arguments import one_of
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Partition
@@ -103,8 +104,9 @@ def elect(
 ) -> Answer:
     """The heaviest class. Ties are broken as ``tie`` says (by ``length`` for "shortest") and reported.
 
-    Without classes there is no answer.
+    Without classes there is no answer. Raises ``UsageError`` for another ``tie``.
     """
+    one_of(tie, get_args(Tie), "tie")
     if not all(isinstance(each, AnswerClass) for each in classes):
         raise UsageError("elect takes classes of answers: ww.elect(await session.classes(traces))")
     if not classes:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from widthwise.core.errors import UsageError
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", NoneType: "None"}
-"""The types that are checked, in words; whatever has another one besides is not."""
+"""The types that are checked, in words, besides choices of words; whatever has another one is not."""
 
 
 class ArgumentError(UsageError, ValueError):
@@ -21,12 +21,22 @@ class ArgumentError(UsageError, ValueError):
 
 
 def check_types(owner: type, given: Mapping[str, Any], who: str = "") -> None:
-    """Raises ``ArgumentError`` for a value that is none of the plain types that the dataclass ``owner`` names."""
+    """Raises ``ArgumentError`` for a value that is none of the plain types that the dataclass ``owner`` names.
+
+    Plain are those in ``_WORDS``, in which NaN is no number, and ``Literal`` choices of words.
+    """
     known = _plain_types(owner)
     for name, value in given.items():
         if name in known and not any(_is(value, kind) for kind in known[name]):
-            words = " or ".join(_WORDS[kind] for kind in known[name] if kind is not NoneType)
+            words = " or ".join(_in_words(kind) for kind in known[name] if kind is not NoneType)
             raise ArgumentError(f"{who}{name} must be {words}, not {value!r:.60} ({type(value).__name__})")
+
+
+def one_of(value: Any, choices: Sequence[str], name: str) -> str:
+    """``value``, if it is one of ``choices``; raises ``ArgumentError`` otherwise."""
+    if not isinstance(value, str) or value not in choices:
+        raise ArgumentError(f"{name} must be one of {', '.join(choices)}, not {value!r:.60}")
+    return value
 
 
 def whole(value: Any, name: str, least: int = 1) -> int:
@@ -42,22 +52,35 @@ def names_of(owner: type) -> Iterable[str]:
 
 
 @lru_cache(maxsize=512)
-def _plain_types(owner: type) -> dict[str, tuple[type, ...]]:
+def _plain_types(owner: type) -> dict[str, tuple[Any, ...]]:
     try:
         hints = get_type_hints(owner)
     except NameError:  # a type that is imported for checkers only
         return {}
     found = {name: _members(hints[name]) for name in names_of(owner) if name in hints}
-    return {name: kinds for name, kinds in found.items() if all(kind in _WORDS for kind in kinds)}
+    return {name: kinds for name, kinds in found.items() if all(kind in _WORDS or _choices(kind) for kind in kinds)}
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _is(value: Any, kind: type) -> bool:
+def _choices(kind: Any) -> tuple[str, ...]:
+    """The words of a ``Literal``; none for another type, and for a ``Literal`` of other things than words."""
+    words = get_args(kind) if get_origin(kind) is Literal else ()
+    return words if all(isinstance(word, str) for word in words) else ()
+
+
+def _in_words(kind: Any) -> str:
+    choices = _choices(kind)
+    return f"one of {', '.join(choices)}" if choices else _WORDS[kind]
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if choices := _choices(kind):
+        return isinstance(value, str) and value in choices
     if kind is int:
         return isinstance(value, int | np.integer) and not isinstance(value, bool)
     if kind is float:
-        return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        return isinstance(value, int | float | np.number) and not isinstance(value, bool) and value == value
     return isinstance(value, kind)

@@ -28,8 +28,8 @@ class UCT(Part):
     c: float = math.sqrt(2)
 
     def __post_init__(self) -> None:
-        if self.children < 1 or self.c < 0:
-            raise ValueError("children must be at least 1, and c not below 0")
+        if self.children < 1 or self.c < 0 or self.c == math.inf:
+            raise ValueError("children must be at least 1, and c not below 0 and finite")
 
     @property
     def branching(self) -> float:
@@ -61,8 +61,8 @@ class PUCT(Part):
     temperature: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.children < 1 or self.c < 0 or self.temperature <= 0:
-            raise ValueError("children must be at least 1, c not below 0, and temperature above 0")
+        if self.children < 1 or self.c < 0 or self.c == math.inf or self.temperature <= 0:
+            raise ValueError("children must be at least 1, c not below 0 and finite, and temperature above 0")
 
     @property
     def branching(self) -> float:

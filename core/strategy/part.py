@@ -28,7 +28,7 @@ class Part(Spelled):
         for name in named:
             if valid and name not in valid:
                 known = ", ".join(valid)
-                raise UsageError(f"{path_of(cls)} has no argument {name!r}{nearest(name, valid)} (it has {known})")
+                raise UsageError(f"{_named(cls)} has no argument {name!r}{nearest(name, valid)} (it has {known})")
         return super().__new__(cls)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -58,8 +58,8 @@ def _checking(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
         except UsageError:
             raise
         except ValueError as error:
-            raise ArgumentError(f"{path_of(type(self))}: {error}") from error
-        except TypeError:  # a text is compared with a number, say
+            raise ArgumentError(f"{_named(type(self))}: {error}") from error
+        except (AttributeError, TypeError):  # a number is read as a text, say
             _check(self)
             raise
         _check(self)
@@ -69,4 +69,10 @@ def _checking(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
 
 def _check(part: Part) -> None:
     given = {name: getattr(part, name) for name in names_of(type(part))}
-    check_types(type(part), given, f"{path_of(type(part))}: ")
+    check_types(type(part), given, f"{_named(type(part))}: ")
+
+
+def _named(part: type) -> str:
+    """How messages name a part: a built-in one by its class if text has no name for it."""
+    path = path_of(part)
+    return part.__name__ if path.startswith("widthwise.") else path

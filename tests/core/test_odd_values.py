@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import widthwise as ww
+from widthwise.core.answer import Tie
 from widthwise.core.errors import UsageError, reason_of
 from widthwise.core.plain_json import parse
 from widthwise.core.problem import Problem
@@ -66,3 +67,38 @@ class Mute(Exception):
 )
 def test_errors_of_others_say_what_they_can(error: BaseException, said: str) -> None:
     assert reason_of(error) == said
+
+
+VOTES = [
+    *(ww.MajorityVote, ww.WeightedVote, ww.BordaVote, ww.League, ww.Knockout, ww.GenerativeVerification),
+    *(ww.SelfVerification, ww.ProgramCheck, ww.UniversalSelfConsistency),
+]
+
+
+@pytest.mark.parametrize("vote", VOTES)
+@pytest.mark.parametrize("tie", ["x", "First", 3, None, ["first"]])
+def test_a_tie_is_broken_in_a_known_way(vote: Any, tie: Any) -> None:
+    with pytest.raises(UsageError, match="tie must be one of first, random, shortest, not"):
+        vote(tie=tie)
+    assert [vote(tie=each).tie for each in get_args(Tie)] == ["first", "random", "shortest"]
+
+
+def test_a_tie_is_checked_in_text_and_in_elect() -> None:
+    with pytest.raises(UsageError, match=r"^majority_vote: tie must be one of first, random, shortest, not 'x'"):
+        ww.solve("1+1?", "best_of_n(n=2) | majority_vote(tie='x')")
+    with pytest.raises(UsageError, match="tie must be one of first, random, shortest, not 'x'"):
+        ww.elect([], "x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [3, ["mean_logprob"], None, b"reward"])
+def test_the_name_of_a_score_is_a_text(value: Any) -> None:
+    for make, name in ((ww.BestBy, "score"), (ww.WeightedVote, "by"), (ww.BordaVote, "by")):
+        with pytest.raises(UsageError, match=f"{name} must be a text, not "):
+            make(**{name: value})
+
+
+@pytest.mark.parametrize("c", [math.nan, math.inf, -1])
+def test_exploration_is_weighted_with_a_number(c: float) -> None:
+    for policy in (ww.UCT, ww.PUCT):
+        with pytest.raises(UsageError, match=f"^{policy.__name__}: .*c (not below 0|must be a number)"):
+            policy(c=c)
