@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from widthwise.core.arguments import whole
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.tree_policy import TreePolicy
@@ -60,17 +61,22 @@ class TreeNode(Brief, Generic[Content]):
 class Tree(Brief, Generic[Content]):
     """A search whose nodes the caller makes, as states of any kind with scores in [0, 1].
 
+    >>> from widthwise import UCT, Tree
     >>> tree = Tree(UCT(children=2), root="")
-    >>> for node in tree.ask(2): ...     tree.tell(node, content=node.parent.content + "a", score=0.5)
+    >>> for node in tree.ask(2):
+    ...     tree.tell(node, content=node.parent.content + "a", score=0.5)
+    >>> [node.content for node in tree.best(2)]
+    ['a', 'a']
 
     ``ask`` names nodes to be made, each a child of its ``parent``, chosen by the policy; ``tell`` takes the result for
     one, in any order. The tree can be pickled at any time and continues as it would have; it still waits for requested
     nodes then, until they are told or ``forget`` drops them. Random choices are derived from ``seed`` and from how many
     nodes were asked for, so equal answers in an equal order make an equal tree.
+    Raises ``UsageError`` for something other than a policy, and for a seed that is not a whole number of at least 0.
     """
 
     def __init__(self, policy: TreePolicy, root: Content | None = None, *, seed: int = 0) -> None:
-        self.policy, self.seed, self.asked = policy, seed, 0
+        self.policy, self.seed, self.asked = checked_policy(policy), whole(seed, "seed", 0), 0
         self.root: TreeNode[Content] = TreeNode(content=root, room=policy.branching)
         self.nodes: list[TreeNode[Content]] = [self.root]
 
@@ -111,7 +117,7 @@ class Tree(Brief, Generic[Content]):
         Raises ``UsageError`` for a node that does not wait to be told, for a score that is not a number, and for one
         outside [0, 1].
         """
-        if node.standing != "asked":
+        if checked_node(node).standing != "asked":
             raise UsageError(f"this node is {node.standing}: each is told once, after it was asked for")
         if not failed:
             node.score = checked_score(score)
@@ -130,7 +136,7 @@ class Tree(Brief, Generic[Content]):
 
     def forget(self, node: TreeNode[Content]) -> None:
         """Ask for ``node`` again some time: its result was lost (a worker died ...)."""
-        if node.standing != "asked" or node.parent is None:
+        if checked_node(node).standing != "asked" or node.parent is None:
             raise UsageError(f"this node is {node.standing}: only one that waits to be told can be forgotten")
         node.parent.children.remove(node)
         self.nodes.remove(node)
@@ -175,6 +181,22 @@ class Tree(Brief, Generic[Content]):
             if above is not None:
                 above.children.append(node)
         self.root = self.nodes[0]
+
+
+def checked_policy(policy: Any) -> TreePolicy:
+    """``policy``. Raises ``UsageError`` if it is no ``TreePolicy`` (its class is none)."""
+    made = not isinstance(policy, type) and callable(getattr(policy, "choose", None))
+    if not made or not isinstance(getattr(policy, "branching", None), int | float):
+        raise UsageError(f"a tree takes a policy, such as ww.UCT() or ww.BestFirst(), not {policy!r:.60}")
+    chooses: TreePolicy = policy
+    return chooses
+
+
+def checked_node(node: Any) -> TreeNode[Any]:
+    """``node``. Raises ``UsageError`` if it is none."""
+    if not isinstance(node, TreeNode):
+        raise UsageError(f"a tree is told about a node that its ask returned, not about {node!r:.60}")
+    return node
 
 
 def checked_score(score: float | None) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 import pickle
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise import PUCT, UCT, AdaptiveBranching, BestFirst, Tree, TreeNode, TreePolicy, UsageError
+from widthwise import MCTS, PUCT, UCT, AdaptiveBranching, BestFirst, Tree, TreeNode, TreePolicy, UsageError
+from widthwise.core.strategy import tree as trees
 
 POLICIES: list[TreePolicy] = [
     UCT(),
@@ -196,3 +199,28 @@ def test_room_counts_the_children_that_may_still_be_asked_for(seed: int, width: 
             below = [n for n in tree.nodes if node in n.path]
             assert node.room == sum(2 - len(n.children) for n in below if n.standing == "open")
             assert node.pending == sum(n.standing == "asked" for n in below)
+
+
+def test_the_example_in_the_documentation_runs() -> None:
+    found = doctest.testmod(trees)
+    assert (found.failed, found.attempted) == (0, 4)
+
+
+@pytest.mark.parametrize("policy", ["uct", MCTS(), UCT, None, 3])
+def test_only_a_policy_makes_a_tree(policy: Any) -> None:
+    with pytest.raises(UsageError, match=r"^a tree takes a policy, such as ww"):
+        Tree(policy)
+
+
+@pytest.mark.parametrize("seed", ["x", -1, 1.5, None, True])
+def test_the_seed_of_a_tree_is_a_whole_number(seed: Any) -> None:
+    with pytest.raises(UsageError, match=r"^seed must be a whole number of at least 0, not "):
+        Tree(UCT(), seed=seed)
+
+
+@pytest.mark.parametrize("node", ["x", None, 0])
+def test_only_a_node_is_told_and_forgotten(node: Any) -> None:
+    tree: Tree[str] = Tree(UCT())
+    for call in (lambda: tree.tell(node, 0.5, content="a"), lambda: tree.forget(node)):
+        with pytest.raises(UsageError, match=r"^a tree is told about a node that its ask returned, not about "):
+            call()
