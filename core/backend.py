@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from widthwise.core.arguments import check_types
+from widthwise.core.arguments import ArgumentError, check_types, names_of, whole
 from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.conversation import Conversation
-from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import well_formed
 
 FloatArray = NDArray[np.float32]
@@ -33,8 +32,8 @@ class SamplingParams(Brief):
     in this request's output, ``frequency_penalty`` once per occurrence. ``logprobs`` None asks for no
     log-probabilities, 0 for the sampled token's only, k for those of the k most likely tokens too. They are raw (before
     penalties, temperature and filters) natural logarithms. ``prompt_logprobs`` asks for the same on the prompt's
-    tokens. ``stop`` strings and the tokens that complete them stay in the output, and so do ``stop_token_ids`` and the
-    end-of-sequence token.
+    tokens. ``stop`` strings (or a single one) and the tokens that complete them stay in the output, and so do
+    ``stop_token_ids`` and the end-of-sequence token. Raises ``UsageError`` for an impossible value.
     """
 
     max_tokens: int | None = None
@@ -51,27 +50,29 @@ class SamplingParams(Brief):
     prompt_logprobs: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stop", _texts(self.stop))
+        object.__setattr__(self, "stop_token_ids", _ids(self.stop_token_ids))
+        check_types(type(self), {name: getattr(self, name) for name in names_of(type(self))})
         if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+            raise ArgumentError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be at least 0, not {self.temperature}")
+            raise ArgumentError(f"temperature must be at least 0, not {self.temperature}")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
+            raise ArgumentError(f"top_p must be in (0, 1], not {self.top_p}")
         if self.top_k < 0:
-            raise ValueError(f"top_k must be at least 0, not {self.top_k}")
+            raise ArgumentError(f"top_k must be at least 0, not {self.top_k}")
         if not 0 <= self.min_p <= 1:
-            raise ValueError(f"min_p must be in [0, 1], not {self.min_p}")
+            raise ArgumentError(f"min_p must be in [0, 1], not {self.min_p}")
         if not 0 < self.repetition_penalty < math.inf:
-            raise ValueError(f"repetition_penalty must be above 0, not {self.repetition_penalty}")
+            raise ArgumentError(f"repetition_penalty must be above 0, not {self.repetition_penalty}")
         for name, penalty in (("presence", self.presence_penalty), ("frequency", self.frequency_penalty)):
             if not -2 <= penalty <= 2:
-                raise ValueError(f"{name}_penalty must be in [-2, 2], not {penalty}")
+                raise ArgumentError(f"{name}_penalty must be in [-2, 2], not {penalty}")
         for name, k in (("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs)):
             if k is not None and k < 0:
-                raise ValueError(f"{name} must be at least 0, not {k}")
-        object.__setattr__(self, "stop", tuple(map(well_formed, self.stop)))
+                raise ArgumentError(f"{name} must be at least 0, not {k}")
         if any(not s for s in self.stop):
-            raise ValueError("an empty stop string would stop at once")
+            raise ArgumentError("an empty stop string would stop at once")
 
     @property
     def penalised(self) -> bool:
@@ -79,18 +80,28 @@ class SamplingParams(Brief):
         return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
 
     def changed(self, **changes: Any) -> SamplingParams:
-        """These parameters with some changed. None leaves a value as it is; ``stop`` may be a single string.
+        """These parameters with some changed. None leaves a value as it is.
 
         Raises ``UsageError`` for an unknown name or an impossible value.
         """
         given = {name: value for name, value in changes.items() if value is not None}
-        check_types(type(self), given)
-        if isinstance(given.get("stop"), str):
-            given["stop"] = (given["stop"],)
         try:
             return replace(self, **given)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"these sampling parameters are not valid: {error}") from None
+        except TypeError as error:
+            raise ArgumentError(f"these sampling parameters are not valid: {error}") from None
+
+
+def _texts(stop: Any) -> tuple[str, ...]:
+    texts = [stop] if isinstance(stop, str) else list(stop) if isinstance(stop, Iterable) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ArgumentError(f"stop must be a text or a list of texts, not {stop!r:.60}")
+    return tuple(map(well_formed, texts))
+
+
+def _ids(tokens: Any) -> tuple[int, ...]:
+    if isinstance(tokens, str) or not isinstance(tokens, Iterable):
+        raise ArgumentError(f"stop_token_ids must be a list of whole numbers, not {tokens!r:.60}")
+    return tuple(whole(token, "a token of stop_token_ids", 0) for token in tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, get_args
 
 import pytest
@@ -102,3 +103,32 @@ def test_exploration_is_weighted_with_a_number(c: float) -> None:
     for policy in (ww.UCT, ww.PUCT):
         with pytest.raises(UsageError, match=f"^{policy.__name__}: .*c (not below 0|must be a number)"):
             policy(c=c)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("stop", [1], "stop must be a text or a list of texts, not [1]"),
+        ("stop", 4, "stop must be a text or a list of texts, not 4"),
+        ("stop", b"x", "stop must be a text or a list of texts, not b'x'"),
+        ("stop", "", "an empty stop string would stop at once"),
+        ("stop_token_ids", 4, "stop_token_ids must be a list of whole numbers, not 4"),
+        ("stop_token_ids", ["a"], "a token of stop_token_ids must be a whole number of at least 0, not 'a'"),
+        ("max_tokens", 3.5, "max_tokens must be a whole number, not 3.5 (float)"),
+        ("max_tokens", 0, "max_tokens must be at least 1, not 0"),
+        ("temperature", "hot", "temperature must be a number, not 'hot' (str)"),
+        ("top_p", 2, "top_p must be in (0, 1], not 2"),
+        ("logprobs", True, "logprobs must be a whole number, not True (bool)"),
+    ],
+)
+def test_sampling_parameters_are_refused_alike_everywhere(name: str, value: Any, said: str) -> None:
+    given: dict[str, Any] = {name: value}
+    for make in (ww.SamplingParams, ww.SamplingParams().changed, lambda **given: ww.solve("1+1?", **given)):
+        with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+            make(**given)
+
+
+def test_a_single_stop_string_is_one() -> None:
+    params: Any = ww.SamplingParams
+    assert params(stop="four").stop == params().changed(stop="four").stop == ("four",)
+    assert params(stop=["a", "b"], stop_token_ids=[1, 2]) == params(stop=("a", "b"), stop_token_ids=(1, 2))
