@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,27 @@ def test_a_function_that_may_have_changed_gets_a_new_file(tmp_path: Path) -> Non
     assert first.path != second.path
     named = ww.evaluate("single()", "arithmetic", limit=1)
     assert ww.evaluate("single()", "arithmetic", limit=1).path == named.path
+
+
+@pytest.mark.parametrize("changed", ["strategy", "model", "grader", "reward_model"])
+def test_a_named_run_says_that_it_goes_on_with_a_function(changed: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def strategy(session: ww.Session) -> str:
+        return "2"
+
+    functions = {
+        "model": lambda prompt: "2",
+        "grader": lambda problem, text: True,
+        "reward_model": lambda problem, text: 1.0,
+    }
+    arguments: dict[str, Any] = {} if changed == "strategy" else {changed: functions[changed]}
+    chosen = strategy if changed == "strategy" else "single()"
+    for said in (False, True):
+        ww.evaluate(chosen, "arithmetic", limit=1, run="a.db", **arguments)
+        assert ("a.db is continued: name another file" in caplog.text) is said
+    caplog.clear()
+    for _ in range(2):
+        ww.evaluate("single()", "arithmetic", limit=1, run="b.db")
+    assert "is continued" not in caplog.text
 
 
 def test_a_sweep_says_that_it_goes_on_with_a_function_that_may_have_changed(caplog: pytest.LogCaptureFixture) -> None:

@@ -40,6 +40,8 @@ CONCURRENCY = 32
 RUNS = Path("runs")
 """The folder of run files that are not given a name."""
 
+_ANOTHER_FILE = "another file (run=...)"
+
 
 class Listener(Protocol):
     """Is told of problems that were finished before, and of each that is finished now."""
@@ -127,6 +129,11 @@ class Evaluation(Brief):
         spelled = str(self.configuration)
         return not any(place in spelled for place in ("__main__:", "<locals>", "<lambda>"))
 
+    def say_continued(self, store: Store, another: str) -> None:
+        """Warn if what ``store`` has may come from earlier versions of functions; ``another`` is the way out."""
+        if not self.is_found_again and any(outcome.state == "done" for outcome in store.outcomes()):
+            _log.warning("%s is continued: name %s if a function in it has changed since", self.path, another)
+
     @property
     def _stems(self) -> tuple[str, str]:
         """The names of the run's file, now and in earlier versions."""
@@ -182,6 +189,7 @@ class Evaluation(Brief):
             # A finished run may be where nothing can be written.
             with suppress(NotBegun), Store.read(self.path) as store:
                 if store.is_finished(self.configuration):
+                    self.say_continued(store, _ANOTHER_FILE)
                     return summarise(store)
             self.store().close()  # different settings, or a file in use, are reported before a model is loaded
         # A model that is not available leaves no run file, and neither does a strategy that cannot work with it.
@@ -190,6 +198,7 @@ class Evaluation(Brief):
             found = replace(self, served=engines.identities)
             self.strategy.check_against(self.setting(engines), self.suite.problems)
             with found.store() as store:
+                self.say_continued(store, _ANOTHER_FILE)
                 return await self.work(store, engines, concurrency=concurrency, listener=listener)
         finally:
             await engines.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.axes import Axis
     from widthwise.evals.measure.sweep import Task
     from widthwise.evals.suites.suite import Suite
-
-_log = logging.getLogger(__name__)
 
 AXIS: Axis = "samples"
 SEEDS = (0,)
@@ -160,11 +157,9 @@ class Sweeping:
             return False
         with self.evaluations[task].store() as store:
             done = [outcome.state == "done" for outcome in store.outcomes()]
+            self.evaluations[task].say_continued(store, "another folder")
         for _ in range(sum(done)):
             progress.add(task, stored=True)
-        if any(done) and not self.evaluations[task].is_found_again:
-            path = self.evaluations[task].path
-            _log.warning("%s is continued: name another folder if a function in it has changed since", path)
         return bool(done) and all(done)
 
     def collect(self) -> Sweep:
