@@ -26,6 +26,9 @@ from widthwise.evals.suites.suite import Suite
 
 _log = logging.getLogger(__name__)
 
+_MIXED = "mixed"
+"""The name of the graders that grade each problem by its own rules."""
+
 
 @dataclass(frozen=True, slots=True)
 class SuiteInfo:
@@ -91,15 +94,26 @@ def load_suite(
     return replace(suite, problems=suite.problems[:limit])
 
 
-def grader_of(store: Store) -> Grader:
+def grader_of(store: Store, *, anew: bool = False) -> Grader:
     """The grader of a run: the one that graded it last, with the arguments it had, else that of its problems.
 
-    What no longer exists (a grader of a package, an argument of an older version) is left out, and logged.
+    If it is not known here, the problems' own grader says which of the stored answers are equal; ``anew`` says that
+    they are to be graded again, and raises ``UsageError`` then. A function's answers were read by another grader, which
+    also says which are equal. Arguments of an older version that no longer exist are left out, and logged.
     """
     said = {**store.manifest["configuration"], **store.manifest.get("graded", {})}
-    grader = grader_for(store.problems(), said.get("suite"), said.get("grader"))
+    recorded, arguments = said.get("grader"), said.get("grading") or {}
+    if not anew and ":" in (recorded or ""):
+        recorded, arguments = arguments.get("reads"), {}
+    grader = grader_for(store.problems(), said.get("suite"), recorded)
+    if recorded not in (None, _MIXED, grader.name):
+        unknown = f"the run was graded by {recorded!r}, which is neither built in nor installed"
+        if anew:
+            raise UsageError(f"{unknown}; name it with --grader")
+        _log.warning("%s: %s: its grades stand; equal answers are found by %r", store.path, unknown, grader.name)
+        return grader
     try:
-        return changed(grader, said.get("grading") or {})
+        return changed(grader, arguments)
     except UsageError as error:
         _log.warning("%s is graded by %s with its defaults: %s", store.path, grader.name, error)
         return grader
@@ -119,16 +133,14 @@ def changed(grader: Grader, arguments: Mapping[str, Any]) -> Grader:
 def grader_for(problems: Sequence[Problem], suite: str | None = None, recorded: str | None = None) -> Grader:
     """The grader of a run's problems: that of the suite they came from, else determined by the problems.
 
-    ``recorded`` is the name of the grader that the run began with; if that is another one that is built in or
-    installed, it grades.
+    ``recorded`` is the name of the grader of the run; if that is another one that is built in or installed, it grades.
     """
     told = judge(problems, BENCHMARKS.get((suite or "").partition("(")[0].strip()) or told_from(problems))
     if recorded is None or recorded == told.name:
         return told
     try:
         own: Grader = value_of(find("grader", recorded, trusted=False))
-    except UsageError:
-        _log.warning("the grader %r of the run is not known here: its answers are graded by %r", recorded, told.name)
+    except UsageError:  # the caller sees by its name that it is another
         return told
     return own
 

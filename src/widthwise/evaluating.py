@@ -36,9 +36,10 @@ def evaluate(
     the run file: the same call finds it again, returns at once if the run is finished, and continues it if it was
     stopped. Without ``run`` the file is in the folder ``runs`` and is named by the settings, as with ``widthwise
     eval``. A function defined in a notebook, in the main program or in another function may have changed since: a run
-    with one gets a new file each time without ``run``, and a warning when the file ``run`` is continued. ``concurrency`` problems are worked on at once; ``listener`` is told of each
-    that is finished. A problem that fails is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and
-    ``BackendError`` if the model is not available.
+    with one gets a new file each time without ``run``, and a warning when the file ``run`` is continued.
+    ``concurrency`` problems are worked on at once; ``listener`` is told of each that is finished. A problem that fails
+    is one of ``Run.failures``. Raises ``UsageError`` for wrong arguments and ``BackendError`` if the model is not
+    available.
     """
     return run_sync(
         evaluate_async(strategy, suite, model=model, run=run, concurrency=concurrency, listener=listener, **options)

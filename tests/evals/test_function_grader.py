@@ -170,3 +170,46 @@ def test_a_grader_that_breaks_fails_its_problem() -> None:
     [failure] = run.failures
     assert "failed with KeyError: 'no such thing'" in failure.errors[0]
     assert run.accuracy == 0.75
+
+
+@pytest.mark.parametrize("how", ["python", "command"])
+def test_reading_a_run_of_a_function_warns_of_nothing_and_keeps_its_grades(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = ww.evaluate(STRATEGY, ROWS, model=answer, grader=half, run="a.db")
+    if how == "command":
+        for command in (["curve", "a.db"], ["report", "a.db", "--out", "report"]):
+            done = CliRunner().invoke(app, command)
+            assert (done.exit_code, "neither built" in done.output, "graded by" in done.output) == (0, False, False)
+    else:
+        assert ww.curve(run, replicates=10).lines["maj"].accuracy[-1] == pytest.approx(1.75 / 4)
+        assert "43.75 %" in run._repr_html_()
+        ww.compare(run, run)
+    assert caplog.messages == []
+
+
+def test_grading_anew_by_an_unknown_grader_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    ww.evaluate(STRATEGY, ROWS, model=answer, grader=half, run="a.db")
+    done = CliRunner().invoke(app, ["grade", "a.db"])
+    assert done.exit_code != 0
+    assert ":half', which is neither built in nor installed; name it with --grader" in " ".join(done.output.split())
+    assert caplog.messages == []
+
+
+def test_an_unknown_grader_of_ones_own_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Its grades are stored, but which answers are equal is asked of another."""
+
+    class Near(ww.Grader):
+        name = "near"
+        settings = {"by": 3}  # noqa: RUF012
+
+        def extract(self, text: str) -> str | None:
+            return text
+
+        async def correct(self, problem: ww.Problem, answer: str) -> float:
+            return 0.5
+
+    run = ww.evaluate(STRATEGY, ROWS, model=answer, grader=Near(), run="a.db")
+    assert ww.curve(run, replicates=10).lines["run"].accuracy[-1] == 0.5
+    [said] = caplog.messages
+    assert "'near', which is neither built in nor installed: its grades stand" in said

@@ -134,14 +134,7 @@ def _grader(store: Store, named: str | None) -> Grader:
     from widthwise.evals.suites.suites import grader_of
     from widthwise.settings import grader_named
 
-    if named is not None:
-        return grader_named(named)
-    found, said = grader_of(store), {**store.manifest["configuration"], **store.manifest.get("graded", {})}
-    if said.get("grader") not in (None, "mixed", found.name):
-        raise UsageError(
-            f"the run was graded by {said['grader']!r}, which is neither built in nor installed; name it with --grader"
-        )
-    return found
+    return grader_of(store, anew=True) if named is None else grader_named(named)
 
 
 async def _regraded(store: Store, grader: Grader) -> tuple[list[Outcome], list[dict[str, Any]]]:
