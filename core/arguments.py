@@ -32,6 +32,13 @@ def check_types(owner: type, given: Mapping[str, Any], who: str = "") -> None:
             raise ArgumentError(f"{who}{name} must be {words}, not {value!r:.60} ({type(value).__name__})")
 
 
+def share(value: Any, name: str) -> float:
+    """``value``, if it is a number between 0 and 1; raises ``ArgumentError`` otherwise."""
+    if not _is(value, float) or not 0 < value < 1:
+        raise ArgumentError(f"{name} must be a number between 0 and 1, not {value!r:.60}")
+    return float(value)
+
+
 def one_of(value: Any, choices: Sequence[str], name: str) -> str:
     """``value``, if it is one of ``choices``; raises ``ArgumentError`` otherwise."""
     if not isinstance(value, str) or value not in choices:

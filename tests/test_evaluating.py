@@ -136,3 +136,17 @@ def test_wrong_arguments_are_one_sentence(arguments: dict[str, object], words: s
     with pytest.raises(ww.UsageError, match=words) as caught:
         ww.evaluate("single()", "arithmetic", **arguments)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", [3, None, ["s"]])
+def test_the_folder_of_a_sweep_is_a_path(folder: Any) -> None:
+    with pytest.raises(ww.UsageError, match="the folder of a sweep is a path, not "):
+        ww.sweep(["single()"], ["arithmetic"], [1], folder=folder, limit=1)
+
+
+@pytest.mark.parametrize("problem", [0, None, ["a"]])
+def test_a_problem_of_a_run_is_named_by_its_id(problem: Any) -> None:
+    run = ww.evaluate("single()", "arithmetic", limit=1)
+    for read in (run.traces, run.outcome):
+        with pytest.raises(ww.UsageError, match=r"the problem of a run is a ww\.Problem or its id, not "):
+            read(problem)

@@ -204,6 +204,22 @@ async def _a_class_of_one(session: Any) -> Any:
     return ww.elect(await session.classes((await session.sample(session.root))[0]))
 
 
+async def _a_class_of_a_number(session: Any) -> Any:
+    return ww.elect(await session.classes(3))
+
+
+async def _a_class_of_texts(session: Any) -> Any:
+    return ww.elect(await session.classes(["18"]))
+
+
+async def _a_continued_number(session: Any) -> Any:
+    return await session.sample(4)
+
+
+async def _a_continued_text(session: Any) -> Any:
+    return await session.sample("18")
+
+
 async def _elected_traces(session: Any) -> Any:
     return ww.elect(await session.sample(session.root))
 
@@ -217,6 +233,10 @@ async def _elected_traces(session: Any) -> Any:
         (_a_wrong_number, "n must be a whole number of at least 1, not 'four'"),
         (_a_wrong_name, "sampling has no parameter 'temprature'; did you mean 'temperature'"),
         (_a_class_of_one, "session.classes takes a list of traces"),
+        (_a_class_of_a_number, "session.classes takes a list of traces, not 3"),
+        (_a_class_of_texts, "session.classes takes a list of traces, not '18'"),
+        (_a_continued_number, "what is continued is a trace or a list of traces, not 4"),
+        (_a_continued_text, "what is continued is a trace or a list of traces, not '1'"),
         (_elected_traces, "elect takes classes of answers"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,8 @@ class Call:
     @classmethod
     def asked(cls, traces: Sequence[Trace], n: int, options: Mapping[str, Any], width: int | None, **how: Any) -> Call:
         """The call with ``options``: sampling parameters, and ``thinking`` and ``waits``, the thinking budget."""
+        if not isinstance(traces, Iterable):
+            raise UsageError(f"what is continued is a trace or a list of traces, not {traces!r:.60}")
         params = {name: value for name, value in options.items() if name not in ("thinking", "waits")}
         try:
             thought = ThoughtBudget.of(options.get("thinking"), options.get("waits"))

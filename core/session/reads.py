@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from widthwise.core.answer import AnswerClass
 from widthwise.core.errors import UsageError
@@ -31,7 +31,10 @@ class Reads:
         """
         if isinstance(traces, Trace):
             raise UsageError("session.classes takes a list of traces, session.classes([trace]), not a single trace")
-        return await self._shared.answers.classes(traces)
+        given = list(traces) if isinstance(traces, Iterable) else [traces]
+        if strangers := [trace for trace in given if not isinstance(trace, Trace)]:
+            raise UsageError(f"session.classes takes a list of traces, not {strangers[0]!r:.60}")
+        return await self._shared.answers.classes(given)
 
     def weight(self, trace: Trace) -> float:
         """How much the trace's vote counts: 1 unless pruners say otherwise, 0 for no vote."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from widthwise.core.arguments import one_of, share, whole
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
@@ -114,8 +115,11 @@ def curve(
     pass^k), "gpass:SHARE" (at least that share of them, G-Pass@k) and "mgpass" (its mean over shares from a half to 1).
     A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign); for run
     files also "reward_model" (with a reduction, "reward_model:min"), if it scored the traces, "self_certainty" and the
-    confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure.
+    confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure, and for impossible arguments.
     """
+    one_of(grouping, get_args(Grouping), "grouping")
+    share(level, "level")
+    replicates, seed = whole(replicates, "replicates"), whole(seed, "seed", 0)
     scores = sorted({score for name in methods if (score := method(name).score)})
     source = load(run, scores=scores, grouping=grouping, grader=grader)
     drawn: dict[str, Line] = {}

@@ -78,8 +78,11 @@ class Run(Plotted):
     def outcome(self, problem: str | Problem) -> Outcome:
         """The result of one problem; raises ``UsageError`` if the run has no such problem."""
         from widthwise.core.errors import UsageError
+        from widthwise.core.problem import Problem
         from widthwise.core.registry import nearest
 
+        if not isinstance(problem, str | Problem):
+            raise UsageError(f"the problem of a run is a ww.Problem or its id, not {problem!r:.60}")
         wanted = problem if isinstance(problem, str) else problem.id
         by_id = {outcome.problem.id: outcome for outcome in self.outcomes}
         if wanted not in by_id:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from numbers import Real
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
@@ -77,7 +78,7 @@ class Sweeping:
         numbers = [_number(each) for each in listed(budgets, "budgets")]
         seeds = [whole(seed, "a seed", 0) for seed in listed(seeds, "seeds")]
         self.plan = plan(chosen, list(self._suites), numbers, axis=_axis(axis), seeds=seeds)
-        self.folder = Path(folder)
+        self.folder = _folder(folder)
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
 
@@ -239,6 +240,12 @@ class _Pace:
         return pace
 
 
+def _folder(given: Any) -> Path:
+    if not isinstance(given, str | PathLike):
+        raise UsageError(f"the folder of a sweep is a path, not {given!r:.60} ({type(given).__name__})")
+    return Path(given)
+
+
 def _finished(path: Path) -> tuple[list[Ledger], float]:
     """What the finished problems of a run have spent, and its wall-clock time so far; a plan writes no file."""
     from widthwise.evals.store.store import Store
@@ -299,6 +306,6 @@ async def sweep_async(
     """``sweep`` for ``async`` programs."""
     settings = RunSettings.of(model=model, **options)
     for suite in listed(suites, "suites"):
-        check_before(suite, settings, folder=Path(folder))
+        check_before(suite, settings, folder=_folder(folder))
     sweeping = Sweeping(strategies, suites, budgets, axis=axis, seeds=seeds, folder=folder, settings=settings)
     return await sweeping.run(concurrency=concurrency)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,6 +201,24 @@ def test_a_truncated_recording(tmp_path: Path) -> None:
 def test_unknown_methods_are_named(tmp_path: Path, word: str) -> None:
     with pytest.raises(UsageError, match="unknown method"):
         curve(made_run(tmp_path / "a.db", MIXED), methods=[word])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "said"),
+    [
+        *(("level", value, "level must be a number between 0 and 1, not ") for value in (2, 0, 1, "x", None, np.nan)),
+        *(("replicates", value, "replicates must be a whole number of at least 1") for value in ("x", 0, 2.5, None)),
+        *(("seed", value, "seed must be a whole number of at least 0") for value in ("x", -1, None)),
+        *(("grouping", value, "grouping must be one of meaning, spelling, not ") for value in ("x", 3, None)),
+    ],
+)
+def test_impossible_arguments_are_named(tmp_path: Path, argument: str, value: Any, said: str) -> None:
+    from widthwise import measuring
+
+    run = made_run(tmp_path / "a.db", MIXED)
+    for measured in (curve, measuring.curve):
+        with pytest.raises(UsageError, match=said):
+            measured(run, **{argument: value})
 
 
 def test_an_unknown_score_is_named(tmp_path: Path) -> None:
