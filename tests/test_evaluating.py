@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import typer
 
 import widthwise as ww
+from widthwise.cli.app import app
+from widthwise.settings import Options
 
 STRATEGY = "best_of_n(n=2) | majority_vote()"
 
@@ -116,6 +121,16 @@ def test_a_sweep_says_that_it_goes_on_with_a_function_that_may_have_changed(capl
         assert ("is continued: name another folder" in caplog.text) is said
 
 
+def test_every_option_of_a_command_has_its_name_in_python_or_says_what_it_is_called() -> None:
+    command = typer.main.get_command(app)
+    evaluating = command.get_command(click.Context(command), "eval")  # type: ignore[attr-defined]
+    of_the_command = {"suite", "as_json", "json", "show_prompts", "help", "verbose", "quiet"}
+    known = {*Options.__annotations__, *inspect.signature(ww.evaluate).parameters} - {"options"}
+    for name in {parameter.name for parameter in evaluating.params} - of_the_command - known:
+        with pytest.raises(ww.UsageError, match=f"no setting '{name}': give "):
+            ww.evaluate("single()", "arithmetic", **{name: "x"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -130,6 +145,10 @@ def test_a_sweep_says_that_it_goes_on_with_a_function_that_may_have_changed(capl
         ({"backend_args": "x=1"}, "backend_args are given by name"),
         ({"embedding_model": 3}, "an embedding model is a name"),
         ({"sed": 1}, "no setting 'sed'; did you mean 'seed'"),
+        ({"budget_tokens": 5}, r"no setting 'budget_tokens': give budget=ww.Budget\(tokens=...\)"),
+        ({"budget_seconds": 5}, r"give budget=ww.Budget\(seconds=...\)"),
+        ({"template_arg": "a=1"}, "give template_args={'name': value}"),
+        ({"prompt": "a=1"}, "give prompts={'name': value}"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(arguments: dict[str, object], words: str) -> None:

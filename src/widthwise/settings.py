@@ -36,6 +36,15 @@ MODEL = "embedded:reasoner"
 STRATEGY = BestOfN(16) | MajorityVote()
 """The default strategy."""
 
+_OF_COMMANDS = {
+    **{f"budget_{each.name}": f": give budget=ww.Budget({each.name}=...)" for each in fields(Limits)},
+    **{name: f": give {name}s={{'name': value}}" for name in ("backend_arg", "reward_arg", "template_arg", "prompt")},
+    "no_logprobs": ": give backend_args={'logprobs': False}",
+    "column": ": give the suite as ww.suite_of(FILE, columns={'FIELD': 'COLUMN'})",
+    "data": ": give the file as the suite; ww.suite_of(FILE, like='NAME') grades it as another",
+}
+"""Options of commands that are named otherwise in Python, with the way out."""
+
 
 class Options(TypedDict, total=False):
     """The settings as Python callers give them: fields of ``RunSettings``, ``Asking``, ``SamplingParams``."""
@@ -293,7 +302,7 @@ def _picked(given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
 def _check_names(given: Mapping[str, Any], known: Collection[str]) -> None:
     for name in given:
         if name not in known:
-            raise UsageError(f"there is no setting {name!r}{nearest(name, known)}")
+            raise UsageError(f"there is no setting {name!r}{_OF_COMMANDS.get(name) or nearest(name, known)}")
 
 
 def _named(model: Any) -> str | None:
