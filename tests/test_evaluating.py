@@ -76,6 +76,19 @@ def test_a_problem_that_fails_is_data() -> None:
     assert [outcome.errors for outcome in done.failures] == [("the strategy failed with RuntimeError: no luck",)]
     assert not done.is_finished
     assert done.accuracy == 0
+    assert "3 problems, 1 failed, accuracy 0.0 %" in repr(done)
+    assert "failed with RuntimeError: no luck" in repr(done.failures[0])
+    assert "failed" not in repr(ww.evaluate("single()", "arithmetic", limit=1))
+
+
+def test_a_long_reason_is_shortened() -> None:
+    def broken(prompt: str) -> str:
+        raise ValueError(f"no luck {'at all ' * 1000}")
+
+    rows = [{"question": "What is 1 + 1? " * 100, "answer": 2}]
+    shown = repr(ww.evaluate("best_of_n(n=4)", rows, model=broken).failures[0])
+    assert "failed with ValueError: no luck" in shown
+    assert len(shown) < 300
 
 
 def test_a_function_that_may_have_changed_gets_a_new_file(tmp_path: Path) -> None:

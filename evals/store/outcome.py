@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from widthwise.core.brief import Brief
+from widthwise.core.brief import Brief, brief
 from widthwise.core.problem import Grade, Problem
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish, TraceId
@@ -19,6 +19,9 @@ State = Literal["open", "done", "error"]
 UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error", "joined"})
 """Finishes of traces that were not allowed to state their answer: they do not count as samples of the model's accuracy.
 """
+
+_ERROR = 200
+"""How many characters of an error are shown."""
 
 
 def credit(graded: Graded) -> float:
@@ -62,6 +65,12 @@ class Outcome(Brief):
     ledger: Ledger = field(default_factory=Ledger)
     errors: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        if not self.errors:
+            return Brief.__repr__(self)
+        more = f", and {len(self.errors) - 1} more" if len(self.errors) > 1 else ""
+        return f"Outcome({brief(self.problem.id)}, state={self.state!r}, error={brief(self.errors[0], _ERROR)}{more})"
 
     @property
     def samples(self) -> list[Leaf]:

@@ -66,6 +66,18 @@ def _made(given: Any, name: str, like: str | None, columns: Mapping[str, str] | 
     return suite_of_rows(enumerate(rows, 1), "the problems", name, source, spec=like, columns=columns)
 
 
+def is_problem(item: Any) -> bool:
+    """Whether ``item`` is a single problem: a ``Problem``, or a mapping with the fields of one rather than columns."""
+    if isinstance(item, Mapping):
+        return any(isinstance(value, str | int | float) for value in item.values())
+    return isinstance(item, Problem)
+
+
+def is_table(given: Any) -> bool:
+    """Whether ``given`` is a table of another library: a data frame, an Arrow table, a split of a data set."""
+    return hasattr(given, "columns") or hasattr(given, "column_names")
+
+
 def _items(given: Any) -> list[Any]:
     """The rows of a table, or the items of an iterable."""
     if isinstance(given, Mapping):
@@ -82,6 +94,11 @@ def _items(given: Any) -> list[Any]:
 
 def _rows_of_columns(given: Mapping[Any, Any]) -> Iterator[dict[Any, Any]]:
     columns = {name: values for name, values in given.items() if isinstance(values, list | tuple)}
+    if is_problem(given):
+        raise UsageError(
+            f"this {type(given).__name__} is a single problem: put it into a list, [problem]; of a mapping of columns, "
+            "its values must be lists"
+        )
     if len(columns) < len(given):
         shown = ", ".join(map(repr, given))[:200]
         splits = any(hasattr(values, "column_names") for values in given.values())

@@ -144,8 +144,9 @@ class Run(Plotted):
     def __repr__(self) -> str:
         said = self.summary
         accuracy = [] if said.accuracy is None else [f"accuracy {100 * said.accuracy:.1f} %"]
-        where = brief(str(self.path))
-        return f"Run({', '.join([brief(said.suite), counted(said.problems, 'problem'), *accuracy, where])})"
+        failed = [f"{said.errors:,} failed"] if said.errors else []
+        problems = counted(said.problems, "problem")
+        return f"Run({', '.join([brief(said.suite), problems, *failed, *accuracy, brief(str(self.path))])})"
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -198,12 +198,24 @@ def _axis(name: Any) -> Axis:
     return name  # type: ignore[no-any-return]
 
 
+def _listed(suites: Any) -> list[Any]:
+    """The suites; ``UsageError`` for the problems of a single one."""
+    from widthwise.evals.suites.given import is_problem, is_table
+
+    items = [] if is_table(suites) else listed(suites, "suites")
+    if is_table(suites) or any(map(is_problem, items)):
+        raise UsageError(
+            "suites is a list of suites, and these are the problems of one: put them into a list, [problems]"
+        )
+    return items
+
+
 def _by_name(suites: Sequence[Any], limit: int | None) -> dict[str, Suite]:
     """The suites under the names by which the sweep distinguishes them."""
     from widthwise.evals.suites.given import suite_of
 
     found: dict[str, Suite] = {}
-    for given in listed(suites, "suites"):
+    for given in _listed(suites):
         suite = suite_of(given, limit=limit)
         name = given if isinstance(given, str) else suite.name
         if name in found and found[name].digest != suite.digest:
@@ -305,7 +317,8 @@ async def sweep_async(
 ) -> Sweep:
     """``sweep`` for ``async`` programs."""
     settings = RunSettings.of(model=model, **options)
-    for suite in listed(suites, "suites"):
+    suites = _listed(suites)
+    for suite in suites:
         check_before(suite, settings, folder=_folder(folder))
     sweeping = Sweeping(strategies, suites, budgets, axis=axis, seeds=seeds, folder=folder, settings=settings)
     return await sweeping.run(concurrency=concurrency)

@@ -106,7 +106,8 @@ def test_a_run_of_values_is_kept_and_found_again(tmp_path: Path, monkeypatch: py
         ([ROWS[0], 7], "problem 2 is 7"),
         ([{"question": "1 + 1?"}], "the field 'answer' is missing"),
         ({"question": ["a", "b"], "answer": ["1"]}, "of several lengths \\(question: 2, answer: 1\\)"),
-        ({"question": "a", "answer": "1"}, "its values must be lists"),
+        ({"question": "a", "answer": "1"}, "is a single problem: put it into a list"),
+        ({"messages": [{"role": "user", "content": "a"}], "answer": 1}, "is a single problem: put it into a list"),
         ([ww.Problem("p", "a", "1"), ww.Problem("p", "b", "2")], "two problems have the id 'p'"),
         ([{"messages": [{"role": "assistant", "content": "2"}], "answer": "2"}], "ends with a message of the user"),
         ("arithmetc", "did you mean 'arithmetic'"),
@@ -116,3 +117,28 @@ def test_what_holds_no_problems_is_one_sentence(given: Any, words: str) -> None:
     with pytest.raises(ww.UsageError, match=words) as caught:
         ww.suite_of(given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["rows", "problems", "iterator", "pandas", "polars", "pyarrow", "datasets"])
+def test_a_sweep_of_the_problems_of_one_suite_says_to_list_them(kind: str) -> None:
+    def table(of: str) -> Any:
+        module = pytest.importorskip(of)
+        rows = [{**row, "answer": str(row["answer"])} for row in ROWS]
+        return {
+            "pandas": lambda: module.DataFrame(rows),
+            "polars": lambda: module.DataFrame(rows),
+            "pyarrow": lambda: module.Table.from_pylist(rows),
+            "datasets": lambda: module.Dataset.from_list(rows),
+        }[of]()
+
+    plain = {"rows": ROWS, "problems": list(ww.suite_of(ROWS).problems), "iterator": iter(ROWS)}
+    given = plain[kind] if kind in plain else table(kind)
+    with pytest.raises(ww.UsageError, match=r"put them into a list, \[problems\]"):
+        ww.sweep(["single()"], given, [1], model=lambda prompt: "2")
+
+
+def test_the_suites_of_a_sweep_may_be_any_iterable(tmp_path: Path) -> None:
+    columns = {"question": [row["question"] for row in ROWS], "answer": [2, 4]}
+    for suites in ([ROWS], iter([ROWS]), [columns]):
+        swept = ww.sweep(["single()"], suites, [1], model=lambda prompt: "2", folder=tmp_path)  # type: ignore[arg-type]
+        assert len(swept.runs) == 1
