@@ -20,7 +20,7 @@ UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error", 
 """Finishes of traces that were not allowed to state their answer: they do not count as samples of the model's accuracy.
 """
 
-_ERROR = 200
+_ERROR = 240
 """How many characters of an error are shown."""
 
 
