@@ -114,6 +114,46 @@ def test_each_run_has_one_label_in_a_problem_row(sweep: Path, window: browser.Br
     assert last <= window.script(f"return {row}.getBoundingClientRect().bottom"), "the row is as high as its marks"
 
 
+def cut_ends(window: browser.Browser) -> list[str]:
+    """Texts of problem rows, ids and numbers of runs, whose last four characters cannot be seen."""
+    return list(window.script(
+        "return [...document.querySelectorAll('.list .row .line')].flatMap(line => [line.querySelector('.id'),"
+        " line.querySelector('.dim, .said')]).filter(said => {"
+        "  const walk = document.createTreeWalker(said, NodeFilter.SHOW_TEXT), range = document.createRange();"
+        "  let text = null; while (walk.nextNode()) text = walk.currentNode;"
+        "  range.setStart(text, Math.max(text.length - 4, 0)); range.setEnd(text, text.length);"
+        "  const at = range.getBoundingClientRect();"
+        "  for (let box = said; !box.matches('.list'); box = box.parentElement) {"
+        "    const seen = box.getBoundingClientRect();"
+        "    if (at.right > seen.right + 1 || at.bottom > seen.bottom + 1 || at.left < seen.left - 1) return true; }"
+        "  return false; }).map(said => said.textContent)"
+    ))  # fmt: skip
+
+
+@needs_browser
+@pytest.mark.parametrize("width", (320, 360, 600, 620, 1440))
+def test_the_end_of_an_id_is_seen(sweep: Path, tmp_path: Path, window: browser.Browser, width: int) -> None:
+    ids = ["p", *(f"{'long-name/' * 20}2026-{i:04d}" for i in range(3))]
+    problems = [Problem(each, "Q?", "1") for each in ids]
+    made = [tmp_path / "a.db", tmp_path / "b.db"]
+    for path in made:
+        with Store.begin(path, {"suite": "made", "model": "none", "strategy": "single()"}, problems) as store:
+            for problem in problems:
+                root = Trace((0,), Segment("prompt", np.arange(2), "Q", metadata={"question": "solve"}))
+                trace = Trace((0, 0), Segment("sampled", np.arange(4), "1", finish="stop"), root, 4)
+                leaves = (Leaf(trace.id, "stop", 4, "1", True),)
+                store.finish(Outcome(problem, "done", "1", True, leaves=leaves), [trace])
+    write_report(made, tmp_path / "two.html")
+    write_report(made[:1], tmp_path / "one.html")
+    window.narrow(width)
+    for page in (sweep / "countdown.html", tmp_path / "two.html", tmp_path / "one.html"):
+        window.open(page)
+        assert window.script("return document.querySelectorAll('.list .row .id').length") >= 3
+        assert cut_ends(window) == []
+        assert wide_as_the_page(window) == []
+    assert window.script("return [...document.querySelectorAll('.list .row .id')].map(n => n.textContent)") == ids
+
+
 @needs_browser
 def test_the_tree_shows_steps_and_scores(sweep: Path, window: browser.Browser) -> None:
     run = next(run for run in runs_of(sweep) if "rebase_n_8" in run.name)

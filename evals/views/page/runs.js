@@ -27,9 +27,15 @@ function about(run, open) {
 const colours = (cells) => [...cells].map((c) => el("span", { class: CLASSES[c] }, CELLS[c]));
 const verdict = (p) => (p.state === "open" ? "o" : p.state === "error" ? "e" : p.correct === true ? "r" : p.correct === false ? "w" : typeof p.correct === "number" ? "s" : p.answer === null ? "-" : "u");
 const TAG = 40;  // pixels of a run's mark
+const TAIL = 10;  // characters that end an id; an id that is too long loses its middle, as the end distinguishes it
+
+function idOf(problem) {
+  const characters = [...problem.id], cut = Math.max(characters.length - TAIL, 0);
+  return el("span", { class: "id", title: problem.id }, el("span", { class: "head" }, characters.slice(0, cut).join("")), el("span", { class: "tail" }, characters.slice(cut).join("")));
+}
 
 function problemRow(data, { problem, of }) {
-  const id = el("span", { class: "id" }, problem.id);
+  const id = idOf(problem);
   if (of.length === 1) {
     const [p] = of, strip = el("span", { class: "cells", title: `${[...p.cells].filter((c) => c === "r").length} of ${p.cells.length} right` }, ...colours(p.cells.slice(0, 256)));
     return [el("span", { class: "line" }, id, el("span", { class: `said ${CLASSES[verdict(p)] ?? ""}` }, `${CELLS[verdict(p)] ?? "–"} ${p.answer ?? "–"}`), strip)];
@@ -41,12 +47,12 @@ function problemRow(data, { problem, of }) {
     node.style.width = `${TAG}px`;
     return node;
   };
-  return [el("span", { class: "line" }, id, el("span", { class: "dim" }, `${right} of ${there.length} runs right`)), el("span", { class: "tags" }, ...of.map(tag))];
+  return [el("span", { class: "line" }, id, el("span", { class: "count dim" }, `${right} of ${there.length} runs right`)), el("span", { class: "tags" }, ...of.map(tag))];
 }
 
 function problemHeight(data) {
   const many = data.runs.length;
-  return (width) => (many === 1 ? (width < 560 ? 48 : 26) : 28 + 22 * Math.ceil(many / Math.max(1, Math.floor((width - 22) / TAG))));
+  return (width) => (many === 1 ? (NARROW.matches ? 48 : 26) : (NARROW.matches ? 51 : 28) + 22 * Math.ceil(many / Math.max(1, Math.floor((width - 22) / TAG))));
 }
 
 function problems(data) {
