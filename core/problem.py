@@ -38,7 +38,7 @@ class Problem(Brief):
         if not self.id:
             raise ValueError("a problem needs a non-empty id")
         if not self.text.strip():
-            raise ValueError(f"problem {self.id} has no text")
+            raise ValueError(f"the problem {self.id!r} has no text")
 
     @classmethod
     def asked(
@@ -51,11 +51,14 @@ class Problem(Brief):
     ) -> Problem:
         """The problem that ends a conversation: ``{"role": "user", "content": text}``, preceded by other turns.
 
-        Raises ``UsageError`` for something that is not a conversation, and if the last message is not the user's.
+        Raises ``UsageError`` for something that is not a conversation, and if the last message is not the user's, or
+        has no text.
         """
         *earlier, last = messages_in(messages) or [{"role": "", "content": ""}]
         if last["role"] != "user":
             raise UsageError("a conversation that is to be answered ends with a message of the user")
+        if not last["content"].strip():
+            raise UsageError("the last message, which is to be answered, has no text")
         return cls(id, last["content"], answer, {**(metadata or {}), **({EARLIER: earlier} if earlier else {})})
 
     @property

@@ -19,6 +19,9 @@ MOST_TIMES = 100
 """Model texts compress to about a tenth of their size; a file made to fill the memory to a thousandth or less."""
 
 _BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
+_NO_TEXT = (
+    "is not a UTF-8 text file: rows are read from JSON Lines, a JSON list, CSV (.csv or .tsv) and Parquet (.parquet)"
+)
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -63,9 +66,11 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises ``UsageError``, naming the file and the line, for what cannot be read.
     """
     with regular_file(path).open("rb") as file:
-        head = file.peek(1)
+        head = file.peek(64)
         if head.startswith(_BYTE_ORDERS):
             raise UsageError(f"{path} is UTF-16: save it as UTF-8")
+        if b"\0" in head[:64]:
+            raise UsageError(f"{path} {_NO_TEXT}")
         if head.startswith(_UTF8_MARK):
             file.read(len(_UTF8_MARK))
         number = 0
@@ -97,7 +102,7 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = parse(line)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a UTF-8 text file (a Parquet file must be called .parquet)") from error
+        raise UsageError(f"{path} {_NO_TEXT}") from error
     except ValueError as error:
         raise UsageError(f"{path}, line {number}: not valid JSON ({error})") from error
     if not isinstance(row, dict):

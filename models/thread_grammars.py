@@ -11,7 +11,7 @@ _NUMBERED = r"<Outline>\s{0,8}(?P<number>\d{1,4}(?:\.\d{1,4}){0,8})\s{0,8}:(?P<t
 
 
 def _conclusion(text: str) -> Returned | None:
-    """What returns begins at the last conclusion, if that is complete; "none" says there is none."""
+    """What a thread returns: its text from the last conclusion on, if that is complete; "none" is no finding."""
     start = text.rfind("<Conclusion>")
     said, closed, _ = text[start + len("<Conclusion>") :].partition("</Conclusion>")
     return Returned(start, found=said.strip() != "none") if start >= 0 and closed else None

@@ -121,7 +121,7 @@ class Threads(SamplerPart):
 
 @dataclass
 class _Whole:
-    """One whole trace while it grows; ``spent`` counts its own tokens and those granted to its threads."""
+    """A whole trace that is still growing; ``spent`` counts its own tokens and those granted to its threads."""
 
     plan: Threads
     limits: ThreadLimits

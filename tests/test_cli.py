@@ -159,6 +159,24 @@ def test_traces_lists_problems_then_traces_then_a_text() -> None:
     assert [(t["answer"], t["correct"]) for t in as_json["traces"]] == [("5", False), ("4", True), ("4", True)]
 
 
+def test_traces_that_nobody_graded_are_not_counted_as_wrong() -> None:
+    bare = {"text": "4", "answer": "4"}
+    samples = [[bare] * 2, [bare, {**bare, "correct": True}], [{**bare, "correct": False}] * 2]
+    rows = [{**row, "samples": given} for row, given in zip(ROWS, samples, strict=False)]
+    Path("part.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert called("import", "part.jsonl", "a.db").exit_code == 0
+    listed = [line.split() for line in called("traces", "a.db").stdout.splitlines() if line.strip().startswith("sum-")]
+    assert [line[-2] for line in listed] == ["–", "1/2", "0/2"]
+
+
+def test_a_run_is_not_imported_again() -> None:
+    assert called("import", "sums.jsonl", "a.db").exit_code == 0
+    refused = called("import", "a.db", "b.db")
+    assert refused.exit_code == 2
+    assert "a.db is a database, as run files are" in " ".join(refused.stderr.split())
+    assert not Path("b.db").exists()
+
+
 def test_import_export_and_grade() -> None:
     assert called("import", "sums.jsonl", "a.db").exit_code == 0
     assert called("export", "a.db", "b.jsonl").exit_code == 0

@@ -138,6 +138,7 @@ def test_a_system_prompt_and_an_instruction_of_ones_own() -> None:
         ([{"role": "tool", "content": "2"}], "a message is {'role': 'system', 'user' or 'assistant'"),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}], "content of a message is a text"),
         (["What is 1 + 1?"], "a message is"),
+        ([{"role": "user", "content": " "}], "the last message, which is to be answered, has no text"),
         ("  ", "has no text: there is nothing to solve"),
         (3, "a problem is a text, a ww.Problem or a list of messages, not 3"),
     ],

@@ -1,4 +1,4 @@
-"""One request's answer while it arrives."""
+"""The answer to one request, as it arrives."""
 
 from __future__ import annotations
 

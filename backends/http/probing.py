@@ -132,7 +132,7 @@ class _Probe:
         return text if self._wraps else replace(text, continues=True)
 
     async def _identify(self, card: Card) -> None:
-        """Find out which program it is; a server with messages only is none of those that can be told apart."""
+        """Find out which program it is; one that takes only messages cannot be told from others, so it is not asked."""
         if self._program.hosted:
             return
         chat_only = self._wishes.dialect is None and not self._has_completions

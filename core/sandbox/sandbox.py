@@ -83,7 +83,7 @@ _ENDINGS: Mapping[str, Ending] = {
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """What is run after a program, with its own names: of the program's it gets ``names``, the first for certain.
+    """What is run after a program, apart from it: it can use the program's ``names``, and fails without the first.
 
     What their functions return reaches the tests only as plain values. Of the printed text, only the tests' is kept.
     """
@@ -134,7 +134,7 @@ async def execute(program: str, limits: Limits | None = None, tests: Tests | Non
 
 @cache
 def require_walls() -> None:
-    """Raises ``UsageError`` if a wall cannot be built: no program is run with fewer. Tried once, in a process."""
+    """Raises ``UsageError`` if a wall cannot be built: no program runs without all of them. Tried once per process."""
     request = json.dumps({"program": "print(1)"} | asdict(Limits())).encode()
     try:
         done = subprocess.run(**_process(), input=request, stdout=PIPE, stderr=DEVNULL, timeout=60)

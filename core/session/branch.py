@@ -1,4 +1,4 @@
-"""One continuation of a trace while it grows."""
+"""A continuation of a trace that is still growing."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from widthwise.core.arguments import whole
-from widthwise.core.brief import Brief
+from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.tree_policy import TreePolicy
 
@@ -159,7 +159,7 @@ class Tree(Brief, Generic[Content]):
         return len(self.nodes)
 
     def __repr__(self) -> str:
-        return f"Tree({self.policy}, {len(self.nodes)} nodes, {self.root.pending} pending)"
+        return f"Tree({self.policy}, {counted(len(self.nodes), 'node')}, {self.root.pending} pending)"
 
     def __getstate__(self) -> dict[str, Any]:
         """Nodes as rows that name their parents by number: a pickle must not follow a deep tree from node to node."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from widthwise.core.brief import Brief
+from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.axes import AXES, Axis
 from widthwise.evals.measure.buying import purchased
@@ -96,10 +96,11 @@ def common_problems(curves: Sequence[Curve]) -> tuple[str, ...]:
     first = curves[0]
     for other in curves[1:]:
         if set(other.problems) != set(first.problems):
-            both = len(set(other.problems) & set(first.problems))
+            both = counted(len(set(other.problems) & set(first.problems)), "problem")
             raise UsageError(
-                f"{first.path} ({first.suite}, {len(first.problems)} problems) and {other.path} ({other.suite}, "
-                f"{len(other.problems)} problems) have {both} problems in common: compare runs on the same problems"
+                f"{first.path} ({first.suite}, {counted(len(first.problems), 'problem')}) and {other.path} "
+                f"({other.suite}, {counted(len(other.problems), 'problem')}) have {both} in common: compare runs on "
+                "the same problems"
             )
     return first.problems
 

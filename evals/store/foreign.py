@@ -35,6 +35,7 @@ BUILT_IN = (
 
 _BARE = 3
 """The most words of an answer that stands alone."""
+_DATABASE = b"SQLite format 3\0"
 _PLACE = re.compile(r"[-_.:/#][^-_.:/#]+$")
 """What usually follows the problem's id in a request's id: the number of its sample."""
 
@@ -61,7 +62,19 @@ def read_generations(
         found = _recordings(file, _known(rows, suite.problems), suite.grader)
         return run_sync(_graded(found, suite.grader))
     except UsageError as error:
+        if _is_database(file):
+            raise UsageError(
+                f"{file} is a database, as run files are; a run is not imported: open it as it is"
+            ) from error
         raise UsageError(f"{error} (accepted formats: {accepted()})") from error
+
+
+def _is_database(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(_DATABASE)) == _DATABASE
+    except OSError:
+        return False
 
 
 def _first_row(file: Path) -> Mapping[str, Any]:

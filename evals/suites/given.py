@@ -52,8 +52,10 @@ def suite_of(
 
 def _made(given: Any, name: str, like: str | None, columns: Mapping[str, str] | None) -> Suite:
     items = _items(given)
+    if not items:
+        raise UsageError("no problems are given: a suite needs at least one problem")
     source = f"given as {type(given).__name__}"
-    if items and all(isinstance(item, Problem) for item in items):
+    if all(isinstance(item, Problem) for item in items):
         _check_ids(items)
         return suite_of_problems(items, name, source, spec=like)
     for number, item in enumerate(items, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from widthwise.core.brief import counted
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.sandbox.sandbox import require_walls
 from widthwise.evals.grading.mixed import MixedGrader
@@ -69,5 +70,8 @@ def stand_in_for(problems: Sequence[Problem]) -> str:
     count = sum(is_code(problem) and CodeTask.of(problem).numpy_stands_in for problem in problems)
     if not count:
         return ""
-    _log.warning("the tests of %d problems compare numbers with numpy: a stand-in does it (docs/suites.md)", count)
+    _log.warning(
+        "numbers are compared with numpy in the tests of %s: a stand-in does it (docs/suites.md)",
+        counted(count, "problem"),
+    )
     return "; a stand-in replaces numpy's comparisons in its tests"

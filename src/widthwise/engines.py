@@ -76,7 +76,9 @@ def open(name: str, *, role: ModelRole = "model", startup_timeout: float | None 
     raises it for wrong arguments, and ``BackendError`` if the model is not available.
     """
     if not isinstance(name, str):
-        raise UsageError(f"a model is opened by its name, not by {name!r:.60}; what is open needs no opening")
+        raise UsageError(
+            f"a model is opened by its name, not by {name!r:.60}; pass a model that is already open as it is"
+        )
     if role not in _OPENED_AS:
         raise UsageError(f"a model is opened as one of {', '.join(get_args(ModelRole))}, not {role!r}")
     return Model(name, role, args, lambda: _OPENED_AS[role](name, _patient(startup_timeout, name, args)))

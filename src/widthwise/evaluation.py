@@ -67,8 +67,8 @@ class Interrupted(Exception):
 class Evaluation(Brief):
     """A run: its problems, its settings, and ``path``, its file. ``data`` is where the problems came from.
 
-    ``served`` is what is found at addresses in the settings that do not identify a model; a run whose path is not
-    ``named`` has a file named by that, too.
+    ``served`` is what is found at addresses in the settings that do not identify a model. ``named`` is whether the
+    user chose the path; otherwise the file's name depends on ``served``, too.
     """
 
     suite: Suite

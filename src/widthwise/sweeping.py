@@ -43,7 +43,7 @@ _UNKNOWN_SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run still has to do; ``tokens`` and ``seconds`` are None until finished problems or a pilot tell."""
+    """What a run still has to do; ``tokens`` and ``seconds`` are None until finished problems or a pilot show them."""
 
     task: Task
     problems: int

@@ -100,7 +100,7 @@ def test_a_run_of_values_is_kept_and_found_again(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ([], "the problems is empty|a suite needs at least one problem"),
+        ([], "^no problems are given: a suite needs at least one problem$"),
         (3, "a suite is a suite's name, .* found 3 \\(int\\)"),
         (["What is 1 + 1?"], "problem 1 is 'What is 1 \\+ 1\\?' \\(str\\): it must be a dict"),
         ([ROWS[0], 7], "problem 2 is 7"),

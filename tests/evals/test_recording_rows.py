@@ -168,6 +168,7 @@ def test_fields_that_do_not_fit_one_another_are_refused(tmp_path: Path, change: 
     [
         (b"\xff\xfe{\x00}\x00\n\x00", "is UTF-16"),
         (b'{"a": "\xff"}', "is not a UTF-8 text file"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "is not a UTF-8 text file: rows are read from JSON Lines, .*CSV .*Parquet"),
         (b'{"problem_id": "x", "reward": NaN}\n', "line 1: not valid JSON.*NaN is not a JSON number"),
         (b'{"reward": 1e999}\n', "line 1: not valid JSON.*too large"),
         (b'{"a":' * 100_000, "line 1: not valid JSON"),

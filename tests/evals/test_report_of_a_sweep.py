@@ -131,7 +131,7 @@ def cut_ends(window: browser.Browser) -> list[str]:
 
 
 @needs_browser
-@pytest.mark.parametrize("width", (320, 360, 600, 620, 1440))
+@pytest.mark.parametrize("width", [320, 360, 600, 620, 1440])
 def test_the_end_of_an_id_is_seen(sweep: Path, tmp_path: Path, window: browser.Browser, width: int) -> None:
     ids = ["p", *(f"{'long-name/' * 20}2026-{i:04d}" for i in range(3))]
     problems = [Problem(each, "Q?", "1") for each in ids]

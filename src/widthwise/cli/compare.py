@@ -11,6 +11,7 @@ import typer
 from widthwise.cli.display import chance, rows_table, span
 from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import say, say_json
+from widthwise.core.brief import counted
 from widthwise.core.registry import register
 from widthwise.core.strategy.composition import shortened
 
@@ -35,7 +36,7 @@ def compare_runs(
     if as_json:
         say_json({"runs": [asdict(each) for each in found]})
         return
-    say(f"{found[0].suite}: {found[0].problems} problems finished by every run; tokens are means over them")
+    say(f"{found[0].suite}: {counted(found[0].problems, 'problem')} finished by every run; tokens are means over them")
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
     rows_table([*columns, *_COSTS.values()], [[*_said(each), *_spent(each)] for each in found])
     for each in found:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from widthwise.cli.terminal import cell, fitting, say_table
+from widthwise.core.brief import counted
 from widthwise.core.strategy.composition import shortened
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def percent(share: float | None) -> str:
 
 def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     tokens = summary.tokens
-    yield "suite", f"{summary.suite}, {summary.problems} problems" + _failed(summary.errors)
+    yield "suite", f"{summary.suite}, {counted(summary.problems, 'problem')}" + _failed(summary.errors)
     yield "model", summary.model
     if summary.server is not None:
         yield "server", summary.server

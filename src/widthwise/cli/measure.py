@@ -14,6 +14,7 @@ from widthwise.cli.law_fits import fits_of, print_fits
 from widthwise.cli.matched import Matched
 from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import known, say, say_json
+from widthwise.core.brief import counted
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 
@@ -95,7 +96,7 @@ def write_report(
     from widthwise.evals.views.report import write_report
 
     size = write_report(runs, out, methods=method or METHODS, traces=traces)
-    say(f"{out}: {size / 1e6:,.1f} MB", err=True)
+    say(f"{out}: {size / 1e6:,.1f} MB" if size >= 1e6 else f"{out}: {size / 1e3:,.0f} kB", err=True)
     if as_json:
         say_json({"report": str(out), "bytes": size, "runs": list(map(str, runs))})
 
@@ -115,7 +116,7 @@ def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
 
 
 def _print_curve(curve: Curve, *, several: bool) -> None:
-    head = ", ".join(filter(None, [curve.suite, curve.model, f"{len(curve.problems)} problems"]))
+    head = ", ".join(filter(None, [curve.suite, curve.model, counted(len(curve.problems), "problem")]))
     say(f"\n{curve.label} ({head})" if several else head)
     rows = []
     for line in curve.lines.values():

@@ -12,6 +12,7 @@ from widthwise.cli.display import marked, rows_table
 from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.cli.timeline_view import print_timeline
+from widthwise.core.brief import counted
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 from widthwise.core.trace.trace import Trace, name
@@ -83,7 +84,7 @@ def import_file(
 
     known = load_suite(suite, data) if suite or data else None
     count = import_recordings(file, run, importer, requests=requests, suite=known)
-    say(f"{count} problems imported into {run}", err=True)
+    say(f"{counted(count, 'problem')} imported into {run}", err=True)
     with Store.read(run) as store:
         note = Copies.stored(store.outcomes()).note
     if note:
@@ -110,7 +111,7 @@ def export_file(
     chosen = layout or ("inspect_ai" if out.suffix in (".eval", ".json") else "recorded")
     with Store.read(run) as store:
         count = exporter_named(chosen)(store, out)
-    say(f"{count} problems exported to {out}", err=True)
+    say(f"{counted(count, 'problem')} exported to {out}", err=True)
     if as_json:
         say_json({"file": str(out), "problems": count})
 
@@ -121,11 +122,10 @@ def _list_problems(store: Store, as_json: bool) -> None:
         return
     rows = []
     for outcome in store.outcomes():
-        right = sum(leaf.correct is True for leaf in outcome.leaves)
         verdict = outcome.errors[0] if outcome.errors else marked(outcome.correct)
         answers = [outcome.answer or "–", outcome.problem.answer or "–"]
         tokens = f"{sum(leaf.tokens for leaf in outcome.leaves):,}"
-        rows.append([outcome.problem.id, outcome.state, *answers, verdict, f"{right}/{_whole(outcome)}", tokens])
+        rows.append([outcome.problem.id, outcome.state, *answers, verdict, _right(outcome), tokens])
     rows_table(["problem", "state", "answer", "reference", "verdict", "right traces", "tokens"], rows)
 
 
@@ -200,6 +200,13 @@ def _problem_row(outcome: Outcome) -> dict[str, Any]:
         "errors": list(outcome.errors),
         "ledger": outcome.ledger.asdict(),
     }
+
+
+def _right(outcome: Outcome) -> str:
+    """How many traces are right, of how many; a dash if none was graded."""
+    if all(leaf.correct is None for leaf in outcome.leaves):
+        return "–"
+    return f"{sum(leaf.correct is True for leaf in outcome.leaves)}/{_whole(outcome)}"
 
 
 def _whole(outcome: Outcome) -> int:

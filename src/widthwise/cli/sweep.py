@@ -88,7 +88,7 @@ def run_sweep(
     found = [_suite_row(done.part(name), sweeping, report, as_json) for name in dict.fromkeys(suite)]
     _say_if(as_json, {**said, "suites": found, "failures": done.failures})
     if done.failures:
-        raise WidthwiseError(f"{done.failures} problems failed for good; the same command tries them again")
+        raise WidthwiseError(f"{counted(done.failures, 'problem')} failed for good; the same command tries again")
 
 
 def _done(sweeping: Sweeping, concurrency: int) -> Sweep:

@@ -10,6 +10,7 @@ from typing import Any
 
 from widthwise.cli.matched import Matched
 from widthwise.cli.terminal import known, say
+from widthwise.core.brief import counted
 from widthwise.sweeping import Sweeping
 from widthwise.swept import Sweep
 
@@ -56,7 +57,7 @@ class SweptSuite:
     def show(self) -> None:
         """Print what was found."""
         first = self.swept.curves[0]
-        say(f"\n{first.suite}: {len(first.problems)} problems, {first.model}")
+        say(f"\n{first.suite}: {counted(len(first.problems), 'problem')}, {first.model}")
         self.matched.show()
         for note in self.notes:
             say(f"note: {note}")

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from widthwise.core.brief import counted
 from widthwise.core.errors import UsageError
 from widthwise.serving.refusal import Refusal
 
@@ -50,7 +51,7 @@ class Admission:
         seconds = min(max(math.ceil(self._seconds * (self.waiting + 1) / self.places), 1), _LONGEST_WAIT)
         return Refusal(
             429,
-            f"{self.running} requests are worked on and {self.waiting} wait: try again in {seconds} s",
+            f"{counted(self.running, 'request')} in work and {self.waiting} waiting: try again in {seconds} s",
             code="rate_limit_exceeded",
             headers={"Retry-After": str(seconds)},
         )

@@ -64,7 +64,7 @@ class Endpoint:
 
 
 class _Call:
-    """One request while it is answered."""
+    """A request that is being answered."""
 
     def __init__(self, service: Service, form: Form, scope: Scope, receive: Receive, send: Sender) -> None:
         self._service, self._form = service, form

@@ -70,7 +70,7 @@ class Menu:
 
 
 def _check_numbers(text: str) -> None:
-    """Raises ``UsageError`` for a number that could fill the memory; what a budget may be is the server's to say."""
+    """Raises ``UsageError`` for a number that could fill the memory; budgets are limited by the server's own."""
     calls = [node for node in ast.walk(ast.parse(text.strip(), mode="eval")) if isinstance(node, ast.Call)]
     for call in calls:
         if isinstance(call.func, ast.Name) and call.func.id == "budget":
