@@ -20,6 +20,7 @@ from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Trace
+from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.subsets import Floats, Ints
@@ -145,8 +146,8 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         done = [o for o in outcomes if o.state != "open"]
         if not done:
             raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
-        grader = own or grader_of(store)
-        done = run_sync(_regraded(store, done, own)) if own else done
+        grader = grader_or(own, lambda: grader_of(store))
+        done = run_sync(_regraded(store, done, grader)) if own else done
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
         known = sequential_known(store)
         counted = any(leaf.tokens for o in done for leaf in o.leaves)
@@ -248,7 +249,7 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader
     recordings = read_generations(path)
     if own:
         recordings = [_unlabelled(recording) for recording in recordings]
-    grader = own or grader_for([r.problem for r in recordings])
+    grader = grader_or(own, lambda: grader_for([r.problem for r in recordings]))
     if not any(r.samples for r in recordings):
         raise UsageError(f"{path} has no samples: nothing to measure")
     pools = run_sync(_graded_pools(path, recordings, grader, scores, grouping))

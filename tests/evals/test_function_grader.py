@@ -6,6 +6,7 @@ import json
 import math
 import sqlite3
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,29 @@ def test_an_unknown_grader_of_ones_own_is_said_once(caplog: pytest.LogCaptureFix
     assert ww.curve(run, replicates=10).lines["run"].accuracy[-1] == 0.5
     [said] = caplog.messages
     assert "'near', which is neither built in nor installed: its grades stand" in said
+
+
+def test_a_function_that_grades_anew_reads_answers_as_before() -> None:
+    """Before, the whole text became the answer, and samples with equal answers no longer voted together."""
+    Path("own.py").write_text("def none(problem, text):\n    return '}' not in text\n")
+    run = ww.evaluate(STRATEGY, ROWS, model=answer, grader=half, run="a.db")
+    answers = [leaf.answer for outcome in run.outcomes for leaf in outcome.leaves]
+    for _ in range(2):  # the second time the file names the function of the first
+        done = CliRunner().invoke(app, ["grade", "a.db", "--grader", "own.py:none"])
+        assert done.exit_code == 0, done.output
+        again = ww.Run.read("a.db")
+        assert [leaf.answer for outcome in again.outcomes for leaf in outcome.leaves] == answers
+        assert (again.accuracy, again.configuration["grader"]) == (0, run.configuration["grader"])
+
+
+def test_a_curve_of_a_function_groups_answers_as_before() -> None:
+    numbers = count()
+
+    def model(prompt: str) -> str:
+        number = next(numbers)
+        return f"{number}: \\boxed{{{4 if number else 5}}}"
+
+    rows = [{"question": "What is 2 + 2?", "answer": 4}]
+    run = ww.evaluate("best_of_n(n=4)", rows, model=model, run="a.db")
+    graded = ww.curve(run, replicates=10, grader=lambda problem, text: "{4}" in text)
+    assert graded.lines["maj"].accuracy[-1] == ww.curve(run, replicates=10).lines["maj"].accuracy[-1] == 1

@@ -131,10 +131,13 @@ def _grade_run(run: Path, grader: str | None, as_json: bool) -> None:
 
 def _grader(store: Store, named: str | None) -> Grader:
     """The grader for a run: the named one, else the one that graded it. ``UsageError`` if that is unknown."""
+    from widthwise.evals.grading.function_grader import grader_or
     from widthwise.evals.suites.suites import grader_of
     from widthwise.settings import grader_named
 
-    return grader_of(store, anew=True) if named is None else grader_named(named)
+    if named is None:
+        return grader_of(store, anew=True)
+    return grader_or(grader_named(named), lambda: grader_of(store))
 
 
 async def _regraded(store: Store, grader: Grader) -> tuple[list[Outcome], list[dict[str, Any]]]:
