@@ -65,8 +65,8 @@ class Tree(Brief, Generic[Content]):
     >>> tree = Tree(UCT(children=2), root="")
     >>> for node in tree.ask(2):
     ...     tree.tell(node, content=node.parent.content + "a", score=0.5)
-    >>> [node.content for node in tree.best(2)]
-    ['a', 'a']
+    >>> len(tree.best(2))
+    2
 
     ``ask`` names nodes to be made, each a child of its ``parent``, chosen by the policy; ``tell`` takes the result for
     one, in any order. The tree can be pickled at any time and continues as it would have; it still waits for requested
