@@ -217,13 +217,13 @@ def test_an_open_model_stays_open(scorer: Path) -> None:
 
 
 def test_a_judge_that_states_its_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own.py").write_text(
+    (tmp_path / "stating.py").write_text(
         "from tests.core.scripted import Replying\n"
         "def judge():\n"
         "    return Replying(lambda prompt, index: 'Score: 9' if len(prompt) % 2 else 'I cannot tell.')\n"
     )
     monkeypatch.chdir(tmp_path)
-    run, judge = tmp_path / "run.db", ("--reward-model", "own:judge", "--reward-arg", "format=stated")
+    run, judge = tmp_path / "run.db", ("--reward-model", "stating:judge", "--reward-arg", "format=stated")
     shown = evaluated(run, *judge)
     assert "errors" not in shown
     with Store.read(run) as store:
