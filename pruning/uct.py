@@ -13,19 +13,11 @@ from widthwise.core.strategy.part import Part
 
 
 @dataclass(frozen=True)
-class UCT(Part):
-    """Goes from the root to the child with the highest bound, until a node has fewer than ``children`` children.
+class UpperBound(Part):
+    """What rules share that descend to the child with the highest bound, to a node with fewer than ``children``."""
 
-    UCT (Kocsis and Szepesvári, "Bandit based Monte-Carlo Planning", 2006): ``Q / n + c * sqrt(ln(N) / n)``, with ``Q``
-    the sum of the ``n`` scores at the child and below it, and ``N`` the number at its parent. Nodes that were asked for
-    but not yet told count as visits with score 0 (virtual loss), so that choices made side by side differ. ``children``
-    is the number of samples that treequest's StandardMCTS makes of a node, 2 by default, and ``c`` its exploration
-    weight. There, priors multiply the second term, and all children of a node are made in a row; here priors are equal,
-    and each child is chosen by itself.
-    """
-
-    children: int = 2
-    c: float = math.sqrt(2)
+    children: int
+    c: float
 
     def __post_init__(self) -> None:
         if self.children < 1 or self.c < 0 or self.c == math.inf:
@@ -40,6 +32,26 @@ class UCT(Part):
 
     def bounds(self, node: Any) -> list[float]:
         """The bound of each child of ``node``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class UCT(UpperBound):
+    """Goes from the root to the child with the highest bound, until a node has fewer than ``children`` children.
+
+    UCT (Kocsis and Szepesvári, "Bandit based Monte-Carlo Planning", 2006): ``Q / n + c * sqrt(ln(N) / n)``, with ``Q``
+    the sum of the ``n`` scores at the child and below it, and ``N`` the number at its parent. Nodes that were asked for
+    but not yet told count as visits with score 0 (virtual loss), so that choices made side by side differ. ``children``
+    is the number of samples that treequest's StandardMCTS makes of a node, 2 by default, and ``c`` its exploration
+    weight. There, priors multiply the second term, and all children of a node are made in a row; here priors are equal,
+    and each child is chosen by itself.
+    """
+
+    children: int = 2
+    c: float = math.sqrt(2)
+
+    def bounds(self, node: Any) -> list[float]:
+        """The bound of each child of ``node``."""
         spread = math.log(max(node.visits + node.pending, 1))
         return [
             child.total / tried + self.c * math.sqrt(spread / tried) if (tried := child.visits + child.pending) else 0.0
@@ -48,7 +60,7 @@ class UCT(Part):
 
 
 @dataclass(frozen=True)
-class PUCT(Part):
+class PUCT(UpperBound):
     """``Q / n + c * P * sqrt(N) / (1 + n)``: the prior ``P`` of a child directs the search.
 
     Silver et al. (AlphaGo Zero, Nature 550, 2017), where a network gives the prior. Here it is the softmax of the
@@ -61,15 +73,9 @@ class PUCT(Part):
     temperature: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.children < 1 or self.c < 0 or self.c == math.inf or self.temperature <= 0:
-            raise ValueError("children must be at least 1, c not below 0 and finite, and temperature above 0")
-
-    @property
-    def branching(self) -> float:
-        return self.children
-
-    def choose(self, root: Any, seed: int, number: int) -> Any:
-        return descend(root, self.children, self.bounds)
+        super().__post_init__()
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be above 0, not {self.temperature}")
 
     def bounds(self, node: Any) -> list[float]:
         """The bound of each child of ``node``; one without a score has no prior."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
 
 from widthwise.core.scores.trace_score import check_score, unit_score
 from widthwise.core.session.conditions import Conditions
@@ -29,8 +28,6 @@ class PolicySearch(TreeSampler):
     _: KW_ONLY
     parallel: int = 4
     rollout: bool = False
-
-    compete: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -114,8 +114,9 @@ def test_statistics_are_those_of_the_scores_below(policy: TreePolicy) -> None:
 
 
 def test_what_is_asked_for_at_once_differs() -> None:
-    tree: Tree[str] = Tree(UCT(children=2), "")
-    grow(tree, 6)
+    tree: Tree[str] = Tree(UCT(children=8, c=0.1), "")
+    for node, score in zip(tree.ask(8), [0.9, 0.8, *[0.1] * 6], strict=True):
+        tree.tell(node, score, content="")
     places = [node.parent for node in tree.ask(4)]
     assert len({id(place) for place in places}) > 1  # virtual loss: pending nodes make the best place less attractive
     assert tree.root.pending == 4
