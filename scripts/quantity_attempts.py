@@ -18,7 +18,7 @@ from pathlib import Path
 from attempts import TEST_SEED, Attempted, chosen, collect, listed, made, read, same_answer, verify
 from documents import Document
 from labels import Task, steps_of
-from quantity_solutions import order, quantities_solution, step, systems
+from quantity_solutions import order, plan, quantities_solution, step, systems
 
 from widthwise.evals.suites.quantities import generate
 from widthwise.evals.suites.quantity_steps import QuantityStep
@@ -100,7 +100,7 @@ def counted(values: Sequence[int]) -> str:
 def refined(task: Task, said: dict[str, list[int]], rng: random.Random) -> str:
     """A right solution whose steps repeat what is said about a quantity before they work it out."""
     system = QuantitySystem.read(task.question)
-    steps = []
+    steps = [plan(system, rng)]
     for name in order(system, rng, useless=0):
         steps.append(step(system, name, SAID.replace("{said}", counted(said.get(name, ())))))
     return "\n\n".join([*steps, f"\\boxed{{{system.answer}}}"])

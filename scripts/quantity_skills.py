@@ -1,6 +1,8 @@
 """The other skills for `quantities`: threads, outlines, plans, and a serial search that checks itself.
 
-A parent has independent parts worked out at once, and a thread returns its value:
+A parent says what is needed, has independent parts worked out at once, and a thread returns its value:
+
+    U: A, A: B V, B, V
 
     <Parallel>
     <Outlines>
@@ -21,7 +23,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from documents import END, Document, document, turn
-from quantity_solutions import Asked, boxed_answer, order, quantities_solution, systems, worded
+from quantity_solutions import Asked, boxed_answer, order, plan, ready, systems, worded
 from threads import Thread, family
 
 from widthwise.evals.suites.arithmetic import apply
@@ -73,7 +75,8 @@ def thread_family(asked: Asked, width: int, rng: random.Random) -> Iterator[Docu
     rest = [name for name in order(system, rng, useless=0) if name not in done]
     steps = [worded(system, name, rng) for name in rest]
     solution = "\n\n".join([*steps, boxed_answer(system)])
-    yield from family(asked.key, f"{asked.question}<spawn>{width}", told, solution, rng)
+    planned = f"{plan(system, rng)}\n\n"
+    yield from family(asked.key, f"{asked.question}<spawn>{width}", told, solution, rng, before=planned)
 
 
 def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
@@ -82,41 +85,43 @@ def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
 
 
 def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """Different orders of the needed quantities, and a solution in a given order."""
+    """Different plans, and a solution that follows a given one: the last quantities named are worked out first."""
     for asked in systems(rng, levels):
-        orders = [" ".join(order(asked.system, rng, useless=0)) for _ in range(rng.randint(2, MOST))]
-        different = list(dict.fromkeys(orders))
+        planned = [plan(asked.system, rng) for _ in range(rng.randint(2, MOST))]
+        different = list(dict.fromkeys(planned))
         lines = [f"<Outline>{n}: {text}</Outline>" for n, text in enumerate(different, 1)]
         yield document(asked.key, "outline", f"{asked.question}<Outlines>{len(different)}", "\n".join(lines))
-        steps = [worded(asked.system, name, rng) for name in different[0].split()]
+        steps = [worded(asked.system, name, rng) for name in backwards(asked.system, different[0])]
         solution = "\n\n".join([*steps, boxed_answer(asked.system)])
         yield document(asked.key, "outline", f"{asked.question}<Outline>{different[0]}", solution)
 
 
+def backwards(system: QuantitySystem, planned: str) -> list[str]:
+    """The quantities of a plan, the last one first that can be worked out."""
+    listed = [each.partition(":")[0] for each in planned.split(", ")]
+    found: list[str] = []
+    while len(found) < len(listed):
+        can = ready(system, set(listed), system.given.keys() | set(found))
+        found.append(max(can, key=listed.index))
+    return found
+
+
 def plans(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """The needed quantities as a dependency graph, one per line with those that must be worked out before it."""
+    """The needed quantities as a dependency graph, from the target on, one per line."""
     for asked in systems(rng, levels):
-        yield document(asked.key, "plan", f"{asked.question}<Goal>", f"{plan(asked.system, rng)}</Goal>")
-
-
-def plan(system: QuantitySystem, rng: random.Random) -> str:
-    """``A: B V`` for a quantity that takes B and V; nothing after the colon if all are given."""
-    lines = []
-    for name in order(system, rng, useless=0):
-        before = [operand for operand in system.operands(name) if operand in system.needed]
-        lines.append(f"{name}:{''.join(f' {each}' for each in before)}")
-    return "\n".join(lines)
+        yield document(asked.key, "plan", f"{asked.question}<Goal>", f"{plan(asked.system, rng, chr(10))}</Goal>")
 
 
 def serial_searches(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """Every step with its check, and repeated if the check fails; wrong results are read, not learned."""
+    """A plan, and every step with its check, repeated if that fails; wrong results are read, not learned."""
     for asked in systems(rng, levels):
         yield serial_search(asked, rng)
 
 
 def serial_search(asked: Asked, rng: random.Random) -> Document:
     values = asked.system.values()
-    parts: list[tuple[str, bool | str]] = [(turn(f"{asked.question}<search>depth"), False)]
+    asked_for = turn(f"{asked.question}<search>depth")
+    parts: list[tuple[str, bool | str]] = [(asked_for, False), (f"{plan(asked.system, rng)}\n", True)]
     for name in order(asked.system, rng, useless=0):
         definition = asked.system.definitions[name]
         assert isinstance(definition, Operation)
@@ -128,7 +133,8 @@ def serial_search(asked: Asked, rng: random.Random) -> Document:
             parts.append((f"\n{check(definition.op, left, right, wrong)} no\n", True))
         again = f"{check(definition.op, left, right, values[name])} yes\n"
         parts.append((f"{head}{values[name]}\n{again}", True))
-    parts.append((f"\n{quantities_solution(asked.system, rng)}{END}", True))
+    steps = [worded(asked.system, name, rng) for name in order(asked.system, rng, useless=0)]
+    parts.append(("\n" + "\n\n".join([*steps, boxed_answer(asked.system)]) + END, True))
     return Document(asked.key, "search", tuple(parts))
 
 

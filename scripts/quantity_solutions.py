@@ -1,4 +1,12 @@
-"""Solutions of `quantities`: what is needed, one step per quantity, in any order and in several wordings."""
+"""Solutions of `quantities`: what is needed, then one step per quantity, in any order and in several wordings.
+
+    U: A, A: B V, V, B                  <- U takes A, A takes B and V, these two take only what is given
+
+    V: 15 + 7 = 22
+
+    B = G - 14 = 28 - 14 = 14
+    ...
+"""
 
 from __future__ import annotations
 
@@ -15,17 +23,20 @@ WORDINGS = (
     "{name}: {worked} = {value}",
     "{defined} is {worked}, so {name} = {value}",
     "{name} = {worked} = {value}",
+    "{name} is {defined}, {worked} = {value}",
 )
-WEIGHTS = (5, 2, 2, 1)
-"""How often each is drawn; what is not written out before its result is harder to get right."""
+WEIGHTS = (3, 2, 2, 1, 2)
+"""How often each is drawn."""
 ONWARD = 0.6
-"""How often each is drawn; steps that do not write out the operation before the result are harder to get right."""
-USELESS = 0.1
 """How often the next step uses the value of the one before, if possible; otherwise any possible step."""
+USELESS = 0.1
+"""The share of solutions that work out something unnecessary."""
+SWAPPED = 0.5
+"""How often the operands of a sum or a product change places."""
 
 
 class Asked(NamedTuple):
-    """The share of solutions that work out something unnecessary."""
+    """A problem, with the key that decides whether it is held out."""
 
     system: QuantitySystem
     key: str
@@ -67,10 +78,33 @@ def ready(system: QuantitySystem, among: set[str], known: set[str]) -> list[str]
     ]
 
 
-def step(system: QuantitySystem, name: str, wording: str) -> str:
+def needs(system: QuantitySystem, rng: random.Random) -> list[tuple[str, list[str]]]:
+    """Every needed quantity with those that must be worked out for it, from the target on: first named, first listed.
+
+    Which of two operands is named first is drawn by lot.
+    """
+    found: dict[str, list[str]] = {}
+    waiting = [system.target]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = [each for each in system.operands(name) if each in system.needed]
+            rng.shuffle(found[name])
+            waiting += found[name]
+    return list(found.items())
+
+
+def plan(system: QuantitySystem, rng: random.Random, between: str = ", ") -> str:
+    """``A: B V`` for a quantity that takes B and V, and a name alone for one that takes only what is given."""
+    return between.join(f"{name}: {' '.join(before)}" if before else name for name, before in needs(system, rng))
+
+
+def step(system: QuantitySystem, name: str, wording: str, *, swapped: bool = False) -> str:
     """One quantity worked out."""
     values, definition = system.values(), system.definitions[name]
     assert isinstance(definition, Operation)
+    if swapped:
+        definition = definition.swapped
     left, right = definition.at(values)
     worked = f"{left} {definition.op} {right}"
     return wording.format(name=name, defined=definition, worked=worked, value=values[name])
@@ -79,7 +113,9 @@ def step(system: QuantitySystem, name: str, wording: str) -> str:
 def worded(system: QuantitySystem, name: str, rng: random.Random) -> str:
     """One quantity worked out, in a wording drawn by lot."""
     (wording,) = rng.choices(WORDINGS, WEIGHTS)
-    return step(system, name, wording)
+    definition = system.definitions[name]
+    swapped = isinstance(definition, Operation) and definition.commutes and rng.random() < SWAPPED
+    return step(system, name, wording, swapped=swapped)
 
 
 def boxed_answer(system: QuantitySystem) -> str:
@@ -87,6 +123,6 @@ def boxed_answer(system: QuantitySystem) -> str:
 
 
 def quantities_solution(system: QuantitySystem, rng: random.Random) -> str:
-    """A right solution, its order and wordings drawn by lot."""
+    """A right solution: what is needed, then steps whose order and wordings are drawn by lot."""
     steps = [worded(system, name, rng) for name in order(system, rng)]
-    return "\n\n".join([*steps, boxed_answer(system)])
+    return "\n\n".join([plan(system, rng), *steps, boxed_answer(system)])

@@ -92,10 +92,15 @@ def work(tree: arithmetic.Tree) -> str:
     return "\n".join([*(f"{step}, left {arithmetic.expression(rest)}" for step, rest in steps), str(last)])
 
 
-def family(key: str, asked: str, threads: Sequence[Thread], solution: str, rng: random.Random) -> Iterator[Document]:
-    """The documents of the parent and of three threads, including one that found something if any did."""
+def family(
+    key: str, asked: str, threads: Sequence[Thread], solution: str, rng: random.Random, *, before: str = ""
+) -> Iterator[Document]:
+    """The documents of the parent and of three threads, including one that found something if any did.
+
+    `before` is what the parent says before the block.
+    """
     outlines = "".join(f"<Outline>{n}: {thread.outline}</Outline>\n" for n, thread in enumerate(threads, 1))
-    block = f"<Parallel>\n<Outlines>\n{outlines}</Outlines>"
+    block = f"{before}<Parallel>\n<Outlines>\n{outlines}</Outlines>"
     joined = "\n" + "".join(f"{header(n)}{end(thread)}" for n, thread in enumerate(threads, 1)) + "\n"
     opening, closing = f"{turn(asked)}", f"</Parallel>\n{solution}{END}"
     yield Document(key, "threads", ((opening, False), (block, True), (joined, False), (closing, True)))

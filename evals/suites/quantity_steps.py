@@ -1,8 +1,10 @@
 """Steps of solutions of `quantities`: how they are read, and exact labels for each.
 
     B = G - 14 = 28 - 14 = 14        V: 15 + 7 = 22        B * V is 14 * 22, so A = 308        C = 15 + 7 = 22
+    C is Z + 7, 15 + 7 = 22
 
-and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14, one has 15).
+with the operands of a sum or a product in either order; before them a plan of what is needed, such as
+`U: A, A: B V, B, V`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14, one has 15).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from widthwise.evals.suites.arithmetic import apply
-from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
+from widthwise.evals.suites.quantity_system import MOST, Operation, QuantitySystem
 
 _NAME = r"(?P<name>[A-Z]{1,2})"
 _DEFINED = r"(?P<defined>[A-Z0-9]{1,3} [-+*] [A-Z0-9]{1,3})"
@@ -25,9 +27,11 @@ _STEPS = tuple(
         rf"{_NAME}: {_WORKED} = {_VALUE}",
         rf"{_DEFINED} is {_WORKED}, so {_NAME} = {_VALUE}",
         rf"{_NAME} = {_WORKED} = {_VALUE}",
+        rf"{_NAME} is {_DEFINED}, {_WORKED} = {_VALUE}",
         rf"{_NAME} said [a-z0-9 ,]{{1,200}}: {_WORKED} = {_VALUE}",
     )
 )
+_PLANNED = re.compile(r"(?P<name>[A-Z]{1,2})(?:: (?P<before>[A-Z]{1,2}(?: [A-Z]{1,2})?))?")
 _BOX = re.compile(r"\\boxed\{(\d{1,6})\}")
 
 
@@ -55,10 +59,32 @@ class QuantityStep(NamedTuple):
         definition = system.definitions.get(self.name)
         if not isinstance(definition, Operation) or not known.keys() >= set(definition.names):
             return False
-        if self.defined not in (None, str(definition)):
+        if self.value != apply(self.op, self.left, self.right):
             return False
+        ways = [definition, definition.swapped] if definition.commutes else [definition]
+        return any(self._repeats(way, known) for way in ways)
+
+    def _repeats(self, definition: Operation, known: Mapping[str, int]) -> bool:
         worked = (self.op, (self.left, self.right)) == (definition.op, definition.at(known))
-        return worked and self.value == apply(self.op, self.left, self.right)
+        return worked and self.defined in (None, str(definition))
+
+
+class QuantityPlan(NamedTuple):
+    """Quantities to work out, each with those that have to be worked out before it, sorted."""
+
+    needs: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def read(cls, text: str, between: str = ", ") -> QuantityPlan | None:
+        """A plan such as ``U: A, A: B V, B, V``; None for anything else."""
+        found = [_PLANNED.fullmatch(each) for each in text.strip().split(between, MOST)]
+        needs = {each["name"]: sorted((each["before"] or "").split()) for each in found if each}
+        return cls(needs) if len(needs) == len(found) else None
+
+    @classmethod
+    def of(cls, system: QuantitySystem) -> QuantityPlan:
+        """What a system's target needs."""
+        return cls({name: sorted(system.needed & set(system.operands(name))) for name in system.needed})
 
 
 class StepLabel(NamedTuple):
@@ -89,6 +115,9 @@ def _label(system: QuantitySystem, text: str, stated: dict[str, int], still_open
     if box := _BOX.fullmatch(text.strip()):
         right = int(box[1]) == system.answer
         return StepLabel(right, stated.get(system.target) == int(box[1]), right)
+    if plan := QuantityPlan.read(text):
+        right = plan == QuantityPlan.of(system)
+        return StepLabel(right, right and not stated, still_open)
     step = QuantityStep.read(text)
     if step is None or step.name not in system.definitions:
         return StepLabel(False, False, still_open)

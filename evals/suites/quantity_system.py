@@ -45,6 +45,15 @@ class Operation(NamedTuple):
         """The quantities that it takes."""
         return [operand for operand in (self.left, self.right) if isinstance(operand, str)]
 
+    @property
+    def commutes(self) -> bool:
+        return self.op != "-"
+
+    @property
+    def swapped(self) -> Operation:
+        """The same operation with its operands in the other order."""
+        return self._replace(left=self.right, right=self.left)
+
     def at(self, values: Mapping[str, int]) -> tuple[int, int]:
         """Its two operands as numbers; KeyError if a quantity has no value."""
         left, right = (values[each] if isinstance(each, str) else each for each in (self.left, self.right))
@@ -165,5 +174,5 @@ def _mark(definition: Definition, marks: Mapping[str, str]) -> str:
     if isinstance(definition, int):
         return str(definition)
     below = [marks[each] if isinstance(each, str) else str(each) for each in (definition.left, definition.right)]
-    operands = below if definition.op == "-" else sorted(below)
+    operands = sorted(below) if definition.commutes else below
     return hashlib.sha256(f"{definition.op} {' '.join(operands)}".encode()).hexdigest()[:16]

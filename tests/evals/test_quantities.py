@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from widthwise.core.errors import UsageError
 from widthwise.evals.suites import quantities
 from widthwise.evals.suites.holdout import held_out
-from widthwise.evals.suites.quantity_steps import QuantityStep, StepLabel, step_labels
+from widthwise.evals.suites.quantity_steps import QuantityPlan, QuantityStep, StepLabel, step_labels
 from widthwise.evals.suites.quantity_system import LARGEST, Operation, QuantitySystem
 from widthwise.evals.suites.suites import load_suite
 
@@ -172,6 +172,7 @@ def test_levels_are_a_span(levels: str) -> None:
         ("B = G - 14 = 28 - 14 = 14", QuantityStep("B", 14, "-", 28, 14, "G - 14")),
         ("V: 15 + 7 = 22", QuantityStep("V", 22, "+", 15, 7, None)),
         ("B * V is 14 * 22, so A = 308\n", QuantityStep("A", 308, "*", 14, 22, "B * V")),
+        ("C is Z + 7, 15 + 7 = 22", QuantityStep("C", 22, "+", 15, 7, "Z + 7")),
         ("AB = 15 + 7 = 22", QuantityStep("AB", 22, "+", 15, 7, None)),
         ("B = 14", None),
         ("B = 28 - 14", None),
@@ -183,6 +184,14 @@ def test_levels_are_a_span(levels: str) -> None:
 )
 def test_steps_are_read_in_every_wording(text: str, step: QuantityStep | None) -> None:
     assert QuantityStep.read(text) == step
+
+
+def test_a_plan_is_read_and_nothing_else_is() -> None:
+    plan = QuantityPlan.read("U: A, A: V B, B, V")
+    assert plan == QuantityPlan.of(SYSTEM)
+    assert QuantityPlan.read("U: A\nA: B V\nB\nV", between="\n") == plan
+    for text in ("U:, A", "U: A B C", "U A", "", "u: a", "U: A; A", "V: 15 + 7 = 22", ", ".join(["U"] * 100_000)):
+        assert QuantityPlan.read(text) is None
 
 
 def test_a_right_solution_is_right_useful_and_open_throughout() -> None:
@@ -198,6 +207,13 @@ def test_a_right_solution_is_right_useful_and_open_throughout() -> None:
         pytest.param(["F: 19 + 28 = 48"], [StepLabel(False, False, True)], id="a wrong result that nobody needs"),
         pytest.param(["B: 28 + 14 = 42"], [WRONG], id="another operation"),
         pytest.param(["B = G - 15 = 28 - 14 = 14"], [USELESS], id="a definition that is not the quantity's"),
+        pytest.param(["V = 7 + Z = 7 + 15 = 22"], [SOUND], id="a sum with its operands in the other order"),
+        pytest.param(["V = 7 + Z = 15 + 7 = 22"], [USELESS], id="an order that changes between its two halves"),
+        pytest.param(["B: 14 - 28 = 14"], [USELESS], id="a difference in the other order"),
+        pytest.param(["U: A, A: V B, B, V", RIGHT[0]], [SOUND, SOUND], id="a plan"),
+        pytest.param(["U: A, A: B V, B", RIGHT[0]], [StepLabel(False, False, True), SOUND], id="a plan too short"),
+        pytest.param(["F, U: A, A: B V, B, V"], [StepLabel(False, False, True)], id="a plan of too much"),
+        pytest.param([RIGHT[0], "U: A, A: B V, B, V"], [SOUND, USELESS], id="a plan too late"),
         pytest.param(["A = 14 * 22 = 308"], [USELESS], id="before what it depends on"),
         pytest.param(
             ["B: 28 - 14 = 15", RIGHT[1], "A: 15 * 22 = 330"],

@@ -13,7 +13,7 @@ import pytest
 import sentencepiece
 
 from widthwise.evals.suites.holdout import held_out
-from widthwise.evals.suites.quantity_steps import QuantityStep, step_labels
+from widthwise.evals.suites.quantity_steps import QuantityPlan, QuantityStep, step_labels
 from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def test_every_solution_is_right_and_few_have_a_step_for_nothing() -> None:
         found = step_labels(asked(document), answered(document).split("\n\n"))
         assert all(label.right and label.open for label in found)
         assert [label.useful for label in found].count(False) <= 1
-        assert len(found) >= len(asked(document).needed) + 1
+        assert len(found) >= len(asked(document).needed) + 2, "a plan, the steps and the answer"
         aside += not all(label.useful for label in found)
     assert 3 < aside < 45
 
@@ -100,9 +100,27 @@ def test_orders_and_wordings_differ() -> None:
     orders = {tuple(solutions.order(system, random.Random(seed), useless=0)) for seed in range(50)}
     assert orders == {("B", "V", "A", "U"), ("V", "B", "A", "U")}
     texts = {solutions.quantities_solution(system, random.Random(seed)) for seed in range(50)}
-    assert len(texts) > 40
+    assert len(texts) > 45
     read = {tuple(QuantityStep.read(solutions.step(system, "B", each)) or ())[:2] for each in solutions.WORDINGS}
     assert read == {("B", 14)}
+
+
+def test_sums_and_products_are_worked_out_in_either_order_and_differences_are_not() -> None:
+    system = QuantitySystem.read("A = 30; B = A + 1; C = B - 2; D = C * B. D?")
+    told = {name: {solutions.worded(system, name, random.Random(seed)) for seed in range(200)} for name in "BCD"}
+    assert [len(told[name]) for name in "BCD"] == [10, 5, 10]
+    for name, known in {"B": {}, "C": {"B": 31}, "D": {"B": 31, "C": 29}}.items():
+        for text in told[name]:
+            step = QuantityStep.read(text)
+            assert step is not None
+            assert step.follows(system, {**system.given, **known})
+
+
+def test_a_plan_names_quantities_from_the_target_on_each_once() -> None:
+    system = QuantitySystem.read("A = 3; B = A + 1; C = B + A; D = B * C; E = D + 2; X = A + 9. E?")
+    plans = {solutions.plan(system, random.Random(seed)) for seed in range(30)}
+    assert plans == {"E: D, D: B C, B, C: B", "E: D, D: C B, C: B, B"}
+    assert all(QuantityPlan.read(each) == QuantityPlan.of(system) for each in plans)
 
 
 def test_a_step_for_nothing_is_worked_out_when_it_can_be() -> None:
@@ -169,31 +187,35 @@ def test_a_chain_spawns_nothing() -> None:
 def test_outlines_are_orders_and_solutions_follow_theirs() -> None:
     for document in made("outlines", 100):
         system = asked(document)
-        under = re.search(r"<Outline>([A-Z ]+)<assistant>", document.text)
+        under = re.search(r"<Outline>([A-Z ,:]+)<assistant>", document.text)
         if under:
             steps = list(map(QuantityStep.read, answered(document).split("\n\n")))
-            assert [step.name for step in steps if step] == under[1].split()
+            assert [step.name for step in steps if step] == skills.backwards(system, under[1])
+            assert all(step_labels(system, answered(document).split("\n\n")))
         else:
-            orders = re.findall(r"<Outline>\d: ([A-Z ]+)</Outline>", answered(document))
-            assert len(set(orders)) == len(orders) >= 1
-            assert all(set(each.split()) == system.needed for each in orders)
+            planned = re.findall(r"<Outline>\d: ([A-Z ,:]+)</Outline>", answered(document))
+            assert len(set(planned)) == len(planned) >= 1
+            assert all(QuantityPlan.read(each) == QuantityPlan.of(system) for each in planned)
+
+
+def test_an_outline_is_followed_from_its_end() -> None:
+    system = QuantitySystem.read("A = 3; B = A + 1; C = B + A; D = B * C; E = A * 2; F = E + D. F?")
+    assert skills.backwards(system, "F: E D, E, D: B C, B, C: B") == ["B", "C", "D", "E", "F"]
+    assert skills.backwards(system, "F: D E, D: C B, E, C: B, B") == ["B", "C", "E", "D", "F"]
 
 
 def test_plans_are_the_dependency_graph() -> None:
     for document in made("plans", 100):
-        system, known = asked(document), set[str]()
-        for line in answered(document).removesuffix("</Goal>").split("\n"):
-            name, _, before = line.partition(":")
-            assert set(before.split()) == set(system.operands(name)) & system.needed <= known
-            known.add(name)
-        assert known == system.needed
+        planned = QuantityPlan.read(answered(document).removesuffix("</Goal>"), between="\n")
+        assert planned == QuantityPlan.of(asked(document))
 
 
 def test_serial_searches_check_every_step_and_go_back_where_the_check_fails() -> None:
     failed = 0
     for document in made("serial searches", 100):
         search, _, solution = answered(document).partition("\n\n")
-        lines = search.split("\n")
+        planned, *lines = search.split("\n")
+        assert QuantityPlan.read(planned) == QuantityPlan.of(asked(document))
         for stated, check in zip(lines[::2], lines[1::2], strict=True):
             step = QuantityStep.read(stated)
             assert step is not None
@@ -234,7 +256,7 @@ def test_refined_solutions_check_what_is_said_before_they_state_a_value(attempts
         assert all(
             label.right and label.useful and label.open for label in step_labels(labels.Task.system.fget(TASK), steps)
         )
-        assert all(" said " in step for step in steps[:-1])
+        assert all(" said " in step for step in steps[1:-1])
     summary = next(each for each in refining if each.skill == "refine_summary")
     assert "A said 308 2, 318 2: 14 * 22 = 308" in answered(summary)
 
