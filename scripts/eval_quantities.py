@@ -6,6 +6,7 @@
 Right solutions of held-out problems are read once; nothing is sampled. Printed for each kind of token: the mean
 log-probability (nats) of all its tokens together, and the share in which every token is the most likely one:
 
+* plan: what is needed (which of two operands comes first is drawn by lot, so it is never certain);
 * name, definition: which quantity comes next, and what the problem says of it (any quantity that can be worked out
   would be right, so a name is never certain);
 * operands: the definition with numbers, from what was given and worked out before;
@@ -28,7 +29,7 @@ import torch
 from documents import encode_text, turn
 from eval_labels import load
 from llama import Llama, Shape
-from quantity_solutions import order
+from quantity_solutions import order, plan
 
 from widthwise.evals.suites.quantities import generate
 from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
@@ -48,6 +49,7 @@ class Part(NamedTuple):
 def parts(system: QuantitySystem, rng: random.Random) -> Iterator[Part]:
     """A solution in the wording that writes everything out."""
     yield Part(turn(str(system)))
+    yield from (Part(plan(system, rng), "plan"), Part("\n\n"))
     values = system.values()
     for name in order(system, rng, useless=0):
         definition = system.definitions[name]
