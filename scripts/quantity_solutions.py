@@ -1,11 +1,11 @@
 """Solutions of `quantities`: what is needed, then one step per quantity, in any order and in several wordings.
 
-    U: A, A: B V, V, B                  <- U takes A, A takes B and V, these two take only what is given
+U: A, A: B V, V, B                  <- U takes A, A takes B and V, these two take only what is given
 
-    V: 15 + 7 = 22
+V: 15 + 7 = 22
 
-    B = G - 14 = 28 - 14 = 14
-    ...
+B = G - 14 = 28 - 14 = 14
+...
 """
 
 from __future__ import annotations

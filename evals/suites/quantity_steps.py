@@ -4,7 +4,8 @@
     C is Z + 7, 15 + 7 = 22
 
 with the operands of a sum or a product in either order; before them a plan of what is needed, such as
-`U: A, A: B V, B, V`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14, one has 15).
+`U: A, A: B V, B, V`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14, one has
+15).
 """
 
 from __future__ import annotations
