@@ -33,14 +33,15 @@ def effective_size(weights: Doubles) -> float:
     return float(1 / np.square(weights).sum())
 
 
-def _multinomial(weights: Doubles, count: int, chance: np.random.Generator) -> NDArray[np.int64]:
-    return chance.multinomial(count, weights)
-
-
 def _by_points(weights: Doubles, points: Doubles) -> NDArray[np.int64]:
     """How many of the points, in [0, 1), fall on each weight."""
     places = np.searchsorted(np.cumsum(weights), points, side="right")
     return np.bincount(np.minimum(places, len(weights) - 1), minlength=len(weights))
+
+
+def _multinomial(weights: Doubles, count: int, chance: np.random.Generator) -> NDArray[np.int64]:
+    # By points, because numpy's multinomial jumps if a share crosses 1/2 in its last digit.
+    return _by_points(weights, chance.random(count))
 
 
 def _systematic(weights: Doubles, count: int, chance: np.random.Generator) -> NDArray[np.int64]:
@@ -55,7 +56,7 @@ def _residual(weights: Doubles, count: int, chance: np.random.Generator) -> NDAr
     whole = np.floor(count * weights + 1e-9).astype(np.int64)
     left = count - int(whole.sum())
     rest = np.maximum(count * weights - whole, 0)
-    return whole if left <= 0 else whole + chance.multinomial(left, rest / rest.sum())
+    return whole if left <= 0 else whole + _multinomial(rest / rest.sum(), left, chance)
 
 
 SCHEMES: Mapping[str, Callable[[Doubles, int, np.random.Generator], NDArray[np.int64]]] = {

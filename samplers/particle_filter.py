@@ -68,7 +68,8 @@ class ParticleFilter(TreeSampler):
         tree.plan, tree.waiting = [], []
         if not counts:
             return
-        drawn = self._drawn(session, tree, counts)
+        # A dead end's particle is lost until the next resampling, which makes ``n`` again.
+        drawn = await self.drawn(session, tree, counts, self.n)
         for node, count in drawn.items():
             if not count:
                 leave(session, node, "pruned", f"round {tree.round}: no particle was drawn from it")
@@ -76,21 +77,26 @@ class ParticleFilter(TreeSampler):
                 node.trace = session.annotate(node.trace, particles=count)
         tree.plan = [(node, count) for node, count in drawn.items() if count and node.state == "open"]
 
-    def _drawn(self, session: Session, tree: StepTree, counts: Mapping[Node, int]) -> dict[Node, int]:
-        """How many particles continue from each node."""
-        nodes = list(counts)
-        each = np.array([counts[node] for node in nodes])
-        total = int(each.sum())
-        weights = each * softmax(linked(self._scores(nodes), self.link))
-        weights /= weights.sum()
-        if effective_size(np.repeat(weights / each, each)) > self.threshold * total:
+    async def drawn(self, session: Session, tree: StepTree, counts: Mapping[Node, int], total: int) -> dict[Node, int]:
+        """How many of ``total`` particles continue from each node, which has so many now."""
+        nodes, each = list(counts), np.array(list(counts.values()))
+        weights = self.weights(np.repeat(await self.potentials(session, nodes), each), tree.round)
+        if effective_size(weights) > self.threshold * len(weights):
             return dict(counts)
+        shares = np.add.reduceat(weights, np.cumsum(each) - each)
         chance = np.random.default_rng(session.seed("resample", tree.round))
-        # A dead end's particle is lost until the next resampling, which makes ``n`` again.
-        return dict(zip(nodes, map(int, SCHEMES[self.scheme](weights, self.n, chance)), strict=True))
+        return dict(zip(nodes, map(int, SCHEMES[self.scheme](shares, total, chance)), strict=True))
 
-    def _scores(self, nodes: Sequence[Node]) -> Doubles:
-        return np.array([unit_score(node.score, self.by) or 0.0 for node in nodes])
+    async def potentials(self, session: Session, nodes: Sequence[Node]) -> Doubles:
+        """The logarithm of what each node's weight is proportional to."""
+        return self.linked([node.score for node in nodes])
+
+    def weights(self, potentials: Doubles, step: int) -> Doubles:
+        """The weight of each particle after ``step`` steps; they sum to 1."""
+        return softmax(potentials)
+
+    def linked(self, scores: Sequence[float | None]) -> Doubles:
+        return linked(np.array([unit_score(score, self.by) or 0.0 for score in scores]), self.link)
 
 
 def _ended(tree: StepTree) -> list[Node]:

@@ -137,20 +137,22 @@ class TreeSampler(SamplerPart):
         return [node.trace for node in nodes]
 
     async def score(self, session: Session, nodes: Sequence[Node]) -> None:
-        traces = await self.seen(session, nodes)
-        values: Sequence[float | None]
-        errors: Sequence[str | None] = [None] * len(nodes)
-        if self.by == REWARD_MODEL:
-            scores = await session.score(traces, whole=self.reduction == "model")
-            values, errors = [s.reduced(self.reduction) for s in scores], [s.error for s in scores]
-        else:
-            values = await trace_scores(session, traces, self.by)
+        values, errors = await self.valued(session, await self.seen(session, nodes))
         for node, value, error in zip(nodes, values, errors, strict=True):
             node.score, node.reason = value, node.reason or error or ""
             facts: dict[str, Any] = (
                 {"score": value} if value is not None else {"unscored": error or "there was no step yet"}
             )
             node.trace = session.annotate(node.trace, round=node.round, **facts)
+
+    async def valued(
+        self, session: Session, traces: Sequence[Trace]
+    ) -> tuple[Sequence[float | None], Sequence[str | None]]:
+        """The score ``by`` of each trace, and why it has none."""
+        if self.by == REWARD_MODEL:
+            scores = await session.score(traces, whole=self.reduction == "model")
+            return [s.reduced(self.reduction) for s in scores], [s.error for s in scores]
+        return await trace_scores(session, traces, self.by), [None] * len(traces)
 
     async def select_next(self, session: Session, tree: StepTree, born: Sequence[Node]) -> None:
         """Plan the next round, and give up the nodes that it leaves out."""

@@ -87,11 +87,13 @@ from widthwise.samplers.beam_search import BeamSearch
 from widthwise.samplers.best_first_search import BestFirstSearch
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.dvts import DVTS
+from widthwise.samplers.entropic_particle_filter import EntropicParticleFilter
 from widthwise.samplers.ets import ETS
 from widthwise.samplers.mcts import MCTS
 from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
 from widthwise.samplers.particle_filter import ParticleFilter
+from widthwise.samplers.particle_gibbs import ParticleGibbs
 from widthwise.samplers.rebase import REBASE
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
 from widthwise.samplers.sequential_refinement import SequentialRefinement
@@ -142,6 +144,7 @@ __all__ = [
     "DistinctSteps",
     "EarlyExit",
     "Embedder",
+    "EntropicParticleFilter",
     "FirstValid",
     "Frontier",
     "FunctionBackend",
@@ -163,6 +166,7 @@ __all__ = [
     "ParallelDistillRefine",
     "Part",
     "ParticleFilter",
+    "ParticleGibbs",
     "PerSubtree",
     "Problem",
     "ProgramCheck",

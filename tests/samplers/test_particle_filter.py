@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,13 @@ class Place:
         return self.text != "" and not self.text.endswith("\n\n")
 
 
+def multinomial(weights: np.ndarray[Any, Any], count: int, chance: np.random.Generator) -> list[int]:
+    """How many of so many points in [0, 1) fall on each weight's stretch."""
+    ends = list(itertools.accumulate(weights / weights.sum()))
+    drawn = Counter(min(bisect.bisect_right(ends, point), len(ends) - 1) for point in chance.random(count))
+    return [drawn[place] for place in range(len(ends))]
+
+
 def filtered(policy: Policy, n: int, chances: Callable[[int], np.random.Generator]) -> Counter[str]:
     """n prefixes: each unfinished one grows by a step, then n are drawn by the odds of all their scores."""
     particles, number = [Place()] * n, 0
@@ -39,7 +48,7 @@ def filtered(policy: Policy, n: int, chances: Callable[[int], np.random.Generato
                 place.asked += 1
         odds = np.array([min(max(last(place.text), 1e-7), 1 - 1e-7) for place in counts])
         weights = np.array(list(counts.values())) * odds / (1 - odds)
-        drawn = chances(number).multinomial(n, weights / weights.sum())
+        drawn = multinomial(weights, n, chances(number))
         particles = [place for place, k in zip(counts, drawn, strict=True) for _ in range(k)]
     return Counter(place.text for place in particles)
 

@@ -28,6 +28,8 @@ STRATEGIES = [
     "mcts(n=6, by='mean_logprob', rollout=True, rule='puct') | budget(tokens=300) | majority_vote()",
     "best_first_search(n=3, by='mean_logprob') | majority_vote()",
     "particle_filter(n=4, by='mean_logprob', scheme='systematic') | weighted_vote(by='particles', weight='identity')",
+    "particle_gibbs(n=4, iterations=3, by='mean_logprob') | best_by(score='score')",
+    "entropic_particle_filter(n=4, by='mean_logprob', lookahead=1) | weighted_vote(by='particles', weight='identity')",
     "beam_search(n=4, lookahead=1, by='mean_logprob') | majority_vote()",
     "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
 ]
