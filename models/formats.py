@@ -65,6 +65,16 @@ CHAT_PROMPTS = {
         "{problem}\n\nHere are {count} responses to this problem.\n\n{drafts}Choose the response that agrees best with "
         "the others. Answer with its number only."
     ),
+    "choose": (
+        "{problem}\n\nHere are {count} attempts at this problem.\n\n{drafts}Which attempt is the best? See first which "
+        "final answers they give and where they contradict each other. Check the steps of those that may be right, and "
+        "rule out those with an error. Then write on a last line only Judgment: and the number of the best one."
+    ),
+    "synthesise": (
+        "{problem}\n\nHere are {count} attempts at this problem.\n\n{drafts}Write one new solution that is better than "
+        "each of them: keep what is right, correct what is wrong, and combine what they do well. Its answer may differ "
+        "from all of theirs. {instruction}"
+    ),
     "check": (
         "{problem}\n\nSomebody proposes this final answer: {answer}\n\nWrite a Python program that checks the answer "
         "without trusting it: put it back into the conditions of the problem, try all small cases, or compute the "
@@ -86,6 +96,7 @@ REASONER_PROMPTS = {
     "search": "{task}<search>{order}",
     "same_answer": "{problem}<draft>{first}<draft>{second}<judge>",
     "verify": "{problem}<draft>{draft}<verify>",
+    "synthesise": "{problem}{drafts}<refine>",
 }
 """Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.borda_vote import BordaVote
 from widthwise.aggregators.first_valid import FirstValid
+from widthwise.aggregators.gen_select import GenSelect
+from widthwise.aggregators.gen_synthesis import GenSynthesis
 from widthwise.aggregators.generative_verification import GenerativeVerification
 from widthwise.aggregators.knockout import Knockout
 from widthwise.aggregators.league import League
@@ -150,6 +152,8 @@ __all__ = [
     "FunctionBackend",
     "FunctionGrader",
     "FunctionRewardModel",
+    "GenSelect",
+    "GenSynthesis",
     "GenerativeVerification",
     "Grader",
     "Judge",

@@ -15,6 +15,7 @@ from widthwise import (
     Answer,
     Budget,
     GenerativeVerification,
+    GenSelect,
     Knockout,
     League,
     MajorityVote,
@@ -36,6 +37,8 @@ JUDGES: list[Part] = [
     Knockout(tie="first"),
     League(),
     UniversalSelfConsistency(),
+    GenSelect(),
+    GenSelect(decide="tournament", window=3, draws=2),
     ProgramCheck(k=1),
 ]
 
@@ -50,7 +53,8 @@ def likes(answer: str) -> Says:
             first, second = prompt.split("Solution 1:")[1].split("Solution 2:")
             return f"They differ.\n{1 if f'= {answer}' in first else 2 if f'= {answer}' in second else 'neither'}"
         if "Attempt 1:" in prompt:
-            return str(1 + [f"= {answer}" in part for part in prompt.split("Attempt ")[1:]].index(True))
+            fits = [f"= {answer}" in part for part in prompt.split("Attempt ")[1:]]
+            return str(1 + fits.index(True)) if any(fits) else "none of them"
         if "Python program" in prompt:
             return f"Here:\n```python\nprint({f'answer: {answer}' in prompt})\n```"
         return "I looked.\n\n" + ("Yes." if f"= {answer}" in prompt else "no")
@@ -137,7 +141,7 @@ async def test_the_same_seed_gives_the_same_verdict(aggregator: Any) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(JUDGES[:5]),
+    st.sampled_from(JUDGES[:-1]),
     st.text(alphabet="yesno12+-\n .*`", max_size=30),
     st.lists(st.integers(0, 4), max_size=9),
 )
@@ -441,5 +445,5 @@ async def test_the_prompt_says_what_a_program_may_use() -> None:
 
 
 def test_all_questions_are_in_the_chat_format() -> None:
-    assert {"verify", "compare", "consistency", "check"} <= set(GENERIC.prompts)
+    assert {"verify", "compare", "consistency", "choose", "synthesise", "check"} <= set(GENERIC.prompts)
     assert Answer(None).text is None

@@ -26,6 +26,8 @@ STRATEGIES = [
     "parallel_distill_refine(drafts=(2, 1), distill='summary') | self_verification()",
     "parallel_distill_refine(drafts=(3, 1), distill='top_k', k=2)",
     "recursive_self_aggregation(population=2, group=2, loops=1) | universal_self_consistency()",
+    "best_of_n(n=3) | gen_select(window=2, draws=2)",
+    "best_of_n(n=2) | gen_synthesis(draws=1)",
     "sequential_refinement(rounds=2) | knockout()",
     "outlined(n=2) | majority_vote()",
     "threads(grammar='prompted', propose=True)",

@@ -39,6 +39,8 @@ JUDGED = {
     "best_of_n(n=2) | generative_verification(k=1)": "<think>no</think>Sure.\nyes",
     "best_of_n(n=2) | knockout(k=1)": "<think>2</think>1",
     "best_of_n(n=2) | universal_self_consistency()": "<think>2</think>1",
+    "best_of_n(n=2) | gen_select(draws=2)": "<think>Judgment: 2</think>The first.\nJudgment: 1",
+    "best_of_n(n=2) | gen_synthesis(draws=2)": "<think>= 3</think>So = 2",
     "outlined(n=2)": "<think>1. bad\n2. worse</think>1. good\n2. better",
     "parallel_distill_refine(drafts=(2, 1))": "<think>secret</think>Notes: = 2",
     "parallel_distill_refine(drafts=(2, 1), distill='top_k', by='self', k=1)": "<think>[1]</think>[2] = 2",
