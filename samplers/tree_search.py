@@ -127,10 +127,14 @@ class TreeSampler(SamplerPart):
         for tree in trees:
             tree.round += 1
             session.go_on_from(node.trace for node in (*(planned for planned, _ in tree.plan), *tree.waiting))
-        born = await expand(session, trees, self)
+        born = await self.draw(session, trees)
         await self.score(session, [node for nodes in born for node in nodes if node.state != "dead"])
         for tree, nodes in zip(trees, born, strict=True):
             await self.select_next(session, tree, nodes)
+
+    async def draw(self, session: Session, trees: Sequence[StepTree]) -> list[list[Node]]:
+        """Draw the children that the plans of ``trees`` ask for; the new nodes of each tree."""
+        return await expand(session, trees, self)
 
     async def seen(self, session: Session, nodes: Sequence[Node]) -> list[Trace]:
         """What is scored of each node: its trace."""

@@ -111,7 +111,8 @@ class Branching:
 
         Not samples are judges' replies, threads, and the rest of a trace into which something was inserted.
         """
-        goes_on = call.n == 1 and trace.segment.origin == "inserted" and not _is_prompt(trace)
+        inserted = trace.segment.origin == "inserted" and not _is_prompt(trace)
+        goes_on = inserted and call.n == 1 and sum(other is trace for other in call.traces) == 1
         return not (call.judging or goes_on or self._tree.is_fragment(trace))
 
     def _check_limits(self, trace: Trace, call: Call) -> None:

@@ -262,9 +262,12 @@ class Session(Reads):
         """How the model writes threads, or how the family ``name`` does. Raises ``UsageError`` if none is known."""
         return self._shared.questions.grammar(name)
 
-    def cut(self, trace: Trace, text: str) -> Trace:
-        """``trace`` up to the last occurrence of ``text``, to be continued from there; ``trace`` becomes a fragment."""
-        return self._shared.writer.cut(self._view.place, trace, text)
+    def cut(self, trace: Trace, at: str | int) -> Trace:
+        """``trace`` up to the last occurrence of a text, to be continued from there; ``trace`` becomes a fragment.
+
+        With a number: up to so many tokens of its last segment, or fewer, so that no character is cut in two.
+        """
+        return self._shared.writer.cut(self._view.place, trace, at)
 
     def note(self, trace: Trace, text: str) -> None:
         """Note something unusual about ``trace``: it is logged, and stored with the problem."""

@@ -16,7 +16,7 @@ from widthwise.core.literal import literal
 from widthwise.core.plain_json import well_formed
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.session.trace_tree import TraceTree
-from widthwise.core.trace.excerpt import Excerpt, joined_ids, kept_before
+from widthwise.core.trace.excerpt import Excerpt, first_tokens, joined_ids, kept_before
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 
 Messages = Sequence[Mapping[str, str]]
@@ -61,9 +61,12 @@ class Writer:
         segment = Segment("inserted", ids, spelled, metadata=_linked(facts, after))
         return self._begin(Trace(self._tree.next_id(trace.id), segment, trace, sequential))
 
-    def cut(self, place: TraceId, trace: Trace, text: str) -> Trace:
-        """``trace`` up to the last occurrence of ``text``; unchanged if there is none."""
-        found = kept_before(trace, text, self._tokenizer)
+    def cut(self, place: TraceId, trace: Trace, at: str | int) -> Trace:
+        """``trace`` up to the last occurrence of a text (unchanged if there is none), or up to a token."""
+        if isinstance(at, str):
+            found = kept_before(trace, at, self._tokenizer)
+        else:
+            found = first_tokens(trace, at, self._tokenizer)
         if found is None:
             return trace
         self._tree.set_aside(trace)

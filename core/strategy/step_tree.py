@@ -46,7 +46,9 @@ class Node(Brief):
     @property
     def step(self) -> str:
         """The text of this step alone."""
-        return "".join(segment.text for segment in self.trace.pieces)
+        stem = self.trace.stem
+        begun = stem.segment.text if stem is not None and "cut" in stem.segment.metadata else ""
+        return begun + "".join(segment.text for segment in self.trace.pieces)
 
     @property
     def ancestors(self) -> Iterator[Node]:

@@ -104,3 +104,12 @@ def kept_before(trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[Trace | 
     tokens = tokens_until(segment.token_ids, segment.text, end, tokenizer)
     ids = segment.token_ids[:tokens] if tokens is not None else read_ids(segment.text[:end], tokenizer)
     return node.parent, Segment("inserted", ids, segment.text[:end], metadata={"cut": name(trace.id)})
+
+
+def first_tokens(trace: Trace, tokens: int, tokenizer: Tokenizer) -> tuple[Trace | None, Segment]:
+    """The first ``tokens`` tokens of the last segment of ``trace``, or fewer, so that no character is cut in two."""
+    ids = trace.segment.token_ids[:tokens]
+    while len(ids) and not trace.segment.text.startswith(tokenizer.decode(ids)):
+        ids = ids[:-1]
+    text = tokenizer.decode(ids) if len(ids) else ""
+    return trace.parent, Segment("inserted", ids, text, metadata={"cut": name(trace.id)})

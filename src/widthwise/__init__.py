@@ -90,6 +90,7 @@ from widthwise.samplers.best_first_search import BestFirstSearch
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.dvts import DVTS
 from widthwise.samplers.entropic_particle_filter import EntropicParticleFilter
+from widthwise.samplers.entropy_gated_branching import EntropyGatedBranching
 from widthwise.samplers.ets import ETS
 from widthwise.samplers.mcts import MCTS
 from widthwise.samplers.outlined import Outlined
@@ -147,6 +148,7 @@ __all__ = [
     "EarlyExit",
     "Embedder",
     "EntropicParticleFilter",
+    "EntropyGatedBranching",
     "FirstValid",
     "Frontier",
     "FunctionBackend",

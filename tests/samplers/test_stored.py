@@ -31,6 +31,7 @@ STRATEGIES = [
     "particle_gibbs(n=4, iterations=3, by='mean_logprob') | best_by(score='score')",
     "entropic_particle_filter(n=4, by='mean_logprob', lookahead=1) | weighted_vote(by='particles', weight='identity')",
     "beam_search(n=4, lookahead=1, by='mean_logprob') | majority_vote()",
+    "entropy_gated_branching(n=3, threshold=0.5, by='mean_logprob') | best_by(score='score')",
     "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
     "best_of_n(n=4, temperature=1.0) | gen_synthesis(window=2, draws=3)",
 ]
