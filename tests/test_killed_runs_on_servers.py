@@ -59,6 +59,7 @@ CHAT, TEXT = by_path(chat_completions=chat), by_path(completions=text, props=Rep
     ("script", "strategy"),
     [
         (CHAT, "sequential_refinement(chains=4, rounds=3)"),
+        (CHAT, "revisions(n=12, ratio=0.75) | hierarchical_vote(by=None)"),
         (TEXT, "beam_search(n=4, by='mean_logprob', max_depth=4)"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,7 +78,7 @@ class Curve(Plotted):
         columns: dict[str, list[Any]] = {}
         for line in self.lines.values():
             columns.setdefault("method", []).extend([line.method] * len(line.k))
-            for axis in AXES:
+            for axis in (*AXES, *arguments([self])):
                 columns.setdefault(axis, []).extend(line.budgets.get(axis, np.full(len(line.k), np.nan)).tolist())
             for name in ("k", "accuracy", "low", "high", "sampling_error"):
                 columns.setdefault(name, []).extend(getattr(line, name).tolist())
@@ -96,6 +96,12 @@ class Curve(Plotted):
     def __repr__(self) -> str:
         ends = (f"{name} {100 * line.accuracy[-1]:.1f} % at k = {line.k[-1]}" for name, line in self.lines.items())
         return f"Curve({brief(self.label)}, {counted(len(self.problems), 'problem')}, {', '.join(ends)})"
+
+
+def arguments(curves: Iterable[Curve]) -> list[Axis]:
+    """The axes of these curves that are arguments of their strategies and have no name in ``AXES``."""
+    found = {axis for curve in curves for line in curve.lines.values() for axis in line.budgets}
+    return sorted(found - AXES.keys())
 
 
 def curve(

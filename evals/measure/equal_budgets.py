@@ -10,7 +10,7 @@ import numpy as np
 
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
-from widthwise.evals.measure.axes import AXES, Axis
+from widthwise.evals.measure.axes import AXES, FOLLOWS, MEASURED, Axis, cost, labelled
 from widthwise.evals.measure.buying import purchased
 from widthwise.evals.measure.curves import REPLICATES, Curve, Line, band, method
 from widthwise.evals.measure.intervals import LEVEL, Difference, adjusted, paired
@@ -78,6 +78,7 @@ class Versus:
 def points(curves: Sequence[Curve], axis: Axis) -> list[Point]:
     """Every point of every line of ``curves`` that has ``axis``, except those of methods that give no answer.
 
+    If the axis is an argument, each of its values is a method of its own, and its budget are the tokens that it spent.
     Coverage (pass@k) needs an oracle to pick the right sample: it bounds the methods but is not one of them. Nor are
     the measures of reliability.
 
@@ -87,7 +88,7 @@ def points(curves: Sequence[Curve], axis: Axis) -> list[Point]:
     found = [point for curve in curves for line in curve.lines.values() for point in _points(curve, line, axis, shared)]
     found = [point for point in found if point.method == "run" or method(point.method).answers]
     if not found:
-        raise UsageError(f"none of these runs has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
+        raise UsageError(f"none of these runs has measured {labelled(axis)}: choose another axis ({', '.join(AXES)})")
     return found
 
 
@@ -132,8 +133,10 @@ def at_budget(
     """For each method the best point within ``budget``; methods that start above it are left out.
 
     On the token axis, a method read from the samples of one of ``curves`` gets what the budget buys of them for each
-    problem, as in a run.
+    problem, as in a run. If the axis is an argument, the budget is its value.
     """
+    if axis not in MEASURED:
+        return sorted([p for p in found if p.limit == budget], key=lambda p: (-p.accuracy, p.budget))
     if axis == "tokens":
         bought = [p for curve in curves for p in _bought(curve, budget, common_problems(curves))]
         read = {(point.label, point.method) for point in bought}
@@ -144,6 +147,11 @@ def at_budget(
         if point.within <= budget * (1 + 1e-9) and (key not in largest or point.within > largest[key].within):
             largest[key] = point
     return sorted(largest.values(), key=lambda p: (-p.accuracy, p.budget))
+
+
+def rivals(found: Sequence[Point], budget: float, curves: Sequence[Curve], axis: Axis) -> list[Point]:
+    """The points that are compared in pairs: those within ``budget``, or all if the axis is an argument."""
+    return at_budget(found, budget, curves, axis) if axis in MEASURED else list(found)
 
 
 def pareto(found: Sequence[Point]) -> list[Point]:
@@ -182,10 +190,10 @@ def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> It
     rows = line.scores[[place[problem] for problem in problems]]
     for i, k in enumerate(line.k):
         yield Point(
-            label=curve.label,
+            label=curve.label.replace(f"{axis}={FOLLOWS}", f"{axis}={line.budgets[axis][i]:g}"),
             method=line.method,
             k=int(k),
-            budget=float(line.budgets[axis][i]),
+            budget=float(line.budgets[cost(axis)][i]),
             accuracy=float(line.accuracy[i]),
             low=float(line.low[i]),
             high=float(line.high[i]),

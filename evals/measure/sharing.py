@@ -12,7 +12,7 @@ from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.scores.trace_score import REWARD_MODEL, SELF_CERTAINTY, logprobs_for
 from widthwise.core.strategy.strategy import Aggregator, Strategy
-from widthwise.evals.measure.axes import Axis
+from widthwise.evals.measure.axes import MEASURED, Axis
 from widthwise.evals.measure.buying import weights_of
 from widthwise.evals.measure.curves import Method, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
@@ -25,8 +25,8 @@ from widthwise.samplers.single import Single
 
 def why_not_shared(strategy: Strategy, axis: Axis) -> str:
     """Why samples of a large budget do not answer for smaller ones; empty if they do."""
-    if axis in ("sequential", "seconds", "thinking"):
-        return f"a limit on {axis} changes the traces themselves"
+    if axis not in ("samples", "tokens"):
+        return f"{'a limit on ' if axis in MEASURED else ''}{axis} changes the traces themselves"
     if not isinstance(strategy.sampler, BestOfN | Single):
         return "its traces depend on one another"
     if axis == "tokens" and strategy.sampler.waits:

@@ -7,6 +7,7 @@ online stopping, a hard limit on tokens or time) need a run of their own per bud
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,10 @@ from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.budget import Budget
-from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.tabular import Tabular
-from widthwise.evals.measure.axes import Axis
+from widthwise.evals.measure.argument import named_with, with_argument
+from widthwise.evals.measure.axes import AXES, MEASURED, Axis
 from widthwise.evals.measure.buying import pick_of, purchase
 from widthwise.evals.measure.curves import Curve, Line, Method, band, lines
 from widthwise.evals.measure.intervals import LEVEL
@@ -30,6 +31,7 @@ from widthwise.evals.measure.sharing import choice, pools_of, why_not_shared
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.waits import NOT_KNOWN
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.revisions import Revisions
 from widthwise.samplers.single import Single
 from widthwise.samplers.tree_search import TreeSampler
 
@@ -99,8 +101,9 @@ def plan(
 ) -> Plan:
     """Which runs a grid needs; raises ``UsageError`` for an empty or impossible one.
 
-    ``budgets`` are limits for each problem on ``axis``. On the samples axis, the n of ``best_of_n`` and of tree
-    searches follows them. On the thinking axis they are the samplers' ``thinking``, and 0 is allowed.
+    ``budgets`` are limits for each problem on ``axis``. On the samples axis, the n of ``best_of_n``, of revisions and
+    of tree searches follows them. Any other axis than those that are measured is an argument of the strategies' parts,
+    such as ``thinking`` or ``ratio``, and the budgets are its values.
     """
     if not (strategies and suites and budgets and seeds):
         raise UsageError("a sweep needs at least one strategy, one suite, one budget and one seed")
@@ -127,6 +130,10 @@ def plan(
 
 
 def _check_limits(limits: Sequence[float], axis: Axis) -> None:
+    if not all(map(math.isfinite, limits)):
+        raise UsageError(f"budgets must be finite numbers, not {list(limits)}")
+    if axis not in AXES:
+        return
     least, whole = 0 if axis == "thinking" else 1e-9, axis != "seconds"
     if limits[0] < least or (whole and any(limit != int(limit) for limit in limits)):
         kind = ("" if least else "0 or ") + "positive" + (" whole numbers" if whole else "")
@@ -149,10 +156,10 @@ def _cells(
 
 
 def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:
-    if axis == "thinking":
-        return Task(suite, _as_thoughtful(strategy, int(limit)), strategy.budget, seed)
+    if axis not in MEASURED:
+        return Task(suite, with_argument(strategy, axis, limit), strategy.budget, seed)
     own: dict[str, Any] = {axis: limit if axis == "seconds" else int(limit)}
-    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
+    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler | Revisions):
         strategy = replace(strategy, sampler=_as_wide(strategy.sampler, int(limit)))
     if axis == "samples" and isinstance(strategy.sampler, TreeSampler):
         # A search samples steps; as in the papers, its budget counts whole solutions.
@@ -160,36 +167,24 @@ def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) ->
     return Task(suite, strategy, replace(strategy.budget or Budget(), **own), seed)
 
 
-def _as_wide(sampler: BestOfN | TreeSampler, n: int) -> BestOfN | TreeSampler:
+def _as_wide(sampler: BestOfN | TreeSampler | Revisions, n: int) -> BestOfN | TreeSampler | Revisions:
     try:
         return replace(sampler, n=n)
     except ValueError as error:
         raise UsageError(f"{sampler} cannot have a budget of {n} samples: {error}") from None
 
 
-def _as_thoughtful(strategy: Strategy, thinking: int) -> Strategy:
-    sampler = strategy.sampler
-    if not isinstance(sampler, SamplerPart):
-        raise UsageError(f"{strategy}: its sampler has no argument thinking, which this axis sets")
-    try:
-        return replace(strategy, sampler=replace(sampler, thinking=thinking))
-    except ValueError as error:
-        raise UsageError(f"{sampler} cannot think for {thinking} tokens: {error}") from None
-
-
 def label(strategy: Strategy, axis: Axis) -> str:
-    """The name of a strategy whose n may follow the budget."""
-    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler):
+    """The name of a strategy whose n, or another argument, may follow the budget."""
+    if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler | Revisions):
         return strategy.brief().replace(f"n={strategy.sampler.n}", "n=budget", 1)
-    if axis == "thinking":
-        return _as_thoughtful(strategy, 1).brief().replace("thinking=1", "thinking=budget", 1)
-    return strategy.brief()
+    return strategy.brief() if axis in MEASURED else named_with(strategy, axis)
 
 
 def predicted_samples(task: Task) -> int | None:
     """How many samples a run draws for each problem at most; None if only running tells."""
     limits = [task.budget.samples] if task.budget is not None and task.budget.samples is not None else []
-    if isinstance(task.strategy.sampler, BestOfN):
+    if isinstance(task.strategy.sampler, BestOfN | Revisions):
         limits.append(task.strategy.sampler.n)
     elif isinstance(task.strategy.sampler, Single):
         limits.append(1)
@@ -272,15 +267,14 @@ def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], replicates: i
 def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis, replicates: int, seed: int) -> Line:
     results = [[sources[t].answered for t in cell.tasks] for cell in cells]
     scores = np.array([np.mean([[a.right for a in run] for run in of_cell], axis=0) for of_cell in results]).T
-    names: tuple[Axis, ...] = ("samples", "tokens", "sequential", "seconds")
     budgets: dict[Axis, Floats] = {
         name: np.array([np.mean([_spent(a, name) for run in of_cell for a in run]) for of_cell in results], np.float64)
-        for name in names
+        for name in MEASURED
     }
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(budgets["samples"]).astype(np.int64), 1)
     limits = np.array([cell.limit for cell in cells], np.float64)
-    if axis == "thinking":
+    if axis not in MEASURED:
         budgets[axis] = limits
     cut = np.array([np.mean([a.cut for run in of_cell for a in run]) for of_cell in results], np.float64)
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)

@@ -10,7 +10,7 @@ import numpy as np
 
 from widthwise.core.drawing import COLOURS, axes_for, plain
 from widthwise.core.errors import UsageError
-from widthwise.evals.measure.axes import AXES, Axis
+from widthwise.evals.measure.axes import AXES, Axis, amount, labelled
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.replacement import replacement
 
@@ -56,16 +56,18 @@ def draw(curves: Sequence[Lined], axis: Axis = "samples", *, title: str = "", ax
     """
     lines = [(curve, line) for curve in curves for line in curve.lines.values() if axis in line.budgets]
     if not lines:
-        raise UsageError(f"none of these runs has measured {AXES[axis]}: choose another axis ({', '.join(AXES)})")
+        raise UsageError(f"none of these runs has measured {labelled(axis)}: choose another axis ({', '.join(AXES)})")
     figure, plot = axes_for(ax)
     for i, (curve, line) in enumerate(lines):
         several = curve.label if line.method == "run" else f"{curve.label} {line.method}"
         name = line.method if len(curves) == 1 and line.method != "run" else several
         _draw_line(plot, line.budgets[axis], line, COLOURS[i % len(COLOURS)], plain(name))
     _scale(
-        plot, np.concatenate([line.budgets[axis] for _, line in lines]), 2 if axis in ("samples", "thinking") else 10
+        plot,
+        np.concatenate([line.budgets[axis] for _, line in lines]),
+        10 if axis in ("tokens", "sequential", "seconds") else 2,
     )
-    plot.set_xlabel(AXES[axis])
+    plot.set_xlabel(labelled(axis))
     _finish(figure, plot, title or curves[0].suite, apart=ax is None)
     return figure
 
@@ -86,7 +88,7 @@ def draw_points(
 
 def _finish(figure: Any, plot: Any, title: str, *, apart: bool) -> None:
     """What all figures of accuracies have; the legend is placed ``apart`` if the figure is theirs alone."""
-    plot.xaxis.set_major_formatter("{x:,.0f}")
+    plot.xaxis.set_major_formatter(lambda budget, _: amount(budget))
     plot.set_ylabel("accuracy, %")
     plot.set_title(plain(title))
     plot.grid(alpha=0.3)

@@ -23,8 +23,8 @@ import numpy as np
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.composition import shortened
-from widthwise.evals.measure.axes import AXES, Axis
-from widthwise.evals.measure.curves import METHODS, Curve, Line, curve
+from widthwise.evals.measure.axes import AXES, MEASURED, Axis, labelled
+from widthwise.evals.measure.curves import METHODS, Curve, Line, arguments, curve
 from widthwise.evals.measure.equal_budgets import (
     Point,
     against_best,
@@ -33,6 +33,7 @@ from widthwise.evals.measure.equal_budgets import (
     matched_budgets,
     pareto,
     points,
+    rivals,
     shared_axis,
 )
 from widthwise.evals.measure.pools import RECORDINGS
@@ -76,12 +77,13 @@ def write_report(
     common_problems(drawn)
     sections, blocks = _sections(runs, drawn, traces)
     compared = curves or drawn
+    several = len(compared) > 1 or (axis is not None and axis not in MEASURED)
     main = {
-        "axes": AXES,
+        "axes": {axis: labelled(axis) for axis in (*AXES, *arguments(compared))},
         "runs": sections,
         "problems": [{"id": i} for i in dict.fromkeys(p["id"] for section in sections for p in section["problems"])],
         "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in compared],
-        "comparison": _comparison(compared, axis, budgets) if len(compared) > 1 else None,
+        "comparison": _comparison(compared, axis, budgets) if several else None,
     }
     return _written(Path(out), _page(_title(drawn), [_block("main", packed(main)), *blocks]))
 
@@ -230,6 +232,7 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[flo
     rows = [(b, p) for b in budgets for p in at_budget(found, b, drawn, axis)]
     return {
         "axis": axis,
+        "limited": axis in MEASURED,
         "budgets": [{**_point(p), "name": p.marked, "spent": p.budget, "budget": b} for b, p in rows],
         "differences": [
             {
@@ -237,7 +240,7 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[flo
                 "other": v.other.name,
                 **{key: getattr(v.difference, key) for key in ("mean", "low", "high", "p", "detectable")},
             }
-            for v in against_best(at_budget(found, budgets[-1], drawn, axis))
+            for v in against_best(rivals(found, budgets[-1], drawn, axis))
         ],
         "pareto": [_point(p) for p in pareto(found)],
     }

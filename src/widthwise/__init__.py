@@ -13,6 +13,7 @@ from widthwise.aggregators.first_valid import FirstValid
 from widthwise.aggregators.gen_select import GenSelect
 from widthwise.aggregators.gen_synthesis import GenSynthesis
 from widthwise.aggregators.generative_verification import GenerativeVerification
+from widthwise.aggregators.hierarchical_vote import HierarchicalVote
 from widthwise.aggregators.knockout import Knockout
 from widthwise.aggregators.league import League
 from widthwise.aggregators.majority_vote import MajorityVote
@@ -99,6 +100,7 @@ from widthwise.samplers.particle_filter import ParticleFilter
 from widthwise.samplers.particle_gibbs import ParticleGibbs
 from widthwise.samplers.rebase import REBASE
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
+from widthwise.samplers.revisions import Revisions
 from widthwise.samplers.sequential_refinement import SequentialRefinement
 from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
@@ -158,6 +160,7 @@ __all__ = [
     "GenSynthesis",
     "GenerativeVerification",
     "Grader",
+    "HierarchicalVote",
     "Judge",
     "Knockout",
     "KvCost",
@@ -184,6 +187,7 @@ __all__ = [
     "Reply",
     "Request",
     "Result",
+    "Revisions",
     "RewardFormat",
     "RewardModel",
     "Run",

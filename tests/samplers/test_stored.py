@@ -22,6 +22,7 @@ SUITE = load_suite("countdown", limit=3)
 STRATEGIES = [
     "parallel_distill_refine(drafts=(4, 2), distill='per_sample', k=2, free=1) | majority_vote()",
     "parallel_distill_refine(drafts=(3, 2), worker=outlined(n=2, worker=sequential_refinement(rounds=2)))",
+    "revisions(n=6, ratio=1.5) | hierarchical_vote(by='mean_logprob', weight='exp')",
     "recursive_self_aggregation(population=4, group=2, loops=2, worker=best_of_n(n=2) | stop_when_decided())",
     "parallel_distill_refine(drafts=(3, 2), worker=best_of_n(n=2)) | budget(tokens=400) | majority_vote()",
     "mcts(n=3, by='mean_logprob') | best_by(score='score')",

@@ -76,9 +76,9 @@ function comparison(data) {
   const groups = new Map();
   for (const b of budgets) groups.set(b.budget, [...(groups.get(b.budget) ?? []), [b.name, number(b.spent), percent(b.accuracy), interval(b)]]);
   const unit = data.axes[data.comparison.axis] ?? data.comparison.axis;
-  return el("section", {}, el("h2", {}, "At equal budgets"),
-    table(["method", "spent", "accuracy, %", "95 % interval"], [], [...groups].map(([budget, rows]) => [`budget ${number(budget)} (${unit})`, rows])),
-    el("h3", {}, `Differences at the largest budget, paired by problem`),
+  return el("section", {}, el("h2", {}, data.comparison.limited ? "At equal budgets" : `By ${data.comparison.axis}`),
+    table(["method", "spent", "accuracy, %", "95 % interval"], [], [...groups].map(([budget, rows]) => [data.comparison.limited ? `budget ${number(budget)} (${unit})` : `${data.comparison.axis} = ${budget}`, rows])),
+    el("h3", {}, `Differences ${data.comparison.limited ? "at the largest budget" : "from the best"}, paired by problem`),
     table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), interval(d), d.p < 0.001 ? "< 0.001" : d.p.toFixed(3), percent(d.detectable)])),
     el("h3", {}, "Pareto set"),
     table(["method", "budget", "accuracy, %"], pareto.map((p) => [p.name, number(p.budget), percent(p.accuracy)])));

@@ -28,29 +28,40 @@ class Matched:
     @classmethod
     def of(cls, curves: Sequence[Curve], axis: Axis, budgets: Sequence[float] | None = None) -> Matched:
         """The methods of ``curves`` at ``budgets``, by default those at which the curves end."""
-        from widthwise.evals.measure.equal_budgets import against_best, at_budget, matched_budgets, pareto, points
+        from widthwise.evals.measure.equal_budgets import (
+            against_best,
+            at_budget,
+            matched_budgets,
+            pareto,
+            points,
+            rivals,
+        )
 
         found = points(curves, axis)
         budgets = budgets or matched_budgets(curves, axis)
         matched = [(b, p) for b in budgets for p in at_budget(found, b, curves, axis)]
-        return cls(axis, matched, against_best(at_budget(found, budgets[-1], curves, axis)), pareto(found))
+        return cls(axis, matched, against_best(rivals(found, budgets[-1], curves, axis)), pareto(found))
 
     def show(self) -> None:
         """Three tables."""
-        say(f"\nat equal budgets ({self.axis})")
-        rows = [[f"{b:,.0f}", p.marked, f"{p.budget:,.0f}", *_bounds(p)] for b, p in self.points]
-        rows_table(["budget", "method", "spent", "accuracy, %", "95 % interval"], rows)
+        from widthwise.evals.measure.axes import MEASURED, amount, cost
+
+        limits = self.axis in MEASURED
+        say(f"\nat equal budgets ({self.axis})" if limits else f"\nby {self.axis}")
+        rows = [[amount(b), p.marked, amount(p.budget), *_bounds(p)] for b, p in self.points]
+        rows_table(["budget" if limits else self.axis, "method", "spent", "accuracy, %", "95 % interval"], rows)
         if not all(p.follows for _, p in self.points):
             say(
                 "note: a method whose one trace is longer than the budget on most problems is left out of the paired "
                 "tests there"
             )
-        say("\ndifferences at the largest budget, paired by problem (p adjusted by Holm)")
+        of = "at the largest budget" if limits else "from the best"
+        say(f"\ndifferences {of}, paired by problem (p adjusted by Holm)")
         differences = [[v.better.name, v.other.name, *_difference(v.difference)] for v in self.differences]
         rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
         say("\nPareto set")
-        columns = ["method", self.axis, "accuracy, %", "95 % interval"]
-        rows_table(columns, [[p.name, f"{p.budget:,.0f}", *_bounds(p)] for p in self.pareto])
+        columns = ["method", cost(self.axis), "accuracy, %", "95 % interval"]
+        rows_table(columns, [[p.name, amount(p.budget), *_bounds(p)] for p in self.pareto])
 
     def asdict(self) -> dict[str, Any]:
         """The three tables as JSON values, accuracies as fractions of 1."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -29,14 +29,11 @@ from widthwise.sweep_progress import Progress
 from widthwise.sweeping import AXIS, FOLDER, Sweeping
 from widthwise.swept import Sweep
 
-if TYPE_CHECKING:
-    from widthwise.evals.measure.axes import Axis
-
 _EVERY = 5.0
 """Seconds between two lines of progress."""
 _AXES = (
-    "What the budgets limit: samples, tokens, sequential or seconds per problem, or thinking: tokens that each "
-    "trace may think, 0 for no thinking."
+    "What the budgets limit: samples, tokens, sequential or seconds per problem. Or an argument of the strategies, "
+    "whose values they are: thinking (tokens that each trace may think, 0 for none), ratio, temperature ..."
 )
 _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 
@@ -68,7 +65,7 @@ def run_sweep(
         strategy,
         suite,
         _numbers(budgets, "--budgets"),
-        axis=_axis(axis),
+        axis=axis,
         seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
         folder=folder,
         settings=settings,
@@ -193,12 +190,3 @@ def _numbers(text: str, option: str) -> list[float]:
         return [float(word) for word in text.split(",") if word.strip()]
     except ValueError:
         raise UsageError(f"{option} {text!r} is not a list of numbers such as 1,2,4") from None
-
-
-def _axis(name: str) -> Axis:
-    from widthwise.evals.measure.axes import AXES
-
-    for axis in AXES:
-        if axis == name:
-            return axis
-    raise UsageError(f"--axis is one of {', '.join(AXES)}, not {name!r}")
