@@ -109,4 +109,4 @@ def test_from_the_command_line(suite: str, tmp_path: Path) -> None:
     assert {row["budget"]: row["accuracy"] for row in compared["points"]} == {0.25: 0, 1: 0, 4: 1}
     assert [row["method"] for row in compared["pareto"]] == ["revisions(n=4, ratio=4) | majority_vote()"]
     assert (tmp_path / "runs" / "suite.svg").exists()
-    assert "ratio" in (tmp_path / "runs" / "suite.csv").read_text().splitlines()[0].split(",")
+    assert '"ratio"' in (tmp_path / "runs" / "suite.csv").read_text().splitlines()[0].split(",")
