@@ -22,10 +22,14 @@ them. Answers are fewer, and need fewer comparisons, but a single wrong verdict 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Comparisons of two candidates: how many each has won, and the replies they were read from."""
+    """Comparisons of two candidates: how many each has won, and the replies they were read from.
+
+    ``share`` is the mean probability with which the replies prefer the first; a half if none names a winner.
+    """
 
     wins: tuple[int, int] = (0, 0)
     replies: tuple[Trace, ...] = ()
+    share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +94,18 @@ class Contest:
 
     def _match(self, orders: Sequence[Sequence[Trace]]) -> Match:
         """The result of replies: first those that saw the pair in its order, then those that saw it reversed."""
-        chosen: list[int | None] = []
+        chosen: list[int] = []
+        shares: list[float] = []
         for turned, order in enumerate(orders):
             places = [self.session.choice(reply, 2) for reply in order]
             for reply, place in zip(order, places, strict=True):
                 self.session.annotate(reply, choice=place)
-            chosen += [None if place is None else 3 - place if turned else place for place in places]
-        return Match((chosen.count(1), chosen.count(2)), tuple(reply for order in orders for reply in order))
+            said = [(place, self.session.preference(r)) for r, place in zip(order, places, strict=True) if place]
+            chosen += [3 - place if turned else place for place, _ in said]
+            shares += [1 - first if turned else first for _, first in said]
+        share = sum(shares) / len(shares) if shares else 0.5
+        replied = tuple(reply for order in orders for reply in order)
+        return Match((chosen.count(1), chosen.count(2)), replied, share)
 
 
 def check_contest(entry: str, comparisons: int) -> None:

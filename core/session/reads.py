@@ -88,6 +88,14 @@ class Reads:
         """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
         return self._shared.transcript.choice(trace, count)
 
+    def preference(self, trace: Trace) -> float:
+        """The probability with which a judge's reply that chooses 1 or 2 (see ``choice``) prefers the first.
+
+        Read from the log-probabilities of the number's token if they were recorded and the last line is nothing but the
+        number; else 1 or 0.
+        """
+        return self._shared.transcript.preference(trace)
+
     def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
         """Both texts, without control tokens, up to the length of the shorter one, for a judge of partial solutions."""
         return self._shared.questions.side_by_side(self.response(first), self.response(second))

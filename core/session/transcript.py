@@ -69,6 +69,12 @@ class Transcript:
         """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
         return choice(self.said(trace), count) if trace.finish == "stop" else None
 
+    def preference(self, trace: Trace) -> float:
+        """P(the first) of a reply that chooses between two (see ``Session.preference``)."""
+        begin, text = self._saying.last(trace)
+        stated = verdict(trace.segment, text, self._tokenizer, ("1", "2"), begin)
+        return float(self.choice(trace, 2) == 1) if stated is None else stated
+
     def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
         """What ``trace`` has grown since ``since``, without an end-of-sequence token."""
         return Excerpt.of(trace, since, self._tokenizer)

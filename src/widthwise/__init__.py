@@ -17,6 +17,7 @@ from widthwise.aggregators.hierarchical_vote import HierarchicalVote
 from widthwise.aggregators.knockout import Knockout
 from widthwise.aggregators.league import League
 from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.pivot_tournament import PivotTournament
 from widthwise.aggregators.program_check import ProgramCheck
 from widthwise.aggregators.self_verification import SelfVerification
 from widthwise.aggregators.universal_self_consistency import UniversalSelfConsistency
@@ -177,6 +178,7 @@ __all__ = [
     "ParticleFilter",
     "ParticleGibbs",
     "PerSubtree",
+    "PivotTournament",
     "Problem",
     "ProgramCheck",
     "PromptFormat",

@@ -29,12 +29,16 @@ Says = Callable[[str, int], str | None]
 
 
 class Judge(Scripted):
-    """Replies ``says(prompt, index)``. ``right`` is P(y) against P(n) at every token; None records no alternatives."""
+    """Replies ``says(prompt, index)``.
 
-    def __init__(self, says: Says, *, right: float | None = None) -> None:
+    ``right`` is the probability of the first of ``words`` against the second at every token; None records no
+    alternatives.
+    """
+
+    def __init__(self, says: Says, *, right: float | None = None, words: str = "Yn") -> None:
         super().__init__([""])
         self.capabilities = Capabilities(deterministic=True, max_logprobs=0 if right is None else 2)
-        self._says, self._right = says, right
+        self._says, self._right, self._words = says, right, list(map(ord, words))
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         self.requests.append(request)
@@ -47,7 +51,7 @@ class Judge(Scripted):
         stats = TokenStats(np.full(len(ids), math.log(SURE), np.float32))
         if self._right is not None:
             tops = np.log([[self._right, 1 - self._right]] * len(ids)).astype(np.float32)
-            stats = replace(stats, top_ids=np.array([[ord("Y"), ord("n")]] * len(ids)), top_logprobs=tops)
+            stats = replace(stats, top_ids=np.array([self._words] * len(ids)), top_logprobs=tops)
         finish: Any = "stop" if len(ids) > len(said) else "length"
         yield Delta(ids, stats=stats, finish=finish, usage=Usage(0, len(request.prompt)))
 

@@ -73,6 +73,7 @@ def test_errors_of_others_say_what_they_can(error: BaseException, said: str) -> 
 VOTES = [
     *(ww.MajorityVote, ww.WeightedVote, ww.BordaVote, ww.League, ww.Knockout, ww.GenerativeVerification),
     *(ww.SelfVerification, ww.ProgramCheck, ww.UniversalSelfConsistency, ww.GenSelect, ww.GenSynthesis),
+    ww.PivotTournament,
 ]
 
 

@@ -73,6 +73,7 @@ STRATEGIES = [
     "best_of_n(n=6) | generative_verification(k=2)",
     "best_of_n(n=6, width=2) | knockout(k=2)",
     "best_of_n(n=6) | league(opponents=2)",
+    "best_of_n(n=6) | pivot_tournament(k=2)",
     "best_of_n(n=6) | self_verification(k=2, comparisons=2, band=0.4)",
     "best_of_n(n=6) | universal_self_consistency(k=2)",
     "best_of_n(n=6) | gen_select(window=4, draws=3)",
