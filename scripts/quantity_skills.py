@@ -2,7 +2,7 @@
 
 A parent says what is needed, has independent parts worked out at once, and a thread returns its value:
 
-    U: A, A: B V, B, V
+    U: A Y, A: B V, B: G, V: Z
 
     <Parallel>
     <Outlines>

@@ -79,7 +79,7 @@ def ready(system: QuantitySystem, among: set[str], known: set[str]) -> list[str]
 
 
 def needs(system: QuantitySystem, rng: random.Random) -> list[tuple[str, list[str]]]:
-    """Every needed quantity with those that must be worked out for it, from the target on: first named, first listed.
+    """Every needed quantity with those that it takes, from the target on: first named, first listed.
 
     Which of two operands is named first is drawn by lot.
     """
@@ -88,15 +88,14 @@ def needs(system: QuantitySystem, rng: random.Random) -> list[tuple[str, list[st
     while waiting:
         name = waiting.pop(0)
         if name not in found:
-            found[name] = [each for each in system.operands(name) if each in system.needed]
-            rng.shuffle(found[name])
-            waiting += found[name]
+            found[name] = rng.sample(system.operands(name), len(system.operands(name)))
+            waiting += [each for each in found[name] if each in system.needed]
     return list(found.items())
 
 
 def plan(system: QuantitySystem, rng: random.Random, between: str = ", ") -> str:
-    """``A: B V`` for a quantity that takes B and V, and a name alone for one that takes only what is given."""
-    return between.join(f"{name}: {' '.join(before)}" if before else name for name, before in needs(system, rng))
+    """``A: B V`` for a quantity that takes B and V, given or not."""
+    return between.join(f"{name}: {' '.join(taken)}" for name, taken in needs(system, rng))
 
 
 def step(system: QuantitySystem, name: str, wording: str, *, swapped: bool = False) -> str:

@@ -4,8 +4,8 @@
     C is Z + 7, 15 + 7 = 22
 
 with the operands of a sum or a product in either order; before them a plan of what is needed, such as
-`U: A, A: B V, B, V`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14, one has
-15).
+`U: A Y, A: B V, B: G, V: Z`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14,
+one has 15).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STEPS = tuple(
         rf"{_NAME} said [a-z0-9 ,]{{1,200}}: {_WORKED} = {_VALUE}",
     )
 )
-_PLANNED = re.compile(r"(?P<name>[A-Z]{1,2})(?:: (?P<before>[A-Z]{1,2}(?: [A-Z]{1,2})?))?")
+_PLANNED = re.compile(r"([A-Z]{1,2}): ([A-Z]{1,2}(?: [A-Z]{1,2})?)")
 _BOX = re.compile(r"\\boxed\{(\d{1,6})\}")
 
 
@@ -71,21 +71,21 @@ class QuantityStep(NamedTuple):
 
 
 class QuantityPlan(NamedTuple):
-    """Quantities to work out, each with those that have to be worked out before it, sorted."""
+    """Quantities to work out, each with those that it takes, sorted."""
 
     needs: Mapping[str, Sequence[str]]
 
     @classmethod
     def read(cls, text: str, between: str = ", ") -> QuantityPlan | None:
-        """A plan such as ``U: A, A: B V, B, V``; None for anything else."""
+        """A plan such as ``U: A Y, A: B V, B: G, V: Z``; None for anything else."""
         found = [_PLANNED.fullmatch(each) for each in text.strip().split(between, MOST)]
-        needs = {each["name"]: sorted((each["before"] or "").split()) for each in found if each}
+        needs = {each[1]: sorted(each[2].split()) for each in found if each}
         return cls(needs) if len(needs) == len(found) else None
 
     @classmethod
     def of(cls, system: QuantitySystem) -> QuantityPlan:
         """What a system's target needs."""
-        return cls({name: sorted(system.needed & set(system.operands(name))) for name in system.needed})
+        return cls({name: sorted(system.operands(name)) for name in system.needed})
 
 
 class StepLabel(NamedTuple):
