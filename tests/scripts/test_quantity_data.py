@@ -120,8 +120,11 @@ def test_a_plan_names_quantities_from_the_target_on_each_once() -> None:
     system = QuantitySystem.read("A = 3; B = A + 1; C = B + A; D = B * C; E = D + 2; X = A + 9. E?")
     plans = {solutions.plan(system, random.Random(seed)) for seed in range(30)}
     assert plans == {
-        "E: D, D: B C, B: A, C: B A", "E: D, D: B C, B: A, C: A B", "E: D, D: C B, C: B A, B: A", "E: D, D: C B, C: A B, B: A"
-    }  # fmt: skip
+        "E: D, D: B C, B: A, C: B A",
+        "E: D, D: B C, B: A, C: A B",
+        "E: D, D: C B, C: B A, B: A",
+        "E: D, D: C B, C: A B, B: A",
+    }
     assert all(QuantityPlan.read(each) == QuantityPlan.of(system) for each in plans)
 
 
