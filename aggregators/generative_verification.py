@@ -10,13 +10,13 @@ from widthwise.aggregators.judging import candidates, verified
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.trace.trace import Trace
 
 
 @register("aggregator")
 @dataclass(frozen=True)
-class GenerativeVerification(Part):
+class GenerativeVerification(ModelPart):
     """Ask ``k`` times whether a candidate is right, and weight the votes by it (GenRM: Zhang et al., arXiv 2408.15240).
 
     A candidate is a class of equivalent answers, shown by its first trace; its score is the mean probability of the

@@ -12,13 +12,13 @@ from widthwise.aggregators.contest import Contest, Entry, Match, check_contest
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.trace.trace import Trace
 
 
 @register("aggregator")
 @dataclass(frozen=True)
-class Knockout(Part):
+class Knockout(ModelPart):
     """Pair the candidates at random, compare each pair ``k`` times, go on with the winners (arXiv 2411.19477).
 
     Chen et al. All traces that state an answer are candidates. A match goes to the candidate that more comparisons

@@ -15,14 +15,14 @@ from widthwise.core.sandbox.language import MODULES
 from widthwise.core.sandbox.sandbox import Execution, Limits, execute_all, require_walls
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 
 @register("aggregator")
 @dataclass(frozen=True)
-class ProgramCheck(Part):
+class ProgramCheck(ModelPart):
     """Have the model write ``k`` programs that check a candidate, run them in a sandbox, and weight the votes by it.
 
     A candidate is a class of equivalent answers; it weighs ``votes * exp(strength * (passes - fails))``. A program that

@@ -12,14 +12,14 @@ from widthwise.aggregators.judging import verified
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 
 @register("aggregator")
 @dataclass(frozen=True)
-class SelfVerification(Part):
+class SelfVerification(ModelPart):
     """The candidate with the best verifications; comparisons decide near ties (Zhao et al., arXiv 2502.01839).
 
     Each trace that states an answer is verified ``k`` times; those within ``band`` of the best mean are close. Each

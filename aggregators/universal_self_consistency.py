@@ -12,14 +12,14 @@ from widthwise.aggregators.judging import candidates, replies
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
 
 @register("aggregator")
 @dataclass(frozen=True)
-class UniversalSelfConsistency(Part):
+class UniversalSelfConsistency(ModelPart):
     """Show the model the responses and let it choose the most consistent one (USC: Chen et al., arXiv 2311.17311).
 
     The first ``responses`` traces that state an answer are shown. The question is asked ``k`` times, greedily; from the

@@ -25,6 +25,7 @@ from widthwise.core.trace.trace import Note, Trace, name
 from widthwise.evals.beginning import Beginning
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.summary import Summary, summarise
+from widthwise.evals.store.configuration import entry_of
 from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import StoreError
 from widthwise.evals.store.outcome import UNFINISHED, Graded, Leaf, Outcome
@@ -59,7 +60,7 @@ async def run(
     continues from there. ``on_outcome`` is called for each problem when it is done.
     """
     strategy.check_against(setting, store.problems())
-    store.start_attempt(setting.scheduler.backend)
+    store.start_attempt(_backends(setting))
     store.note({"saying": record_of(setting.saying)})
     todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
     work = _Work(setting, setting.saying, strategy, store, asyncio.Semaphore(concurrency), on_outcome, Beginning())
@@ -76,6 +77,10 @@ async def run(
     finally:
         work.close()
     return summarise(store)
+
+
+def _backends(setting: Setting) -> dict[str, Backend]:
+    return {name: each.backend for name, each in setting.models.items()}
 
 
 def setting_for(suite: Suite, backend: Backend, format: PromptFormat | None = None, **shared: Any) -> Setting:
@@ -149,7 +154,8 @@ class _Work:
     def close(self) -> None:
         """Note how long this attempt took; a store that is already full keeps its last record."""
         try:
-            self.store.note({"backend": self.setting.scheduler.backend.describe()})  # what was learned on the way
+            backends = _backends(self.setting)  # what they learned on the way
+            self.store.note({entry_of("backend", name, backends): b.describe() for name, b in backends.items()})
             self.store.end_attempt(time.monotonic() - self.began)
         except StoreError as error:
             _log.warning("could not store how long this attempt took: %s", error)

@@ -13,6 +13,7 @@ from widthwise.core.pruner import Decision
 from widthwise.core.registry import check_role, register
 from widthwise.core.roles import ROLES
 from widthwise.core.session.session import Session
+from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.part import Part
 from widthwise.core.strategy.spelling import spelled
 from widthwise.core.strategy.verification import note_silence
@@ -135,7 +136,7 @@ class _Clustering:
         """The mean probability of agreeing with a cluster's members, for each cluster; unknown ones do not count."""
         members = [self._some(cluster) for cluster in self._clusters]
         others = [other for some in members for other in some]
-        opinions = await self._judge(session, trace, others)
+        opinions = await self._judge(session.by(model_of(self._settings.judge)), trace, others)
         if not isinstance(opinions, list | tuple) or len(opinions) != len(others):
             raise ROLES["judge"].mismatch(spelled(self._settings.judge), opinions)
         said = iter(opinions)

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from widthwise.core.registry import register
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.trace.trace import Trace
 
 
 @register("judge")
 @dataclass(frozen=True)
-class SameAnswer(Part):
+class SameAnswer(ModelPart):
     """Asks the model the question "same_answer" about both texts, and reads the probability of yes off one token.
 
     DeepPrune's judge (arXiv 2510.08483): a model trained for it, such as the bundled reasoner, or any prompted chat

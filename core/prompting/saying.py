@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, wraps
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -45,8 +45,19 @@ token is plain text. Only the tokens tell the difference, and a replay does not 
 """
 
 _DIGITS = 10
+Read = TypeVar("Read", bound=Callable[..., Any])
 _Piece = tuple[str, int | None]
 """A text and where it ends, None if only the text tells. What follows the model's end was not said by it."""
+
+
+def _as_its_model(read: Read) -> Read:
+    """A reading of a trace that is done as the trace's own model speaks."""
+
+    @wraps(read)
+    def reading(saying: Saying, trace: Trace, *rest: Any) -> Any:
+        return read(saying.for_model_of(trace), trace, *rest)
+
+    return reading  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +66,15 @@ class Saying:
 
     A trace that is cut off inside its thinking has said nothing. ``ends`` are the spelled-out end-of-sequence tokens of
     the model and ``controls`` its control tokens, where known; the common ones are always known. ``end_ids`` are the
-    token ids of the ends: a text that merely spells an end has not ended there if its tokens say otherwise.
+    token ids of the ends: a text that merely spells an end has not ended there if its tokens say otherwise. ``others``
+    are how the other models of a run are read, by name: a trace is read as its own model speaks.
     """
 
     thinking: Thinking = USUAL
     ends: tuple[str, ...] = ()
     controls: frozenset[str] = frozenset()
     end_ids: frozenset[int] = frozenset()
+    others: Mapping[str, Saying] = field(default_factory=dict)
 
     @classmethod
     def of(cls, thinking: Thinking | None, tokenizer: Tokenizer) -> Saying:
@@ -69,15 +82,26 @@ class Saying:
         ends = sorted(tokenizer.decode([end]) for end in tokenizer.eos_ids)
         return cls(thinking or USUAL, tuple(filter(None, ends)), frozenset(tokenizer.controls), tokenizer.eos_ids)
 
+    def beside(self, others: Mapping[str, Saying]) -> Saying:
+        """This one for the first of several models, with those of the others by name."""
+        return replace(self, others=dict(others))
+
+    def for_model_of(self, trace: Trace) -> Saying:
+        """How the model speaks that ``trace`` belongs to."""
+        return self.others.get(trace.model, self) if self.others else self
+
+    @_as_its_model
     def begun(self, trace: Trace) -> bool:
         """Whether the trace's prompt opens the thinking."""
         recorded = any(node.segment.metadata.get(BEGUN) is True for node in trace.lineage)
         return recorded or self.thinking.begun(trace.beginning.segment.text)
 
+    @_as_its_model
     def is_open(self, trace: Trace) -> bool:
         """Whether the trace ends inside its thinking."""
         return self.thinking.is_open(trace.completion, self.begun(trace))
 
+    @_as_its_model
     def noted(self, trace: Trace) -> Trace:
         """The trace with a note of where its last segment ends (``AFTER_END``), if its text alone would mislead."""
         text, end = trace.segment.text, self._known_end(trace.segment)
@@ -85,27 +109,33 @@ class Saying:
         *_, (_, _, told) = self._spans(pieces, self.begun(trace))
         return trace if end in (None, told) else trace.annotated({AFTER_END: str(len(text) - end)})
 
+    @_as_its_model
     def said(self, trace: Trace) -> str:
         """What the trace says to its reader."""
         return self._said(self._pieces(trace), self.begun(trace))
 
+    @_as_its_model
     def thought(self, trace: Trace) -> str:
         """The trace's thinking, as written."""
         return self.thinking.thought(trace.completion, self.begun(trace))
 
+    @_as_its_model
     def reasoning(self, trace: Trace) -> str:
         """The trace's thinking as text: without the marks around it and without control tokens."""
         return self._clean(self._marks_left_out(self.thought(trace)))
 
+    @_as_its_model
     def response(self, trace: Trace) -> str:
         """The whole response, thinking included, up to its end and without control tokens."""
         return self._response(self._pieces(trace), self.begun(trace))
 
+    @_as_its_model
     def last(self, trace: Trace) -> tuple[int, str]:
         """What the trace's last segment says, as written, and where that begins in the segment's text."""
         *_, (text, begin, end) = [("", 0, 0), *self._spans(self._pieces(trace), self.begun(trace))]
         return begin, text[begin:end]
 
+    @_as_its_model
     def readable(self, trace: Trace, counted: Counted) -> str:
         """The text in which to look for an answer; thinking that may count is enclosed in the usual marks.
 

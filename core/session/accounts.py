@@ -10,7 +10,7 @@ from itertools import takewhile
 from widthwise.core.backend import Delta, IntArray
 from widthwise.core.session.content_residency import ContentResidency, distinct_tokens
 from widthwise.core.session.launches import Launches
-from widthwise.core.session.ledger import Ledger
+from widthwise.core.session.ledger import Ledger, Spending
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.residency import Residency
 from widthwise.core.trace.trace import Trace, TraceId
@@ -35,19 +35,29 @@ class Accounts:
         """So many continuations begin; a negative number takes back some that were to begin but do not."""
         self.ledger.samples += samples
 
-    def charge(self, delta: Delta, *, judging: bool) -> None:
-        """Charge what a request delivered, to the policy's account or the judges'."""
-        if judging:
-            self.ledger.judging += len(delta.token_ids)
-        else:
-            self.ledger.sampled += len(delta.token_ids)
-        if delta.usage is not None:
-            self.ledger.prompt_cached += delta.usage.prompt_cached
-            self.ledger.prompt_computed += delta.usage.prompt_computed
+    def call(self, model: str) -> None:
+        """A model is asked; it has a name if there are several."""
+        if model:
+            self.ledger.of(model).calls += 1
 
-    def charge_prompt(self, tokens: int) -> None:
+    def charge(self, delta: Delta, *, judging: bool, model: str = "") -> None:
+        """Charge what a request delivered, to the policy's account or the judges', and to the model's own."""
+        for account in self._charged(model):
+            if judging:
+                account.judging += len(delta.token_ids)
+            else:
+                account.sampled += len(delta.token_ids)
+            if delta.usage is not None:
+                account.prompt_cached += delta.usage.prompt_cached
+                account.prompt_computed += delta.usage.prompt_computed
+
+    def charge_prompt(self, tokens: int, model: str = "") -> None:
         """A prompt was served, and nothing says whether part of it was cached."""
-        self.ledger.prompt_computed += tokens
+        for account in self._charged(model):
+            account.prompt_computed += tokens
+
+    def _charged(self, model: str) -> list[Ledger | Spending]:
+        return [self.ledger, self.ledger.of(model)] if model else [self.ledger]
 
     def charge_ideal(self, trace: Trace) -> None:
         """Count the tokens of ``trace`` that no earlier request of the tree has put into a perfect cache."""

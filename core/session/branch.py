@@ -34,6 +34,7 @@ class Branch:
         room: int | None,
         limit: int | None,
     ) -> None:
+        self.model = parent.model
         self.start = parent.sequential
         self.waited: Wait | None = None
         self.behind: Trace | None = None

@@ -15,8 +15,8 @@ from widthwise.core.session.conditions import can_continue
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.journal import request_digest
 from widthwise.core.session.setting import Setting
-from widthwise.core.session.thoughts import Thoughts
 from widthwise.core.session.trace_tree import TraceTree
+from widthwise.core.session.voices import Voices
 from widthwise.core.trace.trace import Trace, TraceId
 
 
@@ -30,7 +30,7 @@ class Branching:
         accounts: Accounts,
         tree: TraceTree,
         clock: Clock,
-        thoughts: Thoughts,
+        voices: Voices,
         *,
         priority: int,
     ) -> None:
@@ -39,7 +39,7 @@ class Branching:
         self._accounts = accounts
         self._tree = tree
         self._clock = clock
-        self._thoughts = thoughts
+        self._voices = voices
         self._priority = priority
 
     def branches(self, call: Call) -> list[Branch]:
@@ -64,7 +64,7 @@ class Branching:
             count = call.n if left is None else min(call.n, left)
             self._accounts.begin(count)
         whole = counted and _is_prompt(trace) and not call.params.get("stop")
-        begun = self._thoughts.begun(trace, call.thought, judging=call.judging)
+        begun = self._voices.of(trace).thoughts.begun(trace, call.thought, judging=call.judging)
         made = self._made(begun, params, call, count)
         for branch in made:
             branch.sample, branch.whole = counted, whole
@@ -73,16 +73,17 @@ class Branching:
     def _made(self, trace: Trace, params: SamplingParams, call: Call, count: int) -> list[Branch]:
         """Branches whose first piece continues ``trace``; ``params`` apply to all pieces."""
         self._accounts.charge_ideal(trace)
+        voice = self._voices.of(trace)
         request = Request(
             prompt=trace.token_ids,
-            params=self._thoughts.bounded(trace, call.thought, params),
+            params=voice.thoughts.bounded(trace, call.thought, params),
             seed=0,
             problem=self._problem.id,
             priority=self._priority,
             chunk=call.chunk,
             conversation=trace.conversation,
         )
-        decode, room, digest = self._setting.tokenizer.decode, self._room(request), _digest(request)
+        decode, room, digest = voice.setting.tokenizer.decode, self._room(request, trace), _digest(request, trace)
         requests = [self._placed(request, trace) for _ in range(count)]
         return [Branch(i, trace, r, digest, decode, room=room, limit=params.max_tokens) for i, r in requests]
 
@@ -93,12 +94,12 @@ class Branching:
         request = replace(
             before,
             prompt=behind.token_ids,
-            params=self._thoughts.bounded(behind, call.thought, self.params(call)),
+            params=self._voices.of(behind).thoughts.bounded(behind, call.thought, self.params(behind, call)),
             continues=before.index if before.continues is None else before.continues,
             conversation=behind.conversation,
         )
         trace_id, placed = self._placed(request, behind)
-        branch.go_on(trace_id, behind, placed, _digest(request))
+        branch.go_on(trace_id, behind, placed, _digest(request, behind))
 
     def _placed(self, request: Request, parent: Trace) -> tuple[TraceId, Request]:
         """The request as the next child of ``parent``, with the seed for that place, and the child's id."""
@@ -125,8 +126,8 @@ class Branching:
 
     def _params(self, trace: Trace, call: Call) -> SamplingParams:
         """The call's parameters; checks every limit. A draw cuts ``max_tokens`` to the sequential tokens left."""
-        params = self.params(call)
-        self._check_logprobs(params.logprobs)
+        params = self.params(trace, call)
+        self._check_logprobs(params.logprobs, trace)
         self._check_continuation(trace)
         self._check_limits(trace, call)
         sequential = self._accounts.limits.sequential
@@ -136,16 +137,19 @@ class Branching:
 
     def _check_continuation(self, trace: Trace) -> None:
         """Raises ``UsageError`` if the backend only answers conversations and the assistant's turn has begun."""
-        if not self._setting.backend.capabilities.continues and trace.completion:
-            can_continue(self._setting.backend, "this strategy")
+        backend = self._voices.of(trace).setting.backend
+        if not backend.capabilities.continues and trace.completion:
+            can_continue(backend, "this strategy")
 
-    def params(self, call: Call) -> SamplingParams:
-        """The sampling parameters of the whole call."""
-        params = self._setting.params.changed(**call.params)
+    def params(self, trace: Trace, call: Call) -> SamplingParams:
+        """The sampling parameters of everything that the call draws from ``trace``."""
+        params = self._voices.of(trace).setting.params.changed(**call.params)
+        if call.replies:
+            params = params.changed(max_tokens=call.replies[trace.model])
         return replace(params, logprobs=max(params.logprobs or 0, call.logprobs)) if call.logprobs else params
 
-    def _check_logprobs(self, asked: int | None) -> None:
-        backend = self._setting.backend
+    def _check_logprobs(self, asked: int | None, trace: Trace) -> None:
+        backend = self._voices.of(trace).setting.backend
         most = backend.capabilities.max_logprobs
         if asked and asked > most:
             raise UsageError(
@@ -153,17 +157,17 @@ class Branching:
                 f"gives {f'at most {most}' if most else 'none'}: lower the part's logprobs or use another backend"
             )
 
-    def _room(self, request: Request) -> int | None:
+    def _room(self, request: Request, trace: Trace) -> int | None:
         """How many tokens the backend could give a request at most, as far as known."""
-        backend = self._setting.backend
+        backend = self._voices.of(trace).setting.backend
         if isinstance(backend, Bounded):
             return backend.longest(request)
         context = backend.max_model_len
         return None if context is None else max(context - len(request.prompt), 1)
 
 
-def _digest(request: Request) -> str:
-    return request_digest(request.prompt, request.params)
+def _digest(request: Request, trace: Trace) -> str:
+    return request_digest(request.prompt, request.params, trace.model)
 
 
 def _is_prompt(trace: Trace) -> bool:

@@ -21,8 +21,8 @@ class Call:
 
     At most ``width`` grow at once (None: all), and only ``warmup`` until these have ended. ``judging`` selects the
     account that pays. ``logprobs`` is the minimum number of most likely tokens to ask for, ``chunk`` the maximum number
-    of tokens per delta. ``thought`` is each continuation's thinking budget. ``watches`` are the pruners that look after
-    the draw.
+    of tokens per delta. ``replies`` is how long the replies of each model's judges may get, by its name. ``thought`` is
+    each continuation's thinking budget. ``watches`` are the pruners that look after the draw.
     """
 
     traces: Sequence[Trace]
@@ -31,6 +31,7 @@ class Call:
     width: int | None = None
     warmup: int = 0
     judging: bool = False
+    replies: Mapping[str, int | None] = field(default_factory=dict)
     logprobs: int = 0
     chunk: int = 1
     thought: ThoughtBudget | None = None

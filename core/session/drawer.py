@@ -17,8 +17,9 @@ from widthwise.core.session.clock import Clock, Moment, latest
 from widthwise.core.session.draw import Draw, Event
 from widthwise.core.session.journal import Journal, replayed
 from widthwise.core.session.setting import Setting
-from widthwise.core.session.thoughts import Thoughts, Turn
+from widthwise.core.session.thoughts import Turn
 from widthwise.core.session.trace_tree import TraceTree
+from widthwise.core.session.voices import Voices
 from widthwise.core.session.votes import Votes
 from widthwise.core.trace.trace import Finish, Trace
 
@@ -34,7 +35,7 @@ class Drawer:
         tree: TraceTree,
         votes: Votes,
         clock: Clock,
-        thoughts: Thoughts,
+        voices: Voices,
         *,
         journal: Journal | None,
         priority: int,
@@ -47,8 +48,8 @@ class Drawer:
         self._votes = votes
         self._clock = clock
         self._journal = journal
-        self._thoughts = thoughts
-        self._branching = Branching(problem, setting, accounts, tree, clock, thoughts, priority=priority)
+        self._voices = voices
+        self._branching = Branching(problem, setting, accounts, tree, clock, voices, priority=priority)
         self._draws: set[Draw] = set()
 
     async def stream(self, call: Call) -> AsyncIterator[Trace]:
@@ -105,16 +106,21 @@ class Drawer:
         """``call`` with the run's limit on judges' replies, where it has none of its own."""
         if not call.judging or call.params.get("max_tokens") is not None:
             return call
-        longest = max((len(trace.token_ids) for trace in call.traces), default=0)
-        return replace(call, params={**call.params, "max_tokens": self._setting.reply_tokens(longest)})
+        longest: dict[str, Trace] = {}
+        for trace in call.traces:
+            longest[trace.model] = max(longest.get(trace.model, trace), trace, key=lambda t: len(t.token_ids))
+        replies = {m: self._voices.of(t).setting.reply_tokens(len(t.token_ids)) for m, t in longest.items()}
+        return replace(call, replies=replies)
 
     def _source(self, branch: Branch) -> AsyncIterator[Delta]:
         """What the backend delivers, or what it delivered before a run was killed."""
+        self._accounts.call(branch.model)
         if self._journal is not None:
-            segment = self._journal.recorded(self._problem.id, branch.id, branch.params, branch.request.seed)
+            place = (self._problem.id, branch.id, branch.params, branch.request.seed)
+            segment = self._journal.recorded(*place, branch.model)
             if segment is not None and len(segment) <= (branch.request.params.max_tokens or len(segment)):
                 return replayed(segment, branch.request.chunk)
-        return self._setting.scheduler.generate(branch.request, self._accounts.ledger)
+        return self._voices.of(branch.parent).setting.scheduler.generate(branch.request, self._accounts.ledger)
 
     def _take(self, draw: Draw, events: Sequence[Event], *, stopping: bool = False) -> list[Trace]:
         """Charge the events and keep the traces that they ended, in the order in which they ended.
@@ -129,7 +135,7 @@ class Drawer:
                 if event.delta.anew:
                     self._accounts.abandon(branch.id, branch.tokens, judging=draw.call.judging)
                 branch.take(event.delta)
-                self._accounts.charge(event.delta, judging=draw.call.judging)
+                self._accounts.charge(event.delta, judging=draw.call.judging, model=branch.model)
                 self._accounts.grow(branch.id, branch.parent, event.delta.token_ids)
             elif isinstance(event.error, AccessRefused):
                 refused = event.error
@@ -149,7 +155,8 @@ class Drawer:
         call, piece = draw.call, branch.trace
         if call.thought is None or branch.left == 0 or piece.finish not in ("stop", "length"):
             return False
-        turn = self._thoughts.turn(piece, call.thought, self._branching.params(call), judging=call.judging)
+        params, thoughts = self._branching.params(piece, call), self._voices.of(piece).thoughts
+        turn = thoughts.turn(piece, call.thought, params, judging=call.judging)
         if turn is None:
             return False
         if stopping:
@@ -164,7 +171,7 @@ class Drawer:
         call = draw.call
         self._settle_up(piece, branch)
         self._tree.keep(piece, judged=call.judging)
-        behind = self._thoughts.onward(piece, turn, judging=call.judging)
+        behind = self._voices.of(piece).thoughts.onward(piece, turn, judging=call.judging)
         self._hold(branch, behind)
         self._branching.go_on(branch, behind, call)
         if moment is not None:
@@ -259,7 +266,7 @@ class Drawer:
     def _settle_up(self, trace: Trace, branch: Branch) -> None:
         if trace.segment.usage is None and len(trace.segment):
             # Aborted before the backend reported: the prompt was served, and nothing says that it was cached.
-            self._accounts.charge_prompt(len(branch.request.prompt))
+            self._accounts.charge_prompt(len(branch.request.prompt), branch.model)
         self._accounts.grown(trace)
 
     def _hold(self, branch: Branch, behind: Trace | None) -> None:

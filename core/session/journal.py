@@ -17,8 +17,11 @@ _PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 class Journal(Protocol):
     """Keeps finished generations, and gives them back to a resumed run, which then need not sample them again."""
 
-    def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
-        """The generation that this very request finished earlier at this place of the tree; else None."""
+    def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int, model: str = "") -> Segment | None:
+        """The generation that this very request finished earlier at this place of the tree; else None.
+
+        ``model`` is the name of the model that was asked, in a run with several.
+        """
         ...
 
     def record(self, problem_id: str, trace: Trace) -> None:
@@ -50,9 +53,12 @@ async def replayed(segment: Segment, chunk: int) -> AsyncIterator[Delta]:
         )
 
 
-def request_digest(prompt: IntArray, params: SamplingParams) -> str:
-    """Identifies a request apart from its seed: a journal compares it before it serves a recorded generation."""
-    return hashlib.blake2b(prompt.tobytes() + _spelled(params).encode(), digest_size=12).hexdigest()
+def request_digest(prompt: IntArray, params: SamplingParams, model: str = "") -> str:
+    """Identifies a request apart from its seed: a journal compares it before it serves a recorded generation.
+
+    ``model`` is the name of the model that is asked, in a run with several.
+    """
+    return hashlib.blake2b(prompt.tobytes() + _spelled(params).encode() + model.encode(), digest_size=12).hexdigest()
 
 
 def _spelled(params: SamplingParams) -> str:

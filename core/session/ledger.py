@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from widthwise.core.tabular import Tabular
 
 KV_FIGURES = ("kv_peak", "kv_mean", "kv_rounds", "kv_content_peak", "kv_content_mean", "kv_content_rounds")
 """What caches held; not spending."""
+
+
+@dataclass(slots=True)
+class Spending:
+    """What one model of several cost: its ``calls`` (requests for continuations), and its tokens as in ``Ledger``."""
+
+    calls: int = 0
+    prompt_computed: int = 0
+    prompt_cached: int = 0
+    sampled: int = 0
+    judging: int = 0
+
+    def add(self, other: Spending) -> None:
+        """Add ``other``'s spending."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 @dataclass(slots=True)
@@ -26,7 +43,7 @@ class Ledger(Tabular):
     text count separately (``Residency``). ``kv_content_peak`` and ``kv_content_mean`` are those by content: equal
     prefixes count once (``ContentResidency``). ``kv_rounds`` and ``kv_content_rounds`` are summed over the rounds of a
     tree search: the unique tokens of the traces that each round continues, including the prompt (KV tokens in the paper
-    of ETS, Hooper et al., arXiv 2502.13575).
+    of ETS, Hooper et al., arXiv 2502.13575). ``models`` is what each model cost, by name, in a run with several.
     """
 
     prompt_computed: int = 0
@@ -47,6 +64,7 @@ class Ledger(Tabular):
     kv_content_peak: int = 0
     kv_content_mean: float = 0.0
     kv_content_rounds: int = 0
+    models: dict[str, Spending] = dataclass_field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -55,12 +73,29 @@ class Ledger(Tabular):
 
     def add(self, other: Ledger) -> None:
         """Add ``other``'s spending (that of another problem: sequential tokens add up like all the rest)."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        for name in FIGURES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for model, spending in other.models.items():
+            self.of(model).add(spending)
+
+    def of(self, model: str) -> Spending:
+        """What ``model`` cost so far."""
+        return self.models.setdefault(model, Spending())
 
     def asdict(self) -> dict[str, int | float]:
-        return asdict(self)
+        """The figures of all models together."""
+        return {name: getattr(self, name) for name in FIGURES}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON values: the figures, and ``models`` if there are several."""
+        models = {name: asdict(spending) for name, spending in sorted(self.models.items())}
+        return {**self.asdict(), **({"models": models} if models else {})}
 
     def table(self) -> dict[str, list[Any]]:
         """One row: every figure."""
         return {name: [value] for name, value in self.asdict().items()}
+
+
+FIGURES = tuple(field.name for field in fields(Ledger) if field.name != "models")
+"""The names of the ledger's figures."""

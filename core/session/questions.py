@@ -9,6 +9,9 @@ from widthwise.core.prompting.grammar import ThreadGrammar
 from widthwise.core.prompting.prompt import Messages, PromptFormat
 from widthwise.core.trace.trace import Trace, TraceId
 
+SOLVE = "solve"
+"""What a problem's own prompt asks."""
+
 
 class Questions:
     """Words questions in the model's prompt format, and remembers which question each trace began with."""
@@ -18,6 +21,12 @@ class Questions:
         self._format = format
         self._instruction = instruction
         self._asked: dict[TraceId, tuple[str, Mapping[str, str]]] = {}
+
+    def asked(self, prompt: Trace) -> tuple[str | None, Mapping[str, str]]:
+        """The question that ``prompt`` asks, with its fields; None for a conversation of the strategy's own."""
+        if prompt.segment.metadata.get("question") == SOLVE:
+            return SOLVE, {}
+        return self._asked.get(prompt.id, (None, {}))
 
     def solve(self) -> Messages:
         """The conversation that asks for a solution of the problem."""
@@ -35,9 +44,9 @@ class Questions:
     def task(self, root: Trace) -> str:
         """What is to be solved at ``root``: the question it follows, or the problem if it follows none."""
         beginning = root.beginning
-        if beginning.id not in self._asked:
+        question, fields = self.asked(beginning)
+        if question in (None, SOLVE):
             return self._problem.text
-        question, fields = self._asked[beginning.id]
         return self._format.question(question, self._problem, "", fields)[-1]["content"]
 
     def known(self, question: str) -> bool:

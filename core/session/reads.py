@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from widthwise.core.answer import AnswerClass
 from widthwise.core.errors import UsageError
 from widthwise.core.session.shared import Shared
+from widthwise.core.session.view import View
 from widthwise.core.trace.excerpt import Excerpt
 from widthwise.core.trace.trace import Trace
 
@@ -15,6 +16,7 @@ class Reads:
     """The half of a session that reads traces; it samples nothing and charges nothing."""
 
     _shared: Shared
+    _view: View
 
     def answer(self, trace: Trace) -> str | None:
         """The answer ``trace`` states; None if pruned, aborted, failed, a fragment, or without a vote (``weight``)."""
@@ -46,35 +48,35 @@ class Reads:
 
     def solution(self, trace: Trace) -> str:
         """What ``trace`` says to a reader: without its thinking and without control tokens."""
-        return self._shared.transcript.solution(trace)
+        return self._shared.voices.of(trace).transcript.solution(trace)
 
     def response(self, trace: Trace) -> str:
         """All of ``trace``, including its thinking, without control tokens."""
-        return self._shared.transcript.response(trace)
+        return self._shared.voices.of(trace).transcript.response(trace)
 
     def thinking_tokens(self, trace: Trace) -> int | None:
         """How many tokens the thinking of ``trace`` has, including its closing mark; None if none is closed."""
-        return self._shared.transcript.thinking_tokens(trace)
+        return self._shared.voices.of(trace).transcript.thinking_tokens(trace)
 
     def is_thinking(self, trace: Trace) -> bool:
         """Whether ``trace`` ends inside its thinking: it has said nothing so far."""
-        return self._shared.transcript.is_thinking(trace)
+        return self._shared.voices.of(trace).transcript.is_thinking(trace)
 
     def thought_length(self, trace: Trace) -> int:
         """The number of tokens in the trace's thinking; all that were sampled if none is closed."""
-        return self._shared.transcript.thought_length(trace)
+        return self._shared.voices.of(trace).transcript.thought_length(trace)
 
     def ending(self, text: str, tokens: int) -> str:
         """The last ``tokens`` tokens of ``text``; all of it if it is not longer."""
-        return self._shared.transcript.ending(text, tokens)
+        return self._shared.voices.of(self._view.root).transcript.ending(text, tokens)
 
     def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
         """What ``trace`` has grown since ``since``, to be put into another trace; without an end-of-sequence token."""
-        return self._shared.transcript.excerpt(trace, since)
+        return self._shared.voices.of(trace).transcript.excerpt(trace, since)
 
     def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
         """``excerpt`` from character ``start`` on."""
-        return self._shared.transcript.tail(excerpt, start)
+        return self._shared.voices.of(self._view.root).transcript.tail(excerpt, start)
 
     def verdict(self, trace: Trace) -> float | None:
         """The probability of "right" with which a judge's reply ends; None if it ends without a verdict.
@@ -82,11 +84,11 @@ class Reads:
         Read from the log-probabilities of the verdict's token if they were recorded; else 1 or 0. A reply that was cut
         off says something only if it is nothing but a verdict.
         """
-        return self._shared.transcript.verdict(trace)
+        return self._shared.voices.of(trace).transcript.verdict(trace)
 
     def choice(self, trace: Trace, count: int) -> int | None:
         """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
-        return self._shared.transcript.choice(trace, count)
+        return self._shared.voices.of(trace).transcript.choice(trace, count)
 
     def preference(self, trace: Trace) -> float:
         """The probability with which a judge's reply that chooses 1 or 2 (see ``choice``) prefers the first.
@@ -98,4 +100,6 @@ class Reads:
 
     def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
         """Both texts, without control tokens, up to the length of the shorter one, for a judge of partial solutions."""
-        return self._shared.questions.side_by_side(self.response(first), self.response(second))
+        return self._shared.voices.of(self._view.root).questions.side_by_side(
+            self.response(first), self.response(second)
+        )

@@ -14,7 +14,7 @@ from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.journal import Journal
 from widthwise.core.session.score_memory import ScoreMemory
 from widthwise.core.session.setting import Setting
-from widthwise.core.session.transcript import Transcript
+from widthwise.core.session.voices import Voices
 from widthwise.core.trace.trace import Trace, TraceId
 
 _THINKS = StepScores(None, error="it is still thinking, and steps of thinking are not scored", abstained=True)
@@ -32,17 +32,16 @@ class Scorer:
         problem: Problem,
         setting: Setting,
         accounts: Accounts,
-        transcript: Transcript,
+        voices: Voices,
         *,
         journal: Journal | None,
         note: Callable[[Trace, str], None],
     ) -> None:
         self._note = note
         self._noted = False
-        self._separator = setting.format.step_separator
         self._embedder = setting.embedder
         self._accounts = accounts
-        self._transcript = transcript
+        self._voices = voices
         model = setting.reward_model
         self._by_lines = bool(getattr(model, "by_lines", False))
         self._memory = None if model is None else ScoreMemory(model, problem, journal=journal, limit=setting.patience)
@@ -58,14 +57,16 @@ class Scorer:
         return [by_id.get(t.id, _THINKS) for t in traces]
 
     def _thinks(self, trace: Trace) -> bool:
-        thinks = self._transcript.is_thinking(trace)
+        thinks = self._voices.of(trace).transcript.is_thinking(trace)
         if thinks and not self._noted:
             self._noted = True
             self._note(trace, "the reward model scores what follows the thinking, and this trace is still thinking")
         return thinks
 
     def _steps(self, trace: Trace, whole: bool) -> tuple[str, ...]:
-        return solution_steps(self._transcript.said(trace), self._separator, by_lines=self._by_lines, whole=whole)
+        voice = self._voices.of(trace)
+        said, separator = voice.transcript.said(trace), voice.setting.format.step_separator
+        return solution_steps(said, separator, by_lines=self._by_lines, whole=whole)
 
     @property
     def by_trace(self) -> Mapping[TraceId, StepScores]:

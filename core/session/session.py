@@ -24,6 +24,7 @@ from widthwise.core.session.shared import Shared
 from widthwise.core.session.terms import Terms
 from widthwise.core.session.together import Work
 from widthwise.core.session.view import View
+from widthwise.core.session.voices import Voice
 from widthwise.core.session.writer import NO_FACTS, Facts, Messages, Pieces
 from widthwise.core.trace.trace import Finish, Note, Trace, TraceId
 
@@ -50,7 +51,7 @@ class Session(Reads):
         **terms: Unpack[Terms],
     ) -> None:
         shared = Shared(problem, setting, budget or Limits(), **terms)
-        root = shared.writer.prompt((), shared.questions.solve(), facts={"question": "solve"})
+        root = shared.begun
         self._shared = shared
         self._view = View(root, (), tuple(pruners)).heeding(*pruners)
 
@@ -64,9 +65,28 @@ class Session(Reads):
         """
         place = self._shared.tree.next_id(self._view.place)
         view = replace(self._view, root=self.append(trace, ""), place=place, pruners=(*self.pruners, *pruners))
+        return self._seen_from(view.heeding(*pruners))
+
+    def by(self, model: str | None) -> Self:
+        """A view of this session in which the run's model ``model`` works; None: the one that works here.
+
+        ``root`` asks it the same, in its own words, and so do ``ask`` and ``prompt``. A trace belongs to the model for
+        which its prompt was written, and only that model continues it. Raises ``UsageError`` for a model that the run
+        does not have.
+        """
+        if model is None:
+            return self
+        return self._seen_from(replace(self._view, root=self._shared.voices.handed(self.root, self._view.place, model)))
+
+    def _seen_from(self, view: View) -> Self:
         session = type(self).__new__(type(self))
-        session._shared, session._view = self._shared, view.heeding(*pruners)
+        session._shared, session._view = self._shared, view
         return session
+
+    @property
+    def _voice(self) -> Voice:
+        """The model that works here."""
+        return self._shared.voices.of(self.root)
 
     def __repr__(self) -> str:
         spent = f"{counted(self.ledger.samples, 'sample')}, {self.ledger.total:,} tokens sampled"
@@ -125,22 +145,22 @@ class Session(Reads):
     @property
     def max_tokens(self) -> int | None:
         """How many tokens the run allows a sample; None: to the end of the context."""
-        return self._shared.setting.params.max_tokens
+        return self._voice.setting.params.max_tokens
 
     @property
     def thinks(self) -> bool:
         """Whether the model, as it is asked in this run, thinks before it answers."""
-        return self._shared.setting.thinks
+        return self._voice.setting.thinks
 
     @property
     def max_logprobs(self) -> int:
         """How many of the most likely tokens the backend can report for each token."""
-        return self._shared.setting.backend.capabilities.max_logprobs
+        return self._voice.setting.backend.capabilities.max_logprobs
 
     @property
     def step_separator(self) -> str:
         """What ends a step in the model's prompt format."""
-        return self._shared.setting.format.step_separator
+        return self._voice.setting.format.step_separator
 
     @property
     def lockstep(self) -> bool:
@@ -224,7 +244,7 @@ class Session(Reads):
         ``facts`` are kept with it. With the fact ``thread``, what grows from here is a fragment of another trace, not a
         sample of its own.
         """
-        return self._shared.writer.append(trace, text, after=after, facts=facts)
+        return self._shared.voices.of(trace).writer.append(trace, text, after=after, facts=facts)
 
     def conclude(self, trace: Trace) -> Trace:
         """``trace`` with the text that makes the model state its answer at once; its thinking is closed first.
@@ -233,11 +253,11 @@ class Session(Reads):
         """
         grows = trace.finish is None and trace.segment.origin == "sampled"
         facts = {"at": str(len(trace.segment))} if grows else NO_FACTS
-        return self.append(trace, self._shared.transcript.concluding(trace), facts=facts)
+        return self.append(trace, self._shared.voices.of(trace).transcript.concluding(trace), facts=facts)
 
     def prompt(self, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own is ``root``); see ``append``."""
-        return self._shared.writer.prompt(self._view.place, messages, after=after, facts=facts)
+        return self._voice.writer.prompt(self._view.place, messages, after=after, facts=facts)
 
     def ask(self, question: str, *, after: Sequence[Trace] = (), **fields: str) -> Trace:
         """Begin a new tree of traces from a question of the model's prompt format (``refine``, ``verify`` ...).
@@ -245,29 +265,29 @@ class Session(Reads):
         ``fields`` fill the question's places; the problem, the task (see ``at``) and the suite's instruction are
         filled in here. Raises ``UsageError`` if the format has no such question or a place stays empty.
         """
-        questions = self._shared.questions
+        questions = self._voice.questions
         filled = {"task": questions.task(self.root), **fields}
         prompt = self.prompt(questions.worded(question, filled), after=after, facts={"question": question})
         return questions.remember(prompt, question, filled)
 
     def asks(self, question: str) -> bool:
         """Whether the model's prompt format has this question."""
-        return self._shared.questions.known(question)
+        return self._voice.questions.known(question)
 
     def listed(self, name: str, texts: Sequence[str]) -> str:
         """Several texts (drafts ...) as one field of a question, in the model's prompt format."""
-        return self._shared.questions.listed(name, texts)
+        return self._voice.questions.listed(name, texts)
 
     def grammar(self, name: str | None = None) -> ThreadGrammar:
         """How the model writes threads, or how the family ``name`` does. Raises ``UsageError`` if none is known."""
-        return self._shared.questions.grammar(name)
+        return self._voice.questions.grammar(name)
 
     def cut(self, trace: Trace, at: str | int) -> Trace:
         """``trace`` up to the last occurrence of a text, to be continued from there; ``trace`` becomes a fragment.
 
         With a number: up to so many tokens of its last segment, or fewer, so that no character is cut in two.
         """
-        return self._shared.writer.cut(self._view.place, trace, at)
+        return self._shared.voices.of(trace).writer.cut(self._view.place, trace, at)
 
     def note(self, trace: Trace, text: str) -> None:
         """Note something unusual about ``trace``: it is logged, and stored with the problem."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from widthwise.core.backend import Backend, SamplingParams, Tokenizer
 from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
+from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.saying import Saying
 from widthwise.core.prompting.thinking import Thinking
+from widthwise.core.registry import nearest
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.trace.trace import Trace
 
 JUDGE_TOKENS = 4096
 """The minimum reply length for a judge that thinks, unless configured otherwise."""
@@ -27,7 +31,8 @@ class Setting(Brief):
     ``patience`` is how many seconds the reward model may take for one call. ``chat`` is what the model's chat template
     receives besides the conversation, ``thinking`` how the model marks its thinking; None for a model that does not
     think. ``judge_tokens`` is how long a judge's reply may get, including its thinking; None: as long as a sample, but
-    at least ``JUDGE_TOKENS`` if the model thinks.
+    at least ``JUDGE_TOKENS`` if the model thinks. ``model`` is the model's name if the run has several, and ``others``
+    are the settings of the others.
     """
 
     scheduler: Scheduler
@@ -43,6 +48,27 @@ class Setting(Brief):
     chat: ChatOptions = NO_OPTIONS
     thinking: Thinking | None = None
     judge_tokens: int | None = None
+    model: str = ""
+    others: Mapping[str, Setting] = field(default_factory=dict)
+
+    @property
+    def models(self) -> dict[str, Setting]:
+        """The settings of all models of the run by name, that of the first one first."""
+        return {self.model: self, **self.others}
+
+    def of(self, trace: Trace) -> Setting:
+        """The setting of the model that ``trace`` belongs to."""
+        return self.others.get(trace.model, self) if self.others else self
+
+    def named(self, model: str) -> Setting:
+        """The setting of the model with this name; raises ``UsageError`` for a model that the run does not have."""
+        if model not in self.models or not model:
+            raise unknown_model(model, [name for name in self.models if name])
+        return self.models[model]
+
+    def each(self, change: Callable[[Setting], Setting]) -> Setting:
+        """This setting with every model's changed."""
+        return replace(change(self), others={name: change(other) for name, other in self.others.items()})
 
     @property
     def backend(self) -> Backend:
@@ -68,10 +94,20 @@ class Setting(Brief):
 
     @property
     def saying(self) -> Saying:
-        """How to tell what the model says from what it thinks."""
-        return Saying.of(self.thinking, self.tokenizer)
+        """How to tell what a trace says from what it thinks, whichever of the run's models it belongs to."""
+        own = Saying.of(self.thinking, self.tokenizer)
+        return own.beside({name: other.saying for name, other in self.others.items()}) if self.others else own
 
     @property
     def lockstep(self) -> bool:
-        """Whether what a strategy sees must not depend on timing, because the backend is deterministic."""
-        return self.backend.capabilities.deterministic
+        """Whether what a strategy sees must not depend on timing, because every backend is deterministic."""
+        return all(each.backend.capabilities.deterministic for each in self.models.values())
+
+
+def unknown_model(model: str, known: Sequence[str]) -> UsageError:
+    """The error for a part that names a model which the run does not have."""
+    if not known:
+        return UsageError(
+            f"a part names the model {model!r}, but the run's only model has no name: --model {model}=..."
+        )
+    return UsageError(f"the run has no model {model!r}{nearest(model, known) or ';'} it has: {', '.join(known)}")

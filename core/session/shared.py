@@ -11,15 +11,13 @@ from widthwise.core.session.answers import Answers
 from widthwise.core.session.clock import Clock
 from widthwise.core.session.drawer import Drawer
 from widthwise.core.session.limits import Limits
-from widthwise.core.session.questions import Questions
+from widthwise.core.session.questions import SOLVE
 from widthwise.core.session.scorer import Scorer
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.terms import Terms
-from widthwise.core.session.thoughts import Thoughts
 from widthwise.core.session.trace_tree import TraceTree
-from widthwise.core.session.transcript import Transcript
+from widthwise.core.session.voices import Voices
 from widthwise.core.session.votes import Votes
-from widthwise.core.session.writer import Writer
 from widthwise.core.trace.trace import Note, Trace, name
 
 _log = logging.getLogger(__name__)
@@ -37,15 +35,17 @@ class Shared:
         self.clock = Clock()
         self.tree = TraceTree(self.accounts)
         self.votes = Votes()
-        self.questions = Questions(problem, setting.format, setting.instruction)
-        saying = setting.saying
-        self.transcript = Transcript(setting.format, setting.tokenizer, saying)
-        self.writer = Writer(self.tree, setting.tokenizer, setting.chat, setting.thinking)
-        self.answers = Answers(problem, setting.grader.for_problem(problem), saying, self.tree, self.votes)
-        self.scorer = Scorer(problem, setting, self.accounts, self.transcript, journal=journal, note=self.note)
-        thoughts = Thoughts(problem, setting, self.tree, self.writer, self.accounts)
-        state = (self.accounts, self.tree, self.votes, self.clock, thoughts)
+        self.voices = Voices(problem, setting, self.tree, self.accounts)
+        self.answers = Answers(problem, setting.grader.for_problem(problem), setting.saying, self.tree, self.votes)
+        self.scorer = Scorer(problem, setting, self.accounts, self.voices, journal=journal, note=self.note)
+        state = (self.accounts, self.tree, self.votes, self.clock, self.voices)
         self.drawer = Drawer(problem, setting, *state, journal=journal, priority=priority)
+
+    @property
+    def begun(self) -> Trace:
+        """The problem's prompt for the run's first model, written anew."""
+        first = self.voices.first
+        return first.writer.prompt((), first.questions.solve(), facts={"question": SOLVE})
 
     def note(self, trace: Trace, text: str) -> None:
         """Log ``text`` about ``trace``, and keep it for the problem's result."""

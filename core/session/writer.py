@@ -17,7 +17,7 @@ from widthwise.core.plain_json import well_formed
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.trace.excerpt import Excerpt, first_tokens, joined_ids, kept_before
-from widthwise.core.trace.trace import Segment, Trace, TraceId, name
+from widthwise.core.trace.trace import MODEL, Segment, Trace, TraceId, name
 
 Messages = Sequence[Mapping[str, str]]
 """A conversation, as ``Tokenizer.chat`` takes it."""
@@ -36,9 +36,15 @@ class Writer:
     """
 
     def __init__(
-        self, tree: TraceTree, tokenizer: Tokenizer, chat: ChatOptions, thinking: Thinking | None = None
+        self,
+        tree: TraceTree,
+        tokenizer: Tokenizer,
+        chat: ChatOptions,
+        thinking: Thinking | None = None,
+        model: str = "",
     ) -> None:
         self._tree = tree
+        self._named: Facts = {MODEL: model} if model else NO_FACTS
         self._tokenizer = tokenizer
         self._asked = Conversation((), chat) if thinking is None else Conversation((), chat, thinking.around)
 
@@ -50,13 +56,14 @@ class Writer:
         asked = replace(self._asked, messages=said)
         ids = np.array(self._tokenizer.chat([self._read(message) for message in said], asked.options), np.int64)
         sequential = max((t.sequential for t in after), default=0)
-        text, facts_kept = self._tokenizer.decode(ids), _linked(facts, after)
-        segment = Segment("prompt", ids, text, metadata=facts_kept, conversation=asked)
+        text, kept = self._tokenizer.decode(ids), _linked({**facts, **self._named}, after)
+        segment = Segment("prompt", ids, text, metadata=kept, conversation=asked)
         return self._begin(Trace(self._tree.next_id(place), segment, None, sequential))
 
     def append(self, trace: Trace, text: Pieces, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
         """``trace`` with ``text`` appended."""
-        ids, spelled = joined_ids([text] if isinstance(text, str) else text, self._tokenizer)
+        pieces = [text] if isinstance(text, str) else [self._own(piece) for piece in text]
+        ids, spelled = joined_ids(pieces, self._tokenizer)
         sequential = max(t.sequential for t in (trace, *after))
         segment = Segment("inserted", ids, spelled, metadata=_linked(facts, after))
         return self._begin(Trace(self._tree.next_id(trace.id), segment, trace, sequential))
@@ -71,8 +78,16 @@ class Writer:
             return trace
         self._tree.set_aside(trace)
         parent, kept = found
+        if parent is None:  # no prompt is left that says whose trace it is
+            kept = replace(kept, metadata={**kept.metadata, **self._named})
         trace_id = self._tree.next_id(place if parent is None else parent.id)
         return self._tree.keep(Trace(trace_id, kept, parent, trace.sequential))
+
+    def _own(self, piece: str | Excerpt) -> str | Excerpt:
+        """A piece of another trace by its tokens if they are this model's, else as text."""
+        if isinstance(piece, str) or piece.model == self._named.get(MODEL, ""):
+            return piece
+        return piece.text
 
     def _read(self, message: Mapping[str, str]) -> dict[str, str]:
         """A message as data: it cannot spell a control token."""

@@ -11,6 +11,7 @@ from widthwise.core.registry import role_of
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.thought_budget import thought_of
+from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.spelling import spelled
 
 
@@ -23,32 +24,44 @@ def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
     thinking budget. ``facts`` are the names of numbers with which it annotates traces. Parts inside of parts (workers,
     judges, selectors) are checked too.
     """
-    parts = [part for part in inside(strategy) if part is not strategy]
-    conditions = Conditions(setting, problems, _facts(parts, setting))
-    conditions.recordings()
-    for part in parts:
-        if (needed := getattr(part, "logprobs", None)) is not None and needed > 0:
-            conditions.logprobs(needed, spelled(part, brief=True), recorded=role_of(part) != "judge")
-        if getattr(part, "continues", False):
-            conditions.continuation(spelled(part, brief=True))
-        if (thought := thought_of(part)) is not None:
-            conditions.thinking(thought, spelled(part, brief=True))
-        for question in getattr(part, "questions", ()):
-            conditions.question(question)
-        if (asked := getattr(part, "check", None)) is not None:
-            asked(conditions)
+    placed = [(part, model) for part, model in _placed(strategy, None) if part is not strategy]
+    facts = _facts([part for part, _ in placed], setting)
+    for each in setting.models.values():
+        Conditions(each, problems, facts).recordings()
+    for part, model in placed:
+        own = setting if model is None else setting.named(model)
+        _check(part, Conditions(own, problems, facts))
+
+
+def _check(part: Any, conditions: Conditions) -> None:
+    if (needed := getattr(part, "logprobs", None)) is not None and needed > 0:
+        conditions.logprobs(needed, spelled(part, brief=True), recorded=role_of(part) != "judge")
+    if getattr(part, "continues", False):
+        conditions.continuation(spelled(part, brief=True))
+    if (thought := thought_of(part)) is not None:
+        conditions.thinking(thought, spelled(part, brief=True))
+    for question in getattr(part, "questions", ()):
+        conditions.question(question)
+    if (asked := getattr(part, "check", None)) is not None:
+        asked(conditions)
 
 
 def inside(part: Any) -> Iterator[Any]:
     """``part`` and the parts that are its arguments, and theirs."""
+    return (inner for inner, _ in _placed(part, None))
+
+
+def _placed(part: Any, model: str | None) -> Iterator[tuple[Any, str | None]]:
+    """``part`` and the parts inside of it, each with the name of the model that works for it; None: the first."""
     if isinstance(part, tuple | list):
         for item in part:
-            yield from inside(item)
+            yield from _placed(item, model)
     elif callable(part) or (is_dataclass(part) and not isinstance(part, type)):
-        yield part
+        works = model_of(part) or model
+        yield part, works
         if is_dataclass(part) and not isinstance(part, type):
             for field in fields(part):
-                yield from inside(getattr(part, field.name))
+                yield from _placed(getattr(part, field.name), works)
 
 
 def _facts(parts: Sequence[Any], setting: Setting) -> frozenset[str] | None:

@@ -18,6 +18,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.terms import Terms
 from widthwise.core.session.thought_budget import thought_of
+from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.checking import check, inside
 from widthwise.core.strategy.function_part import FunctionPart
 from widthwise.core.strategy.result import Result
@@ -85,14 +86,9 @@ class Strategy(Spelled):
         return Session(problem, self._thoughtful(setting), budget=self.budget, pruners=self.pruners, **terms)
 
     def _thoughtful(self, setting: Setting) -> Setting:
-        """``setting`` with thinking switched on if the strategy limits it and the model's template has a switch."""
+        """``setting`` with thinking switched on if the strategy limits it and a model's template has a switch."""
         budgets = [thought_of(part) for part in inside(self)]
-        off = {} if setting.thinking is None else setting.thinking.off
-        if not any(b is not None and not b.leaves_out for b in budgets) or not off.keys().isdisjoint(
-            setting.chat.arguments
-        ):
-            return setting
-        return replace(setting, chat=setting.chat.changed(**{name: not value for name, value in off.items()}))
+        return setting.each(_switched_on) if any(b is not None and not b.leaves_out for b in budgets) else setting
 
     def within(self, budget: Limits | None) -> Strategy:
         """This strategy under another budget; unchanged if ``budget`` is None."""
@@ -118,7 +114,7 @@ class Strategy(Spelled):
         self._check(session)
         session.heed(self.sampler, *self.pruners, self.aggregator)
         try:
-            outcome = await self.sampler(session)
+            outcome = await self.sampler(session.by(model_of(self.sampler)))
         except BudgetReached:
             outcome = session.leaves
         return await self._settle(session, outcome)
@@ -145,7 +141,7 @@ class Strategy(Spelled):
             raise ROLES["sampler"].mismatch(spelled(self.sampler), outcome)
         if self.aggregator is not None:
             try:
-                answer = await self.aggregator(session, outcome)
+                answer = await self.aggregator(session.by(model_of(self.aggregator)), outcome)
             except BudgetReached:  # an aggregator that samples (a judge) falls back on the plain vote
                 pass
             else:
@@ -166,6 +162,13 @@ class Strategy(Spelled):
 
     def __ror__(self, other: Any) -> Strategy:
         return compose(other, self)
+
+
+def _switched_on(setting: Setting) -> Setting:
+    off = {} if setting.thinking is None else setting.thinking.off
+    if not off or not off.keys().isdisjoint(setting.chat.arguments):
+        return setting
+    return replace(setting, chat=setting.chat.changed(**{name: not value for name, value in off.items()}))
 
 
 def _checked(answer: Any, role: str, part: Any) -> Answer:

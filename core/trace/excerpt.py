@@ -18,10 +18,14 @@ from widthwise.core.trace.trace import Segment, Trace, name
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Excerpt(Brief):
-    """What a trace has grown since some point: ``token_ids`` ``int64 [t]``, and ``text``, which they spell."""
+    """What a trace has grown since some point: ``token_ids`` ``int64 [t]``, and ``text``, which they spell.
+
+    ``model`` is the name of the model whose tokens they are (``Trace.model``).
+    """
 
     token_ids: IntArray
     text: str
+    model: str = ""
 
     @classmethod
     def of(cls, trace: Trace, since: Trace, tokenizer: Tokenizer) -> Excerpt:
@@ -36,7 +40,7 @@ class Excerpt(Brief):
         if len(ids) and int(ids[-1]) in tokenizer.eos_ids:
             text = text.removesuffix(tokenizer.decode(ids[-1:]))
             ids = ids[:-1]
-        return cls(ids, text)
+        return cls(ids, text, trace.model)
 
     def behind(self, start: int, tokenizer: Tokenizer) -> Excerpt:
         """The excerpt from character ``start`` on; its own tokens if one begins there, else the text encoded anew."""
@@ -44,7 +48,7 @@ class Excerpt(Brief):
             return self
         text, tokens = self.text[start:], tokens_until(self.token_ids, self.text, start, tokenizer)
         if tokens is None:
-            return Excerpt(read_ids(text, tokenizer), text)
+            return Excerpt(read_ids(text, tokenizer), text, self.model)
         return replace(self, token_ids=self.token_ids[tokens:], text=text)
 
 

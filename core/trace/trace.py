@@ -24,6 +24,9 @@ run's list of traces uses the word for threads.
 
 TraceId = tuple[int, ...]
 
+MODEL = "model"
+"""Key in a prompt's metadata: the name of the model for which it was written, in a run with several."""
+
 _JOINTS = ("closed", "again", "said")
 _OPENINGS = ("left out", "spent")
 
@@ -126,6 +129,11 @@ class Trace(Brief):
         """The prompt that the trace begins with."""
         *_, prompt = self.lineage
         return prompt
+
+    @property
+    def model(self) -> str:
+        """The name of the model for which its prompt was written; empty in a run with a single model."""
+        return str(self.beginning.segment.metadata.get(MODEL, ""))
 
     @property
     def head(self) -> Trace:

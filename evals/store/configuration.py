@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from widthwise.evals.store.segment_rows import to_json
@@ -13,6 +13,11 @@ SERVED = "served"
 """The key for the models behind addresses that do not identify them."""
 Configuration = Mapping[str, Any]
 """The settings that decide a run's results, as JSON values."""
+
+
+def entry_of(kind: str, model: str, models: Iterable[str]) -> str:
+    """The key of what a manifest says about one of a run's models: that of the first has no name in it."""
+    return kind if model == next(iter(models)) else f"{kind} {model}"
 
 
 def digest(configuration: Configuration) -> str:

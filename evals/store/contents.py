@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from widthwise.evals.store.database import Database
@@ -33,8 +33,15 @@ def contents(database: Database, configuration: Any, outcomes: Iterable[Outcome]
             for row in database.rows(f"SELECT * FROM {table} WHERE {key} = ? ORDER BY 2", problem_id):
                 values = {k: _shown(v) for k, v in zip(row.keys(), row, strict=True) if k not in _ENGINE_STATE}
                 yield f"{table} {json.dumps(values, sort_keys=True)}"
-        spent = {k: v for k, v in outcome.ledger.asdict().items() if k not in _TIMING}
+        spent = _spent(outcome.ledger.record)
         yield f"ledger {problem_id} {json.dumps(spent)} {json.dumps(outcome.errors)}"
+
+
+def _spent(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A ledger without what depends on timing, of all models together and of each."""
+    kept = {name: value for name, value in record.items() if name not in _TIMING}
+    models = {name: _spent(spending) for name, spending in record.get("models", {}).items()}
+    return kept | ({"models": models} if models else {})
 
 
 def _shown(value: Any) -> Any:

@@ -9,12 +9,12 @@ from typing import Any
 from widthwise.core.errors import UsageError
 
 
-def asking_in(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest's entry ``asking``; None for runs from before it existed.
+def asking_in(manifest: Mapping[str, Any], entry: str = "asking") -> dict[str, Any] | None:
+    """The manifest's ``entry`` about a model; None for runs from before it existed.
 
     Raises ``UsageError`` for an entry that no run has written.
     """
-    said = manifest.get("asking")
+    said = manifest.get(entry)
     if said is None:
         return None
     try:

@@ -20,6 +20,7 @@ def record_of(saying: Saying) -> dict[str, Any]:
         "close": saying.thinking.close,
         "ends": list(saying.ends),
         "controls": sorted(saying.controls),
+        **({"others": {name: record_of(other) for name, other in saying.others.items()}} if saying.others else {}),
     }
 
 
@@ -31,6 +32,13 @@ def saying_in(manifest: Mapping[str, Any]) -> Saying:
     said = manifest.get("saying")
     if said is None:
         return Saying()
+    others = said.get("others") if isinstance(said, dict) else None
+    if not isinstance(others, dict):
+        return _one(said)
+    return _one(said).beside({name: _one(other) for name, other in others.items()})
+
+
+def _one(said: Any) -> Saying:
     try:
         marks = tuple((_text(opening), _text(close)) for opening, close in said["marks"])
         thinking = Thinking(marks, close=_text(said["close"]) if said["close"] else "", empty="")

@@ -14,13 +14,14 @@ from typing import Any, get_args
 from widthwise.core.plain_json import parse as parse_json
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import StepScores
-from widthwise.core.session.ledger import Ledger
+from widthwise.core.session.ledger import FIGURES, Ledger, Spending
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.store.outcome import Leaf, Outcome, State
 from widthwise.evals.store.part_grades import with_parts
 from widthwise.evals.store.segment_rows import json_object, parse
 
-_COUNTS = frozenset(field.name for field in fields(Ledger))
+_COUNTS = frozenset(FIGURES)
+_OF_A_MODEL = frozenset(field.name for field in fields(Spending))
 _OBJECTS = ("backend", "reward_model", "embedding_model", "versions", "asking")
 _WORDS = ("suite", "model", "strategy")
 
@@ -30,7 +31,8 @@ def manifest_of(rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
     manifest = {row["key"]: parse_json(row["value"], finite=False) for row in rows}
     said = manifest.get("configuration", {})
     for name in _OBJECTS:
-        if not isinstance(manifest.get(name, {}), dict):
+        of_models = [manifest.get(key, {}) for key in manifest if key == name or key.startswith(f"{name} ")]
+        if not all(isinstance(value, dict) for value in of_models):
             raise ValueError(f"its manifest's {name} is not an object")
     if not isinstance(said, dict) or not all(isinstance(said.get(name), str | None) for name in _WORDS):
         raise ValueError("its configuration is not an object")
@@ -79,9 +81,13 @@ def leaf_of(row: sqlite3.Row) -> Leaf:
 
 def ledger_of(text: str) -> Ledger:
     spent = json_object(text)
-    if not set(spent) <= _COUNTS or not all(map(_is_count, spent.values())):
-        raise ValueError("a ledger contains something other than counts")
-    return Ledger(**spent)
+    models = spent.pop("models", {})
+    if not isinstance(models, dict) or not all(isinstance(each, dict) for each in models.values()):
+        raise ValueError("a ledger does not say what each model cost")
+    for counts, known in ((spent, _COUNTS), *((each, _OF_A_MODEL) for each in models.values())):
+        if not set(counts) <= known or not all(map(_is_count, counts.values())):
+            raise ValueError("a ledger contains something other than counts")
+    return Ledger(**spent, models={name: Spending(**each) for name, each in models.items()})
 
 
 def scores_of(row: sqlite3.Row) -> StepScores:

@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 _TRACE_ID = re.compile(r"\d{1,18}(\.\d{1,18})*", re.ASCII)
 
+_TEXTS = ("at", "thread", "outline", "question", "thought", "model")
+"""Facts that are texts."""
+
 COLUMNS = (
     *("problem", "trace", "parent", "origin", "text", "token_ids", "token_ends", "logprobs", "top_ids"),
     *("top_logprobs", "finish", "reason", "seed", "prompt_cached", "prompt_computed", "params", "sequential"),
@@ -123,7 +126,7 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
         raise ValueError("an insertion names traces that do not exist")
     for trace in (*after, facts.get("cut", "0")):
         parse(trace)
-    if not all(isinstance(facts.get(name), str | None) for name in ("at", "thread", "outline", "question", "thought")):
+    if not all(isinstance(facts.get(name), str | None) for name in _TEXTS):
         raise ValueError("an insertion contains an impossible value")
 
 

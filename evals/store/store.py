@@ -17,7 +17,7 @@ from widthwise.core.rewards.reward import StepScores
 from widthwise.core.secrets import harmless
 from widthwise.core.trace.token_ends import token_ends
 from widthwise.core.trace.trace import Segment, Trace, TraceId, name
-from widthwise.evals.store.configuration import Configuration, difference, digest
+from widthwise.evals.store.configuration import Configuration, difference, digest, entry_of
 from widthwise.evals.store.contents import contents
 from widthwise.evals.store.database import Database, not_begun
 from widthwise.evals.store.outcome import Outcome
@@ -49,7 +49,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.path = database.path
         self._db = database
-        self._tokenizer: Tokenizer | None = None
+        self._tokenizers: dict[str, Tokenizer] = {}
         self._attempt: int | None = None
 
     @classmethod
@@ -95,29 +95,26 @@ class Store:
 
     # -- writing -------------------------------------------------------------------------------------------
 
-    def start_attempt(self, backend: Backend) -> None:
-        """Note that ``backend`` samples from now on.
+    def start_attempt(self, backends: Mapping[str, Backend]) -> None:
+        """Note that ``backends`` sample from now on, each under its model's name (empty if there is only one).
 
-        Its description goes into the manifest. Its tokenizer tells where each token ends in the text, which makes
-        exports replayable token by token. Raises ``UsageError`` if the model's weights differ from those with which the
-        run began.
+        Their descriptions go into the manifest. Their tokenizers tell where each token ends in the text, for replays.
+        Raises ``UsageError`` if a model's weights differ from those with which the run began.
         """
-        about = backend.describe()
-        self._check_weights("backend", about)
-        self._tokenizer = backend.tokenizer
+        about = {entry_of("backend", name, backends): backend.describe() for name, backend in backends.items()}
+        self.note(about)
+        self._tokenizers = {name: backend.tokenizer for name, backend in backends.items()}
         with self._db.transaction() as db:
             self._attempt = db.execute("INSERT INTO attempts (began) VALUES (?)", (_now(),)).lastrowid
-            self._note("backend", about)
 
     def note(self, about: Mapping[str, Any]) -> None:
-        """Add descriptions of the judging models to the manifest; ``UsageError`` for other weights than before."""
-        for key, value in about.items():
-            self._check_weights(key, value)
+        """Add descriptions of models to the manifest; ``UsageError`` for other weights than before."""
+        self._check_weights(about)
         with self._db.transaction():
             for key, value in about.items():
                 self._note(key, value)
 
-    def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
+    def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int, model: str = "") -> Segment | None:
         """The generation that this very request finished earlier at this place of the tree; else None."""
         query = "SELECT * FROM segments WHERE problem = ? AND trace = ? AND params = ? AND seed = ?"
         rows = self._db.rows(query, problem_id, name(trace_id), params, seed)
@@ -125,8 +122,9 @@ class Store:
             return None
         with self._db.decoding():
             segment, ends = segment_of(rows[0]), ends_of(rows[0])
-        if isinstance(self._tokenizer, LearningTokenizer) and ends is not None:
-            self._tokenizer.learn(segment.text, ends)
+        tokenizer = self._tokenizers.get(model)
+        if isinstance(tokenizer, LearningTokenizer) and ends is not None:
+            tokenizer.learn(segment.text, ends)
         return segment
 
     def record(self, problem_id: str, trace: Trace) -> None:
@@ -172,7 +170,7 @@ class Store:
             write_tree(self._db, outcome, traces, lambda node: given.get(node.id, self._ends(node)))
             write_grades(self._db, outcome)
             db.execute("UPDATE problems SET state = ? WHERE id = ?", (outcome.state, problem_id))
-            spent = json.dumps(outcome.ledger.asdict())
+            spent = json.dumps(outcome.ledger.record)
             db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (problem_id, spent))
             failures = [(problem_id, self._attempt, well_formed(reason)) for reason in outcome.errors]
             db.executemany("INSERT INTO errors VALUES (?, ?, ?)", failures)
@@ -301,22 +299,24 @@ class Store:
             )
         return known is not None
 
-    def _check_weights(self, key: str, about: Mapping[str, Any]) -> None:
-        before, now = self.manifest.get(key, {}).get("model_digest"), about.get("model_digest")
-        if before and now and before != now:
-            raise UsageError(
-                f"{self.path} was begun with other weights of the same {_MODELS.get(key, 'model')} ({before[:12]}, now "
-                f"{now[:12]}); choose another --run, or bring the old weights back"
-            )
+    def _check_weights(self, about: Mapping[str, Any]) -> None:
+        known = self.manifest
+        for key, said in about.items():
+            before, now = (each.get("model_digest") for each in (known.get(key, {}), said))
+            if before and now and before != now:
+                raise UsageError(
+                    f"{self.path} was begun with other weights of the same {_MODELS.get(key, 'model')} "
+                    f"({before[:12]}, now {now[:12]}); choose another --run, or bring the old weights back"
+                )
 
     def _note(self, key: str, value: Any) -> None:
         self._db.connection.execute("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, to_json(harmless(value))))
 
     def _ends(self, trace: Trace) -> IntArray | None:
-        segment = trace.segment
-        if self._tokenizer is None or segment.origin == "prompt":
+        segment, tokenizer = trace.segment, self._tokenizers.get(trace.model)
+        if tokenizer is None or segment.origin == "prompt":
             return None
-        return token_ends(self._tokenizer, segment.token_ids, segment.text)
+        return token_ends(tokenizer, segment.token_ids, segment.text)
 
     def _outcome(self, row: sqlite3.Row) -> Outcome:
         problem_id = row["id"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -15,6 +15,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.prompting.profile import ModelFacts, ModelProfile, facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.registry import nearest
+from widthwise.evals.store.configuration import entry_of
 from widthwise.evals.store.recorded_asking import asking_in
 from widthwise.models.families import GENERIC_FAMILY
 from widthwise.models.profiles import profile_of
@@ -137,13 +138,15 @@ class Asked(Brief):
         }
 
 
-def recorded_asking(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def recorded_asking(
+    manifest: Mapping[str, Any], model: str = "", models: Iterable[str] = ("",)
+) -> Mapping[str, Any] | None:
     """What was in force when a run began, according to its file; None for a run that begins now.
 
     Runs from before models had profiles follow no recommendation.
     """
     plain = {"sampling": asdict(SamplingParams()), "sampling_from": {}}
-    return asking_in(manifest) or (plain if "backend" in manifest else None)
+    return asking_in(manifest, entry_of("asking", model, models)) or (plain if "backend" in manifest else None)
 
 
 def _date(recorded: Mapping[str, Any] | None) -> date:

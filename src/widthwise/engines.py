@@ -21,7 +21,7 @@ from widthwise.core.session.score_memory import ScoreMemory
 from widthwise.model import Model, ModelRole
 from widthwise.models.profiles import profile_of
 from widthwise.opening import WAIT, kind_of, open_backend, open_engine
-from widthwise.settings import MODEL, RunSettings
+from widthwise.settings import RunSettings
 
 _PATIENCE = 120.0
 """Seconds that a reward model may take for its first score."""
@@ -32,12 +32,20 @@ _REPLIES = ("tokens", "samples")
 
 @dataclass(frozen=True, slots=True)
 class Engines(Brief):
-    """The open models of a run; ``owned`` are those to close with it."""
+    """The open models of a run; ``owned`` are those to close with it.
 
-    backend: Backend
+    ``backends`` are those that sample, by their models' names; the name of a single one is empty.
+    """
+
+    backends: Mapping[str, Backend]
     reward_model: RewardModel | None = None
     embedder: Embedder | None = None
     owned: tuple[Any, ...] = ()
+
+    @property
+    def backend(self) -> Backend:
+        """The backend of the run's first model."""
+        return next(iter(self.backends.values()))
 
     @property
     def about(self) -> dict[str, Any]:
@@ -53,7 +61,8 @@ class Engines(Brief):
     @property
     def identities(self) -> dict[str, Any]:
         """What is found at addresses that do not identify a model: the model, and how it is addressed."""
-        models = {"model": self.backend, "reward_model": self.reward_model, "embedding_model": self.embedder}
+        sampling = {_role(name): backend for name, backend in self.backends.items()}
+        models = {**sampling, "reward_model": self.reward_model, "embedding_model": self.embedder}
         found = {name: getattr(engine, "identity", None) for name, engine in models.items()}
         return {name: dict(identity) for name, identity in found.items() if identity}
 
@@ -93,14 +102,15 @@ async def open_engines(settings: RunSettings) -> Engines:
     owned: list[Any] = []
     opened = partial(_opened, owned=owned, wait=settings.startup_timeout)
     try:
-        backend = await opened(settings.model or MODEL, "model", settings.backend_args)
+        backends = {n: await opened(model, "model", settings.args_of(n)) for n, model in settings.models.items()}
         reward_model = await opened(settings.reward_model, "reward_model", settings.reward_args)
         embedder = await opened(settings.embedding_model, "embedding_model", {})
     except BaseException:
         for engine in owned:
             await engine.close()
         raise
-    return Engines(backend, reward_model, embedder or _own_embedder(backend), tuple(owned))
+    embedders = [embedder, *map(_own_embedder, backends.values())]
+    return Engines(backends, reward_model, next(filter(None, embedders), None), tuple(owned))
 
 
 async def _opened(model: Any, role: ModelRole, args: Mapping[str, Any], *, owned: list[Any], wait: float | None) -> Any:
@@ -119,9 +129,14 @@ def _patient(wait: float | None, spec: str, args: Mapping[str, Any]) -> Mapping[
     return args if wait is None or not kind_of(spec)[0].waits else {WAIT: wait, **args}
 
 
+def _role(name: str) -> str:
+    """Under which role a run's identity has one of its models."""
+    return f"model {name}" if name else "model"
+
+
 def check_installed(settings: RunSettings) -> None:
     """Raise ``BackendError``, with the way out, where a package is missing that the models of a run need."""
-    for spec in (settings.model, settings.reward_model, settings.embedding_model):
+    for spec in (*settings.models.values(), settings.reward_model, settings.embedding_model):
         if isinstance(spec, str):
             kind_of(spec)[0].check_installed()
 
@@ -132,7 +147,7 @@ async def served_by(settings: RunSettings) -> dict[str, Any]:
     Raises ``BackendError`` for a server that does not answer, ``UsageError`` as ``open_engines`` does.
     """
     named = {
-        "model": (settings.model, settings.backend_args),
+        **{_role(name): (model, settings.args_of(name)) for name, model in settings.models.items()},
         "reward_model": (settings.reward_model, settings.reward_args),
         "embedding_model": (settings.embedding_model, {}),
     }

@@ -7,13 +7,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from widthwise.core.backend import Backend
 from widthwise.core.run_sync import run_sync
 from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener, check_before
 from widthwise.measuring import path_of
-from widthwise.model import Model
 from widthwise.run import Run
-from widthwise.settings import Options, RunSettings
+from widthwise.settings import AnyModel, Options, RunSettings
 
 if TYPE_CHECKING:
     from widthwise.evaluation import Listener
@@ -23,7 +21,7 @@ def evaluate(
     strategy: Any,
     suite: Any,
     *,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     run: str | Path | None = None,
     concurrency: int = CONCURRENCY,
     listener: Listener | None = None,
@@ -50,7 +48,7 @@ async def evaluate_async(
     strategy: Any,
     suite: Any,
     *,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     run: str | Path | None = None,
     concurrency: int = CONCURRENCY,
     listener: Listener | None = None,

@@ -203,22 +203,39 @@ class Evaluation(Brief):
         finally:
             await engines.close()
 
-    def setting(self, engines: Engines, asked: Asked | None = None) -> Setting:
-        """What the sessions of the run share; raises ``UsageError`` for prompts that the model does not have."""
+    def asked(self, engines: Engines, manifest: Mapping[str, Any] | None = None) -> dict[str, Asked]:
+        """How each model is asked, by name; ``manifest`` says how it was when the run began.
+
+        Raises ``UsageError`` for a format, a template argument or a prompt that a model does not have.
+        """
+        found = {}
+        for name, backend in engines.backends.items():
+            before = None if manifest is None else recorded_asking(manifest, name, engines.backends)
+            found[name] = self.settings.asking_of(name).settled(backend, before)
+        return found
+
+    def setting(self, engines: Engines, asked: Mapping[str, Asked] | None = None) -> Setting:
+        """What the sessions of the run share; raises ``UsageError`` for prompts that a model does not have."""
+        asked = self.asked(engines) if asked is None else asked
+        first, *others = [self._setting_of(name, engines, each) for name, each in asked.items()]
+        return replace(first, others={other.model: other for other in others})
+
+    def _setting_of(self, name: str, engines: Engines, asked: Asked) -> Setting:
+        """What the sessions of the run share of one model."""
         from widthwise.evals.runner import setting_for
 
-        in_force = asked or self.settings.asking.settled(engines.backend)
         return setting_for(
             self.suite,
-            engines.backend,
-            self._with_place(in_force.format),
-            params=in_force.params,
-            chat=in_force.chat,
-            thinking=in_force.profile.thinking,
+            engines.backends[name],
+            self._with_place(asked.format),
+            params=asked.params,
+            chat=asked.chat,
+            thinking=asked.profile.thinking,
             seed=self.settings.seed,
             reward_model=engines.reward_model,
             embedder=engines.embedder,
             judge_tokens=self.settings.judge_tokens,
+            model=name,
         )
 
     def _with_place(self, format: PromptFormat) -> PromptFormat:
@@ -248,12 +265,13 @@ class Evaluation(Brief):
     async def work(self, store: Store, engines: Engines, *, concurrency: int, listener: Listener) -> Summary:
         """Do what ``store`` does not have yet; raises ``Interrupted`` if a signal ended it (see ``run``)."""
         from widthwise.evals.runner import run
+        from widthwise.evals.store.configuration import entry_of
 
         for outcome in store.outcomes():
             if outcome.state == "done":
                 listener.stored(outcome)
-        asked = self.settings.asking.settled(engines.backend, recorded_asking(store.manifest))
-        store.note({**engines.about, "asking": asked.record})
+        asked = self.asked(engines, store.manifest)
+        store.note({**engines.about, **{entry_of("asking", name, asked): each.record for name, each in asked.items()}})
         with cancelled_by_signals() as stop:
             try:
                 return await run(

@@ -20,7 +20,7 @@ from widthwise.model import Model
 from widthwise.models.profiles import profile_of
 from widthwise.models.reward_formats import reward_format_for
 from widthwise.opening import kind_of, open_backend
-from widthwise.settings import MODEL, RunSettings
+from widthwise.settings import RunSettings
 
 _ANSWERS = 3
 """How many different answers there are, for parts that only ask if answers differ."""
@@ -119,31 +119,33 @@ async def stand_ins(settings: RunSettings) -> Engines:
 
     A recording replays itself, because it samples nothing. Raises as ``open_backend`` does.
     """
-    backend, owned = await _stand_in(settings)
+    found = {name: await _stand_in(settings, name) for name in settings.models}
+    owned = tuple(engine for _, each in found.values() for engine in each)
     scores = StandInScores(str(settings.reward_model)) if settings.reward_model is not None else None
     embedder = StandInScores(str(settings.embedding_model))
-    return Engines(backend, scores, embedder, owned)  # type: ignore[arg-type]
+    return Engines({name: backend for name, (backend, _) in found.items()}, scores, embedder, owned)  # type: ignore[arg-type]
 
 
-async def _stand_in(settings: RunSettings) -> tuple[Backend, tuple[Any, ...]]:
-    given = settings.model or MODEL
+async def _stand_in(settings: RunSettings, name: str) -> tuple[Backend, tuple[Any, ...]]:
+    given, args = settings.models[name], settings.args_of(name)
+    format = settings.asking_of(name).format
     model = given.name if isinstance(given, Model) else given
     if isinstance(model, str):
         kind, address = kind_of(model)
         tokenizer = await asyncio.to_thread(kind.tokenizer, address)
         if tokenizer is not None:
-            return _of(tokenizer, await kind.facts(address, settings.backend_args), settings), ()
-        opened = await (given.opened() if isinstance(given, Model) else open_backend(model, settings.backend_args))
+            return _of(tokenizer, await kind.facts(address, args), format), ()
+        opened = await (given.opened() if isinstance(given, Model) else open_backend(model, args))
     else:
         opened = model
     owned = (opened,) if isinstance(given, str) else ()
     if getattr(opened, "recorded", False):
         return opened, owned
-    return _of(opened.tokenizer, facts_of(opened), settings), owned
+    return _of(opened.tokenizer, facts_of(opened), format), owned
 
 
-def _of(tokenizer: Tokenizer, facts: ModelFacts, settings: RunSettings) -> StandIn:
-    return StandIn(tokenizer, facts, profile_of(facts, settings.asking.format))
+def _of(tokenizer: Tokenizer, facts: ModelFacts, format: str | None) -> StandIn:
+    return StandIn(tokenizer, facts, profile_of(facts, format))
 
 
 async def shown_to_reward_model(settings: RunSettings, problem: Problem) -> tuple[str, str] | None:

@@ -10,8 +10,6 @@ from typing import Any, TypedDict
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.asking import SYSTEM, Asking
 from widthwise.backends.called import parameters_of
-from widthwise.backends.function import FunctionBackend
-from widthwise.backends.function_reward import FunctionRewardModel
 from widthwise.core.arguments import check_types
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.brief import Brief
@@ -21,14 +19,18 @@ from widthwise.core.registry import find, nearest, value_of
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.roles import ROLES
-from widthwise.core.secrets import shown_address, without_secrets
+from widthwise.core.secrets import without_secrets
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.evals.grading.function_grader import FunctionGrader
+from widthwise.given_models import arguments_of, as_backend, as_reward_model, by_model, checked, spelled
 from widthwise.model import Model
 from widthwise.opening import canonical
 from widthwise.samplers.best_of_n import BestOfN
+
+AnyModel = str | Backend | Model | Mapping[str, Any] | None
+"""What calls take as the model: its name, or an open one; or several of them by name."""
 
 MODEL = "embedded:reasoner"
 """The default model, unless the suite brings a recording."""
@@ -39,6 +41,7 @@ STRATEGY = BestOfN(16) | MajorityVote()
 _OF_COMMANDS = {
     **{f"budget_{each.name}": f": give budget=ww.Budget({each.name}=...)" for each in fields(Limits)},
     **{name: f": give {name}s={{'name': value}}" for name in ("backend_arg", "reward_arg", "template_arg", "prompt")},
+    "model_setting": ": give model_settings={'NAME': {'setting': value}}",
     "no_logprobs": ": give backend_args={'logprobs': False}",
     "column": ": give the suite as ww.suite_of(FILE, columns={'FIELD': 'COLUMN'})",
     "data": ": give the file as the suite; ww.suite_of(FILE, like='NAME') grades it as another",
@@ -55,6 +58,7 @@ class Options(TypedDict, total=False):
     startup_timeout: float | None
     embedding_model: str | Embedder | Model | None
     backend_args: Mapping[str, Any] | None
+    model_settings: Mapping[str, Any] | None
     grader: str | Grader | Callable[..., Any] | None
     instruction: str | None
     system: str | None
@@ -85,15 +89,18 @@ class RunSettings(Brief):
 
     ``model`` samples (None: the suite's recording, else ``MODEL``), ``reward_model`` scores steps, ``embedding_model``
     compares texts: each as for ``--model`` (or open, from Python), with its own arguments; ``asking`` is how the first
-    is asked. ``grader`` is used instead of the suite's, and so is ``instruction``, which is appended to each problem
-    (empty: nothing). ``startup_timeout`` is how many seconds to wait for servers that are not ready (None: see
+    is asked. Several models are given by name, and so are their ``backend_args``; the first of them works for parts
+    that name none. ``model_settings`` are how each of them is asked where that differs from ``asking``, by name.
+    ``grader`` is used instead of the suite's, and so is ``instruction``, which is appended to each problem (empty:
+    nothing). ``startup_timeout`` is how many seconds to wait for servers that are not ready (None: see
     ``HTTPBackend``); it does not affect results. ``judge_tokens`` is how long a judge's reply may get, including its
     thinking (``Setting`` has the default). ``limit`` keeps the first so many problems. ``budget`` is each problem's,
     including the strategy's own.
     """
 
-    model: str | Backend | Model | None = None
+    model: AnyModel = None
     backend_args: Mapping[str, Any] = field(default_factory=dict)
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
     reward_model: str | RewardModel | Model | None = None
     reward_args: Mapping[str, Any] = field(default_factory=dict)
     startup_timeout: float | None = None
@@ -128,30 +135,54 @@ class RunSettings(Brief):
         return settings.within(settings.budget)
 
     def __post_init__(self) -> None:
-        if isinstance(self.model, str):
-            object.__setattr__(self, "model", canonical(self.model))
-        object.__setattr__(self, "model", _as_backend(self.model))
-        object.__setattr__(self, "reward_model", _as_reward_model(self.reward_model))
+        self._name_models()
+        object.__setattr__(self, "reward_model", as_reward_model(self.reward_model))
         if not (isinstance(self.embedding_model, str | Model | None) or hasattr(self.embedding_model, "embed")):
             raise UsageError(
                 f"an embedding model is a name, a ww.Model or embeds texts, not {self.embedding_model!r:.60}"
             )
         if self.judge_tokens is not None and self.judge_tokens < 1:
             raise UsageError(f"judge_tokens must be at least 1, not {self.judge_tokens}")
-        for name in ("backend_args", "reward_args"):
-            object.__setattr__(self, name, dict(getattr(self, name)))
-        for role, args in (("model", "backend_args"), ("reward_model", "reward_args"), ("embedding_model", None)):
-            if isinstance(model := getattr(self, role), Model):
-                self._take(model, role, args)
+        object.__setattr__(self, "reward_args", dict(self.reward_args))
+        taken = {name: arguments_of(model, "model", self.args_of(name)) for name, model in self.models.items()}
+        object.__setattr__(self, "backend_args", taken if isinstance(self.model, Mapping) else taken[""])
+        object.__setattr__(self, "reward_args", arguments_of(self.reward_model, "reward_model", self.reward_args))
+        arguments_of(self.embedding_model, "embedding_model", {})
 
-    def _take(self, model: Model, role: str, args: str | None) -> None:
-        """A model that stays open brings its arguments along."""
-        if model.role != role:
-            raise UsageError(f"{model!r} was opened as a {model.role}: open one with ww.open(..., role={role!r})")
-        if args is not None:
-            if getattr(self, args) not in ({}, model.args):
-                raise UsageError(f"{args} must be given when the model is opened: pass them to ww.open")
-            object.__setattr__(self, args, dict(model.args))
+    def _name_models(self) -> None:
+        """Make of the models, their arguments and their settings what a run takes."""
+        several, args, own = isinstance(self.model, Mapping), dict(self.backend_args), dict(self.model_settings)
+        if isinstance(self.model, Mapping):
+            object.__setattr__(self, "model", checked(self.model, as_backend))
+            args = by_model(args, self.model, "--backend-arg")
+            own = by_model(own, self.model, "--model-setting")
+        elif own:
+            raise UsageError("--model-setting is for one of several models: the run has one, set it with its option")
+        else:
+            known = canonical(self.model) if isinstance(self.model, str) else self.model
+            object.__setattr__(self, "model", as_backend(known))
+        object.__setattr__(self, "backend_args", args)
+        object.__setattr__(self, "model_settings", own)
+        for name in self.models if several else ():
+            self.asking_of(name)
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """The models that sample, by name; the name of a single one is empty."""
+        return dict(self.model) if isinstance(self.model, Mapping) else {"": self.model or MODEL}
+
+    def args_of(self, name: str) -> Mapping[str, Any]:
+        """The arguments of a model's backend."""
+        return self.backend_args.get(name, {}) if isinstance(self.model, Mapping) else self.backend_args
+
+    def asking_of(self, name: str) -> Asking:
+        """How a model is to be asked; raises ``UsageError`` for a setting that does not exist."""
+        own = _with_system(dict(self.model_settings.get(name, {})))
+        known = [*(of_model := _fields(Asking)[1:]), *(of_samples := _fields(SamplingParams)), SYSTEM]
+        _check_names(own, known)
+        _check_values(own)
+        given = {**self.asking.given, **_picked(own, of_samples)}
+        return replace(self.asking, given=given, **_picked(own, of_model))
 
     def answered_by(self, strategy: Any, *, budget: Limits | None = None, seed: int = 0) -> RunSettings:
         """These settings with a strategy (text or a value), under ``budget``, with a seed."""
@@ -177,14 +208,15 @@ class RunSettings(Brief):
         budget = {} if self.budget is None else {f"budget_{k}": v for k, v in _set(asdict(self.budget)).items()}
         asked = {} if self.instruction is None else {"instruction": self.instruction}
         others = {
-            "reward_model": _named(self.reward_model),
+            "reward_model": spelled(self.reward_model),
             "reward_args": without_secrets(self.reward_args),
-            "embedding_model": _named(self.embedding_model),
+            "embedding_model": spelled(self.embedding_model),
             "judge_tokens": self.judge_tokens,
+            "model_settings": self.model_settings,
         }
         return {
             "limit": self.limit,
-            "model": _named(self.model or MODEL),
+            "model": spelled(self.model or MODEL),
             "backend_args": without_secrets(self.backend_args),
             "strategy": str(self.strategy),
             **budget,
@@ -228,37 +260,6 @@ def as_any_strategy(strategy: Any) -> Strategy:
     return parse_strategy(strategy) if isinstance(strategy, str) else as_strategy(strategy)
 
 
-def _as_backend(model: Any) -> Any:
-    """A model as it is, or the backend made from a function; ``UsageError`` for anything else."""
-    if model is None or isinstance(model, str | Model):
-        return model
-    if callable(model) and not inspect.isclass(model) and not hasattr(model, "generate"):
-        return FunctionBackend(model)
-    source = f"the model {model!r:.60}"
-    if inspect.isclass(model):
-        raise UsageError(f"{source} is a class: give an object of it")
-    if hasattr(model, "chat") and hasattr(model, "base_url"):
-        raise UsageError(f"{source} is a client: give ww.OpenAIBackend(client, 'the name of a model')")
-    if not hasattr(model, "generate"):
-        raise UsageError(
-            f"{source} is not a model: give a name, a ww.Model, a function (ww.FunctionBackend) or a backend"
-        )
-    ROLES["backend"].check(model, source)
-    return model
-
-
-def _as_reward_model(model: Any) -> Any:
-    """A reward model as it is, or the one made from a function; ``UsageError`` for anything else."""
-    if model is None or isinstance(model, str | Model) or (hasattr(model, "score") and not inspect.isclass(model)):
-        return model
-    if callable(model) and not inspect.isclass(model):
-        return FunctionRewardModel(model)
-    raise UsageError(
-        f"a reward model is a name, a ww.Model, an object with name, kind and score, or a function of (problem, text), "
-        f"not {model!r:.60}"
-    )
-
-
 def listed(given: Any, name: str) -> list[Any]:
     """The items of an argument that is a list; ``UsageError`` if the brackets are missing."""
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
@@ -268,7 +269,7 @@ def listed(given: Any, name: str) -> list[Any]:
 
 def _check_values(given: Mapping[str, Any]) -> None:
     """Raises ``UsageError`` for what is no mapping, text or budget where one belongs."""
-    for name in ("backend_args", "reward_args", "template_args", "prompts"):
+    for name in ("backend_args", "model_settings", "reward_args", "template_args", "prompts"):
         if not isinstance(value := given.get(name, {}), Mapping):
             raise UsageError(f"{name} are given by name, {name}={{'name': value}}, not {value!r:.60}")
     for name, text in given.get("prompts", {}).items():
@@ -303,12 +304,6 @@ def _check_names(given: Mapping[str, Any], known: Collection[str]) -> None:
     for name in given:
         if name not in known:
             raise UsageError(f"there is no setting {name!r}{_OF_COMMANDS.get(name) or nearest(name, known)}")
-
-
-def _named(model: Any) -> str | None:
-    if isinstance(model, Model):
-        model = model.name
-    return shown_address(canonical(model)) if isinstance(model, str) else model and model.name
 
 
 def _set(values: Mapping[str, Any]) -> dict[str, Any]:

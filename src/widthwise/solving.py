@@ -6,15 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from widthwise.core.backend import Backend
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.strategy.result import Result
 from widthwise.engines import open_engines
-from widthwise.model import Model
 from widthwise.models.formats import BOXED
-from widthwise.settings import Options, RunSettings
+from widthwise.settings import AnyModel, Options, RunSettings
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +20,7 @@ _log = logging.getLogger(__name__)
 def solve(
     problem: str | Problem | Sequence[Mapping[str, Any]],
     strategy: Any = None,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     **options: Unpack[Options],
 ) -> Result:
     """Answer one problem with a strategy, and wait for it (``solve_async`` does not wait).
@@ -43,7 +41,7 @@ def solve(
 async def solve_async(
     problem: str | Problem | Sequence[Mapping[str, Any]],
     strategy: Any = None,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     **options: Unpack[Options],
 ) -> Result:
     """``solve`` for ``async`` programs."""

@@ -13,16 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
 from widthwise.core.arguments import whole
-from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import open_engines
 from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener, check_before
-from widthwise.model import Model
 from widthwise.samplers.single import Single
-from widthwise.settings import Options, RunSettings, as_any_strategy, listed
+from widthwise.settings import AnyModel, Options, RunSettings, as_any_strategy, listed
 from widthwise.sweep_progress import Progress, SweepListener
 from widthwise.swept import Sweep
 
@@ -143,7 +141,7 @@ class Sweeping:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = SweepListener(task, progress, on_progress)
                     evaluation = replace(self.evaluations[task], served=engines.identities)
-                    evaluation.settings.asking.settled(engines.backend)
+                    evaluation.asked(engines)
                     with evaluation.store() as store:
                         await evaluation.work(store, engines, concurrency=concurrency, listener=listener)
             finally:
@@ -273,7 +271,7 @@ def sweep(
     *,
     axis: Axis = AXIS,
     seeds: Sequence[int] = SEEDS,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     folder: str | Path = FOLDER,
     concurrency: int = CONCURRENCY,
     **options: Unpack[Options],
@@ -307,7 +305,7 @@ async def sweep_async(
     *,
     axis: Axis = AXIS,
     seeds: Sequence[int] = SEEDS,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     folder: str | Path = FOLDER,
     concurrency: int = CONCURRENCY,
     **options: Unpack[Options],

@@ -198,7 +198,7 @@ def _problem_row(outcome: Outcome) -> dict[str, Any]:
         "traces": _whole(outcome),
         "right": sum(leaf.correct is True for leaf in outcome.leaves),
         "errors": list(outcome.errors),
-        "ledger": outcome.ledger.asdict(),
+        "ledger": outcome.ledger.record,
     }
 
 

@@ -13,6 +13,7 @@ import typer
 from widthwise.asking import Asking
 from widthwise.cli.prompt_files import own_prompts
 from widthwise.core.errors import UsageError
+from widthwise.given_models import model_option
 from widthwise.settings import MODEL, RunSettings
 
 
@@ -39,7 +40,11 @@ def _several(words: str) -> Any:
     return text(f"{words}; may be repeated.", "NAME=VALUE")
 
 
-_MODEL = "The model that samples; see `widthwise models`. A recorded suite brings its own."
+_MODEL = (
+    "The model that samples; see `widthwise models`. A recorded suite brings its own. Several have names that "
+    "strategies can use, and the first one works for parts that name none."
+)
+_MODEL_SETTING = "How one of several models is asked (small.temperature=0.6); may be repeated."
 _Grader = Annotated[
     str | None, text("The grader of answers, instead of the suite's; see `widthwise graders`.", "GRADER")
 ]
@@ -63,8 +68,9 @@ def _backend_args(named: list[str], no_logprobs: bool) -> dict[str, Any]:
 
 
 def settings_of(
-    model: Annotated[str | None, text(_MODEL, "MODEL", MODEL.partition(":")[2])] = None,
+    model: Annotated[list[str] | None, text(_MODEL, "[NAME=]MODEL", MODEL.partition(":")[2])] = None,
     backend_arg: Annotated[list[str] | None, _several("An argument of the backend")] = None,
+    model_setting: Annotated[list[str] | None, text(_MODEL_SETTING, "NAME.SETTING=VALUE")] = None,
     reward_model: Annotated[str | None, text("The model that scores steps; named like a model.", "MODEL")] = None,
     reward_arg: Annotated[list[str] | None, _several("An argument of the reward model (format=...)")] = None,
     embedding_model: Annotated[str | None, text("The model that compares texts; named like a model.", "MODEL")] = None,
@@ -97,8 +103,8 @@ def settings_of(
 
 def _read(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the same names, and those with other names on the command line."""
-    several = {"reward_args": "reward_arg", "template_args": "template_arg"}
-    others = {"backend_arg", "no_logprobs", "prompt", *several.values()}
+    several = {"reward_args": "reward_arg", "template_args": "template_arg", "model_settings": "model_setting"}
+    others = {"model", "backend_arg", "no_logprobs", "prompt", *several.values()}
     pairs = {
         name: dict(named_value(each, f"--{option.replace('_', '-')}") for each in options[option] or [])
         for name, option in several.items()
@@ -106,6 +112,7 @@ def _read(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: value for name, value in options.items() if name not in others},
         **pairs,
+        "model": model_option(options["model"] or []),
         "backend_args": _backend_args(options["backend_arg"] or [], options["no_logprobs"]),
         "prompts": own_prompts(options["prompt"] or []),
     }

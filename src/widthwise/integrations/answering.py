@@ -66,7 +66,7 @@ class Answered:
             "trace": None if self.trace is None else name(self.trace.id),
             "tied": election.tied,
             "classes": [{"answer": c.answer, "votes": c.weight, "traces": len(c.traces)} for c in election.classes],
-            "ledger": self.result.ledger.asdict(),
+            "ledger": self.result.ledger.record,
             "errors": list(self.result.errors),
             "notes": [[name(note.trace), note.text] for note in self.result.notes],
         }

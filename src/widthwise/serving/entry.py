@@ -13,14 +13,12 @@ from widthwise.core.errors import UsageError
 from widthwise.core.installation import install_command
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.limits import Limits
-from widthwise.settings import RunSettings
+from widthwise.settings import AnyModel, RunSettings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from widthwise.core.backend import Backend
     from widthwise.evals.suites.suite import Suite
-    from widthwise.model import Model
     from widthwise.serving.service import Service
 
 HOST, PORT = "127.0.0.1", 8000
@@ -68,7 +66,7 @@ class Offer:
 
 def serve(
     strategies: Any = None,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     *,
     host: str = HOST,
     port: int = PORT,
@@ -87,7 +85,7 @@ def serve(
 
 async def serve_async(
     strategies: Any = None,
-    model: str | Backend | Model | None = None,
+    model: AnyModel = None,
     *,
     host: str = HOST,
     port: int = PORT,
@@ -97,7 +95,7 @@ async def serve_async(
     await run_server(_offer(strategies, model, options), host=host, port=port)
 
 
-def asgi_app(strategies: Any = None, model: str | Backend | Model | None = None, **options: Any) -> Starlette:
+def asgi_app(strategies: Any = None, model: AnyModel = None, **options: Any) -> Starlette:
     """The server's ASGI application, for any ASGI server, or for mounting in another application.
 
     The arguments are those of ``serve``. The models are opened when the application starts, or, if it is mounted and

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from widthwise.core.session.ledger import Ledger
@@ -34,7 +32,7 @@ class Metrics:
     def charge(self, model: str, ledger: Ledger) -> None:
         """A session of ``model`` has ended, with a result or without."""
         self.totals.add(ledger)
-        spent = asdict(ledger)
+        spent = ledger.asdict()
         for kind in _TOKENS:
             self._tokens.labels(model, kind).inc(spent[kind])
         self._samples.labels(model).inc(max(ledger.samples, 0))

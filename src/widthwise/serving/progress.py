@@ -16,7 +16,7 @@ class Progress:
         self._tell = tell
         self.session: Session | None = None
 
-    def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int) -> Segment | None:
+    def recorded(self, problem_id: str, trace_id: TraceId, params: str, seed: int, model: str = "") -> Segment | None:
         return None
 
     def record(self, problem_id: str, trace: Trace) -> None:

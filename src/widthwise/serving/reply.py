@@ -91,7 +91,7 @@ def _report(work: Work, result: Result, trace: Trace | None) -> dict[str, Any]:
         "problem": work.problem.id,
         "seed": work.setting.seed,
         "budget": limits,
-        "ledger": result.ledger.asdict(),
+        "ledger": result.ledger.record,
         "errors": list(result.errors),
         "notes": [[name(note.trace), note.text] for note in result.notes],
     }

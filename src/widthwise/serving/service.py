@@ -69,7 +69,7 @@ class Service:
         self._limits = limits or Limits()
         self._seed = seed
         self._engines: Engines | None = None
-        self._scheduler: Scheduler | None = None
+        self._schedulers: dict[str, Scheduler] = {}
         self._opening = asyncio.Lock()
 
     async def open(self) -> Engines:
@@ -85,7 +85,8 @@ class Service:
                     for strategy in self.menu.strategies.values():
                         strategy.check_against(self._base.setting(engines), ())
                     stack.pop_all()
-                self._scheduler, self._engines = Scheduler(engines.backend), engines
+                self._schedulers = {name: Scheduler(backend) for name, backend in engines.backends.items()}
+                self._engines = engines
             return self._engines
 
     async def close(self) -> None:
@@ -117,8 +118,8 @@ class Service:
         strategy = self.menu.strategy(query.model)
         query = replace(query, seed=self._seed if query.seed is None else query.seed)
         work = Work.of(query, strategy, self._base, engines, known=self._known, most=self._most(query.model))
-        assert self._scheduler is not None
-        return replace(work, setting=replace(work.setting, scheduler=self._scheduler))
+        setting = work.setting.each(lambda each: replace(each, scheduler=self._schedulers[each.model]))
+        return replace(work, setting=setting)
 
     def _most(self, model: str) -> Limits:
         """What a request may cost; a strategy of its own has limits in any case."""

@@ -113,7 +113,7 @@ class _Run:
             "answer": outcome.answer,
             "trace": None if outcome.trace is None else name(outcome.trace),
             "tied": outcome.tied,
-            "ledger": outcome.ledger.asdict(),
+            "ledger": outcome.ledger.record,
             "errors": list(outcome.errors),
         }
         rows = [_row(trace, leaf) for trace, leaf in pairs]

@@ -97,7 +97,7 @@ class WidthwiseLM(LM):
             "strategy": str(settings.strategy),
             "model_name": str(settings.configuration["model"]),
             "seed": settings.seed,
-            "ledger": self._ledger.asdict(),
+            "ledger": self._ledger.record,
         }
 
     async def _all(self, requests: Sequence[Instance], bar: Any) -> list[str]:
