@@ -26,10 +26,10 @@ def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
     """
     placed = [(part, model) for part, model in _placed(strategy, None) if part is not strategy]
     facts = _facts([part for part, _ in placed], setting)
+    working = [(part, setting if model is None else setting.named(model)) for part, model in placed]
     for each in setting.models.values():
         Conditions(each, problems, facts).recordings()
-    for part, model in placed:
-        own = setting if model is None else setting.named(model)
+    for part, own in working:
         _check(part, Conditions(own, problems, facts))
 
 

@@ -226,6 +226,8 @@ def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
     sampler = strategy.partition("|")[0].strip().partition("(")[0]
     if strategy and sampler not in INDEPENDENT:
         return f"the traces of {sampler} depend on one another"
+    if any(len(o.ledger.models) > 1 for o in outcomes):
+        return "its samples come from several models"
     if (recorded := _dependent_samplers(o.fields for o in outcomes)) and not strategy:
         return recorded
     finishes = {leaf.finish for o in outcomes for leaf in o.leaves}

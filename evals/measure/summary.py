@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from widthwise.core.brief import Brief
-from widthwise.core.session.ledger import KV_FIGURES, Ledger
+from widthwise.core.session.ledger import KV_FIGURES, Ledger, Spending
 from widthwise.evals.grading.choice import options_of
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
@@ -39,14 +39,14 @@ class Tokens:
 class Summary(Brief):
     """A run in figures; accuracies are fractions of 1.
 
-    An answer that is right in part counts for that part.
-    ``problems`` are those worked on; ``errors`` of them failed (and count as wrong). ``accuracy`` is that of the
-    strategy's answers, ``accuracy_ci95`` its Wilson interval over problems. ``mean_accuracy`` is that of single samples
-    (not of traces that were pruned, aborted or failed), averaged over problems; ``pass_at_n`` the fraction of problems
-    with a right trace among all. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know
-    them), ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what
-    caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
-    settings in force; None for runs that do not say. ``server`` describes in one line the server that sampled.
+    An answer that is right in part counts for that part. ``problems`` are those worked on; ``errors`` of them failed
+    (and count as wrong). ``accuracy`` is that of the strategy's answers, ``accuracy_ci95`` its Wilson interval over
+    problems. ``mean_accuracy`` is that of single samples (not of traces that were pruned, aborted or failed), averaged
+    over problems; ``pass_at_n`` the fraction of problems with a right trace among all. ``sequential_tokens`` sums the
+    problems' critical paths (None: the file does not know them), ``wall_seconds`` the durations of all attempts.
+    ``kv_peak`` and the like are the ledger's figures of what caches held, averaged over problems. ``asking`` is how the
+    model was asked: its profile and why, and all sampling settings in force; None for runs that do not say. ``server``
+    describes in one line the server that sampled. ``models`` is what each model cost, by name, in a run with several.
     ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it, most
     frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
     guessing, for multiple choice.
@@ -74,6 +74,7 @@ class Summary(Brief):
     run: str
     asking: Mapping[str, Any] | None = None
     server: str | None = None
+    models: Mapping[str, Spending] = field(default_factory=dict)
     notes: tuple[tuple[str, int], ...] = ()
     copies: Copies | None = None
     chance: float | None = None
@@ -113,6 +114,7 @@ def summarise(store: Store) -> Summary:
         run=str(store.path),
         asking=asking_in(store.manifest),
         server=_server(store.manifest),
+        models=ledger.models,
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
         chance=_chance(outcomes),

@@ -20,6 +20,13 @@ def entry_of(kind: str, model: str, models: Iterable[str]) -> str:
     return kind if model == next(iter(models)) else f"{kind} {model}"
 
 
+def models_in(manifest: Mapping[str, Any]) -> list[str]:
+    """The names of the models that sampled a run; that of the first is empty, or what the configuration calls it."""
+    others = [key.partition(" ")[2] for key in manifest if key.startswith("backend ")]
+    first = str(manifest.get("configuration", {}).get("model") or "").partition("=")[0] if others else ""
+    return [first, *others]
+
+
 def digest(configuration: Configuration) -> str:
     """Identifies a configuration: equal settings have equal digests, whatever their order."""
     text = json.dumps(json.loads(to_json(configuration)), sort_keys=True)

@@ -13,6 +13,7 @@ import html
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -149,12 +150,17 @@ def _run(store: Store, of_run: Curve, blocks: Mapping[str, str]) -> dict[str, An
         "tokens": spent.sampled / max(summary.problems, 1),
         "notes": of_run.notes,
         "summary": _figures(summary),
-        "costs": list(spent.asdict().items()),
+        "costs": [*spent.asdict().items(), *_by_model(spent)],
         "events": _events(outcomes),
         "manifest": store.manifest,
         "lines": [_line(line) for line in of_run.lines.values()],
         "problems": [_problem(outcome, blocks) for outcome in outcomes],
     }
+
+
+def _by_model(spent: Ledger) -> list[tuple[str, int]]:
+    """What each model cost, in a run with several."""
+    return [(f"{name}: {kind}", n) for name, each in spent.models.items() for kind, n in asdict(each).items()]
 
 
 def _figures(summary: Summary) -> list[tuple[str, Any]]:

@@ -81,6 +81,9 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "chance", f"{percent(summary.chance)} of guesses are right"
     yield "one sample", f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
     yield "sampled", f"{tokens.sampled:,} tokens in {summary.samples:,} samples, {tokens.discarded:,} discarded"
+    for name, spent in summary.models.items():
+        served = f"{spent.prompt_cached + spent.prompt_computed:,} tokens of prompts"
+        yield f"of {name}", f"{spent.sampled + spent.judging:,} tokens in {spent.calls:,} calls, with {served}"
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
     yield "prompt", f"{cached}"
     by_content = f"{summary.kv_content_mean:,.0f} and {summary.kv_content_peak:,.0f} by content, per problem"
