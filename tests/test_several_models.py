@@ -101,7 +101,7 @@ async def test_pieces_of_another_models_trace_are_encoded_anew() -> None:
 
 async def test_a_worker_is_asked_the_same_question_by_its_own_model() -> None:
     small, large = says("=1"), says("=2")
-    refine = ww.SequentialRefinement(rounds=1, chains=1, refiner=ww.Single(model="large"))
+    refine = ww.SequentialRefinement(rounds=2, chains=1, refiner=ww.Single(model="large"))
     result = await (refine | ww.FirstValid()).solve(PROBLEM, setting(small, large))
     assert "Look at =1" in large.tokenizer.decode(large.requests[0].prompt)
     assert [t.model for t in result.traces][-1] == "large"

@@ -127,9 +127,8 @@ def load(
     ``scores`` are those to read with them; see ``evals.measure.curves.curve``. Raises ``UsageError`` if there is
     nothing to measure.
     """
-    file = Path(path)
-    read = _recorded if file.suffix in RECORDINGS else _stored
-    source = read(file, scores, grouping, grader)
+    read = _recorded if Path(path).suffix in RECORDINGS else _stored
+    source = read(Path(path), scores, grouping, grader)
     for name in scores:
         if all(np.isnan(pool.scores[name]).all() for pool in source.pools):
             raise UsageError(f"no sample of {path} has a score {name!r}")
@@ -226,10 +225,10 @@ def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
     sampler = strategy.partition("|")[0].strip().partition("(")[0]
     if strategy and sampler not in INDEPENDENT:
         return f"the traces of {sampler} depend on one another"
-    if any(len(o.ledger.models) > 1 for o in outcomes):
-        return "its samples come from several models"
     if (recorded := _dependent_samplers(o.fields for o in outcomes)) and not strategy:
         return recorded
+    if any(len(o.ledger.models) > 1 for o in outcomes):
+        return "several models worked on a problem"
     finishes = {leaf.finish for o in outcomes for leaf in o.leaves}
     if finishes & {"pruned", "aborted"}:
         return "traces were stopped online, so the rest is not a fair sample"

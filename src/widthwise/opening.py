@@ -335,19 +335,12 @@ async def _replayed(
     behind = await open_backend(model) if isinstance(model, str) else model
     name = f"replay:{file}"
     if Path(file).suffix == ".db":
-        from widthwise.evals.store.configuration import models_in
         from widthwise.evals.store.exchange import StoredRecordings
         from widthwise.evals.store.recorded_facts import recorded_facts
         from widthwise.evals.store.store import Store
 
         store = Store.read(file)
-        if len(names := models_in(store.manifest)) > 1:
-            store.close()
-            raise UsageError(
-                f"{file} was sampled by several models ({', '.join(names)}), and a replay stands for one: replay runs "
-                "of each, --model NAME=replay:RUN.db"
-            )
-        facts = recorded_facts(store.manifest)
+        facts = recorded_facts(store.manifest, file)
         records = StoredRecordings(store)
         return ReplayBackend(records, name=name, tokenizer=cutter, model=behind, facts=facts, on_close=store.close)
     from widthwise.evals.store.foreign import read_generations
