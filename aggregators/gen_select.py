@@ -14,7 +14,7 @@ from widthwise.aggregators.window import Window, Windows, check_draws
 from widthwise.core.answer import Answer, AnswerClass, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
@@ -23,7 +23,7 @@ Decide = Literal["vote", "tournament"]
 
 @register("aggregator")
 @dataclass(frozen=True)
-class GenSelect(Part):
+class GenSelect(ModelPart):
     """The model compares a whole window of candidates and names the best (Moshkov et al., arXiv 2504.16891).
 
     The AIMO-2 report; Toshniwal et al., arXiv 2507.17797, compares the method with others. Candidates are the traces

@@ -13,14 +13,14 @@ from widthwise.aggregators.window import Windows, check_draws
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.strategy.verification import cut_off
 from widthwise.core.trace.trace import Trace
 
 
 @register("aggregator")
 @dataclass(frozen=True)
-class GenSynthesis(Part):
+class GenSynthesis(ModelPart):
     """The model writes new solutions from windows of candidates, and these vote (NeMo-Skills' GenSynthesis).
 
     Released beside GenSelect (Moshkov et al., arXiv 2504.16891) and used like it: each of ``draws`` questions shows a

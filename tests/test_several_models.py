@@ -15,9 +15,13 @@ import pytest
 
 import widthwise as ww
 from tests.core.scripted import Characters, PlainGrader, Replying
+from widthwise.core.registry import entries
 from widthwise.core.retry import Retry
+from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.evals.store.store import Store, compare
 from widthwise.given_models import model_option
 
@@ -130,14 +134,14 @@ async def test_an_aggregator_and_its_sampler_may_have_different_models() -> None
 def test_an_unknown_model_is_refused_before_anything_is_sampled(strategy: str) -> None:
     small, large = says("=1"), says("=2")
     with pytest.raises(ww.UsageError, match=r"no model 'lage'; did you mean 'large'\? it has: small, large"):
-        ww.core.strategy.composition.parse_strategy(strategy).check_against(setting(small, large), [PROBLEM])
+        parse_strategy(strategy).check_against(setting(small, large), [PROBLEM])
     assert not small.requests + large.requests
 
 
 def test_a_run_with_one_model_has_no_names() -> None:
     with pytest.raises(ww.UsageError, match="only model has no name"):
         ww.solve("1+1?", "best_of_n(n=1, model='small')", max_tokens=5)
-    assert "models" not in ww.solve("1+1?", "single", max_tokens=5).ledger.record
+    assert ww.solve("1+1?", "single", max_tokens=5).ledger.record["models"] == {}
 
 
 @pytest.mark.parametrize(
@@ -220,3 +224,11 @@ def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
     subprocess.run(command(broken), check=True, stdout=subprocess.DEVNULL)
     with Store.read(whole) as a, Store.read(broken) as b:
         assert compare(a, b) == []
+
+
+def test_every_part_that_asks_the_model_something_can_be_given_one() -> None:
+    named = [entry.load() for entry in entries(*(ROLES[role] for role in STRATEGY)) if entry.built_in]
+    parts = [part for part in named if isinstance(part, type)]
+    asking = [part for part in parts if hasattr(part, "questions") or issubclass(part, ww.SamplerPart)]
+    assert ww.GenerativeVerification in asking
+    assert [part.__name__ for part in asking if not issubclass(part, ModelPart)] == []

@@ -88,9 +88,8 @@ class Ledger(Tabular):
 
     @property
     def record(self) -> dict[str, Any]:
-        """Everything as JSON values: the figures, and ``models`` if there are several."""
-        models = {name: asdict(spending) for name, spending in sorted(self.models.items())}
-        return {**self.asdict(), **({"models": models} if models else {})}
+        """Everything as JSON values: the figures, and ``models``, which is empty for a single one."""
+        return {**self.asdict(), "models": {name: asdict(spent) for name, spent in sorted(self.models.items())}}
 
     def table(self) -> dict[str, list[Any]]:
         """One row: every figure."""

@@ -41,7 +41,7 @@ def _spent(record: Mapping[str, Any]) -> dict[str, Any]:
     """A ledger without what depends on timing, of all models together and of each."""
     kept = {name: value for name, value in record.items() if name not in _TIMING}
     models = {name: _spent(spending) for name, spending in record.get("models", {}).items()}
-    return kept | ({"models": models} if models else {})
+    return kept | ({"models": models} if "models" in record else {})
 
 
 def _shown(value: Any) -> Any:

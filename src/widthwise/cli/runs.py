@@ -217,7 +217,7 @@ def _whole(outcome: Outcome) -> int:
 def _trace_row(trace: Trace, leaf: Leaf) -> dict[str, Any]:
     return {
         "trace": name(leaf.id),
-        **({"model": trace.model} if trace.model else {}),
+        "model": trace.model or None,
         "finish": leaf.finish,
         "reason": trace.segment.reason,
         "tokens": leaf.tokens,
