@@ -38,7 +38,7 @@ class Shifted(Characters):
         return "".join(chr(i - 1000) for i in ids)
 
 
-PROMPTS = {"verify": "Is this right? {draft}", "refine": "Look at {drafts}", "each_draft": "{draft}"}
+PROMPTS = {"verify": "Is this right? {draft}", "refine": "Look at {drafts}", "each_draft": "{text}"}
 
 
 def setting(small: Replying, large: Replying) -> Setting:
