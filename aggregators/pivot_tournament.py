@@ -13,7 +13,7 @@ from widthwise.aggregators.contest import Contest, Entry, Match, check_contest
 from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
-from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.trace.trace import Trace
 
 Pair = tuple[int, int]
@@ -21,7 +21,7 @@ Pair = tuple[int, int]
 
 @register("aggregator")
 @dataclass(frozen=True)
-class PivotTournament(Part):
+class PivotTournament(ModelPart):
     """Candidates are compared in a ring, then with the ``pivots`` that did best in it (PPT, arXiv 2607.05391).
 
     The probabilistic pivot tournament of "LLM-as-a-Verifier". All traces that state an answer are candidates. They are

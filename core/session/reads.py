@@ -96,7 +96,7 @@ class Reads:
         Read from the log-probabilities of the number's token if they were recorded and the last line is nothing but the
         number; else 1 or 0.
         """
-        return self._shared.transcript.preference(trace)
+        return self._shared.voices.of(trace).transcript.preference(trace)
 
     def side_by_side(self, first: Trace, second: Trace) -> tuple[str, str]:
         """Both texts, without control tokens, up to the length of the shorter one, for a judge of partial solutions."""
