@@ -25,13 +25,13 @@ _MAPS = ("identity", "exp", "inverse", "equal")
 class WeightedVote(Part):
     """The answer class with the largest sum of weights (Li et al., arXiv 2206.02336).
 
-    ``by`` names the score (see ``trace_scores``). ``weight`` turns it into a vote: "identity", "exp" of the score
-    divided by ``temperature`` (for log-probabilities and logits), "inverse" (one over it, for perplexities) or "equal"
-    (one vote each). If a pruner weights votes, its weight is a factor. ``top`` lets only that share of the traces vote,
-    those with the highest scores: DeepConf (Fu et al., arXiv 2508.15260) is ``by="lowest_group_confidence",
-    weight="identity", top=0.1`` (or 0.9), or another of its confidences, with its own window if traces are short:
-    ``by="lowest_group_confidence(window=64)"``. Unscored traces do not vote; a negative weight is an error, because it
-    would count against its own answer.
+    ``by`` names the score, or several ("reward_model * mean_confidence"; see ``trace_scores``). ``weight`` turns it
+    into a vote: "identity", "exp" of the score divided by ``temperature`` (for log-probabilities and logits), "inverse"
+    (one over it, for perplexities) or "equal" (one vote each). If a pruner weights votes, its weight is a factor.
+    ``top`` lets only that share of the traces vote, those with the highest scores: DeepConf (Fu et al., arXiv
+    2508.15260) is ``by="lowest_group_confidence", weight="identity", top=0.1`` (or 0.9), or another of its confidences,
+    with its own window if traces are short: ``by="lowest_group_confidence(window=64)"``. Unscored traces do not vote; a
+    negative weight is an error, because it would count against its own answer.
     """
 
     by: str = "mean_logprob"

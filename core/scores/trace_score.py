@@ -12,6 +12,7 @@ from widthwise.core.backend import FloatArray, TokenStats
 from widthwise.core.errors import UsageError
 from widthwise.core.rewards.reward import REDUCTIONS
 from widthwise.core.scores import confidence
+from widthwise.core.scores.combination import combination
 from widthwise.core.scores.confidence import token_confidence
 from widthwise.core.scores.measured import MEASURES, TOP, ConfidenceScore, confidence_score
 from widthwise.core.session.conditions import Conditions
@@ -32,6 +33,8 @@ LOGPROBS: Mapping[str, Callable[[FloatArray], float]] = {
 
 def logprobs_for(source: str) -> int | None:
     """How many of the most likely tokens' log-probabilities traces must carry to have this score."""
+    if (combined := combination(source)) is not None:
+        return max((k for each in combined.sources if (k := logprobs_for(each)) is not None), default=None)
     if source == SELF_CERTAINTY:
         return TOP
     score = confidence_score(source)
@@ -47,9 +50,15 @@ async def trace_scores(session: Session, traces: Sequence[Trace], source: str) -
     "bottom_confidence" (with arguments: "lowest_group_confidence(window=64)", see ``confidence_score``), of traces
     sampled with the log-probabilities of the most likely tokens; any other word is a number recorded with the trace,
     such as "reward".
-    A minus before a recorded word ("-mean_ppl") turns its sign, for numbers that are better when lower. Raises
-    ``UsageError`` if no trace has the number, or for a reduction that is none.
+    A minus before a recorded word ("-mean_ppl") turns its sign, for numbers that are better when lower. Several scores
+    are combined by ``*`` and ``+``: "reward_model * mean_confidence", "0.7 * z(reward_model) + 0.3 * z(mean_logprob)"
+    (see ``combination``); ``rank`` and ``z`` are among the given traces. Raises ``UsageError`` if no trace has the
+    number, or for a reduction that is none.
     """
+    if (combined := combination(source)) is not None:
+        parts = {each: await trace_scores(session, traces, each) for each in combined.sources}
+        found = combined.values({name: np.array(scores, np.float64) for name, scores in parts.items()})
+        return [None if math.isnan(value) else float(value) for value in found]
     name, _, reduction = source.partition(":")
     if name == REWARD_MODEL:
         return await rewards(session, traces, reduction or "last")
@@ -85,6 +94,10 @@ def unit_score(score: float | None, source: str) -> float | None:
 
 def check_score(source: str, conditions: Conditions, what: object) -> None:
     """Raises ``UsageError`` if the traces of a run will not have the score ``source``, which ``what`` needs."""
+    if (combined := combination(source)) is not None:
+        for each in combined.sources:
+            check_score(each, conditions, what)
+        return
     name, _, reduction = source.partition(":")
     score = confidence_score(source)
     if name == REWARD_MODEL:

@@ -23,6 +23,7 @@ from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
 from widthwise.evals.measure.reliability import all_at_k, mean_share_at_k, share_at_k
+from widthwise.evals.measure.sample_scores import check_absolute
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
 from widthwise.evals.store.waits import NOT_KNOWN
 
@@ -183,6 +184,8 @@ def method(name: str) -> Method:
         return Method(name, lambda pool, seed: _reliable(pool, partial(share_at_k, share=share)), answers=False)
     if name == "maj":
         return Method(name, lambda pool, seed: maj_at_k(pool.votes, pool.values, seed=seed))
+    if kind in ("best", "weighted"):
+        check_absolute(argument.removeprefix("1/"), name)
     if kind == "best" and argument:
         return Method(name, lambda pool, seed: _best(pool, argument), argument)
     if kind == "weighted" and argument:

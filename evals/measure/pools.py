@@ -14,15 +14,14 @@ from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
-from widthwise.core.scores.trace_score import LOGPROBS, REWARD_MODEL, recorded_score
 from widthwise.core.session.answers import said_in, stated_in
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.recording import Recording, Sample
-from widthwise.core.trace.trace import Trace
 from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.estimators import NO_VOTE
+from widthwise.evals.measure.sample_scores import recorded_number, sample_score, scored, trace_score
 from widthwise.evals.measure.subsets import Floats, Ints
 from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
@@ -196,22 +195,8 @@ def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool
         [leaf.correct for leaf in leaves],
         [leaf.tokens if counted else np.nan for leaf in leaves],
         [leaf.finish in ("stop", None) for leaf in leaves],
-        {name: np.array([_trace_score(judged, outcome.problem.id, t, name) for t in traces], float) for name in scores},
+        scored(scores, lambda name: [trace_score(judged, outcome.problem.id, trace, name) for trace in traces]),
     )
-
-
-def _trace_score(judged: RecordedScores, problem_id: str, trace: Trace, name: str) -> float:
-    source, _, reduction = name.partition(":")
-    by_model = source == REWARD_MODEL
-    found = judged.reduced(problem_id, trace, reduction or "last") if by_model else recorded_score(trace, name)
-    return np.nan if found is None else found
-
-
-def _number(metadata: Mapping[str, Any], name: str) -> float:
-    value = metadata.get(name.removeprefix("-"))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return np.nan
-    return -float(value) if name.startswith("-") else float(value)
 
 
 def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
@@ -289,7 +274,7 @@ async def _of_recording(path: Path, recording: Recording, grader: Grader, scores
         [correct for _, correct in said],
         [_tokens(sample) for sample in recording.samples],
         [sample.finish in ("stop", None) for sample in recording.samples],
-        {name: np.array([_sample_score(s, name) for s in recording.samples]) for name in scores},
+        scored(scores, lambda name: [sample_score(sample, name) for sample in recording.samples]),
     )
 
 
@@ -309,14 +294,7 @@ async def _labelled(path: Path, problem: Problem, sample: Sample, grader: Grader
 
 def _tokens(sample: Sample) -> float:
     known = sample.token_ids if sample.token_ids is not None else sample.token_ends
-    return _number(sample.metadata, "tokens") if known is None else float(len(known))
-
-
-def _sample_score(sample: Sample, name: str) -> float:
-    if name in LOGPROBS:
-        known = np.empty(0, np.float32) if sample.stats is None else sample.stats.logprobs
-        return LOGPROBS[name](known[~np.isnan(known)])
-    return _number(sample.metadata, name)
+    return recorded_number(sample.metadata, "tokens") if known is None else float(len(known))
 
 
 # -- grouping --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.scores.combination import combination
 from widthwise.core.scores.trace_score import REWARD_MODEL, SELF_CERTAINTY, logprobs_for
 from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.evals.measure.axes import MEASURED, Axis
@@ -17,6 +18,7 @@ from widthwise.evals.measure.buying import weights_of
 from widthwise.evals.measure.curves import Method, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
 from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_scores import is_relative
 from widthwise.evals.measure.subsets import Estimate
 from widthwise.evals.measure.top_votes import top_vote_at_k
 from widthwise.samplers.best_of_n import BestOfN
@@ -43,6 +45,8 @@ def why_not_shared(strategy: Strategy, axis: Axis) -> str:
 def choice(strategy: Strategy) -> Method | None:
     """How the strategy's aggregator chooses among stored samples; None if a store cannot tell."""
     match strategy.aggregator:
+        case BestBy(score=source) | WeightedVote(by=source) if is_relative(source):
+            return None
         case _ if isinstance(strategy.sampler, Single):
             # With one sample there is nothing to choose: the mean over samples, whatever k.
             return Method("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
@@ -90,6 +94,8 @@ _PLAIN = MajorityVote()
 def _recording(strategy: Strategy) -> Aggregator:
     """What a run must end with so that its file holds everything the strategy reads from the samples."""
     score = choice(strategy)
+    if score is not None and score.score and combination(score.score) is not None:
+        return BestBy(score.score)
     name, _, reduction = ((score and score.score) or "").partition(":")
     if name == REWARD_MODEL:  # all reductions but one are read from the same scores
         return BestBy(f"{name}:model" if reduction == "model" else name)
