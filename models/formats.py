@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from widthwise.core.prompting.prompt import PromptFormat
+from widthwise.core.prompting.prompt import TREE_OF_THOUGHTS, PromptFormat
 from widthwise.models.thread_grammars import GRAMMARS
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -57,6 +57,14 @@ CHAT_PROMPTS = {
         "{problem}\n\nHere is a solution.\n\n{draft}\n\nCheck it step by step. Then say on a last line whether its "
         "final answer is right, with the single word yes or no."
     ),
+    "value": (
+        "{problem}\n\nHere is the beginning of a solution.\n\n{draft}\n\nCan it still lead to the right answer? Try "
+        "briefly how it could go on. Then write on a last line one word: sure, likely or impossible."
+    ),
+    "vote": (
+        "{problem}\n\nHere are {count} beginnings of a solution.\n\n{drafts}Think about each of them in turn, and "
+        "decide which is most promising. Then write on a last line the single number of the best one."
+    ),
     "compare": (
         "{problem}\n\nHere are two solutions.\n\nSolution 1:\n{first}\n\nSolution 2:\n{second}\n\nWhich is more likely "
         "right? Think about where they differ. Then write on a last line the single number 1 or 2."
@@ -97,6 +105,7 @@ REASONER_PROMPTS = {
     "same_answer": "{problem}<draft>{first}<draft>{second}<judge>",
     "verify": "{problem}<draft>{draft}<verify>",
     "synthesise": "{problem}{drafts}<refine>",
+    "value": "{problem}<draft>{draft}<verify>",
 }
 """Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""
 
@@ -105,6 +114,7 @@ REASONER = PromptFormat(
     template="{problem}",
     prompts=REASONER_PROMPTS,
     verdicts=("+", "-"),
+    values={"+": TREE_OF_THOUGHTS["sure"], "-": TREE_OF_THOUGHTS["impossible"]},
     shown_after="</Parallel>",
     answer_now="\n\n\\boxed{",
     grammars=GRAMMARS,

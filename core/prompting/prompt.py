@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
@@ -12,6 +13,9 @@ from widthwise.core.prompting.grammar import ThreadGrammar
 from widthwise.core.prompting.template import filled, places
 
 Messages = list[dict[str, str]]
+
+TREE_OF_THOUGHTS: Mapping[str, float] = MappingProxyType({"sure": 20.0, "likely": 1.0, "impossible": 0.001})
+"""What a beginning is worth about which a model says one of these words (Yao et al., arXiv 2305.10601)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +28,11 @@ class PromptFormat(Brief):
     the user's turn, with places such as ``{problem}`` and ``{draft}``; ``{task}`` is the problem, or the question about
     it that a strategy's worker was given (see ``Session.at``). Names that begin with "each_" are not questions but the
     form of one item in a list (see ``listed``). ``verdicts`` are the words for right and wrong that the family uses in
-    replies to such questions. A reader sees a solution from the last ``shown_after`` on, or all of it if nothing
-    follows. ``answer_now`` is appended to an unfinished solution to have the model state its final answer at once.
-    ``threads`` names the grammar, one of ``grammars``, in which it spawns threads. A judge of partial solutions sees
-    the last ``recent_steps`` whole steps of each and what follows them; None: all of it.
+    replies to such questions; ``values`` are the words with which it says whether the beginning of a solution can still
+    lead to the right answer, and what each is worth. A reader sees a solution from the last ``shown_after`` on, or all
+    of it if nothing follows. ``answer_now`` is appended to an unfinished solution to have the model state its final
+    answer at once. ``threads`` names the grammar, one of ``grammars``, in which it spawns threads. A judge of partial
+    solutions sees the last ``recent_steps`` whole steps of each and what follows them; None: all of it.
     """
 
     name: str
@@ -36,6 +41,7 @@ class PromptFormat(Brief):
     step_separator: str = "\n\n"
     prompts: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[str, str] = ("yes", "no")
+    values: Mapping[str, float] = field(default_factory=lambda: dict(TREE_OF_THOUGHTS))
     shown_after: str = ""
     answer_now: str = "\n\nThe final answer is \\boxed{"
     grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -34,9 +34,15 @@ def choice(text: str, count: int) -> int | None:
     return named.pop() if len(named) == 1 and 1 <= min(named) <= count else None
 
 
-def bare(text: str, words: tuple[str, str]) -> bool:
+def bare(text: str, words: Collection[str]) -> bool:
     """Whether ``text`` is a verdict and nothing else."""
     return text.strip(_MARKUP).lower() in words
+
+
+def word(text: str, words: Sequence[str]) -> str | None:
+    """The one of ``words`` in which the last line of ``text`` ends, or with which it begins; None if it is none."""
+    found = _stated(text, words)
+    return None if found is None else words[found[1]]
 
 
 def program(text: str) -> str | None:
@@ -61,7 +67,7 @@ def verdict(segment: Segment, text: str, tokenizer: Tokenizer, words: tuple[str,
     found = _stated(text, words)
     if found is None:
         return None
-    position, right = found
+    position, right = found[0], found[1] == 0
     sampled = 1.0 if right else 0.0
     token = _token_at(segment, tokenizer, begin + position)
     if token is None or segment.stats is None:
@@ -72,17 +78,17 @@ def verdict(segment: Segment, text: str, tokenizer: Tokenizer, words: tuple[str,
     return sampled if math.isnan(chance) else chance if right else 1 - chance
 
 
-def _stated(text: str, words: tuple[str, str]) -> tuple[int, bool] | None:
-    """Where the verdict begins in ``text``, and whether it is "right": the last word of the last line, or its first."""
+def _stated(text: str, words: Sequence[str]) -> tuple[int, int] | None:
+    """Where the verdict begins in ``text``, and which of ``words`` it is: the last line's last word, or its first."""
     line, begin = _last_line(text)
-    spelled = "|".join(map(re.escape, words))
+    spelled, known = "|".join(map(re.escape, words)), [word.lower() for word in words]
     if words[0].isalpha():
-        patterns = [rf"(?<!\w)(?<!or )({spelled})\W*$", rf"^\W*({spelled})(?=\s*[,.:;])"]
+        patterns = [rf"(?<!\w)(?<!or )(?<!not )({spelled})\W*$", rf"^\W*({spelled})(?=\s*[,.:;])"]
     else:
         patterns = [rf"^\s*({spelled})\s*$"]
     for pattern in patterns:
         if match := re.search(pattern, line, re.IGNORECASE):
-            return begin + match.start(1), match[1].lower() == words[0].lower()
+            return begin + match.start(1), known.index(match[1].lower())
     return None
 
 

@@ -86,6 +86,14 @@ class Reads:
         """
         return self._shared.voices.of(trace).transcript.verdict(trace)
 
+    def value(self, trace: Trace) -> float | None:
+        """What the beginning of a solution is worth by the word with which a judge's reply ends; None for no such word.
+
+        The words and their worth are those of the model's prompt format. A reply that was cut off says something only
+        if it is nothing but the word.
+        """
+        return self._shared.transcript.value(trace)
+
     def choice(self, trace: Trace, count: int) -> int | None:
         """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
         return self._shared.voices.of(trace).transcript.choice(trace, count)

@@ -6,7 +6,7 @@ from widthwise.core.backend import Tokenizer
 from widthwise.core.literal import Tags
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.saying import Saying
-from widthwise.core.prompting.verdict import bare, choice, concluded, verdict
+from widthwise.core.prompting.verdict import bare, choice, concluded, verdict, word
 from widthwise.core.session.thinking import thinking_tokens
 from widthwise.core.trace.excerpt import Excerpt
 from widthwise.core.trace.trace import Trace
@@ -74,6 +74,14 @@ class Transcript:
         begin, text = self._saying.last(trace)
         stated = verdict(trace.segment, text, self._tokenizer, ("1", "2"), begin)
         return float(self.choice(trace, 2) == 1) if stated is None else stated
+
+    def value(self, trace: Trace) -> float | None:
+        """What a judge's reply says that a beginning is worth (see ``Session.value``)."""
+        text, words = self.said(trace), tuple(self._format.values)
+        if trace.finish != "stop" and not bare(text, words):
+            return None
+        said = word(text, words)
+        return None if said is None else self._format.values[said]
 
     def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
         """What ``trace`` has grown since ``since``, without an end-of-sequence token."""

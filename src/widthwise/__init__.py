@@ -106,6 +106,7 @@ from widthwise.samplers.sequential_refinement import SequentialRefinement
 from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
 from widthwise.samplers.threads import Threads
+from widthwise.samplers.tree_of_thoughts import TreeOfThoughts
 from widthwise.samplers.tree_search import TreeSearch
 from widthwise.serving.entry import asgi_app, serve, serve_async
 from widthwise.settings import RunSettings
@@ -223,6 +224,7 @@ __all__ = [
     "Trace",
     "Tree",
     "TreeNode",
+    "TreeOfThoughts",
     "TreePolicy",
     "TreeSearch",
     "UniversalSelfConsistency",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.core.scripted import Characters
 from widthwise.core.backend import TokenStats
-from widthwise.core.prompting.verdict import choice, concluded, printed, program, verdict
+from widthwise.core.prompting.verdict import choice, concluded, printed, program, verdict, word
 from widthwise.core.trace.trace import Segment
 
 WORDS = ("yes", "no")
@@ -34,12 +34,30 @@ def said(text: str, words: tuple[str, str] = WORDS) -> float | None:
         ("I found no errors", None),
         ("No errors", None),
         ("yes or no", None),
+        ("not yes", None),
         ("eyes", None),
         ("+", None),
     ],
 )
 def test_words(text: str, right: float | None) -> None:
     assert said(text) == right
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("sure", "sure"),
+        ("It goes on well.\n**Likely.**", "likely"),
+        ("Impossible, since 7 is odd.", "impossible"),
+        ("unlikely", None),
+        ("I am not sure", None),
+        ("likely or impossible", None),
+        ("sure\nsurely", None),
+        ("", None),
+    ],
+)
+def test_one_of_several_words(text: str, found: str | None) -> None:
+    assert word(text, ("sure", "likely", "impossible")) == found
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ STRATEGIES = [
     "particle_filter(n=4, by='mean_logprob', scheme='systematic') | weighted_vote(by='particles', weight='identity')",
     "particle_gibbs(n=4, iterations=3, by='mean_logprob') | best_by(score='score')",
     "entropic_particle_filter(n=4, by='mean_logprob', lookahead=1) | weighted_vote(by='particles', weight='identity')",
+    "tree_of_thoughts(n=2, children=3) | weighted_vote(by='score', weight='identity')",
+    "tree_of_thoughts(n=1, children=2, order='depth') | majority_vote()",
     "beam_search(n=4, lookahead=1, by='mean_logprob') | majority_vote()",
     "entropy_gated_branching(n=3, threshold=0.5, by='mean_logprob') | best_by(score='score')",
     "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
