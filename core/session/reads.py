@@ -92,7 +92,7 @@ class Reads:
         The words and their worth are those of the model's prompt format. A reply that was cut off says something only
         if it is nothing but the word.
         """
-        return self._shared.transcript.value(trace)
+        return self._shared.voices.of(trace).transcript.value(trace)
 
     def choice(self, trace: Trace, count: int) -> int | None:
         """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
