@@ -108,6 +108,14 @@ ROLES = {
             awaited=("partition", "correct", "valid"),
         ),
         Role(
+            "allocator",
+            "widthwise.allocators",
+            "widthwise.evals.allocation.allocators",
+            "a frozen dataclass derived from ww.Allocator whose method allocate(prospects, tokens, most) returns how "
+            "many more samples each problem gets",
+            members=("probes", "allocate"),
+        ),
+        Role(
             "prompt_format",
             "widthwise.prompt_formats",
             "widthwise.models.families",

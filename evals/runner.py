@@ -22,6 +22,8 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Note, Trace, name
+from widthwise.evals.allocation.rounds import Rounds
+from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.beginning import Beginning
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.summary import Summary, summarise
@@ -48,26 +50,25 @@ async def run(
     setting: Setting,
     store: Store,
     *,
+    suite_budget: SuiteBudget | None = None,
     concurrency: int = 32,
     on_outcome: OnOutcome = lambda outcome: None,
 ) -> Summary:
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
 
-    Problems advance independently. What fails for one problem is recorded with it, and tried again the next time. The
-    run itself is ended only by a store that cannot be written (``StoreError``), a backend that answers nothing more
-    (``AccessRefused``), and a mistake of use (``UsageError``) that is known before anything is sampled or in which the
-    first problems all fail. When the task is cancelled, every finished generation is in the store, and the same call
-    continues from there. ``on_outcome`` is called for each problem when it is done.
+    Problems advance independently, unless a ``suite_budget`` is shared out among them in rounds. What fails for one
+    problem is recorded with it, and tried again the next time. The run itself is ended only by a store that cannot be
+    written (``StoreError``), a backend that answers nothing more (``AccessRefused``), and a mistake of use
+    (``UsageError``) that is known before anything is sampled or in which the first problems all fail. When the task is
+    cancelled, every finished generation is in the store, and the same call continues from there. ``on_outcome`` is
+    called for each problem when it is done.
     """
     strategy.check_against(setting, store.problems())
     store.start_attempt(_backends(setting))
     store.note({"saying": record_of(setting.saying)})
-    todo = [outcome.problem for outcome in store.outcomes() if outcome.state != "done"]
     work = _Work(setting, setting.saying, strategy, store, asyncio.Semaphore(concurrency), on_outcome, Beginning())
     try:
-        async with asyncio.TaskGroup() as group:
-            for place, problem in enumerate(todo):
-                group.create_task(work.solve(problem, place))
+        await (work.solve_all() if suite_budget is None else work.share_out(suite_budget))
     except* AccessRefused as errors:
         raise AccessRefused(
             f"{_first(errors)}; the run was ended, and the same command continues with what is left"
@@ -110,19 +111,47 @@ class _Work:
     beginning: Beginning
     began: float = field(default_factory=time.monotonic)
 
-    async def solve(self, problem: Problem, place: int) -> None:
-        """Answer one problem and store the result."""
+    async def solve_all(self) -> None:
+        """Answer every problem that is not done, and store each result."""
+        todo = [outcome.problem for outcome in self.store.outcomes() if outcome.state != "done"]
+        async with asyncio.TaskGroup() as group:
+            for place, problem in enumerate(todo):
+                group.create_task(self._answered(problem, place, self.strategy))
+
+    async def share_out(self, budget: SuiteBudget) -> None:
+        """Answer all problems in rounds; they stay open until the last round is over."""
+        problems = self.store.problems()
+        rounds = Rounds(budget, self.strategy, self.setting, problems)
+
+        async def attempt(place: int, strategy: Strategy) -> Outcome:
+            return await self._answered(problems[place], place, strategy, is_last=False)
+
+        outcomes = await rounds.run(attempt)
+        self.store.note({"allocation": {"rounds": [each.asdict() for each in rounds.done]}})
+        self.store.close_problems({outcome.problem.id: outcome.state for outcome in outcomes})
+        for outcome in outcomes:
+            self.on_outcome(outcome)
+
+    async def _answered(self, problem: Problem, place: int, strategy: Strategy, *, is_last: bool = True) -> Outcome:
+        """The result of one problem, which is stored; open if the run has been stopped."""
         async with self.slots:
             if self.beginning.stopped:
-                return
-            outcome, traces, error = await self._attempt(problem, place)
-            self.on_outcome(self._stored(outcome, traces))
+                return Outcome(problem)
+            outcome, traces, error = await self._attempt(problem, place, strategy)
+            stored = self._stored(outcome, traces, is_last=is_last)
+            if is_last:
+                self.on_outcome(stored)
             self.beginning.heed(problem, error)
+            return stored
 
-    def _stored(self, outcome: Outcome, traces: Sequence[Trace]) -> Outcome:
-        """The outcome as it was stored: a failure to store becomes an error of its problem, and ends nothing else."""
+    def _stored(self, outcome: Outcome, traces: Sequence[Trace], *, is_last: bool) -> Outcome:
+        """The outcome as it was stored: a failure to store becomes an error of its problem, and ends nothing else.
+
+        Unless it is the last one, the problem stays open in the file.
+        """
+        kept = outcome if is_last else replace(outcome, state="open")
         try:
-            self.store.finish(outcome, traces, seconds=time.monotonic() - self.began)
+            self.store.finish(kept, traces, seconds=time.monotonic() - self.began)
         except StoreError:
             raise
         except Exception as error:
@@ -134,11 +163,13 @@ class _Work:
             return failed
         return outcome
 
-    async def _attempt(self, problem: Problem, place: int) -> tuple[Outcome, Sequence[Trace], BaseException | None]:
+    async def _attempt(
+        self, problem: Problem, place: int, strategy: Strategy
+    ) -> tuple[Outcome, Sequence[Trace], BaseException | None]:
         session: Session | None = None
         try:
-            session = self.strategy.open(problem, self.setting, journal=self.store, priority=place)
-            result = await self.strategy.run(session)
+            session = strategy.open(problem, self.setting, journal=self.store, priority=place)
+            result = await strategy.run(session)
             outcome = await graded(self.setting.grader, problem, result, self.saying)
             return outcome, (*result.traces, *result.fragments, *result.judgements), None
         except (StoreError, AccessRefused):

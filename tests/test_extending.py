@@ -117,7 +117,13 @@ def test_an_installed_part_is_named_like_a_built_in_one(here: Path, example: Exa
     assert example.installed
     for command in example.installed:
         ended(command)
-    listed = {"suite": "suites", "grader": "graders", "importer": "importers", "command": "--help"}
+    listed = {
+        "suite": "suites",
+        "grader": "graders",
+        "importer": "importers",
+        "allocator": "allocators",
+        "command": "--help",
+    }
     models = ("backend", "prompt_format", "reward_format")
     shown = ended(f"widthwise {listed.get(example.role, 'models' if example.role in models else 'strategies')}")
     assert example.module in shown

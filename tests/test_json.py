@@ -104,6 +104,7 @@ CALLS = {
     "strategies": "strategies",
     "graders": "graders",
     "importers": "importers",
+    "allocators": "allocators",
     "models": "models",
 }
 

@@ -15,6 +15,7 @@ from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome, credit
 from widthwise.evals.store.recorded_asking import asking_in
+from widthwise.evals.store.recorded_rounds import rounds_in
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -49,7 +50,7 @@ class Summary(Brief):
     describes in one line the server that sampled. ``models`` is what each model cost, by name, in a run with several.
     ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it, most
     frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
-    guessing, for multiple choice.
+    guessing, for multiple choice. ``suite_budget``: the pool of tokens that all problems shared, if they did.
     """
 
     suite: str
@@ -78,6 +79,7 @@ class Summary(Brief):
     notes: tuple[tuple[str, int], ...] = ()
     copies: Copies | None = None
     chance: float | None = None
+    suite_budget: Mapping[str, Any] | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -118,6 +120,7 @@ def summarise(store: Store) -> Summary:
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
         chance=_chance(outcomes),
+        suite_budget=rounds_in(store.manifest, ledger.total),
     )
 
 

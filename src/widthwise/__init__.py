@@ -57,6 +57,10 @@ from widthwise.core.strategy.tree import Tree, TreeNode
 from widthwise.core.strategy.tree_policy import TreePolicy
 from widthwise.core.trace.trace import Segment, Trace
 from widthwise.engines import open as open  # not in __all__: a star import keeps Python's own
+from widthwise.evals.allocation.allocator import Allocator
+from widthwise.evals.allocation.expected_gain import ExpectedGain
+from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.allocation.uniform import Uniform
 from widthwise.evals.grading.function_grader import FunctionGrader
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.suites.given import suite_of
@@ -129,6 +133,7 @@ __all__ = [
     "AdaptiveBranching",
     "AdaptiveConsistency",
     "Aggregator",
+    "Allocator",
     "Answer",
     "AnswerClass",
     "AnswerProbe",
@@ -153,6 +158,7 @@ __all__ = [
     "Embedder",
     "EntropicParticleFilter",
     "EntropyGatedBranching",
+    "ExpectedGain",
     "FirstValid",
     "Frontier",
     "FunctionBackend",
@@ -184,6 +190,7 @@ __all__ = [
     "ProgramCheck",
     "PromptFormat",
     "PromptTooLong",
+    "Prospect",
     "Pruner",
     "RecursiveSelfAggregation",
     "Repetition",
@@ -227,6 +234,7 @@ __all__ = [
     "TreeOfThoughts",
     "TreePolicy",
     "TreeSearch",
+    "Uniform",
     "UniversalSelfConsistency",
     "Usage",
     "UsageError",

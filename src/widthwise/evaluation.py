@@ -192,6 +192,8 @@ class Evaluation(Brief):
                     self.say_continued(store, _ANOTHER_FILE)
                     return summarise(store)
             self.store().close()  # different settings, or a file in use, are reported before a model is loaded
+        if (pool := self.settings.suite_budget) is not None:
+            pool.check(self.strategy, len(self.suite.problems))
         # A model that is not available leaves no run file, and neither does a strategy that cannot work with it.
         engines = await open_engines(self.settings)
         try:
@@ -279,6 +281,7 @@ class Evaluation(Brief):
                     self.strategy,
                     self.setting(engines, asked),
                     store,
+                    suite_budget=self.settings.suite_budget,
                     concurrency=concurrency,
                     on_outcome=listener.finished,
                 )

@@ -23,6 +23,8 @@ from widthwise.core.secrets import without_secrets
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
+from widthwise.evals.allocation.allocators import Allocator, suite_budget_of
+from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.grading.function_grader import FunctionGrader
 from widthwise.given_models import arguments_of, as_backend, as_reward_model, by_model, checked, spelled
 from widthwise.model import Model
@@ -53,6 +55,8 @@ class Options(TypedDict, total=False):
     """The settings as Python callers give them: fields of ``RunSettings``, ``Asking``, ``SamplingParams``."""
 
     budget: Limits | None
+    suite_budget_tokens: int | None
+    allocator: str | Allocator | None
     reward_model: str | RewardModel | Model | None
     reward_args: Mapping[str, Any] | None
     startup_timeout: float | None
@@ -95,7 +99,8 @@ class RunSettings(Brief):
     nothing). ``startup_timeout`` is how many seconds to wait for servers that are not ready (None: see
     ``HTTPBackend``); it does not affect results. ``judge_tokens`` is how long a judge's reply may get, including its
     thinking (``Setting`` has the default). ``limit`` keeps the first so many problems. ``budget`` is each problem's,
-    including the strategy's own.
+    including the strategy's own. ``suite_budget_tokens`` are shared by all problems (``SuiteBudget``), and
+    ``allocator`` says who gets how many (None: ``ALLOCATOR``).
     """
 
     model: AnyModel = None
@@ -107,6 +112,8 @@ class RunSettings(Brief):
     embedding_model: str | Embedder | Model | None = None
     strategy: Strategy = STRATEGY
     budget: Limits | None = None
+    suite_budget_tokens: int | None = None
+    allocator: str | Allocator | None = None
     asking: Asking = field(default_factory=Asking)
     grader: Grader | None = None
     instruction: str | None = None
@@ -143,6 +150,7 @@ class RunSettings(Brief):
             )
         if self.judge_tokens is not None and self.judge_tokens < 1:
             raise UsageError(f"judge_tokens must be at least 1, not {self.judge_tokens}")
+        self.suite_budget  # noqa: B018  (checks its arguments)
         object.__setattr__(self, "reward_args", dict(self.reward_args))
         taken = {name: arguments_of(model, "model", self.args_of(name)) for name, model in self.models.items()}
         object.__setattr__(self, "backend_args", taken if isinstance(self.model, Mapping) else taken[""])
@@ -184,10 +192,23 @@ class RunSettings(Brief):
         given = {**self.asking.given, **_picked(own, of_samples)}
         return replace(self.asking, given=given, **_picked(own, of_model))
 
-    def answered_by(self, strategy: Any, *, budget: Limits | None = None, seed: int = 0) -> RunSettings:
-        """These settings with a strategy (text or a value), under ``budget``, with a seed."""
-        chosen = replace(self, strategy=as_any_strategy(strategy), seed=seed)
+    def answered_by(self, strategy: Any, *, budget: Limits | None = None, seed: int = 0, **shared: Any) -> RunSettings:
+        """These settings with a strategy (text or a value), under ``budget``, with a seed; ``shared``: the pool's."""
+        chosen = replace(self, strategy=as_any_strategy(strategy), seed=seed, **shared)
         return chosen.within(budget)
+
+    @property
+    def suite_budget(self) -> SuiteBudget | None:
+        """The pool that all problems share; None without one."""
+        return suite_budget_of(self.suite_budget_tokens, self.allocator)
+
+    def unshared(self, what: str) -> RunSettings:
+        """These settings; ``UsageError`` if they have a suite budget, which ``what`` cannot share out."""
+        if self.suite_budget_tokens is not None:
+            raise UsageError(
+                f"a suite budget is shared by the problems of one run (`widthwise eval`, ww.evaluate), not by {what}"
+            )
+        return self
 
     def within(self, budget: Limits | None) -> RunSettings:
         """These settings under ``budget``, with the strategy's own limits where ``budget`` has none."""
@@ -206,6 +227,7 @@ class RunSettings(Brief):
         Defaults of settings that later versions may add are left out, and secrets in any case.
         """
         budget = {} if self.budget is None else {f"budget_{k}": v for k, v in _set(asdict(self.budget)).items()}
+        shared = {} if (pool := self.suite_budget) is None else pool.configuration
         asked = {} if self.instruction is None else {"instruction": self.instruction}
         others = {
             "reward_model": spelled(self.reward_model),
@@ -220,6 +242,7 @@ class RunSettings(Brief):
             "backend_args": without_secrets(self.backend_args),
             "strategy": str(self.strategy),
             **budget,
+            **shared,
             **asked,
             **self.asking.configuration,
             "seed": self.seed,

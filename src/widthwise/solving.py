@@ -49,7 +49,7 @@ async def solve_async(
     from widthwise.evals.suites.suite import Suite
     from widthwise.evaluation import Evaluation
 
-    settings = RunSettings.of(strategy, model=model, **options)
+    settings = RunSettings.of(strategy, model=model, **options).unshared("a single problem")
     asked = _problem(problem)
     evaluation = Evaluation.of(Suite("problem", (asked,), MATH, "solve", BOXED), settings)
     engines = await open_engines(evaluation.settings)

@@ -69,7 +69,7 @@ class Sweeping:
         """``settings`` apply to all runs, except for the strategy, the budget and the seed of each."""
         from widthwise.evals.measure.sweep import plan
 
-        self._settings = settings or RunSettings()
+        self._settings = (settings or RunSettings()).unshared("the runs of a sweep")
         self._suites = _by_name(suites, self._settings.limit)
         chosen = [as_any_strategy(each) for each in listed(strategies, "strategies")]
         numbers = [_number(each) for each in listed(budgets, "budgets")]

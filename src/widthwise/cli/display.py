@@ -70,6 +70,9 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.server is not None:
         yield "server", summary.server
     yield "strategy", shortened(summary.strategy)
+    if (pool := summary.suite_budget) is not None:
+        shared = f"{pool['spent']:,} of {pool['tokens']:,} tokens in {counted(len(pool['rounds']), 'round')}"
+        yield "suite budget", f"{shared}, shared out by {pool['allocator']}"
     if summary.asking is not None:
         yield "asked as", f"{summary.asking['profile']}: {summary.asking['why']}"
         yield "sampling", _sampling(summary.asking)

@@ -18,6 +18,7 @@ from widthwise.cli.terminal import say, say_json, say_sentence
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 from widthwise.core.strategy.budget import Budget
+from widthwise.evals.allocation.allocators import ALLOCATOR
 from widthwise.evaluation import CONCURRENCY, Evaluation, check_before
 from widthwise.settings import STRATEGY, RunSettings
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _STRATEGY = "How to answer; see `widthwise strategies`. my_module:my_strategy names one of your own."
+_ALLOCATOR = "Which problems get more of a suite budget; see `widthwise allocators`."
 _COLUMN = "Read a field (problem, answer, id or solution) of --data from this column; may be repeated."
 _RUN = "The run file; by default under runs/, named by the settings."
 
@@ -49,6 +51,10 @@ def evaluate_suite(
     budget_sequential: Annotated[int | None, count("At most N tokens one after another per problem.")] = None,
     budget_samples: Annotated[int | None, count("At most N samples per problem.")] = None,
     budget_seconds: Annotated[float | None, number("At most X seconds per problem.")] = None,
+    suite_budget_tokens: Annotated[
+        int | None, count("At most N sampled tokens for the whole suite, shared out in rounds.", 1)
+    ] = None,
+    allocator: Annotated[str | None, text(_ALLOCATOR, "ALLOCATOR", ALLOCATOR.brief())] = None,
     seed: Annotated[int, count("The seed of all randomness in the run.")] = RunSettings.seed,
     concurrency: Annotated[int, count("How many problems to work on at once.", 1)] = CONCURRENCY,
     run: Annotated[Path | None, text(_RUN, "FILE.db")] = None,
@@ -62,7 +68,8 @@ def evaluate_suite(
     from widthwise.evals.suites.suites import load_suite
 
     budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds)
-    chosen = settings.answered_by(strategy, budget=budget, seed=seed)
+    pool = {"suite_budget_tokens": suite_budget_tokens, "allocator": allocator}
+    chosen = settings.answered_by(strategy, budget=budget, seed=seed, **pool)
     if not show_prompts:
         check_before(suite, chosen, run)
     columns = {field: str(name) for field, name in (named_value(each, "--column") for each in column or [])}

@@ -73,6 +73,12 @@ def list_graders(as_json: AsJson = False) -> None:
     _list("grader", "\nName your own grader as my_module:my_grader: --grader on eval, sweep and grade.", as_json)
 
 
+@register("command", "allocators")
+def list_allocators(as_json: AsJson = False) -> None:
+    """List the allocators of suite budgets."""
+    _list("allocator", "\nName your own allocator as my_module:my_allocator: --allocator on eval.", as_json)
+
+
 @register("command", "importers")
 def list_importers(as_json: AsJson = False) -> None:
     """List the tools whose recorded generations can be read."""

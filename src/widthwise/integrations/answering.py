@@ -105,7 +105,7 @@ class Answering:
     def __init__(self, strategy: Any, **options: Any) -> None:
         self._copies_told = False
         kept = {name: _kept(options, name) for name in ("model", "reward_model", "embedding_model")}
-        self.settings = RunSettings.of(strategy, **{**options, **kept})
+        self.settings = RunSettings.of(strategy, **{**options, **kept}).unshared("the problems of another program")
 
     async def answer(
         self,

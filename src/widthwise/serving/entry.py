@@ -146,7 +146,13 @@ def _offer(strategies: Any, model: Any, options: Mapping[str, Any]) -> Offer:
     offered = {name: given.pop(name) for name in list(given) if name in own}
     offered["origins"] = tuple(offered.get("origins", ()))
     keys = (key,) if isinstance(key, str) else tuple(key or ())
-    return Offer(RunSettings.of(model=model, **given), strategies, limits=budget, keys=keys, **offered)
+    return Offer(
+        RunSettings.of(model=model, **given).unshared("a server's requests"),
+        strategies,
+        limits=budget,
+        keys=keys,
+        **offered,
+    )
 
 
 def _imported() -> tuple[Any, Any]:

@@ -1,0 +1,66 @@
+"""Samples of one problem in the batches that rounds granted, and what an allocator may know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from widthwise.core.answer import Answer, elect
+from widthwise.core.scores.trace_score import trace_scores
+from widthwise.core.session.session import Session
+from widthwise.core.session.thought_budget import ThoughtBudget
+from widthwise.core.strategy.strategy import Aggregator
+from widthwise.core.trace.trace import Trace
+from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.measure.estimators import NO_VOTE
+from widthwise.pruning.stopping_rule import labelled
+from widthwise.samplers.best_of_n import BestOfN
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Draws ``sizes`` samples, one batch after another: the same samples as one draw of all, which began later."""
+
+    sampler: BestOfN
+    sizes: tuple[int, ...]
+
+    @property
+    def thought(self) -> ThoughtBudget | None:
+        return self.sampler.thought
+
+    async def __call__(self, session: Session) -> list[Trace]:
+        drawn: list[Trace] = []
+        for size in self.sizes:
+            drawn += await replace(self.sampler, n=size)(session)
+        return drawn
+
+
+class Observer:
+    """An aggregator that answers as ``aggregator`` does (None: by the usual vote) and notes how the problem stands."""
+
+    def __init__(self, aggregator: Aggregator | None, score: str) -> None:
+        self._aggregator = aggregator
+        self._score = score
+        self.logprobs: int | None = getattr(aggregator, "logprobs", None)
+        self.prospect: Prospect | None = None
+
+    async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
+        self.prospect = await self._noted(session, sorted(session.leaves, key=lambda trace: trace.id))
+        if self._aggregator is None:
+            return elect(await session.classes(traces))
+        return await self._aggregator(session, traces)
+
+    async def _noted(self, session: Session, traces: list[Trace]) -> Prospect:
+        labels = [NO_VOTE if label is None else label for label in await labelled(session, traces)]
+        voting = [trace for trace, label in zip(traces, labels, strict=True) if label != NO_VOTE]
+        known = dict(zip(voting, await trace_scores(session, voting, self._score) if self._score else (), strict=False))
+        scores = [known.get(trace) for trace in traces]
+        return Prospect(
+            session.problem.id,
+            np.array(labels, np.int64),
+            np.array([np.nan if score is None else score for score in scores], np.float64),
+            session.ledger.total,
+            closed=any(trace.finish in ("budget", "error") for trace in traces),
+        )

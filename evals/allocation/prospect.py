@@ -1,0 +1,56 @@
+"""How one problem stands while a pool of tokens is shared out: what its samples so far say without its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from widthwise.core.brief import Brief
+from widthwise.evals.measure.estimators import NO_VOTE
+from widthwise.evals.measure.subsets import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prospect(Brief):
+    """A problem's samples in order of launch, and what they cost.
+
+    ``votes``, ``int64 [n]``, are classes of equal answers (-1: no answer), ``scores``, ``float64 [n]``, what the
+    strategy's aggregator reads (NaN: none), ``spent`` all tokens of the problem. A ``closed`` problem gets no more: a
+    trace of it was cut by its share, or a request failed for good.
+    """
+
+    problem: str
+    votes: Ints
+    scores: Floats
+    spent: float
+    closed: bool = False
+
+    def __len__(self) -> int:
+        return len(self.votes)
+
+    @property
+    def has_scores(self) -> bool:
+        return bool(np.isfinite(self.scores[self.votes != NO_VOTE]).any())
+
+    def weights(self) -> dict[int, float]:
+        """The weight of each class of answers: the sum of its scores if there are any, else its votes."""
+        each = np.nan_to_num(self.scores) if self.has_scores else np.ones(len(self))
+        found: dict[int, float] = {}
+        for vote, weight in zip(self.votes.tolist(), each.tolist(), strict=True):
+            if vote != NO_VOTE:
+                found[vote] = found.get(vote, 0.0) + weight
+        return found
+
+
+def usual_cost(prospects: Sequence[Prospect]) -> float:
+    """What a sample of any of these problems has cost on average; at least a token."""
+    samples = sum(map(len, prospects))
+    return max(sum(s.spent for s in prospects) / samples, 1.0) if samples else 1.0
+
+
+def costs(prospects: Sequence[Prospect]) -> list[float]:
+    """What a further sample of each problem is expected to cost: its mean, with one sample of the usual cost added."""
+    usual = usual_cost(prospects)
+    return [(s.spent + usual) / (len(s) + 1) for s in prospects]

@@ -1,0 +1,108 @@
+"""The rounds of a run under a suite budget."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from widthwise.core.brief import counted
+from widthwise.core.problem import Problem
+from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.evals.allocation.batches import Batches, Observer
+from widthwise.evals.allocation.confidence import chance_score
+from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget, limits_of
+from widthwise.evals.store.outcome import Outcome
+
+_log = logging.getLogger(__name__)
+
+Attempt = Callable[[int, Strategy], Awaitable[Outcome]]
+"""Works on the problem at a place with a strategy, and keeps what came of it without closing the problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How many problems got how many samples in a round, and the tokens that were spent when it ended."""
+
+    problems: int
+    samples: int
+    spent: int
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Rounds:
+    """Works on problems in rounds, each of which begins when the one before has ended for all problems.
+
+    A round opens each of its problems anew, with all the batches that it was granted: the journal delivers what earlier
+    rounds sampled. So nothing is kept between rounds but the prospects, and a run that was killed in any round goes
+    through the same rounds again.
+    """
+
+    def __init__(self, budget: SuiteBudget, strategy: Strategy, setting: Setting, problems: Sequence[Problem]) -> None:
+        self._budget = budget
+        self._strategy = strategy
+        self._sampler = budget.check(strategy, len(problems))
+        self._score = chance_score(strategy)
+        self._longest = _longest(self._sampler.max_tokens, setting)
+        self._sizes: list[tuple[int, ...]] = [()] * len(problems)
+        self._prospects: list[Prospect] = [_nothing(problem) for problem in problems]
+        self._outcomes: dict[int, Outcome] = {}
+        self.done: list[Round] = []
+
+    async def run(self, attempt: Attempt) -> list[Outcome]:
+        """Every problem's last outcome, in order."""
+        grants = dict(enumerate(self._budget.first(len(self._prospects))))
+        while grants:
+            async with asyncio.TaskGroup() as group:
+                for place, grant in grants.items():
+                    group.create_task(self._grow(place, grant, attempt))
+            self._end_round(grants)
+            grants = self._budget.next(self._prospects, self._sampler, self._longest)
+        return [outcome for _, outcome in sorted(self._outcomes.items())]
+
+    async def _grow(self, place: int, grant: Grant, attempt: Attempt) -> None:
+        before = self._prospects[place]
+        self._sizes[place] += (grant.samples,)
+        observer = Observer(self._strategy.aggregator, self._score)
+        sampler = Batches(self._sampler, self._sizes[place])
+        limits = limits_of(before, grant)
+        outcome = await attempt(place, replace(self._strategy, sampler=sampler, aggregator=observer, budget=limits))
+        after = observer.prospect or before
+        closed = after.closed or outcome.state == "error" or len(after) == len(before)
+        self._prospects[place] = replace(after, spent=outcome.ledger.total, closed=closed)
+        self._outcomes[place] = outcome
+
+    def _end_round(self, grants: dict[int, Grant]) -> None:
+        spent = int(sum(prospect.spent for prospect in self._prospects))
+        self.done.append(Round(len(grants), sum(grant.samples for grant in grants.values()), spent))
+        _log.info("round %d: %s, %s of %s tokens spent", len(self.done), counted(len(grants), "problem"),
+                  f"{spent:,}", f"{self._budget.tokens:,}")  # fmt: skip
+        if len(self.done) == 1:
+            self._say_starved()
+
+    def _say_starved(self) -> None:
+        """Warn if the pool was too small for the probes of some problems."""
+        probes = self._budget.allocator.probes
+        lacking = sum(s.closed or len(s) < probes for s in self._prospects)
+        if lacking:
+            _log.warning(
+                "the suite budget of %s tokens bought not all %d probes of %d of %s whole, or requests failed",
+                f"{self._budget.tokens:,}", probes, lacking, counted(len(self._prospects), "problem"),
+            )  # fmt: skip
+
+
+def _nothing(problem: Problem) -> Prospect:
+    return Prospect(problem.id, np.empty(0, np.int64), np.empty(0), 0.0)
+
+
+def _longest(own: int | None, setting: Setting) -> int | None:
+    """How many tokens a sample may have; None if unknown."""
+    return own or setting.params.max_tokens or setting.backend.max_model_len

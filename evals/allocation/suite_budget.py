@@ -1,0 +1,111 @@
+"""A suite budget: the tokens that all problems of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.brief import Brief
+from widthwise.core.errors import UsageError
+from widthwise.core.session.limits import Limits
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.evals.allocation.allocator import Allocator
+from widthwise.evals.allocation.prospect import Prospect, costs
+from widthwise.samplers.best_of_n import BestOfN
+
+_A_ROUND = 0.5
+"""The share of what is left that a round plans to spend: the shares of its problems may then be twice their plans, so
+that traces are rarely cut, and later rounds know more.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a problem gets in a round: so many more ``samples``, for at most so many more ``tokens``."""
+
+    samples: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteBudget(Brief):
+    """``tokens`` sampled tokens for a whole run, shared out by ``allocator`` in rounds.
+
+    The first round gives every problem its probes. Each further one plans with half of what is left, until that buys no
+    sample. No problem gets more tokens than it was granted, so the pool is kept as exactly as any budget.
+    """
+
+    tokens: int
+    allocator: Allocator
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What of it decides a run's results, as JSON values."""
+        return {"suite_budget_tokens": self.tokens, "allocator": str(self.allocator)}
+
+    def check(self, strategy: Strategy, problems: int) -> BestOfN:
+        """The strategy's sampler; raises ``UsageError`` before anything is sampled if the two do not fit together."""
+        sampler = strategy.sampler
+        if not isinstance(sampler, BestOfN) or strategy.pruners or strategy.budget is not None:
+            raise UsageError(
+                "a suite budget adds samples to problems round by round: the strategy is best_of_n, whose n is the "
+                f"most that one problem gets, and an aggregator, without pruners and other budgets, not "
+                f"{strategy.brief()}"
+            )
+        if getattr(strategy.aggregator, "questions", ()):
+            raise UsageError(
+                f"{strategy.brief()} asks a judge, whose tokens a suite budget cannot plan: choose by votes or scores"
+            )
+        if sampler.n < self.allocator.probes:
+            raise UsageError(
+                f"{sampler.brief()} allows fewer samples a problem than the {self.allocator.probes} probes of "
+                f"{self.allocator.brief()}"
+            )
+        self._check_probes(problems)
+        return sampler
+
+    def _check_probes(self, problems: int) -> None:
+        probes = self.allocator.probes
+        if self.tokens < problems * probes:
+            raise UsageError(
+                f"a suite budget of {self.tokens:,} tokens is not even one for each of the {probes} probes of each of "
+                f"{problems:,} problems: give {problems * probes:,} times the length of a sample, or more"
+            )
+
+    def first(self, problems: int) -> list[Grant]:
+        """The probes, with equal shares of the pool."""
+        return [Grant(self.allocator.probes, self.tokens // problems)] * problems
+
+    def next(self, prospects: Sequence[Prospect], sampler: BestOfN, longest: int | None) -> dict[int, Grant]:
+        """What problems (by place) get in the next round; nothing if the pool buys no further sample.
+
+        ``longest``: how many tokens a sample may have at most; None if unknown.
+        """
+        left = self.tokens - int(sum(s.spent for s in prospects))
+        for share in (_A_ROUND, 1.0):
+            more = self.allocator.allocate(prospects, left * share, sampler.n)
+            chosen = {i: n for i, n in enumerate(more) if n > 0}
+            if chosen:
+                return _granted(chosen if share < 1 else _one(chosen), prospects, left, longest)
+        return {}
+
+
+def _one(chosen: dict[int, int]) -> dict[int, int]:
+    """At the end of the pool, a single sample: several would be likely to cut one another."""
+    return {next(iter(chosen)): 1}
+
+
+def _granted(chosen: dict[int, int], prospects: Sequence[Prospect], left: int, longest: int | None) -> dict[int, Grant]:
+    """Each problem's share of ``left``: all it can need if that is enough for all, else by what it is expected to."""
+    if longest is not None and sum(chosen.values()) * longest <= left:
+        return {i: Grant(n, n * longest) for i, n in chosen.items()}
+    cost = costs(prospects)
+    total = sum(n * cost[i] for i, n in chosen.items())
+    return {i: Grant(n, int(left * n * cost[i] / total)) for i, n in chosen.items()}
+
+
+def limits_of(prospect: Prospect | None, grant: Grant) -> Limits:
+    """The limits of a session that continues a problem with what it was granted."""
+    spent = 0 if prospect is None else int(prospect.spent)
+    return Limits(tokens=spent + grant.tokens)
