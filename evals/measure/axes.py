@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from widthwise.core.errors import UsageError
+
 Axis = str
 """What a budget is: one of ``AXES``. In a sweep, also an argument of the strategies' parts, which then follows it."""
 
@@ -10,12 +12,16 @@ AXES: dict[Axis, str] = {
     "tokens": "sampled tokens per problem",
     "sequential": "sequential tokens per problem",
     "seconds": "wall-clock seconds per problem",
+    "money": "money per problem",
     "thinking": "tokens that each trace may think",
 }
 """The axes by name, as figures label them."""
 
-MEASURED = ("samples", "tokens", "sequential", "seconds")
-"""The axes on which spending is measured, so that it can be limited. All others are arguments."""
+LIMITED = ("samples", "tokens", "sequential", "seconds")
+"""The axes on which spending can be limited."""
+
+MEASURED = (*LIMITED, "money")
+"""The axes on which spending is measured; money, if prices are known. All others are arguments."""
 
 
 FOLLOWS = "budget"
@@ -25,6 +31,12 @@ FOLLOWS = "budget"
 def labelled(axis: Axis) -> str:
     """How figures label an axis; an argument is its own label."""
     return AXES.get(axis, axis)
+
+
+def not_measured(axis: Axis) -> UsageError:
+    """The error for runs of which none has spent anything on ``axis``, as far as is known."""
+    way_out = "give prices (--price) or choose" if axis == "money" else "choose"
+    return UsageError(f"none of these runs has measured {labelled(axis)}: {way_out} another axis ({', '.join(AXES)})")
 
 
 def cost(axis: Axis) -> Axis:

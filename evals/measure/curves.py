@@ -16,15 +16,17 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
 from widthwise.core.scores.trace_score import LOGPROBS
 from widthwise.core.session.derived_seed import derived_seed
+from widthwise.core.session.prices import Prices
 from widthwise.core.tabular import Plotted
 from widthwise.evals.measure.axes import AXES, Axis
-from widthwise.evals.measure.estimators import best_at_k, largest_at_k, pass_at_k, short_at_k, weighted_vote_at_k
+from widthwise.evals.measure.costs import answered_budgets, sample_budgets
+from widthwise.evals.measure.estimators import best_at_k, pass_at_k, short_at_k, weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
 from widthwise.evals.measure.reliability import all_at_k, mean_share_at_k, share_at_k
 from widthwise.evals.measure.sample_scores import check_absolute
-from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain, mth_rank_weights
+from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain
 from widthwise.evals.store.waits import NOT_KNOWN
 
 METHODS = ("pass", "maj")
@@ -114,21 +116,23 @@ def curve(
     level: float = LEVEL,
     seed: int = 0,
     grader: Grader | None = None,
+    prices: Prices | None = None,
 ) -> Curve:
     """Accuracy at every k of a run file or a file of recorded generations; needs no model.
 
-    ``grader`` reads and grades everything anew, instead of using what is stored. ``methods``: "pass", "maj",
-    "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; for reliability "all" (all k samples are right,
-    pass^k), "gpass:SHARE" (at least that share of them, G-Pass@k) and "mgpass" (its mean over shares from a half to 1).
-    A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign); for run
-    files also "reward_model" (with a reduction, "reward_model:min"), if it scored the traces, "self_certainty" and the
-    confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure, and for impossible arguments.
+    ``grader`` reads and grades everything anew, and ``prices`` are used, instead of what is stored. ``methods``:
+    "pass", "maj", "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; for reliability "all" (all k samples
+    are right, pass^k), "gpass:SHARE" (at least that share of them, G-Pass@k) and "mgpass" (its mean over shares from a
+    half to 1). A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign);
+    for run files also "reward_model" (with a reduction, "reward_model:min"), if it scored the traces, "self_certainty"
+    and the confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure, and for impossible
+    arguments.
     """
     one_of(grouping, get_args(Grouping), "grouping")
     share(level, "level")
     replicates, seed = whole(replicates, "replicates"), whole(seed, "seed", 0)
     scores = sorted({score for name in methods if (score := method(name).score)})
-    source = load(run, scores=scores, grouping=grouping, grader=grader)
+    source = load(run, scores=scores, grouping=grouping, grader=grader, prices=prices)
     drawn: dict[str, Line] = {}
     if source.answered:
         drawn["run"] = _measured(source, level)
@@ -256,7 +260,7 @@ def _line(chosen: Method, pools: Sequence[SamplePool], replicates: int, level: f
     return Line(
         chosen.name,
         np.arange(1, points + 1),
-        _budgets(pools, points, chosen.waits_for),
+        sample_budgets(pools, points, chosen.waits_for),
         scores.mean(axis=0),
         low,
         high,
@@ -279,46 +283,11 @@ def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floa
     return found.low, found.high
 
 
-def _budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
-    """Mean cost of k samples by axis; token axes only if every sample's tokens are known."""
-    k = np.arange(1, points + 1, dtype=np.float64)
-    if any(np.isnan(pool.tokens).any() for pool in pools):
-        return {"samples": k}
-    costs = [_token_costs(pool.tokens, points, waits_for) for pool in pools if len(pool)]
-    if not costs:
-        return {"samples": k}
-    tokens, sequential = (np.mean([c[i] for c in costs], axis=0) for i in (0, 1))
-    return {"samples": k, "tokens": tokens, "sequential": sequential}
-
-
-def _token_costs(tokens: Floats, points: int, waits_for: int | None) -> tuple[Floats, Floats]:
-    """Expected total and sequential tokens of k traces side by side, all awaited or only the m shortest.
-
-    When the m-th shortest trace ends, after t tokens, the m - 1 shorter ones have ended and all others have t tokens.
-    """
-    n, k = len(tokens), np.arange(1, points + 1)
-    total, longest = k * tokens.mean(), largest_at_k(tokens)[:points]
-    if waits_for is None or waits_for > n:
-        return total, longest
-    m, rising = waits_for, np.sort(tokens)
-    ended = (m - 1) * (np.cumsum(rising) - rising) / np.maximum(np.arange(n), 1)
-    weights = mth_rank_weights(n, m)[:, :points]
-    stopped = ended @ weights + (k - m + 1) * (rising @ weights)
-    return np.where(k < m, total, stopped), np.where(k < m, longest, rising @ weights)
-
-
 def _measured(source: Source, level: float) -> Line:
     """The strategy's own answers: one point, with Wilson's interval."""
     scores = np.array([[float(a.right)] for a in source.answered])
     interval = wilson(float(scores.sum()), len(scores), level)
-    spent = [a.spent for a in source.answered]
-    budgets: dict[Axis, Floats] = {
-        "samples": np.array([np.mean([s.samples for s in spent])]),
-        "tokens": np.array([np.mean([s.total for s in spent])]),
-        "seconds": np.array([np.mean([s.seconds for s in spent])]),
-    }
-    if source.sequential_known:
-        budgets["sequential"] = np.array([np.mean([s.sequential for s in spent])])
+    budgets = answered_budgets(source)
     k = np.array([round(float(budgets["samples"][0]))])
     low, high = np.array([interval.low]), np.array([interval.high])
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(1), scores)

@@ -10,7 +10,7 @@ import numpy as np
 
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
-from widthwise.evals.measure.axes import AXES, FOLLOWS, MEASURED, Axis, cost, labelled
+from widthwise.evals.measure.axes import FOLLOWS, MEASURED, Axis, cost, not_measured
 from widthwise.evals.measure.buying import purchased
 from widthwise.evals.measure.curves import REPLICATES, Curve, Line, band, method
 from widthwise.evals.measure.intervals import LEVEL, Difference, adjusted, paired
@@ -88,7 +88,7 @@ def points(curves: Sequence[Curve], axis: Axis) -> list[Point]:
     found = [point for curve in curves for line in curve.lines.values() for point in _points(curve, line, axis, shared)]
     found = [point for point in found if point.method == "run" or method(point.method).answers]
     if not found:
-        raise UsageError(f"none of these runs has measured {labelled(axis)}: choose another axis ({', '.join(AXES)})")
+        raise not_measured(axis)
     return found
 
 

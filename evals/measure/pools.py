@@ -15,11 +15,12 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.answers import said_in, stated_in
-from widthwise.core.session.ledger import Ledger
+from widthwise.core.session.prices import Prices, recorded_prices
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
+from widthwise.evals.measure.answered import Answered, per_sample
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.sample_scores import recorded_number, sample_score, scored, trace_score
 from widthwise.evals.measure.subsets import Floats, Ints
@@ -49,7 +50,7 @@ class SamplePool(Brief):
 
     ``votes`` are answer classes (-1: no answer), ``values`` 1 for right, 0 for wrong or no answer, and numbers between
     for right in part, ``tokens`` the sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end.
-    ``scores`` by name, NaN if a sample has none.
+    ``scores`` by name, NaN if a sample has none. ``money`` is what one of the samples cost on average (NaN: unknown).
     """
 
     problem: str
@@ -58,6 +59,7 @@ class SamplePool(Brief):
     tokens: Floats
     finished: Any
     scores: Mapping[str, Floats] = field(default_factory=dict)
+    money: float = np.nan
 
     def __len__(self) -> int:
         return len(self.votes)
@@ -71,24 +73,8 @@ class SamplePool(Brief):
             self.tokens[:n],
             self.finished[:n],
             {name: scores[:n] for name, scores in self.scores.items()},
+            self.money,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a strategy made of one problem: how right its answer was, from 0 to 1, and what that cost.
-
-    ``cut`` says that a budget did not allow a single whole trace.
-    """
-
-    problem: str
-    right: float
-    spent: Ledger
-    cut: bool = False
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> Answered:
-        return cls(outcome.problem.id, credit(outcome.correct), outcome.ledger, outcome.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +104,12 @@ class Source(Brief):
 
 
 def load(
-    path: str | Path, *, scores: Sequence[str] = (), grouping: Grouping = "meaning", grader: Grader | None = None
+    path: str | Path,
+    *,
+    scores: Sequence[str] = (),
+    grouping: Grouping = "meaning",
+    grader: Grader | None = None,
+    prices: Prices | None = None,
 ) -> Source:
     """The samples of a run file (``.db``), or of recorded generations, including other tools' logs; needs no model.
 
@@ -127,7 +118,7 @@ def load(
     nothing to measure.
     """
     read = _recorded if Path(path).suffix in RECORDINGS else _stored
-    source = read(Path(path), scores, grouping, grader)
+    source = read(Path(path), scores, grouping, grader, prices or {})
     for name in scores:
         if all(np.isnan(pool.scores[name]).all() for pool in source.pools):
             raise UsageError(f"no sample of {path} has a score {name!r}")
@@ -137,7 +128,7 @@ def load(
 # -- run files -------------------------------------------------------------------------------------------------
 
 
-def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None) -> Source:
+def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None, own_prices: Prices) -> Source:
     with Store.read(path) as store:
         said = store.manifest.get("configuration", {})
         outcomes = list(store.outcomes())
@@ -147,9 +138,9 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         grader = grader_or(own, lambda: grader_of(store))
         done = run_sync(_regraded(store, done, grader)) if own else done
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
-        known = sequential_known(store)
+        known, prices = sequential_known(store), own_prices or recorded_prices(store.manifest)
         counted = any(leaf.tokens for o in done for leaf in o.leaves)
-        pools = run_sync(_pools((_of_run(store, o, scores, counted) for o in done), grader, grouping))
+        pools = run_sync(_pools((_of_run(store, o, scores, counted, prices) for o in done), grader, grouping))
     strategy = said.get("strategy") or ""
     return Source(
         path=str(path),
@@ -158,7 +149,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         model=said.get("model") or "",
         strategy=strategy,
         pools=pools,
-        answered=tuple(map(Answered.of, done)) if strategy else (),
+        answered=tuple(Answered.of(each, prices) for each in done) if strategy else (),
         dependent=_dependence(strategy, done),
         open=len(outcomes) - len(done),
         copies=Copies.stored(done),
@@ -181,9 +172,10 @@ class _Row:
     tokens: Sequence[float]
     finished: Sequence[bool]
     scores: Mapping[str, Floats]
+    money: float = np.nan
 
 
-def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool) -> _Row:
+def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool, prices: Prices) -> _Row:
     leaves = [leaf for leaf in outcome.leaves if leaf.finish != "joined"]
     # Texts and token statistics are large: they are read only for scores.
     whole = {leaf.id for leaf in leaves}
@@ -196,6 +188,7 @@ def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool
         [leaf.tokens if counted else np.nan for leaf in leaves],
         [leaf.finish in ("stop", None) for leaf in leaves],
         scored(scores, lambda name: [trace_score(judged, outcome.problem.id, trace, name) for trace in traces]),
+        per_sample(outcome, prices),
     )
 
 
@@ -231,7 +224,7 @@ def _dependent_samplers(fields: Iterable[Mapping[str, Any]]) -> str:
 # -- recorded generations --------------------------------------------------------------------------------------
 
 
-def _recorded(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None) -> Source:
+def _recorded(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None, prices: Prices) -> Source:
     recordings = read_generations(path)
     if own:
         recordings = [_unlabelled(recording) for recording in recordings]
@@ -315,6 +308,7 @@ async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
         np.array(row.tokens, np.float64),
         np.array(row.finished, bool),
         row.scores,
+        row.money,
     )
 
 

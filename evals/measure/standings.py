@@ -11,6 +11,7 @@ import numpy as np
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import KV_FIGURES
+from widthwise.core.session.prices import Prices, money, recorded_prices
 from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.wilson import wilson
@@ -47,23 +48,41 @@ class Standing(Brief):
     copies: Copies | None = None
 
 
-def standings(paths: Sequence[str | Path]) -> list[Standing]:
+def standings(paths: Sequence[str | Path], prices: Prices | None = None) -> list[Standing]:
     """The runs in the given order, each against the first.
 
-    Raises ``UsageError`` for fewer than one run, a recording that no strategy has answered, or runs without a finished
-    problem in common. Problems are the same if their text and reference are.
+    ``prices`` are those that the run files have, unless given. Raises ``UsageError`` for fewer than one run, a
+    recording that no strategy has answered, or runs without a finished problem in common. Problems are the same if
+    their text and reference are.
     """
     if not paths:
         raise UsageError("there is nothing to compare: name run files, the one to compare with first")
     runs = [_finished(Path(path)) for path in paths]
+    priced = [prices or each for each in map(_prices, paths)]
     shared = [name for name in runs[0][1] if all(name in done for _, done, _ in runs)]
     if not shared:
         raise UsageError("these runs have no finished problem in common, so they cannot be compared")
     right = [np.array([credit(done[name].correct) for name in shared], float) for _, done, _ in runs]
-    found = [_standing(said, [done[name] for name in shared], costs) for said, done, costs in runs]
+    outcomes = [[done[name] for name in shared] for _, done, _ in runs]
+    found = [_standing(said, of_run, costs) for (said, _, costs), of_run in zip(runs, outcomes, strict=True)]
+    found = [_paid(each, of_run, known) for each, of_run, known in zip(found, outcomes, priced, strict=True)]
     tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
     differences = dict(zip(tested, adjusted([paired(right[i], right[0]) for i in tested]), strict=True))
     return [replace(each, difference=differences.get(i)) for i, each in enumerate(found)]
+
+
+def _prices(path: str | Path) -> Prices:
+    with Store.read(path) as store:
+        return recorded_prices(store.manifest)
+
+
+def _paid(standing: Standing, outcomes: Sequence[Outcome], prices: Prices) -> Standing:
+    """``standing`` with the money that a problem cost, if the prices of all models that it used are known."""
+    paid = [money(outcome.ledger, prices) for outcome in outcomes]
+    known = [each for each in paid if each is not None]
+    if len(known) < len(paid):
+        return standing
+    return replace(standing, costs={**standing.costs, "money": float(np.mean(known))})
 
 
 def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome], Sequence[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from widthwise.core.brief import Brief
 from widthwise.core.session.ledger import KV_FIGURES, Ledger, Spending
+from widthwise.core.session.prices import Prices, money, recorded_prices
 from widthwise.evals.grading.choice import options_of
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
@@ -47,10 +48,11 @@ class Summary(Brief):
     problems' critical paths (None: the file does not know them), ``wall_seconds`` the durations of all attempts.
     ``kv_peak`` and the like are the ledger's figures of what caches held, averaged over problems. ``asking`` is how the
     model was asked: its profile and why, and all sampling settings in force; None for runs that do not say. ``server``
-    describes in one line the server that sampled. ``models`` is what each model cost, by name, in a run with several.
-    ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it, most
-    frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
-    guessing, for multiple choice. ``suite_budget``: the pool of tokens that all problems shared, if they did.
+    describes in one line the server that sampled. ``models`` is what each model cost, by name, in a run with several;
+    ``money`` is what all of it cost, if the prices are known. ``notes`` report what was out of the ordinary, one of
+    each kind, with the number of problems that had it, most frequent first. ``copies`` says how many different samples
+    a problem's are worth. ``chance`` is the accuracy of guessing, for multiple choice.
+    ``suite_budget``: the pool of tokens that all problems shared, if they did.
     """
 
     suite: str
@@ -76,6 +78,7 @@ class Summary(Brief):
     asking: Mapping[str, Any] | None = None
     server: str | None = None
     models: Mapping[str, Spending] = field(default_factory=dict)
+    money: float | None = None
     notes: tuple[tuple[str, int], ...] = ()
     copies: Copies | None = None
     chance: float | None = None
@@ -86,8 +89,8 @@ class Summary(Brief):
         return asdict(self)
 
 
-def summarise(store: Store) -> Summary:
-    """The run's figures so far."""
+def summarise(store: Store, prices: Prices | None = None) -> Summary:
+    """The run's figures so far; ``prices`` are those that the run file has, unless given."""
     ledger = Ledger()
     outcomes = []
     for outcome in store.outcomes():
@@ -117,6 +120,7 @@ def summarise(store: Store) -> Summary:
         asking=asking_in(store.manifest),
         server=_server(store.manifest),
         models=ledger.models,
+        money=money(ledger, prices or recorded_prices(store.manifest)),
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
         chance=_chance(outcomes),

@@ -21,12 +21,13 @@ from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.tabular import Tabular
+from widthwise.evals.measure.answered import Answered
 from widthwise.evals.measure.argument import named_with, with_argument
-from widthwise.evals.measure.axes import AXES, MEASURED, Axis
+from widthwise.evals.measure.axes import AXES, LIMITED, MEASURED, Axis
 from widthwise.evals.measure.buying import pick_of, purchase
 from widthwise.evals.measure.curves import Curve, Line, Method, band, lines
 from widthwise.evals.measure.intervals import LEVEL
-from widthwise.evals.measure.pools import Answered, Source, load
+from widthwise.evals.measure.pools import Source, load
 from widthwise.evals.measure.sharing import choice, pools_of, why_not_shared
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.waits import NOT_KNOWN
@@ -132,6 +133,8 @@ def plan(
 def _check_limits(limits: Sequence[float], axis: Axis) -> None:
     if not all(map(math.isfinite, limits)):
         raise UsageError(f"budgets must be finite numbers, not {list(limits)}")
+    if axis in MEASURED and axis not in LIMITED:
+        raise UsageError(f"{axis} is measured, but no run is limited by it: sweep over tokens or samples with --price")
     if axis not in AXES:
         return
     least, whole = 0 if axis == "thinking" else 1e-9, axis != "seconds"
@@ -270,6 +273,7 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis,
     budgets: dict[Axis, Floats] = {
         name: np.array([np.mean([_spent(a, name) for run in of_cell for a in run]) for of_cell in results], np.float64)
         for name in MEASURED
+        if name != "money" or all(a.money is not None for of_cell in results for run in of_cell for a in run)
     }
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(budgets["samples"]).astype(np.int64), 1)
@@ -281,4 +285,6 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis,
 
 
 def _spent(answered: Answered, axis: Axis) -> float:
+    if axis == "money":
+        return math.nan if answered.money is None else answered.money
     return float(answered.spent.total if axis == "tokens" else getattr(answered.spent, axis))

@@ -10,7 +10,7 @@ import numpy as np
 
 from widthwise.core.drawing import COLOURS, axes_for, plain
 from widthwise.core.errors import UsageError
-from widthwise.evals.measure.axes import AXES, Axis, amount, labelled
+from widthwise.evals.measure.axes import AXES, Axis, amount, labelled, not_measured
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.replacement import replacement
 
@@ -56,7 +56,7 @@ def draw(curves: Sequence[Lined], axis: Axis = "samples", *, title: str = "", ax
     """
     lines = [(curve, line) for curve in curves for line in curve.lines.values() if axis in line.budgets]
     if not lines:
-        raise UsageError(f"none of these runs has measured {labelled(axis)}: choose another axis ({', '.join(AXES)})")
+        raise not_measured(axis)
     figure, plot = axes_for(ax)
     for i, (curve, line) in enumerate(lines):
         several = curve.label if line.method == "run" else f"{curve.label} {line.method}"

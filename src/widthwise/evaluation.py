@@ -18,6 +18,7 @@ from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, WidthwiseError
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.template import places
+from widthwise.core.session.prices import record_of
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.engines import Engines, check_installed, open_engines, served_by
@@ -190,7 +191,7 @@ class Evaluation(Brief):
             with suppress(NotBegun), Store.read(self.path) as store:
                 if store.is_finished(self.configuration):
                     self.say_continued(store, _ANOTHER_FILE)
-                    return summarise(store)
+                    return summarise(store, self.settings.prices)
             self.store().close()  # different settings, or a file in use, are reported before a model is loaded
         if (pool := self.settings.suite_budget) is not None:
             pool.check(self.strategy, len(self.suite.problems))
@@ -273,6 +274,8 @@ class Evaluation(Brief):
             if outcome.state == "done":
                 listener.stored(outcome)
         asked = self.asked(engines, store.manifest)
+        if self.settings.prices:
+            store.note({"prices": record_of(self.settings.prices)})
         store.note({**engines.about, **{entry_of("asking", name, asked): each.record for name, each in asked.items()}})
         with cancelled_by_signals() as stop:
             try:

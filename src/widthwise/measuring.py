@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from widthwise.core.errors import UsageError
+from widthwise.core.session.prices import prices_of
 
 if TYPE_CHECKING:
     from widthwise.core.problem import Grader
@@ -27,6 +28,7 @@ def curve(
     level: float = 0.95,
     seed: int = 0,
     grader: str | Grader | None = None,
+    prices: Any = None,
 ) -> Curve:
     """Accuracy at every budget of a run file or of recorded generations; see ``evals.measure.curves.curve``."""
     from widthwise.evals.measure import curves
@@ -41,6 +43,7 @@ def curve(
         level=level,
         seed=seed,
         grader=judge,
+        prices=prices_of(prices or {}),
     )
 
 
@@ -49,17 +52,17 @@ async def curve_async(run: str | Path | Run, **options: Any) -> Curve:
     return await asyncio.to_thread(curve, run, **options)
 
 
-def compare(*runs: str | Path | Run) -> Comparison:
+def compare(*runs: str | Path | Run, prices: Any = None) -> Comparison:
     """Finished runs side by side, each against the first one; see ``widthwise.evals.measure.standings.standings``."""
     from widthwise.evals.measure.comparison import Comparison
     from widthwise.evals.measure.standings import standings
 
-    return Comparison(tuple(standings([path_of(run) for run in runs])))
+    return Comparison(tuple(standings([path_of(run) for run in runs], prices_of(prices or {}))))
 
 
-async def compare_async(*runs: str | Path | Run) -> Comparison:
+async def compare_async(*runs: str | Path | Run, prices: Any = None) -> Comparison:
     """``compare`` in a separate thread, for ``async`` programs."""
-    return await asyncio.to_thread(compare, *runs)
+    return await asyncio.to_thread(compare, *runs, prices=prices)
 
 
 def path_of(run: str | Path | Run) -> Path:

@@ -21,6 +21,7 @@ from widthwise.core.rewards.reward import RewardModel
 from widthwise.core.roles import ROLES
 from widthwise.core.secrets import without_secrets
 from widthwise.core.session.limits import Limits
+from widthwise.core.session.prices import Price, check_prices, prices_of
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.evals.allocation.allocators import Allocator, suite_budget_of
@@ -63,6 +64,7 @@ class Options(TypedDict, total=False):
     embedding_model: str | Embedder | Model | None
     backend_args: Mapping[str, Any] | None
     model_settings: Mapping[str, Any] | None
+    prices: Any
     grader: str | Grader | Callable[..., Any] | None
     instruction: str | None
     system: str | None
@@ -94,18 +96,20 @@ class RunSettings(Brief):
     ``model`` samples (None: the suite's recording, else ``MODEL``), ``reward_model`` scores steps, ``embedding_model``
     compares texts: each as for ``--model`` (or open, from Python), with its own arguments; ``asking`` is how the first
     is asked. Several models are given by name, and so are their ``backend_args``; the first of them works for parts
-    that name none. ``model_settings`` are how each of them is asked where that differs from ``asking``, by name.
-    ``grader`` is used instead of the suite's, and so is ``instruction``, which is appended to each problem (empty:
-    nothing). ``startup_timeout`` is how many seconds to wait for servers that are not ready (None: see
-    ``HTTPBackend``); it does not affect results. ``judge_tokens`` is how long a judge's reply may get, including its
-    thinking (``Setting`` has the default). ``limit`` keeps the first so many problems. ``budget`` is each problem's,
-    including the strategy's own. ``suite_budget_tokens`` are shared by all problems (``SuiteBudget``), and
-    ``allocator`` says who gets how many (None: ``ALLOCATOR``).
+    that name none. ``prices`` are what tokens cost (see ``prices_of``); they do not affect results. ``model_settings``
+    are how each of them is asked where that differs from ``asking``, by name. ``grader`` is used instead of the
+    suite's, and so is ``instruction``, which is appended to each problem (empty: nothing). ``startup_timeout`` is how
+    many seconds to wait for servers that are not ready (None: see ``HTTPBackend``); it does not affect results.
+    ``judge_tokens`` is how long a judge's reply may get, including its thinking (``Setting`` has the default).
+    ``limit`` keeps the first so many problems. ``budget`` is each problem's, including the strategy's own.
+    ``suite_budget_tokens`` are shared by all problems (``SuiteBudget``), and ``allocator`` says who gets how many (None:
+    ``ALLOCATOR``).
     """
 
     model: AnyModel = None
     backend_args: Mapping[str, Any] = field(default_factory=dict)
     model_settings: Mapping[str, Any] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
     reward_model: str | RewardModel | Model | None = None
     reward_args: Mapping[str, Any] = field(default_factory=dict)
     startup_timeout: float | None = None
@@ -131,6 +135,8 @@ class RunSettings(Brief):
         given = _with_system({name: value for name, value in options.items() if value is not None})
         own, of_model, of_samples = (_fields(each) for each in (cls, Asking, SamplingParams))
         _check_names(given, [*own, *of_model, *of_samples, SYSTEM])
+        if "prices" in given:
+            given["prices"] = prices_of(given["prices"])
         check_types(cls, _picked(given, own))
         check_types(Asking, _picked(given, of_model))
         _check_values(given)
@@ -151,6 +157,8 @@ class RunSettings(Brief):
         if self.judge_tokens is not None and self.judge_tokens < 1:
             raise UsageError(f"judge_tokens must be at least 1, not {self.judge_tokens}")
         self.suite_budget  # noqa: B018  (checks its arguments)
+        object.__setattr__(self, "prices", prices_of(self.prices))
+        check_prices(self.prices, list(self.models))
         object.__setattr__(self, "reward_args", dict(self.reward_args))
         taken = {name: arguments_of(model, "model", self.args_of(name)) for name, model in self.models.items()}
         object.__setattr__(self, "backend_args", taken if isinstance(self.model, Mapping) else taken[""])

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widthwise.cli.display import chance, rows_table, span
-from widthwise.cli.settings_options import AsJson
+from widthwise.cli.settings_options import AsJson, Price
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.brief import counted
 from widthwise.core.registry import register
+from widthwise.core.session.prices import prices_of
 from widthwise.core.strategy.composition import shortened
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @register("command", "compare")
 def compare_runs(
     runs: Annotated[list[Path], typer.Argument(help="Run files; the others are compared with the first.")],
+    price: Price = None,
     as_json: AsJson = False,
 ) -> None:
     """What runs answered right and what they spent, and how far each is from the first.
@@ -32,7 +34,7 @@ def compare_runs(
     """
     from widthwise.evals.measure.standings import standings
 
-    found = standings(runs)
+    found = standings(runs, prices_of(price or []))
     if as_json:
         say_json({"runs": [asdict(each) for each in found]})
         return
@@ -58,6 +60,7 @@ _COSTS = {
     "kv_content_mean": "by content",
     "kv_rounds": "over rounds",
     "seconds": "s",
+    "money": "money",
 }
 
 
@@ -70,4 +73,8 @@ def _said(standing: Standing) -> list[str]:
 
 def _spent(standing: Standing) -> list[str]:
     known = standing.costs
-    return [f"{known[name]:,.{2 if name == 'seconds' else 0}f}" if name in known else "-" for name in _COSTS]
+    return [_amount(name, known[name]) if name in known else "-" for name in _COSTS]
+
+
+def _amount(name: str, value: float) -> str:
+    return f"{value:,.4g}" if name == "money" else f"{value:,.{2 if name == 'seconds' else 0}f}"

@@ -87,6 +87,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     for name, spent in summary.models.items():
         served = f"{spent.prompt_cached + spent.prompt_computed:,} tokens of prompts"
         yield f"of {name}", f"{spent.sampled + spent.judging:,} tokens in {spent.calls:,} calls, with {served}"
+    if summary.money is not None:
+        yield "money", f"{summary.money:,.6g}, {summary.money / max(summary.problems, 1):,.3g} per problem"
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
     yield "prompt", f"{cached}"
     by_content = f"{summary.kv_content_mean:,.0f} and {summary.kv_content_peak:,.0f} by content, per problem"

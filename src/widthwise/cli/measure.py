@@ -12,11 +12,12 @@ import typer
 from widthwise.cli.display import rows_table, span
 from widthwise.cli.law_fits import fits_of, print_fits
 from widthwise.cli.matched import Matched
-from widthwise.cli.settings_options import AsJson
+from widthwise.cli.settings_options import AsJson, Price
 from widthwise.cli.terminal import known, say, say_json
 from widthwise.core.brief import counted
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
+from widthwise.core.session.prices import prices_of
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.axes import Axis
@@ -34,7 +35,8 @@ _METHODS = (
 def draw_curve(
     runs: Annotated[list[Path], typer.Argument(help="Run files, or recorded generations (JSONL, Parquet).")],
     axis: Annotated[
-        str | None, typer.Option(help="The budget: samples, tokens, sequential or seconds.", show_default="samples")
+        str | None,
+        typer.Option(help="The budget: samples, tokens, sequential, seconds or money.", show_default="samples"),
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help=_METHODS)] = None,
     votes: Annotated[str, typer.Option(help="Answers vote together by meaning or by spelling.")] = "meaning",
@@ -44,6 +46,7 @@ def draw_curve(
             help="The grader that reads and grades all answers anew: 'math(percent=False)'. Nothing is stored."
         ),
     ] = None,
+    price: Price = None,
     replicates: Annotated[int, typer.Option(min=1, help="Resampled sets of problems for the bands.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
     laws: Annotated[bool, typer.Option("--laws", help="Fit scaling laws: does it saturate, and where?")] = False,
@@ -64,6 +67,7 @@ def draw_curve(
         raise UsageError(f"--votes is meaning or spelling, not {votes!r}")
     judge = None if grader is None else grader_named(grader)
     said: dict[str, Any] = {"grouping": votes, "replicates": replicates, "seed": seed, "grader": judge}
+    said["prices"] = prices_of(price or [])
     curves = told_apart([curve(run, methods=method or METHODS, **said) for run in runs])
     budget = _axis(axis, curves)
     fits = [fits_of(one) if laws else None for one in curves]

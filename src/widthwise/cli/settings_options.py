@@ -52,6 +52,10 @@ _Format = Annotated[str | None, text("The model's family, if its files do not te
 _TemplateArg = Annotated[list[str] | None, _several("An argument of the model's chat template, or system=PROMPT")]
 _System = Annotated[str | None, text("The system prompt, instead of the model's own.", "TEXT")]
 _Instruction = Annotated[str | None, text("Appended to each problem, instead of the suite's; '' for nothing.", "TEXT")]
+_PRICE = "Money per million tokens of prompts, of answers and of cached prompts; may be repeated for several models."
+Price = Annotated[list[str] | None, text(_PRICE, "[NAME=]IN,OUT[,CACHED]")]
+"""The option of commands that show what tokens cost."""
+
 _NO_LOGPROBS = "Ask the server for no log-probabilities: less work for it, but no part may need them."
 _JUDGE_TOKENS = (
     "At most N tokens per judge's reply, including thinking; default: as a sample (thinking models: 4096 or more)."
@@ -71,6 +75,7 @@ def settings_of(
     model: Annotated[list[str] | None, text(_MODEL, "[NAME=]MODEL", MODEL.partition(":")[2])] = None,
     backend_arg: Annotated[list[str] | None, _several("An argument of the backend")] = None,
     model_setting: Annotated[list[str] | None, text(_MODEL_SETTING, "NAME.SETTING=VALUE")] = None,
+    price: Price = None,
     reward_model: Annotated[str | None, text("The model that scores steps; named like a model.", "MODEL")] = None,
     reward_arg: Annotated[list[str] | None, _several("An argument of the reward model (format=...)")] = None,
     embedding_model: Annotated[str | None, text("The model that compares texts; named like a model.", "MODEL")] = None,
@@ -104,7 +109,7 @@ def settings_of(
 def _read(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the same names, and those with other names on the command line."""
     several = {"reward_args": "reward_arg", "template_args": "template_arg", "model_settings": "model_setting"}
-    others = {"model", "backend_arg", "no_logprobs", "prompt", *several.values()}
+    others = {"model", "price", "backend_arg", "no_logprobs", "prompt", *several.values()}
     pairs = {
         name: dict(named_value(each, f"--{option.replace('_', '-')}") for each in options[option] or [])
         for name, option in several.items()
@@ -113,6 +118,7 @@ def _read(options: Mapping[str, Any]) -> dict[str, Any]:
         **{name: value for name, value in options.items() if name not in others},
         **pairs,
         "model": model_option(options["model"] or []),
+        "prices": options["price"],
         "backend_args": _backend_args(options["backend_arg"] or [], options["no_logprobs"]),
         "prompts": own_prompts(options["prompt"] or []),
     }

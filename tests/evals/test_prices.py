@@ -1,0 +1,103 @@
+"""What runs cost in money: prices by model, in figures, curves and comparisons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import widthwise as ww
+from widthwise.cli.app import app
+from widthwise.core.session.ledger import Ledger, Spending
+from widthwise.core.session.prices import Price, check_prices, money, prices_of, recorded_prices
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        ([], {}),
+        (["0.1,0.4"], {"": Price(0.1, 0.4)}),
+        (["small=0.1,0.4", "large=3,15,0.3"], {"small": Price(0.1, 0.4), "large": Price(3, 15, 0.3)}),
+        ((0.1, 0.4), {"": Price(0.1, 0.4)}),
+        ({"small": (0.1, 0.4), "large": (3, 15, 0.3)}, {"small": Price(0.1, 0.4), "large": Price(3, 15, 0.3)}),
+    ],
+)
+def test_how_prices_are_given(given: Any, means: dict[str, Price]) -> None:
+    assert prices_of(given) == means
+
+
+@pytest.mark.parametrize(
+    "given", [["a"], ["a=1"], ["a=1,2,3,4"], ["a=1,x"], ["a=-1,2"], ["a=nan,2"], {"a": 1}, (1,), 5]
+)
+def test_what_is_no_price(given: Any) -> None:
+    with pytest.raises(ww.UsageError, match="is no price: write"):
+        prices_of(given)
+
+
+def test_a_price_for_a_model_that_the_run_does_not_have() -> None:
+    with pytest.raises(ww.UsageError, match="price for 'x', but the run's models are: small, large"):
+        check_prices({"x": Price(1, 1)}, ["small", "large"])
+    with pytest.raises(ww.UsageError, match="a single one, without a name"):
+        ww.RunSettings.of(prices={"x": (1, 1)})
+
+
+def test_money_by_hand() -> None:
+    one = Ledger(prompt_computed=1_000_000, prompt_cached=2_000_000, sampled=300_000, judging=200_000)
+    assert money(one, {"": Price(2, 8)}) == pytest.approx(2 + 4 + 4)
+    assert money(one, {"": Price(2, 8, 0.5)}) == pytest.approx(2 + 1 + 4)
+    assert money(one, {}) is None
+    two = Ledger(models={"a": Spending(1, 1_000_000, 0, 1_000_000, 0), "b": Spending(1, 0, 0, 500_000, 0)})
+    assert money(two, {"a": Price(1, 2), "b": Price(0, 10)}) == pytest.approx(1 + 2 + 5)
+    assert money(two, {"a": Price(1, 2)}) is None
+
+
+@pytest.mark.parametrize(
+    "prices", [3, {"a": 3}, {"a": {"prompt": "x", "completion": 1}}, {"a": {"prompt": -1, "completion": 1}}]
+)
+def test_prices_of_a_hostile_run_file(prices: Any) -> None:
+    with pytest.raises(ww.UsageError):
+        recorded_prices({"prices": prices})
+
+
+def test_a_run_its_curve_and_a_comparison(tmp_path: Path) -> None:
+    run = ww.evaluate("best_of_n(n=4)", "arithmetic", limit=3, model="reasoner", run=tmp_path / "a.db", prices=(1, 4))
+    ledgers = [outcome.ledger for outcome in run.outcomes]
+    paid = [(each.prompt_computed + each.prompt_cached + 4 * each.sampled) / 1e6 for each in ledgers]
+    assert run.summary.money == pytest.approx(sum(paid))
+    curve = ww.curve(run)
+    assert curve.lines["run"].budgets["money"] == pytest.approx([np.mean(paid)])
+    assert curve.lines["maj"].budgets["money"] == pytest.approx(np.mean(paid) * np.arange(1, 5) / 4)
+    dearer = ww.curve(run, prices=(2, 8))
+    assert dearer.lines["run"].budgets["money"] == pytest.approx([2 * np.mean(paid)])
+    [standing] = ww.compare(run)
+    assert standing.costs["money"] == pytest.approx(np.mean(paid))
+    again = ww.evaluate("best_of_n(n=4)", "arithmetic", limit=3, model="reasoner", run=run, prices=(2, 8))
+    assert again.path == run.path  # prices do not make another run
+
+
+def test_without_prices_there_is_no_money(tmp_path: Path) -> None:
+    run = ww.evaluate("best_of_n(n=2)", "arithmetic", limit=2, model="reasoner", run=tmp_path / "a.db")
+    assert run.summary.money is None
+    assert "money" not in ww.curve(run).lines["run"].budgets
+    command = ["curve", str(run.path), "--axis", "money", "--out", str(tmp_path / "a.svg")]
+    refused = CliRunner().invoke(app, command)
+    assert "has measured money per problem: give prices (--price)" in " ".join(refused.output.split())
+    assert CliRunner().invoke(app, [*command, "--price", "1,4"]).exit_code == 0
+    said = json.loads(CliRunner().invoke(app, ["compare", str(run.path), "--price", "1,4", "--json"]).stdout)
+    assert said["runs"][0]["costs"]["money"] > 0
+
+
+def test_a_sweep_measures_money_and_cannot_be_limited_by_it(tmp_path: Path) -> None:
+    from widthwise.sweeping import Sweeping
+
+    with pytest.raises(ww.UsageError, match="money is measured, but no run is limited by it"):
+        Sweeping(["best_of_n"], ["arithmetic"], [1], axis="money", folder=tmp_path)
+    found = ww.sweep(
+        ["best_of_n", "ab_mcts(by='mean_logprob')"], ["arithmetic"], [1, 2], limit=2, folder=tmp_path, prices=(1, 4)
+    )
+    for curve in found.curves:
+        assert (curve.lines["run"].budgets["money"] > 0).all()
