@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+Axes = Annotated[
+    str | None, typer.Option(help="The budget: samples, tokens, sequential, seconds or money.", show_default="samples")
+]
+_GRADER = "The grader that reads and grades all answers anew: 'math(percent=False)'. Nothing is stored."
+Anew = Annotated[str | None, typer.Option(help=_GRADER)]
 _METHODS = (
     "pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE or short:M; of reliability, all (pass^k), gpass:SHARE "
     "(G-Pass@k) or mgpass; may be repeated (default: pass, maj)."
@@ -34,18 +39,10 @@ _METHODS = (
 @register("command", "curve")
 def draw_curve(
     runs: Annotated[list[Path], typer.Argument(help="Run files, or recorded generations (JSONL, Parquet).")],
-    axis: Annotated[
-        str | None,
-        typer.Option(help="The budget: samples, tokens, sequential, seconds or money.", show_default="samples"),
-    ] = None,
+    axis: Axes = None,
     method: Annotated[list[str] | None, typer.Option(help=_METHODS)] = None,
     votes: Annotated[str, typer.Option(help="Answers vote together by meaning or by spelling.")] = "meaning",
-    grader: Annotated[
-        str | None,
-        typer.Option(
-            help="The grader that reads and grades all answers anew: 'math(percent=False)'. Nothing is stored."
-        ),
-    ] = None,
+    grader: Anew = None,
     price: Price = None,
     replicates: Annotated[int, typer.Option(min=1, help="Resampled sets of problems for the bands.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
