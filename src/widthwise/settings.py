@@ -102,8 +102,8 @@ class RunSettings(Brief):
     many seconds to wait for servers that are not ready (None: see ``HTTPBackend``); it does not affect results.
     ``judge_tokens`` is how long a judge's reply may get, including its thinking (``Setting`` has the default).
     ``limit`` keeps the first so many problems. ``budget`` is each problem's, including the strategy's own.
-    ``suite_budget_tokens`` are shared by all problems (``SuiteBudget``), and ``allocator`` says who gets how many (None:
-    ``ALLOCATOR``).
+    ``suite_budget_tokens`` are shared by all problems (``SuiteBudget``), and ``allocator`` says who gets how many
+    (None: ``ALLOCATOR``).
     """
 
     model: AnyModel = None
