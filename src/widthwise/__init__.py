@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.borda_vote import BordaVote
+from widthwise.aggregators.confidence_gate import ConfidenceGate
 from widthwise.aggregators.first_valid import FirstValid
 from widthwise.aggregators.gen_select import GenSelect
 from widthwise.aggregators.gen_synthesis import GenSynthesis
@@ -149,6 +150,7 @@ __all__ = [
     "Budget",
     "BudgetReached",
     "Capabilities",
+    "ConfidenceGate",
     "Decision",
     "DeepConf",
     "DeepPrune",

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.core.scripted import Scripted, session
 from widthwise import ESC, AdaptiveConsistency, Anytime, BestOfN, MajorityVote, StopWhenDecided
+from widthwise.core.posterior import beta, dirichlet
 from widthwise.core.strategy.result import Result
-from widthwise.pruning.adaptive_consistency import beta, dirichlet
 from widthwise.pruning.anytime import density_at_half
 from widthwise.pruning.stopping_rule import StoppingRule, Votes
 

@@ -76,6 +76,7 @@ STRATEGIES = [
     "best_of_n(n=6) | pivot_tournament(k=2)",
     "best_of_n(n=6) | self_verification(k=2, comparisons=2, band=0.4)",
     "best_of_n(n=6) | universal_self_consistency(k=2)",
+    "best_of_n(n=6) | confidence_gate(otherwise=knockout(k=1), probability=0.9)",
     "best_of_n(n=6) | gen_select(window=4, draws=3)",
     "best_of_n(n=9, width=4) | gen_select(window=2, draws=2, decide='tournament')",
     "best_of_n(n=6) | gen_synthesis(window=3, draws=4)",
