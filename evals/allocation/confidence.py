@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
+from widthwise.core.posterior import beta
 from widthwise.core.scores.measured import MEASURES
 from widthwise.core.scores.trace_score import LOGPROBS, SELF_CERTAINTY
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.measure.estimators import NO_VOTE
-from widthwise.pruning.adaptive_consistency import beta
 
 _SURE = 0.98
 """A score is taken for no more than this, and no less than the opposite: no verifier is always right."""
