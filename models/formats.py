@@ -65,6 +65,18 @@ CHAT_PROMPTS = {
         "{problem}\n\nHere are {count} beginnings of a solution.\n\n{drafts}Think about each of them in turn, and "
         "decide which is most promising. Then write on a last line the single number of the best one."
     ),
+    "grade": (
+        "{problem}\n\nHere is an answer.\n\n{draft}\n\nAnalyse it strictly. Point out every flaw, take points off for "
+        "each, and never give full marks. Then write on a last line 'Score: ' and a whole number from -100 to 100."
+    ),
+    "criticise": (
+        "{problem}\n\nHere is an answer.\n\n{draft}\n\nSay how it could be corrected or made better. Be strict and "
+        "name every flaw, step by step, but do not write a new answer."
+    ),
+    "rewrite": (
+        "{problem}\n\nHere are an answer and what was said about it.\n\nAnswer:\n{draft}\n\nFeedback:\n{feedback}\n\n"
+        "Write a better answer that heeds the feedback. {instruction}"
+    ),
     "compare": (
         "{problem}\n\nHere are two solutions.\n\nSolution 1:\n{first}\n\nSolution 2:\n{second}\n\nWhich is more likely "
         "right? Think about where they differ. Then write on a last line the single number 1 or 2."

@@ -100,6 +100,7 @@ from widthwise.samplers.entropic_particle_filter import EntropicParticleFilter
 from widthwise.samplers.entropy_gated_branching import EntropyGatedBranching
 from widthwise.samplers.ets import ETS
 from widthwise.samplers.mcts import MCTS
+from widthwise.samplers.mctsr import MCTSr
 from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
 from widthwise.samplers.particle_filter import ParticleFilter
@@ -176,6 +177,7 @@ __all__ = [
     "KvCost",
     "League",
     "Ledger",
+    "MCTSr",
     "MajorityVote",
     "Model",
     "Node",

@@ -15,7 +15,7 @@ from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import export_run, import_recordings
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import load_suite
-from widthwise.models.formats import REASONER
+from widthwise.models.formats import GENERIC, REASONER
 from widthwise.opening import bundled_models
 
 SUITE = load_suite("countdown", limit=3)
@@ -36,6 +36,7 @@ STRATEGIES = [
     "beam_search(n=4, lookahead=1, by='mean_logprob') | majority_vote()",
     "entropy_gated_branching(n=3, threshold=0.5, by='mean_logprob') | best_by(score='score')",
     "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
+    "mctsr(rollouts=2) | best_by(score='score')",
     "best_of_n(n=4, temperature=1.0) | gen_synthesis(window=2, draws=3)",
     "best_of_n(n=4) | confidence_gate(otherwise=generative_verification(k=2), agreement=0.9)",
 ]
@@ -59,7 +60,8 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
     backend = Interrupted(bundled_models()["reasoner"])
     strategy = parse_strategy(text)
     with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
-        running = run(SUITE, strategy, setting_for(SUITE, backend, REASONER), store, concurrency=concurrency)
+        format = GENERIC if "mctsr" in text else REASONER  # the reasoner knows no such questions, but says something
+        running = run(SUITE, strategy, setting_for(SUITE, backend, format), store, concurrency=concurrency)
         task = asyncio.create_task(running)
         backend.task, backend.left = task, interrupt
         await asyncio.gather(task, return_exceptions=bool(interrupt))
