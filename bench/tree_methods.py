@@ -1,0 +1,211 @@
+"""All tree methods against best-of-N at equal sampled tokens, with and without a process reward model.
+
+    python -m bench.tree_methods --out FOLDER [--problems 60] [--widths 4 16 64] [--suites countdown arithmetic]
+                                 [--only NAME ...] [--table] [--json]
+
+Every method runs at each width under a limit of 1.5 times the tokens that best-of-N of that width takes on average. It
+is compared with best-of-N at the tokens that it really spent, averaged over the problems: the expected accuracy of that
+many samples out of a pool of 96, read between whole numbers of samples. With a reward model both answer with the
+solution that the bundled scorer prefers; without one both vote. Differences are paired by problem, with 95 % intervals
+by a bootstrap over problems. Widths above 16 have a third of the problems.
+
+Where a method has settings, they are chosen at the smallest width, on problems of another seed, half as many (the
+largest gain over best-of-N counts), and reported on problems that nothing was chosen on. Every run is a file in
+FOLDER: the same command continues where it was stopped. `--table` prints what is there and runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import widthwise as ww
+from widthwise.evals.measure.intervals import paired
+from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.store import Store
+
+CHOOSING, REPORTING = 8, 7
+"""Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
+POOL, SLACK = 96, 1.5
+PRM, VOTE = "best_by(score='score')", "majority_vote()"
+BEST, MAJORITY = "best:reward_model", "maj"
+FREE = "by='mean_logprob'"
+
+WITH_PRM = {
+    "beam_search": ("beam_search(n={n})", "beam_search(n={n}, lookahead=1)"),
+    "dvts": ("dvts(n={n})",),
+    "rebase": ("rebase(n={n})", "rebase(n={n}, balance=1.0)"),
+    "best_first_search": ("best_first_search(n={n})",),
+    "mcts": ("mcts(n={n})", "mcts(n={n}, rollout=True)", "mcts(n={n}, rule='puct', rollout=True)"),
+    "particle_filter": ("particle_filter(n={n})", "particle_filter(n={n}, link='identity')"),
+    "particle_gibbs": ("particle_gibbs(n={n})",),
+    "entropic_particle_filter": ("entropic_particle_filter(n={n})",),
+    "entropy_gated_branching": tuple(f"entropy_gated_branching(n={{n}}, threshold={t})" for t in (0.5, 1.0)),
+    "ab_mcts": ("ab_mcts(n={n})",),
+}
+WITHOUT = {
+    "beam_search": (f"beam_search(n={{n}}, {FREE})",),
+    "rebase": (f"rebase(n={{n}}, {FREE})",),
+    "mcts": (f"mcts(n={{n}}, rollout=True, {FREE})",),
+    "best_first_search": (f"best_first_search(n={{n}}, {FREE})",),
+    "entropy_gated_branching": tuple(f"entropy_gated_branching(n={{n}}, threshold={t}, {FREE})" for t in (0.5, 1.0)),
+    "ab_mcts": (f"ab_mcts(n={{n}}, {FREE})",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method at one width: accuracies in per cent, the paired difference in points, tokens per problem."""
+
+    suite: str
+    prm: bool
+    width: int
+    strategy: str
+    problems: int
+    accuracy: float
+    best_of_n: float
+    difference: float
+    low: float
+    high: float
+    sampled: float
+    samples: float
+
+    @property
+    def line(self) -> str:
+        gap = f"{self.difference:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+        return (
+            f"| {self.suite} | {'yes' if self.prm else 'no'} | {self.width} | `{self.strategy}` | {self.accuracy:.1f} "
+            f"| {self.best_of_n:.1f} | {gap} | {self.sampled:,.0f} | {self.samples:.1f} |"
+        )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where runs are stored, and on how many problems methods are compared."""
+
+    folder: Path
+    problems: int
+    runs_nothing: bool = False
+
+    def outcomes(self, suite: str, seed: int, strategy: str, problems: int) -> list[Outcome] | None:
+        """The outcomes of a strategy in the order of the problems; None if it was not run to its end."""
+        file = self.folder / f"{suite}-{seed}-{problems}-{_slug(strategy)}.db"
+        if not self.runs_nothing:
+            print(f"{suite}, {problems} problems: {strategy}", file=sys.stderr, flush=True)
+            spec = f"{suite}(n={self.problems}, seed={seed})"
+            ww.evaluate(strategy, spec, limit=problems, reward_model="scorer", run=file, concurrency=32)
+        return _finished(file, problems)
+
+    @cache  # noqa: B019
+    def pools(self, suite: str, seed: int) -> tuple[SamplePool, ...] | None:
+        """The samples of best-of-N with their scores, one pool per problem."""
+        strategy = f"best_of_n(n={POOL}) | best_by(score='reward_model')"
+        if self.outcomes(suite, seed, strategy, problems := self.share(seed, 4)) is None:
+            return None
+        file = self.folder / f"{suite}-{seed}-{problems}-{_slug(strategy)}.db"
+        return ww.curve(file, methods=(BEST, MAJORITY)).pools
+
+    def share(self, seed: int, width: int) -> int:
+        """How many problems a width gets."""
+        return self.problems // (2 if seed == CHOOSING else 3 if width > 16 else 1)
+
+    def row(self, suite: str, seed: int, template: str, width: int, *, prm: bool) -> Row | None:
+        """One method at one width; None if runs are missing."""
+        pools, problems = self.pools(suite, seed), self.share(seed, width)
+        if pools is None:
+            return None
+        limit = math.ceil(SLACK * width * float(np.mean([pool.tokens.mean() for pool in pools])))
+        tree = template.format(n=width)
+        found = self.outcomes(suite, seed, f"{tree} | budget(tokens={limit}) | {PRM if prm else VOTE}", problems)
+        if found is None:
+            return None
+        spent = float(np.mean([each.ledger.total for each in found]))
+        right = np.array([100.0 * bool(each.correct) for each in found])
+        mine = [pool for pool in pools if pool.problem in {each.problem.id for each in found}]
+        samples, base = _at_equal_tokens(mine, spent, BEST if prm else MAJORITY)
+        gap = paired(right, 100 * base)
+        numbers = (right.mean(), 100 * base.mean(), gap.mean, gap.low, gap.high, spent, samples)
+        return Row(suite, prm, width, tree, problems, *map(float, numbers))
+
+
+def _at_equal_tokens(pools: Sequence[SamplePool], spent: float, method: str) -> tuple[float, Any]:
+    """How many samples of best-of-N cost ``spent`` tokens, and its expected score on each problem with as many."""
+    from widthwise.evals.measure.curves import method as named
+
+    each = float(np.mean([pool.tokens.mean() for pool in pools]))
+    samples = min(max(spent / each, 1.0), float(min(map(len, pools))))
+    curves = [named(method).estimate(pool, 0).value for pool in sorted(pools, key=lambda pool: pool.problem)]
+    return samples, np.array([np.interp(samples, np.arange(1, len(curve) + 1), curve) for curve in curves])
+
+
+def _slug(strategy: str) -> str:
+    return "".join(each if each.isalnum() else "-" for each in strategy.replace(" ", ""))[:140]
+
+
+def _finished(file: Path, problems: int) -> list[Outcome] | None:
+    if not file.exists():
+        return None
+    with Store.read(file) as store:
+        found = [outcome for outcome in store.outcomes() if outcome.state == "done"]
+    return sorted(found, key=lambda outcome: outcome.problem.id) if len(found) == problems else None
+
+
+def chosen(bench: Bench, suite: str, settings: Sequence[str], width: int, *, prm: bool) -> str | None:
+    """The setting with the largest gain over best-of-N on the other half; None if runs are missing."""
+    if len(settings) == 1:
+        return settings[0]
+    tried = [(bench.row(suite, CHOOSING, setting, width, prm=prm), setting) for setting in settings]
+    if any(row is None for row, _ in tried):
+        return None
+    return max(tried, key=lambda each: -math.inf if each[0] is None else each[0].difference)[1]
+
+
+def rows(bench: Bench, suites: Sequence[str], widths: Sequence[int], only: Sequence[str] | None) -> Iterator[Row]:
+    """All rows, narrow widths first: what has been measured so far is a table at any time."""
+    for width in widths:
+        for suite in suites:
+            for prm, methods in ((True, WITH_PRM), (False, WITHOUT)):
+                for name, settings in methods.items():
+                    if only and name not in only:
+                        continue
+                    setting = chosen(bench, suite, settings, min(widths), prm=prm)
+                    if setting and (row := bench.row(suite, REPORTING, setting, width, prm=prm)):
+                        yield row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of run files")
+    parser.add_argument("--problems", type=int, default=60)
+    parser.add_argument("--widths", type=int, nargs="+", default=[4, 16, 64])
+    parser.add_argument("--suites", nargs="+", default=["countdown", "arithmetic"])
+    parser.add_argument("--only", nargs="+", help="names of methods")
+    parser.add_argument("--table", action="store_true", help="run nothing, print what is there")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    found = []
+    heads = ("suite", "PRM", "width", "strategy", "accuracy", "best-of-N", "difference, points", "sampled", "N")
+    if not options.json:
+        print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
+    bench = Bench(options.out, options.problems, options.table)
+    for row in rows(bench, options.suites, options.widths, options.only):
+        found.append(row)
+        if not options.json:
+            print(row.line, flush=True)
+    if options.json:
+        print(json.dumps([asdict(row) for row in found]))
+
+
+if __name__ == "__main__":
+    main()
