@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from widthwise.core.pruner import Decision
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
-from widthwise.core.trace.trace import Trace, TraceId
+from widthwise.core.trace.trace import Trace
+from widthwise.pruning.probes import Probes
 from widthwise.pruning.stopping_rule import labelled
 
 
@@ -49,35 +50,23 @@ class EarlyExit(Part):
         return await self.begin()(session, live, finished, total)
 
 
-@dataclass
 class _Probing:
-    """One draw's probes of each trace, the latest last."""
+    """One draw's traces and their probes."""
 
-    settings: EarlyExit
-    probes: dict[TraceId, list[Trace]] = field(default_factory=dict)
-
-    @property
-    def every(self) -> int:
-        return self.settings.every
+    def __init__(self, settings: EarlyExit) -> None:
+        self.every = settings.every
+        self._stable = settings.stable
+        self._probes = Probes(settings.every, settings.max_tokens)
 
     async def __call__(
         self, session: Session, live: Sequence[Trace], finished: Sequence[Trace], total: int
     ) -> Decision:
-        due = [trace for trace in live if self._is_due(session, trace)]
-        asked = {session.conclude(trace): trace for trace in due}
-        limit = self.settings.max_tokens
-        for reply in await session.sample(list(asked), judging=True, max_tokens=limit, temperature=0.0):
-            if reply.stem is not None:
-                self.probes.setdefault(asked[reply.stem].head.id, []).append(reply)
-        stable = [trace.id for trace in due if await self._is_stable(session, trace)]
+        due = await self._probes.ask(session, live)
+        stable = [trace.id for trace in due if await settled(session, self._probes.of(trace), self._stable)]
         return Decision(conclude=frozenset(stable))
 
-    def _is_due(self, session: Session, trace: Trace) -> bool:
-        """Whether the trace has not begun to answer, and has grown by ``every`` tokens since its last probe."""
-        probed = len(self.probes.get(trace.head.id, ()))
-        return session.thinking_tokens(trace) is None and trace.drawn >= (probed + 1) * self.every
 
-    async def _is_stable(self, session: Session, trace: Trace) -> bool:
-        last = self.probes.get(trace.head.id, [])[-self.settings.stable :]
-        labels = await labelled(session, last)
-        return len(last) == self.settings.stable and None not in labels and len(set(labels)) == 1
+async def settled(session: Session, probes: Sequence[Trace], stable: int) -> bool:
+    """Whether the last ``stable`` probes state the same answer."""
+    labels = await labelled(session, probes[-stable:])
+    return len(labels) == stable and None not in labels and len(set(labels)) == 1

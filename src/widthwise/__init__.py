@@ -74,6 +74,7 @@ from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
 from widthwise.pruning.answer_probe import AnswerProbe
 from widthwise.pruning.anytime import Anytime
 from widthwise.pruning.best_first import BestFirst
+from widthwise.pruning.certaindex import Certaindex
 from widthwise.pruning.deepconf import DeepConf
 from widthwise.pruning.deepprune import DeepPrune
 from widthwise.pruning.distinct_steps import DistinctSteps
@@ -152,6 +153,7 @@ __all__ = [
     "BudgetReached",
     "Capabilities",
     "ConfidenceGate",
+    "Certaindex",
     "Decision",
     "DeepConf",
     "DeepPrune",

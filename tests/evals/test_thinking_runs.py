@@ -43,6 +43,7 @@ STRATEGIES = (
     "best_of_n(n=3, width=1, thinking=40) | budget(sequential=130)",
     "best_of_n(n=4, width=2, temperature=1.2) | early_exit(every=12, stable=2, max_tokens=8)",
     "best_of_n(n=3, temperature=1.2, thinking=50) | early_exit(every=12, stable=2, max_tokens=8)",
+    "best_of_n(n=6, width=3, temperature=1.2) | certaindex(every=12, hopeless=3, max_tokens=8)",
 )
 
 
