@@ -78,6 +78,11 @@ class Reads:
         """``excerpt`` from character ``start`` on."""
         return self._shared.voices.of(self._view.root).transcript.tail(excerpt, start)
 
+    def begun(self, trace: Trace, end: int) -> Excerpt:
+        """The first ``end`` characters that ``trace`` has written since its prompt, to be put into another trace."""
+        transcript = self._shared.voices.of(trace).transcript
+        return transcript.first(transcript.excerpt(trace, trace.beginning), end)
+
     def verdict(self, trace: Trace) -> float | None:
         """The probability of "right" with which a judge's reply ends; None if it ends without a verdict.
 

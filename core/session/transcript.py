@@ -90,3 +90,7 @@ class Transcript:
     def tail(self, excerpt: Excerpt, start: int) -> Excerpt:
         """``excerpt`` from character ``start`` on."""
         return excerpt.behind(start, self._tokenizer)
+
+    def first(self, excerpt: Excerpt, end: int) -> Excerpt:
+        """``excerpt`` up to character ``end``."""
+        return excerpt.before(end, self._tokenizer)

@@ -51,6 +51,12 @@ class Excerpt(Brief):
             return Excerpt(read_ids(text, tokenizer), text, self.model)
         return replace(self, token_ids=self.token_ids[tokens:], text=text)
 
+    def before(self, end: int, tokenizer: Tokenizer) -> Excerpt:
+        """The excerpt up to character ``end``; its own tokens if one ends there, else the text encoded anew."""
+        text, tokens = self.text[:end], tokens_until(self.token_ids, self.text, end, tokenizer)
+        ids = read_ids(text, tokenizer) if tokens is None else self.token_ids[:tokens]
+        return replace(self, token_ids=ids, text=text)
+
 
 def tokens_until(ids: IntArray, text: str, end: int, tokenizer: Tokenizer) -> int | None:
     """How many of the tokens ``ids`` spell the first ``end`` characters of ``text``; None if none ends there."""

@@ -18,6 +18,7 @@ from widthwise.aggregators.hierarchical_vote import HierarchicalVote
 from widthwise.aggregators.knockout import Knockout
 from widthwise.aggregators.league import League
 from widthwise.aggregators.majority_vote import MajorityVote
+from widthwise.aggregators.mutual_consistency import MutualConsistency
 from widthwise.aggregators.pivot_tournament import PivotTournament
 from widthwise.aggregators.program_check import ProgramCheck
 from widthwise.aggregators.self_verification import SelfVerification
@@ -182,6 +183,7 @@ __all__ = [
     "MCTSr",
     "MajorityVote",
     "Model",
+    "MutualConsistency",
     "Node",
     "OpenAIBackend",
     "Outcome",

@@ -37,6 +37,7 @@ STRATEGIES = [
     "entropy_gated_branching(n=3, threshold=0.5, by='mean_logprob') | best_by(score='score')",
     "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
     "mctsr(rollouts=2) | best_by(score='score')",
+    "best_of_n(n=3) | mutual_consistency(k=2)",
     "best_of_n(n=4, temperature=1.0) | gen_synthesis(window=2, draws=3)",
     "best_of_n(n=4) | confidence_gate(otherwise=generative_verification(k=2), agreement=0.9)",
 ]
