@@ -22,14 +22,15 @@ def facts_in(folder: Path | None, name: str) -> ModelFacts:
     template = ChatTemplate.from_folder(folder)
     return ModelFacts(
         name,
-        config=_read(folder / "config.json"),
-        generation=_read(folder / "generation_config.json"),
+        config=config_in(folder / "config.json"),
+        generation=config_in(folder / "generation_config.json"),
         template=None if template is None else template.source,
         arguments=frozenset() if template is None else template.arguments,
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def config_in(file: Path) -> dict[str, Any]:
+    """The JSON object in a checkpoint's file; empty if there is none. Raises ``UsageError`` for a damaged file."""
     try:
         content = parse(file_bytes(file))
     except FileNotFoundError:

@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from widthwise.evals.measure.curves import lines
-from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_pool import SamplePool
 
 
 def made(problems: int, samples: int, seed: int = 0) -> list[SamplePool]:

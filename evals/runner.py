@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from widthwise.core.backend import Backend
@@ -66,6 +66,8 @@ async def run(
     strategy.check_against(setting, store.problems())
     store.start_attempt(_backends(setting))
     store.note({"saying": record_of(setting.saying)})
+    if setting.shape is not None and not setting.others:
+        store.note({"shape": asdict(setting.shape)})
     work = _Work(setting, setting.saying, strategy, store, asyncio.Semaphore(concurrency), on_outcome, Beginning())
     try:
         await (work.solve_all() if suite_budget is None else work.share_out(suite_budget))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 
 from widthwise.core.backend import Delta, IntArray
+from widthwise.core.errors import UsageError
+from widthwise.core.model_shape import ModelShape
 from widthwise.core.session.content_residency import ContentResidency, distinct_tokens
-from widthwise.core.session.launches import Launches
+from widthwise.core.session.launches import Launches, Purse
 from widthwise.core.session.ledger import Ledger, Spending
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.residency import Residency
@@ -17,17 +19,31 @@ from widthwise.core.trace.trace import Trace, TraceId
 
 
 class Accounts:
-    """Charges everything to ``ledger`` and says when ``limits`` are reached. The clock starts with the session."""
+    """Charges everything to ``ledger`` and says when ``limits`` are reached. The clock starts with the session.
 
-    def __init__(self, limits: Limits) -> None:
+    ``shapes`` are those of the run's models by name, from which FLOPs are counted; empty if they are not all known.
+    """
+
+    def __init__(self, limits: Limits, shapes: Mapping[str, ModelShape] | None = None) -> None:
         self.limits = limits
         self.ledger = Ledger()
-        self.launches = Launches(self.ledger, limits.tokens)
+        self._shapes = shapes or {}
+        self._ideal_flops = 0
+        self.launches = Launches(self._purses())
         self.residency = Residency()
         self.content = ContentResidency()
         self._cached: set[TraceId] = set()
         self.closed = False
         self._began = time.monotonic()
+
+    def _purses(self) -> list[Purse]:
+        """The limits that buy whole traces."""
+        found = [] if self.limits.tokens is None else [Purse.of_tokens(self.ledger, self.limits.tokens)]
+        if self.limits.flops is None:
+            return found
+        if not self._shapes:
+            raise UsageError("a limit on FLOPs needs the shape of every model")
+        return [*found, Purse.of_flops(self._shapes, self.limits.flops, lambda: self._ideal_flops)]
 
     # -- charging ------------------------------------------------------------------------------------------
 
@@ -40,8 +56,13 @@ class Accounts:
         if model:
             self.ledger.of(model).calls += 1
 
-    def charge(self, delta: Delta, *, judging: bool, model: str = "") -> None:
-        """Charge what a request delivered, to the policy's account or the judges', and to the model's own."""
+    def charge(self, delta: Delta, start: int, *, judging: bool, model: str = "") -> None:
+        """Charge what a request delivered from position ``start`` on.
+
+        It goes to the policy's account or the judges', and to the model's own.
+        """
+        sampled, computed = self._flops(delta, start, model)
+        self._ideal_flops += sampled
         for account in self._charged(model):
             if judging:
                 account.judging += len(delta.token_ids)
@@ -50,20 +71,34 @@ class Accounts:
             if delta.usage is not None:
                 account.prompt_cached += delta.usage.prompt_cached
                 account.prompt_computed += delta.usage.prompt_computed
+            account.flops += sampled + computed
+
+    def _flops(self, delta: Delta, start: int, model: str) -> tuple[int, int]:
+        """What a delta's tokens cost, and those of its prompt; 0 if it is not known."""
+        if not self._shapes:
+            return 0, 0
+        shape, usage = self._shapes[model], delta.usage
+        computed = 0 if usage is None else shape.read(usage.prompt_cached, usage.prompt_computed)
+        return shape.sampled(start, len(delta.token_ids)), computed
 
     def charge_prompt(self, tokens: int, model: str = "") -> None:
         """A prompt was served, and nothing says whether part of it was cached."""
         for account in self._charged(model):
             account.prompt_computed += tokens
+            account.flops += self._shapes[model].read(0, tokens) if self._shapes else 0
 
     def _charged(self, model: str) -> list[Ledger | Spending]:
         return [self.ledger, self.ledger.of(model)] if model else [self.ledger]
 
     def charge_ideal(self, trace: Trace) -> None:
         """Count the tokens of ``trace`` that no earlier request of the tree has put into a perfect cache."""
+        end = len(trace.token_ids)
         for node in takewhile(lambda node: node.id not in self._cached, trace.lineage):
             self._cached.add(node.id)
             self.ledger.prompt_ideal += len(node.segment)
+            end -= len(node.segment)
+            if self._shapes:
+                self._ideal_flops += self._shapes[trace.model].read(end, len(node.segment))
 
     def charge_scoring(self, tokens: int) -> None:
         """The reward model has read so many tokens."""
@@ -122,6 +157,13 @@ class Accounts:
     # -- limits --------------------------------------------------------------------------------------------
 
     @property
+    def said(self) -> str:
+        """The limits that buy whole traces, in words."""
+        tokens, flops = self.limits.tokens, self.limits.flops
+        said = {"tokens": tokens, "FLOPs": None if flops is None else f"{flops:g}"}
+        return " and ".join(f"{limit} {unit}" for unit, limit in said.items() if limit is not None)
+
+    @property
     def samples_left(self) -> int | None:
         """How many continuations may still begin; None for no limit."""
         return None if self.limits.samples is None else self.limits.samples - self.ledger.samples
@@ -129,9 +171,11 @@ class Accounts:
     @property
     def spent(self) -> bool:
         """Whether the limit on tokens or seconds is reached."""
-        tokens, seconds = self.limits.tokens, self.limits.seconds
-        return (tokens is not None and self.ledger.total >= tokens) or (
-            seconds is not None and time.monotonic() - self._began >= seconds
+        tokens, seconds, flops = self.limits.tokens, self.limits.seconds, self.limits.flops
+        return (
+            (tokens is not None and self.ledger.total >= tokens)
+            or (flops is not None and self._ideal_flops >= flops)
+            or (seconds is not None and time.monotonic() - self._began >= seconds)
         )
 
     @property

@@ -90,6 +90,11 @@ class Branch:
         self._piece(id, parent, request, params)
 
     @property
+    def origin(self) -> int:
+        """The position of its first token."""
+        return len(self.request.prompt) - self._before
+
+    @property
     def moment(self) -> Moment:
         """When the branch reached its current length, in sequential tokens."""
         return Moment(self.start + self.tokens, Wait(self.id, self.tokens - self._before))

@@ -122,7 +122,7 @@ class Branching:
         if self._accounts.spent or (sample and self._accounts.samples_left == 0):
             raise BudgetReached("the budget is used up")
         if sample and _is_prompt(trace) and not self._accounts.launches.buys():
-            raise BudgetReached(f"{self._accounts.limits.tokens} tokens are not enough for another trace")
+            raise BudgetReached(f"{self._accounts.said} are not enough for another trace")
 
     def _params(self, trace: Trace, call: Call) -> SamplingParams:
         """The call's parameters; checks every limit. A draw cuts ``max_tokens`` to the sequential tokens left."""

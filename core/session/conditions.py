@@ -71,6 +71,15 @@ class Conditions(Brief):
         if self.setting.embedder is None:
             raise UsageError(f"{what} compares texts, but the run has no embedding model: name one (--embedding-model)")
 
+    def shape(self, what: object) -> None:
+        """Raises ``UsageError`` if the model's shape, from which ``what`` is computed, is not known."""
+        unknown = [each.backend.name for each in self.setting.models.values() if each.shape is None]
+        if unknown:
+            raise UsageError(
+                f"{what} needs the shape of {unknown[0]}, which is not known: name the folder of its "
+                "config.json (--model-config) or what a token costs (--flops-per-token)"
+            )
+
     def question(self, name: str) -> None:
         """Raises ``UsageError`` if the model's prompt format has no question of this name."""
         self.setting.format.prompt(name)

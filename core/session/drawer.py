@@ -135,7 +135,8 @@ class Drawer:
                 if event.delta.anew:
                     self._accounts.abandon(branch.id, branch.tokens, judging=draw.call.judging)
                 branch.take(event.delta)
-                self._accounts.charge(event.delta, judging=draw.call.judging, model=branch.model)
+                start = branch.origin + branch.tokens - len(event.delta.token_ids)
+                self._accounts.charge(event.delta, start, judging=draw.call.judging, model=branch.model)
                 self._accounts.grow(branch.id, branch.parent, event.delta.token_ids)
             elif isinstance(event.error, AccessRefused):
                 refused = event.error

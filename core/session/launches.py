@@ -1,16 +1,17 @@
-"""Which traces may begin under a token limit."""
+"""Which traces may begin under a limit on tokens or FLOPs."""
 
 from __future__ import annotations
 
 import logging
 from bisect import insort
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from statistics import median
 from typing import Protocol
 
 from widthwise.core.backend import Request
+from widthwise.core.model_shape import ModelShape
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Finish
 
@@ -21,9 +22,15 @@ class Growth(Protocol):
     """A branch as far as its tokens are concerned; ``whole`` if only its own end will end it."""
 
     request: Request
+    model: str
     whole: bool
     tokens: int
     finish: Finish | None
+
+    @property
+    def origin(self) -> int:
+        """The position of its first token."""
+        ...
 
     @property
     def most(self) -> int | None:
@@ -35,75 +42,106 @@ class Growth(Protocol):
         ...
 
 
-class Launches:
-    """Lets traces begin in order, as long as ``limit`` tokens (None: no limit) buy them whole.
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """A ``limit`` on what traces cost: what is ``spent`` of it, and what a branch costs at a length.
 
-    The first one begins. Each further one begins if the tokens that all earlier traces have cost, plus what a trace has
-    cost so far (the median), fit into the limit. The cost of a live trace is not known yet, so a trace begins beside
-    live ones only if the rule holds even if each of them takes all it may. So which traces are bought depends only on
-    their lengths in order of launch, whatever the engine, the width and the timing. The last of them may still be
-    longer than what is left, and is cut there.
+    ``afforded`` is the largest number of tokens of a branch that costs no more than so much.
+    """
+
+    limit: float
+    spent: Callable[[], float]
+    cost: Callable[[Growth, int], float]
+    afforded: Callable[[Growth, float], int]
+
+    @classmethod
+    def of_tokens(cls, ledger: Ledger, limit: int) -> Purse:
+        """A limit on sampled tokens."""
+        return cls(limit, lambda: ledger.total, lambda branch, tokens: tokens, lambda branch, left: int(left))
+
+    @classmethod
+    def of_flops(cls, shapes: Mapping[str, ModelShape], limit: float, spent: Callable[[], float]) -> Purse:
+        """A limit on FLOPs, of models with these shapes; prompts are in ``spent``."""
+        return cls(
+            limit,
+            spent,
+            lambda branch, tokens: shapes[branch.model].sampled(branch.origin, tokens),
+            lambda branch, left: shapes[branch.model].afforded(branch.origin, left),
+        )
+
+    def left(self) -> float:
+        """What may still be spent."""
+        return self.limit - self.spent()
+
+    def fits(self, branches: Iterable[Growth], more: float = 0) -> bool:
+        """Whether the limit is enough for ``branches`` at their maximum lengths, plus so much more."""
+        still = [None if b.most is None else self.cost(b, b.most) - self.cost(b, b.tokens) for b in branches]
+        return None not in still and sum(cost for cost in still if cost) + more <= self.left()
+
+
+class Launches:
+    """Lets traces begin in order, as long as the limits (``purses``; none: no limit) buy them whole.
+
+    The first one begins. Each further one begins if what all earlier traces have cost, plus what a trace has cost so
+    far (the median), fits into the limit. The cost of a live trace is not known yet, so a trace begins beside live ones
+    only if the rule holds even if each of them takes all it may. So which traces are bought depends only on their
+    lengths in order of launch, whatever the engine, the width and the timing. The last of them may still be longer than
+    what is left, and is cut there.
 
     Pieces of traces (steps, threads, judges' replies) are not launches: they begin as they come.
     """
 
-    def __init__(self, ledger: Ledger, limit: int | None) -> None:
-        self._ledger = ledger
-        self._limit = limit
+    def __init__(self, purses: Sequence[Purse]) -> None:
+        self._purses = purses
         self._begun: list[Growth] = []
         self._live: list[Growth] = []
 
     def buys(self) -> bool:
         """Whether another whole trace may begin when none is live."""
-        return self._limit is None or self._ledger.total + self._typical() <= self._limit
+        return all(self._typical(purse) <= purse.left() for purse in self._purses)
 
     def allows(self, branch: Growth, live: Collection[Growth]) -> bool:
         """Whether ``branch`` may begin now, beside those of its draw that are ``live``; the last one is capped."""
-        if self._limit is None or not branch.whole:
+        if not branch.whole:
             return True
-        return self._beside(branch, live) if live else self._alone(branch, self._limit)
+        allowed = self._beside if live else self._alone
+        return all(allowed(purse, branch, live) for purse in self._purses)
 
     def begin(self, branch: Growth, waiting: Iterable[Growth]) -> None:
         """Note that ``branch`` begins, while others are ``waiting`` that may begin beside it.
 
-        Its tokens may come several at a time if the limit is enough for all of them at their maximum lengths; otherwise
-        every single token must be seen.
+        Its tokens may come several at a time if the limits are enough for all of them at their maximum lengths;
+        otherwise every single token must be seen.
         """
-        if self._limit is None:
+        if not self._purses:
             return
         self._live = [other for other in self._live if other.finish is None] + [branch]
-        if not self._fit([*self._live, *waiting]):
+        together = [*self._live, *waiting]
+        if not all(purse.fits(together) for purse in self._purses):
             branch.request = replace(branch.request, chunk=1)
         if branch.whole:
             self._begun.append(branch)
 
-    def _alone(self, branch: Growth, limit: int) -> bool:
+    def _alone(self, purse: Purse, branch: Growth, live: Collection[Growth]) -> bool:
         """Nothing is open: the rule as it stands."""
-        left = limit - self._ledger.total
-        if left < max(self._typical(), 1):
+        left = purse.left()
+        if left < self._typical(purse) or (tokens := purse.afforded(branch, left)) < 1:
             return False
-        branch.cap(left)
+        branch.cap(tokens)
         return True
 
-    def _beside(self, branch: Growth, live: Collection[Growth]) -> bool:
+    def _beside(self, purse: Purse, branch: Growth, live: Collection[Growth]) -> bool:
         """Whether the rule holds whatever becomes of the live ones."""
-        needs = [other.most for other in live]
-        known = [need for need in needs if need is not None]
-        if len(known) < len(needs) or branch.most is None:
+        known = [purse.cost(other, other.most) for other in live if other.most is not None]
+        if len(known) < len(live) or branch.most is None:
             _say_unbounded()
             return False
-        return self._fit([*live, branch]) and self._fit(live, self._typical(known))
+        return purse.fits([*live, branch]) and purse.fits(live, self._typical(purse, known))
 
-    def _fit(self, branches: Iterable[Growth], more: float = 0) -> bool:
-        """Whether the limit is enough for ``branches`` at their maximum lengths, plus so many more tokens."""
-        assert self._limit is not None
-        still = [None if b.most is None else b.most - b.tokens for b in branches]
-        return None not in still and self._ledger.total + sum(n for n in still if n) + more <= self._limit
-
-    def _typical(self, live: Iterable[int] = ()) -> float:
-        """The median length of the whole traces that have ended, and of those ``live``; 0 before there are any."""
-        lengths = [branch.tokens for branch in self._begun if branch.finish is not None]
-        return median([*lengths, *live]) if lengths or live else 0
+    def _typical(self, purse: Purse, live: Iterable[float] = ()) -> float:
+        """The median cost of the whole traces that have ended, and of those ``live``; 0 before there are any."""
+        costs = [purse.cost(branch, branch.tokens) for branch in self._begun if branch.finish is not None]
+        return median([*costs, *live]) if costs or live else 0
 
 
 @cache
@@ -116,7 +154,7 @@ def _say_unbounded() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What a limit buys: how many traces begin, how many of these reach their end, and the tokens spent."""
+    """What a limit buys: how many traces begin, how many of these reach their end, and what is spent."""
 
     begun: int
     whole: int
@@ -124,7 +162,7 @@ class Bought:
 
 
 def bought(lengths: Sequence[float], limit: float) -> Bought:
-    """What ``limit`` tokens buy of traces of these ``lengths``, given in order of launch: the rule of ``Launches``."""
+    """What ``limit`` buys of traces of these ``lengths`` (or costs), in order of launch: the rule of ``Launches``."""
     spent, rising = 0.0, list[float]()
     for begun, length in enumerate(lengths):
         if spent >= limit or (rising and spent + median(rising) > limit):

@@ -14,13 +14,14 @@ KV_FIGURES = ("kv_peak", "kv_mean", "kv_rounds", "kv_content_peak", "kv_content_
 
 @dataclass(slots=True)
 class Spending:
-    """What one model of several cost: its ``calls`` (requests for continuations), and its tokens as in ``Ledger``."""
+    """What one model of several cost: its ``calls`` (requests for continuations), and what is as in ``Ledger``."""
 
     calls: int = 0
     prompt_computed: int = 0
     prompt_cached: int = 0
     sampled: int = 0
     judging: int = 0
+    flops: int = 0
 
     def add(self, other: Spending) -> None:
         """Add ``other``'s spending."""
@@ -36,7 +37,9 @@ class Ledger(Tabular):
     generated; ``discarded``, those of them in traces that were pruned, aborted or failed; ``judging``, generated for
     text that is not itself a solution (verdicts, summaries, outlines); ``scoring`` and ``embedding``, read by reward
     and embedding models. ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same
-    requests. ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations: a
+    requests. ``flops`` are those of the models that sample, for prompt tokens that they computed and tokens that they
+    generated (``ModelShape``); 0 if a shape is not known. ``sequential`` is the critical path in sampled tokens.
+    ``samples`` counts the policy's continuations: a
     trace is one, whatever threads it spawns and joins; a step of a search is one; a judge's reply is none. ``retries``
     are requests that had to be sent again, ``seconds`` wall-clock time. ``kv_peak`` and ``kv_mean`` are the unique
     tokens by node that a cache held for the tree, at most and on average while tokens were sampled: siblings with equal
@@ -54,6 +57,7 @@ class Ledger(Tabular):
     judging: int = 0
     scoring: int = 0
     embedding: int = 0
+    flops: int = 0
     sequential: int = 0
     samples: int = 0
     retries: int = 0

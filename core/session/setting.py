@@ -9,6 +9,7 @@ from widthwise.core.backend import Backend, SamplingParams, Tokenizer
 from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
+from widthwise.core.model_shape import ModelShape
 from widthwise.core.problem import Grader
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.saying import Saying
@@ -31,8 +32,8 @@ class Setting(Brief):
     ``patience`` is how many seconds the reward model may take for one call. ``chat`` is what the model's chat template
     receives besides the conversation, ``thinking`` how the model marks its thinking; None for a model that does not
     think. ``judge_tokens`` is how long a judge's reply may get, including its thinking; None: as long as a sample, but
-    at least ``JUDGE_TOKENS`` if the model thinks. ``model`` is the model's name if the run has several, and ``others``
-    are the settings of the others.
+    at least ``JUDGE_TOKENS`` if the model thinks. ``shape`` is the model's, from which FLOPs are counted; None if it is
+    not known. ``model`` is the model's name if the run has several, and ``others`` are the settings of the others.
     """
 
     scheduler: Scheduler
@@ -48,6 +49,7 @@ class Setting(Brief):
     chat: ChatOptions = NO_OPTIONS
     thinking: Thinking | None = None
     judge_tokens: int | None = None
+    shape: ModelShape | None = None
     model: str = ""
     others: Mapping[str, Setting] = field(default_factory=dict)
 
@@ -69,6 +71,12 @@ class Setting(Brief):
     def each(self, change: Callable[[Setting], Setting]) -> Setting:
         """This setting with every model's changed."""
         return replace(change(self), others={name: change(other) for name, other in self.others.items()})
+
+    @property
+    def shapes(self) -> dict[str, ModelShape]:
+        """The shapes of all models by name; empty if they are not all known."""
+        found = {name: each.shape for name, each in self.models.items() if each.shape is not None}
+        return found if len(found) == len(self.models) else {}
 
     @property
     def backend(self) -> Backend:

@@ -31,7 +31,7 @@ class Shared:
         self.problem = problem
         self.setting = setting
         self.notes: list[Note] = []
-        self.accounts = Accounts(limits)
+        self.accounts = Accounts(limits, setting.shapes)
         self.clock = Clock()
         self.tree = TraceTree(self.accounts)
         self.votes = Votes()

@@ -13,15 +13,16 @@ AXES: dict[Axis, str] = {
     "sequential": "sequential tokens per problem",
     "seconds": "wall-clock seconds per problem",
     "money": "money per problem",
+    "flops": "FLOPs per problem",
     "thinking": "tokens that each trace may think",
 }
 """The axes by name, as figures label them."""
 
-LIMITED = ("samples", "tokens", "sequential", "seconds")
+LIMITED = ("samples", "tokens", "sequential", "seconds", "flops")
 """The axes on which spending can be limited."""
 
 MEASURED = (*LIMITED, "money")
-"""The axes on which spending is measured; money, if prices are known. All others are arguments."""
+"""The axes on which spending is measured; money and FLOPs, if prices and shapes are known. All others are arguments."""
 
 
 FOLLOWS = "budget"
@@ -35,8 +36,10 @@ def labelled(axis: Axis) -> str:
 
 def not_measured(axis: Axis) -> UsageError:
     """The error for runs of which none has spent anything on ``axis``, as far as is known."""
-    way_out = "give prices (--price) or choose" if axis == "money" else "choose"
-    return UsageError(f"none of these runs has measured {labelled(axis)}: {way_out} another axis ({', '.join(AXES)})")
+    ways_out = {"money": "give prices (--price) or ", "flops": "evaluate with --model-config or --flops-per-token, or "}
+    way_out = f"{ways_out.get(axis, '')}choose another axis ({', '.join(AXES)})"
+    why = ", because the shape of their model was not known" if axis == "flops" else ""
+    return UsageError(f"none of these runs has measured {labelled(axis)}{why}: {way_out}")
 
 
 def cost(axis: Axis) -> Axis:
@@ -46,4 +49,6 @@ def cost(axis: Axis) -> Axis:
 
 def amount(budget: float) -> str:
     """A budget as tables show it."""
+    if budget >= 1e8:
+        return f"{budget:.4g}"
     return f"{budget:,.0f}" if budget == round(budget) or budget >= 100 else f"{budget:.4g}"

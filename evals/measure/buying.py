@@ -1,4 +1,4 @@
-"""What a token budget buys of stored samples, and what strategies answer with those.
+"""What a budget of tokens or FLOPs buys of stored samples, and what strategies answer with those.
 
 The rule is that of a run (``core/session/launches.py``): samples are bought whole, in order of launch. So a strategy
 evaluated on stored samples answers as it would have in a run of its own with the same samples.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.session.derived_seed import derived_seed
-from widthwise.core.session.launches import bought
+from widthwise.core.session.launches import Bought, bought
+from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.curves import Method
 from widthwise.evals.measure.estimators import NO_VOTE
-from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.subsets import Floats
 
 Pick = Callable[[SamplePool, int], int | None]
@@ -31,7 +32,7 @@ Pick = Callable[[SamplePool, int], int | None]
 class Purchase:
     """What a budget bought of one problem's samples, and whether the answer chosen among them is right.
 
-    ``begun`` samples cost ``spent`` tokens; ``whole`` of them reached their end and could vote.
+    ``begun`` samples cost ``spent`` in all; ``whole`` of them reached their end and could vote.
     """
 
     value: float
@@ -45,21 +46,28 @@ class Purchase:
         return self.begun > 0 and not self.whole
 
 
-def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int) -> Purchase:
-    """What ``limit`` tokens buy of the first ``n`` samples of ``pool``."""
-    found = bought(pool.tokens[:n].tolist(), limit)
+def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int, axis: Axis = "tokens") -> Purchase:
+    """What ``limit`` tokens or FLOPs buy of the first ``n`` samples of ``pool``."""
+    found = _bought(pool.first(n), limit, axis)
     whole = pool.first(found.whole)
     chosen = pick(whole, seed)
     value = 0.0 if chosen is None else float(whole.values[chosen])
     return Purchase(value, found.begun, found.whole, found.spent)
 
 
-def purchased(pool: SamplePool, limit: float, method: Method) -> Purchase:
-    """What ``limit`` tokens buy of ``pool``, and what ``method`` makes of it (expected, if it draws among equals)."""
-    found = bought(pool.tokens.tolist(), limit)
+def purchased(pool: SamplePool, limit: float, method: Method, axis: Axis = "tokens") -> Purchase:
+    """What ``limit`` buys of ``pool``, and what ``method`` makes of it (expected, if it draws among equals)."""
+    found = _bought(pool, limit, axis)
     seed = derived_seed(0, pool.problem, ("bought",))
     value = float(method.estimate(pool.first(found.whole), seed).value[-1]) if found.whole else 0.0
     return Purchase(value, found.begun, found.whole, found.spent)
+
+
+def _bought(pool: SamplePool, limit: float, axis: Axis) -> Bought:
+    """The samples that ``limit`` buys, after their prompt if that costs something."""
+    costs, base = pool.costs(axis)
+    found = bought(costs.tolist(), limit - base)
+    return replace(found, spent=min(found.spent + base, limit))
 
 
 def pick_of(aggregator: object) -> Pick | None:

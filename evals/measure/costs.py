@@ -8,14 +8,15 @@ import numpy as np
 
 from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.estimators import largest_at_k
-from widthwise.evals.measure.pools import SamplePool, Source
+from widthwise.evals.measure.pools import Source
+from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.subsets import Floats, mth_rank_weights
 
 
 def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
     """Mean cost of k samples by axis; token axes only if every sample's tokens are known.
 
-    Money is known only of samples that are all awaited.
+    Money and FLOPs are known only of samples that are all awaited.
     """
     k = np.arange(1, points + 1, dtype=np.float64)
     if any(np.isnan(pool.tokens).any() for pool in pools):
@@ -25,8 +26,11 @@ def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | No
         return {"samples": k}
     tokens, sequential = (np.mean([c[i] for c in costs], axis=0) for i in (0, 1))
     found = {"samples": k, "tokens": tokens, "sequential": sequential}
-    paid = np.array([pool.money for pool in pools if len(pool)])
-    return found if waits_for is not None or np.isnan(paid).any() else {**found, "money": k * paid.mean()}
+    if waits_for is not None:
+        return found
+    paid = {"money": [k * pool.money for pool in pools if len(pool)]}
+    paid["flops"] = [pool.expected_flops(k) for pool in pools if len(pool)]
+    return found | {axis: np.mean(costs, axis=0) for axis, costs in paid.items() if not np.isnan(costs).any()}
 
 
 def _token_costs(tokens: Floats, points: int, waits_for: int | None) -> tuple[Floats, Floats]:
@@ -55,6 +59,8 @@ def answered_budgets(source: Source) -> dict[Axis, Floats]:
     }
     if source.sequential_known:
         found["sequential"] = [s.sequential for s in spent]
+    if all(s.flops for s in spent):
+        found["flops"] = [s.flops for s in spent]
     paid = [a.money for a in source.answered if a.money is not None]
     if len(paid) == len(spent):
         found["money"] = paid

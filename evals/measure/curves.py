@@ -23,8 +23,9 @@ from widthwise.evals.measure.costs import answered_budgets, sample_budgets
 from widthwise.evals.measure.estimators import best_at_k, pass_at_k, short_at_k, weighted_vote_at_k
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
-from widthwise.evals.measure.pools import Grouping, SamplePool, Source, load
+from widthwise.evals.measure.pools import Grouping, Source, load
 from widthwise.evals.measure.reliability import all_at_k, mean_share_at_k, share_at_k
+from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.sample_scores import check_absolute
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain
 from widthwise.evals.store.waits import NOT_KNOWN

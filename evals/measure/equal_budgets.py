@@ -132,13 +132,13 @@ def at_budget(
 ) -> list[Point]:
     """For each method the best point within ``budget``; methods that start above it are left out.
 
-    On the token axis, a method read from the samples of one of ``curves`` gets what the budget buys of them for each
-    problem, as in a run. If the axis is an argument, the budget is its value.
+    On the axes of tokens and FLOPs, a method read from the samples of one of ``curves`` gets what the budget buys of
+    them for each problem, as in a run. If the axis is an argument, the budget is its value.
     """
     if axis not in MEASURED:
         return sorted([p for p in found if p.limit == budget], key=lambda p: (-p.accuracy, p.budget))
-    if axis == "tokens":
-        bought = [p for curve in curves for p in _bought(curve, budget, common_problems(curves))]
+    if axis in ("tokens", "flops"):
+        bought = [p for curve in curves for p in _bought(curve, budget, axis, common_problems(curves))]
         read = {(point.label, point.method) for point in bought}
         found = [*bought, *(p for p in found if (p.label, p.method) not in read)]
     largest: dict[tuple[str, str], Point] = {}
@@ -203,13 +203,13 @@ def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> It
         )
 
 
-def _bought(curve: Curve, budget: float, problems: Sequence[str]) -> Iterator[Point]:
-    """What ``budget`` tokens buy of each problem's samples, for each method that chooses among samples."""
+def _bought(curve: Curve, budget: float, axis: Axis, problems: Sequence[str]) -> Iterator[Point]:
+    """What ``budget`` buys of each problem's samples, for each method that chooses among samples."""
     pools = {pool.problem: pool for pool in curve.pools}
-    if not pools or any("tokens" not in line.budgets for line in curve.lines.values()):
+    if not pools or any(axis not in line.budgets for line in curve.lines.values()):
         return
     for name in [name for name in curve.lines if name != "run" and method(name).answers]:
-        made = [purchased(pools[problem], budget, method(name)) for problem in problems]
+        made = [purchased(pools[problem], budget, method(name), axis) for problem in problems]
         scores = np.array([p.value for p in made])
         low, high = band(scores[:, None], REPLICATES, LEVEL, 0)
         yield Point(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from widthwise.core.answer import group
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
+from widthwise.core.model_shape import ModelShape
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.answers import said_in, stated_in
@@ -22,8 +23,9 @@ from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.answered import Answered, per_sample
 from widthwise.evals.measure.estimators import NO_VOTE
+from widthwise.evals.measure.sample_pool import SamplePool, sample_flops, shape_of_samples
 from widthwise.evals.measure.sample_scores import recorded_number, sample_score, scored, trace_score
-from widthwise.evals.measure.subsets import Floats, Ints
+from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import read_generations
@@ -42,39 +44,6 @@ INDEPENDENT = ("single", "best_of_n")
 
 RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
 """Extensions of files with recorded generations, ours or another tool's; anything else is a run file."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SamplePool(Brief):
-    """One problem's samples, one element each.
-
-    ``votes`` are answer classes (-1: no answer), ``values`` 1 for right, 0 for wrong or no answer, and numbers between
-    for right in part, ``tokens`` the sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end.
-    ``scores`` by name, NaN if a sample has none. ``money`` is what one of the samples cost on average (NaN: unknown).
-    """
-
-    problem: str
-    votes: Ints
-    values: Floats
-    tokens: Floats
-    finished: Any
-    scores: Mapping[str, Floats] = field(default_factory=dict)
-    money: float = np.nan
-
-    def __len__(self) -> int:
-        return len(self.votes)
-
-    def first(self, n: int) -> SamplePool:
-        """The pool of the first ``n`` samples, in order of launch."""
-        return SamplePool(
-            self.problem,
-            self.votes[:n],
-            self.values[:n],
-            self.tokens[:n],
-            self.finished[:n],
-            {name: scores[:n] for name, scores in self.scores.items()},
-            self.money,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +108,8 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         done = run_sync(_regraded(store, done, grader)) if own else done
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
         known, prices = sequential_known(store), own_prices or recorded_prices(store.manifest)
-        counted = any(leaf.tokens for o in done for leaf in o.leaves)
-        pools = run_sync(_pools((_of_run(store, o, scores, counted, prices) for o in done), grader, grouping))
+        counted, shape = any(leaf.tokens for o in done for leaf in o.leaves), shape_of_samples(store)
+        pools = run_sync(_pools((_of_run(store, o, scores, counted, prices, shape) for o in done), grader, grouping))
     strategy = said.get("strategy") or ""
     return Source(
         path=str(path),
@@ -173,9 +142,12 @@ class _Row:
     finished: Sequence[bool]
     scores: Mapping[str, Floats]
     money: float = np.nan
+    flops: tuple[Floats, float] | None = None
 
 
-def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool, prices: Prices) -> _Row:
+def _of_run(
+    store: Store, outcome: Outcome, scores: Sequence[str], counted: bool, prices: Prices, shape: ModelShape | None
+) -> _Row:
     leaves = [leaf for leaf in outcome.leaves if leaf.finish != "joined"]
     # Texts and token statistics are large: they are read only for scores.
     whole = {leaf.id for leaf in leaves}
@@ -189,6 +161,7 @@ def _of_run(store: Store, outcome: Outcome, scores: Sequence[str], counted: bool
         [leaf.finish in ("stop", None) for leaf in leaves],
         scored(scores, lambda name: [trace_score(judged, outcome.problem.id, trace, name) for trace in traces]),
         per_sample(outcome, prices),
+        sample_flops(shape, outcome, [leaf.tokens for leaf in leaves]),
     )
 
 
@@ -309,6 +282,7 @@ async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
         np.array(row.finished, bool),
         row.scores,
         row.money,
+        *(row.flops or (None, 0.0)),
     )
 
 

@@ -17,7 +17,7 @@ from widthwise.evals.measure.axes import MEASURED, Axis
 from widthwise.evals.measure.buying import weights_of
 from widthwise.evals.measure.curves import Method, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
-from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.sample_scores import is_relative
 from widthwise.evals.measure.subsets import Estimate
 from widthwise.evals.measure.top_votes import top_vote_at_k
@@ -27,12 +27,14 @@ from widthwise.samplers.single import Single
 
 def why_not_shared(strategy: Strategy, axis: Axis) -> str:
     """Why samples of a large budget do not answer for smaller ones; empty if they do."""
-    if axis not in ("samples", "tokens"):
+    if axis not in ("samples", "tokens", "flops"):
         return f"{'a limit on ' if axis in MEASURED else ''}{axis} changes the traces themselves"
     if not isinstance(strategy.sampler, BestOfN | Single):
         return "its traces depend on one another"
-    if axis == "tokens" and strategy.sampler.waits:
+    if axis != "samples" and strategy.sampler.waits:
         return "what its traces take back is charged but not part of them"
+    if axis == "flops" and strategy.sampler.thinking is not None:
+        return "what is inserted into its traces is charged but not part of them"
     if strategy.pruners:
         return "its pruners stop traces online"
     if strategy.budget is not None:

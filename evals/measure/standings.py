@@ -20,7 +20,7 @@ from widthwise.evals.store.outcome import Outcome, credit
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
-COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", *KV_FIGURES, "seconds")
+COSTS = ("sampled", "judging", "scoring", "embedding", "sequential", "flops", *KV_FIGURES, "seconds")
 """The figures of the ledgers that are compared; see ``Ledger``."""
 
 
@@ -91,8 +91,9 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
         said = {"run": str(path)} | {
             name: store.manifest["configuration"].get(name) or "" for name in ("suite", "model", "strategy")
         }
-        costs = [name for name in COSTS if name != "sequential" or sequential_known(store)]
         done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
+        unknown = {"sequential": not sequential_known(store), "flops": not all(o.ledger.flops for o in done.values())}
+        costs = [name for name in COSTS if not unknown.get(name)]
     if not said["strategy"]:
         raise UsageError(f"{path} holds recorded traces that no strategy has answered: evaluate one on replay:{path}")
     return said, done, costs

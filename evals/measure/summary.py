@@ -44,15 +44,15 @@ class Summary(Brief):
     An answer that is right in part counts for that part. ``problems`` are those worked on; ``errors`` of them failed
     (and count as wrong). ``accuracy`` is that of the strategy's answers, ``accuracy_ci95`` its Wilson interval over
     problems. ``mean_accuracy`` is that of single samples (not of traces that were pruned, aborted or failed), averaged
-    over problems; ``pass_at_n`` the fraction of problems with a right trace among all. ``sequential_tokens`` sums the
-    problems' critical paths (None: the file does not know them), ``wall_seconds`` the durations of all attempts.
-    ``kv_peak`` and the like are the ledger's figures of what caches held, averaged over problems. ``asking`` is how the
-    model was asked: its profile and why, and all sampling settings in force; None for runs that do not say. ``server``
-    describes in one line the server that sampled. ``models`` is what each model cost, by name, in a run with several;
-    ``money`` is what all of it cost, if the prices are known. ``notes`` report what was out of the ordinary, one of
-    each kind, with the number of problems that had it, most frequent first. ``copies`` says how many different samples
-    a problem's are worth. ``chance`` is the accuracy of guessing, for multiple choice.
-    ``suite_budget``: the pool of tokens that all problems shared, if they did.
+    over problems; ``pass_at_n`` the fraction of problems with a right trace among all. ``flops`` are 0 if a model's
+    shape is not known. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know them),
+    ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what caches
+    held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling settings
+    in force; None for runs that do not say. ``server`` describes in one line the server that sampled. ``models`` is
+    what each model cost, by name, in a run with several; ``money`` is what all of it cost, if the prices are known.
+    ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it, most
+    frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
+    guessing, for multiple choice. ``suite_budget``: the pool of tokens that all problems shared, if they did.
     """
 
     suite: str
@@ -66,6 +66,7 @@ class Summary(Brief):
     pass_at_n: float | None
     samples: int
     tokens: Tokens
+    flops: int
     sequential_tokens: int | None
     wall_seconds: float
     kv_peak: float
@@ -113,6 +114,7 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
         pass_at_n=_mean([_best(outcome) for outcome in outcomes]),
         samples=ledger.samples,
         tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
+        flops=ledger.flops,
         sequential_tokens=ledger.sequential if sequential_known(store) else None,
         wall_seconds=store.seconds,
         **{name: getattr(ledger, name) / max(len(outcomes), 1) for name in KV_FIGURES},

@@ -122,10 +122,10 @@ def plan(
     notes = [f"{name}: a run for each budget, because {reason}" for name, reason in reasons.items() if reason]
     if shared:
         notes.append(f"read from shared samples, as means over all subsets of each size: {'; '.join(shared)}")
-        if axis == "tokens":
+        if axis in ("tokens", "flops"):
             notes[-1] = f"read from shared samples, in their order of launch: {'; '.join(shared)}"
             notes.append(
-                "a token budget buys whole traces for each problem, from shared samples and in separate runs alike"
+                f"a budget of {axis} buys whole traces for each problem, from shared samples and in separate runs alike"
             )
     return Plan(axis, tuple(cells), tuple(notes))
 
@@ -137,7 +137,7 @@ def _check_limits(limits: Sequence[float], axis: Axis) -> None:
         raise UsageError(f"{axis} is measured, but no run is limited by it: sweep over tokens or samples with --price")
     if axis not in AXES:
         return
-    least, whole = 0 if axis == "thinking" else 1e-9, axis != "seconds"
+    least, whole = 0 if axis == "thinking" else 1e-9, axis not in ("seconds", "flops")
     if limits[0] < least or (whole and any(limit != int(limit) for limit in limits)):
         kind = ("" if least else "0 or ") + "positive" + (" whole numbers" if whole else "")
         raise UsageError(f"budgets must be {kind}, not {list(limits)}")
@@ -161,7 +161,7 @@ def _cells(
 def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:
     if axis not in MEASURED:
         return Task(suite, with_argument(strategy, axis, limit), strategy.budget, seed)
-    own: dict[str, Any] = {axis: limit if axis == "seconds" else int(limit)}
+    own: dict[str, Any] = {axis: limit if axis in ("seconds", "flops") else int(limit)}
     if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler | Revisions):
         strategy = replace(strategy, sampler=_as_wide(strategy.sampler, int(limit)))
     if axis == "samples" and isinstance(strategy.sampler, TreeSampler):
@@ -227,8 +227,8 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
 def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:
     chosen = cells[0].shared
     assert chosen is not None
-    if axis == "tokens":
-        return _bought_line(cells, sources, replicates, seed)
+    if axis in ("tokens", "flops"):
+        return _bought_line(cells, sources, axis, replicates, seed)
     per_seed = [lines(s.pools, [chosen], replicates=1, seed=seed)[chosen.name] for s in sources]
     single = isinstance(cells[0].strategy.sampler, Single)
     k = np.unique([1 if single else min(int(cell.limit), len(per_seed[0].k)) for cell in cells])
@@ -242,16 +242,16 @@ def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, r
     return Line("run", k, budgets, scores.mean(axis=0), low, high, errors, scores, np.array(k, np.float64))
 
 
-def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], replicates: int, seed: int) -> Line:
+def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:
     """What each budget buys of the samples of each problem, averaged over seeds."""
     strategy, pick = cells[0].strategy, pick_of(cells[0].strategy.aggregator)
     assert pick is not None
     for source in sources:
-        if any(np.isnan(pool.tokens).any() for pool in source.pools):
-            raise UsageError(f"{source.path} has no token counts: sweep over samples instead")
+        if any(np.isnan(pool.costs(axis)[0]).any() for pool in source.pools):
+            raise UsageError(f"{source.path} has no counts of {axis}: sweep over samples instead")
     n = strategy.sampler.n if isinstance(strategy.sampler, BestOfN) else 1
     made = [
-        [[purchase(pool, cell.limit, n, pick, task.seed) for cell in cells] for pool in source.pools]
+        [[purchase(pool, cell.limit, n, pick, task.seed, axis) for cell in cells] for pool in source.pools]
         for source, task in zip(sources, cells[0].tasks, strict=True)
     ]
     value, begun, whole, spent = (
@@ -261,7 +261,7 @@ def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], replicates: i
     scores, samples = value.mean(axis=0), begun.mean(axis=(0, 1))
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(samples).astype(np.int64), 1)
-    budgets: dict[Axis, Floats] = {"samples": samples, "tokens": spent.mean(axis=(0, 1))}
+    budgets: dict[Axis, Floats] = {"samples": samples, axis: spent.mean(axis=(0, 1))}
     cut = ((whole == 0) & (begun > 0)).mean(axis=(0, 1))
     limits = np.array([cell.limit for cell in cells], np.float64)
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
@@ -273,7 +273,7 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis,
     budgets: dict[Axis, Floats] = {
         name: np.array([np.mean([_spent(a, name) for run in of_cell for a in run]) for of_cell in results], np.float64)
         for name in MEASURED
-        if name != "money" or all(a.money is not None for of_cell in results for run in of_cell for a in run)
+        if _is_known(name, [a for of_cell in results for run in of_cell for a in run])
     }
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(budgets["samples"]).astype(np.int64), 1)
@@ -282,6 +282,11 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis,
         budgets[axis] = limits
     cut = np.array([np.mean([a.cut for run in of_cell for a in run]) for of_cell in results], np.float64)
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
+
+
+def _is_known(axis: Axis, answered: Sequence[Answered]) -> bool:
+    """Whether all of them have measured what they spent on ``axis``."""
+    return all({"money": a.money is not None, "flops": bool(a.spent.flops)}.get(axis, True) for a in answered)
 
 
 def _spent(answered: Answered, axis: Axis) -> float:

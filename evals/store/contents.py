@@ -15,7 +15,7 @@ _COMPARED = {"problems": "id", "segments": "problem", "traces": "problem", "answ
 _ENGINE_STATE = frozenset({"prompt_cached", "prompt_computed"})
 """Columns that depend on what else the engine was doing."""
 
-_TIMING = _ENGINE_STATE | {"seconds", "retries", "kv_peak", "kv_mean", "kv_content_peak", "kv_content_mean"}
+_TIMING = _ENGINE_STATE | {"flops", "seconds", "retries", "kv_peak", "kv_mean", "kv_content_peak", "kv_content_mean"}
 """Figures of the ledger that do so, too."""
 
 

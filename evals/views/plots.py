@@ -65,7 +65,7 @@ def draw(curves: Sequence[Lined], axis: Axis = "samples", *, title: str = "", ax
     _scale(
         plot,
         np.concatenate([line.budgets[axis] for _, line in lines]),
-        10 if axis in ("tokens", "sequential", "seconds") else 2,
+        10 if axis in ("tokens", "sequential", "seconds", "flops") else 2,
     )
     plot.set_xlabel(labelled(axis))
     _finish(figure, plot, title or curves[0].suite, apart=ax is None)

@@ -21,6 +21,7 @@ from widthwise.core.prompting.template import places
 from widthwise.core.session.prices import record_of
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
+from widthwise.costing import shape_for
 from widthwise.engines import Engines, check_installed, open_engines, served_by
 from widthwise.evals.grading.function_grader import FunctionGrader
 from widthwise.interrupts import cancelled_by_signals
@@ -239,6 +240,7 @@ class Evaluation(Brief):
             embedder=engines.embedder,
             judge_tokens=self.settings.judge_tokens,
             model=name,
+            shape=shape_for(self.settings, engines.backends[name]),
         )
 
     def _with_place(self, format: PromptFormat) -> PromptFormat:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypedDict
 
 from widthwise.aggregators.majority_vote import MajorityVote
@@ -69,6 +71,8 @@ class Options(TypedDict, total=False):
     instruction: str | None
     system: str | None
     judge_tokens: int | None
+    model_config: str | Path | None
+    flops_per_token: float | None
     sampling: str | None
     format: str | None
     template_args: Mapping[str, Any] | None
@@ -100,10 +104,11 @@ class RunSettings(Brief):
     are how each of them is asked where that differs from ``asking``, by name. ``grader`` is used instead of the
     suite's, and so is ``instruction``, which is appended to each problem (empty: nothing). ``startup_timeout`` is how
     many seconds to wait for servers that are not ready (None: see ``HTTPBackend``); it does not affect results.
-    ``judge_tokens`` is how long a judge's reply may get, including its thinking (``Setting`` has the default).
-    ``limit`` keeps the first so many problems. ``budget`` is each problem's, including the strategy's own.
-    ``suite_budget_tokens`` are shared by all problems (``SuiteBudget``), and ``allocator`` says who gets how many
-    (None: ``ALLOCATOR``).
+    ``judge_tokens`` is how long a judge's reply may get, including its thinking (``Setting`` has the default). FLOPs
+    are counted from the model's own ``config.json`` if it is here, else from that in ``model_config`` (a file or its
+    folder), or as ``flops_per_token``. ``limit`` keeps the first so many problems. ``budget`` is each problem's,
+    including the strategy's own. ``suite_budget_tokens`` are shared by all problems (``SuiteBudget``), and
+    ``allocator`` says who gets how many (None: ``ALLOCATOR``).
     """
 
     model: AnyModel = None
@@ -122,6 +127,8 @@ class RunSettings(Brief):
     grader: Grader | None = None
     instruction: str | None = None
     judge_tokens: int | None = None
+    model_config: str | Path | None = None
+    flops_per_token: float | None = None
     seed: int = 0
     limit: int | None = None
 
@@ -164,6 +171,17 @@ class RunSettings(Brief):
         object.__setattr__(self, "backend_args", taken if isinstance(self.model, Mapping) else taken[""])
         object.__setattr__(self, "reward_args", arguments_of(self.reward_model, "reward_model", self.reward_args))
         arguments_of(self.embedding_model, "embedding_model", {})
+        self._check_cost()
+
+    def _check_cost(self) -> None:
+        """Raises ``UsageError`` for settings from which FLOPs cannot be counted."""
+        given = [name for name in ("model_config", "flops_per_token") if getattr(self, name) is not None]
+        if given and isinstance(self.model, Mapping):
+            raise UsageError(f"{given[0]} is about one model, and the run has several: their own files are read")
+        if len(given) > 1:
+            raise UsageError("model_config and flops_per_token both say what a token costs: give one of them")
+        if self.flops_per_token is not None and not 1 <= self.flops_per_token < math.inf:
+            raise UsageError(f"flops_per_token must be at least 1, not {self.flops_per_token}")
 
     def _name_models(self) -> None:
         """Make of the models, their arguments and their settings what a run takes."""
@@ -243,6 +261,8 @@ class RunSettings(Brief):
             "embedding_model": spelled(self.embedding_model),
             "judge_tokens": self.judge_tokens,
             "model_settings": self.model_settings,
+            "model_config": None if self.model_config is None else str(self.model_config),
+            "flops_per_token": self.flops_per_token,
         }
         return {
             "limit": self.limit,

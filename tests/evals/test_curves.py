@@ -16,7 +16,7 @@ from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.measure.curves import curve, lines
 from widthwise.evals.measure.equal_budgets import against_best, at_budget, pareto, points
 from widthwise.evals.measure.estimators import largest_at_k
-from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.views.plots import draw, save
 
 MIXED = [["1", "1", "2", None], ["1", "2", "2", "2"], ["1", "1", "1", "1"], ["3", None, None, "4"]]

@@ -25,6 +25,7 @@ STRATEGIES = [
     "revisions(n=6, ratio=1.5) | hierarchical_vote(by='mean_logprob', weight='exp')",
     "recursive_self_aggregation(population=4, group=2, loops=2, worker=best_of_n(n=2) | stop_when_decided())",
     "parallel_distill_refine(drafts=(3, 2), worker=best_of_n(n=2)) | budget(tokens=400) | majority_vote()",
+    "best_of_n(n=6, width=2) | budget(flops=400000000) | majority_vote()",
     "mcts(n=3, by='mean_logprob') | best_by(score='score')",
     "mcts(n=6, by='mean_logprob', rollout=True, rule='puct') | budget(tokens=300) | majority_vote()",
     "best_first_search(n=3, by='mean_logprob') | majority_vote()",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +41,9 @@ def compare_runs(
         return
     say(f"{found[0].suite}: {counted(found[0].problems, 'problem')} finished by every run; tokens are means over them")
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
-    rows_table([*columns, *_COSTS.values()], [[*_said(each), *_spent(each)] for each in found])
+    costs = [name for name in _COSTS if name != "flops" or any(name in each.costs for each in found)]
+    rows = [[*_said(each), *(_spent(each.costs, name) for name in costs)] for each in found]
+    rows_table([*columns, *(_COSTS[name] for name in costs)], rows)
     for each in found:
         if each.copies is not None and each.copies.note:
             say(f"note: {Path(each.run).stem}: {each.copies.note}")
@@ -56,6 +59,7 @@ _COSTS = {
     "judging": "judging",
     "scoring": "scoring",
     "sequential": "sequential",
+    "flops": "FLOPs",
     "kv_mean": "held by node",
     "kv_content_mean": "by content",
     "kv_rounds": "over rounds",
@@ -71,10 +75,9 @@ def _said(standing: Standing) -> list[str]:
     return [*said, span(*standing.interval), *gained]
 
 
-def _spent(standing: Standing) -> list[str]:
-    known = standing.costs
-    return [_amount(name, known[name]) if name in known else "-" for name in _COSTS]
+def _spent(costs: Mapping[str, float], name: str) -> str:
+    return _amount(name, costs[name]) if name in costs else "-"
 
 
 def _amount(name: str, value: float) -> str:
-    return f"{value:,.4g}" if name == "money" else f"{value:,.{2 if name == 'seconds' else 0}f}"
+    return f"{value:,.4g}" if name in ("money", "flops") else f"{value:,.{2 if name == 'seconds' else 0}f}"

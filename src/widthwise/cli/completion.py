@@ -136,7 +136,7 @@ COMPLETERS: Mapping[str, Completer] = {
     "run": _run_files,
     "runs": _run_files,
     "problem": _problems,
-    "axis": _one_of("samples", "tokens", "sequential", "seconds", "money", "thinking", "ratio", "temperature"),
+    "axis": _one_of("samples", "tokens", "sequential", "seconds", "flops", "money", "thinking", "ratio", "temperature"),
     "sampling": _one_of("model", "plain"),
     "votes": _one_of("meaning", "spelling"),
     "method": _one_of("pass", "maj", "best:", "weighted:", "short:"),

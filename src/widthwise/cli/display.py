@@ -91,6 +91,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "money", f"{summary.money:,.6g}, {summary.money / max(summary.problems, 1):,.3g} per problem"
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
     yield "prompt", f"{cached}"
+    if summary.flops:
+        yield "FLOPs", f"{summary.flops:.3g} of the model that samples"
     by_content = f"{summary.kv_content_mean:,.0f} and {summary.kv_content_peak:,.0f} by content, per problem"
     yield "cache", f"{summary.kv_mean:,.0f} unique tokens held by node, at most {summary.kv_peak:,.0f}; {by_content}"
     if summary.kv_rounds:

@@ -51,6 +51,7 @@ def evaluate_suite(
     budget_sequential: Annotated[int | None, count("At most N tokens one after another per problem.")] = None,
     budget_samples: Annotated[int | None, count("At most N samples per problem.")] = None,
     budget_seconds: Annotated[float | None, number("At most X seconds per problem.")] = None,
+    budget_flops: Annotated[float | None, number("At most X FLOPs per problem.")] = None,
     suite_budget_tokens: Annotated[
         int | None, count("At most N sampled tokens for the whole suite, shared out in rounds.", 1)
     ] = None,
@@ -67,7 +68,7 @@ def evaluate_suite(
     """
     from widthwise.evals.suites.suites import load_suite
 
-    budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds)
+    budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds, budget_flops)
     pool = {"suite_budget_tokens": suite_budget_tokens, "allocator": allocator}
     chosen = settings.answered_by(strategy, budget=budget, seed=seed, **pool)
     if not show_prompts:

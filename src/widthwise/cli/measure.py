@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Axes = Annotated[
-    str | None, typer.Option(help="The budget: samples, tokens, sequential, seconds or money.", show_default="samples")
+    str | None,
+    typer.Option(help="samples, tokens, sequential, seconds, flops or money: the budget.", show_default="samples"),
 ]
 _GRADER = "The grader that reads and grades all answers anew: 'math(percent=False)'. Nothing is stored."
 Anew = Annotated[str | None, typer.Option(help=_GRADER)]
@@ -74,7 +75,7 @@ def draw_curve(
         say_json({"curves": rows, "comparison": matched and matched.asdict()})
     else:
         for one, found in zip(curves, fits, strict=True):
-            _print_curve(one, several=len(curves) > 1)
+            _print_curve(one, budget, several=len(curves) > 1)
             if found is not None:
                 print_fits(found)
         if matched is not None:
@@ -104,7 +105,7 @@ def write_report(
 
 def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
     """The requested axis; else samples for one run, and what several runs have in common."""
-    from widthwise.evals.measure.axes import AXES
+    from widthwise.evals.measure.axes import AXES, not_measured
     from widthwise.evals.measure.equal_budgets import common_problems, shared_axis
 
     if given is not None and given not in AXES:
@@ -112,23 +113,25 @@ def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
     if len(curves) > 1:
         common_problems(curves)
     usual: Axis = "samples" if len(curves) == 1 else shared_axis(curves)
-    named: dict[str, Axis] = {axis: axis for axis in AXES}
-    return usual if given is None else named[given]
+    if given is not None and not any(given in line.budgets for one in curves for line in one.lines.values()):
+        raise not_measured(given)
+    return usual if given is None else given
 
 
-def _print_curve(curve: Curve, *, several: bool) -> None:
+def _print_curve(curve: Curve, axis: Axis, *, several: bool) -> None:
+    from widthwise.evals.measure.axes import amount
+
+    shown = [*dict.fromkeys(("tokens", "sequential", *[axis] * (axis != "samples")))]
     head = ", ".join(filter(None, [curve.suite, curve.model, counted(len(curve.problems), "problem")]))
     say(f"\n{curve.label} ({head})" if several else head)
     rows = []
     for line in curve.lines.values():
         for i in _shown(len(line.k)):
-            costs = [
-                f"{line.budgets[axis][i]:,.0f}" if axis in line.budgets else "–" for axis in ("tokens", "sequential")
-            ]
+            costs = [amount(line.budgets[cost][i]) if cost in line.budgets else "–" for cost in shown]
             error = f"{100 * line.sampling_error[i]:.2f}" if line.sampling_error[i] else "exact"
             bounds = span(line.low[i], line.high[i])
             rows.append([line.method, str(line.k[i]), *costs, f"{100 * line.accuracy[i]:.2f}", bounds, error])
-    columns = ["method", "k", "tokens", "sequential", "accuracy, %", "95 % interval", "Monte-Carlo error"]
+    columns = ["method", "k", *shown, "accuracy, %", "95 % interval", "Monte-Carlo error"]
     rows_table(columns, rows)
     for note in curve.notes:
         say(f"note: {note}")

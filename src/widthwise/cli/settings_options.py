@@ -60,6 +60,7 @@ _NO_LOGPROBS = "Ask the server for no log-probabilities: less work for it, but n
 _JUDGE_TOKENS = (
     "At most N tokens per judge's reply, including thinking; default: as a sample (thinking models: 4096 or more)."
 )
+_MODEL_CONFIG = "Count FLOPs from the config.json in this folder, if the model's own is not here."
 _Sampling = Annotated[
     str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
 ]
@@ -100,6 +101,8 @@ def settings_of(
     logprobs: Annotated[int | None, count("Also store the log-probabilities of the N most likely tokens.", 0)] = None,
     no_logprobs: Annotated[bool, typer.Option("--no-logprobs", help=_NO_LOGPROBS)] = False,
     judge_tokens: Annotated[int | None, count(_JUDGE_TOKENS, 1)] = None,
+    model_config: Annotated[str | None, text(_MODEL_CONFIG, "FOLDER")] = None,
+    flops_per_token: Annotated[float | None, number("Count X FLOPs for each token of the model, instead.")] = None,
     prompt: _Prompt = None,
 ) -> RunSettings:
     """The settings that the options spell."""

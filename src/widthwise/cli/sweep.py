@@ -32,8 +32,8 @@ from widthwise.swept import Sweep
 _EVERY = 5.0
 """Seconds between two lines of progress."""
 _AXES = (
-    "What the budgets limit: samples, tokens, sequential or seconds per problem. Or an argument of the strategies, "
-    "whose values they are: thinking (tokens that each trace may think, 0 for none), ratio, temperature ..."
+    "What the budgets limit: samples, tokens, sequential, seconds or flops per problem. Or an argument of the "
+    "strategies, whose values they are: thinking (tokens that each trace may think, 0 for none), ratio, temperature ..."
 )
 _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 

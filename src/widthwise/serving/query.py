@@ -136,7 +136,7 @@ def _stops(given: Fields) -> tuple[str, ...] | None:
 
 
 def _budget(given: Fields) -> Limits:
-    limits = {f.name: given.take(f.name, float if f.name == "seconds" else int) for f in fields(Limits)}
+    limits = {f.name: given.take(f.name, float if f.name in ("seconds", "flops") else int) for f in fields(Limits)}
     for name, value in limits.items():
         if value is not None and value <= 0:
             raise given.refusal(name, "must be above 0")

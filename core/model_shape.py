@@ -1,0 +1,77 @@
+"""What a forward pass through a model costs, from its shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise.core.brief import Brief
+
+_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+_LARGEST = 2**24
+_OTHERWISE = ("num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank", "ssm_cfg", "linear_num_key_heads")
+"""Fields of models whose tokens pass through only a part of the weights, or that attend in another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape(Brief):
+    """FLOPs of a decoder: two for each multiplication and addition in a matrix product.
+
+    Each token that is processed costs ``weights`` in the layers' matrices and ``attended`` for every position that it
+    attends to, itself included; each token that is sampled costs ``head`` more for its logits. That is the count of
+    Hoffmann et al. (arXiv 2203.15556, appendix F) for a causal model, without softmax, norms and the look-up of
+    embeddings: for one generation of L tokens, twice the multiplications and additions n_layer ((2 d^2 + 2 d d_kv + 3 d
+    d_ff) L + d L (L + 1)) of "To Backtrack or Not to Backtrack" (Qin et al., arXiv 2504.07052), which has d L (L + 1) /
+    2 because it counts only one of attention's two products, and no head.
+    """
+
+    weights: int
+    attended: int = 0
+    head: int = 0
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> ModelShape:
+        """The shape in a ``config.json``; raises ``ValueError`` for a model that is no dense decoder.
+
+        The feed-forward layers are taken as gated, as in Llama, Mistral, Qwen and Gemma. Sliding windows are not
+        considered: within them, and for shorter texts, the count is exact.
+        """
+        inner = config.get("text_config")
+        raw = inner if isinstance(inner, Mapping) else config
+        if unknown := [name for name in _OTHERWISE if raw.get(name)]:
+            raise ValueError(f"it has {unknown[0]}, so its tokens do not all pass through all of the weights")
+        width, layers, heads, hidden, vocabulary = (_size(raw, name) for name in _SIZES)
+        each = _size(raw, "head_dim", max(width // heads, 1))
+        queries, keys = heads * each, _size(raw, "num_key_value_heads", heads) * each
+        entries = 2 * width * queries + 2 * width * keys + 3 * width * hidden
+        return cls(2 * layers * entries, 4 * layers * queries, 2 * width * vocabulary)
+
+    def read(self, start: int, count: int) -> int:
+        """FLOPs of processing ``count`` tokens after the first ``start``, which are in the cache."""
+        return count * self.weights + self.attended * (count * start + count * (count + 1) // 2)
+
+    def sampled(self, start: int, count: int) -> int:
+        """FLOPs of sampling so many tokens one after another, the first at position ``start``."""
+        return self.read(start, count) + count * self.head
+
+    def afforded(self, start: int, flops: float) -> int:
+        """The largest number of tokens that ``sampled`` has for at most so many FLOPs."""
+        linear = self.weights + self.head + self.attended * (start + 0.5)
+        found = int(2 * max(flops, 0) / (linear + math.sqrt(linear**2 + 2 * self.attended * max(flops, 0))))
+        while self.sampled(start, found + 1) <= flops:
+            found += 1
+        while found and self.sampled(start, found) > flops:
+            found -= 1
+        return found
+
+
+def _size(raw: Mapping[str, Any], name: str, usual: int | None = None) -> int:
+    """A size in a ``config.json``, which may be anything."""
+    value = raw.get(name)
+    if value is None and usual is not None:
+        return usual
+    if type(value) is not int or not 1 <= value <= _LARGEST:
+        raise ValueError(f"its {name} is {value!r:.40}, not a size")
+    return value
