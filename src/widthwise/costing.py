@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from widthwise.backends.model_facts import config_in
 from widthwise.core.backend import Backend
 from widthwise.core.errors import UsageError
 from widthwise.core.model_shape import ModelShape
 from widthwise.core.prompting.profile import facts_of
-from widthwise.settings import RunSettings
 
 _log = logging.getLogger(__name__)
 
 
-def shape_for(settings: RunSettings, backend: Backend) -> ModelShape | None:
+def check_cost(model: Any, model_config: str | Path | None, flops_per_token: float | None) -> None:
+    """Raises ``UsageError`` for settings from which FLOPs cannot be counted; ``model`` may be several by name."""
+    named = {"model_config": model_config, "flops_per_token": flops_per_token}
+    given = [name for name, value in named.items() if value is not None]
+    if given and isinstance(model, Mapping):
+        raise UsageError(f"{given[0]} is about one model, and the run has several: their own files are read")
+    if len(given) > 1:
+        raise UsageError("model_config and flops_per_token both say what a token costs: give one of them")
+    if flops_per_token is not None and not 1 <= flops_per_token < math.inf:
+        raise UsageError(f"flops_per_token must be at least 1, not {flops_per_token}")
+
+
+def shape_for(
+    backend: Backend, model_config: str | Path | None = None, flops_per_token: float | None = None
+) -> ModelShape | None:
     """The shape that the settings name, else that of the model's own files; None if neither tells.
 
     Raises ``UsageError`` for a ``model_config`` that describes no dense decoder.
     """
-    if settings.flops_per_token is not None:
-        return ModelShape(round(settings.flops_per_token))
-    if settings.model_config is not None:
-        return _named(Path(settings.model_config).expanduser())
+    if flops_per_token is not None:
+        return ModelShape(round(flops_per_token))
+    if model_config is not None:
+        return _named(Path(model_config).expanduser())
     config = facts_of(backend).config
     try:
         return ModelShape.of_config(config) if config else None
@@ -33,6 +48,8 @@ def shape_for(settings: RunSettings, backend: Backend) -> ModelShape | None:
 
 
 def _named(path: Path) -> ModelShape:
+    from widthwise.backends.model_facts import config_in
+
     file = path / "config.json" if path.is_dir() else path
     config = config_in(file)
     if not config:

@@ -240,7 +240,7 @@ class Evaluation(Brief):
             embedder=engines.embedder,
             judge_tokens=self.settings.judge_tokens,
             model=name,
-            shape=shape_for(self.settings, engines.backends[name]),
+            shape=shape_for(engines.backends[name], self.settings.model_config, self.settings.flops_per_token),
         )
 
     def _with_place(self, format: PromptFormat) -> PromptFormat:

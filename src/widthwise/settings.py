@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from widthwise.core.session.limits import Limits
 from widthwise.core.session.prices import Price, check_prices, prices_of
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Strategy, as_strategy
+from widthwise.costing import check_cost
 from widthwise.evals.allocation.allocators import Allocator, suite_budget_of
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.grading.function_grader import FunctionGrader
@@ -171,17 +171,7 @@ class RunSettings(Brief):
         object.__setattr__(self, "backend_args", taken if isinstance(self.model, Mapping) else taken[""])
         object.__setattr__(self, "reward_args", arguments_of(self.reward_model, "reward_model", self.reward_args))
         arguments_of(self.embedding_model, "embedding_model", {})
-        self._check_cost()
-
-    def _check_cost(self) -> None:
-        """Raises ``UsageError`` for settings from which FLOPs cannot be counted."""
-        given = [name for name in ("model_config", "flops_per_token") if getattr(self, name) is not None]
-        if given and isinstance(self.model, Mapping):
-            raise UsageError(f"{given[0]} is about one model, and the run has several: their own files are read")
-        if len(given) > 1:
-            raise UsageError("model_config and flops_per_token both say what a token costs: give one of them")
-        if self.flops_per_token is not None and not 1 <= self.flops_per_token < math.inf:
-            raise UsageError(f"flops_per_token must be at least 1, not {self.flops_per_token}")
+        check_cost(self.model, self.model_config, self.flops_per_token)
 
     def _name_models(self) -> None:
         """Make of the models, their arguments and their settings what a run takes."""

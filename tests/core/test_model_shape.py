@@ -21,7 +21,6 @@ from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.costing import shape_for
-from widthwise.settings import RunSettings
 
 PUBLISHED = {
     "hidden_size": 512,
@@ -189,7 +188,7 @@ def test_a_price_per_token_and_a_named_config(tmp_path: Path) -> None:
     found = ww.solve("1+1?", BestOfN(2), model=model, flops_per_token=1e6)
     assert found.ledger.flops == 1e6 * (found.ledger.prompt_computed + found.ledger.sampled)
     for named in (tmp_path, tmp_path / "config.json"):
-        assert shape_for(RunSettings(model_config=named), model) == ModelShape.of_config(PUBLISHED)
+        assert shape_for(model, model_config=named) == ModelShape.of_config(PUBLISHED)
 
 
 @pytest.mark.parametrize(
