@@ -32,7 +32,8 @@ def curve(
 ) -> Curve:
     """Accuracy at every budget of a run file or of recorded generations; see ``evals.measure.curves.curve``."""
     from widthwise.evals.measure import curves
-    from widthwise.settings import grader_named, listed
+    from widthwise.given_grader import grader_named
+    from widthwise.settings import listed
 
     judge = None if grader is None else grader_named(grader)
     return curves.curve(

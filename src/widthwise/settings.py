@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -10,16 +9,14 @@ from typing import Any, TypedDict
 
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.asking import SYSTEM, Asking
-from widthwise.backends.called import parameters_of
 from widthwise.core.arguments import check_types
 from widthwise.core.backend import Backend, SamplingParams
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
-from widthwise.core.registry import find, nearest, value_of
+from widthwise.core.registry import nearest
 from widthwise.core.rewards.reading import Embedder
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.roles import ROLES
 from widthwise.core.secrets import without_secrets
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.prices import Price, check_prices, prices_of
@@ -28,7 +25,7 @@ from widthwise.core.strategy.strategy import Strategy, as_strategy
 from widthwise.costing import check_cost
 from widthwise.evals.allocation.allocators import Allocator, suite_budget_of
 from widthwise.evals.allocation.suite_budget import SuiteBudget
-from widthwise.evals.grading.function_grader import FunctionGrader
+from widthwise.given_grader import grader_named
 from widthwise.given_models import arguments_of, as_backend, as_reward_model, by_model, checked, spelled
 from widthwise.model import Model
 from widthwise.opening import canonical
@@ -266,32 +263,6 @@ class RunSettings(Brief):
             "seed": self.seed,
             **{name: value for name, value in others.items() if value},
         }
-
-
-def grader_named(grader: str | Grader | Callable[..., Any]) -> Grader:
-    """The grader for a name (with or without arguments), an import path or a function; a ``Grader`` stays as it is.
-
-    Raises ``UsageError`` if it lacks something.
-    """
-    from widthwise.evals.named_call import named_call
-    from widthwise.evals.suites.suites import changed
-
-    if not isinstance(grader, str):
-        return _as_grader(grader, type(grader).__name__)
-    name, arguments = named_call(grader, "grader", "math(percent=False, last_number=True)")
-    entry = find("grader", name)
-    part = entry.load()
-    of_a_text = inspect.isroutine(part) and len(parameters_of(part) or ()) > 1
-    return changed(_as_grader(part if of_a_text else value_of(entry), name), arguments)
-
-
-def _as_grader(grader: Any, name: str) -> Grader:
-    if callable(grader) and not inspect.isclass(grader) and not hasattr(grader, "extract"):
-        return FunctionGrader(grader)
-    if inspect.isclass(grader):
-        raise UsageError(f"the grader {name} is a class: give an object of it")
-    ROLES["grader"].check(grader, name)
-    return grader  # type: ignore[no-any-return]
 
 
 def as_any_strategy(strategy: Any) -> Strategy:

@@ -84,7 +84,7 @@ def _grade_pair(gold: str, prediction: str, grader: str | None, explain: bool, a
 
 def _for_pairs(grader: str | None) -> Any:
     from widthwise.evals.grading.graders import MathGrader
-    from widthwise.settings import grader_named
+    from widthwise.given_grader import grader_named
 
     found = None if grader is None else grader_named(grader)
     if not isinstance(found, MathGrader | None):
@@ -133,7 +133,7 @@ def _grader(store: Store, named: str | None) -> Grader:
     """The grader for a run: the named one, else the one that graded it. ``UsageError`` if that is unknown."""
     from widthwise.evals.grading.function_grader import grader_or
     from widthwise.evals.suites.suites import grader_of
-    from widthwise.settings import grader_named
+    from widthwise.given_grader import grader_named
 
     if named is None:
         return grader_of(store, anew=True)

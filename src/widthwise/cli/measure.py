@@ -59,7 +59,7 @@ def draw_curve(
     from widthwise.evals.measure.curves import METHODS, curve
     from widthwise.evals.measure.run_names import told_apart
     from widthwise.evals.views.plots import draw, save
-    from widthwise.settings import grader_named
+    from widthwise.given_grader import grader_named
 
     if votes not in ("meaning", "spelling"):
         raise UsageError(f"--votes is meaning or spelling, not {votes!r}")

@@ -7,7 +7,7 @@ from inspect_ai.solver import TaskState
 
 from widthwise.core.problem import Problem
 from widthwise.evals.store.importer import reference_answer
-from widthwise.settings import grader_named
+from widthwise.given_grader import grader_named
 
 
 @scorer(metrics=[accuracy(), stderr()])
