@@ -95,6 +95,11 @@ CHAT_PROMPTS = {
         "each of them: keep what is right, correct what is wrong, and combine what they do well. Its answer may differ "
         "from all of theirs. {instruction}"
     ),
+    "mixture": (
+        "{problem}\n\nHere are {count} responses from different models.\n\n{drafts}Write a single response of the best "
+        "quality from them. Judge critically what they say, because some of it may be biased or wrong, and do not just "
+        "repeat one of them: the response must be accurate, complete, well organised and clear. {instruction}"
+    ),
     "check": (
         "{problem}\n\nSomebody proposes this final answer: {answer}\n\nWrite a Python program that checks the answer "
         "without trusting it: put it back into the conditions of the problem, try all small cases, or compute the "
@@ -117,6 +122,7 @@ REASONER_PROMPTS = {
     "same_answer": "{problem}<draft>{first}<draft>{second}<judge>",
     "verify": "{problem}<draft>{draft}<verify>",
     "synthesise": "{problem}{drafts}<refine>",
+    "mixture": "{problem}{drafts}<refine>",
     "value": "{problem}<draft>{draft}<verify>",
 }
 """Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""

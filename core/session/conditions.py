@@ -54,12 +54,19 @@ class AnsweringOnly(Protocol):
 class Conditions(Brief):
     """A run's setting and problems, and ``facts``, the names of the numbers that the strategy's traces carry.
 
+    ``setting`` is that of the model that works for the part which is checked, ``all_models`` that of the run.
     ``facts`` is None if they are unknown: a part or backend of the user's own may add any.
     """
 
     setting: Setting
     problems: Sequence[Problem] = ()
     facts: frozenset[str] | None = None
+    all_models: Setting | None = None
+
+    @property
+    def run(self) -> Setting:
+        """The setting of the run's first model, which knows all others."""
+        return self.all_models or self.setting
 
     def reward_model(self, what: object) -> None:
         """Raises ``UsageError`` if the run has no reward model, which ``what`` needs."""
@@ -79,6 +86,10 @@ class Conditions(Brief):
                 f"{what} needs the shape of {unknown[0]}, which is not known: name the folder of its "
                 "config.json (--model-config) or what a token costs (--flops-per-token)"
             )
+
+    def models(self, name: str) -> None:
+        """Raises ``UsageError`` if the run has no model of this name."""
+        self.run.named(name)
 
     def question(self, name: str) -> None:
         """Raises ``UsageError`` if the model's prompt format has no question of this name."""

@@ -30,7 +30,7 @@ def check(strategy: Any, setting: Setting, problems: Sequence[Problem]) -> None:
     for each in setting.models.values():
         Conditions(each, problems, facts).recordings()
     for part, own in working:
-        _check(part, Conditions(own, problems, facts))
+        _check(part, Conditions(own, problems, facts, setting))
 
 
 def _check(part: Any, conditions: Conditions) -> None:

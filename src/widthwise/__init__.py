@@ -10,6 +10,7 @@ from __future__ import annotations
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.borda_vote import BordaVote
 from widthwise.aggregators.confidence_gate import ConfidenceGate
+from widthwise.aggregators.escalate import Escalate
 from widthwise.aggregators.first_valid import FirstValid
 from widthwise.aggregators.gen_select import GenSelect
 from widthwise.aggregators.gen_synthesis import GenSynthesis
@@ -97,12 +98,14 @@ from widthwise.samplers.ab_mcts import ABMCTS
 from widthwise.samplers.beam_search import BeamSearch
 from widthwise.samplers.best_first_search import BestFirstSearch
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.cascade import Cascade
 from widthwise.samplers.dvts import DVTS
 from widthwise.samplers.entropic_particle_filter import EntropicParticleFilter
 from widthwise.samplers.entropy_gated_branching import EntropyGatedBranching
 from widthwise.samplers.ets import ETS
 from widthwise.samplers.mcts import MCTS
 from widthwise.samplers.mctsr import MCTSr
+from widthwise.samplers.mixture_of_agents import MixtureOfAgents
 from widthwise.samplers.outlined import Outlined
 from widthwise.samplers.parallel_distill_refine import ParallelDistillRefine
 from widthwise.samplers.particle_filter import ParticleFilter
@@ -110,6 +113,7 @@ from widthwise.samplers.particle_gibbs import ParticleGibbs
 from widthwise.samplers.rebase import REBASE
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
 from widthwise.samplers.revisions import Revisions
+from widthwise.samplers.route import Route
 from widthwise.samplers.sequential_refinement import SequentialRefinement
 from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
@@ -153,6 +157,7 @@ __all__ = [
     "Budget",
     "BudgetReached",
     "Capabilities",
+    "Cascade",
     "Certaindex",
     "ConfidenceGate",
     "Decision",
@@ -164,6 +169,7 @@ __all__ = [
     "Embedder",
     "EntropicParticleFilter",
     "EntropyGatedBranching",
+    "Escalate",
     "ExpectedGain",
     "FirstValid",
     "Frontier",
@@ -182,6 +188,7 @@ __all__ = [
     "Ledger",
     "MCTSr",
     "MajorityVote",
+    "MixtureOfAgents",
     "Model",
     "MutualConsistency",
     "Node",
@@ -208,6 +215,7 @@ __all__ = [
     "Revisions",
     "RewardFormat",
     "RewardModel",
+    "Route",
     "Run",
     "RunSettings",
     "SameAnswer",

@@ -1,0 +1,89 @@
+"""Models in order of price: the next one is asked if the answer is not to be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from widthwise.core.answer import Answer
+from widthwise.core.errors import BudgetReached
+from widthwise.core.registry import register
+from widthwise.core.session.conditions import Conditions
+from widthwise.core.session.session import Session
+from widthwise.core.session.voices import model_of
+from widthwise.core.strategy.sampler_part import SamplerPart
+from widthwise.core.strategy.trust import AGREEMENT, check_trust, trust
+from widthwise.core.strategy.worker import as_worker
+from widthwise.samplers.single import Single
+
+
+def check_models(models: Sequence[str], thresholds: Sequence[float]) -> None:
+    """Raises ``ValueError`` for models in order of price that do not go with their thresholds."""
+    if len(models) < 2 or len(set(models)) < len(models):
+        raise ValueError(f"models are two or more different names, cheapest first, not {models!r}")
+    if len(thresholds) != len(models) - 1:
+        raise ValueError(f"{len(models)} models need {len(models) - 1} thresholds (none for the last): {thresholds!r}")
+
+
+@register("sampler")
+@dataclass(frozen=True)
+class Cascade(SamplerPart):
+    """The answer of the first of ``models`` that can be trusted (FrugalGPT: Chen et al., arXiv 2305.05176).
+
+    Each of the models, cheapest first, answers with ``worker`` (None: a single sample; a sampler or a strategy). If the
+    answer's score ``by`` is at least the model's threshold, it stands; the last model's does if it states any. ``by`` is
+    "agreement", the share of the worker's traces that state the answer, or a score of the trace that stands for it,
+    such as "reward_model" or "mean_logprob". An answer without a score is not trusted. ``widthwise fit`` learns order
+    and thresholds from stored runs.
+
+    Differences from the paper: its scorer is a DistilBERT that was trained on each dataset to tell right answers; here
+    any score serves, and a reward model is its counterpart.
+    """
+
+    models: tuple[str, ...] = ()
+    _: KW_ONLY
+    thresholds: tuple[float, ...] = ()
+    by: str = AGREEMENT
+    worker: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_models(self.models, self.thresholds)
+        if self.worker is not None and model_of(as_worker(self.worker).sampler) is not None:
+            raise ValueError("the worker names a model, but each of the models is to do its work")
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` for a model that the run does not have, and for a score that answers will not have."""
+        for model in self.models:
+            conditions.models(model)
+        check_trust(self.by, conditions, self.brief())
+
+    async def __call__(self, session: Session) -> Answer:
+        kept: Answer | None = None
+        for model, threshold in zip(self.models, (*self.thresholds, None), strict=True):
+            try:
+                answer, trusted = await answered(session.by(model), self.worker, self.by)
+            except BudgetReached:
+                if kept is None:
+                    raise
+                session.note(session.root, f"the budget ended before {model} could be asked")
+                break
+            kept = answer if kept is None or answer.text is not None else kept
+            if threshold is None or (trusted is not None and trusted >= threshold):
+                break
+        assert kept is not None
+        return kept
+
+
+async def answered(session: Session, worker: Any, by: str) -> tuple[Answer, float | None]:
+    """What ``worker`` answers with the model that works in ``session``, and how far that is to be trusted.
+
+    Raises ``BudgetReached`` if nothing was written before the budget was used up.
+    """
+    strategy = as_worker(Single() if worker is None else worker)
+    view = session.at(session.root, pruners=strategy.pruners)
+    answer = await strategy.answer(view)
+    if not view.leaves:
+        raise BudgetReached("the budget is used up")
+    return answer, await trust(view, answer, view.leaves, by)

@@ -1,0 +1,70 @@
+"""A few probes decide which model gets the problem."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from widthwise.core.answer import Answer, elect
+from widthwise.core.registry import register
+from widthwise.core.scores.trace_score import trace_scores
+from widthwise.core.session.conditions import Conditions
+from widthwise.core.session.session import Session
+from widthwise.core.session.voices import model_of
+from widthwise.core.strategy.sampler_part import SamplerPart
+from widthwise.core.strategy.trust import AGREEMENT, agreement, check_trust
+from widthwise.core.strategy.worker import as_worker
+from widthwise.core.trace.trace import Trace
+from widthwise.samplers.cascade import answered, check_models
+
+
+@register("sampler")
+@dataclass(frozen=True)
+class Route(SamplerPart):
+    """Sends a problem to one of ``models``, by how easy ``probes`` samples of the first one find it.
+
+    Routing by predicted difficulty (Damani et al., arXiv 2410.04707, section 3.2: a weak and a strong way to answer).
+    The first model draws ``probes``; how easy the problem is, is the share of them that states the commonest answer
+    (``by="agreement"``), or the mean of a score such as "reward_model". The first of the models, cheapest first, whose
+    threshold that reaches answers with ``worker`` (None: a single sample), else the last. Probes are charged, and are
+    not part of the answer. ``widthwise fit --route`` learns the thresholds from stored runs.
+
+    Difference from the paper: it predicts from the model's hidden states, which servers do not give.
+    """
+
+    models: tuple[str, ...] = ()
+    _: KW_ONLY
+    thresholds: tuple[float, ...] = ()
+    probes: int = 4
+    by: str = AGREEMENT
+    worker: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_models(self.models, self.thresholds)
+        if self.probes < 1:
+            raise ValueError(f"probes must be at least 1, not {self.probes}")
+        if self.worker is not None and model_of(as_worker(self.worker).sampler) is not None:
+            raise ValueError("the worker names a model, but the problem is to decide which one works")
+
+    def check(self, conditions: Conditions) -> None:
+        """Raises ``UsageError`` for a model that the run does not have, and for a score that probes will not have."""
+        for model in self.models:
+            conditions.models(model)
+        check_trust(self.by, conditions, self.brief())
+
+    async def __call__(self, session: Session) -> Answer:
+        prober = session.by(self.models[0])
+        easy = await self._easy(prober, await prober.sample(prober.root, self.probes))
+        reached = (m for m, least in zip(self.models[:-1], self.thresholds, strict=True) if easy >= least)
+        model = next(reached, self.models[-1])
+        session.note(session.root, f"{self.models[0]} finds it {easy:.2f} easy: {model} answers")
+        answer, _ = await answered(session.by(model), self.worker, AGREEMENT)
+        return answer
+
+    async def _easy(self, session: Session, probes: list[Trace]) -> float:
+        """How easy the problem is according to its probes; 0 if none has the score."""
+        if self.by == AGREEMENT:
+            return agreement(elect(await session.classes(probes)), probes)
+        known = [score for score in await trace_scores(session, probes, self.by) if score is not None]
+        return sum(known) / len(known) if known else 0.0

@@ -1,0 +1,216 @@
+"""Escalation, cascades, routing and mixtures of agents: which model is asked what, and whose answer stands."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+import widthwise as ww
+from tests.core.scripted import PlainGrader, Replying
+from widthwise.core.retry import Retry
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.setting import Setting
+from widthwise.core.strategy.strategy import as_strategy
+
+PROBLEM = ww.Problem("p1", "1+1?", "2")
+PROMPTS = {"mixture": "{count} said {drafts}", "each_draft": "[{text}]"}
+
+
+def setting(**models: Any) -> Setting:
+    """A run with these models by name: each a list of answers in order, or a function of the prompt and the place."""
+    settings = []
+    for name, said in models.items():
+        reply = said if callable(said) else lambda prompt, index, said=said: f"={said[index % len(said)]}"
+        form = ww.PromptFormat(name, template="{problem}", prompts=PROMPTS)
+        scheduler = Scheduler(Replying(reply), retry=Retry(attempts=1))
+        settings.append(Setting(scheduler, PlainGrader(), form, model=name))
+    first, *others = settings
+    return Setting(first.scheduler, first.grader, first.format, model=first.model, others={o.model: o for o in others})
+
+
+def calls(run: Setting) -> dict[str, int]:
+    return {name: len(each.backend.requests) for name, each in run.models.items()}  # type: ignore[attr-defined]
+
+
+# -- escalate --------------------------------------------------------------------------------------------------
+
+
+async def test_traces_that_agree_are_not_escalated() -> None:
+    run = setting(small=[1, 1, 1], large=[2])
+    result = await (ww.BestOfN(3, model="small") | ww.Escalate(model="large")).solve(PROBLEM, run)
+    assert (result.answer, calls(run)) == ("1", {"small": 3, "large": 0})
+
+
+async def test_traces_that_disagree_are() -> None:
+    run = setting(small=[1, 1, 3], large=[2])
+    result = await (ww.BestOfN(3, model="small") | ww.Escalate(model="large")).solve(PROBLEM, run)
+    assert (result.answer, calls(run)) == ("2", {"small": 3, "large": 1})
+    assert result.ledger.samples == 4
+
+
+async def test_the_paper_s_vote_is_trusted_from_a_share_of_all_traces_on() -> None:
+    chance = random.Random(5)
+    for _ in range(40):
+        said = [chance.choice([1, 2, 3, "?"]) for _ in range(6)]
+        threshold = chance.choice([0.3, 0.5, 0.8])
+        commonest = max(Counter(a for a in said if a != "?").values(), default=0)
+        run = setting(small=said, large=[9])
+        await (ww.BestOfN(6) | ww.Escalate(model="large", threshold=threshold)).solve(PROBLEM, run)
+        assert calls(run)["large"] == (commonest / 6 < threshold), (said, threshold)
+
+
+async def test_all_may_vote_after_an_escalation() -> None:
+    run = setting(small=[1, 1, 3], large=[3, 3])
+    strategy = ww.BestOfN(3) | ww.Escalate(model="large", n=2, keep=True)
+    result = await strategy.solve(PROBLEM, run)
+    assert result.answer == "3"
+    assert [(c.answer, len(c.traces)) for c in result.classes] == [("3", 3), ("1", 2)]
+
+
+async def test_an_unsure_winner_is_escalated_by_its_score_to_a_whole_strategy() -> None:
+    strategy = "best_of_n(n=2) | escalate(when='unsure', threshold={}, model='large', worker=best_of_n(n=3))"
+    for threshold, asked in ((-0.6, 0), (-0.4, 3)):  # every token has the log-probability -0.5
+        run = setting(small=[1, 1], large=[2])
+        await ww.RunSettings.of(strategy.format(threshold)).strategy.solve(PROBLEM, run)
+        assert calls(run)["large"] == asked
+
+
+async def test_the_first_vote_stands_where_the_other_model_says_nothing_or_the_budget_ends() -> None:
+    run = setting(small=[1, 1, 3], large=["?"])
+    result = await (ww.BestOfN(3) | ww.Escalate(model="large")).solve(PROBLEM, run)
+    assert (result.answer, result.notes[-1].text) == ("1", "large states no answer: the first vote stands")
+    run = setting(small=[1, 1, 3], large=[2])
+    result = await (ww.BestOfN(3) | ww.Budget(samples=3) | ww.Escalate(model="large")).solve(PROBLEM, run)
+    assert (result.answer, calls(run)["large"]) == ("1", 0)
+    assert "the budget ended before large could be asked" in result.notes[-1].text
+
+
+# -- cascade ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_cascade_stops_at_the_first_answer_that_is_trusted() -> None:
+    chance = random.Random(6)
+    for _ in range(40):
+        said = {name: [chance.choice([1, 2, "?"]) for _ in range(4)] for name in ("a", "b", "c")}
+        thresholds = (chance.choice([0.25, 0.5, 0.75, 1.0]), chance.choice([0.25, 0.5, 0.75, 1.0]))
+        expected = []
+        for name, least in zip(said, (*thresholds, 0.0), strict=True):
+            votes = Counter(a for a in said[name] if a != "?")
+            expected.append((name, max(votes, key=votes.__getitem__, default=None)))
+            if max(votes.values(), default=0) / 4 >= least:
+                break
+        run = setting(**said)
+        strategy = ww.Cascade(("a", "b", "c"), thresholds=thresholds, worker=ww.BestOfN(4) | ww.MajorityVote())
+        result = await as_strategy(strategy).solve(PROBLEM, run)
+        asked = [name for name, count in calls(run).items() if count]
+        assert asked == [name for name, _ in expected]
+        assert result.answer == (None if expected[-1][1] is None else str(expected[-1][1]))
+
+
+async def test_a_cascade_by_a_score_and_a_budget_that_ends() -> None:
+    by = {"by": "mean_logprob", "thresholds": (-0.4,)}
+    run = setting(a=[1], b=[2])
+    result = await as_strategy(ww.Cascade(("a", "b"), **by)).solve(PROBLEM, run)
+    assert (result.answer, calls(run)) == ("2", {"a": 1, "b": 1})
+    run = setting(a=[1], b=[2])
+    limited = as_strategy(ww.Cascade(("a", "b"), **by)) | ww.Budget(samples=1)
+    result = await limited.solve(PROBLEM, run)
+    assert (result.answer, calls(run)) == ("1", {"a": 1, "b": 0})
+    assert "the budget ended before b could be asked" in result.notes[-1].text
+
+
+# -- route -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("probed", "answers"), [([1, 1, 1, 1], "a"), ([1, 1, 1, 2], "b"), ([1, 2, 3, 4], "c")])
+async def test_a_problem_goes_to_the_model_that_its_probes_say(probed: list[int], answers: str) -> None:
+    run = setting(a=probed, b=[7], c=[8])
+    strategy = ww.Route(("a", "b", "c"), thresholds=(1.0, 0.5), worker=ww.BestOfN(2) | ww.MajorityVote())
+    result = await as_strategy(strategy).solve(PROBLEM, run)
+    assert calls(run) == {"a": 4, "b": 0, "c": 0} | {answers: 2 + 4 * (answers == "a")}
+    assert result.answer == {"a": "1", "b": "7", "c": "8"}[answers]
+    assert result.ledger.samples == 6
+
+
+# -- mixture of agents -----------------------------------------------------------------------------------------
+
+
+async def test_layers_see_what_the_layer_before_has_said() -> None:
+    seen: dict[str, list[str]] = {"a": [], "b": []}
+
+    def says(name: str) -> Any:
+        def reply(prompt: str, index: int) -> str:
+            seen[name].append(prompt.strip())
+            return f"{name}{len(seen[name])} =2"
+
+        return reply
+
+    run = setting(a=says("a"), b=says("b"))
+    result = await as_strategy(ww.MixtureOfAgents(("a", "b"), aggregator="b")).solve(PROBLEM, run)
+    second = "2 said [a1 =2][b1 =2]"
+    assert seen["a"][0] == seen["b"][0] == "1+1?"
+    assert (seen["a"][1], seen["b"][1]) == (second, second)
+    assert seen["b"][2] == "2 said [a2 =2][b2 =2]"
+    assert calls(run) == {"a": 2, "b": 3}
+    assert result.answer == "2"
+    requests = run.backend.requests  # type: ignore[attr-defined]
+    assert {request.params.temperature for request in requests} == {0.7}
+
+
+async def test_a_model_named_twice_proposes_twice_and_one_layer_is_one_answer() -> None:
+    run = setting(a=[1, 2], b=[3])
+    await as_strategy(ww.MixtureOfAgents(("a", "a", "b"), layers=2)).solve(PROBLEM, run)
+    assert calls(run) == {"a": 3, "b": 1}
+    run = setting(a=[1, 2], b=[3])
+    await as_strategy(ww.MixtureOfAgents(("a", "b"), layers=1)).solve(PROBLEM, run)
+    assert calls(run) == {"a": 1, "b": 0}
+
+
+async def test_proposals_are_returned_where_the_aggregator_states_nothing() -> None:
+    run = setting(a=[5], b=lambda prompt, index: "nothing")
+    result = await (ww.MixtureOfAgents(("a",), layers=2, aggregator="b") | ww.MajorityVote()).solve(PROBLEM, run)
+    assert result.answer == "5"
+
+
+# -- refusals --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (lambda: ww.Escalate(), "needs the name of the model"),
+        (lambda: ww.Escalate(model="b", when="unsure"), "needs a threshold"),
+        (lambda: ww.Escalate(model="b", when="never"), "when"),  # type: ignore[arg-type]
+        (lambda: ww.Escalate(model="b", n=0), "n must be at least 1"),
+        (lambda: ww.Cascade(("a",)), "two or more different names"),
+        (lambda: ww.Cascade(("a", "a"), thresholds=(1,)), "two or more different names"),
+        (lambda: ww.Cascade(("a", "b")), "2 models need 1 thresholds"),
+        (lambda: ww.Cascade(("a", "b"), thresholds=(1,), worker=ww.Single(model="a")), "worker names a model"),
+        (lambda: ww.Route(("a", "b"), thresholds=(1,), probes=0), "probes must be at least 1"),
+        (lambda: ww.MixtureOfAgents(), "names of the models that propose"),
+        (lambda: ww.MixtureOfAgents(("a",), layers=0), "layers must be at least 1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(part: Any, reason: str) -> None:
+    with pytest.raises(ww.UsageError, match=reason):
+        part()
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "cascade(('a', 'x'), thresholds=(1.0,))",
+        "route(('a', 'x'), thresholds=(1.0,))",
+        "mixture_of_agents(('a', 'x'))",
+        "mixture_of_agents(('a', 'b'), aggregator='x')",
+        "best_of_n(n=2) | escalate(model='x')",
+    ],
+)
+async def test_models_that_the_run_does_not_have_are_refused_at_once(strategy: str) -> None:
+    run = setting(a=[1], b=[2])
+    with pytest.raises(ww.UsageError, match="the run has no model 'x'; it has: a, b"):
+        await ww.RunSettings.of(strategy).strategy.solve(PROBLEM, run)
+    assert calls(run) == {"a": 0, "b": 0}
