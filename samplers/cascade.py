@@ -32,10 +32,10 @@ class Cascade(SamplerPart):
     """The answer of the first of ``models`` that can be trusted (FrugalGPT: Chen et al., arXiv 2305.05176).
 
     Each of the models, cheapest first, answers with ``worker`` (None: a single sample; a sampler or a strategy). If the
-    answer's score ``by`` is at least the model's threshold, it stands; the last model's does if it states any. ``by`` is
-    "agreement", the share of the worker's traces that state the answer, or a score of the trace that stands for it,
-    such as "reward_model" or "mean_logprob". An answer without a score is not trusted. ``widthwise fit`` learns order
-    and thresholds from stored runs.
+    answer's score ``by`` is at least the model's threshold, it stands; the last model's does if it states any.
+    ``by`` is "agreement", the share of the worker's traces that state the answer, or a score of the trace that stands
+    for it, such as "reward_model" or "mean_logprob". An answer without a score is not trusted. ``widthwise fit`` learns
+    order and thresholds from stored runs.
 
     Differences from the paper: its scorer is a DistilBERT that was trained on each dataset to tell right answers; here
     any score serves, and a reward model is its counterpart.
