@@ -10,10 +10,10 @@ from widthwise.core.answer import Answer, Tie, elect
 from widthwise.core.arguments import one_of
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
+from widthwise.core.scores.trust import AGREEMENT, check_trust, trust
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
-from widthwise.core.strategy.trust import AGREEMENT, check_trust, trust
 from widthwise.core.strategy.worker import as_worker
 from widthwise.core.trace.trace import Trace
 

@@ -9,11 +9,11 @@ from typing import Any
 from widthwise.core.answer import Answer
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
+from widthwise.core.scores.trust import AGREEMENT, check_trust, trust
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.sampler_part import SamplerPart
-from widthwise.core.strategy.trust import AGREEMENT, check_trust, trust
 from widthwise.core.strategy.worker import as_worker
 from widthwise.samplers.single import Single
 

@@ -8,11 +8,11 @@ from typing import Any
 from widthwise.core.answer import Answer, elect
 from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import trace_scores
+from widthwise.core.scores.trust import AGREEMENT, agreement, check_trust
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.sampler_part import SamplerPart
-from widthwise.core.strategy.trust import AGREEMENT, agreement, check_trust
 from widthwise.core.strategy.worker import as_worker
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.cascade import answered, check_models
