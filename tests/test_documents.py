@@ -21,6 +21,7 @@ from widthwise.cli.app import app
 from widthwise.core import registry
 from widthwise.core.roles import ROLES
 from widthwise.core.strategy.composition import parse_strategy
+from widthwise.given_models import model_option
 from widthwise.opening import kind_of
 
 REASONS = {"installs packages", "needs vLLM", "needs a server", "needs a network", "needs a data set", "takes minutes"}
@@ -116,9 +117,11 @@ def check_call(arguments: list[str]) -> None:
     for strategy in [strategies] if isinstance(strategies, str) else strategies:
         if not re.search(r"[a-z]\w*:[a-z]", strategy):  # skip the reader's own parts
             parse_strategy(re.sub(r"^\w+=", "", strategy) if arguments[0] == "serve" else strategy)  # NAME=STRATEGY
-    for name in ("model", "reward_model", "embedding_model"):
-        if given.get(name):
-            kind_of(given[name])
+    named = model_option(given.get("model") or [])
+    models = list(named.values()) if isinstance(named, dict) else [named]
+    for spec in (*models, given.get("reward_model"), given.get("embedding_model")):
+        if spec:
+            kind_of(spec)
 
 
 def test_most_snippets_are_run() -> None:
