@@ -77,6 +77,23 @@ CHAT_PROMPTS = {
         "{problem}\n\nHere are an answer and what was said about it.\n\nAnswer:\n{draft}\n\nFeedback:\n{feedback}\n\n"
         "Write a better answer that heeds the feedback. {instruction}"
     ),
+    "each_thought": "Step {n}: {text}\n\n",
+    "next_step": (
+        "{problem}\n\n{progress}Write the next step of the solution and nothing else: one thought or one calculation, "
+        "in a sentence or two."
+    ),
+    "finish": "{problem}\n\n{progress}Solve the problem; go on from the steps above, if there are any. {instruction}",
+    "sub_question": (
+        "{problem}\n\n{progress}Which smaller question should be answered next on the way to the solution? Write this "
+        "one question and nothing else. If enough is known to answer the problem itself, write: Now we can answer."
+    ),
+    "sub_answer": (
+        "{problem}\n\n{progress}Answer this question step by step, and nothing beyond it: {asked}\n\n{instruction}"
+    ),
+    "rephrase": (
+        "{problem}\n\nWrite this problem anew: first all that is given, as a numbered list of conditions, then the "
+        "question. Do not solve it."
+    ),
     "compare": (
         "{problem}\n\nHere are two solutions.\n\nSolution 1:\n{first}\n\nSolution 2:\n{second}\n\nWhich is more likely "
         "right? Think about where they differ. Then write on a last line the single number 1 or 2."

@@ -114,6 +114,7 @@ from widthwise.samplers.rebase import REBASE
 from widthwise.samplers.recursive_self_aggregation import RecursiveSelfAggregation
 from widthwise.samplers.revisions import Revisions
 from widthwise.samplers.route import Route
+from widthwise.samplers.rstar import RStar
 from widthwise.samplers.sequential_refinement import SequentialRefinement
 from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
@@ -207,6 +208,7 @@ __all__ = [
     "PromptTooLong",
     "Prospect",
     "Pruner",
+    "RStar",
     "RecursiveSelfAggregation",
     "Repetition",
     "Reply",

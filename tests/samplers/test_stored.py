@@ -38,7 +38,8 @@ STRATEGIES = [
     "entropy_gated_branching(n=3, threshold=0.5, by='mean_logprob') | best_by(score='score')",
     "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
     "mctsr(rollouts=2) | best_by(score='score')",
-    "best_of_n(n=3) | mutual_consistency(k=2)",
+    "rstar(rollouts=2, steps=1, asked=1, votes=2, solutions=2, depth=2) | mutual_consistency(k=1)",
+    "best_of_n(n=5, temperature=1.2) | mutual_consistency(k=3)",
     "best_of_n(n=4, temperature=1.0) | gen_synthesis(window=2, draws=3)",
     "best_of_n(n=4) | confidence_gate(otherwise=generative_verification(k=2), agreement=0.9)",
 ]
@@ -62,7 +63,9 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
     backend = Interrupted(bundled_models()["reasoner"])
     strategy = parse_strategy(text)
     with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
-        format = GENERIC if "mctsr" in text else REASONER  # the reasoner knows no such questions, but says something
+        format = (
+            GENERIC if text.startswith(("mctsr", "rstar")) else REASONER
+        )  # the reasoner knows no such questions, but says something
         running = run(SUITE, strategy, setting_for(SUITE, backend, format), store, concurrency=concurrency)
         task = asyncio.create_task(running)
         backend.task, backend.left = task, interrupt
