@@ -10,6 +10,7 @@ from typing import Any, overload
 from widthwise.core.brief import counted
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.tabular import Plotted
+from widthwise.evals.measure.gain import PARTS
 from widthwise.evals.measure.standings import Standing
 
 
@@ -39,7 +40,7 @@ class Comparison(Plotted, Sequence[Standing]):
         return f"Comparison({counted(len(self), 'run')} on {problems}: {said}{more})"
 
     def table(self) -> dict[str, list[Any]]:
-        """One row per run: its accuracy, its difference from the first run, and its mean cost per problem."""
+        """One row per run: its accuracy, its difference from the first run and its parts, its mean cost per problem."""
         costs = dict.fromkeys(name for each in self.standings for name in each.costs)
         return {
             "run": [each.run for each in self.standings],
@@ -53,6 +54,13 @@ class Comparison(Plotted, Sequence[Standing]):
             **{
                 name: [None if each.difference is None else getattr(each.difference, of) for each in self.standings]
                 for name, of in _DIFFERENCE.items()
+            },
+            "one_sample": [each.one_sample for each in self.standings],
+            "coverage": [each.coverage for each in self.standings],
+            "efficiency": [None if each.efficiency is None else each.efficiency.mean for each in self.standings],
+            **{
+                f"{part}_gain": [None if s.split is None else getattr(s.split, part).mean for s in self.standings]
+                for part in PARTS
             },
             "cut": [each.cut for each in self.standings],
             **{name: [each.costs.get(name) for each in self.standings] for name in costs},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +21,7 @@ from widthwise.core.tabular import Plotted
 from widthwise.evals.measure.axes import AXES, Axis
 from widthwise.evals.measure.costs import answered_budgets, sample_budgets
 from widthwise.evals.measure.estimators import best_at_k, pass_at_k, short_at_k, weighted_vote_at_k
+from widthwise.evals.measure.gain import efficiencies
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, Source, load
@@ -45,6 +46,8 @@ class Line(Brief):
     ``sampling_error`` is the Monte-Carlo standard error of the estimate itself, 0 if it is exact. ``scores``
     ``[problems, points]`` are what all of this is computed from. If the points were limited, ``limits`` are their
     budgets for each problem and ``cut`` the shares of problems on which one trace alone is longer than the budget.
+    ``efficiency`` is the share of what lies between one sample and pass@k that the method gets (NaN where nothing does,
+    as at k = 1); None if the line is not of answers chosen among k samples.
     """
 
     method: str
@@ -57,6 +60,12 @@ class Line(Brief):
     scores: Floats
     limits: Floats | None = None
     cut: Floats | None = None
+    efficiency: Floats | None = None
+
+    @property
+    def efficiencies(self) -> Floats:
+        """``efficiency``, with NaN for a line that has none."""
+        return np.full(len(self.k), np.nan) if self.efficiency is None else self.efficiency
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +95,7 @@ class Curve(Plotted):
                 columns.setdefault(axis, []).extend(line.budgets.get(axis, np.full(len(line.k), np.nan)).tolist())
             for name in ("k", "accuracy", "low", "high", "sampling_error"):
                 columns.setdefault(name, []).extend(getattr(line, name).tolist())
+            columns.setdefault("efficiency", []).extend(line.efficiencies.tolist())
         return columns
 
     def plot(self, axis: Axis = "samples", *, ax: Any = None) -> Any:
@@ -156,7 +166,13 @@ def lines(
 ) -> dict[str, Line]:
     """One line per method over pools of independent samples, with bands from ``replicates`` sets of problems."""
     chosen = [method(m) if isinstance(m, str) else m for m in methods]
-    return {m.name: _line(m, pools, replicates, level, seed) for m in chosen}
+    drawn = [_line(m, pools, replicates, level, seed) for m in chosen]
+    choosing = any(m.answers for m in chosen)
+    coverage = _line(method("pass"), pools, 1, level, seed).accuracy if choosing else np.empty(0)
+    return {
+        m.name: replace(line, efficiency=efficiencies(line.accuracy, coverage)) if m.answers else line
+        for m, line in zip(chosen, drawn, strict=True)
+    }
 
 
 # -- methods ---------------------------------------------------------------------------------------------------

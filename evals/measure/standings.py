@@ -13,6 +13,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import KV_FIGURES
 from widthwise.core.session.prices import Prices, money, recorded_prices
 from widthwise.evals.measure.equal_budgets import MOSTLY
+from widthwise.evals.measure.gain import Reached, Share, Split
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
@@ -46,6 +47,10 @@ class Standing(Brief):
     cut: float = 0.0
     difference: Difference | None = None
     copies: Copies | None = None
+    one_sample: float = 0.0
+    coverage: float = 0.0
+    efficiency: Share | None = None
+    split: Split | None = None
 
 
 def standings(paths: Sequence[str | Path], prices: Prices | None = None) -> list[Standing]:
@@ -62,13 +67,23 @@ def standings(paths: Sequence[str | Path], prices: Prices | None = None) -> list
     shared = [name for name in runs[0][1] if all(name in done for _, done, _ in runs)]
     if not shared:
         raise UsageError("these runs have no finished problem in common, so they cannot be compared")
-    right = [np.array([credit(done[name].correct) for name in shared], float) for _, done, _ in runs]
     outcomes = [[done[name] for name in shared] for _, done, _ in runs]
-    found = [_standing(said, of_run, costs) for (said, _, costs), of_run in zip(runs, outcomes, strict=True)]
-    found = [_paid(each, of_run, known) for each, of_run, known in zip(found, outcomes, priced, strict=True)]
+    reached = [Reached.of(of_run) for of_run in outcomes]
+    found = [
+        _paid(_reaching(_standing(said, of_run, costs), grades), of_run, known)
+        for (said, _, costs), of_run, grades, known in zip(runs, outcomes, reached, priced, strict=True)
+    ]
     tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
-    differences = dict(zip(tested, adjusted([paired(right[i], right[0]) for i in tested]), strict=True))
-    return [replace(each, difference=differences.get(i)) for i, each in enumerate(found)]
+    gaps = adjusted([paired(reached[i].answered, reached[0].answered) for i in tested])
+    for i, gap in zip(tested, gaps, strict=True):
+        found[i] = replace(found[i], difference=gap, split=reached[i].beyond(reached[0]))
+    return found
+
+
+def _reaching(standing: Standing, reached: Reached) -> Standing:
+    """``standing`` with what single samples and all of them reach."""
+    one, covered = float(reached.one.mean()), float(reached.covered.mean())
+    return replace(standing, one_sample=one, coverage=covered, efficiency=reached.efficiency())
 
 
 def _prices(path: str | Path) -> Prices:

@@ -12,6 +12,7 @@ from widthwise.core.brief import Brief
 from widthwise.core.session.ledger import KV_FIGURES, Ledger, Spending
 from widthwise.core.session.prices import Prices, money, recorded_prices
 from widthwise.evals.grading.choice import options_of
+from widthwise.evals.measure.gain import Reached
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome, credit
@@ -44,8 +45,9 @@ class Summary(Brief):
     An answer that is right in part counts for that part. ``problems`` are those worked on; ``errors`` of them failed
     (and count as wrong). ``accuracy`` is that of the strategy's answers, ``accuracy_ci95`` its Wilson interval over
     problems. ``mean_accuracy`` is that of single samples (not of traces that were pruned, aborted or failed), averaged
-    over problems; ``pass_at_n`` the fraction of problems with a right trace among all. ``flops`` are 0 if a model's
-    shape is not known. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know them),
+    over problems; ``pass_at_n`` the fraction of problems with a right trace among all. ``efficiency`` is the share of
+    what lies between these two that the strategy's answers have got (None if nothing does). ``flops`` are 0 if a
+    model's shape is not known. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know them),
     ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what caches
     held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling settings
     in force; None for runs that do not say. ``server`` describes in one line the server that sampled. ``models`` is
@@ -84,6 +86,7 @@ class Summary(Brief):
     copies: Copies | None = None
     chance: float | None = None
     suite_budget: Mapping[str, Any] | None = None
+    efficiency: float | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -126,6 +129,7 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
         chance=_chance(outcomes),
+        efficiency=_efficiency(outcomes) if answered else None,
         suite_budget=rounds_in(store.manifest, ledger.total),
     )
 
@@ -134,6 +138,11 @@ def _chance(outcomes: Sequence[Outcome]) -> float | None:
     """How often a guess is right; None unless every problem is a choice among options."""
     options = [len(options_of(outcome.problem)) for outcome in outcomes]
     return _mean([1 / n for n in options]) if options and all(options) else None
+
+
+def _efficiency(outcomes: Sequence[Outcome]) -> float | None:
+    """The selection efficiency of the run's answers."""
+    return Reached.of(outcomes).mean_efficiency
 
 
 def _server(manifest: Mapping[str, Any]) -> str | None:

@@ -39,6 +39,7 @@ from widthwise.evals.measure.equal_budgets import (
 )
 from widthwise.evals.measure.pools import RECORDINGS
 from widthwise.evals.measure.run_names import told_apart
+from widthwise.evals.measure.standings import standings
 from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.replacement import replacement
 from widthwise.evals.store.outcome import Outcome
@@ -85,6 +86,7 @@ def write_report(
         "problems": [{"id": i} for i in dict.fromkeys(p["id"] for section in sections for p in section["problems"])],
         "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in compared],
         "comparison": _comparison(compared, axis, budgets) if several else None,
+        "gains": _gains(runs, drawn) if curves is None else [],
     }
     return _written(Path(out), _page(_title(drawn), [_block("main", packed(main)), *blocks]))
 
@@ -166,6 +168,7 @@ def _by_model(spent: Ledger) -> list[tuple[str, int]]:
 def _figures(summary: Summary) -> list[tuple[str, Any]]:
     """The summary's figures in words."""
     shares = {"accuracy": summary.accuracy, "one sample": summary.mean_accuracy, "pass@n": summary.pass_at_n}
+    shares["selection efficiency"] = summary.efficiency
     return [
         ("suite", summary.suite),
         ("model", summary.model),
@@ -212,6 +215,7 @@ _WHY = {
 def _line(line: Line) -> dict[str, Any]:
     chosen = _spread(len(line.k))
     bounds = {"accuracy": line.accuracy, "low": line.low, "high": line.high, "error": line.sampling_error}
+    bounds["efficiency"] = line.efficiencies
     return {
         "method": line.method,
         "k": line.k[chosen],
@@ -250,6 +254,24 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[flo
         ],
         "pareto": [_point(p) for p in pareto(found)],
     }
+
+
+def _gains(runs: Sequence[str | Path], drawn: Sequence[Curve]) -> list[dict[str, Any]]:
+    """What each run's samples and answers reach, and the parts of its difference from the first run.
+
+    Nothing if there is only one run, or if a run has no answers of its own.
+    """
+    if len(runs) < 2 or not all("run" in each.lines for each in drawn):
+        return []
+    return [
+        {
+            "label": of_run.label,
+            **{name: getattr(each, name) for name in ("one_sample", "coverage", "accuracy")},
+            "efficiency": each.efficiency and asdict(each.efficiency),
+            "split": each.split and asdict(each.split),
+        }
+        for each, of_run in zip(standings(runs), drawn, strict=True)
+    ]
 
 
 def _point(point: Point) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.evals.made_runs import made_run
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.trace.trace import Segment, Trace
+from widthwise.evals.measure.standings import standings
 from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.store import Store
 from widthwise.evals.views.report import write_report
@@ -129,6 +131,31 @@ def test_several_runs_are_compared(tmp_path: Path, window: browser.Browser) -> N
     assert "At equal budgets" in text(window, "main")
     window.script("const w = document.getElementById('which'); w.value = 'mixed'; w.dispatchEvent(new Event('change'))")
     assert window.script("return document.querySelectorAll('.list .row').length") == 2
+
+
+def test_the_page_says_where_differences_come_from(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path / "a.db", MIXED), made_run(tmp_path / "b.db", [["1"] * 4] * 4)]
+    write_report(runs, tmp_path / "a.html")
+    first, second = standings(runs)
+    told = blocks(tmp_path / "a.html")["main"]["gains"]
+    assert [each["split"] for each in told] == [None, asdict(second.split)]  # type: ignore[arg-type]
+    assert [each["coverage"] for each in told] == [first.coverage, 1.0]
+    write_report(runs[:1], tmp_path / "one.html")
+    assert blocks(tmp_path / "one.html")["main"]["gains"] == []
+    recorded = made_run(tmp_path / "c.db", MIXED, strategy=None)
+    write_report([runs[0], recorded], tmp_path / "recorded.html")
+    assert blocks(tmp_path / "recorded.html")["main"]["gains"] == []
+
+
+@needs_browser
+def test_the_gains_are_drawn_and_fit_a_narrow_page(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path / "a.db", MIXED), made_run(tmp_path / "b.db", [["1"] * 4] * 4)]
+    write_report(runs, tmp_path / "a.html")
+    with browser.running("--window-size=1200,900") as narrow:
+        narrow.narrow(360)
+        narrow.open(tmp_path / "a.html")
+        assert "Where the differences come from" in text(narrow, "main")
+        assert narrow.script("return document.documentElement.scrollWidth") <= 360
 
 
 @needs_browser

@@ -83,3 +83,12 @@ function comparison(data) {
     el("h3", {}, "Pareto set"),
     table(["method", "budget", "accuracy, %"], pareto.map((p) => [p.name, number(p.budget), percent(p.accuracy)])));
 }
+
+function gains(data) {
+  const part = (share) => (share ? `${percent(share.mean)} (${interval(share)})` : "–");
+  return el("section", {}, el("h2", {}, "Where the differences come from"),
+    el("p", { class: "dim" }, "Sampling: what one sample is worth more than one of the first run. Coverage: how much further the best of the samples is ahead of one. "
+      + "Selection: how much less the answer falls short of the best. The three add up to the difference. Efficiency: the share of what lies between one sample and coverage that the answers have got."),
+    table(["run", "accuracy, %", "one sample, %", "coverage, %", "efficiency, %", "by sampling, points", "by coverage, points", "by selection, points"],
+      data.gains.map((g) => [g.label, percent(g.accuracy), percent(g.one_sample), percent(g.coverage), part(g.efficiency), part(g.split?.sampling), part(g.split?.coverage), part(g.split?.selection)])));
+}

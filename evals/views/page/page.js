@@ -4,7 +4,7 @@ async function main() {
   const page = document.getElementById("page");
   const data = await block("main");
   for (const run of data.runs) run.place = Object.fromEntries(run.problems.map((problem, i) => [problem.id, i]));
-  const overview = el("div", {}, el("section", {}, el("h2", {}, "Accuracy against budget"), curves(data)), data.comparison ? comparison(data) : null, runs(data), problems(data));
+  const overview = el("div", {}, el("section", {}, el("h2", {}, "Accuracy against budget"), curves(data)), data.comparison ? comparison(data) : null, data.gains.length ? gains(data) : null, runs(data), problems(data));
   async function route() {
     const at = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
     if (!at.problem) page.replaceChildren(overview);

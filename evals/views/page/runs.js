@@ -3,8 +3,8 @@
 function points(run) {
   const rows = run.lines.flatMap((line) => line.k.map((k, i) => ({ line, k, i })).filter(({ line, k, i }) => Number.isInteger(Math.log2(k)) || i === line.k.length - 1)
     .map(({ line, k, i }) => [line.method, String(k), number(line.budgets.tokens?.[i]), number(line.budgets.sequential?.[i]), percent(line.accuracy[i]),
-      interval({ low: line.low[i], high: line.high[i] }), line.error[i] ? percent(line.error[i]) : "exact"]));
-  return table(["method", "k", "tokens", "sequential", "accuracy, %", "95 % interval", "Monte-Carlo error"], rows);
+      interval({ low: line.low[i], high: line.high[i] }), percent(line.efficiency[i]), line.error[i] ? percent(line.error[i]) : "exact"]));
+  return table(["method", "k", "tokens", "sequential", "accuracy, %", "95 % interval", "efficiency, %", "Monte-Carlo error"], rows);
 }
 
 function runs(data) {

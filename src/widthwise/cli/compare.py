@@ -30,9 +30,12 @@ def compare_runs(
     """What runs answered right and what they spent, and how far each is from the first.
 
     Only problems that all runs have finished count. Token counts are means over problems; differences are paired by
-    problem, with bootstrapped 95 % intervals and McNemar's p adjusted by Holm. `curve` and `report` show what single
+    problem, with bootstrapped 95 % intervals and McNemar's p adjusted by Holm. The second table splits each difference
+    into three parts that add up to it: sampling (what one sample is worth), coverage (how far the best of the samples
+    is ahead of one) and selection (how far the answer falls short of the best). `curve` and `report` show what single
     samples achieve at other budgets; this command compares the strategies' own answers.
     """
+    from widthwise.evals.measure.gain import PARTS
     from widthwise.evals.measure.standings import standings
 
     found = standings(runs, prices_of(price or []))
@@ -44,6 +47,9 @@ def compare_runs(
     costs = [name for name in _COSTS if name != "flops" or any(name in each.costs for each in found)]
     rows = [[*_said(each), *(_spent(each.costs, name) for name in costs)] for each in found]
     rows_table([*columns, *(_COSTS[name] for name in costs)], rows)
+    reached = ["run", "one sample, %", "coverage, %", "efficiency, %", "95 % interval"]
+    parts = [said for part in PARTS for said in (f"by {part}", "95 % interval")]
+    rows_table([*reached, *parts], [[*_reached(each), *_split(each)] for each in found])
     for each in found:
         if each.copies is not None and each.copies.note:
             say(f"note: {Path(each.run).stem}: {each.copies.note}")
@@ -73,6 +79,21 @@ def _said(standing: Standing) -> list[str]:
     said = [Path(standing.run).stem, shortened(standing.strategy), f"{100 * standing.accuracy:.2f}"]
     gained = ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), chance(gap.p)]
     return [*said, span(*standing.interval), *gained]
+
+
+def _reached(standing: Standing) -> list[str]:
+    """What its samples reach, and which share of that its answers have got."""
+    got = standing.efficiency
+    efficiency = ["-", ""] if got is None else [f"{100 * got.mean:.1f}", span(got.low, got.high)]
+    return [Path(standing.run).stem, f"{100 * standing.one_sample:.2f}", f"{100 * standing.coverage:.2f}", *efficiency]
+
+
+def _split(standing: Standing) -> list[str]:
+    """The parts of its difference from the first run."""
+    if standing.split is None:
+        return [""] * 6
+    shares = (standing.split.sampling, standing.split.coverage, standing.split.selection)
+    return [said for part in shares for said in (f"{100 * part.mean:+.2f}", span(part.low, part.high))]
 
 
 def _spent(costs: Mapping[str, float], name: str) -> str:

@@ -83,6 +83,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.chance is not None:
         yield "chance", f"{percent(summary.chance)} of guesses are right"
     yield "one sample", f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
+    if summary.efficiency is not None:
+        yield "selection", f"{percent(summary.efficiency)} of what lies between one sample and pass@n"
     yield "sampled", f"{tokens.sampled:,} tokens in {summary.samples:,} samples, {tokens.discarded:,} discarded"
     for name, spent in summary.models.items():
         served = f"{spent.prompt_cached + spent.prompt_computed:,} tokens of prompts"

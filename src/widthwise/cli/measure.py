@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,8 +131,10 @@ def _print_curve(curve: Curve, axis: Axis, *, several: bool) -> None:
             costs = [amount(line.budgets[cost][i]) if cost in line.budgets else "–" for cost in shown]
             error = f"{100 * line.sampling_error[i]:.2f}" if line.sampling_error[i] else "exact"
             bounds = span(line.low[i], line.high[i])
-            rows.append([line.method, str(line.k[i]), *costs, f"{100 * line.accuracy[i]:.2f}", bounds, error])
-    columns = ["method", "k", *shown, "accuracy, %", "95 % interval", "Monte-Carlo error"]
+            got = line.efficiencies[i]
+            chosen = "" if math.isnan(got) else f"{100 * got:.1f}"
+            rows.append([line.method, str(line.k[i]), *costs, f"{100 * line.accuracy[i]:.2f}", bounds, chosen, error])
+    columns = ["method", "k", *shown, "accuracy, %", "95 % interval", "efficiency, %", "Monte-Carlo error"]
     rows_table(columns, rows)
     for note in curve.notes:
         say(f"note: {note}")
