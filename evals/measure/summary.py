@@ -47,13 +47,13 @@ class Summary(Brief):
     problems. ``mean_accuracy`` is that of single samples (not of traces that were pruned, aborted or failed), averaged
     over problems; ``pass_at_n`` the fraction of problems with a right trace among all. ``efficiency`` is the share of
     what lies between these two that the strategy's answers have got (None if nothing does). ``flops`` are 0 if a
-    model's shape is not known. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know them),
-    ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what caches
-    held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling settings
-    in force; None for runs that do not say. ``server`` describes in one line the server that sampled. ``models`` is
-    what each model cost, by name, in a run with several; ``money`` is what all of it cost, if the prices are known.
-    ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it, most
-    frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
+    model's shape is not known. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know
+    them), ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what
+    caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
+    settings in force; None for runs that do not say. ``server`` describes in one line the server that sampled.
+    ``models`` is what each model cost, by name, in a run with several; ``money`` is what all of it cost, if the prices
+    are known. ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it,
+    most frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
     guessing, for multiple choice. ``suite_budget``: the pool of tokens that all problems shared, if they did.
     """
 
