@@ -72,6 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answers = [["1"] * (4 + i) + ["2"] * (12 - i) for i in range(6)]
     made_run(folder / "a.db", answers)
     made_run(folder / "b.db", [row[::-1] for row in answers], strategy="best_of_n(n=4) | majority_vote(tie='random')")
+    made_run(folder / "c.db", [row[::-1] for row in answers])
     search = "tree_search(n=4, by='mean_logprob') | majority_vote()"
     for run, strategy in (("real.db", "best_of_n(n=4) | majority_vote()"), ("tree.db", search)):
         options = ["--limit", "2", "--max-tokens", "60", "--strategy", strategy, "--run", str(folder / run), "--json"]
@@ -89,6 +90,7 @@ CALLS = {
     "curve": "curve a.db b.db --axis samples",
     "compare": "compare a.db b.db",
     "report": "report a.db b.db --out page.html",
+    "fit": "fit small=a.db large=c.db",
     "traces RUN.db": "traces real.db",
     "traces RUN.db PROBLEM": "traces real.db arithmetic-2026-0000",
     "traces RUN.db PROBLEM --trace ID": "traces real.db arithmetic-2026-0000 --trace 0.0",

@@ -69,7 +69,7 @@ from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.suites.given import suite_of
 from widthwise.evals.suites.suite import Suite
 from widthwise.evaluating import evaluate, evaluate_async
-from widthwise.measuring import compare, compare_async, curve, curve_async
+from widthwise.measuring import compare, compare_async, curve, curve_async, fit_models
 from widthwise.model import Model
 from widthwise.pruning.adaptive_branching import AdaptiveBranching
 from widthwise.pruning.adaptive_consistency import AdaptiveConsistency
@@ -266,6 +266,7 @@ __all__ = [
     "elect",
     "evaluate",
     "evaluate_async",
+    "fit_models",
     "register",
     "serve",
     "serve_async",

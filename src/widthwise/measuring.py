@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from widthwise.core.problem import Grader
     from widthwise.evals.measure.comparison import Comparison
     from widthwise.evals.measure.curves import Curve
+    from widthwise.evals.measure.model_choice import Fitted
     from widthwise.evals.measure.pools import Grouping
     from widthwise.run import Run
 
@@ -64,6 +65,13 @@ def compare(*runs: str | Path | Run, prices: Any = None) -> Comparison:
 async def compare_async(*runs: str | Path | Run, prices: Any = None) -> Comparison:
     """``compare`` in a separate thread, for ``async`` programs."""
     return await asyncio.to_thread(compare, *runs, prices=prices)
+
+
+def fit_models(runs: Mapping[str, str | Path | Run], *, prices: Any = None, **options: Any) -> Fitted:
+    """Learn from one run of each model which to ask when; see ``widthwise.evals.measure.model_choice.fit``."""
+    from widthwise.evals.measure.model_choice import fit
+
+    return fit({name: path_of(run) for name, run in runs.items()}, prices=prices_of(prices or {}), **options)
 
 
 def path_of(run: str | Path | Run) -> Path:

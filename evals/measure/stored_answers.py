@@ -1,0 +1,152 @@
+"""What each of several models answered to the same problems, according to their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from widthwise.core.errors import UsageError
+from widthwise.core.scores.trust import AGREEMENT
+from widthwise.core.session.prices import Prices, money, recorded_prices
+from widthwise.core.strategy.composition import shortened
+from widthwise.evals.measure.sample_scores import trace_score
+from widthwise.evals.measure.subsets import Floats
+from widthwise.evals.store.outcome import Leaf, Outcome, credit
+from widthwise.evals.store.recorded_scores import RecordedScores
+from widthwise.evals.store.store import Store
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredAnswers:
+    """By model, ``float64 [problems]``: how ``right`` its answers are, how far they are ``trusted``, what they cost.
+
+    ``trusted`` is NaN where an answer has no score. ``easy`` is how easy the first model's probes find each problem,
+    and ``probing`` what they cost (both empty if nobody asked). ``strategy`` is that of all runs.
+    """
+
+    models: tuple[str, ...]
+    strategy: str
+    unit: Literal["money", "tokens"]
+    right: Mapping[str, Floats]
+    trusted: Mapping[str, Floats]
+    costs: Mapping[str, Floats]
+    easy: Floats
+    probing: Floats
+
+    @property
+    def problems(self) -> int:
+        return len(self.right[self.models[0]])
+
+
+def stored_answers(runs: Mapping[str, str | Path], *, by: str, probes: int | None, prices: Prices) -> StoredAnswers:
+    """The answers to the problems that all runs have finished; with ``probes``, those of the first run.
+
+    Raises ``UsageError`` for runs of different strategies, or without a finished problem in common.
+    """
+    read = {name: _Run.read(path, by, probes if i == 0 else None) for i, (name, path) in enumerate(runs.items())}
+    strategies = {run.strategy for run in read.values()}
+    if len(strategies) > 1 or not all(strategies):
+        raise UsageError(f"the runs must have one strategy, and these have {', '.join(sorted(strategies)) or 'none'}")
+    shared = [key for key in next(iter(read.values())).outcomes if all(key in run.outcomes for run in read.values())]
+    if not shared:
+        raise UsageError("the runs have no finished problem in common")
+    paid = {name: run.paid(shared, prices.get(name)) for name, run in read.items()}
+    in_money = all(each is not None for each in paid.values())
+    costs = {name: np.array(paid[name] if in_money else run.tokens(shared), float) for name, run in read.items()}
+    first = next(iter(read))
+    part = np.array([read[first].parts.get(key, 0.0) for key in shared])
+    return StoredAnswers(
+        tuple(read),
+        next(iter(strategies)),
+        "money" if in_money else "tokens",
+        {name: np.array([credit(run.outcomes[key].correct) for key in shared]) for name, run in read.items()},
+        {name: np.array([run.trusted[key] for key in shared], float) for name, run in read.items()},
+        costs,
+        np.array([read[first].easy.get(key, np.nan) for key in shared], float),
+        costs[first] * part,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """One model's run: its finished problems, and for each how far its answer is trusted.
+
+    ``easy`` is what its probes say, and ``parts`` the share of its samples' tokens that these are.
+    """
+
+    strategy: str
+    prices: Prices
+    outcomes: Mapping[Key, Outcome]
+    trusted: Mapping[Key, float]
+    easy: Mapping[Key, float]
+    parts: Mapping[Key, float]
+
+    @classmethod
+    def read(cls, path: str | Path, by: str, probes: int | None) -> _Run:
+        with Store.read(path) as store:
+            done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
+            found = {key: _trusted(store, outcome, by) for key, outcome in done.items()}
+            probed = {key: outcome.samples[:probes] for key, outcome in done.items()} if probes else {}
+            for leaves in probed.values():
+                if len(leaves) < (probes or 0):
+                    raise UsageError(f"{path} has {len(leaves)} samples of a problem, and {probes} probes are too many")
+            easy = {key: _easy(store, done[key], leaves, by) for key, leaves in probed.items()}
+            parts = {key: _share(leaves, done[key]) for key, leaves in probed.items()}
+            strategy = shortened(str(store.manifest["configuration"].get("strategy") or ""))
+            return cls(strategy, recorded_prices(store.manifest), done, found, easy, parts)
+
+    def paid(self, keys: Sequence[Key], price: Any) -> list[float] | None:
+        """What each problem cost in money; None if the price is not known."""
+        known = self.prices if price is None else {"": price}
+        found = [money(self.outcomes[key].ledger, known) for key in keys]
+        return None if None in found else [each for each in found if each is not None]
+
+    def tokens(self, keys: Sequence[Key]) -> list[float]:
+        return [float(self.outcomes[key].ledger.total) for key in keys]
+
+
+def _trusted(store: Store, outcome: Outcome, by: str) -> float:
+    """The agreement of a problem's samples, or the score of the trace that stands for the answer; NaN for none."""
+    if by == AGREEMENT:
+        return _agreement(outcome, outcome.leaves)
+    return np.nan if outcome.trace is None else _score(store, outcome, [outcome.trace], by)
+
+
+def _easy(store: Store, outcome: Outcome, leaves: Sequence[Leaf], by: str) -> float:
+    if by != AGREEMENT:
+        return _score(store, outcome, [leaf.id for leaf in leaves], by)
+    said = [_said(leaf) for leaf in leaves if leaf.answer is not None]
+    return max((said.count(each) for each in said), default=0) / len(leaves)
+
+
+def _agreement(outcome: Outcome, leaves: Sequence[Leaf]) -> float:
+    """The share of the traces that state the answer, as ``core.scores.trust`` has it."""
+    if outcome.answer is None or not leaves:
+        return 0.0
+    winner = next((_said(leaf) for leaf in leaves if leaf.id == outcome.trace), outcome.answer)
+    return sum(_said(leaf) == winner for leaf in leaves) / len(leaves)
+
+
+def _said(leaf: Leaf) -> int | str | None:
+    """The class that a trace voted with; its answer if it did not vote."""
+    return leaf.answer if leaf.vote is None else leaf.vote
+
+
+def _score(store: Store, outcome: Outcome, ids: Sequence[Any], by: str) -> float:
+    """The mean score of traces; NaN if none has it."""
+    judged = RecordedScores(store)
+    traces = [trace for trace in store.traces(outcome.problem.id) if trace.id in ids]
+    found = np.array([trace_score(judged, outcome.problem.id, trace, by) for trace in traces], float)
+    return float(np.nanmean(found)) if (~np.isnan(found)).any() else np.nan
+
+
+def _share(leaves: Sequence[Leaf], outcome: Outcome) -> float:
+    """The share of the tokens of all samples that ``leaves`` are."""
+    total = sum(leaf.tokens for leaf in outcome.samples)
+    return sum(leaf.tokens for leaf in leaves) / total if total else 0.0
