@@ -81,7 +81,7 @@ class Writer:
         if parent is None:  # no prompt is left that says whose trace it is
             kept = replace(kept, metadata={**kept.metadata, **self._named})
         trace_id = self._tree.next_id(place if parent is None else parent.id)
-        return self._tree.keep(Trace(trace_id, kept, parent, trace.sequential))
+        return self._tree.keep(Trace(trace_id, kept, parent, 0 if parent is None else parent.sequential))
 
     def _own(self, piece: str | Excerpt) -> str | Excerpt:
         """A piece of another trace by its tokens if they are this model's, else as text."""

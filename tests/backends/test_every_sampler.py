@@ -1,0 +1,127 @@
+"""Every built-in sampler live: on vLLM, on a text server, killed and resumed, and refused where it cannot work."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.backends.conformance import Subject
+from tests.backends.killing import samples
+from tests.backends.scripted_server import chat, chat_only, served
+from tests.backends.test_real_servers import called, evaluated
+from tests.evals.recount import check_recount
+from tests.samplers.every_sampler import EVERY, FORMATS, built_in
+from widthwise.cli.app import app
+from widthwise.core.backend import SamplingParams
+from widthwise.core.strategy.checking import inside
+from widthwise.core.strategy.composition import parse_strategy
+from widthwise.evals.runner import run, setting_for
+from widthwise.evals.store.store import Store, compare
+from widthwise.evals.suites.suites import load_suite
+from widthwise.models.formats import GENERIC, REASONER
+
+DYING = """
+import os, signal, sys
+from widthwise.cli.app import app
+from widthwise.evals.store.store import Store
+left, record = int(sys.argv.pop(1)), Store.record
+def dying(*told):
+    global left
+    record(*told)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+Store.record = dying
+app()
+"""
+"""The command line in a process that kills itself once it has stored so many generations."""
+
+each = pytest.mark.parametrize("name", sorted(EVERY))
+
+
+def continues(name: str) -> bool:
+    return any(getattr(part, "continues", False) for part in inside(parse_strategy(EVERY[name])))
+
+
+def test_no_sampler_is_forgotten() -> None:
+    assert set(EVERY) == built_in(), "a new sampler needs a line in tests/samplers/every_sampler.py"
+    assert [str(parse_strategy(text).sampler).partition("(")[0] for text in EVERY.values()] == list(EVERY)
+
+
+def words(name: str, file: Path) -> list[str]:
+    return ["eval", "countdown", "--limit", "2", "--strategy", EVERY[name], "--run", str(file), "--json", *asked(name)]
+
+
+def asked(name: str) -> list[str]:
+    return ["--format", FORMATS[name]] if name in FORMATS else []
+
+
+def finished(name: str, file: Path) -> dict[str, Any]:
+    done = CliRunner().invoke(app, words(name, file))
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.slow
+@each
+def test_killed_and_resumed_is_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
+    assert finished(name, whole)["errors"] == 0
+    half = max(1, len(samples(whole)) // 2)
+    command = [sys.executable, "-c", DYING, str(half), *words(name, broken)]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    with Store.read(broken) as store:
+        assert {outcome.state for outcome in store.outcomes()} != {"done"}
+    finished(name, broken)
+    with Store.read(whole) as a, Store.read(broken) as b:
+        assert compare(a, b) == []
+        check_recount(b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", ["text", "chat"])
+@each
+def test_on_a_server_that_takes_texts(name: str, dialect: str, llama_url: str, tmp_path: Path) -> None:
+    where = ("--model", llama_url, "--backend-arg", f"dialect={dialect}", *asked(name))
+    found = evaluated("countdown", 2, EVERY[name], tmp_path / "a.db", *where)
+    assert found["errors"] == 0
+    with Store.read(tmp_path / "a.db") as store:
+        store.check()
+        check_recount(store)
+        assert any(outcome.samples for outcome in store.outcomes())
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@each
+async def test_on_vllm(name: str, vllm_subject: Subject, tmp_path: Path) -> None:
+    suite = load_suite("countdown", limit=2)
+    format = GENERIC if FORMATS.get(name) == "generic" else REASONER
+    setting = setting_for(suite, vllm_subject.backend, format, params=SamplingParams(max_tokens=200))
+    with Store.begin(tmp_path / "a.db", {"strategy": EVERY[name]}, suite.problems) as store:
+        await run(suite, parse_strategy(EVERY[name]), setting, store, concurrency=2)
+    with Store.read(tmp_path / "a.db") as store:
+        assert {outcome.state for outcome in store.outcomes()} == {"done"}
+        assert not [t for o in store.outcomes() for t in store.tree(o.problem.id).values() if t.finish == "error"]
+        check_recount(store)
+    assert vllm_subject.running() == 0
+
+
+@pytest.mark.parametrize("name", sorted(filter(continues, EVERY)))
+def test_a_server_that_only_chats_is_refused_where_a_text_is_continued(name: str, tmp_path: Path) -> None:
+    with served(chat_only(chat("Yes.")), [{"id": "m"}]) as server:
+        done = called("countdown", 2, EVERY[name], tmp_path / "a.db", "--model", server.url)
+        told = [each for each in server.attempts if "numbers" in json.dumps(each.body)]
+    assert done.exit_code == 2
+    [sentence] = [line for line in done.output.splitlines() if "warning" not in line]
+    assert sentence.startswith(f"widthwise: {name}")
+    assert "that can continue a text" in sentence or "needs log-probabilities" in sentence
+    assert not told
+    assert not (tmp_path / "a.db").exists()
