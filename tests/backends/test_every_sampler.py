@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.backends.killing import samples
 from tests.backends.scripted_server import chat, chat_only, served
 from tests.backends.test_real_servers import called, evaluated
 from tests.evals.recount import check_recount
-from tests.samplers.every_sampler import EVERY, FORMATS, built_in
+from tests.samplers.every_sampler import EVERY, GENERIC, SEVERAL, built_in
 from widthwise.cli.app import app
 from widthwise.core.backend import SamplingParams
 from widthwise.core.strategy.checking import inside
@@ -25,7 +26,7 @@ from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import load_suite
-from widthwise.models.formats import GENERIC, REASONER
+from widthwise.models import formats
 
 DYING = """
 import os, signal, sys
@@ -56,11 +57,17 @@ def test_no_sampler_is_forgotten() -> None:
 
 
 def words(name: str, file: Path) -> list[str]:
-    return ["eval", "countdown", "--limit", "2", "--strategy", EVERY[name], "--run", str(file), "--json", *asked(name)]
+    asked = ["eval", "countdown", "--limit", "2", "--strategy", EVERY[name], "--run", str(file), "--json"]
+    return [*asked, *at("reasoner", name)]
 
 
-def asked(name: str) -> list[str]:
-    return ["--format", FORMATS[name]] if name in FORMATS else []
+def at(address: str, name: str, *arguments: str) -> list[str]:
+    """The command-line arguments that have the sampler work with the model there, under two names if it needs two."""
+    models = ["a", "b"] if name in SEVERAL else [""]
+    named = [word for model in models for word in ("--model", f"{model}={address}".lstrip("="))]
+    told = [f"{model}.{argument}".lstrip(".") for model in models for argument in arguments]
+    format = ["--format", "generic", "--max-tokens", "60"] if name in GENERIC else []
+    return [*named, *(word for each in told for word in ("--backend-arg", each)), *format]
 
 
 def finished(name: str, file: Path) -> dict[str, Any]:
@@ -89,7 +96,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(name: str, tmp_path: P
 @pytest.mark.parametrize("dialect", ["text", "chat"])
 @each
 def test_on_a_server_that_takes_texts(name: str, dialect: str, llama_url: str, tmp_path: Path) -> None:
-    where = ("--model", llama_url, "--backend-arg", f"dialect={dialect}", *asked(name))
+    where = at(llama_url, name, f"dialect={dialect}")
     found = evaluated("countdown", 2, EVERY[name], tmp_path / "a.db", *where)
     assert found["errors"] == 0
     with Store.read(tmp_path / "a.db") as store:
@@ -103,8 +110,10 @@ def test_on_a_server_that_takes_texts(name: str, dialect: str, llama_url: str, t
 @each
 async def test_on_vllm(name: str, vllm_subject: Subject, tmp_path: Path) -> None:
     suite = load_suite("countdown", limit=2)
-    format = GENERIC if FORMATS.get(name) == "generic" else REASONER
-    setting = setting_for(suite, vllm_subject.backend, format, params=SamplingParams(max_tokens=200))
+    format = formats.GENERIC if name in GENERIC else formats.REASONER
+    setting = setting_for(suite, vllm_subject.backend, format, params=SamplingParams(max_tokens=60))
+    if name in SEVERAL:
+        setting = replace(setting, model="a", others={"b": replace(setting, model="b")})
     with Store.begin(tmp_path / "a.db", {"strategy": EVERY[name]}, suite.problems) as store:
         await run(suite, parse_strategy(EVERY[name]), setting, store, concurrency=2)
     with Store.read(tmp_path / "a.db") as store:
