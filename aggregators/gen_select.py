@@ -29,10 +29,10 @@ class GenSelect(ModelPart):
     The AIMO-2 report; Toshniwal et al., arXiv 2507.17797, compares the method with others. Candidates are the traces
     that state an answer, each shown by what follows its thinking (``shown_tokens``: by the end of that). With
     ``decide="vote"`` each of ``draws`` questions shows a random ``window`` of them in a random order, and the answer
-    that is named most often wins, among equals the one with more votes. The report shows up to 16 and evaluates with 64
-    draws; its release's examples draw 8 times. With ``decide="tournament"`` all candidates are cut into windows, each
-    asked about ``draws`` times in orders of their own, and the one named most often (a lot among equals) goes on until
-    one is left: ``draws`` questions per window, ``ceil(N / window)`` windows in the first round.
+    that is named most often wins, among equals the one with more votes. The report's release shows up to 16 and
+    evaluates with 64 draws; its later examples draw 8 times. With ``decide="tournament"`` all candidates are cut into
+    windows, each asked about ``draws`` times in orders of their own, and the one named most often (a lot among equals)
+    goes on until one is left: ``draws`` questions per window, ``ceil(N / window)`` windows in the first round.
 
     Differences from the release: the question is worded by the model's prompt format ("choose"), which counts from 1;
     windows of a tournament are of nearly equal size; a window that states a single answer is not asked about. A reply
@@ -65,7 +65,7 @@ class GenSelect(ModelPart):
         else:
             named = await selection.tournament(self.draws)
         selection.note()
-        if not selection.said:
+        if selection.silent:
             return elect(classes, self.tie, session.seed("tie"))
         return elect([selection.weighed(c, named) for c in classes], self.tie, session.seed("tie"))
 
@@ -80,7 +80,12 @@ class _Selection:
         self.answers = {t.id: number for number, c in enumerate(classes) for t in c.traces}
         self.entered = [t for t in traces if t.id in self.answers]
         self.replied: list[Trace] = []
-        self.said = self.lots = 0
+        self.asked = self.said = self.lots = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether questions were asked, and no reply named a candidate."""
+        return self.asked > 0 and not self.said
 
     def rng(self, *place: int | str) -> np.random.Generator:
         return np.random.default_rng(self.session.seed(*place))
@@ -90,6 +95,7 @@ class _Selection:
         orders = [order for window in windows if self._differ(window) for order in self._orders(window, draws)]
         after = [*self.traces, *self.replied]
         asked = [self.windows.ask(self.session, "choose", [self.entered[i] for i in order], after) for order in orders]
+        self.asked += len(asked)
         answered = await replies(self.session, asked)
         choices = iter([self._choices(order, each) for order, each in zip(orders, answered, strict=True)])
         return [
@@ -113,7 +119,7 @@ class _Selection:
     def note(self) -> None:
         """Note how many replies named nobody, and what that led to."""
         note_silence(self.session, self.said, len(self.replied), self.replied)
-        if not self.said:
+        if self.silent:
             self.session.note(self.session.root, "no reply named a candidate: the plain vote decided")
         elif self.lots:
             self.session.note(

@@ -1,4 +1,4 @@
-"""Knockout, league and their variants with a judge that is right with probability p: how often right, at what cost.
+"""Contests and their variants with a judge that is right with probability p: how often right, at what cost.
 
 64 samples, 53 % of them right, the others one of 16 wrong answers. "paper" is an independent implementation of the
 algorithm in tests/aggregators/test_contests_as_published.py.
@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.aggregators.judges import Judge, asked, trace
 from tests.aggregators.test_contests_as_published import SAMPLES, knockout, league, noisy, shown
-from widthwise import Knockout, League, MajorityVote
+from widthwise import Knockout, League, MajorityVote, PivotTournament
 
 PARTS: list[Any] = [
     Knockout(k=2),
@@ -24,6 +24,8 @@ PARTS: list[Any] = [
     League(),
     League(skip_equal=True),
     League(entry="answers"),
+    PivotTournament(k=1),
+    PivotTournament(k=1, skip_equal=True),
     MajorityVote(),
 ]
 

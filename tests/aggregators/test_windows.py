@@ -111,6 +111,19 @@ async def test_a_lot_decides_windows_of_which_nothing_was_said_and_it_is_noted()
     assert lots == "lots decided 1 windows in which no reply named a candidate"
 
 
+async def test_windows_of_one_answer_are_named_without_a_question() -> None:
+    """One draw of two among two equal ones and another: where the equal ones are drawn, nothing is left to ask."""
+    unasked = 0
+    for seed in range(20):
+        judge = Judge(lambda prompt, index: f"Judgment: {1 + shown(prompt).index('= 7')}")
+        session = asked(judge, seed=seed)
+        answer = await GenSelect(window=2, draws=1)(session, [trace(i, f"= {a}") for i, a in enumerate("557")])
+        assert answer.text == ("7" if judge.requests else "5")
+        assert session.notes == []
+        unasked += not judge.requests
+    assert 0 < unasked < 20
+
+
 @pytest.mark.parametrize("reply", ["", "0", "6", "Judgment: 1 or 2", "Judgment: 2\nI am not sure.", "Judgment: 1e3"])
 @pytest.mark.parametrize("decide", ["vote", "tournament"])
 async def test_a_reply_that_cannot_be_read_names_nobody(reply: str, decide: Any) -> None:
