@@ -50,6 +50,18 @@ class AdaptiveBranching(Part):
             node = told[int(np.argmax(np.where(able, self._drawn(chance, all_below), -np.inf)))]
         return node
 
+    def arm(self, seen: Sequence[Sequence[float]], seed: int, number: int) -> int:
+        """Which of several models makes the next node, given the scores of all nodes that each has made so far.
+
+        Multi-LLM AB-MCTS: a number is drawn from the belief about each model's nodes, wherever in the tree they are,
+        and the largest decides.
+        """
+        if len(seen) == 1:
+            return 0
+        chance = np.random.default_rng([seed % 2**64, number, 1])
+        sums = [(len(scores), math.fsum(scores), math.fsum(s * s for s in scores)) for scores in seen]
+        return int(np.argmax(self._drawn(chance, np.array(sums, np.float64).T)))
+
     def _drawn(self, chance: np.random.Generator, seen: Doubles) -> Doubles:
         """Means drawn from the belief after ``seen``: number of scores, their sum, sum of their squares [3, ...]."""
         n, total, squares = seen

@@ -84,6 +84,7 @@ from widthwise.pruning.early_exit import EarlyExit
 from widthwise.pruning.esc import ESC
 from widthwise.pruning.judge import Judge
 from widthwise.pruning.kv_cost import KvCost
+from widthwise.pruning.mixed_branching import MixedBranching
 from widthwise.pruning.per_subtree import PerSubtree
 from widthwise.pruning.repetition import Repetition
 from widthwise.pruning.same_answer import SameAnswer
@@ -189,6 +190,7 @@ __all__ = [
     "Ledger",
     "MCTSr",
     "MajorityVote",
+    "MixedBranching",
     "MixtureOfAgents",
     "Model",
     "MutualConsistency",

@@ -16,7 +16,7 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import as_strategy
 
 PROBLEM = ww.Problem("p1", "1+1?", "2")
-PROMPTS = {"mixture": "{count} said {drafts}", "each_draft": "[{text}]"}
+PROMPTS = {"mixture": "{count} said {drafts}", "refine": "{problem} {drafts}", "each_draft": "[{text}]"}
 
 
 def setting(**models: Any) -> Setting:
