@@ -107,6 +107,7 @@ CALLS = {
     "graders": "graders",
     "importers": "importers",
     "allocators": "allocators",
+    "allocate": "allocate a.db --samples 2 --orders 2",
     "models": "models",
 }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from widthwise.core.registry import declares
 from widthwise.core.strategy.part import Part
+from widthwise.core.strategy.strategy import Aggregator
 from widthwise.evals.allocation.prospect import Prospect, costs
 
 Gain = Callable[[int, int], float]
@@ -36,6 +37,25 @@ class Allocator(Part):
 
         Nothing but the prospects may decide, so that a resumed run decides alike.
         """
+
+    @property
+    def score(self) -> str:
+        """The score of samples that it reads; empty for the one by which the strategy's aggregator chooses."""
+        return ""
+
+    @property
+    def aggregators(self) -> tuple[Aggregator, ...]:
+        """All that ``aggregator`` may return."""
+        return ()
+
+    def aggregator(self, prospect: Prospect) -> Aggregator | None:
+        """How the answer of a problem is chosen; None as the strategy says."""
+        return None
+
+    @property
+    def configuration(self) -> dict[str, str]:
+        """What decides its results besides its arguments, for the run file."""
+        return {}
 
 
 def by_gain(prospects: Sequence[Prospect], tokens: float, most: int, gain: Gain) -> list[int]:

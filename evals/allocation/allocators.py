@@ -9,11 +9,12 @@ from widthwise.core.errors import UsageError
 from widthwise.core.registry import check_role, find, value_of
 from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.expected_gain import ExpectedGain
+from widthwise.evals.allocation.fitted import Fitted
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.allocation.uniform import Uniform
 from widthwise.evals.named_call import named_call
 
-__all__ = ["ALLOCATOR", "Allocator", "ExpectedGain", "Uniform", "allocator_named", "suite_budget_of"]
+__all__ = ["ALLOCATOR", "Allocator", "ExpectedGain", "Fitted", "Uniform", "allocator_named", "suite_budget_of"]
 
 ALLOCATOR = ExpectedGain()
 """The default."""

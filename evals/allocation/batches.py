@@ -13,6 +13,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.session.thought_budget import ThoughtBudget
 from widthwise.core.strategy.strategy import Aggregator
 from widthwise.core.trace.trace import Trace
+from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.pruning.stopping_rule import labelled
@@ -38,21 +39,25 @@ class Batches:
 
 
 class Observer:
-    """An aggregator that answers as ``aggregator`` does (None: by the usual vote) and notes how the problem stands."""
+    """An aggregator that notes how the problem stands, and answers as the allocator says, else as the strategy does."""
 
-    def __init__(self, aggregator: Aggregator | None, score: str) -> None:
+    def __init__(self, aggregator: Aggregator | None, allocator: Allocator, score: str) -> None:
         self._aggregator = aggregator
+        self._allocator = allocator
         self._score = score
-        self.logprobs: int | None = getattr(aggregator, "logprobs", None)
+        asked = [getattr(each, "logprobs", None) for each in (aggregator, *allocator.aggregators)]
+        self.logprobs: int | None = max((each for each in asked if each is not None), default=None)
         self.prospect: Prospect | None = None
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         self.prospect = await self._noted(session, sorted(session.leaves, key=lambda trace: trace.id))
-        if self._aggregator is None:
+        aggregator = self._allocator.aggregator(self.prospect) or self._aggregator
+        if aggregator is None:
             return elect(await session.classes(traces))
-        return await self._aggregator(session, traces)
+        return await aggregator(session, traces)
 
-    async def _noted(self, session: Session, traces: list[Trace]) -> Prospect:
+    async def _noted(self, session: Session, drawn: list[Trace]) -> Prospect:
+        traces = [trace for trace in drawn if trace.finish in ("stop", "length")]
         labels = [NO_VOTE if label is None else label for label in await labelled(session, traces)]
         voting = [trace for trace, label in zip(traces, labels, strict=True) if label != NO_VOTE]
         known = dict(zip(voting, await trace_scores(session, voting, self._score) if self._score else (), strict=False))
@@ -62,5 +67,5 @@ class Observer:
             np.array(labels, np.int64),
             np.array([np.nan if score is None else score for score in scores], np.float64),
             session.ledger.total,
-            closed=any(trace.finish in ("budget", "error") for trace in traces),
+            closed=len(traces) < len(drawn),
         )

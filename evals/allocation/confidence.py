@@ -9,7 +9,7 @@ import numpy as np
 from widthwise.core.posterior import beta
 from widthwise.core.scores.measured import MEASURES
 from widthwise.core.scores.trace_score import LOGPROBS, SELF_CERTAINTY
-from widthwise.core.strategy.strategy import Strategy
+from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.measure.estimators import NO_VOTE
 
@@ -17,12 +17,17 @@ _SURE = 0.98
 """A score is taken for no more than this, and no less than the opposite: no verifier is always right."""
 
 
+def score_of(aggregator: Aggregator | None) -> str:
+    """The score by which an aggregator chooses or weighs; empty for none."""
+    return str(getattr(aggregator, "score", None) or getattr(aggregator, "by", None) or "")
+
+
 def chance_score(strategy: Strategy) -> str:
     """The score by which the strategy's aggregator chooses, if it says how likely a trace is right; else empty.
 
     Those of reward models and recorded numbers do; what is read from log-probabilities ranks traces only.
     """
-    source = str(getattr(strategy.aggregator, "score", None) or getattr(strategy.aggregator, "by", None) or "")
+    source = score_of(strategy.aggregator)
     name = source.partition("(")[0]
     return "" if name in (*LOGPROBS, *MEASURES, SELF_CERTAINTY) or source.startswith("-") else source
 

@@ -14,7 +14,7 @@ from widthwise.evals.measure.subsets import Floats, Ints
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prospect(Brief):
-    """A problem's samples in order of launch, and what they cost.
+    """A problem's whole samples in order of launch, and what it has cost.
 
     ``votes``, ``int64 [n]``, are classes of equal answers (-1: no answer), ``scores``, ``float64 [n]``, what the
     strategy's aggregator reads (NaN: none), ``spent`` all tokens of the problem. A ``closed`` problem gets no more: a

@@ -15,7 +15,6 @@ from widthwise.core.problem import Problem
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.batches import Batches, Observer
-from widthwise.evals.allocation.confidence import chance_score
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget, limits_of
 from widthwise.evals.store.outcome import Outcome
@@ -50,7 +49,7 @@ class Rounds:
         self._budget = budget
         self._strategy = strategy
         self._sampler = budget.check(strategy, len(problems))
-        self._score = chance_score(strategy)
+        self._score = budget.score(strategy)
         self._longest = _longest(self._sampler.max_tokens, setting)
         self._sizes: list[tuple[int, ...]] = [()] * len(problems)
         self._prospects: list[Prospect] = [_nothing(problem) for problem in problems]
@@ -59,19 +58,20 @@ class Rounds:
 
     async def run(self, attempt: Attempt) -> list[Outcome]:
         """Every problem's last outcome, in order."""
-        grants = dict(enumerate(self._budget.first(len(self._prospects))))
+        grants = self._budget.first(len(self._prospects))
         while grants:
             async with asyncio.TaskGroup() as group:
                 for place, grant in grants.items():
                     group.create_task(self._grow(place, grant, attempt))
             self._end_round(grants)
             grants = self._budget.next(self._prospects, self._sampler, self._longest)
+        self._say_starved()
         return [outcome for _, outcome in sorted(self._outcomes.items())]
 
     async def _grow(self, place: int, grant: Grant, attempt: Attempt) -> None:
         before = self._prospects[place]
         self._sizes[place] += (grant.samples,)
-        observer = Observer(self._strategy.aggregator, self._score)
+        observer = Observer(self._strategy.aggregator, self._budget.allocator, self._score)
         sampler = Batches(self._sampler, self._sizes[place])
         limits = limits_of(before, grant)
         outcome = await attempt(place, replace(self._strategy, sampler=sampler, aggregator=observer, budget=limits))
@@ -85,13 +85,11 @@ class Rounds:
         self.done.append(Round(len(grants), sum(grant.samples for grant in grants.values()), spent))
         _log.info("round %d: %s, %s of %s tokens spent", len(self.done), counted(len(grants), "problem"),
                   f"{spent:,}", f"{self._budget.tokens:,}")  # fmt: skip
-        if len(self.done) == 1:
-            self._say_starved()
 
     def _say_starved(self) -> None:
         """Warn if the pool was too small for the probes of some problems."""
         probes = self._budget.allocator.probes
-        lacking = sum(s.closed or len(s) < probes for s in self._prospects)
+        lacking = sum(len(p) < probes for p in self._prospects)
         if lacking:
             _log.warning(
                 "the suite budget of %s tokens bought not all %d probes of %d of %s whole, or requests failed",

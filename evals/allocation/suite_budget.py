@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from widthwise.core.brief import Brief
@@ -11,6 +11,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.allocator import Allocator
+from widthwise.evals.allocation.confidence import chance_score
 from widthwise.evals.allocation.prospect import Prospect, costs
 from widthwise.samplers.best_of_n import BestOfN
 
@@ -32,8 +33,9 @@ class Grant:
 class SuiteBudget(Brief):
     """``tokens`` sampled tokens for a whole run, shared out by ``allocator`` in rounds.
 
-    The first round gives every problem its probes. Each further one plans with half of what is left, until that buys no
-    sample. No problem gets more tokens than it was granted, so the pool is kept as exactly as any budget.
+    The first rounds give every problem its probes, one a round: each may take an equal share of what is left, which is
+    far more than it needs. Each further round plans with half of what is left, until that buys no sample. No problem
+    gets more tokens than it was granted, so the pool is kept as exactly as any budget.
     """
 
     tokens: int
@@ -42,7 +44,15 @@ class SuiteBudget(Brief):
     @property
     def configuration(self) -> dict[str, Any]:
         """What of it decides a run's results, as JSON values."""
-        return {"suite_budget_tokens": self.tokens, "allocator": str(self.allocator)}
+        return {"suite_budget_tokens": self.tokens, "allocator": str(self.allocator), **self.allocator.configuration}
+
+    def score(self, strategy: Strategy) -> str:
+        """The score of samples that decides who gets more; empty for votes alone."""
+        return self.allocator.score or chance_score(strategy)
+
+    def strategies(self, strategy: Strategy) -> list[Strategy]:
+        """The run's strategy, with each way in which an answer may be chosen."""
+        return [strategy, *(replace(strategy, aggregator=each) for each in self.allocator.aggregators)]
 
     def check(self, strategy: Strategy, problems: int) -> BestOfN:
         """The strategy's sampler; raises ``UsageError`` before anything is sampled if the two do not fit together."""
@@ -53,10 +63,11 @@ class SuiteBudget(Brief):
                 f"most that one problem gets, and an aggregator, without pruners and other budgets, not "
                 f"{strategy.brief()}"
             )
-        if getattr(strategy.aggregator, "questions", ()):
-            raise UsageError(
-                f"{strategy.brief()} asks a judge, whose tokens a suite budget cannot plan: choose by votes or scores"
-            )
+        for each in self.strategies(strategy):
+            if getattr(each.aggregator, "questions", ()):
+                raise UsageError(
+                    f"{each.brief()} asks a judge, whose tokens a suite budget cannot plan: choose by votes or scores"
+                )
         if sampler.n < self.allocator.probes:
             raise UsageError(
                 f"{sampler.brief()} allows fewer samples a problem than the {self.allocator.probes} probes of "
@@ -73,20 +84,22 @@ class SuiteBudget(Brief):
                 f"{problems:,} problems: give {problems * probes:,} times the length of a sample, or more"
             )
 
-    def first(self, problems: int) -> list[Grant]:
-        """The probes, with equal shares of the pool."""
-        return [Grant(self.allocator.probes, self.tokens // problems)] * problems
+    def first(self, problems: int) -> dict[int, Grant]:
+        """The first probe of every problem (by place), with equal shares of the pool."""
+        return dict.fromkeys(range(problems), Grant(1, self.tokens // problems))
 
     def next(self, prospects: Sequence[Prospect], sampler: BestOfN, longest: int | None) -> dict[int, Grant]:
-        """What problems (by place) get in the next round; nothing if the pool buys no further sample.
+        """What problems get in the next round; nothing if the pool buys no further sample.
 
         ``longest``: how many tokens a sample may have at most; None if unknown.
         """
-        left = self.tokens - int(sum(s.spent for s in prospects))
+        left = self.tokens - int(sum(p.spent for p in prospects))
+        probes = self.allocator.probes
+        if probed := {i: 1 for i, p in enumerate(prospects) if not p.closed and len(p) < probes}:
+            return _granted(probed, prospects, left, longest)
         for share in (_A_ROUND, 1.0):
             more = self.allocator.allocate(prospects, left * share, sampler.n)
-            chosen = {i: n for i, n in enumerate(more) if n > 0}
-            if chosen:
+            if chosen := {i: n for i, n in enumerate(more) if n > 0}:
                 return _granted(chosen if share < 1 else _one(chosen), prospects, left, longest)
         return {}
 

@@ -200,7 +200,8 @@ class Evaluation(Brief):
         engines = await open_engines(self.settings)
         try:
             found = replace(self, served=engines.identities)
-            self.strategy.check_against(self.setting(engines), self.suite.problems)
+            for strategy in [self.strategy] if pool is None else pool.strategies(self.strategy):
+                strategy.check_against(self.setting(engines), self.suite.problems)
             with found.store() as store:
                 self.say_continued(store, _ANOTHER_FILE)
                 return await self.work(store, engines, concurrency=concurrency, listener=listener)

@@ -194,7 +194,7 @@ def test_a_run_keeps_the_pool_and_every_problem_gets_its_probes(whole: ww.Run) -
     said = whole.summary.suite_budget
     assert said is not None
     assert said["spent"] == spent
-    assert said["rounds"][0]["samples"] == 12
+    assert [each["samples"] for each in said["rounds"][:2]] == [6, 6]
     assert said["rounds"][-1]["spent"] == spent
     assert whole.configuration["suite_budget_tokens"] == 3000
     assert whole.configuration["allocator"] == "expected_gain(probes=2)"

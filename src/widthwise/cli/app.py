@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from widthwise.cli import compare, eval, fit, grade, lists, measure, runs, serve, sweep  # noqa: F401 - their commands register themselves
+from widthwise.cli import allocate, compare, eval, fit, grade, lists, measure, runs, serve, sweep  # noqa: F401 - their commands register themselves
 from widthwise.cli.completion import completed
 from widthwise.cli.logs import show_logs, verbosity_of
 from widthwise.cli.terminal import say, say_sentence

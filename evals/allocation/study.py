@@ -1,0 +1,112 @@
+"""Allocators on stored samples: what they would have done with a pool of tokens, at no cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from widthwise.core.brief import Brief
+from widthwise.core.errors import UsageError
+from widthwise.core.session.derived_seed import derived_seed
+from widthwise.core.session.launches import bought
+from widthwise.core.strategy.strategy import Strategy
+from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget
+from widthwise.evals.measure.buying import Pick, pick_of
+from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.subsets import Floats, Ints
+from widthwise.samplers.best_of_n import BestOfN
+
+ORDERS = 20
+"""In how many random orders the samples of a pool are drawn by default."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared(Brief):
+    """What came of a pool, by problem and averaged over orders: how right it is, samples, tokens; ``float64 [p]``."""
+
+    right: Floats
+    samples: Floats
+    tokens: Floats
+
+
+def shared_out(
+    pools: Sequence[SamplePool], budget: SuiteBudget, strategy: Strategy, *, orders: int = ORDERS, seed: int = 0
+) -> Shared:
+    """What a run of ``strategy`` under ``budget`` makes of the samples, which it draws in ``orders`` random orders.
+
+    It is a run's procedure on samples that are known already. One order, ``orders=0``, is that of the pools. Raises
+    ``UsageError`` for a strategy that stored answers and scores do not determine.
+    """
+    sampler, score = budget.check(strategy, len(pools)), budget.score(strategy)
+    _ = [picks(each) for each in budget.strategies(strategy)]
+    found = [_rounds(drawn, budget, strategy, sampler, score, s) for drawn, s in shuffled(pools, orders, seed)]
+    return Shared(*np.mean(found, axis=0))
+
+
+def evenly(pools: Sequence[SamplePool], n: int, strategy: Strategy, *, orders: int = ORDERS, seed: int = 0) -> Shared:
+    """The same with ``n`` samples for every problem, on the same samples in the same orders."""
+    pick = picks(strategy)
+    found = [[_answered(pool.first(n), pick, s) for pool in drawn] for drawn, s in shuffled(pools, orders, seed)]
+    return Shared(*np.mean(found, axis=0).T)
+
+
+def picks(strategy: Strategy) -> Pick:
+    """How the strategy chooses among stored samples; ``UsageError`` if these do not determine it."""
+    pick = pick_of(strategy.aggregator)
+    if pick is None:
+        raise UsageError(f"stored answers and scores do not tell what {strategy.brief()} would choose")
+    return pick
+
+
+def shuffled(pools: Sequence[SamplePool], orders: int, seed: int) -> Iterator[tuple[list[SamplePool], int]]:
+    """The pools with their samples in random orders, each with a seed; as they are, once, for 0 orders."""
+    if not orders:
+        yield list(pools), seed
+    for number in range(orders):
+        chosen = derived_seed(seed, "order", (number,))
+        rng = np.random.default_rng(chosen)
+        yield [_in_order(pool, rng.permutation(len(pool))) for pool in pools], chosen
+
+
+def _in_order(pool: SamplePool, order: Ints) -> SamplePool:
+    scores = {name: values[order] for name, values in pool.scores.items()}
+    arrays = {name: getattr(pool, name)[order] for name in ("votes", "values", "tokens", "finished")}
+    return replace(pool, scores=scores, **arrays)
+
+
+def _rounds(
+    pools: Sequence[SamplePool], budget: SuiteBudget, strategy: Strategy, sampler: BestOfN, score: str, seed: int
+) -> Floats:
+    """Right, samples and tokens of every problem, ``float64 [3, p]``."""
+    prospects = [_after(pool, 0, 0.0, score) for pool in pools]
+    grants = budget.first(len(pools))
+    while grants:
+        for place, grant in grants.items():
+            prospects[place] = _granted(pools[place], prospects[place], grant, score)
+        grants = budget.next(prospects, sampler, longest=None)
+    choose = [
+        picks(replace(strategy, aggregator=budget.allocator.aggregator(p) or strategy.aggregator)) for p in prospects
+    ]
+    each = zip(pools, prospects, choose, strict=True)
+    answered = [_answered(pool.first(len(p)), pick, seed) for pool, p, pick in each]
+    return np.array([(right, n, p.spent) for (right, n, _), p in zip(answered, prospects, strict=True)]).T
+
+
+def _granted(pool: SamplePool, before: Prospect, grant: Grant, score: str) -> Prospect:
+    """How a problem stands after a grant: the rule of a run's launches says what the tokens buy."""
+    wanted = len(before) + grant.samples
+    found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens)
+    return replace(_after(pool, found.whole, found.spent, score), closed=found.whole < wanted)
+
+
+def _after(pool: SamplePool, n: int, spent: float, score: str) -> Prospect:
+    known = pool.first(n)
+    return Prospect(pool.problem, known.votes, known.scores[score] if score else np.full(n, np.nan), spent)
+
+
+def _answered(pool: SamplePool, pick: Pick, seed: int) -> tuple[float, int, float]:
+    chosen = pick(pool, seed)
+    return 0.0 if chosen is None else float(pool.values[chosen]), len(pool), float(pool.tokens.sum())

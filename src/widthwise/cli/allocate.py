@@ -1,0 +1,89 @@
+"""The command ``allocate``: how a pool of tokens would have been shared out among the samples of stored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widthwise.cli.display import rows_table, span
+from widthwise.cli.settings_options import AsJson, count, text
+from widthwise.cli.terminal import say, say_json
+from widthwise.core.brief import counted
+from widthwise.core.registry import register
+
+if TYPE_CHECKING:
+    from widthwise.core.strategy.strategy import Strategy
+    from widthwise.evals.allocation.comparison import Row
+    from widthwise.evals.measure.pools import SamplePool
+
+_BUDGET = "A pool with the tokens of N samples a problem; may be repeated (default: 4 and 8)."
+_ALLOCATOR = "Which problems get more; may be repeated. Default: all that need no file."
+_STRATEGY = "best_of_n, whose n is the most that one problem gets, and an aggregator; default: the first run's."
+_CHOOSE = "With --fit: an aggregator that the policy may choose; may be repeated. Default: the strategy's."
+_FIT = "Fit a policy on every second problem, write it here, and report on the others only."
+
+
+@register("command", "allocate")
+def allocate(
+    runs: Annotated[list[Path], typer.Argument(help="Run files or recordings with independent samples.")],
+    samples: Annotated[list[int] | None, count(_BUDGET, 1)] = None,
+    allocator: Annotated[list[str] | None, text(_ALLOCATOR, "ALLOCATOR")] = None,
+    strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY")] = None,
+    fit: Annotated[Path | None, text(_FIT, "POLICY.json")] = None,
+    choose: Annotated[list[str] | None, text(_CHOOSE, "AGGREGATOR")] = None,
+    difficulty: Annotated[str, text("With --fit: entropy, disagreement or score.", "NAME")] = "entropy",
+    probes: Annotated[int, count("With --fit: how many samples tell the difficulty.", 1)] = 4,
+    orders: Annotated[int, count("In how many random orders the samples are drawn.", 1)] = 20,
+    seed: Annotated[int, count("The seed of these orders.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Try allocators of a suite budget on stored samples, at no cost.
+
+    The samples of all runs are one suite. Each allocator gets the tokens that best-of-N takes on average, and is
+    compared with best-of-N by problem. `eval --suite-budget-tokens` does the same live.
+    """
+    from widthwise.evals.allocation.allocators import ExpectedGain, Uniform, allocator_named
+    from widthwise.evals.allocation.comparison import compared, pools_in, strategy_in
+    from widthwise.evals.allocation.policy import aggregator_of
+    from widthwise.settings import as_any_strategy
+
+    chosen = as_any_strategy(strategy) if strategy else strategy_in(runs[0])
+    allocators = [allocator_named(each) for each in allocator or ()] or [Uniform(), ExpectedGain()]
+    known = [aggregator for each in allocators for aggregator in each.aggregators]
+    pools = pools_in(runs, [chosen.aggregator, *known, *map(aggregator_of, choose or ())])
+    if fit is not None:
+        _fit(pools[::2], chosen, fit, choose or [], difficulty, probes)
+        allocators.append(allocator_named(f"fitted(policy={str(fit)!r})"))
+        pools = pools[1::2]
+    rows = [row for n in samples or (4, 8) for row in compared(pools, chosen, allocators, n, orders=orders, seed=seed)]
+    _show(rows, len(pools), chosen, as_json)
+
+
+def _fit(
+    pools: Sequence[SamplePool], strategy: Strategy, path: Path, choose: Sequence[str], difficulty: str, probes: int
+) -> None:
+    from widthwise.evals.allocation.confidence import chance_score
+    from widthwise.evals.allocation.fitting import fit
+
+    aggregator = "majority_vote()" if strategy.aggregator is None else str(strategy.aggregator)
+    score = chance_score(strategy)
+    fit(pools, choose or [aggregator], difficulty=difficulty, score=score, probes=probes).write(path)
+
+
+def _show(rows: Sequence[Row], problems: int, strategy: Strategy, as_json: bool) -> None:
+    if as_json:
+        say_json({"strategy": str(strategy), "problems": problems, "rows": [asdict(row) for row in rows]})
+        return
+    say(f"{strategy.brief()} on {counted(problems, 'problem')}; differences are from best-of-N, paired by problem")
+    columns = ["N", "method", "accuracy, %", "tokens", "difference, points", "95 % interval"]
+    rows_table(columns, [_said(row) for row in rows])
+
+
+def _said(row: Row) -> list[str]:
+    found = row.difference
+    gap = ["", ""] if found is None else [f"{100 * found.mean:+.2f}", span(found.low, found.high)]
+    return [str(row.n), row.method, f"{100 * row.accuracy:.2f}", f"{row.tokens:,.0f}", *gap]
