@@ -34,7 +34,7 @@ from widthwise.evals.allocation.fitting import fit
 from widthwise.evals.allocation.study import Shared, evenly, shared_out
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.measure.intervals import paired
-from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_pool import SamplePool
 
 BY_REWARD = "weighted_vote(by='reward_model', weight='identity')"
 SUITES = {

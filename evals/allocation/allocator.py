@@ -53,6 +53,11 @@ class Allocator(Part):
         return None
 
     @property
+    def needs_references(self) -> bool:
+        """Whether it reads what only reference answers tell, so that it can be studied, but not run."""
+        return False
+
+    @property
     def configuration(self) -> dict[str, str]:
         """What decides its results besides its arguments, for the run file."""
         return {}

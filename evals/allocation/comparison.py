@@ -16,7 +16,8 @@ from widthwise.evals.allocation.confidence import score_of
 from widthwise.evals.allocation.study import ORDERS, Shared, evenly, shared_out
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.measure.intervals import Difference, paired
-from widthwise.evals.measure.pools import SamplePool, load
+from widthwise.evals.measure.pools import load
+from widthwise.evals.measure.sample_pool import SamplePool
 
 MULTIPLES = (1, 2, 3, 4)
 """Uniform best-of-N is shown with the pool's own N and so many times it."""

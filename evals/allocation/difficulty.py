@@ -13,6 +13,9 @@ from widthwise.core.registry import nearest
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.measure.estimators import NO_VOTE
 
+ORACLE = "pass_rate"
+"""The measure that reads reference answers, which only a study has."""
+
 
 def entropy(prospect: Prospect) -> float:
     """The entropy of the answers over that of samples which all differ; a sample without an answer is one of its own.
@@ -37,15 +40,18 @@ def score(prospect: Prospect) -> float:
     return 1 - float(np.nan_to_num(prospect.scores).mean()) if len(prospect) else 1.0
 
 
+def pass_rate(prospect: Prospect) -> float:
+    """The share of wrong samples in the stored pool: oracle bins, for study only (Snell et al., arXiv 2408.03314)."""
+    return 1 - prospect.pass_rate
+
+
 DIFFICULTIES: Mapping[str, Callable[[Prospect], float]] = {
     "entropy": entropy,
     "disagreement": disagreement,
     "score": score,
+    ORACLE: pass_rate,
 }
-"""Measures of difficulty by name, from 0 (easy) to 1. None reads a reference answer."""
-
-ORACLE = "pass_rate"
-"""The share of wrong samples in a stored pool, which only a study can know."""
+"""Measures of difficulty by name, from 0 (easy) to 1. All but the oracle's are told from samples alone."""
 
 
 def difficulty_named(name: str) -> Callable[[Prospect], float]:

@@ -10,6 +10,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 from widthwise.core.strategy.strategy import Aggregator
 from widthwise.evals.allocation.allocator import Allocator, by_gain
+from widthwise.evals.allocation.difficulty import ORACLE
 from widthwise.evals.allocation.policy import Policy
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.store.configuration import digest
@@ -54,6 +55,10 @@ class Fitted(Allocator):
 
     def aggregator(self, prospect: Prospect) -> Aggregator | None:
         return self.known.aggregators[self.known.bin(prospect).chosen(len(prospect))] if len(prospect) else None
+
+    @property
+    def needs_references(self) -> bool:
+        return self.known.difficulty == ORACLE
 
     @property
     def configuration(self) -> dict[str, str]:

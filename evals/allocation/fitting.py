@@ -9,10 +9,9 @@ import numpy as np
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.difficulty import difficulty_named
 from widthwise.evals.allocation.policy import Bin, Policy, aggregator_of
-from widthwise.evals.allocation.prospect import Prospect
-from widthwise.evals.allocation.study import ORDERS, picks, shuffled
+from widthwise.evals.allocation.study import ORDERS, picks, prospect_of, shuffled
 from widthwise.evals.measure.buying import Pick
-from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.samplers.best_of_n import BestOfN
 
 BINS = 5
@@ -41,7 +40,7 @@ def fit(
     chosen = [picks(Strategy(BestOfN(sizes[-1]), aggregator=aggregator_of(text))) for text in choose]
     hard, right = [], []
     for drawn, chance in shuffled(pools, orders, seed):
-        hard += [measure(_probed(pool, probes, score)) for pool in drawn]
+        hard += [measure(prospect_of(pool, min(probes, len(pool)), 0.0, score)) for pool in drawn]
         right += [_right(pool, sizes, chosen, chance) for pool in drawn]
     edges = np.unique(np.quantile(hard, np.arange(1, bins) / bins))
     places = np.searchsorted(edges, hard, side="right")
@@ -58,12 +57,6 @@ def _sizes(probes: int, most: int) -> list[int]:
     while sizes[-1] < most:
         sizes.append(min(max(sizes[-1] * 3 // 2, sizes[-1] + 1), most))
     return sizes
-
-
-def _probed(pool: SamplePool, probes: int, score: str) -> Prospect:
-    first = pool.first(probes)
-    scores = first.scores[score] if score else np.full(len(first), np.nan)
-    return Prospect(pool.problem, first.votes, scores, float(first.tokens.sum()))
 
 
 def _right(pool: SamplePool, sizes: Sequence[int], chosen: Sequence[Pick], seed: int) -> list[list[float]]:

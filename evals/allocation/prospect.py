@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ class Prospect(Brief):
 
     ``votes``, ``int64 [n]``, are classes of equal answers (-1: no answer), ``scores``, ``float64 [n]``, what the
     strategy's aggregator reads (NaN: none), ``spent`` all tokens of the problem. A ``closed`` problem gets no more: a
-    trace of it was cut by its share, or a request failed for good.
+    trace of it was cut by its share, or a request failed for good. ``pass_rate`` is how many samples of its stored pool
+    are right, for the oracle of a study; NaN in a run.
     """
 
     problem: str
@@ -26,6 +28,7 @@ class Prospect(Brief):
     scores: Floats
     spent: float
     closed: bool = False
+    pass_rate: float = math.nan
 
     def __len__(self) -> int:
         return len(self.votes)

@@ -15,7 +15,7 @@ from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget
 from widthwise.evals.measure.buying import Pick, pick_of
-from widthwise.evals.measure.pools import SamplePool
+from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.subsets import Floats, Ints
 from widthwise.samplers.best_of_n import BestOfN
 
@@ -40,7 +40,7 @@ def shared_out(
     It is a run's procedure on samples that are known already. One order, ``orders=0``, is that of the pools. Raises
     ``UsageError`` for a strategy that stored answers and scores do not determine.
     """
-    sampler, score = budget.check(strategy, len(pools)), budget.score(strategy)
+    sampler, score = budget.check(strategy, len(pools), live=False), budget.score(strategy)
     _ = [picks(each) for each in budget.strategies(strategy)]
     found = [_rounds(drawn, budget, strategy, sampler, score, s) for drawn, s in shuffled(pools, orders, seed)]
     return Shared(*np.mean(found, axis=0))
@@ -81,7 +81,7 @@ def _rounds(
     pools: Sequence[SamplePool], budget: SuiteBudget, strategy: Strategy, sampler: BestOfN, score: str, seed: int
 ) -> Floats:
     """Right, samples and tokens of every problem, ``float64 [3, p]``."""
-    prospects = [_after(pool, 0, 0.0, score) for pool in pools]
+    prospects = [prospect_of(pool, 0, 0.0, score) for pool in pools]
     grants = budget.first(len(pools))
     while grants:
         for place, grant in grants.items():
@@ -99,12 +99,14 @@ def _granted(pool: SamplePool, before: Prospect, grant: Grant, score: str) -> Pr
     """How a problem stands after a grant: the rule of a run's launches says what the tokens buy."""
     wanted = len(before) + grant.samples
     found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens)
-    return replace(_after(pool, found.whole, found.spent, score), closed=found.whole < wanted)
+    return replace(prospect_of(pool, found.whole, found.spent, score), closed=found.whole < wanted)
 
 
-def _after(pool: SamplePool, n: int, spent: float, score: str) -> Prospect:
+def prospect_of(pool: SamplePool, n: int, spent: float, score: str = "") -> Prospect:
+    """How a problem stands after its first ``n`` samples, which cost ``spent`` tokens."""
     known = pool.first(n)
-    return Prospect(pool.problem, known.votes, known.scores[score] if score else np.full(n, np.nan), spent)
+    scores = known.scores[score] if score else np.full(n, np.nan)
+    return Prospect(pool.problem, known.votes, scores, spent, pass_rate=float(pool.values.mean()))
 
 
 def _answered(pool: SamplePool, pick: Pick, seed: int) -> tuple[float, int, float]:

@@ -54,8 +54,13 @@ class SuiteBudget(Brief):
         """The run's strategy, with each way in which an answer may be chosen."""
         return [strategy, *(replace(strategy, aggregator=each) for each in self.allocator.aggregators)]
 
-    def check(self, strategy: Strategy, problems: int) -> BestOfN:
+    def check(self, strategy: Strategy, problems: int, *, live: bool = True) -> BestOfN:
         """The strategy's sampler; raises ``UsageError`` before anything is sampled if the two do not fit together."""
+        if live and self.allocator.needs_references:
+            raise UsageError(
+                f"{self.allocator.brief()} tells difficulty from reference answers, which is for study only "
+                "(`widthwise allocate`): fit a policy on another difficulty"
+            )
         sampler = strategy.sampler
         if not isinstance(sampler, BestOfN) or strategy.pruners or strategy.budget is not None:
             raise UsageError(

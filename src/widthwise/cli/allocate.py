@@ -18,7 +18,7 @@ from widthwise.core.registry import register
 if TYPE_CHECKING:
     from widthwise.core.strategy.strategy import Strategy
     from widthwise.evals.allocation.comparison import Row
-    from widthwise.evals.measure.pools import SamplePool
+    from widthwise.evals.measure.sample_pool import SamplePool
 
 _BUDGET = "A pool with the tokens of N samples a problem; may be repeated (default: 4 and 8)."
 _ALLOCATOR = "Which problems get more; may be repeated. Default: all that need no file."
@@ -35,7 +35,9 @@ def allocate(
     strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY")] = None,
     fit: Annotated[Path | None, text(_FIT, "POLICY.json")] = None,
     choose: Annotated[list[str] | None, text(_CHOOSE, "AGGREGATOR")] = None,
-    difficulty: Annotated[str, text("With --fit: entropy, disagreement or score.", "NAME")] = "entropy",
+    difficulty: Annotated[
+        str, text("With --fit: entropy, disagreement, score, or, for study only, pass_rate.", "NAME")
+    ] = "entropy",
     probes: Annotated[int, count("With --fit: how many samples tell the difficulty.", 1)] = 4,
     orders: Annotated[int, count("In how many random orders the samples are drawn.", 1)] = 20,
     seed: Annotated[int, count("The seed of these orders.")] = 0,
