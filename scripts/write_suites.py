@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from widthwise.core.problem import Problem
-from widthwise.evals.suites import arithmetic, countdown, quantities
+from widthwise.evals.suites import arithmetic, countdown, quantities, sudoku
 
 SIZE = 200
 SEED = 2026
@@ -15,6 +15,7 @@ SUITES: dict[str, Callable[[int, int], list[Problem]]] = {
     "arithmetic": arithmetic.generate,
     "countdown": countdown.generate,
     "quantities": quantities.generate,
+    "sudoku": sudoku.generate,
 }
 
 

@@ -136,3 +136,4 @@ WORD_PROBLEM = Policy(
 COUNTDOWN = Policy(
     (boxes, tags, answer_lines, sentences, called_answers), expression, (only_line,), "an arithmetic expression"
 )
+SUDOKU = Policy((boxes, tags), about="a completed grid")

@@ -38,9 +38,10 @@ from widthwise.evals.grading.choice import ChoiceGrader
 from widthwise.evals.grading.code import CodeGrader
 from widthwise.evals.grading.countdown import CountdownGrader
 from widthwise.evals.grading.graders import MathGrader
+from widthwise.evals.grading.sudoku import SudokuGrader
 from widthwise.evals.gym import problems as gym_problems  # noqa: F401 - registers the suite
 from widthwise.evals.gym.grader import GymGrader
-from widthwise.evals.suites import arithmetic, countdown, quantities
+from widthwise.evals.suites import arithmetic, countdown, quantities, sudoku
 from widthwise.evals.suites.benchmark import Argument, Benchmark, Span
 from widthwise.evals.suites.choice_rows import CHOOSE, choice_problem
 from widthwise.evals.suites.code_rows import WRITE_CODE, code_problem
@@ -50,6 +51,7 @@ INTEGER = register("grader")(MathGrader("integer", extraction.INTEGER))
 WORD_PROBLEM = register("grader")(MathGrader("word_problem", extraction.WORD_PROBLEM))
 SCIENCE = register("grader")(MathGrader("science", relative=1e-4))  # as Qwen2.5-Math's grader and its many copies do
 COUNTDOWN = register("grader")(CountdownGrader())
+SUDOKU = register("grader")(SudokuGrader())
 CHOICE = register("grader")(ChoiceGrader())
 CODE = register("grader")(CodeGrader())
 GYM = register("grader")(GymGrader())
@@ -79,6 +81,9 @@ _OLYMPIAD = {"is_multiple_answer": "multiple", "error": "tolerance"}
 _TEXT_ONLY_ENGLISH = "OE_TO_maths_en_COMP"
 
 # The micro reasoner was trained on bare problem texts: the bundled suites add no instruction.
+COMPLETED = "Please reason step by step, and put the completed grid between <answer> and </answer>, one row per line."
+"""The instruction of Sudoku."""
+
 _SEED = Argument(range(2**63), 0)
 _GENERATED = {"n": Argument(range(1, 10_001), 200), "seed": _SEED}
 _RECORDED = "MIT (problems), Apache-2.0 (model)"
@@ -94,6 +99,11 @@ _BUNDLED = (
     Benchmark(
         "quantities", 200, INTEGER, "Apache-2.0", "generated: quantities defined by one another, 2-16 operations",
         instruction="", generate=quantities.generate, arguments={**_GENERATED, "levels": Span(range(1, 17))},
+    ),
+    Benchmark(
+        "sudoku", 200, SUDOKU, "Apache-2.0", "generated: complete a grid with one solution; sudoku(size=9) or 4",
+        instruction=COMPLETED, generate=sudoku.generate,
+        arguments={**_GENERATED, "size": Argument(sudoku.SIZES, 4), "blanks": Argument(range(1, 51))},
     ),
     Benchmark(
         "recorded_gsm8k", 40, WORD_PROBLEM, _RECORDED, "40 of GSM8K, 16 samples each of Qwen2.5-Coder-1.5B-Instruct",

@@ -195,8 +195,8 @@ def test_the_hub_is_asked_and_its_failure_explained(monkeypatch: pytest.MonkeyPa
 
 def test_the_list_of_suites() -> None:
     infos = {info.name: info for info in list_suites()}
-    assert {"arithmetic", "countdown", "quantities", "aime2024", "aime2025", "aime2026", "hmmt2025", "amc2023",
-            "math500", "gsm8k", "olympiadbench", "minerva", "aime", "gpqa", "mmlu_pro", "humaneval_plus",
+    assert {"arithmetic", "countdown", "quantities", "sudoku", "aime2024", "aime2025", "aime2026", "hmmt2025",
+            "amc2023", "math500", "gsm8k", "olympiadbench", "minerva", "aime", "gpqa", "mmlu_pro", "humaneval_plus",
             "mbpp_plus", "gym", "recorded_gsm8k", "recorded_math"} == set(infos)  # fmt: skip
     assert infos["gsm8k"].source == "hub: openai/gsm8k (main)"
     assert all(info.size and info.licence for info in infos.values() if info.name != "gym")
