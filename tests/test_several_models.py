@@ -15,13 +15,10 @@ import pytest
 
 import widthwise as ww
 from tests.core.scripted import Characters, PlainGrader, Replying
-from widthwise.core.registry import entries
 from widthwise.core.retry import Retry
-from widthwise.core.roles import ROLES, STRATEGY
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.composition import parse_strategy
-from widthwise.core.strategy.model_part import ModelPart
 from widthwise.evals.store.store import Store, compare
 from widthwise.given_models import model_option
 
@@ -203,32 +200,34 @@ def test_from_python_and_in_the_run_file(tmp_path: Path) -> None:
         ww.evaluate("single", "arithmetic", model=f"replay:{run.path}", limit=2, run=tmp_path / "again.db")
 
 
-def command(path: Path) -> list[str]:
+def command(path: Path, strategy: str) -> list[str]:
     models = ["--model", "cold=reasoner", "--model", "hot=reasoner", "--model-setting", "hot.temperature=1.3"]
-    strategy = "best_of_n(n=6, model='hot') | generative_verification(k=2, model='cold')"
     return [sys.executable, "-m", "widthwise", "eval", "arithmetic", *models, "--limit", "6", "--strategy", strategy,
             "--run", str(path), "--json"]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "best_of_n(n=6, model='hot') | generative_verification(k=2, model='cold')",
+        "best_of_n(n=4, model='hot') | escalate(model='cold', n=4)",
+        "cascade(('hot', 'cold'), thresholds=(1.0,), worker=best_of_n(n=4) | majority_vote())",
+        "route(('hot', 'cold'), thresholds=(0.8,), worker=best_of_n(n=4) | majority_vote())",
+        "mixture_of_agents(('hot', 'cold'))",
+        "ab_mcts(n=6, models=('hot', 'cold'), belief='mixed', by='mean_logprob') | best_by(score='score')",
+    ],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been_killed(strategy: str, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
-    said = subprocess.run(command(whole), check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(command(whole, strategy), check=True, capture_output=True, text=True).stdout
     assert json.loads(said)["models"].keys() == {"cold", "hot"}
     chance = random.Random(1)
-    for _ in range(4):
-        process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL)
-        time.sleep(chance.uniform(1.0, 3.0))
+    for _ in range(2):
+        process = subprocess.Popen(command(broken, strategy), stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(1.5, 4.0))
         process.kill()
         process.wait()
-    subprocess.run(command(broken), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command(broken, strategy), check=True, stdout=subprocess.DEVNULL)
     with Store.read(whole) as a, Store.read(broken) as b:
         assert compare(a, b) == []
-
-
-def test_every_part_that_asks_the_model_something_can_be_given_one() -> None:
-    named = [entry.load() for entry in entries(*(ROLES[role] for role in STRATEGY)) if entry.built_in]
-    parts = [part for part in named if isinstance(part, type)]
-    asking = [part for part in parts if hasattr(part, "questions") or issubclass(part, ww.SamplerPart)]
-    assert ww.GenerativeVerification in asking
-    assert [part.__name__ for part in asking if not issubclass(part, ModelPart)] == []

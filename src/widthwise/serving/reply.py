@@ -63,7 +63,7 @@ def _shown(trace: Trace, work: Work) -> int:
     saying = work.setting.saying
     if saying.is_open(trace):
         return 0
-    return trace.tokens - (thinking_tokens(trace, saying, work.setting.tokenizer) or 0)
+    return trace.tokens - (thinking_tokens(trace, saying, work.setting.of(trace).tokenizer) or 0)
 
 
 def _usage(ledger: Ledger, shown: int) -> dict[str, Any]:
