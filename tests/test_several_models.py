@@ -19,6 +19,7 @@ from widthwise.core.retry import Retry
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.composition import parse_strategy
+from widthwise.evals.measure.sharing import pools_of
 from widthwise.evals.store.store import Store, compare
 from widthwise.given_models import model_option
 
@@ -198,6 +199,13 @@ def test_from_python_and_in_the_run_file(tmp_path: Path) -> None:
         ww.evaluate(strategy, "arithmetic", **{**TWO, "model": {"cold": "scorer", "hot": "reasoner"}}, limit=2, run=run)
     with pytest.raises(ww.UsageError, match=r"several models \(cold, hot\)"):
         ww.evaluate("single", "arithmetic", model=f"replay:{run.path}", limit=2, run=tmp_path / "again.db")
+
+
+def test_samples_of_one_model_are_not_read_for_another() -> None:
+    named = [ww.BestOfN(4, model=name) | ww.MajorityVote() for name in ("cold", "hot")]
+    strategies = [*named, ww.Single(model="hot") | ww.MajorityVote()]
+    shared = pools_of(strategies, [1, 2], "samples")
+    assert [getattr(shared[each].sampler, "model", None) for each in strategies] == ["cold", "hot", "hot"]
 
 
 def command(path: Path, strategy: str) -> list[str]:

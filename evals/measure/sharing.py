@@ -10,6 +10,7 @@ import numpy as np
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.arguments import names_of
 from widthwise.core.scores.combination import combination
 from widthwise.core.scores.trace_score import REWARD_MODEL, SELF_CERTAINTY, logprobs_for
 from widthwise.core.strategy.strategy import Aggregator, Strategy
@@ -109,5 +110,4 @@ def _drawn(strategy: Strategy, n: int | None) -> BestOfN:
     sampler = strategy.sampler
     assert isinstance(sampler, BestOfN | Single)
     own = sampler.n if isinstance(sampler, BestOfN) else BestOfN().n
-    same = ("temperature", "top_p", "max_tokens", "thinking", "waits")
-    return BestOfN(n or own, **{name: getattr(sampler, name) for name in same})
+    return BestOfN(n or own, **{name: getattr(sampler, name) for name in names_of(Single)})
