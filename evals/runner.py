@@ -22,7 +22,7 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.trace.trace import Note, Trace, name
-from widthwise.evals.allocation.rounds import Rounds
+from widthwise.evals.allocation.rounds import OnRound, Rounds
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.beginning import Beginning
 from widthwise.evals.grading.grade import checked
@@ -53,6 +53,7 @@ async def run(
     suite_budget: SuiteBudget | None = None,
     concurrency: int = 32,
     on_outcome: OnOutcome = lambda outcome: None,
+    on_round: OnRound = lambda ended: None,
 ) -> Summary:
     """Work on the problems that ``store`` does not have yet, at most ``concurrency`` at once.
 
@@ -61,7 +62,7 @@ async def run(
     written (``StoreError``), a backend that answers nothing more (``AccessRefused``), and a mistake of use
     (``UsageError``) that is known before anything is sampled or in which the first problems all fail. When the task is
     cancelled, every finished generation is in the store, and the same call continues from there. ``on_outcome`` is
-    called for each problem when it is done.
+    called for each problem when it is done, ``on_round`` for each round of a suite budget.
     """
     strategy.check_against(setting, store.problems())
     store.start_attempt(_backends(setting))
@@ -70,7 +71,7 @@ async def run(
         store.note({"shape": asdict(setting.shape)})
     work = _Work(setting, setting.saying, strategy, store, asyncio.Semaphore(concurrency), on_outcome, Beginning())
     try:
-        await (work.solve_all() if suite_budget is None else work.share_out(suite_budget))
+        await (work.solve_all() if suite_budget is None else work.share_out(suite_budget, on_round))
     except* AccessRefused as errors:
         raise AccessRefused(
             f"{_first(errors)}; the run was ended, and the same command continues with what is left"
@@ -120,7 +121,7 @@ class _Work:
             for place, problem in enumerate(todo):
                 group.create_task(self._answered(problem, place, self.strategy))
 
-    async def share_out(self, budget: SuiteBudget) -> None:
+    async def share_out(self, budget: SuiteBudget, on_round: OnRound) -> None:
         """Answer all problems in rounds; they stay open until the last round is over."""
         problems = self.store.problems()
         rounds = Rounds(budget, self.strategy, self.setting, problems)
@@ -128,7 +129,7 @@ class _Work:
         async def attempt(place: int, strategy: Strategy) -> Outcome:
             return await self._answered(problems[place], place, strategy, is_last=False)
 
-        outcomes = await rounds.run(attempt)
+        outcomes = await rounds.run(attempt, on_round)
         self.store.note({"allocation": {"rounds": [each.asdict() for each in rounds.done]}})
         self.store.close_problems({outcome.problem.id: outcome.state for outcome in outcomes})
         for outcome in outcomes:

@@ -36,6 +36,12 @@ class Round:
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def __str__(self) -> str:
+        return f"{counted(self.problems, 'problem')} got {counted(self.samples, 'sample')}; {self.spent:,} tokens spent"
+
+
+OnRound = Callable[[Round], None]
+
 
 class Rounds:
     """Works on problems in rounds, each of which begins when the one before has ended for all problems.
@@ -56,14 +62,14 @@ class Rounds:
         self._outcomes: dict[int, Outcome] = {}
         self.done: list[Round] = []
 
-    async def run(self, attempt: Attempt) -> list[Outcome]:
-        """Every problem's last outcome, in order."""
+    async def run(self, attempt: Attempt, on_round: OnRound) -> list[Outcome]:
+        """Every problem's last outcome, in order; ``on_round`` is told of each round when it has ended."""
         grants = self._budget.first(len(self._prospects))
         while grants:
             async with asyncio.TaskGroup() as group:
                 for place, grant in grants.items():
                     group.create_task(self._grow(place, grant, attempt))
-            self._end_round(grants)
+            on_round(self._ended(grants))
             grants = self._budget.next(self._prospects, self._sampler, self._longest)
         self._say_starved()
         return [outcome for _, outcome in sorted(self._outcomes.items())]
@@ -80,11 +86,11 @@ class Rounds:
         self._prospects[place] = replace(after, spent=outcome.ledger.total, closed=closed)
         self._outcomes[place] = outcome
 
-    def _end_round(self, grants: dict[int, Grant]) -> None:
+    def _ended(self, grants: dict[int, Grant]) -> Round:
         spent = int(sum(prospect.spent for prospect in self._prospects))
         self.done.append(Round(len(grants), sum(grant.samples for grant in grants.values()), spent))
-        _log.info("round %d: %s, %s of %s tokens spent", len(self.done), counted(len(grants), "problem"),
-                  f"{spent:,}", f"{self._budget.tokens:,}")  # fmt: skip
+        _log.info("round %d: %s", len(self.done), self.done[-1])
+        return self.done[-1]
 
     def _say_starved(self) -> None:
         """Warn if the pool was too small for the probes of some problems."""

@@ -29,6 +29,7 @@ from widthwise.settings import RunSettings
 from widthwise.version import VERSION
 
 if TYPE_CHECKING:
+    from widthwise.evals.allocation.rounds import Round
     from widthwise.evals.measure.summary import Summary
     from widthwise.evals.store.outcome import Outcome
     from widthwise.evals.store.store import Store
@@ -46,11 +47,16 @@ _ANOTHER_FILE = "another file (run=...)"
 
 
 class Listener(Protocol):
-    """Is told of problems that were finished before, and of each that is finished now."""
+    """Is told of problems that were finished before, and of each that is finished now.
+
+    With a suite budget, problems are finished together at the end, and until then it is told of each round.
+    """
 
     def stored(self, outcome: Outcome) -> None: ...
 
     def finished(self, outcome: Outcome) -> None: ...
+
+    def round_ended(self, ended: Round) -> None: ...
 
 
 class NoListener:
@@ -59,6 +65,8 @@ class NoListener:
     def stored(self, outcome: Outcome) -> None: ...
 
     def finished(self, outcome: Outcome) -> None: ...
+
+    def round_ended(self, ended: Round) -> None: ...
 
 
 class Interrupted(Exception):
@@ -290,6 +298,7 @@ class Evaluation(Brief):
                     suite_budget=self.settings.suite_budget,
                     concurrency=concurrency,
                     on_outcome=listener.finished,
+                    on_round=lambda ended: listener.round_ended(ended),
                 )
             except asyncio.CancelledError:
                 stopped = self._stopped(store)

@@ -60,3 +60,6 @@ class SweepListener:
     def finished(self, outcome: Outcome) -> None:
         self.progress.add(self.task)
         self.on_progress(self.progress)
+
+    def round_ended(self, ended: object) -> None:
+        """Runs of a sweep have no suite budget."""

@@ -308,6 +308,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     said = json.loads(result.stdout)["suite_budget"]
     assert said["allocator"] == "uniform(probes=1)"
     assert said["spent"] <= 3000
+    assert "round 1: 4 problems got 4 samples; " in result.stderr
     shown = CliRunner().invoke(app, ["eval", "arithmetic", *options, *pool])
     assert "of 3,000 tokens in" in shown.stdout
     other = CliRunner().invoke(app, ["eval", "arithmetic", *options, "--suite-budget-tokens", "3001"])

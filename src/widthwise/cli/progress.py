@@ -16,6 +16,8 @@ from widthwise.pace import duration, seconds_left
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from widthwise.evals.allocation.rounds import Round
+
 _LINE_EVERY = 5.0
 """Seconds between two lines of progress if no bar can be drawn."""
 
@@ -32,6 +34,7 @@ class Meter:
         self.first_failure = ""
         self._concurrency = concurrency
         self._right, self._failed, self._tokens, self._before = 0.0, 0, 0, 0
+        self._rounds, self._round = 0, ""
         self._draw = draw
         self._began = math.inf
 
@@ -49,6 +52,12 @@ class Meter:
         self._tokens += outcome.ledger.total
         self._draw(self)
 
+    def round_ended(self, ended: Round) -> None:
+        """Show how far a suite budget is shared out."""
+        self._rounds += 1
+        self._round = f"round {self._rounds}: {ended}"
+        self._draw(self)
+
     def _count(self, outcome: Outcome) -> None:
         self.done += 1
         self._right += credit(outcome.correct)
@@ -60,6 +69,8 @@ class Meter:
         return seconds_left(elapsed, self.done - self._before, rest, min(self._concurrency, rest))
 
     def __str__(self) -> str:
+        if self._round and not self.done:
+            return self._round
         speed = self._tokens / max(time.monotonic() - self._began, 1e-6)
         failed = f", {self._failed} failed" if self._failed else ""
         left = f", about {duration(self.seconds_left)} left" if self.done < self.problems else ""
@@ -84,7 +95,8 @@ def _line_now_and_then() -> Callable[[Meter], None]:
     def draw(meter: Meter) -> None:
         nonlocal last
         now = time.monotonic()
-        if meter.seconds_left >= _LINE_EVERY if last is None else now - last >= _LINE_EVERY:
+        begins = last is None and (not meter.done or meter.seconds_left >= _LINE_EVERY)
+        if begins or (last is not None and now - last >= _LINE_EVERY):
             last = now
             say(f"{meter.done} of {meter.problems} problems: {meter}", err=True)
 
