@@ -48,3 +48,36 @@ def test_links_and_the_effective_size() -> None:
     # The ratios of a softmax over logits are the ratios of the scores' odds.
     odds = softmax(linked(np.array([0.5, 0.8]), "logit"))
     assert odds[1] / odds[0] == pytest.approx(4)
+
+
+def by_hand(scheme: str, weights: list[float], count: int, chance: np.random.Generator) -> list[int]:
+    """The schemes as loops (Douc, Cappé and Moulines, 2005)."""
+    kept = [0] * len(weights)
+    if scheme == "residual":
+        kept = [int(count * weight + 1e-9) for weight in weights]
+        rest = [count * weight - whole for weight, whole in zip(weights, kept, strict=True)]
+        weights, count = [weight / (sum(rest) or 1) for weight in rest], count - sum(kept)
+    if scheme == "systematic":
+        first = float(chance.random())
+        points = [(i + first) / count for i in range(count)]
+    elif scheme == "stratified":
+        points = [(i + float(u)) / count for i, u in enumerate(chance.random(count))]
+    else:
+        points = [float(u) for u in chance.random(count)]
+    for point in points:
+        place, reached = 0, weights[0]
+        while reached <= point and place < len(weights) - 1:
+            place += 1
+            reached += weights[place]
+        kept[place] += 1
+    return kept
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("seed", range(50))
+def test_schemes_draw_what_their_definitions_draw(scheme: str, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    weights = chance.dirichlet(np.full(int(chance.integers(1, 12)), 0.5))
+    count = int(chance.integers(1, 70))
+    found = SCHEMES[scheme](weights, count, np.random.default_rng(seed + 1))
+    assert found.tolist() == by_hand(scheme, weights.tolist(), count, np.random.default_rng(seed + 1))
