@@ -34,7 +34,8 @@ class EntropyGatedBranching(TreeSampler):
     it may fall short. A step that is drawn again is charged, and counts as discarded; the part of it that is kept is
     inserted text in the new ones, so that scores computed from log-probabilities do not see it. Differences from the
     release: the entropy is that of the raw distribution, not after temperature and filters; ``max_step_tokens`` limits
-    a continuation, not together with the part of the step before it; a last step (``max_depth``) does not branch.
+    a continuation, not together with the part of the step before it; a last step (``max_depth``) does not branch. A
+    step that a server sent without these log-probabilities is taken as it is, which is noted.
     """
 
     n: int = 4
@@ -67,6 +68,7 @@ class EntropyGatedBranching(TreeSampler):
     async def draw(self, session: Session, trees: Sequence[StepTree]) -> list[list[Node]]:
         """One step of every planned node, or what was drawn instead from its first uncertain token."""
         drafts = await super().draw(session, trees)
+        self._note_unknown(session, [node.trace for nodes in drafts for node in nodes])
         forks = [self._forks(session, tree, nodes) for tree, nodes in zip(trees, drafts, strict=True)]
         for tree, turned in zip(trees, forks, strict=True):
             tree.plan = [(fork, self.branches) for fork in turned]
@@ -86,12 +88,28 @@ class EntropyGatedBranching(TreeSampler):
 
     def _uncertain(self, trace: Trace) -> tuple[Trace, int, float] | None:
         """The piece of the step with the first uncertain token, how many tokens precede it there, and its entropy."""
-        pieces = [node for node in trace.lineage if node.segment in trace.pieces and node.segment.origin == "sampled"]
-        for piece in reversed(pieces):
+        for piece in filter(self._knows, _sampled(trace)):
             entropy = token_entropy(piece.segment.stats, self.k)
             if (above := np.flatnonzero(entropy > self.threshold)).size:
                 return piece, int(above[0]), float(entropy[above[0]])
         return None
+
+    def _knows(self, piece: Trace) -> bool:
+        """Whether the piece came with the log-probabilities of its most likely tokens: servers may leave some out."""
+        stats = piece.segment.stats
+        return stats is not None and stats.top_logprobs is not None and stats.top_logprobs.shape[1] >= self.k
+
+    def _note_unknown(self, session: Session, drafts: Sequence[Trace]) -> None:
+        unknown = sum(any(len(piece.segment) and not self._knows(piece) for piece in _sampled(t)) for t in drafts)
+        if unknown:
+            without = f"without the log-probabilities of their {self.k} most likely tokens, and cannot branch"
+            session.note(session.root, f"{unknown} of {counted(len(drafts), 'step')} of a round came {without}")
+
+
+def _sampled(trace: Trace) -> list[Trace]:
+    """The sampled pieces of what was drawn, the first one first."""
+    pieces = set(map(id, trace.pieces))
+    return [n for n in trace.lineage if id(n.segment) in pieces and n.segment.origin == "sampled"][::-1]
 
 
 def _turn_back(session: Session, tree: StepTree, node: Node, piece: Trace, tokens: int, entropy: float) -> None:

@@ -146,6 +146,22 @@ async def test_first_and_last_steps_do_not_branch() -> None:
     assert not s.fragments
 
 
+async def test_a_step_without_log_probabilities_is_taken_as_it_is_and_that_is_noted() -> None:
+    class Silent(Undecided):
+        async def generate(self, request: Request) -> AsyncIterator[Delta]:
+            async for delta in super().generate(request):
+                assert delta.stats is not None
+                yield replace(delta, stats=TokenStats(delta.stats.logprobs))
+
+    steps = {"": "a\n\n", "a\n\n": "bX = 1"}
+    sampler = EntropyGatedBranching(1, threshold=0.5, k=2)
+    s = session(Silent(lambda said, index: steps[said]), reward_model=Hashed())
+    s.heed(sampler)
+    assert [t.completion for t in await sampler(s)] == ["a\n\nbX = 1\0"]
+    without = "without the log-probabilities of their 2 most likely tokens, and cannot branch"
+    assert [note.text for note in s.notes] == [f"1 of 1 step of a round came {without}"] * 2
+
+
 async def test_a_budget_ends_the_search() -> None:
     sampler = EntropyGatedBranching(4, branches=4, threshold=0.5, k=2)
     s = searching(by_chance(3), sampler, budget=Limits(samples=9))
