@@ -32,8 +32,10 @@ class Place(Generic[Content]):
     @property
     def path(self) -> list[Place[Content]]:
         """The places from the root to this one."""
-        above = [] if self.parent is None else self.parent.path
-        return [*above, self]
+        found: list[Place[Content]] = [self]
+        while (above := found[-1].parent) is not None:
+            found.append(above)
+        return found[::-1]
 
 
 Enter = Callable[[Place[Content]], Awaitable[list[Place[Content]]]]
