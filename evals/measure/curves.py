@@ -21,7 +21,7 @@ from widthwise.core.tabular import Plotted
 from widthwise.evals.measure.axes import AXES, Axis
 from widthwise.evals.measure.costs import answered_budgets, sample_budgets
 from widthwise.evals.measure.estimators import best_at_k, pass_at_k, short_at_k, weighted_vote_at_k
-from widthwise.evals.measure.gain import efficiencies
+from widthwise.evals.measure.gain import Reached, efficiencies
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, Source, load
@@ -307,7 +307,16 @@ def _measured(source: Source, level: float) -> Line:
     budgets = answered_budgets(source)
     k = np.array([round(float(budgets["samples"][0]))])
     low, high = np.array([interval.low]), np.array([interval.high])
-    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(1), scores)
+    line = Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(1), scores)
+    return line if source.dependent else replace(line, efficiency=_chosen(source.pools, scores[:, 0]))
+
+
+def _chosen(pools: Sequence[SamplePool], answered: Floats) -> Floats:
+    """The selection efficiency of the strategy's own answers, as one point."""
+    one = np.array([pool.values.mean() if len(pool) else 0.0 for pool in pools])
+    covered = np.array([pool.values.max(initial=0.0) for pool in pools])
+    found = Reached(one, covered, answered).mean_efficiency
+    return np.array([np.nan if found is None else found])
 
 
 def _notes(source: Source) -> list[str]:

@@ -100,9 +100,13 @@ def test_a_curve_has_the_efficiency_of_each_method_at_each_k(tmp_path: Path) -> 
     assert np.isnan(found[0])
     assert found[1:] == pytest.approx((vote[1:] - coverage[0]) / (coverage[1:] - coverage[0]))
     assert curve.lines["pass"].efficiency is None
+    [run] = standings([tmp_path / "a.db"])
+    assert run.efficiency is not None
+    assert curve.lines["run"].efficiencies.tolist() == pytest.approx([run.efficiency.mean])
     column = curve.table()["efficiency"]
     assert len(column) == len(curve.table()["k"])
-    assert [value for value in column if not np.isnan(value)] == pytest.approx(found[1:].tolist())
+    own = curve.lines["run"].efficiencies.tolist()
+    assert [value for value in column if not np.isnan(value)] == pytest.approx([*own, *found[1:].tolist()])
 
 
 def test_nothing_between_one_sample_and_coverage_has_no_efficiency() -> None:
