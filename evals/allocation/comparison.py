@@ -75,10 +75,11 @@ def compared(
     seed: int = 0,
 ) -> list[Row]:
     """Best-of-n, and more samples for all, and each allocator with the tokens that best-of-n takes on average."""
+    if n > (most := min(map(len, pools))):
+        raise UsageError(f"best-of-{n} is more than the {most} samples that every problem has")
     base = evenly(pools, n, strategy, orders=orders, seed=seed)
     tokens = pool_of(pools, n)
     rows = [_row(n, f"best_of_n(n={n})", base, None)]
-    most = min(map(len, pools))
     for size in sorted({min(n * times, most) for times in MULTIPLES[1:]}):
         rows.append(_row(n, f"best_of_n(n={size})", evenly(pools, size, strategy, orders=orders, seed=seed), base))
     for allocator in allocators:

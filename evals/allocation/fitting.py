@@ -72,4 +72,4 @@ def _right(pool: SamplePool, sizes: Sequence[int], chosen: Sequence[Pick], seed:
 def _bin(right: np.ndarray[tuple[int, int], np.dtype[np.float64]], sizes: Sequence[int], choose: Sequence[str]) -> Bin:
     best = right.argmax(axis=0)
     values = right.max(axis=0)
-    return Bin(tuple(sizes), tuple(values.tolist()), tuple(choose[i] for i in best))
+    return Bin(tuple(sizes), tuple(values.tolist()), tuple(choose[int(i)] for i in best))

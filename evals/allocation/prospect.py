@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from widthwise.core.brief import Brief
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.subsets import Floats, Ints
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +39,13 @@ class Prospect(Brief):
 
     @property
     def has_scores(self) -> bool:
-        return bool(np.isfinite(self.scores[self.votes != NO_VOTE]).any())
+        """Whether the samples that state answers have scores which can be chances; others are not read, and logged."""
+        known = self.scores[self.votes != NO_VOTE]
+        known = known[np.isfinite(known)]
+        if known.size and not ((known >= 0) & (known <= 1)).all():
+            _say_no_chances()
+            return False
+        return bool(known.size)
 
     def weights(self) -> dict[int, float]:
         """The weight of each class of answers: the sum of its scores if there are any, else its votes."""
@@ -57,3 +67,8 @@ def costs(prospects: Sequence[Prospect]) -> list[float]:
     """What a further sample of each problem is expected to cost: its mean, with one sample of the usual cost added."""
     usual = usual_cost(prospects)
     return [(s.spent + usual) / (len(s) + 1) for s in prospects]
+
+
+@cache
+def _say_no_chances() -> None:
+    _log.warning("scores below 0 or above 1 are no chances of being right: the allocation goes by votes alone")

@@ -20,7 +20,7 @@ from widthwise.cli.app import app
 from widthwise.evals.allocation.allocator import by_gain
 from widthwise.evals.allocation.confidence import chance_score, confidence
 from widthwise.evals.allocation.expected_gain import ExpectedGain
-from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.allocation.prospect import Prospect, _say_no_chances
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.allocation.uniform import Uniform
 from widthwise.evals.store.database import StoreError
@@ -56,6 +56,12 @@ def test_with_scores_confidence_is_the_posterior_over_which_answer_is_right() ->
 def test_a_sure_score_is_not_believed_entirely() -> None:
     assert confidence(prospect([0], [1.0])) == pytest.approx(0.98)
     assert confidence(prospect([0], [0.0])) == pytest.approx(0.02)
+
+
+def test_scores_that_are_no_chances_are_left_to_the_votes(caplog: pytest.LogCaptureFixture) -> None:
+    _say_no_chances.cache_clear()
+    assert confidence(prospect([0, 0, 1], [3.0, 2.5, 7.0])) == confidence(prospect([0, 0, 1]))
+    assert "the allocation goes by votes alone" in caplog.text
 
 
 def test_only_scores_that_are_chances_are_read() -> None:

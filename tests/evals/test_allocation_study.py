@@ -233,6 +233,20 @@ def test_the_command_compares_allocators_and_fits_a_policy(run: Path, tmp_path: 
     assert "paired by problem" in shown.stdout
 
 
+def test_the_command_refuses_what_the_files_do_not_have(run: Path, tmp_path: Path) -> None:
+    def said(*options: str) -> str:
+        result = CliRunner().invoke(app, ["allocate", *options])
+        assert result.exit_code == 2, result.output
+        return result.output
+
+    assert "more than the 16 samples" in said(str(run), "--samples", "17")
+    one = made_run(tmp_path / "one.db", [["1", "2"]])
+    assert "at least two" in said(str(one), "--samples", "1", "--fit", str(tmp_path / "policy.json"))
+    assert "there is no difficulty 'entropi'; did you mean 'entropy'" in said(
+        str(run), "--fit", str(tmp_path / "policy.json"), "--difficulty", "entropi"
+    )
+
+
 def test_a_fitted_policy_shares_out_a_run(run: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     fit(pools_in([run], [None])[::2], ["majority_vote()"], probes=2).write(policy)

@@ -13,6 +13,7 @@ from widthwise.cli.display import rows_table, span
 from widthwise.cli.settings_options import AsJson, count, text
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.brief import counted
+from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def allocate(
     known = [aggregator for each in allocators for aggregator in each.aggregators]
     pools = pools_in(runs, [chosen.aggregator, *known, *map(aggregator_of, choose or ())])
     if fit is not None:
+        if len(pools) < 2:
+            raise UsageError("a policy is fitted on one half of the problems and tried on the other: give at least two")
         _fit(pools[::2], chosen, fit, choose or [], difficulty, probes)
         allocators.append(allocator_named(f"fitted(policy={str(fit)!r})"))
         pools = pools[1::2]
