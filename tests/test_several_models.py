@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import widthwise as ww
 from tests.core.scripted import Characters, PlainGrader, Replying
+from widthwise.cli.app import app
 from widthwise.core.retry import Retry
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.setting import Setting
@@ -199,6 +201,22 @@ def test_from_python_and_in_the_run_file(tmp_path: Path) -> None:
         ww.evaluate(strategy, "arithmetic", **{**TWO, "model": {"cold": "scorer", "hot": "reasoner"}}, limit=2, run=run)
     with pytest.raises(ww.UsageError, match=r"several models \(cold, hot\)"):
         ww.evaluate("single", "arithmetic", model=f"replay:{run.path}", limit=2, run=tmp_path / "again.db")
+    [listed] = [line for line in said("traces", run.path, run.outcomes[0].problem.id) if line.startswith("1.0")]
+    assert listed.split()[1] == "hot"
+
+
+def said(*arguments: object) -> list[str]:
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+def test_an_exported_run_of_several_models_is_no_recording_of_one(tmp_path: Path) -> None:
+    strategy = "cascade(('hot', 'cold'), thresholds=(2.0,))"
+    run = ww.evaluate(strategy, "arithmetic", **TWO, limit=2, max_tokens=40, run=tmp_path / "run.db")
+    said("export", run.path, tmp_path / "run.jsonl")
+    with pytest.raises(ww.UsageError, match=r"several models \(cold, hot\), and a replay stands for one"):
+        ww.evaluate("single", "arithmetic", model=f"replay:{tmp_path / 'run.jsonl'}", limit=2, run=tmp_path / "b.db")
 
 
 def test_samples_of_one_model_are_not_read_for_another() -> None:

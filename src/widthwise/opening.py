@@ -330,13 +330,13 @@ async def _replayed(
 ) -> Backend:
     from widthwise.backends.replay import ReplayBackend
     from widthwise.backends.tokenizers.files import tokenizer_from
+    from widthwise.evals.store.recorded_facts import facts_of_recordings, recorded_facts
 
     cutter = tokenizer_from(tokenizer) if tokenizer is not None else None
     behind = await open_backend(model) if isinstance(model, str) else model
     name = f"replay:{file}"
     if Path(file).suffix == ".db":
         from widthwise.evals.store.exchange import StoredRecordings
-        from widthwise.evals.store.recorded_facts import recorded_facts
         from widthwise.evals.store.store import Store
 
         store = Store.read(file)
@@ -346,5 +346,5 @@ async def _replayed(
     from widthwise.evals.store.foreign import read_generations
 
     recordings = {r.problem.id: r for r in read_generations(file, importer)}
-    facts = ModelFacts(str(next((r.fields.get("model") for r in recordings.values()), None) or name))
+    facts = facts_of_recordings(recordings, name)
     return ReplayBackend(recordings, name=name, tokenizer=cutter, model=behind, facts=facts)

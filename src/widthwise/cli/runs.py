@@ -135,12 +135,22 @@ def _list_traces(store: Store, problem_id: str, as_json: bool) -> None:
         traces = zip(store.traces(problem_id), outcome.leaves, strict=True)
         say_json({**_problem_row(outcome), "traces": [_trace_row(t, leaf) for t, leaf in traces]})
         return
+    wrote = {trace.id: trace.model for trace in store.traces(problem_id)}
+    several = any(wrote.values())
     rows = [
-        [name(leaf.id), leaf.finish or "–", f"{leaf.tokens:,}", leaf.answer or "–", marked(leaf.correct), _vote(leaf)]
+        [
+            name(leaf.id),
+            *[wrote[leaf.id]] * several,
+            leaf.finish or "–",
+            f"{leaf.tokens:,}",
+            leaf.answer or "–",
+            marked(leaf.correct),
+            _vote(leaf),
+        ]
         for leaf in outcome.leaves
     ]
     _print_head(outcome)
-    rows_table(["trace", "finish", "tokens", "answer", "verdict", "class"], rows)
+    rows_table(["trace", *["model"] * several, "finish", "tokens", "answer", "verdict", "class"], rows)
     for reason in outcome.errors:
         say_sentence(f"failed: {reason}", err=False)
 
