@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,16 @@ from widthwise.models.formats import GENERIC, REASONER
 from widthwise.opening import bundled_models
 
 SUITE = load_suite("countdown", limit=3)
+JUDGING = replace(
+    REASONER,
+    prompts={
+        **REASONER.prompts,
+        "choose": "{problem}{drafts}<judge>",
+        "compare": "{problem}<draft>{first}<draft>{second}<judge>",
+    },
+)
+"""Asks the bundled model what it never learned: it names nobody, but what it says is stored and read again."""
+
 STRATEGIES = [
     "parallel_distill_refine(drafts=(4, 2), distill='per_sample', k=2, free=1) | majority_vote()",
     "parallel_distill_refine(drafts=(3, 2), worker=outlined(n=2, worker=sequential_refinement(rounds=2)))",
@@ -41,6 +52,9 @@ STRATEGIES = [
     "rstar(rollouts=2, steps=1, asked=1, votes=2, solutions=2, depth=2) | mutual_consistency(k=1)",
     "best_of_n(n=5, temperature=1.2) | mutual_consistency(k=3)",
     "best_of_n(n=4, temperature=1.0) | gen_synthesis(window=2, draws=3)",
+    "best_of_n(n=4) | gen_select(window=3, draws=3)",
+    "best_of_n(n=4) | gen_select(window=2, draws=2, decide='tournament')",
+    "best_of_n(n=4) | pivot_tournament(k=1)",
     "best_of_n(n=4) | confidence_gate(otherwise=generative_verification(k=2), agreement=0.9)",
 ]
 
@@ -64,7 +78,7 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
     strategy = parse_strategy(text)
     with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
         format = (
-            GENERIC if text.startswith(("mctsr", "rstar")) else REASONER
+            GENERIC if text.startswith(("mctsr", "rstar")) else JUDGING
         )  # the reasoner knows no such questions, but says something
         running = run(SUITE, strategy, setting_for(SUITE, backend, format), store, concurrency=concurrency)
         task = asyncio.create_task(running)
