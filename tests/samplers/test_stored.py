@@ -11,6 +11,7 @@ import pytest
 
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import Delta, Request
+from widthwise.core.model_shape import ModelShape
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import export_run, import_recordings
@@ -33,10 +34,10 @@ JUDGING = replace(
 STRATEGIES = [
     "parallel_distill_refine(drafts=(4, 2), distill='per_sample', k=2, free=1) | majority_vote()",
     "parallel_distill_refine(drafts=(3, 2), worker=outlined(n=2, worker=sequential_refinement(rounds=2)))",
-    "revisions(n=6, ratio=1.5) | hierarchical_vote(by='mean_logprob', weight='exp')",
+    "revisions(n=12, ratio=3) | hierarchical_vote(by='mean_logprob', weight='exp')",
     "recursive_self_aggregation(population=4, group=2, loops=2, worker=best_of_n(n=2) | stop_when_decided())",
     "parallel_distill_refine(drafts=(3, 2), worker=best_of_n(n=2)) | budget(tokens=400) | majority_vote()",
-    "best_of_n(n=6, width=2) | budget(flops=400000000) | majority_vote()",
+    "best_of_n(n=12, width=2) | budget(flops=1000000000) | majority_vote()",
     "mcts(n=3, by='mean_logprob') | best_by(score='score')",
     "mcts(n=6, by='mean_logprob', rollout=True, rule='puct') | budget(tokens=300) | majority_vote()",
     "best_first_search(n=3, by='mean_logprob') | majority_vote()",
@@ -80,7 +81,8 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
         format = (
             GENERIC if text.startswith(("mctsr", "rstar")) else JUDGING
         )  # the reasoner knows no such questions, but says something
-        running = run(SUITE, strategy, setting_for(SUITE, backend, format), store, concurrency=concurrency)
+        setting = setting_for(SUITE, backend, format, shape=ModelShape.of_config(backend.facts.config))
+        running = run(SUITE, strategy, setting, store, concurrency=concurrency)
         task = asyncio.create_task(running)
         backend.task, backend.left = task, interrupt
         await asyncio.gather(task, return_exceptions=bool(interrupt))
