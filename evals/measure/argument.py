@@ -10,7 +10,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.registry import nearest
 from widthwise.core.strategy.spelling import spelled
 from widthwise.core.strategy.strategy import Strategy
-from widthwise.evals.measure.axes import FOLLOWS, MEASURED
+from widthwise.evals.measure.axes import FOLLOWS, LIMITED
 
 
 class _Following:
@@ -44,9 +44,9 @@ def _holder(strategy: Strategy, name: str) -> Any:
     for part in parts:
         if name in _arguments(part):
             return part
-    known = [*MEASURED, *(argument for part in parts for argument in _arguments(part))]
+    known = [*LIMITED, *(argument for part in parts for argument in _arguments(part))]
     raise UsageError(
-        f"the axis is one of {', '.join(MEASURED)}, or an argument that a part of each strategy has: no part of "
+        f"the axis is one of {', '.join(LIMITED)}, or an argument that a part of each strategy has: no part of "
         f"{strategy.brief()} has an argument {name!r}{nearest(name, known)}"
     )
 

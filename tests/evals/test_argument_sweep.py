@@ -69,7 +69,7 @@ def test_the_first_part_that_has_the_argument_gets_it(strategy: str, name: str, 
         ("ratio", [float("nan")], "must be finite"),
         ("samples", [float("inf")], "must be finite"),
         ("raito", [1], r"no part of revisions\(n=4\).* has an argument 'raito'; did you mean 'ratio'"),
-        ("sample", [1], r"samples, tokens, sequential, seconds, or an argument .*did you mean 'samples'"),
+        ("sample", [1], r"samples, tokens, sequential, seconds, flops, or an argument .*did you mean 'samples'"),
     ],
 )
 def test_impossible_axes_and_values(axis: str, budgets: list[float], said: str) -> None:
