@@ -73,3 +73,17 @@ def test_a_killed_run_ends_as_one_that_was_not(script: Any, strategy: str, tmp_p
         resumed = ran(command, tmp_path / "killed.db")
     assert before.items() <= resumed.items()
     assert resumed == whole
+
+
+@pytest.mark.parametrize("script", [CHAT, TEXT], ids=["chat", "text"])
+def test_a_killed_run_shares_out_its_pool_as_one_that_was_not(script: Any, tmp_path: Path) -> None:
+    data = tmp_path / "sums.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in SUMS))
+    with served(script, [{"id": "m"}]) as server:
+        pool = ["--suite-budget-tokens", "1500", "--strategy", "best_of_n(n=9) | majority_vote()", "--max-tokens", "99"]
+        command = ["--data", str(data), "--model", server.url, *pool]
+        whole = ran(command, tmp_path / "whole.db")
+        before = killed(command, tmp_path / "killed.db", after=10)
+        resumed = ran(command, tmp_path / "killed.db")
+    assert before.items() <= resumed.items()
+    assert resumed == whole
