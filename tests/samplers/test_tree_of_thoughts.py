@@ -91,15 +91,18 @@ def in_breadth(policy: Policy, n: int, width: int, k: int) -> list[str]:
     return sorted(done)
 
 
-def in_depth(policy: Policy, n: int, width: int, k: int, threshold: float) -> list[str]:
+def in_depth(policy: Policy, n: int, width: int, k: int, threshold: float) -> tuple[list[str], list[str]]:
+    """The solutions, and the steps in the order in which they were continued."""
     accepted: list[str] = []
     rejected: list[str] = []
+    visited: list[str] = []
 
     def is_fine(state: tuple[Any, str]) -> bool:
         value = worth(state[1], k)
         return value is None or value > threshold
 
     def visit(state: tuple[Any, str]) -> None:
+        visited.append(state[1])
         new = children(policy, state, width)
         for end in filter(lambda s: not is_open(s), new):
             (accepted if is_fine(end) else rejected).append(end[1])
@@ -108,7 +111,7 @@ def in_depth(policy: Policy, n: int, width: int, k: int, threshold: float) -> li
                 visit(child)
 
     visit(((), ""))
-    return sorted(accepted or rejected)
+    return sorted(accepted or rejected), visited
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -122,7 +125,9 @@ async def test_breadth_first_as_the_paper_has_it(seed: int) -> None:
 async def test_depth_first_as_the_paper_has_it(seed: int) -> None:
     s = thinking(Policy(seed), opinion)
     sampler = TreeOfThoughts(n=2, children=3, order="depth", threshold=1.5)
-    assert texts(await sampler(s)) == in_depth(Policy(seed), 2, 3, 3, 1.5)
+    found = texts(await sampler(s))
+    rounds = {t.metadata["round"]: t.stem.completion for t in s.traces.values() if "round" in t.metadata and t.stem}
+    assert (found, [rounds[number] for number in sorted(rounds)]) == in_depth(Policy(seed), 2, 3, 3, 1.5)
     assert s._shared.accounts.residency.resident == 0
 
 
