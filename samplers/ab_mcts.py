@@ -50,6 +50,8 @@ class ABMCTS(SamplerPart):
         super().__post_init__()
         if min(self.n, self.parallel) < 1 or (self.workspace_tokens or 1) < 1:
             raise ValueError("n, parallel and workspace_tokens must be at least 1")
+        if self.models and self.model is not None:
+            raise ValueError(f"its models are named by models=(...), not by model={self.model!r}")
         self.policy  # noqa: B018  (checks its argument)
         for worker in (self.worker, self.refiner):
             if worker is not None:

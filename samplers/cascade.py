@@ -18,8 +18,10 @@ from widthwise.core.strategy.worker import as_worker
 from widthwise.samplers.single import Single
 
 
-def check_models(models: Sequence[str], thresholds: Sequence[float]) -> None:
-    """Raises ``ValueError`` for models in order of price that do not go with their thresholds."""
+def check_models(models: Sequence[str], thresholds: Sequence[float], model: str | None) -> None:
+    """Raises ``ValueError`` for models in order of price that do not go with their thresholds, and for a single one."""
+    if model is not None:
+        raise ValueError(f"its models are named by models=(...), not by model={model!r}")
     if len(models) < 2 or len(set(models)) < len(models):
         raise ValueError(f"models are two or more different names, cheapest first, not {models!r}")
     if len(thresholds) != len(models) - 1:
@@ -49,7 +51,7 @@ class Cascade(SamplerPart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_models(self.models, self.thresholds)
+        check_models(self.models, self.thresholds, self.model)
         if self.worker is not None and model_of(as_worker(self.worker).sampler) is not None:
             raise ValueError("the worker names a model, but each of the models is to do its work")
 

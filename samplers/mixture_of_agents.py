@@ -36,6 +36,8 @@ class MixtureOfAgents(SamplerPart):
         super().__post_init__()
         if not self.models:
             raise ValueError("it needs the names of the models that propose: models=('NAME', ...)")
+        if self.model is not None:
+            raise ValueError(f"its models are named by models=(...), not by model={self.model!r}")
         if self.layers < 1:
             raise ValueError(f"layers must be at least 1, not {self.layers}")
 

@@ -41,7 +41,7 @@ class Route(SamplerPart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_models(self.models, self.thresholds)
+        check_models(self.models, self.thresholds, self.model)
         if self.probes < 1:
             raise ValueError(f"probes must be at least 1, not {self.probes}")
         if self.worker is not None and model_of(as_worker(self.worker).sampler) is not None:

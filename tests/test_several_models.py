@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import widthwise as ww
+from tests.backends.killing import killed, ran
 from tests.core.scripted import Characters, PlainGrader, Replying
 from widthwise.cli.app import app
 from widthwise.core.retry import Retry
@@ -226,12 +222,6 @@ def test_samples_of_one_model_are_not_read_for_another() -> None:
     assert [getattr(shared[each].sampler, "model", None) for each in strategies] == ["cold", "hot", "hot"]
 
 
-def command(path: Path, strategy: str) -> list[str]:
-    models = ["--model", "cold=reasoner", "--model", "hot=reasoner", "--model-setting", "hot.temperature=1.3"]
-    return [sys.executable, "-m", "widthwise", "eval", "arithmetic", *models, "--limit", "6", "--strategy", strategy,
-            "--run", str(path), "--json"]  # fmt: skip
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "strategy",
@@ -245,15 +235,12 @@ def command(path: Path, strategy: str) -> list[str]:
     ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been_killed(strategy: str, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
-    said = subprocess.run(command(whole, strategy), check=True, capture_output=True, text=True).stdout
-    assert json.loads(said)["models"].keys() == {"cold", "hot"}
-    chance = random.Random(1)
-    for _ in range(2):
-        process = subprocess.Popen(command(broken, strategy), stdout=subprocess.DEVNULL)
-        time.sleep(chance.uniform(1.5, 4.0))
-        process.kill()
-        process.wait()
-    subprocess.run(command(broken, strategy), check=True, stdout=subprocess.DEVNULL)
-    with Store.read(whole) as a, Store.read(broken) as b:
+    models = ["--model", "cold=reasoner", "--model", "hot=reasoner", "--model-setting", "hot.temperature=1.3"]
+    command = ["arithmetic", *models, "--limit", "6", "--strategy", strategy]
+    whole = ran(command, tmp_path / "whole.db")
+    before = killed(command, tmp_path / "broken.db", after=5)
+    resumed = ran(command, tmp_path / "broken.db")
+    assert before.items() <= resumed.items()
+    assert resumed == whole
+    with Store.read(tmp_path / "whole.db") as a, Store.read(tmp_path / "broken.db") as b:
         assert compare(a, b) == []
