@@ -27,7 +27,7 @@ EVERY = {
     "recursive_self_aggregation": "recursive_self_aggregation(population=3, group=2, loops=2) | majority_vote()",
     "revisions": "revisions(n=4, ratio=1.0) | majority_vote()",
     "route": "route(('a', 'b'), thresholds=(0.75,), probes=2)",
-    "rstar": "rstar(rollouts=1, steps=1, asked=1, votes=1, solutions=2, depth=2)",
+    "rstar": "rstar(rollouts=1, steps=1, asked=1, votes=1, solutions=2, depth=1)",
     "sequential_refinement": "sequential_refinement(rounds=2, chains=2) | majority_vote()",
     "serial_search": "serial_search(n=2) | majority_vote()",
     "single": "single()",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.core.scripted import session
+from tests.evals.recount import recounted_ends
 from tests.samplers.steps import Steps
 from widthwise import EntropyGatedBranching
 from widthwise.core.backend import Delta, Request, TokenStats
@@ -114,6 +115,7 @@ async def test_every_token_is_accounted_for(seed: int) -> None:
     useful = {above.id for t in result.traces if t.finish in ("stop", "length") for above in t.lineage}
     assert result.ledger.discarded == sum(len(t.segment) for t in sampled if t.id not in useful)
     assert result.ledger.samples == len(sampled)
+    assert {place: trace.sequential for place, trace in s.traces.items()} == recounted_ends(s.traces)
     assert s._shared.accounts.residency.resident == 0
 
 
