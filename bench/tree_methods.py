@@ -3,8 +3,8 @@
     python -m bench.tree_methods --out FOLDER [--problems 60] [--widths 4 16 64] [--suites countdown]
                                  [--slack 1.5] [--only NAME ...] [--table] [--json]
 
-Every method runs at each width under a limit of SLACK times the tokens that best-of-N of that width takes, averaged over
-problems: where problems differ in length (arithmetic), it must be large, or searches on long ones are cut. A method
+Every method runs at each width under a limit of SLACK times the tokens that best-of-N of that width takes on average
+over problems: where these differ in length (arithmetic), it must be large, or searches on long ones are cut. A method
 is compared with best-of-N at the tokens that it really spent, averaged over the problems: the expected accuracy of that
 many samples out of a pool of 96, read between whole numbers of samples. With a reward model both answer with the
 solution that the bundled scorer prefers; without one both vote. Differences are paired by problem, with 95 % intervals
