@@ -106,7 +106,7 @@ def test_inspect_reads_the_run(exported: Path, run: Path, outcomes: list[Outcome
             outcome.problem.answer,
         )
         assert sample.scores["word_problem"].answer == outcome.answer
-        assert sample.metadata["widthwise"]["ledger"] == outcome.ledger.asdict()
+        assert sample.metadata["widthwise"]["ledger"] == outcome.ledger.record
         assert sample.model_usage[log.eval.model].output_tokens == outcome.ledger.sampled
         assert outcome.answer in sample.output.completion
         assert len(sample.store["widthwise:traces"]) == len(outcome.leaves)
