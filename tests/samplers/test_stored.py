@@ -50,7 +50,6 @@ STRATEGIES = [
     "entropy_gated_branching(n=3, threshold=0.5, by='mean_logprob') | best_by(score='score')",
     "ab_mcts(n=9, by='mean_logprob') | best_by(score='score')",
     "mctsr(rollouts=2) | best_by(score='score')",
-    "rstar(rollouts=2, steps=1, asked=1, votes=2, solutions=2, depth=2) | mutual_consistency(k=1)",
     "best_of_n(n=5, temperature=1.2) | mutual_consistency(k=3)",
     "best_of_n(n=4, temperature=1.0) | gen_synthesis(window=2, draws=3)",
     "best_of_n(n=4) | gen_select(window=3, draws=3)",
@@ -79,7 +78,7 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
     strategy = parse_strategy(text)
     with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
         format = (
-            GENERIC if text.startswith(("mctsr", "rstar")) else JUDGING
+            GENERIC if text.startswith("mctsr") else JUDGING
         )  # the reasoner knows no such questions, but says something
         setting = setting_for(SUITE, backend, format, shape=ModelShape.of_config(backend.facts.config))
         running = run(SUITE, strategy, setting, store, concurrency=concurrency)
