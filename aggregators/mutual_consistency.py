@@ -14,7 +14,7 @@ from widthwise.aggregators.judging import candidates
 from widthwise.core.answer import Answer, AnswerClass, Tie, elect
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
-from widthwise.core.scores.trace_score import check_score, trace_scores
+from widthwise.core.scores.trace_score import check_score, recorded_score, trace_scores
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
@@ -31,15 +31,21 @@ class MutualConsistency(ModelPart):
     The mutual check of rStar (Qi et al., arXiv 2408.06195), whose discriminator is a second model: ``model`` names it,
     and without a name the same model checks. A cut is at the end of a step, so that a share of ``least`` to ``most`` of
     the trace's steps stay (at a word, if no step ends there). ``mode``: "mid" needs half of the completions, "loose"
-    one, "strict" all, and "majority" that no other answer is more frequent among them. An answer weighs the mean
-    ``by`` of all traces that count, taken over those that state it, plus the share of its own traces that count; a
-    trace is worth 1 without ``by``, and ``by="score"`` is what a search gave it, as in rStar. If no trace counts, the
-    answers' votes decide. Traces that all agree are not checked, and one that could not be checked for lack of budget
-    counts.
+    one, "strict" all, and "majority" that no other answer is more frequent among them. Traces that all agree are not
+    checked, and one that could not be checked for lack of budget counts.
 
-    Defaults and the weight are those of the released code. Differences: it cuts at ``k`` fixed shares between 20 % and
-    50 % of the words, whereas here steps are drawn from the paper's 20 % to 80 %; and it has the model answer in the
-    form of examples, which this leaves out.
+    A trace stands for as many as its recorded ``frequency`` says (how often ``rstar`` found it; 1 where none is
+    recorded). An answer weighs the worth of its traces that count, divided by the frequency of all traces that count,
+    plus the share of its own frequency that counts. The worth of a trace is the number ``by``, for all that it stands
+    for: ``by="score"`` is what ``rstar`` gave it. Without ``by`` it is the frequency (the release's ``rc_criteria``
+    "freq"). If no trace counts, the worth of all traces decides.
+
+    The weight and the defaults of ``k``, ``mode`` and ``temperature`` are those of the released code. Differences from
+    it: the score of ``rstar`` has the rewards, whereas there all that are not negative are read as 1 (``min(0, reward)
+    + 1``), so that its worth is the frequency (here: without ``by``); "mid" rounds half of an odd number up, there down
+    (one completion would need no agreement); it cuts at ``k`` fixed shares between 20 % and 50 % of the words, whereas
+    here ends of steps are drawn from the paper's 20 % to 80 %; it checks solutions of the same words once, and leaves
+    out answers of over 100 characters; and it has the model answer in the form of examples.
     """
 
     k: int = 4
@@ -69,11 +75,11 @@ class MutualConsistency(ModelPart):
         shown = [trace for each in classes for trace in each.traces]
         completions = await self._completed(session, shown)
         counted = await self._counted(session, classes, completions)
-        if counted:
-            worth = await self._worth(session, shown)
-            classes = [replace(each, weight=weight(each, counted, worth)) for each in classes]
-        else:
-            session.note(session.root, "no completion confirmed any trace: the votes decide")
+        if not counted:
+            session.note(session.root, f"no completion confirmed any trace: the {self.by or 'vote'} of all decides")
+        times = {trace: frequency(trace) for trace in shown}
+        worth = await self._worth(session, times)
+        classes = [replace(each, weight=weight(each, counted, worth, times)) for each in classes]
         return elect(classes, self.tie, session.seed("tie"))
 
     async def _completed(self, session: Session, traces: Sequence[Trace]) -> dict[Trace, list[Trace]]:
@@ -125,11 +131,11 @@ class MutualConsistency(ModelPart):
             if not drawn or confirmed([answers.get(reply) for reply in drawn], answers[trace], self.mode)
         }
 
-    async def _worth(self, session: Session, traces: Sequence[Trace]) -> dict[Trace, float]:
+    async def _worth(self, session: Session, times: Mapping[Trace, float]) -> dict[Trace, float]:
         if self.by is None:
-            return {trace: session.weight(trace) for trace in traces}
-        scores = await trace_scores(session, traces, self.by)
-        return {trace: score or 0.0 for trace, score in zip(traces, scores, strict=True)}
+            return {trace: session.weight(trace) * frequency for trace, frequency in times.items()}
+        scores = await trace_scores(session, list(times), self.by)
+        return {trace: score or 0.0 for trace, score in zip(times, scores, strict=True)}
 
 
 def confirmed(answers: Sequence[int | None], answer: int, mode: Mode) -> bool:
@@ -140,10 +146,21 @@ def confirmed(answers: Sequence[int | None], answer: int, mode: Mode) -> bool:
     return counts[answer] >= {"loose": 1, "mid": math.ceil(len(answers) / 2), "strict": len(answers)}[mode]
 
 
-def weight(each: AnswerClass, counted: set[Trace], worth: Mapping[Trace, float]) -> float:
-    """The weight of one answer; 0 if none of its traces is among those ``counted``."""
-    kept = [trace for trace in each.traces if trace in counted]
-    return sum(worth[trace] for trace in kept) / len(counted) + len(kept) / len(each.traces)
+def frequency(trace: Trace) -> float:
+    """For how many solutions the trace stands: a recorded number above 0, else 1."""
+    found = recorded_score(trace, "frequency")
+    return found if found is not None and 0 < found < math.inf else 1.0
+
+
+def weight(each: AnswerClass, counted: set[Trace], worth: Mapping[Trace, float], times: Mapping[Trace, float]) -> float:
+    """The weight of one answer, from the worth and the frequency (``times``) of all traces and those that are counted.
+
+    0 if none of its own is counted; its share of the worth if no trace is.
+    """
+    pool = counted or set(times)
+    kept = [trace for trace in each.traces if trace in pool]
+    survival = sum(times[trace] for trace in kept) / sum(times[trace] for trace in each.traces)
+    return sum(worth[trace] for trace in kept) / sum(times[trace] for trace in pool) + survival * bool(counted)
 
 
 def _between(text: str, separator: str, least: float, most: float) -> list[int]:

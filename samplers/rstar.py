@@ -25,13 +25,16 @@ class RStar(SamplerPart):
     with all moves that may follow it: ``steps`` next steps, ``asked`` sub-questions with the most frequent of ``votes``
     answers, the most frequent of ``solutions`` whole solutions, and one of the others. ``rollouts`` walks begin at the
     problem (``walk`` has the rule; ``c`` weights exploration) and end with a solution, whose reward is the share of
-    solutions that agree with it, or after ``depth`` moves with none. The solutions are returned; the ``score`` of each
-    is its reward times one more than the walks that ended with it. The paper then checks them:
-    ``mutual_consistency(by='score')``, with another model if there is one.
+    solutions that agree with it, or after ``depth`` moves with none. The solutions are returned; the ``frequency`` of
+    each is one more than the walks that ended with it, and its ``score`` is its reward times that. The paper then
+    checks them: ``mutual_consistency(by='score')``, with another model if there is one.
 
-    The defaults are those of the released code (the paper makes 32 rollouts), and cost hundreds of calls a problem. It
-    words its moves as examples to be continued; here they are questions, for any instruct model ("next_step" and so
-    on). A model that has asked enough says so, and is then asked for the whole solution.
+    The defaults are those of the released code, 16 rollouts those of its script for GSM8K (15 without one, and 32 in
+    the paper); they cost hundreds of calls a problem. Differences from it: it words its moves as examples to be
+    continued, whereas here they are questions, for any instruct model ("next_step" and so on); a step that says "answer
+    is" is also a solution to be checked there, and here only a step; a sub-question that says "Now we can answer" or
+    repeats the problem's question ends a walk there, whereas here only the words count, and the model is then asked for
+    the whole solution.
     """
 
     rollouts: int = 16
@@ -43,7 +46,7 @@ class RStar(SamplerPart):
     depth: int = 5
     c: float = 2.0
 
-    facts: ClassVar[tuple[str, ...]] = ("score",)
+    facts: ClassVar[tuple[str, ...]] = ("score", "frequency")
     questions: ClassVar[tuple[str, ...]] = ("next_step", "finish", "sub_question", "sub_answer", "rephrase")
 
     def __post_init__(self) -> None:
@@ -78,4 +81,5 @@ def _ends(root: Place[Thought]) -> list[Place[Thought]]:
 
 def _scored(session: Session, end: Place[Thought]) -> Trace:
     assert end.content.trace is not None
-    return session.annotate(end.content.trace, score=(end.value or 0.0) * (1 + end.visits))
+    frequency = 1 + end.visits
+    return session.annotate(end.content.trace, score=(end.value or 0.0) * frequency, frequency=frequency)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.core.scripted import PlainGrader, Replying
 from tests.samplers.test_search_as_released import luck_of
 from widthwise import MutualConsistency, UsageError
+from widthwise.aggregators.mutual_consistency import frequency
 from widthwise.core.backend import Capabilities
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
@@ -98,11 +100,24 @@ def cut(text: str, k: int, chance: np.random.Generator) -> list[str]:
     ]
 
 
-def chosen(answers: list[str], completed: list[list[str]], mode: str) -> str:
-    """The winner of the released code, whose candidates are all worth 1."""
+Told = tuple[str, int, float]
+"""A candidate as the released code has it: its answer, its frequency, and its reward, summed over that."""
+
+
+def confidences(candidates: list[Told], criterion: str) -> dict[str, float]:
+    """Each answer's reward or frequency, divided by the frequency of all."""
+    total = sum(times for _, times, _ in candidates)
+    found: dict[str, float] = {}
+    for answer, times, reward in candidates:
+        found[answer] = found.get(answer, 0.0) + (reward if criterion == "reward" else times) / total
+    return found
+
+
+def chosen(candidates: list[Told], completed: list[list[str]], mode: str, criterion: str = "freq") -> str:
+    """The winner of the released code, but with "mid" rounded up."""
     kept = []
-    for answer, said in zip(answers, completed, strict=True):
-        same = said.count(answer)
+    for one, said in zip(candidates, completed, strict=True):
+        same = said.count(one[0])
         enough = {
             "loose": same > 0,
             "mid": same >= len(said) / 2,
@@ -110,32 +125,70 @@ def chosen(answers: list[str], completed: list[list[str]], mode: str) -> str:
             "majority": same > 0 and same == max(Counter(said).values()),
         }
         if enough[mode]:
-            kept.append(answer)
-    pool = kept or answers
-    scores = {a: pool.count(a) / len(pool) + pool.count(a) / answers.count(a) * bool(kept) for a in dict.fromkeys(pool)}
-    ranked = sorted(dict.fromkeys(answers), key=lambda a: -answers.count(a))  # by votes, then in order
-    return max((a for a in ranked if a in scores), key=lambda a: round(scores[a], 9))
+            kept.append(one)
+    scores = confidences(kept or candidates, criterion)
+    for answer in scores if kept else ():
+        lived, all_ = (sum(times for said, times, _ in each if said == answer) for each in (kept, candidates))
+        scores[answer] += lived / all_
+    votes = Counter(answer for answer, _, _ in candidates)
+    ranked = sorted(dict.fromkeys(answer for answer, _, _ in candidates), key=lambda a: -votes[a])
+    return max((a for a in ranked if a in scores), key=lambda a: round(scores[a], 9))  # ties: by votes, then in order
+
+
+@pytest.mark.parametrize(
+    ("times", "rewards", "by", "expected"),
+    [
+        # 9 / 18 + 10 / 20 against 2.4 / 18 + 1.
+        ([10, 10, 4, 4], [0.9, 0.9, 0.3, 0.3], "score", {"2": 1 + 2.4 / 18, "1": 1.0}),
+        # All rewards count 1, as the released code reads them: 10 / 18 + 10 / 20 against 8 / 18 + 1.
+        ([10, 10, 4, 4], [0.9, 0.9, 0.3, 0.3], None, {"2": 1 + 8 / 18, "1": 0.5 + 10 / 18}),
+    ],
+)
+async def test_frequencies_count_as_in_the_released_code(times: Any, rewards: Any, by: Any, expected: Any) -> None:
+    """Of two traces that say 1 one is confirmed, of two that say 2 both."""
+    solutions = [steps("x", 1), steps("y", 1), steps("v", 2), steps("w", 2)]
+    s, _ = checking(solutions, lambda begun, i: "= 1" if begun.startswith("x") else "= 2")
+    found = zip(await s.sample(s.root, 4), times, rewards, strict=True)
+    traces = [s.annotate(trace, frequency=count, score=count * reward) for trace, count, reward in found]
+    answer = await MutualConsistency(by=by)(s, traces)
+    assert {each.answer: each.weight for each in answer.classes} == pytest.approx(expected)
+    assert answer.text == "2"
+
+
+@pytest.mark.parametrize("recorded", [0, -3, math.nan, math.inf, True, "many", None])
+async def test_what_is_no_frequency_counts_once(recorded: Any) -> None:
+    s, _ = checking([steps("x", 1)], lambda begun, i: "= 1")
+    [trace] = await s.sample(s.root, 1)
+    assert frequency(s.annotate(trace, frequency=recorded)) == 1
 
 
 @pytest.mark.parametrize("mode", ["loose", "mid", "strict", "majority"])
-@pytest.mark.parametrize("seed", range(8))
-async def test_as_the_released_code_chooses(seed: int, mode: Any) -> None:
+@pytest.mark.parametrize("criterion", [None, "freq", "reward"])
+@pytest.mark.parametrize("seed", range(10))
+async def test_as_the_released_code_chooses(seed: int, criterion: str | None, mode: Any) -> None:
+    k = 1 + seed % 5
     answers = [str(int(luck_of("answer", seed, i) * 3)) for i in range(7)]
+    times = [1 + int(luck_of("times", seed, i) * 9) if criterion else 1 for i in range(7)]
+    worth = [count * luck_of("worth", seed, i) for i, count in enumerate(times)]
     solutions = [steps(f"s{i}", int(answer)) for i, answer in enumerate(answers)]
 
     def said(begun: str, index: int) -> str:
         number = int(begun[1 : begun.index(" ")])
         luck = luck_of("said", seed, begun, index)
-        return answers[number] if luck < 0.4 else str(int(luck * 1000) % 3)
+        return answers[number] if luck < 0.1 + 0.1 * (seed % 4) else str(int(luck * 1000) % 4)
 
     s, _ = checking(solutions, lambda begun, i: f"= {said(begun, i)}")
-    traces = await s.sample(s.root, 7)
-    answer = await MutualConsistency(k=4, mode=mode)(s, traces)
+    found = zip(await s.sample(s.root, 7), times, worth, strict=True)
+    facts = [(trace, {"frequency": count, "score": each} if criterion else {}) for trace, count, each in found]
+    traces = [s.annotate(trace, **fact) for trace, fact in facts]
+    by = "score" if criterion == "reward" else None
+    answer = await MutualConsistency(k=k, mode=mode, by=by)(s, traces)
     completed = []
     for trace, solution in zip(traces, solutions, strict=True):
-        shown = Counter(cut(solution, 4, np.random.default_rng(s.seed("cut", *trace.id))))
-        completed.append([said(begun, i) for begun, times in shown.items() for i in range(times)])
-    assert answer.text == chosen(answers, completed, mode)
+        shown = Counter(cut(solution, k, np.random.default_rng(s.seed("cut", *trace.id))))
+        completed.append([said(begun, i) for begun, count in shown.items() for i in range(count)])
+    told = list(zip(answers, times, worth, strict=True))
+    assert answer.text == chosen(told, completed, mode, criterion or "freq")
 
 
 # -- what may be missing ---------------------------------------------------------------------------------------
@@ -152,8 +205,15 @@ async def test_if_nothing_is_confirmed_the_votes_decide_and_it_is_said() -> None
     assert (await MutualConsistency()(s, await s.sample(s.root, 3))).text == "2"
     assert [note.text for note in s.notes] == [
         "12 of 12 completions stated no answer",
-        "no completion confirmed any trace: the votes decide",
+        "no completion confirmed any trace: the vote of all decides",
     ]
+
+
+async def test_if_nothing_is_confirmed_the_best_score_decides() -> None:
+    s, _ = checking([steps("x", 1), steps("y", 2), steps("z", 2)], lambda begun, i: "no idea")
+    scored = zip(await s.sample(s.root, 3), (0.9, 0.4, 0.4), strict=True)
+    assert (await MutualConsistency(by="score")(s, [s.annotate(t, score=score) for t, score in scored])).text == "1"
+    assert s.notes[-1].text == "no completion confirmed any trace: the score of all decides"
 
 
 async def test_without_budget_nothing_is_checked_and_the_votes_decide() -> None:

@@ -190,6 +190,7 @@ async def test_solutions_come_out_with_what_the_search_thinks_of_them(determinis
     assert all(share == pytest.approx(round(share)) for share in shares)
     assert sum(round(share) - 1 for share in shares) <= 6
     assert max(shares) > 1
+    assert [trace.metadata["frequency"] for trace in traces] == [round(share) for share in shares]
 
 
 async def test_the_check_of_the_paper_follows_it() -> None:
