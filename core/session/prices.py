@@ -78,11 +78,12 @@ def record_of(prices: Prices) -> dict[str, Any]:
 
 
 def check_prices(prices: Prices, models: Sequence[str]) -> None:
-    """Raises ``UsageError`` for a price of a model that the run does not have."""
+    """Raises ``UsageError`` for a price of a model that is none of ``models``."""
     for name in prices:
         if name not in models:
             has = ", ".join(filter(None, models)) or "a single one, without a name"
-            raise UsageError(f"there is a price for {name!r}, but the run's models are: {has}. Write {_WRITTEN}")
+            of = repr(name) if name else "a model without a name"
+            raise UsageError(f"there is a price for {of}, but the models are: {has}. Write {_WRITTEN}")
 
 
 def _named(text: Any) -> tuple[str, Price]:

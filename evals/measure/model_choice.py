@@ -9,10 +9,11 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from widthwise.core.arguments import one_of
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.session.derived_seed import derived_seed
@@ -89,10 +90,12 @@ def fit(
     As in FrugalGPT (Chen et al., arXiv 2305.05176) the order of the models and their thresholds are those of the
     highest accuracy whose mean cost is within ``budget`` (None: no limit; among equals the cheaper), here found by
     trying all orders of up to three models and all thresholds that separate scores. A route tries all thresholds, too;
-    its ``probes`` are the first samples of the first model. Costs are money if all prices are known, else sampled
+    its ``probes`` are the first samples of the first model. Costs are money if prices are known, else sampled
     tokens. Which half a problem belongs to depends on ``seed``. Raises ``UsageError`` for runs that do not fit
-    together, and if nothing is within the budget.
+    together, for a score that they do not have, for prices of other models or of only some of these, and if nothing is
+    within the budget.
     """
+    one_of(kind, get_args(Kind), "kind")
     if len(runs) < 2:
         raise UsageError("a choice between models needs a run of each: NAME=RUN.db at least twice")
     known = stored_answers(runs, by=by, probes=probes if kind == "route" else None, prices=prices or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trust import AGREEMENT
-from widthwise.core.session.prices import Prices, money, recorded_prices
+from widthwise.core.session.prices import Price, Prices, check_prices, money, recorded_prices
 from widthwise.core.strategy.composition import shortened
+from widthwise.evals.measure.run_prices import models_of
 from widthwise.evals.measure.sample_scores import trace_score
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.outcome import Leaf, Outcome, credit
@@ -20,6 +22,8 @@ from widthwise.evals.store.recorded_scores import RecordedScores
 from widthwise.evals.store.store import Store
 
 Key = tuple[str, str]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +51,10 @@ class StoredAnswers:
 def stored_answers(runs: Mapping[str, str | Path], *, by: str, probes: int | None, prices: Prices) -> StoredAnswers:
     """The answers to the problems that all runs have finished; with ``probes``, those of the first run.
 
-    Raises ``UsageError`` for runs of different strategies, or without a finished problem in common.
+    ``prices`` are by the names of the runs. Raises ``UsageError`` for runs of different strategies, or without a
+    finished problem in common, for a score that none has, for a price of no run, and if only some prices are known.
     """
+    check_prices(prices, list(runs))
     read = {name: _Run.read(path, by, probes if i == 0 else None) for i, (name, path) in enumerate(runs.items())}
     strategies = {run.strategy for run in read.values()}
     if len(strategies) > 1 or not all(strategies):
@@ -56,8 +62,9 @@ def stored_answers(runs: Mapping[str, str | Path], *, by: str, probes: int | Non
     shared = [key for key in next(iter(read.values())).outcomes if all(key in run.outcomes for run in read.values())]
     if not shared:
         raise UsageError("the runs have no finished problem in common")
-    paid = {name: run.paid(shared, prices.get(name)) for name, run in read.items()}
-    in_money = all(each is not None for each in paid.values())
+    _check_scored(read, shared, by, probes)
+    paid = {name: run.paid(name, shared, prices.get(name)) for name, run in read.items()}
+    in_money = _in_money(paid)
     costs = {name: np.array(paid[name] if in_money else run.tokens(shared), float) for name, run in read.items()}
     first = next(iter(read))
     part = np.array([read[first].parts.get(key, 0.0) for key in shared])
@@ -81,6 +88,7 @@ class _Run:
     """
 
     strategy: str
+    models: Sequence[str]
     prices: Prices
     outcomes: Mapping[Key, Outcome]
     trusted: Mapping[Key, float]
@@ -99,16 +107,44 @@ class _Run:
             easy = {key: _easy(store, done[key], leaves, by) for key, leaves in probed.items()}
             parts = {key: _share(leaves, done[key]) for key, leaves in probed.items()}
             strategy = shortened(str(store.manifest["configuration"].get("strategy") or ""))
-            return cls(strategy, recorded_prices(store.manifest), done, found, easy, parts)
+            models = models_of(store.manifest, [*done.values()])
+            return cls(strategy, models, recorded_prices(store.manifest), done, found, easy, parts)
 
-    def paid(self, keys: Sequence[Key], price: Any) -> list[float] | None:
-        """What each problem cost in money; None if the price is not known."""
-        known = self.prices if price is None else {"": price}
+    def paid(self, name: str, keys: Sequence[Key], price: Price | None) -> list[float] | None:
+        """What each problem cost in money; None if the price is not known.
+
+        ``price`` is that of the run's only model, whatever its name; raises ``UsageError`` if it has several.
+        """
+        if price is not None and len(self.models) > 1:
+            raise UsageError(f"the run {name} is of several models ({', '.join(self.models)}): it has no single price")
+        known = self.prices if price is None else {self.models[0]: price}
         found = [money(self.outcomes[key].ledger, known) for key in keys]
         return None if None in found else [each for each in found if each is not None]
 
     def tokens(self, keys: Sequence[Key]) -> list[float]:
         return [float(self.outcomes[key].ledger.total) for key in keys]
+
+
+def _check_scored(runs: Mapping[str, _Run], keys: Sequence[Key], by: str, probes: int | None) -> None:
+    """Raises ``UsageError`` if no answer, or for a route no problem's probes, have the score ``by``."""
+    scores = {
+        name: [(run.easy if probes else run.trusted).get(key, np.nan) for key in keys] for name, run in runs.items()
+    }
+    lacking = [name for name, each in scores.items() if np.isnan(each).all()]
+    if len(lacking) == len(runs):
+        whose = f"no probe of {next(iter(runs))}" if probes else "no answer of these runs"
+        raise UsageError(f"{whose} has a score {by!r}: choose {AGREEMENT}, or a score that the runs have stored")
+    for name in () if probes else lacking:
+        _log.warning("no answer of %s has a score %r: a cascade can ask it only last", name, by)
+
+
+def _in_money(paid: Mapping[str, Sequence[float] | None]) -> bool:
+    """Whether costs are money; raises ``UsageError`` if that is known of some runs alone."""
+    lacking = [name for name, each in paid.items() if each is None]
+    if lacking and len(lacking) < len(paid):
+        more = " ".join(f"--price {name}=PROMPT,COMPLETION" for name in lacking)
+        raise UsageError(f"there is no price for {', '.join(lacking)}, but there is one for the others: give {more}")
+    return not lacking
 
 
 def _trusted(store: Store, outcome: Outcome, by: str) -> float:

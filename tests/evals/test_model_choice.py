@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import widthwise as ww
 from tests.evals.made_runs import made_run
+from widthwise.cli.app import app
 from widthwise.core.session.prices import Price
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.measure.model_choice import _best, _cascades, _routes, cascaded, fit, orders, routed
@@ -137,3 +139,55 @@ def test_runs_that_do_not_fit_together_are_refused(runs: dict[str, Path], tmp_pa
         fit(runs, kind="route", probes=5)
     with pytest.raises(ww.UsageError, match=r"NAME=RUN\.db"):
         orders(["a.db"])
+
+
+def test_the_price_of_a_run_is_that_of_its_only_model_whatever_its_name(tmp_path: Path) -> None:
+    for name in ("n1", "n2"):
+        ww.evaluate("single()", "arithmetic", limit=2, model={"hot": "reasoner"}, run=tmp_path / f"{name}.db")
+    found = CliRunner().invoke(
+        app, ["fit", *(f"{n}={tmp_path / n}.db" for n in ("n1", "n2")), "--price", "n1=1,4", "--price", "n2=3,12"]
+    )
+    assert "money" in found.output
+    prices = {"n1": Price(1, 4), "n2": Price(3, 12)}
+    known = stored_answers({n: tmp_path / f"{n}.db" for n in prices}, by="agreement", probes=None, prices=prices)
+    assert known.unit == "money"
+    assert known.costs["n2"] == pytest.approx(3 * known.costs["n1"])
+
+
+def test_a_run_of_several_models_has_no_single_price(tmp_path: Path) -> None:
+    several = {"hot": "reasoner", "cold": "reasoner"}
+    strategy = "cascade(models=('hot', 'cold'), thresholds=(0.5,), by='mean_logprob')"
+    run = ww.evaluate(strategy, "arithmetic", limit=2, model=several, run=tmp_path / "c.db")
+    with pytest.raises(ww.UsageError, match=r"the run a is of several models \(hot, cold\)"):
+        fit({"a": run.path, "b": run.path}, prices={"a": Price(1, 4), "b": Price(1, 4)})
+
+
+@pytest.mark.parametrize("by", ["nonsense", "reward_model"])
+@pytest.mark.parametrize("route", [[], ["--route"]])
+def test_a_score_that_no_answer_has_is_refused(runs: dict[str, Path], by: str, route: list[str]) -> None:
+    found = CliRunner().invoke(app, ["fit", *(f"{n}={p}" for n, p in runs.items()), "--by", by, *route])
+    assert found.exit_code == 2
+    assert f"has a score '{by}': choose agreement" in " ".join(found.output.split())
+    with pytest.raises(ww.UsageError, match="has a score 'typo'"):
+        ww.fit_models(runs, by="typo")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["1,4"], "a price for a model without a name, but the models are: small, large"),
+        (["warm=1,4"], "a price for 'warm', but the models are: small, large"),
+        (["small=1,4"], "no price for large, but there is one for the others: give --price large=PROMPT,COMPLETION"),
+    ],
+)
+def test_prices_of_other_models_or_of_only_some_are_refused(runs: dict[str, Path], given: list[str], said: str) -> None:
+    prices = [word for each in given for word in ("--price", each)]
+    found = CliRunner().invoke(app, ["fit", *(f"{n}={p}" for n, p in runs.items()), *prices, "--budget", "0.008"])
+    assert found.exit_code == 2
+    assert said in " ".join(found.output.split())
+
+
+def test_fit_knows_cascades_and_routes_alone(runs: dict[str, Path]) -> None:
+    kind: Any = "typo"
+    with pytest.raises(ww.UsageError, match="kind"):
+        fit(runs, kind=kind)

@@ -39,7 +39,7 @@ def test_what_is_no_price(given: Any) -> None:
 
 
 def test_a_price_for_a_model_that_the_run_does_not_have() -> None:
-    with pytest.raises(ww.UsageError, match="price for 'x', but the run's models are: small, large"):
+    with pytest.raises(ww.UsageError, match="price for 'x', but the models are: small, large"):
         check_prices({"x": Price(1, 1)}, ["small", "large"])
     with pytest.raises(ww.UsageError, match="a single one, without a name"):
         ww.RunSettings.of(prices={"x": (1, 1)})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _RUNS = "One run of each model on the same problems, all with one strategy: NAME=RUN.db, the cheapest model first."
 _BY = "How far an answer is trusted: agreement (of the run's samples), reward_model, mean_logprob ..."
-_BUDGET = "At most X on average per problem: money if --price gives the prices of all, else sampled tokens."
+_BUDGET = "At most X on average per problem: money if prices are known (--price), else sampled tokens."
 _ROUTE = "Learn a route by probes of the first model, instead of a cascade."
 
 
