@@ -18,10 +18,10 @@ from widthwise.evals.suites.holdout import held_out
 from widthwise.evals.suites.quantities import random_system
 from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
 
-WORDINGS = (
+WORDINGS = (  # the name comes first: where it followed the result, models worked out what they had not chosen
     "{name} = {defined} = {worked} = {value}",
     "{name}: {worked} = {value}",
-    "{defined} is {worked}, so {name} = {value}",
+    "{name}: {defined} is {worked} = {value}",
     "{name} = {worked} = {value}",
     "{name} is {defined}, {worked} = {value}",
 )

@@ -44,24 +44,25 @@ LEVELS = range(2, 17)
 class Stage:
     """What is learned up to which step of the run, each of about 4,096 tokens.
 
-    The learning rate falls over its last ``decay`` steps; 1 keeps it for the next stage. ``drill`` documents that
-    repeat definitions are added per sixty solutions.
+    The learning rate is ``peak`` and falls over the last ``decay`` steps; 1 keeps it to the end. ``drill`` documents
+    that repeat definitions are added per sixty solutions.
     """
 
-    levels: range
+    levels: Sequence[int]
     thousands: int
     until: int
     decay: int = 1
+    peak: float = 1.2e-3
     skills: bool = False
     drill: int = 0
 
 
 STAGES = {
-    "look-up": Stage(range(1, 3), thousands=40, until=700, drill=90),
-    "short": Stage(range(1, 7), thousands=50, until=2000, drill=8),
+    "look-up": Stage(range(1, 3), thousands=40, until=700, peak=2e-3, drill=90),
+    "short": Stage(range(1, 7), thousands=50, until=2000, peak=1.5e-3, drill=8),
     "middle": Stage(range(1, 10), thousands=60, until=5000),
     "long": Stage(LEVELS, thousands=100, until=14000),
-    "skills": Stage(LEVELS, thousands=150, until=24000, decay=8000, skills=True),
+    "skills": Stage([*range(1, 10), *LEVELS], thousands=150, until=24000, decay=8000, skills=True),
 }
 ATTEMPTS = {"problems": 6000, "samples": 8}
 REASONER_LAYERS = 6
@@ -85,7 +86,7 @@ def documents(folder: Path, name: str) -> Path:
 
 
 def schedule(stage: Stage, until: int | None) -> Schedule:
-    return Schedule(until or stage.until, stage.decay)
+    return Schedule(until or stage.until, stage.decay, stage.peak)
 
 
 def learn_to_score(folder: Path, options: Namespace) -> None:

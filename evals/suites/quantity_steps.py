@@ -1,7 +1,7 @@
 """Steps of solutions of `quantities`: how they are read, and exact labels for each.
 
     B = G - 14 = 28 - 14 = 14        V: 15 + 7 = 22        B * V is 14 * 22, so A = 308        C = 15 + 7 = 22
-    C is Z + 7, 15 + 7 = 22
+    C is Z + 7, 15 + 7 = 22           C: Z + 7 is 15 + 7 = 22
 
 with the operands of a sum or a product in either order; before them a plan of what is needed, such as
 `U: A Y, A: B V, B: G, V: Z`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14,
@@ -29,6 +29,7 @@ _STEPS = tuple(
         rf"{_DEFINED} is {_WORKED}, so {_NAME} = {_VALUE}",
         rf"{_NAME} = {_WORKED} = {_VALUE}",
         rf"{_NAME} is {_DEFINED}, {_WORKED} = {_VALUE}",
+        rf"{_NAME}: {_DEFINED} is {_WORKED} = {_VALUE}",
         rf"{_NAME} said [a-z0-9 ,]{{1,200}}: {_WORKED} = {_VALUE}",
     )
 )

@@ -173,6 +173,7 @@ def test_levels_are_a_span(levels: str) -> None:
         ("V: 15 + 7 = 22", QuantityStep("V", 22, "+", 15, 7, None)),
         ("B * V is 14 * 22, so A = 308\n", QuantityStep("A", 308, "*", 14, 22, "B * V")),
         ("C is Z + 7, 15 + 7 = 22", QuantityStep("C", 22, "+", 15, 7, "Z + 7")),
+        ("C: Z + 7 is 15 + 7 = 22", QuantityStep("C", 22, "+", 15, 7, "Z + 7")),
         ("AB = 15 + 7 = 22", QuantityStep("AB", 22, "+", 15, 7, None)),
         ("B = 14", None),
         ("B = 28 - 14", None),

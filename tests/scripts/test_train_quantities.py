@@ -27,7 +27,8 @@ def spawned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     told: list[Any] = []
     monkeypatch.setattr(torch.multiprocessing, "spawn", lambda work, args, workers: told.append((*args, workers)))
     small = {
-        name: recipe.Stage(each.levels, 1, each.until, each.decay, each.skills) for name, each in recipe.STAGES.items()
+        name: recipe.Stage(each.levels, 1, each.until, each.decay, each.peak, each.skills)
+        for name, each in recipe.STAGES.items()
     }
     monkeypatch.setattr(recipe, "STAGES", small)
     return told
@@ -108,17 +109,19 @@ def test_a_model_is_measured_by_what_its_tokens_do(tmp_path: Path) -> None:
     system = read.QuantitySystem.read("A = 3; B = A + 5; C = B * 12; D = C - 90. D?")
     pieces = list(read.parts(system, read.random.Random(0)))
     text = "".join(piece.text for piece in pieces[1:])
-    assert text.startswith("B = A + 5 = 3 + 5 = 8\n\nC = B * 12 = 8 * 12 = 96\n\nD = C - 90 = 96 - 90 = 6\n\n\\boxed{6")
+    assert text.startswith(
+        "D: C, C: B, B: A\n\nB = A + 5 = 3 + 5 = 8\n\nC = B * 12 = 8 * 12 = 96\n\nD = C - 90 = 96 - 90 = 6\n\n\\boxed{6"
+    )
     trained = reasoner.Run(tmp_path / "train", llama.Shape(448, 2), seed=3)
     trained.save()
     model = read.opened(tmp_path / "train" / "checkpoint.pt")
     found = read.measure(model, [system], tokenizer)
     assert {kind: row["parts"] for kind, row in found.items()} == {
-        "answer": 1, "definition": 3, "difference": 1, "name": 3, "operands": 3, "product": 1, "sum": 1,
+        "answer": 1, "definition": 3, "difference": 1, "name": 3, "operands": 3, "plan": 1, "product": 1, "sum": 1,
     }  # fmt: skip
     uniform = -math.log(448)
     assert abs(found["name"]["log_probability"] - uniform) < 0.5, "it knows nothing yet"
-    (kind, said, _), *_ = read.read(model, pieces, tokenizer)
-    ids = [token for piece in pieces[:2] for token in tokenizer.encode(piece.text)]
+    _, (kind, said, _), *_ = read.read(model, pieces, tokenizer)
+    ids = [token for piece in pieces[:4] for token in tokenizer.encode(piece.text)]
     expected = model.logits(model(torch.tensor(ids)[None]))[0, -2].log_softmax(-1)[ids[-1]].item()
     assert (kind, round(said, 3)) == ("name", round(expected, 3))
