@@ -46,6 +46,7 @@ WITH_PRM = {
     "beam_search": ("beam_search(n={n})", "beam_search(n={n}, lookahead=1)"),
     "dvts": ("dvts(n={n})",),
     "rebase": ("rebase(n={n})", "rebase(n={n}, balance=1.0)"),
+    "ets": ("ets(n={n})", "ets(n={n}, balance=1.0)"),
     "best_first_search": ("best_first_search(n={n})",),
     "mcts": ("mcts(n={n})", "mcts(n={n}, rollout=True)", "mcts(n={n}, rule='puct', rollout=True)"),
     "particle_filter": ("particle_filter(n={n})", "particle_filter(n={n}, link='identity')"),
@@ -61,6 +62,7 @@ WITHOUT = {
     "best_first_search": (f"best_first_search(n={{n}}, {FREE})",),
     "entropy_gated_branching": tuple(f"entropy_gated_branching(n={{n}}, threshold={t}, {FREE})" for t in (0.5, 1.0)),
     "ab_mcts": (f"ab_mcts(n={{n}}, {FREE})",),
+    "tree_of_thoughts": ("tree_of_thoughts(n={n})",),
 }
 
 

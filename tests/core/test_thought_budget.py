@@ -12,6 +12,7 @@ import pytest
 import widthwise as ww
 from tests.core.thinker import PROBLEM, Thinker, session, setting
 from tests.evals.recount import recounted, recounted_ends
+from tests.samplers.every_sampler import EVERY
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.core.backend import Delta, Request
 from widthwise.core.errors import BackendError, UsageError
@@ -287,17 +288,13 @@ async def test_channels_are_closed_with_the_turn_that_ends_there() -> None:
 # -- as options of samplers ------------------------------------------------------------------------------------
 
 
-async def test_every_sampler_has_the_options() -> None:
-    from widthwise.core.registry import entries
-    from widthwise.core.roles import ROLES
-
-    samplers = [entry for entry in entries(ROLES["sampler"]) if entry.built_in]
-    assert len(samplers) > 12
-    for entry in samplers:
-        part = parse_strategy(f"{entry.name}(thinking=7, waits=1)").sampler
-        assert "thinking=7, waits=1" in str(part)
-        assert parse_strategy(str(part)).sampler == part
-        assert "waits" not in str(parse_strategy(f"{entry.name}()"))
+@pytest.mark.parametrize("text", EVERY.values(), ids=EVERY)
+def test_every_sampler_has_the_options(text: str) -> None:
+    sampler: Any = parse_strategy(text).sampler
+    assert "waits" not in str(sampler)
+    part = replace(sampler, thinking=7, waits=1)
+    assert "thinking=7, waits=1" in str(part)
+    assert parse_strategy(str(part)).sampler == part
 
 
 async def test_a_strategy_with_a_budget() -> None:
