@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Generic, Literal, TypeVar
 
 from widthwise.core.arguments import whole
@@ -79,6 +80,7 @@ class Tree(Brief, Generic[Content]):
         self.policy, self.seed, self.asked = checked_policy(policy), whole(seed, "seed", 0), 0
         self.root: TreeNode[Content] = TreeNode(content=root, room=policy.branching)
         self.nodes: list[TreeNode[Content]] = [self.root]
+        self._awaited: dict[TreeNode[Content], None] = {}
 
     def ask(self, count: int = 1) -> list[TreeNode[Content]]:
         """Up to ``count`` nodes to make now: fewer, or none, if all others wait for requested nodes.
@@ -94,6 +96,7 @@ class Tree(Brief, Generic[Content]):
             node: TreeNode[Content] = TreeNode(parent, standing="asked")
             parent.children.append(node)
             self.nodes.append(node)
+            self._awaited[node] = None
             self.asked += 1
             for above in parent.path:
                 above.room -= 1
@@ -114,13 +117,16 @@ class Tree(Brief, Generic[Content]):
         """The result for ``node``: ``content`` with a ``score``, ``finished`` if nothing may follow it; or why it
         failed.
 
-        Raises ``UsageError`` for a node that does not wait to be told, for a score that is not a number, and for one
-        outside [0, 1].
+        The score may be any real number, such as a ``numpy.float32``. Raises ``UsageError`` for a node that does not
+        wait to be told, for one of another tree (this one's copy, for example), for a score that is not a number, and
+        for one outside [0, 1].
         """
         if checked_node(node).standing != "asked":
             raise UsageError(f"this node is {node.standing}: each is told once, after it was asked for")
+        self._check_own(node)
         if not failed:
             node.score = checked_score(score)
+        del self._awaited[node]
         for above in node.path:
             above.pending -= 1
         if failed:
@@ -135,9 +141,14 @@ class Tree(Brief, Generic[Content]):
             above.squares += (node.score or 0.0) ** 2
 
     def forget(self, node: TreeNode[Content]) -> None:
-        """Ask for ``node`` again some time: its result was lost (a worker died ...)."""
+        """Ask for ``node`` again some time: its result was lost (a worker died ...).
+
+        Raises ``UsageError`` for a node that does not wait to be told, and for one of another tree.
+        """
         if checked_node(node).standing != "asked" or node.parent is None:
             raise UsageError(f"this node is {node.standing}: only one that waits to be told can be forgotten")
+        self._check_own(node)
+        del self._awaited[node]
         node.parent.children.remove(node)
         self.nodes.remove(node)
         for above in node.parent.path:
@@ -148,7 +159,14 @@ class Tree(Brief, Generic[Content]):
     @property
     def waiting(self) -> list[TreeNode[Content]]:
         """The nodes that were asked for and not told."""
-        return [node for node in self.nodes if node.standing == "asked"]
+        return list(self._awaited)
+
+    def _check_own(self, node: TreeNode[Content]) -> None:
+        """Raises ``UsageError`` if this tree does not wait for ``node``."""
+        if node not in self._awaited:
+            raise UsageError(
+                "this node was asked of another tree: after a tree is loaded or copied, `waiting` has its own nodes"
+            )
 
     def best(self, count: int = 1, *, finished: bool = False) -> list[TreeNode[Content]]:
         """The ``count`` nodes (or ``finished`` nodes) with the highest scores, equal ones in order of creation."""
@@ -181,6 +199,7 @@ class Tree(Brief, Generic[Content]):
             if above is not None:
                 above.children.append(node)
         self.root = self.nodes[0]
+        self._awaited = {node: None for node in self.nodes if node.standing == "asked"}
 
 
 def checked_policy(policy: Any) -> TreePolicy:
@@ -199,10 +218,15 @@ def checked_node(node: Any) -> TreeNode[Any]:
     return node
 
 
-def checked_score(score: float | None) -> float:
-    """``score`` as a float. Raises ``UsageError`` if it is None, and if it is outside [0, 1]."""
-    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-        raise UsageError(f"a node is told with a score from 0 to 1, or as failed, not with {score!r}")
-    if not 0 <= score <= 1:
-        raise UsageError(f"the score {score} is outside 0 to 1: scale it")
-    return float(score)
+def checked_score(score: Any) -> float:
+    """``score`` as a float. Raises ``UsageError`` if it is no real number, and if it is outside [0, 1]."""
+    if not isinstance(score, Real | Decimal) or isinstance(score, bool) or _is_nan(score):
+        raise UsageError(f"a node is told with a score from 0 to 1, or as failed, not with {score!r:.60}")
+    number: Any = score
+    if not 0 <= number <= 1:
+        raise UsageError(f"the score {score!s:.60} is outside 0 to 1: scale it")
+    return float(number)
+
+
+def _is_nan(number: Any) -> bool:
+    return number.is_nan() if isinstance(number, Decimal) else bool(number != number)

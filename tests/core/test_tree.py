@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
 import math
 import pickle
 import random
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,8 +102,8 @@ def test_a_deep_tree_can_be_pickled() -> None:
     for number in range(2000):
         [node] = tree.ask()
         tree.tell(node, 0.5, content=number)
-    copy = pickle.loads(pickle.dumps(tree))
-    assert copy.nodes[-1].depth == tree.nodes[-1].depth == 2000
+    again = pickle.loads(pickle.dumps(tree))
+    assert again.nodes[-1].depth == tree.nodes[-1].depth == 2000
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -162,13 +167,55 @@ def test_the_best_nodes() -> None:
     assert [node.content for node in tree.best(5, finished=True)] == ["0.4", "0.2"]
 
 
-@pytest.mark.parametrize("score", [None, 1.5, -0.1, math.nan, math.inf, True, "0.5"])
+@pytest.mark.parametrize(
+    "score",
+    [
+        *(None, 1.5, -0.1, math.nan, math.inf, True, "0.5", 10**400, 1j),
+        *(
+            np.float32("nan"),
+            np.float32(1.5),
+            np.bool_(True),
+            np.array([0.5]),
+            Decimal("nan"),
+            Decimal("sNaN"),
+            Decimal(2),
+        ),
+    ],
+    ids=repr,
+)
 def test_a_score_is_a_number_from_0_to_1(score: object) -> None:
     tree: Tree[str] = Tree(UCT(), "")
     [node] = tree.ask()
     with pytest.raises(UsageError, match="0 to 1"):
         tree.tell(node, score)  # type: ignore[arg-type]
     tree.tell(node, 0.5)  # the refused score was not counted
+
+
+@pytest.mark.parametrize(
+    "score", [np.float32(0.25), np.float16(0.25), np.float64(0.25), Fraction(1, 4), Decimal("0.25"), np.int64(1), 0]
+)
+def test_a_score_may_be_any_real_number(score: Any) -> None:
+    tree: Tree[str] = Tree(UCT(), "")
+    [node] = tree.ask()
+    tree.tell(node, score, content="")
+    assert (type(node.score), node.score) == (float, float(score))
+
+
+@pytest.mark.parametrize("copied", [lambda tree: pickle.loads(pickle.dumps(tree)), copy.copy, copy.deepcopy])
+def test_a_node_of_another_tree_is_refused(copied: Callable[[Tree[str]], Tree[str]]) -> None:
+    tree: Tree[str] = Tree(UCT(), "")
+    [node] = tree.ask()
+    resumed = copied(tree)
+    strange: TreeNode[str] = TreeNode(tree.root, standing="asked")
+    for one, other in ((resumed, node), (tree, resumed.waiting[0]), (tree, strange)):
+        for wrong in (one.tell, one.forget):
+            with pytest.raises(
+                UsageError, match=r"another tree: after a tree is loaded .* `waiting` has its own nodes"
+            ):
+                wrong(*(other, 0.5)[: 1 + (wrong == one.tell)])
+    assert (tree.waiting, tree.root.pending, tree.root.visits) == ([node], 1, 0)
+    resumed.tell(resumed.waiting[0], 0.5, content="a")
+    assert (resumed.waiting, resumed.root.visits, tree.waiting) == ([], 1, [node])
 
 
 def test_a_node_is_told_once() -> None:
