@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from widthwise.core.answer import Answer, elect
 from widthwise.core.scores.trace_score import trace_scores
 from widthwise.core.session.session import Session
 from widthwise.core.session.thought_budget import ThoughtBudget
+from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.strategy import Aggregator
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.allocation.allocator import Allocator
@@ -26,6 +28,12 @@ class Batches:
 
     sampler: BestOfN
     sizes: tuple[int, ...]
+
+    names_model: ClassVar[bool] = True
+
+    @property
+    def model(self) -> str | None:
+        return self.sampler.model
 
     @property
     def thought(self) -> ThoughtBudget | None:
@@ -54,7 +62,7 @@ class Observer:
         aggregator = self._allocator.aggregator(self.prospect) or self._aggregator
         if aggregator is None:
             return elect(await session.classes(traces))
-        return await aggregator(session, traces)
+        return await aggregator(session.by(model_of(aggregator)), traces)
 
     async def _noted(self, session: Session, drawn: list[Trace]) -> Prospect:
         traces = [trace for trace in drawn if trace.finish in ("stop", "length")]

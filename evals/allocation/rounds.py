@@ -18,6 +18,7 @@ from widthwise.evals.allocation.batches import Batches, Observer
 from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget, limits_of
 from widthwise.evals.store.outcome import Outcome
+from widthwise.samplers.best_of_n import BestOfN
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Rounds:
         self._strategy = strategy
         self._sampler = budget.check(strategy, len(problems))
         self._score = budget.score(strategy)
-        self._longest = _longest(self._sampler.max_tokens, setting)
+        self._longest = _longest(self._sampler, setting)
         self._sizes: list[tuple[int, ...]] = [()] * len(problems)
         self._prospects: list[Prospect] = [_nothing(problem) for problem in problems]
         self._outcomes: dict[int, Outcome] = {}
@@ -107,6 +108,7 @@ def _nothing(problem: Problem) -> Prospect:
     return Prospect(problem.id, np.empty(0, np.int64), np.empty(0), 0.0)
 
 
-def _longest(own: int | None, setting: Setting) -> int | None:
-    """How many tokens a sample may have; None if unknown."""
-    return own or setting.params.max_tokens or setting.backend.max_model_len
+def _longest(sampler: BestOfN, setting: Setting) -> int | None:
+    """How many tokens a sample of the model that works for ``sampler`` may have; None if unknown."""
+    own = setting if sampler.model is None else setting.named(sampler.model)
+    return sampler.max_tokens or own.params.max_tokens or own.backend.max_model_len

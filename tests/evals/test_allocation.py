@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,12 @@ import pytest
 from typer.testing import CliRunner
 
 import widthwise as ww
+from tests.test_several_models import says
+from tests.test_several_models import setting as several
 from widthwise.cli.app import app
+from widthwise.core.strategy.model_part import ModelPart
 from widthwise.evals.allocation.allocator import by_gain
+from widthwise.evals.allocation.batches import Batches, Observer
 from widthwise.evals.allocation.confidence import chance_score, confidence
 from widthwise.evals.allocation.expected_gain import ExpectedGain
 from widthwise.evals.allocation.prospect import Prospect, _say_no_chances
@@ -174,6 +179,46 @@ def test_only_a_run_shares_a_pool() -> None:
         ww.RunSettings.of(STRATEGY, suite_budget_tokens=100, allocator="unifrom")
     with pytest.raises(ww.UsageError, match="probes must be at least 1"):
         ww.RunSettings.of(STRATEGY, suite_budget_tokens=100, allocator="uniform(probes=0)")
+
+
+# -- several models --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Noting(ModelPart):
+    """An aggregator that answers with the name of the model that works for it."""
+
+    async def __call__(self, session: ww.Session, traces: Sequence[ww.Trace]) -> ww.Answer:
+        return ww.Answer(session.root.model)
+
+
+@pytest.mark.parametrize(("sampler", "aggregator"), [*itertools.product((None, "small", "large"), repeat=2)])
+async def test_the_models_that_parts_name_work_for_them(sampler: str | None, aggregator: str | None) -> None:
+    small, large = says("=1"), says("=1")
+    part, observer = ww.BestOfN(3, model=sampler), Observer(Noting(model=aggregator), Uniform(), "")
+    strategy = ww.Strategy(Batches(part, (1, 2)), aggregator=observer)
+    result = await strategy.solve(ww.Problem("p", "1+1?", "2"), several(small, large))
+    assert result.answer == (aggregator or "small")
+    assert (len(small.requests), len(large.requests)) == ((0, 3) if sampler == "large" else (3, 0))
+
+
+def test_a_run_s_sampler_asks_the_model_that_it_names(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def small(prompt: str) -> str:
+        asked.append("small")
+        return "The answer is 1."
+
+    def large(prompt: str) -> str:
+        asked.append("large")
+        return "The answer is 2."
+
+    run = ww.evaluate(
+        "best_of_n(n=3, model='large') | majority_vote()", "arithmetic", limit=2, suite_budget_tokens=200,
+        model={"small": small, "large": large}, run=tmp_path / "two.db",
+    )  # fmt: skip
+    assert set(asked) == {"large"}
+    assert set(run.ledger.models) == {"large"}
 
 
 # -- live ------------------------------------------------------------------------------------------------------------
