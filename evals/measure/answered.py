@@ -29,8 +29,20 @@ class Answered:
         return cls(outcome.problem.id, credit(outcome.correct), spent, outcome.cut, money(spent, prices))
 
 
-def per_sample(outcome: Outcome, prices: Prices) -> float:
-    """What one sample of a problem cost on average; NaN if prices are not known, or judges cost something too."""
-    samples = [leaf for leaf in outcome.leaves if leaf.finish != "joined"]
-    paid = money(outcome.ledger, prices) if samples and not outcome.ledger.judging else None
-    return math.nan if paid is None else paid / len(samples)
+def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float]:
+    """What each sample of a problem cost on average, and what the first one cost besides; NaN if that is not known.
+
+    The first sample's prompt is charged as far as the run has computed it, the others' as the run has found them in the
+    cache on average: so all samples together cost what the run has paid. Prices may not be known, and what judges cost
+    is not a sample's.
+    """
+    n, spent = sum(leaf.finish != "joined" for leaf in outcome.leaves), outcome.ledger
+    paid = money(spent, prices) if n and not spent.judging else None
+    if paid is None or len(spent.models) > 1:
+        return math.nan, math.nan
+    if n == 1:
+        return paid, 0.0
+    [price] = [prices[name] for name in spent.models or [""]]
+    cold = min(spent.prompt_computed, (spent.prompt_computed + spent.prompt_cached) / n)
+    more = price.saved(cold - spent.prompt_computed / n)  # beyond an average sample
+    return paid / n - more / (n - 1), more * n / (n - 1)

@@ -28,7 +28,7 @@ def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | No
     found = {"samples": k, "tokens": tokens, "sequential": sequential}
     if waits_for is not None:
         return found
-    paid = {"money": [k * pool.money for pool in pools if len(pool)]}
+    paid = {"money": [pool.expected_money(k) for pool in pools if len(pool)]}
     paid["flops"] = [pool.expected_flops(k) for pool in pools if len(pool)]
     return found | {axis: np.mean(costs, axis=0) for axis, costs in paid.items() if not np.isnan(costs).any()}
 

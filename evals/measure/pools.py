@@ -141,7 +141,7 @@ class _Row:
     tokens: Sequence[float]
     finished: Sequence[bool]
     scores: Mapping[str, Floats]
-    money: float = np.nan
+    money: tuple[float, float] = (np.nan, np.nan)
     flops: tuple[Floats, float] | None = None
 
 
@@ -281,7 +281,7 @@ async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
         np.array(row.tokens, np.float64),
         np.array(row.finished, bool),
         row.scores,
-        row.money,
+        *row.money,
         *(row.flops or (None, 0.0)),
     )
 

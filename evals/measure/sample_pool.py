@@ -24,9 +24,9 @@ class SamplePool(Brief):
 
     ``votes`` are answer classes (-1: no answer), ``values`` 1 for right, 0 for wrong or no answer, and numbers between
     for right in part, ``tokens`` the sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end.
-    ``scores`` by name, NaN if a sample has none. ``money`` is what one of the samples cost on average (NaN: unknown).
-    ``flops`` is what each sample cost, and ``prompt_flops`` the prompt of
-    all; None if that is not known.
+    ``scores`` by name, NaN if a sample has none. ``money`` is what one of the samples cost on average (NaN: unknown),
+    and ``first_money`` what the first one cost besides, whose prompt no cache had. ``flops`` is what each sample cost,
+    and ``prompt_flops`` the prompt of all; None if that is not known.
     """
 
     problem: str
@@ -36,6 +36,7 @@ class SamplePool(Brief):
     finished: Any
     scores: Mapping[str, Floats] = field(default_factory=dict)
     money: float = np.nan
+    first_money: float = 0.0
     flops: Floats | None = None
     prompt_flops: float = 0.0
 
@@ -52,6 +53,7 @@ class SamplePool(Brief):
             self.finished[:n],
             {name: scores[:n] for name, scores in self.scores.items()},
             self.money,
+            self.first_money,
             None if self.flops is None else self.flops[:n],
             self.prompt_flops,
         )
@@ -66,6 +68,10 @@ class SamplePool(Brief):
         """What k samples cost, for each of ``k``, on average over subsets; NaN if unknown."""
         costs, base = self.costs("flops")
         return base + k * float(costs.mean())
+
+    def expected_money(self, k: Floats) -> Floats:
+        """What k samples cost, for each of ``k``, on average; NaN if unknown."""
+        return self.first_money + k * self.money
 
 
 def shape_of_samples(store: Store) -> ModelShape | None:

@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 import widthwise as ww
 from widthwise.cli.app import app
+from widthwise.core.problem import Problem
 from widthwise.core.session.ledger import Ledger, Spending
 from widthwise.core.session.prices import Price, check_prices, money, prices_of, recorded_prices
+from widthwise.evals.measure.answered import per_sample
+from widthwise.evals.store.outcome import Leaf, Outcome
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,42 @@ def test_a_run_its_curve_and_a_comparison(tmp_path: Path) -> None:
     assert standing.costs["money"] == pytest.approx(np.mean(paid))
     again = ww.evaluate("best_of_n(n=4)", "arithmetic", limit=3, model="reasoner", run=run, prices=(2, 8))
     assert again.path == run.path  # prices do not make another run
+
+
+@pytest.mark.parametrize(
+    ("computed", "cached", "first", "further"),
+    [
+        (451, 19 * 451, 451 * 1 + 20 * 4, 451 * 0.1 + 20 * 4),  # all samples of a prompt that was new
+        (20 * 451, 0, 451 * 1 + 20 * 4, 451 * 1 + 20 * 4),  # a server without a cache
+        (0, 20 * 451, 451 * 0.1 + 20 * 4, 451 * 0.1 + 20 * 4),  # a prompt that the server had before
+        (51, 20 * 451 - 51, 51 * 1 + 400 * 0.1 + 20 * 4, 451 * 0.1 + 20 * 4),  # one whose beginning it had
+    ],
+)
+def test_the_first_sample_pays_for_the_prompt_and_the_others_find_it_in_the_cache(
+    computed: int, cached: int, first: float, further: float
+) -> None:
+    ledger = Ledger(prompt_computed=computed, prompt_cached=cached, sampled=20 * 20, samples=20)
+    leaves = tuple(Leaf((0, i), "stop", 20, "1", True) for i in range(20))
+    outcome = Outcome(Problem("p", "?", "1"), "done", "1", True, leaves=leaves, ledger=ledger)
+    each, besides = per_sample(outcome, {"": Price(1, 4, 0.1)})
+    assert 1e6 * (each + besides) == pytest.approx(first)
+    assert 1e6 * each == pytest.approx(further)
+
+
+def test_a_curve_in_money_with_a_cached_price(tmp_path: Path) -> None:
+    run = ww.evaluate("best_of_n(n=4)", "arithmetic", limit=3, model="reasoner", run=tmp_path / "a.db")
+    ledgers = [outcome.ledger for outcome in run.outcomes]
+    prompts = np.array([(each.prompt_computed + each.prompt_cached) / 4 for each in ledgers])
+    computed = np.array([each.prompt_computed for each in ledgers])
+    assert (prompts < computed).all()
+    assert (computed < 2 * prompts).all()
+    further = (computed - prompts) / 3 + 0.1 * (4 * prompts - computed) / 3  # the last token is always computed
+    answers = np.array([each.sampled / 4 for each in ledgers])
+    k = np.arange(1, 5)
+    lines = ww.curve(run, prices=(1, 4, 0.1)).lines
+    by_hand = prompts.mean() + (k - 1) * further.mean() + 4 * answers.mean() * k
+    assert 1e6 * lines["maj"].budgets["money"] == pytest.approx(by_hand)
+    assert lines["run"].budgets["money"] == pytest.approx(lines["maj"].budgets["money"][-1:])
 
 
 def test_without_prices_there_is_no_money(tmp_path: Path) -> None:
