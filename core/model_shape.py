@@ -13,6 +13,16 @@ _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermedia
 _LARGEST = 2**24
 _OTHERWISE = ("num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank", "ssm_cfg", "linear_num_key_heads")
 """Fields of models whose tokens pass through only a part of the weights, or that attend in another way."""
+_KNOWN = {
+    3: "llama mistral ministral ministral3 qwen2 qwen3 qwen2_vl qwen2_vl_text qwen2_5_vl qwen2_5_vl_text qwen3_vl "
+    "qwen3_vl_text gemma gemma2 gemma3 gemma3_text vaultgemma phi3 smollm3 olmo olmo2 olmo3 stablelm granite cohere "
+    "cohere2 glm glm4 exaone4 seed_oss helium ernie4_5 hunyuan_v1_dense bitnet cwm",
+    2: "gpt_neox starcoder2 phi persimmon nemotron arcee apertus jais2 nanochat",
+}
+MATRICES = {kind: count for count, kinds in _KNOWN.items() for kind in kinds.split()}
+"""How many matrices a feed-forward layer has, by ``model_type``: gate, up and down, or two."""
+_ATTENTION = ("full_attention", "sliding_attention", "attention")
+"""What a dense decoder's ``layer_types`` may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +45,20 @@ class ModelShape(Brief):
     def of_config(cls, config: Mapping[str, Any]) -> ModelShape:
         """The shape in a ``config.json``; raises ``ValueError`` for a model that is no dense decoder.
 
-        The feed-forward layers are taken as gated, as in Llama, Mistral, Qwen and Gemma. Sliding windows are not
-        considered: within them, and for shorter texts, the count is exact.
+        Its ``model_type`` must be a known one: it says whether the feed-forward layers are gated, as in Llama, Mistral,
+        Qwen and Gemma, or have two matrices. Sliding windows are not considered: within them, and for shorter texts,
+        the count is exact.
         """
         inner = config.get("text_config")
         raw = inner if isinstance(inner, Mapping) else config
         if unknown := [name for name in _OTHERWISE if raw.get(name)]:
             raise ValueError(f"it has {unknown[0]}, so its tokens do not all pass through all of the weights")
+        matrices = _feed_forward_matrices(raw.get("model_type", config.get("model_type")))
+        _check_layers(raw.get("layer_types"))
         width, layers, heads, hidden, vocabulary = (_size(raw, name) for name in _SIZES)
         each = _size(raw, "head_dim", max(width // heads, 1))
         queries, keys = heads * each, _size(raw, "num_key_value_heads", heads) * each
-        entries = 2 * width * queries + 2 * width * keys + 3 * width * hidden
+        entries = 2 * width * queries + 2 * width * keys + matrices * width * hidden
         return cls(2 * layers * entries, 4 * layers * queries, 2 * width * vocabulary)
 
     def read(self, start: int, count: int) -> int:
@@ -65,6 +78,20 @@ class ModelShape(Brief):
         while found and self.sampled(start, found) > flops:
             found -= 1
         return found
+
+
+def _feed_forward_matrices(kind: Any) -> int:
+    """How many matrices a feed-forward layer has in models of this ``model_type``."""
+    if not isinstance(kind, str) or kind not in MATRICES:
+        raise ValueError(f"its model_type is {kind!r:.40}, which is not known to be a dense decoder")
+    return MATRICES[kind]
+
+
+def _check_layers(kinds: Any) -> None:
+    """Raises ``ValueError`` if ``layer_types``, where a model has them, name more than attention."""
+    named = kinds if isinstance(kinds, list | tuple) else [] if kinds is None else [kinds]
+    if others := [kind for kind in named if kind not in _ATTENTION]:
+        raise ValueError(f"its layer_types name {others[0]!r:.40}: not all of its layers are plain attention")
 
 
 def _size(raw: Mapping[str, Any], name: str, usual: int | None = None) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import widthwise as ww
 from tests.core.scripted import PlainGrader, Scripted
 from widthwise import BestOfN, Budget, BudgetReached, MajorityVote, UsageError
-from widthwise.core.model_shape import ModelShape
+from widthwise.core.model_shape import MATRICES, ModelShape
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.session.scheduler import Scheduler
@@ -23,6 +23,7 @@ from widthwise.core.session.setting import Setting
 from widthwise.costing import shape_for
 
 PUBLISHED = {
+    "model_type": "llama",
     "hidden_size": 512,
     "num_hidden_layers": 8,
     "num_attention_heads": 4,
@@ -67,11 +68,53 @@ def test_every_matrix_product_of_a_pass_is_counted() -> None:
         ({"num_hidden_layers": 10**30}, "num_hidden_layers"),
         ({"head_dim": -1}, "head_dim"),
         ({"num_attention_heads": 0}, "num_attention_heads"),
+        ({"model_type": "lfm2"}, "model_type is 'lfm2', which is not known to be a dense decoder"),
+        ({"model_type": "bert"}, "model_type is 'bert'"),
+        ({"model_type": None}, "model_type is None"),
+        ({"model_type": ["llama"]}, "model_type is"),
+        (
+            {"layer_types": ["full_attention", "conv"]},
+            "layer_types name 'conv': not all of its layers are plain attention",
+        ),
+        ({"layer_types": ["linear_attention"]}, "layer_types name 'linear_attention'"),
+        ({"layer_types": "conv"}, "layer_types name 'conv'"),
+        ({"layer_types": [None]}, "layer_types name None"),
     ],
 )
 def test_what_is_no_dense_decoder_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ModelShape.of_config({**PUBLISHED, **changes})
+
+
+@pytest.mark.parametrize("kind", ["gpt_neox", "starcoder2", "phi", "nemotron"])
+def test_two_feed_forward_matrices_are_counted_as_two(kind: str) -> None:
+    gated, ungated = (ModelShape.of_config({**PUBLISHED, "model_type": name}) for name in ("qwen3", kind))
+    assert gated.weights - ungated.weights == 2 * 8 * 512 * 1024  # one matrix in each of eight layers
+    assert (gated.attended, gated.head) == (ungated.attended, ungated.head)
+
+
+def test_the_type_of_the_text_model_decides_and_windows_are_attention() -> None:
+    layers = ["full_attention", "sliding_attention"] * 4
+    inner = {**PUBLISHED, "model_type": "gemma3_text", "layer_types": layers}
+    assert ModelShape.of_config({"model_type": "llava", "text_config": inner}) == ModelShape.of_config(PUBLISHED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(kind for kind in MATRICES if "_vl" not in kind and kind != "gemma3"))
+def test_the_known_types_have_so_many_matrices_in_transformers(kind: str) -> None:
+    """The weights of a tiny model of each type, counted by their shapes."""
+    transformers = pytest.importorskip("transformers", reason="needs transformers")
+    torch = pytest.importorskip("torch", reason="needs torch")
+    if kind not in transformers.CONFIG_MAPPING:
+        pytest.skip(f"this transformers has no {kind}")
+    sizes = {**PUBLISHED, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 4, "head_dim": 16, "vocab_size": 128, "model_type": kind}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = transformers.CONFIG_MAPPING[kind](**{k: v for k, v in sizes.items() if k != "model_type"}, **tokens)
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    matrices = [p.numel() for name, p in model.named_parameters() if p.dim() == 2 and ".layers." in name]
+    assert ModelShape.of_config(sizes).weights == 2 * sum(matrices)
 
 
 @given(
