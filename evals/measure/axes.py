@@ -34,12 +34,16 @@ def labelled(axis: Axis) -> str:
     return AXES.get(axis, axis)
 
 
-def not_measured(axis: Axis) -> UsageError:
-    """The error for runs of which none has spent anything on ``axis``, as far as is known."""
-    ways_out = {"money": "give prices (--price) or ", "flops": "evaluate with --model-config or --flops-per-token, or "}
+def not_measured(axis: Axis, *runs: str) -> UsageError:
+    """The error for runs (none named: all of them) that have not spent anything on ``axis``, as far as is known."""
+    ways_out = {
+        "money": "give the prices of all models (--price) or ",
+        "flops": "evaluate with --model-config or --flops-per-token, or ",
+    }
     way_out = f"{ways_out.get(axis, '')}choose another axis ({', '.join(AXES)})"
     why = ", because the shape of their model was not known" if axis == "flops" else ""
-    return UsageError(f"none of these runs has measured {labelled(axis)}{why}: {way_out}")
+    which = f"{', '.join(runs)} {'have' if len(runs) > 1 else 'has'} not" if runs else "none of these runs has"
+    return UsageError(f"{which} measured {labelled(axis)}{why}: {way_out}")
 
 
 def cost(axis: Axis) -> Axis:

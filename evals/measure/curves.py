@@ -131,13 +131,13 @@ def curve(
 ) -> Curve:
     """Accuracy at every k of a run file or a file of recorded generations; needs no model.
 
-    ``grader`` reads and grades everything anew, and ``prices`` are used, instead of what is stored. ``methods``:
-    "pass", "maj", "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; for reliability "all" (all k samples
-    are right, pass^k), "gpass:SHARE" (at least that share of them, G-Pass@k) and "mgpass" (its mean over shares from a
-    half to 1). A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus turns its sign);
-    for run files also "reward_model" (with a reduction, "reward_model:min"), if it scored the traces, "self_certainty"
-    and the confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure, and for impossible
-    arguments.
+    ``grader`` reads and grades everything anew, instead of what is stored; ``prices`` are laid over the stored ones.
+    ``methods``: "pass", "maj", "best:SCORE", "weighted:SCORE", "weighted:1/SCORE", "short:M"; for reliability "all"
+    (all k samples are right, pass^k), "gpass:SHARE" (at least that share of them, G-Pass@k) and "mgpass" (its mean over
+    shares from a half to 1). A SCORE is "mean_logprob", "sum_logprob" or a number recorded with the samples (a minus
+    turns its sign); for run files also "reward_model" (with a reduction, "reward_model:min"), if it scored the traces,
+    "self_certainty" and the confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure, and
+    for impossible arguments.
     """
     one_of(grouping, get_args(Grouping), "grouping")
     share(level, "level")

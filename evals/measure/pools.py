@@ -16,19 +16,20 @@ from widthwise.core.model_shape import ModelShape
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.answers import said_in, stated_in
-from widthwise.core.session.prices import Prices, recorded_prices
+from widthwise.core.session.prices import Prices
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.answered import Answered, per_sample
 from widthwise.evals.measure.estimators import NO_VOTE
+from widthwise.evals.measure.run_prices import prices_in
 from widthwise.evals.measure.sample_pool import SamplePool, sample_flops, shape_of_samples
 from widthwise.evals.measure.sample_scores import recorded_number, sample_score, scored, trace_score
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
-from widthwise.evals.store.foreign import read_generations
+from widthwise.evals.store.foreign import RECORDINGS, read_generations
 from widthwise.evals.store.outcome import Graded, Leaf, Outcome, credit
 from widthwise.evals.store.recorded_saying import saying_in
 from widthwise.evals.store.recorded_scores import RecordedScores
@@ -41,9 +42,6 @@ Grouping = Literal["meaning", "spelling"]
 
 INDEPENDENT = ("single", "best_of_n")
 """Samplers whose traces are independent samples, so that a part of them is a smaller run of the same kind."""
-
-RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
-"""Extensions of files with recorded generations, ours or another tool's; anything else is a run file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,8 @@ def load(
     """The samples of a run file (``.db``), or of recorded generations, including other tools' logs; needs no model.
 
     ``grader`` reads and grades all of them anew, whatever verdicts and labels are stored, and stores nothing.
-    ``scores`` are those to read with them; see ``evals.measure.curves.curve``. Raises ``UsageError`` if there is
-    nothing to measure.
+    ``scores`` are those to read with them; see ``evals.measure.curves.curve``. ``prices`` are laid over those that a
+    run file has. Raises ``UsageError`` if there is nothing to measure, and for prices of only some models.
     """
     read = _recorded if Path(path).suffix in RECORDINGS else _stored
     source = read(Path(path), scores, grouping, grader, prices or {})
@@ -107,7 +105,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         grader = grader_or(own, lambda: grader_of(store))
         done = run_sync(_regraded(store, done, grader)) if own else done
         _check_graded(path, [leaf for o in done for leaf in o.leaves])
-        known, prices = sequential_known(store), own_prices or recorded_prices(store.manifest)
+        known, prices = sequential_known(store), prices_in(path, store.manifest, done, own_prices)
         counted, shape = any(leaf.tokens for o in done for leaf in o.leaves), shape_of_samples(store)
         pools = run_sync(_pools((_of_run(store, o, scores, counted, prices, shape) for o in done), grader, grouping))
     strategy = said.get("strategy") or ""

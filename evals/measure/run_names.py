@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from widthwise.evals.measure.curves import Curve
-from widthwise.evals.measure.pools import RECORDINGS
+from widthwise.evals.store.foreign import RECORDINGS
 from widthwise.evals.store.store import Store
 
 _BUDGET = "budget_"

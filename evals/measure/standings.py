@@ -11,10 +11,11 @@ import numpy as np
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import KV_FIGURES
-from widthwise.core.session.prices import Prices, money, recorded_prices
+from widthwise.core.session.prices import Prices, money
 from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.gain import Reached, Share, Split
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
+from widthwise.evals.measure.run_prices import check_known, prices_in
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome, credit
@@ -56,14 +57,15 @@ class Standing(Brief):
 def standings(paths: Sequence[str | Path], prices: Prices | None = None) -> list[Standing]:
     """The runs in the given order, each against the first.
 
-    ``prices`` are those that the run files have, unless given. Raises ``UsageError`` for fewer than one run, a
-    recording that no strategy has answered, or runs without a finished problem in common. Problems are the same if
-    their text and reference are.
+    ``prices`` are laid over those that the run files have. Raises ``UsageError`` for fewer than one run, a recording
+    that no strategy has answered, runs without a finished problem in common, and prices of other models or of only some
+    of these. Problems are the same if their text and reference are.
     """
     if not paths:
         raise UsageError("there is nothing to compare: name run files, the one to compare with first")
+    check_known(prices or {}, paths)
     runs = [_finished(Path(path)) for path in paths]
-    priced = [prices or each for each in map(_prices, paths)]
+    priced = [_prices(path, list(done.values()), prices or {}) for path, (_, done, _) in zip(paths, runs, strict=True)]
     shared = [name for name in runs[0][1] if all(name in done for _, done, _ in runs)]
     if not shared:
         raise UsageError("these runs have no finished problem in common, so they cannot be compared")
@@ -86,9 +88,9 @@ def _reaching(standing: Standing, reached: Reached) -> Standing:
     return replace(standing, one_sample=one, coverage=covered, efficiency=reached.efficiency())
 
 
-def _prices(path: str | Path) -> Prices:
+def _prices(path: str | Path, outcomes: Sequence[Outcome], given: Prices) -> Prices:
     with Store.read(path) as store:
-        return recorded_prices(store.manifest)
+        return prices_in(path, store.manifest, outcomes, given)
 
 
 def _paid(standing: Standing, outcomes: Sequence[Outcome], prices: Prices) -> Standing:

@@ -33,6 +33,9 @@ BUILT_IN = (
 )
 """The importers that come with the package."""
 
+RECORDINGS = (".jsonl", ".parquet", ".json", ".eval")
+"""Extensions of files with recorded generations, ours or another tool's; anything else is a run file."""
+
 _BARE = 3
 """The most words of an answer that stands alone."""
 _DATABASE = b"SQLite format 3\0"

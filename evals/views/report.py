@@ -37,11 +37,11 @@ from widthwise.evals.measure.equal_budgets import (
     rivals,
     shared_axis,
 )
-from widthwise.evals.measure.pools import RECORDINGS
 from widthwise.evals.measure.run_names import told_apart
 from widthwise.evals.measure.standings import standings
 from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.replacement import replacement
+from widthwise.evals.store.foreign import RECORDINGS
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.store import Store
 from widthwise.evals.views.packing import packed

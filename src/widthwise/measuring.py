@@ -33,10 +33,12 @@ def curve(
 ) -> Curve:
     """Accuracy at every budget of a run file or of recorded generations; see ``evals.measure.curves.curve``."""
     from widthwise.evals.measure import curves
+    from widthwise.evals.measure.run_prices import check_known
     from widthwise.given_grader import grader_named
     from widthwise.settings import listed
 
-    judge = None if grader is None else grader_named(grader)
+    judge, given = None if grader is None else grader_named(grader), prices_of(prices or {})
+    check_known(given, [path_of(run)])
     return curves.curve(
         path_of(run),
         methods=listed(methods, "methods"),
@@ -45,7 +47,7 @@ def curve(
         level=level,
         seed=seed,
         grader=judge,
-        prices=prices_of(prices or {}),
+        prices=given,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import widthwise as ww
 from widthwise.cli.app import app
 from widthwise.core.problem import Problem
 from widthwise.core.session.ledger import Ledger, Spending
-from widthwise.core.session.prices import Price, check_prices, money, prices_of, recorded_prices
+from widthwise.core.session.prices import Price, check_prices, money, prices_of, record_of, recorded_prices
 from widthwise.evals.measure.answered import per_sample
 from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.store import Store
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_without_prices_there_is_no_money(tmp_path: Path) -> None:
     assert "money" not in ww.curve(run).lines["run"].budgets
     command = ["curve", str(run.path), "--axis", "money", "--out", str(tmp_path / "a.svg")]
     refused = CliRunner().invoke(app, command)
-    assert "has measured money per problem: give prices (--price)" in " ".join(refused.output.split())
+    assert "has measured money per problem: give the prices of all models (--price)" in " ".join(refused.output.split())
     assert CliRunner().invoke(app, [*command, "--price", "1,4"]).exit_code == 0
     said = json.loads(CliRunner().invoke(app, ["compare", str(run.path), "--price", "1,4", "--json"]).stdout)
     assert said["runs"][0]["costs"]["money"] > 0
@@ -140,3 +142,86 @@ def test_a_sweep_measures_money_and_cannot_be_limited_by_it(tmp_path: Path) -> N
     )
     for curve in found.curves:
         assert (curve.lines["run"].budgets["money"] > 0).all()
+
+
+def charged(path: Path, prices: dict[str, Price], ledgers: Sequence[Ledger]) -> Path:
+    """A run that was given ``prices``, with one problem per ledger."""
+    problems = [Problem(f"p{i}", f"Problem {i}?", "1") for i in range(len(ledgers))]
+    configuration = {"suite": "made", "model": "none", "strategy": "tree_search(n=4)"}
+    with Store.begin(path, configuration, problems) as store:
+        store.note({"prices": record_of(prices)})
+        for problem, ledger in zip(problems, ledgers, strict=True):
+            store.finish(Outcome(problem, "done", "1", True, ledger=ledger), [])
+    return path
+
+
+@pytest.fixture
+def priced(tmp_path: Path) -> dict[str, Path]:
+    """Runs of a nameless model, of a model by its name, and of two, of which one of a run has no price."""
+    million = Spending(1, 1_000_000, 0, 1_000_000, 0)
+    both = [Ledger(samples=2, models={"hot": million, "cold": million}), Ledger(samples=1, models={"hot": million})]
+    plain = Ledger(prompt_computed=1_000_000, sampled=1_000_000, samples=1)
+    named = Ledger(samples=1, models={"hot": million})
+    hot, cold = {"hot": Price(1, 4)}, {"cold": Price(3, 12)}
+    return {
+        "plain": charged(tmp_path / "plain.db", {}, [plain, plain]),
+        "named": charged(tmp_path / "named.db", {}, [named, named]),
+        "both": charged(tmp_path / "both.db", hot | cold, both),
+        "partly": charged(tmp_path / "partly.db", hot, both),
+    }
+
+
+def spent(run: Path, prices: Any) -> float:
+    return float(ww.curve(run, prices=prices).lines["run"].budgets["money"][0])
+
+
+def test_prices_are_laid_over_those_of_the_run(priced: dict[str, Path]) -> None:
+    assert spent(priced["both"], {"hot": (1, 4)}) == pytest.approx((5 + 15 + 5) / 2)
+    assert spent(priced["both"], {"hot": (2, 8)}) == pytest.approx((10 + 15 + 10) / 2)
+    assert spent(priced["partly"], {"cold": (3, 12)}) == pytest.approx((5 + 15 + 5) / 2)
+    assert spent(priced["named"], (1, 4)) == spent(priced["named"], {"hot": (1, 4)}) == pytest.approx(5)
+    plain, both = ww.compare(priced["plain"], priced["both"], prices=(1, 4))
+    assert (plain.costs["money"], both.costs["money"]) == (5, 12.5)
+
+
+def test_a_price_of_no_model_of_any_run_is_refused(priced: dict[str, Path]) -> None:
+    for measured in (ww.curve, ww.compare):
+        with pytest.raises(ww.UsageError, match="price for 'warm', but the models are: a single one, without a name"):
+            measured(priced["plain"], prices={"warm": (1, 4)})
+        with pytest.raises(ww.UsageError, match="a model without a name, but the models are: cold, hot"):
+            measured(priced["both"], prices=(1, 4))
+
+
+@pytest.mark.parametrize("command", ["curve", "compare"])
+@pytest.mark.parametrize(
+    ("runs", "price", "said"),
+    [
+        (["partly"], "hot=2,8", "partly.db has no price for cold: give --price cold=PROMPT,COMPLETION"),
+        (["both", "plain"], "hot=2,8", "plain.db has no price for its model: give --price PROMPT,COMPLETION"),
+        (["named", "plain"], "warm=1,4", "price for 'warm', but the models are: hot."),
+    ],
+)
+def test_a_model_without_a_price_is_named(
+    priced: dict[str, Path], command: str, runs: list[str], price: str, said: str
+) -> None:
+    found = CliRunner().invoke(app, [command, *(str(priced[run]) for run in runs), "--price", price])
+    assert found.exit_code == 2
+    assert said in " ".join(found.output.split())
+
+
+def test_a_run_with_prices_of_only_some_models_says_so(
+    priced: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "money" not in ww.curve(priced["partly"]).lines["run"].budgets
+    assert "has no price for cold, so what it cost in money is not known" in caplog.text
+
+
+def test_the_run_that_has_not_measured_an_axis_is_named(priced: dict[str, Path]) -> None:
+    found = CliRunner().invoke(app, ["curve", str(priced["both"]), str(priced["plain"]), "--axis", "money"])
+    assert found.exit_code == 2
+    assert "plain.db has not measured money per problem" in " ".join(found.output.split())
+
+
+def test_recorded_generations_have_no_prices(tmp_path: Path) -> None:
+    with pytest.raises(ww.UsageError, match="do not say what their prompts cost"):
+        ww.curve(tmp_path / "a.jsonl", prices=(1, 4))

@@ -59,6 +59,7 @@ def draw_curve(
     """
     from widthwise.evals.measure.curves import METHODS, curve
     from widthwise.evals.measure.run_names import told_apart
+    from widthwise.evals.measure.run_prices import check_known
     from widthwise.evals.views.plots import draw, save
     from widthwise.given_grader import grader_named
 
@@ -67,6 +68,7 @@ def draw_curve(
     judge = None if grader is None else grader_named(grader)
     said: dict[str, Any] = {"grouping": votes, "replicates": replicates, "seed": seed, "grader": judge}
     said["prices"] = prices_of(price or [])
+    check_known(said["prices"], runs)
     curves = told_apart([curve(run, methods=method or METHODS, **said) for run in runs])
     budget = _axis(axis, curves)
     fits = [fits_of(one) if laws else None for one in curves]
@@ -114,8 +116,9 @@ def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
     if len(curves) > 1:
         common_problems(curves)
     usual: Axis = "samples" if len(curves) == 1 else shared_axis(curves)
-    if given is not None and not any(given in line.budgets for one in curves for line in one.lines.values()):
-        raise not_measured(given)
+    lacking = [one.path for one in curves if not any(given in line.budgets for line in one.lines.values())]
+    if given is not None and lacking:
+        raise not_measured(given, *(lacking if len(lacking) < len(curves) else ()))
     return usual if given is None else given
 
 
