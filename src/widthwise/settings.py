@@ -45,6 +45,7 @@ _OF_COMMANDS = {
     **{name: f": give {name}s={{'name': value}}" for name in ("backend_arg", "reward_arg", "template_arg", "prompt")},
     "model_setting": ": give model_settings={'NAME': {'setting': value}}",
     "no_logprobs": ": give backend_args={'logprobs': False}",
+    "price": ": give prices=(1.0, 4.0), or such a pair per model by name",
     "column": ": give the suite as ww.suite_of(FILE, columns={'FIELD': 'COLUMN'})",
     "data": ": give the file as the suite; ww.suite_of(FILE, like='NAME') grades it as another",
 }

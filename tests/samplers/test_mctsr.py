@@ -141,7 +141,7 @@ def test_an_answer_with_all_its_versions_is_left_out_unless_it_is_better() -> No
 
 @BOTH
 async def test_grades_that_cannot_be_read_are_counted(deterministic: bool, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="widthwise")
     model = Model(3, silent=0.5)
     s = talk(Talker(model, delays=None if deterministic else random.Random(1)), format=FORMAT)
     traces = await MCTSr(rollouts=6)(s)

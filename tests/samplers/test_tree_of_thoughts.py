@@ -180,7 +180,7 @@ async def test_votes_choose_among_the_new_steps() -> None:
 
 
 async def test_what_cannot_be_read_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="widthwise")
     s = thinking(by_steps, lambda draft, index: "sure" if draft == "b" else "who can say")
     await TreeOfThoughts(n=1, children=3, k=2)(s)
     notes = [note.text for note in s.notes]
