@@ -103,12 +103,12 @@ class Bench:
 
     def outcomes(self, suite: str, seed: int, strategy: str, problems: int) -> list[Outcome] | None:
         """The outcomes of a strategy in the order of the problems; None if it was not run to its end."""
-        file = self.folder / f"{suite}-{seed}-{problems}-{_slug(strategy)}.db"
+        file = self.folder / f"{suite}-{seed}-{problems}-{slug(strategy)}.db"
         if not self.runs_nothing:
             print(f"{suite}, {problems} problems: {strategy}", file=sys.stderr, flush=True)
             spec = f"{suite}(n={self.problems}, seed={seed})"
             ww.evaluate(strategy, spec, limit=problems, reward_model="scorer", run=file, concurrency=32)
-        return _finished(file, problems)
+        return finished(file, problems)
 
     @cache  # noqa: B019
     def pools(self, suite: str, seed: int) -> tuple[SamplePool, ...] | None:
@@ -116,7 +116,7 @@ class Bench:
         strategy = f"best_of_n(n={POOL}) | best_by(score='reward_model')"
         if self.outcomes(suite, seed, strategy, problems := self.share(seed, 4)) is None:
             return None
-        file = self.folder / f"{suite}-{seed}-{problems}-{_slug(strategy)}.db"
+        file = self.folder / f"{suite}-{seed}-{problems}-{slug(strategy)}.db"
         return ww.curve(file, methods=(BEST, MAJORITY)).pools
 
     def share(self, seed: int, width: int) -> int:
@@ -152,11 +152,11 @@ def _at_equal_tokens(pools: Sequence[SamplePool], spent: float, method: str) -> 
     return samples, np.array([np.interp(samples, np.arange(1, len(curve) + 1), curve) for curve in curves])
 
 
-def _slug(strategy: str) -> str:
+def slug(strategy: str) -> str:
     return "".join(each if each.isalnum() else "-" for each in strategy.replace(" ", ""))[:140]
 
 
-def _finished(file: Path, problems: int) -> list[Outcome] | None:
+def finished(file: Path, problems: int) -> list[Outcome] | None:
     if not file.exists():
         return None
     with Store.read(file) as store:
