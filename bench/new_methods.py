@@ -92,7 +92,7 @@ CASES = (
             suite,
             "best_of_n(n=6) | mutual_consistency()",
             "best_of_n(n=18) | majority_vote()",
-            "tokens, if half of a solution is completed",
+            "tokens, roughly",
         )
         for suite in ("arithmetic", "countdown")
     ),
@@ -102,7 +102,7 @@ CASES = (
             (f"tree_of_thoughts(n=2, children=2) | {SCORED}", 4),
             ("tree_of_thoughts(n=1, children=2, order='depth') | majority_vote()", 2),
         )
-        for n, equal in ((samples, "steps of a level, and samples"), (48, "tokens, about"))
+        for n, equal in ((samples, "steps of a level, and samples"), (48, "tokens, roughly"))
     ),
     Case(
         "mixture_of_agents",
