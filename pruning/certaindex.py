@@ -29,7 +29,8 @@ class Certaindex(Part):
     answers that are known so far: those of finished traces, and the last probes of the others. With at least ``least``
     traces and a certaindex of at least ``threshold``, traces that still grow state their answers at once; when a
     finished trace has the answer that leads, the draw ends, and traces that were waiting (``width``) do not begin: this
-    is where tokens are saved. The paper chooses its thresholds for each model and task; 0.9 is this toolkit's.
+    is where tokens are saved. The paper chooses its thresholds for each model and task; 0.9 is this toolkit's. Probes
+    are greedy, as in ``early_exit``, whereas the release draws them at temperature 0.6 and top_p 0.95.
 
     ``hopeless`` is an addition (None: off, as in the paper): a trace whose last so many probes hold no two equal
     answers is pruned, unless no other trace would be left. Probes are charged as judging.

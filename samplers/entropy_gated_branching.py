@@ -33,9 +33,10 @@ class EntropyGatedBranching(TreeSampler):
     The entropy is computed from the ``k`` most likely tokens, and never overstated: ``token_entropy`` says by how much
     it may fall short. A step that is drawn again is charged, and counts as discarded; the part of it that is kept is
     inserted text in the new ones, so that scores computed from log-probabilities do not see it. Differences from the
-    release: the entropy is that of the raw distribution, not after temperature and filters; ``max_step_tokens`` limits
-    a continuation, not together with the part of the step before it; a last step (``max_depth``) does not branch. A
-    step that a server sent without these log-probabilities is taken as it is, which is noted.
+    release: it begins with ``branches`` first steps, whereas here it is ``n`` (both are 4 by default); the entropy is
+    that of the raw distribution, not after temperature and filters; ``max_step_tokens`` limits a continuation, not
+    together with the part of the step before it; a last step (``max_depth``) does not branch. A step that a server sent
+    without these log-probabilities is taken as it is, which is noted.
     """
 
     n: int = 4

@@ -49,7 +49,9 @@ class TreeOfThoughts(TreeSampler):
 
     Differences from the released code: thoughts are sampled one by one (its "sample"), not listed in one reply (its
     "propose"); of equal steps, one is kept, whereas there the others are worth 0; ended traces are evaluated in the
-    words of the beginnings.
+    words of the beginnings; a step about which no reply says anything has no score, whereas there it is worth 0: in
+    breadth it comes last either way, and in depth it is not rejected. (The released DFS, for crosswords alone, has no
+    sum and no threshold: it rejects a state in which one reply calls one clue "impossible", which silence does not.)
     """
 
     n: int = 5

@@ -89,8 +89,9 @@ def fit(
 
     As in FrugalGPT (Chen et al., arXiv 2305.05176) the order of the models and their thresholds are those of the
     highest accuracy whose mean cost is within ``budget`` (None: no limit; among equals the cheaper), here found by
-    trying all orders of up to three models and all thresholds that separate scores. A route tries all thresholds, too;
-    its ``probes`` are the first samples of the first model. Costs are money if prices are known, else sampled
+    trying all orders of up to three models and, as thresholds of each, all values that its scores have on these
+    problems, or 24 quantiles of them if they are more. A route tries such thresholds of what its probes say;
+    ``probes`` are the first samples of the first model. Costs are money if prices are known, else sampled
     tokens. Which half a problem belongs to depends on ``seed``. Raises ``UsageError`` for runs that do not fit
     together, for a score that they do not have, for prices of other models or of only some of these, and if nothing is
     within the budget.

@@ -77,6 +77,15 @@ def test_a_route_is_the_best_of_all_and_its_probes_are_charged(seed: int) -> Non
         assert cost == pytest.approx(np.where(by_a, known.costs["a"], known.costs["b"]) + 0.5)
 
 
+def test_of_many_scores_24_quantiles_are_tried_as_thresholds() -> None:
+    known, problems = table(np.random.default_rng(0), problems=100, models=2), np.arange(100)
+    known.trusted["a"][:] = np.random.default_rng(1).permutation(100)
+    tried = sorted({thresholds[0] for order, thresholds in _cascades(known, problems) if order == ("a", "b")})
+    assert len(tried) == 24
+    assert (tried[0], tried[-1]) == (0, 99)
+    assert set(np.diff(tried)) <= {4, 5}
+
+
 def test_nothing_within_the_budget_says_what_the_cheapest_costs() -> None:
     known, problems = table(np.random.default_rng(0)), np.arange(12)
     with pytest.raises(ww.UsageError, match=r"nothing is within 0.1 money per problem: the cheapest model costs 1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,70 @@ def test_a_child_with_one_score_below_it_is_passed_over() -> None:
     assert any(b in node.path for node in went)
     free = tree_of(stuck, ww.MixedBranching(least=6))
     assert any(free.root.children[0] in free.policy.choose(free.root, 0, number).path for number in range(60))
+
+
+def random_scores(seed: int) -> dict[str, float]:
+    """Ten nodes by their paths; about half of them have the score of the node above, so that some scores repeat."""
+    chance = np.random.default_rng(seed)
+    scores: dict[str, float] = {}
+    for number in range(10):
+        above = ["", *scores][int(chance.integers(min(number, 4) + 1))]
+        name = above + "abcdefghij"[sum(len(n) == len(above) + 1 and n.startswith(above) for n in scores)]
+        scores[name] = scores[above] if above and chance.random() < 0.5 else float(chance.random())
+    return scores
+
+
+def independent_predictions(groups: list[list[float]], draws: int) -> Any:
+    """A score predicted for each group and for a new one, ``[groups + 1, draws]``, each drawn by itself, as released.
+
+    The common mean is drawn from its prior and the deviations log-uniformly above their floor, and all three are
+    weighed by prior and likelihood. (Drawn from their priors, hardly any would fit scores that lie close together.)
+    """
+    chance = np.random.default_rng(5)
+    mu = chance.normal(0.5, 0.2, 400_000)
+    t, s = (np.exp(chance.uniform(np.log(1e-3), np.log(1.5), len(mu))) for _ in range(2))
+    log = stats.halfnorm.logpdf(t, scale=0.2) + stats.halfnorm.logpdf(s, scale=0.3) + np.log(t * s)
+    centers, spreads = [], []
+    for group in map(np.array, groups):
+        n, mean = len(group), group.mean()
+        log += stats.norm.logpdf(mean, mu, np.sqrt(t**2 + s**2 / n))
+        log += -(n - 1) * np.log(s) - ((group - mean) ** 2).sum() / (2 * s**2)
+        pull = t**2 / (t**2 + s**2 / n)
+        centers.append(mu + pull * (mean - mu))
+        spreads.append(np.sqrt(pull * s**2 / n + s**2))
+    weight = np.exp(log - log.max())
+    assert weight.sum() ** 2 / (weight**2).sum() > 2000  # so many draws is the weighted sample worth
+    columns = zip([*centers, mu], [*spreads, np.sqrt(t**2 + s**2)], strict=True)
+    place = [chance.choice(len(mu), draws, p=weight / weight.sum()) for _ in range(len(groups) + 1)]
+    return np.array([chance.normal(c[p], d[p]) for (c, d), p in zip(columns, place, strict=True)])
+
+
+def shares_of(scores: dict[str, float], least: int, place: str = "") -> dict[str, float]:
+    """How often each node is chosen, from ``place`` down, by the rule of treequest and independent predictions."""
+    below = [name for name in scores if name[:-1] == place]
+    if not below:
+        return {place: 1.0}
+    groups = [[score for name, score in scores.items() if name.startswith(child)] for child in below]
+    stuck = [len(g) >= least and max(Counter(round(100 * s) for s in g).values()) >= 0.75 * len(g) for g in groups]
+    columns = independent_predictions(groups, 50_000)
+    free = np.where(np.array(stuck)[:, None], -np.inf, columns[:-1])
+    stays = (columns[-1] > columns[:-1].max(axis=0)) | all(stuck)
+    found = {place: float(stays.mean())}
+    for child, goes in zip(below, np.arange(len(below))[:, None] == np.argmax(free, axis=0), strict=True):
+        if (share := float((goes & ~stays).mean())) > 0.01:
+            found |= {name: share * part for name, part in shares_of(scores, least, child).items()}
+    return found
+
+
+@pytest.mark.parametrize(("seed", "least"), [(0, 3), (1, 3), (2, 3), (3, 3), (0, 100)])
+def test_nodes_are_chosen_as_often_as_in_an_independent_computation(seed: int, least: int) -> None:
+    scores = random_scores(seed)
+    tree = tree_of(scores, ww.MixedBranching(least=least))
+    went = Counter(tree.policy.choose(tree.root, seed, number).content for number in range(400))
+    expected = shares_of(scores, least)
+    assert {name: went[name] / 400 for name in scores | {"": 0}} == pytest.approx(
+        {name: expected.get(name, 0.0) for name in scores | {"": 0}}, abs=0.08
+    )
 
 
 def test_equal_seeds_make_equal_trees() -> None:
