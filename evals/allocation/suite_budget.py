@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from widthwise.core.brief import Brief
+import numpy as np
+
+from widthwise.core.arguments import ArgumentError, whole
+from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.strategy import Strategy
@@ -96,17 +99,40 @@ class SuiteBudget(Brief):
     def next(self, prospects: Sequence[Prospect], sampler: BestOfN, longest: int | None) -> dict[int, Grant]:
         """What problems get in the next round; nothing if the pool buys no further sample.
 
-        ``longest``: how many tokens a sample may have at most; None if unknown.
+        ``longest``: how many tokens a sample may have at most; None if unknown. Raises ``UsageError`` for an allocator
+        that does not return numbers of samples.
         """
         left = self.tokens - int(sum(p.spent for p in prospects))
         probes = self.allocator.probes
         if probed := {i: 1 for i, p in enumerate(prospects) if not p.closed and len(p) < probes}:
             return _granted(probed, prospects, left, longest)
         for share in (_A_ROUND, 1.0):
-            more = self.allocator.allocate(prospects, left * share, sampler.n)
+            more = self._more(prospects, left * share, sampler.n)
             if chosen := {i: n for i, n in enumerate(more) if n > 0}:
                 return _granted(chosen if share < 1 else _one(chosen), prospects, left, longest)
         return {}
+
+    def _more(self, prospects: Sequence[Prospect], tokens: float, most: int) -> list[int]:
+        """What the allocator says, without samples for closed problems and beyond ``most``.
+
+        So each round closes a problem or adds a sample to it, and the rounds end whatever the allocator says.
+        """
+        given: Any = self.allocator.allocate(prospects, tokens, most)
+        more = _whole_numbers(given)
+        if more is None or len(more) != len(prospects):
+            raise UsageError(
+                f"{self.allocator.brief()} must return one whole number of at least 0 for each of "
+                f"{counted(len(prospects), 'problem')}, how many more samples it gets, not {given!r:.60}"
+            )
+        return [0 if p.closed else min(n, max(most - len(p), 0)) for n, p in zip(more, prospects, strict=True)]
+
+
+def _whole_numbers(given: Any) -> list[int] | None:
+    """``given`` as whole numbers of at least 0; None for anything else."""
+    try:
+        return [whole(n, "samples", 0) for n in given] if isinstance(given, Sequence | np.ndarray) else None
+    except (ArgumentError, TypeError):  # an array without dimensions cannot be gone through
+        return None
 
 
 def _one(chosen: dict[int, int]) -> dict[int, int]:

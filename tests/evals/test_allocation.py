@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,6 +145,42 @@ def test_the_end_of_the_pool_is_one_sample() -> None:
     prospects = [prospect([0, 0]), prospect([0, 0])]  # 15 are left
     assert [grant.samples for grant in budget.next(prospects, ww.BestOfN(64), None).values()] == [1]
     assert budget.next([prospect([0, 0], cost=13), prospect([0, 0], cost=13)], ww.BestOfN(64), None) == {}
+
+
+@dataclass(frozen=True)
+class Saying(ww.Allocator):
+    """An allocator that always says the same, the one value in ``said``."""
+
+    said: tuple[Any, ...] = ()
+
+    def allocate(self, prospects: Sequence[Prospect], tokens: float, most: int) -> Any:
+        return self.said[0]
+
+
+@pytest.mark.parametrize(
+    "said", [None, [1], [0.5, 0.5], [1, -1], [True, True], [1, "1"], {0: 1, 1: 1}, "11", np.array(2), np.ones(2)]
+)
+def test_an_allocator_that_returns_no_numbers_of_samples_is_refused(said: object) -> None:
+    with pytest.raises(ww.UsageError, match="must return one whole number of at least 0 for each of 2 problems"):
+        SuiteBudget(1000, Saying(said=(said,))).next([prospect([0, 0])] * 2, ww.BestOfN(8), None)
+
+
+@pytest.mark.parametrize("said", [[3, 3, 3], (9, 9, 9), np.array([3, 3, 3])])
+def test_an_allocator_adds_nothing_to_closed_problems_and_beyond_n(said: object) -> None:
+    prospects = [prospect([0, 0], closed=True), prospect([0, 0]), prospect([0, 1, 2, 3])]
+    granted = SuiteBudget(1000, Saying(said=(said,))).next(prospects, ww.BestOfN(4), None)
+    assert {place: grant.samples for place, grant in granted.items()} == {1: 2}
+    assert SuiteBudget(1000, Saying(said=(said,))).next(prospects[::2] + [prospects[2]], ww.BestOfN(4), None) == {}
+
+
+@pytest.mark.parametrize("tokens", [400, 1500])
+def test_an_allocator_that_always_wants_more_comes_to_an_end(tokens: int, tmp_path: Path) -> None:
+    run = ww.evaluate(
+        "best_of_n(n=4) | majority_vote()", "arithmetic", limit=3, suite_budget_tokens=tokens,
+        allocator=Saying(said=([3] * 3,)), run=tmp_path / "run.db",
+    )  # fmt: skip
+    assert run.ledger.total <= tokens
+    assert max(outcome.ledger.samples for outcome in run.outcomes) <= 4
 
 
 @pytest.mark.parametrize(
