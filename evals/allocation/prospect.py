@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -22,9 +22,10 @@ class Prospect(Brief):
     """A problem's whole samples in order of launch, and what it has cost.
 
     ``votes``, ``int64 [n]``, are classes of equal answers (-1: no answer), ``scores``, ``float64 [n]``, what the
-    strategy's aggregator reads (NaN: none), ``spent`` all tokens of the problem. A ``closed`` problem gets no more: a
-    trace of it was cut by its share, or a request failed for good. ``pass_rate`` is how many samples of its stored pool
-    are right, for the oracle of a study; NaN in a run.
+    strategy's aggregator reads (NaN: none), ``spent`` the tokens of the problem, and ``lost`` those of samples that its
+    share cut and that may be drawn again. A ``closed`` problem gets no more: a trace of it was cut by its share, or a
+    request failed for good. If its last share bought no sample, ``short`` is this share; a probe is then drawn again
+    with more. ``pass_rate`` is how many samples of its stored pool are right, for the oracle of a study; NaN in a run.
     """
 
     problem: str
@@ -33,6 +34,21 @@ class Prospect(Brief):
     spent: float
     closed: bool = False
     pass_rate: float = math.nan
+    lost: float = 0.0
+    short: int = 0
+
+    @property
+    def charged(self) -> float:
+        """What it has taken from the pool."""
+        return self.spent + self.lost
+
+    def followed(self, after: Prospect, spent: float, tokens: int, *, failed: bool = False) -> Prospect:
+        """``after``, which a share of ``tokens`` made of the problem; its samples, cut ones too, cost ``spent``."""
+        if failed:
+            return replace(after, spent=spent, lost=self.lost, closed=True, short=0)
+        if len(after) > len(self):
+            return replace(after, spent=spent, lost=self.lost)
+        return replace(after, spent=self.spent, lost=self.lost + spent - self.spent, closed=True, short=tokens)
 
     def __len__(self) -> int:
         return len(self.votes)

@@ -73,22 +73,23 @@ class Rounds:
             on_round(self._ended(grants))
             grants = self._budget.next(self._prospects, self._sampler, self._longest)
         self._say_starved()
+        self._say_lost()
         return [outcome for _, outcome in sorted(self._outcomes.items())]
 
     async def _grow(self, place: int, grant: Grant, attempt: Attempt) -> None:
         before = self._prospects[place]
-        self._sizes[place] += (grant.samples,)
+        if not before.short:  # else the batch that its share cut is drawn again
+            self._sizes[place] += (grant.samples,)
         observer = Observer(self._strategy.aggregator, self._budget.allocator, self._score)
         sampler = Batches(self._sampler, self._sizes[place])
         limits = limits_of(before, grant)
         outcome = await attempt(place, replace(self._strategy, sampler=sampler, aggregator=observer, budget=limits))
-        after = observer.prospect or before
-        closed = after.closed or outcome.state == "error" or len(after) == len(before)
-        self._prospects[place] = replace(after, spent=outcome.ledger.total, closed=closed)
+        after, failed = observer.prospect or before, outcome.state != "done"
+        self._prospects[place] = before.followed(after, outcome.ledger.total, grant.tokens, failed=failed)
         self._outcomes[place] = outcome
 
     def _ended(self, grants: dict[int, Grant]) -> Round:
-        spent = int(sum(prospect.spent for prospect in self._prospects))
+        spent = int(sum(prospect.charged for prospect in self._prospects))
         self.done.append(Round(len(grants), sum(grant.samples for grant in grants.values()), spent))
         _log.info("round %d: %s", len(self.done), self.done[-1])
         return self.done[-1]
@@ -99,9 +100,20 @@ class Rounds:
         lacking = sum(len(p) < probes for p in self._prospects)
         if lacking:
             _log.warning(
-                "the suite budget of %s tokens bought not all %d probes of %d of %s whole, or requests failed",
-                f"{self._budget.tokens:,}", probes, lacking, counted(len(self._prospects), "problem"),
+                "%d of %s got fewer whole samples than the %s of the allocator: the suite budget of %s tokens was too "
+                "small for them, or requests failed",
+                lacking, counted(len(self._prospects), "problem"), counted(probes, "probe"), f"{self._budget.tokens:,}",
             )  # fmt: skip
+
+    def _say_lost(self) -> None:
+        """Say what the pool paid that the ledgers do not have."""
+        taken = sum(prospect.charged for prospect in self._prospects)
+        if again := int(taken - sum(outcome.ledger.total for outcome in self._outcomes.values())):
+            _log.warning(
+                "samples that their shares cut were drawn again: the suite budget paid %s tokens twice, which the "
+                "ledger counts once",
+                f"{again:,}",
+            )
 
 
 def _nothing(problem: Problem) -> Prospect:

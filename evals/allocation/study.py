@@ -92,14 +92,15 @@ def _rounds(
     ]
     each = zip(pools, prospects, choose, strict=True)
     answered = [_answered(pool.first(len(p)), pick, seed) for pool, p, pick in each]
-    return np.array([(right, n, p.spent) for (right, n, _), p in zip(answered, prospects, strict=True)]).T
+    return np.array([(right, n, p.charged) for (right, n, _), p in zip(answered, prospects, strict=True)]).T
 
 
 def _granted(pool: SamplePool, before: Prospect, grant: Grant, score: str) -> Prospect:
     """How a problem stands after a grant: the rule of a run's launches says what the tokens buy."""
     wanted = len(before) + grant.samples
     found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens)
-    return replace(prospect_of(pool, found.whole, found.spent, score), closed=found.whole < wanted)
+    after = replace(prospect_of(pool, found.whole, found.spent, score), closed=found.whole < wanted)
+    return before.followed(after, found.spent, grant.tokens)
 
 
 def prospect_of(pool: SamplePool, n: int, spent: float, score: str = "") -> Prospect:

@@ -37,8 +37,9 @@ class SuiteBudget(Brief):
     """``tokens`` sampled tokens for a whole run, shared out by ``allocator`` in rounds.
 
     The first rounds give every problem its probes, one a round: each may take an equal share of what is left, which is
-    far more than it needs. Each further round plans with half of what is left, until that buys no sample. No problem
-    gets more tokens than it was granted, so the pool is kept as exactly as any budget.
+    far more than it needs in most pools. A probe that its share cut is drawn again with a larger one, before anybody
+    gets the next sample. Each further round plans with half of what is left, until that buys no sample. No problem gets
+    more tokens than it was granted, so the pool is kept as exactly as any budget.
     """
 
     tokens: int
@@ -102,8 +103,10 @@ class SuiteBudget(Brief):
         ``longest``: how many tokens a sample may have at most; None if unknown. Raises ``UsageError`` for an allocator
         that does not return numbers of samples.
         """
-        left = self.tokens - int(sum(p.spent for p in prospects))
+        left = self.tokens - int(sum(p.charged for p in prospects))
         probes = self.allocator.probes
+        if again := _again(prospects, left, probes, longest):
+            return again
         if probed := {i: 1 for i, p in enumerate(prospects) if not p.closed and len(p) < probes}:
             return _granted(probed, prospects, left, longest)
         for share in (_A_ROUND, 1.0):
@@ -133,6 +136,20 @@ def _whole_numbers(given: Any) -> list[int] | None:
         return [whole(n, "samples", 0) for n in given] if isinstance(given, Sequence | np.ndarray) else None
     except (ArgumentError, TypeError):  # an array without dimensions cannot be gone through
         return None
+
+
+def _again(prospects: Sequence[Prospect], left: int, probes: int, longest: int | None) -> dict[int, Grant]:
+    """Probes that are drawn again: as many as get at least twice the share that was not enough, else one.
+
+    Shares at least double, or are all that is left, so a probe is rarely drawn a third time, and not for ever.
+    """
+    short = sorted((p.short, i) for i, p in enumerate(prospects) if p.short and len(p) < probes)
+    for count in range(len(short), 0, -1):
+        share, before = left // count, short[count - 1][0]
+        twice = 2 * before if longest is None else min(2 * before, longest)
+        if share > before and (share >= twice or count == 1):
+            return {i: Grant(1, share) for _, i in short[:count]}
+    return {}
 
 
 def _one(chosen: dict[int, int]) -> dict[int, int]:

@@ -8,8 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,7 @@ def test_an_allocator_adds_nothing_to_closed_problems_and_beyond_n(said: object)
     prospects = [prospect([0, 0], closed=True), prospect([0, 0]), prospect([0, 1, 2, 3])]
     granted = SuiteBudget(1000, Saying(said=(said,))).next(prospects, ww.BestOfN(4), None)
     assert {place: grant.samples for place, grant in granted.items()} == {1: 2}
-    assert SuiteBudget(1000, Saying(said=(said,))).next(prospects[::2] + [prospects[2]], ww.BestOfN(4), None) == {}
+    assert SuiteBudget(1000, Saying(said=(said,))).next([*prospects[::2], prospects[2]], ww.BestOfN(4), None) == {}
 
 
 @pytest.mark.parametrize("tokens", [400, 1500])
@@ -316,23 +316,29 @@ def different(one: Path, other: Path) -> list[str]:
         return compare(a, b)
 
 
-@pytest.mark.parametrize("after", [5, 14, 20])
-def test_a_run_that_ended_in_any_round_continues_to_the_same_result(
-    whole: ww.Run, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After so many generations nothing more can be stored, as after a kill; the first 12 are probes."""
-    path, recorded, record = tmp_path / "broken.db", [0], Store.record
+def stopped_after(generations: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """Do ``work`` until so many generations are stored, and nothing more can be."""
+    recorded, record = [0], Store.record
 
     def breaking(store: Store, *given: object) -> None:
         recorded[0] += 1
-        if recorded[0] > after:
+        if recorded[0] > generations:
             raise StoreError("the disk is full")
         record(store, *given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "record", breaking)
         with pytest.raises(StoreError, match="disk is full"):
-            shared_out(path)
+            work()
+
+
+@pytest.mark.parametrize("after", [5, 14, 20])
+def test_a_run_that_ended_in_any_round_continues_to_the_same_result(
+    whole: ww.Run, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many generations nothing more can be stored, as after a kill; the first 12 are probes."""
+    path = tmp_path / "broken.db"
+    stopped_after(after, monkeypatch, lambda: shared_out(path))
     assert not ww.Run.read(path).is_finished
     shared_out(path)
     assert different(whole.path, path) == []
@@ -386,7 +392,56 @@ def test_a_pool_that_is_too_small_for_whole_probes_says_so(tmp_path: Path, caplo
     run = shared_out(tmp_path / "small.db", tokens=400)
     assert run.ledger.total <= 400
     assert all(outcome.leaves for outcome in run.outcomes)
-    assert "bought not all 2 probes of" in caplog.text
+    assert "got fewer whole samples than the 2 probes of the allocator" in caplog.text
+
+
+PROBED = {"tokens": 1000, "limit": 6, "seed": 0, "allocator": "expected_gain(probes=1)"}
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> ww.Run:
+    """A run whose pool buys a whole sample of every problem, though not with equal shares."""
+    return shared_out(tmp_path_factory.mktemp("probed") / "probed.db", **PROBED)  # type: ignore[arg-type]
+
+
+def test_a_probe_that_its_share_cut_is_drawn_again_before_anybody_gets_more(probed: ww.Run, tmp_path: Path) -> None:
+    first = ww.evaluate("best_of_n(n=1)", "arithmetic", limit=6, seed=0, run=tmp_path / "first.db")
+    lengths = [outcome.leaves[0].tokens for outcome in first.outcomes]
+    share = 1000 // 6
+    cut = [i for i, length in enumerate(lengths) if length > share]
+    assert cut
+    for shared, alone in zip(probed.outcomes, first.outcomes, strict=True):
+        assert shared.leaves[0].finish != "budget"
+        assert (shared.leaves[0].answer, shared.leaves[0].tokens) == (alone.leaves[0].answer, alone.leaves[0].tokens)
+    said = probed.summary.suite_budget
+    assert said is not None
+    assert [(each["problems"], each["samples"]) for each in said["rounds"][:2]] == [(6, 6), (len(cut), len(cut))]
+    assert said["rounds"][1]["spent"] == sum(lengths) + share * len(cut)  # what was cut is paid, too
+    assert said["rounds"][-1]["spent"] == probed.ledger.total + share * len(cut) <= 1000
+
+
+@pytest.mark.parametrize("after", [3, 5, 6, 7])
+def test_a_run_that_ended_around_a_repeated_probe_continues_to_the_same_result(
+    probed: ww.Run, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "broken.db"
+    stopped_after(after, monkeypatch, lambda: shared_out(path, **PROBED))  # type: ignore[arg-type]
+    shared_out(path, **PROBED)  # type: ignore[arg-type]
+    assert different(probed.path, path) == []
+
+
+def test_repeated_probes_get_at_least_twice_their_share_or_all_that_is_left() -> None:
+    def again(left: int, *shares: int, longest: int | None = None) -> dict[int, int]:
+        short = [replace(prospect([]), closed=True, short=share) for share in shares]
+        granted = SuiteBudget(left, Uniform()).next(short, ww.BestOfN(4), longest)
+        return {place: grant.tokens for place, grant in granted.items()}
+
+    assert again(400, 100, 90) == {0: 200, 1: 200}
+    assert again(399, 100, 90) == {1: 399}
+    assert again(101, 100, 100) == {0: 101}
+    assert again(100, 100, 100) == {}
+    assert again(240, 100, 90, longest=120) == {0: 120, 1: 120}
+    assert again(100, 0) == {}
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:
