@@ -17,6 +17,7 @@ from widthwise.core.strategy.strategy import Aggregator
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.allocation.suite_budget import cannot_plan
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.pruning.stopping_rule import labelled
 from widthwise.samplers.best_of_n import BestOfN
@@ -62,7 +63,11 @@ class Observer:
         aggregator = self._allocator.aggregator(self.prospect) or self._aggregator
         if aggregator is None:
             return elect(await session.classes(traces))
-        return await aggregator(session.by(model_of(aggregator)), traces)
+        before = session.ledger.total
+        answer = await aggregator(session.by(model_of(aggregator)), traces)
+        if session.ledger.total > before:
+            raise cannot_plan(aggregator)
+        return answer
 
     async def _noted(self, session: Session, drawn: list[Trace]) -> Prospect:
         traces = [trace for trace in drawn if trace.finish in ("stop", "length")]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from widthwise.core.errors import UsageError
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.difficulty import difficulty_named
 from widthwise.evals.allocation.policy import Bin, Policy, aggregator_of
@@ -32,10 +33,15 @@ def fit(
     """The policy that is best for ``pools``: in each bin, and at each size, the best of the aggregators ``choose``.
 
     Bins are quantiles of the difficulty that ``probes`` samples show, over ``orders`` random orders; quantiles that are
-    equal make one bin. Raises ``UsageError`` for an unknown difficulty, and for aggregators that stored answers and
-    scores do not determine.
+    equal make one bin. Raises ``UsageError`` for an unknown difficulty, for the difficulty "score" without a ``score``,
+    and for aggregators that stored answers and scores do not determine.
     """
     measure = difficulty_named(difficulty)
+    if difficulty == "score" and not score:
+        raise UsageError(
+            "difficulty score needs a strategy that chooses by a reward model, or by recorded numbers that are chances "
+            "of being right, such as best_by('reward_model')"
+        )
     sizes = _sizes(probes, min(map(len, pools)))
     chosen = [picks(Strategy(BestOfN(sizes[-1]), aggregator=aggregator_of(text))) for text in choose]
     hard, right = [], []

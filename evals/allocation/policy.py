@@ -113,7 +113,9 @@ class Policy(Brief):
         try:
             policy = _policy(parse(file.read_bytes()))
             policy.aggregators  # noqa: B018  (checks them)
-        except (ValueError, TypeError, KeyError) as error:
+        except KeyError as error:
+            raise UsageError(f"{path} is no policy of `widthwise allocate --fit`: it has no {error}") from None
+        except (ValueError, TypeError) as error:
             raise UsageError(f"{path} is no policy of `widthwise allocate --fit`: {error}") from None
         return policy
 

@@ -76,7 +76,7 @@ class Prospect(Brief):
 def usual_cost(prospects: Sequence[Prospect]) -> float:
     """What a sample of any of these problems has cost on average; at least a token."""
     samples = sum(map(len, prospects))
-    return max(sum(s.spent for s in prospects) / samples, 1.0) if samples else 1.0
+    return max(sum(s.charged for s in prospects) / samples, 1.0) if samples else 1.0
 
 
 def costs(prospects: Sequence[Prospect]) -> list[float]:

@@ -12,6 +12,8 @@ from widthwise.core.arguments import ArgumentError, whole
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.session.limits import Limits
+from widthwise.core.strategy.checking import inside
+from widthwise.core.strategy.spelling import spelled
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.confidence import chance_score
@@ -73,10 +75,8 @@ class SuiteBudget(Brief):
                 f"{strategy.brief()}"
             )
         for each in self.strategies(strategy):
-            if getattr(each.aggregator, "questions", ()):
-                raise UsageError(
-                    f"{each.brief()} asks a judge, whose tokens a suite budget cannot plan: choose by votes or scores"
-                )
+            if asking := next(filter(_asks, inside(each.aggregator)), None):
+                raise cannot_plan(asking)
         if sampler.n < self.allocator.probes:
             raise UsageError(
                 f"{sampler.brief()} allows fewer samples a problem than the {self.allocator.probes} probes of "
@@ -128,6 +128,19 @@ class SuiteBudget(Brief):
                 f"{counted(len(prospects), 'problem')}, how many more samples it gets, not {given!r:.60}"
             )
         return [0 if p.closed else min(n, max(most - len(p), 0)) for n, p in zip(more, prospects, strict=True)]
+
+
+def _asks(part: Any) -> bool:
+    """Whether a part of an aggregator has a model answer questions or write."""
+    return bool(getattr(part, "questions", ())) or bool(getattr(part, "names_model", False))
+
+
+def cannot_plan(aggregator: Any) -> UsageError:
+    """An aggregator samples by itself: round after round it would do so again."""
+    return UsageError(
+        f"{spelled(aggregator, brief=True)} asks a model to choose or to answer anew, whose tokens a suite budget "
+        "cannot plan: choose by votes or scores"
+    )
 
 
 def _whole_numbers(given: Any) -> list[int] | None:

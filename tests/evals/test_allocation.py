@@ -189,7 +189,9 @@ def test_an_allocator_that_always_wants_more_comes_to_an_end(tokens: int, tmp_pa
         ("best_of_n(n=8) | esc(window=2) | majority_vote()", 9000, "without pruners"),
         ("rebase(n=8)", 9000, "the strategy is best_of_n"),
         ("best_of_n(n=8) | budget(tokens=50)", 9000, "other budgets"),
-        ("best_of_n(n=8) | generative_verification()", 9000, "asks a judge"),
+        ("best_of_n(n=8) | generative_verification()", 9000, "asks a model to choose"),
+        ("best_of_n(n=8) | mutual_consistency()", 9000, "mutual_consistency() asks a model to choose"),
+        ("best_of_n(n=8) | confidence_gate(agreement=0.6)", 9000, "generative_verification() asks a model to choose"),
         ("best_of_n(n=1)", 9000, "fewer samples a problem than the 2 probes"),
         ("best_of_n(n=8)", 7, "not even one for each of the 2 probes of each of 4 problems"),
     ],
@@ -237,6 +239,23 @@ async def test_the_models_that_parts_name_work_for_them(sampler: str | None, agg
     result = await strategy.solve(ww.Problem("p", "1+1?", "2"), several(small, large))
     assert result.answer == (aggregator or "small")
     assert (len(small.requests), len(large.requests)) == ((0, 3) if sampler == "large" else (3, 0))
+
+
+def test_an_escalation_is_refused_and_a_gate_between_votes_is_not() -> None:
+    budget = SuiteBudget(9000, Uniform())
+    with pytest.raises(ww.UsageError, match=r"escalate\(n=1, model='large'\) asks a model to choose or to answer anew"):
+        budget.check(ww.BestOfN(4) | ww.Escalate(model="large"), 3)
+    gate = ww.ConfidenceGate(agreement=0.6, otherwise=ww.BestBy("reward_model"))
+    assert budget.check(ww.BestOfN(4) | gate, 3) == ww.BestOfN(4)
+
+
+async def test_a_function_that_samples_is_refused_when_it_does() -> None:
+    async def sampling(session: ww.Session, traces: Sequence[ww.Trace]) -> ww.Answer:
+        return ww.Answer(session.answer((await session.sample(session.root, 1))[0]))
+
+    strategy = ww.Strategy(Batches(ww.BestOfN(2), (2,)), aggregator=Observer(sampling, Uniform(), ""))
+    with pytest.raises(ww.UsageError, match="sampling asks a model"):
+        await strategy.solve(ww.Problem("p", "1+1?", "2"), several(says("=1"), says("=1")))
 
 
 def test_a_run_s_sampler_asks_the_model_that_it_names(tmp_path: Path) -> None:

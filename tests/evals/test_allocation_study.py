@@ -177,6 +177,7 @@ def test_a_policy_is_the_same_when_it_is_read(tmp_path: Path) -> None:
         ({"bins": [{"sizes": [4, 2], "right": [0.5, 0.5], "choose": ["x", "x"]}], "edges": []}, "sizes rise"),
         ({"bins": [{"sizes": ["4"], "right": [0.5], "choose": ["x"]}], "edges": []}, "not one of int"),
         ({"bins": 3}, "no policy of"),
+        ({"bins": [{"sizes": [4]}], "edges": []}, "it has no 'right'"),
     ],
 )
 def test_a_policy_file_that_was_changed_is_refused(change: dict[str, object], said: str, tmp_path: Path) -> None:
@@ -245,6 +246,40 @@ def test_the_command_refuses_what_the_files_do_not_have(run: Path, tmp_path: Pat
     assert "there is no difficulty 'entropi'; did you mean 'entropy'" in said(
         str(run), "--fit", str(tmp_path / "policy.json"), "--difficulty", "entropi"
     )
+
+
+def test_the_command_fits_with_its_own_orders_and_seed(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    options = ["--samples", "4", "--fit", str(path), "--allocator", "uniform", "--orders", "2", "--seed", "7"]
+    result = CliRunner().invoke(app, ["allocate", str(run), *options])
+    assert result.exit_code == 0, result.output
+    half, vote = pools_in([run], [None])[::2], [str(ww.MajorityVote())]
+    assert Policy.read(path) == fit(half, vote, orders=2, seed=7)
+    assert Policy.read(path) not in (fit(half, vote), fit(half, vote, orders=2))
+
+
+@pytest.mark.parametrize(
+    "option", [("--choose", "majority_vote()"), ("--probes", "2"), ("--difficulty", "nonsense")], ids=lambda o: o[0]
+)
+def test_options_of_fitting_need_fit(option: tuple[str, str], run: Path) -> None:
+    result = CliRunner().invoke(app, ["allocate", str(run), "--samples", "4", *option])
+    assert result.exit_code == 2
+    assert f"{option[0]} says how a policy is fitted" in result.output
+
+
+@pytest.mark.parametrize("aggregator", ["majority_vote()", "best_by('mean_logprob')"])
+def test_difficulty_by_score_needs_a_score_that_is_a_chance(aggregator: str, run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    options = ["--samples", "4", "--fit", str(path), "--difficulty", "score"]
+    result = CliRunner().invoke(app, ["allocate", str(run), *options, "--strategy", f"best_of_n(n=16) | {aggregator}"])
+    assert result.exit_code == 2
+    assert "difficulty score needs a strategy that chooses by a reward model" in result.output
+    assert not path.exists()
+
+
+def test_lists_have_no_marks_of_code_twice() -> None:
+    for command in ("allocators", "strategies"):
+        assert "``" not in CliRunner().invoke(app, [command]).output
 
 
 def test_a_fitted_policy_shares_out_a_run(run: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,7 @@ _BUDGET = "A pool with the tokens of N samples a problem; may be repeated (defau
 _ALLOCATOR = "Which problems get more; may be repeated. Default: all that need no file."
 _STRATEGY = "best_of_n, whose n is the most that one problem gets, and an aggregator; default: the first run's."
 _CHOOSE = "With --fit: an aggregator that the policy may choose; may be repeated. Default: the strategy's."
+_DIFFICULTY = "With --fit: entropy (the default), disagreement, score, or, for study only, pass_rate."
 _FIT = "Fit a policy on every second problem, write it here, and report on the others only."
 
 
@@ -36,10 +37,8 @@ def allocate(
     strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY")] = None,
     fit: Annotated[Path | None, text(_FIT, "POLICY.json")] = None,
     choose: Annotated[list[str] | None, text(_CHOOSE, "AGGREGATOR")] = None,
-    difficulty: Annotated[
-        str, text("With --fit: entropy, disagreement, score, or, for study only, pass_rate.", "NAME")
-    ] = "entropy",
-    probes: Annotated[int, count("With --fit: how many samples tell the difficulty.", 1)] = 4,
+    difficulty: Annotated[str | None, text(_DIFFICULTY, "NAME")] = None,
+    probes: Annotated[int | None, count("With --fit: how many samples tell the difficulty (default: 4).", 1)] = None,
     orders: Annotated[int, count("In how many random orders the samples are drawn.", 1)] = 20,
     seed: Annotated[int, count("The seed of these orders.")] = 0,
     as_json: AsJson = False,
@@ -54,6 +53,12 @@ def allocate(
     from widthwise.evals.allocation.policy import aggregator_of
     from widthwise.settings import as_any_strategy
 
+    options: dict[str, Any] = {"choose": choose, "difficulty": difficulty, "probes": probes}
+    given = {name: value for name, value in options.items() if value not in (None, [])}
+    if given and fit is None:
+        raise UsageError(
+            f"--{next(iter(given))} says how a policy is fitted: give --fit POLICY.json, too, or leave it out"
+        )
     chosen = as_any_strategy(strategy) if strategy else strategy_in(runs[0])
     allocators = [allocator_named(each) for each in allocator or ()] or [Uniform(), ExpectedGain()]
     known = [aggregator for each in allocators for aggregator in each.aggregators]
@@ -61,7 +66,7 @@ def allocate(
     if fit is not None:
         if len(pools) < 2:
             raise UsageError("a policy is fitted on one half of the problems and tried on the other: give at least two")
-        _fit(pools[::2], chosen, fit, choose or [], difficulty, probes)
+        _fit(pools[::2], chosen, fit, orders=orders, seed=seed, **given)
         allocators.append(allocator_named(f"fitted(policy={str(fit)!r})"))
         pools = pools[1::2]
     rows = [row for n in samples or (4, 8) for row in compared(pools, chosen, allocators, n, orders=orders, seed=seed)]
@@ -69,14 +74,13 @@ def allocate(
 
 
 def _fit(
-    pools: Sequence[SamplePool], strategy: Strategy, path: Path, choose: Sequence[str], difficulty: str, probes: int
+    pools: Sequence[SamplePool], strategy: Strategy, path: Path, choose: Sequence[str] = (), **options: Any
 ) -> None:
     from widthwise.evals.allocation.confidence import chance_score
     from widthwise.evals.allocation.fitting import fit
 
     aggregator = "majority_vote()" if strategy.aggregator is None else str(strategy.aggregator)
-    score = chance_score(strategy)
-    fit(pools, choose or [aggregator], difficulty=difficulty, score=score, probes=probes).write(path)
+    fit(pools, choose or [aggregator], score=chance_score(strategy), **options).write(path)
 
 
 def _show(rows: Sequence[Row], problems: int, strategy: Strategy, as_json: bool) -> None:

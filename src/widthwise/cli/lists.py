@@ -208,4 +208,4 @@ def _parameters(part: Any) -> list[inspect.Parameter]:
 
 
 def _first_line(part: Any) -> str:
-    return (inspect.getdoc(part) or "").partition("\n")[0]
+    return (inspect.getdoc(part) or "").partition("\n")[0].replace("``", "`")
