@@ -32,6 +32,11 @@ class Price(Brief):
         generated = self.completion * (spent.sampled + spent.judging)
         return (self.prompt * spent.prompt_computed + cached * spent.prompt_cached + generated) / _MILLION
 
+    @property
+    def of_token(self) -> float:
+        """What one generated token costs."""
+        return self.completion / _MILLION
+
     def saved(self, tokens: float) -> float:
         """How much less so many tokens of prompts cost if they are found in the cache."""
         return 0.0 if self.cached is None else (self.prompt - self.cached) * tokens / _MILLION

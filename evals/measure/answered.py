@@ -29,8 +29,8 @@ class Answered:
         return cls(outcome.problem.id, credit(outcome.correct), spent, outcome.cut, money(spent, prices))
 
 
-def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float]:
-    """What each sample of a problem cost on average, and what the first one cost besides; NaN if that is not known.
+def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float, float]:
+    """What each sample of a problem cost on average, the first one besides, and each generated token; NaN if unknown.
 
     The first sample's prompt is charged as far as the run has computed it, the others' as the run has found them in the
     cache on average: so all samples together cost what the run has paid. Prices may not be known, and what judges cost
@@ -39,10 +39,10 @@ def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float]:
     n, spent = sum(leaf.finish != "joined" for leaf in outcome.leaves), outcome.ledger
     paid = money(spent, prices) if n and not spent.judging else None
     if paid is None or len(spent.models) > 1:
-        return math.nan, math.nan
-    if n == 1:
-        return paid, 0.0
+        return math.nan, math.nan, math.nan
     [price] = [prices[name] for name in spent.models or [""]]
+    if n == 1:
+        return paid, 0.0, price.of_token
     cold = min(spent.prompt_computed, (spent.prompt_computed + spent.prompt_cached) / n)
     more = price.saved(cold - spent.prompt_computed / n)  # beyond an average sample
-    return paid / n - more / (n - 1), more * n / (n - 1)
+    return paid / n - more / (n - 1), more * n / (n - 1), price.of_token

@@ -32,13 +32,15 @@ Pick = Callable[[SamplePool, int], int | None]
 class Purchase:
     """What a budget bought of one problem's samples, and whether the answer chosen among them is right.
 
-    ``begun`` samples cost ``spent`` in all; ``whole`` of them reached their end and could vote.
+    ``begun`` samples cost ``spent`` in all, and ``money`` (NaN: not known); ``whole`` of them reached their end and
+    could vote.
     """
 
     value: float
     begun: int
     whole: int
     spent: float
+    money: float = math.nan
 
     @property
     def cut(self) -> bool:
@@ -52,7 +54,7 @@ def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int, axis
     whole = pool.first(found.whole)
     chosen = pick(whole, seed)
     value = 0.0 if chosen is None else float(whole.values[chosen])
-    return Purchase(value, found.begun, found.whole, found.spent)
+    return Purchase(value, found.begun, found.whole, found.spent, _money(pool, found, axis))
 
 
 def purchased(pool: SamplePool, limit: float, method: Method, axis: Axis = "tokens") -> Purchase:
@@ -60,7 +62,7 @@ def purchased(pool: SamplePool, limit: float, method: Method, axis: Axis = "toke
     found = _bought(pool, limit, axis)
     seed = derived_seed(0, pool.problem, ("bought",))
     value = float(method.estimate(pool.first(found.whole), seed).value[-1]) if found.whole else 0.0
-    return Purchase(value, found.begun, found.whole, found.spent)
+    return Purchase(value, found.begun, found.whole, found.spent, _money(pool, found, axis))
 
 
 def _bought(pool: SamplePool, limit: float, axis: Axis) -> Bought:
@@ -68,6 +70,14 @@ def _bought(pool: SamplePool, limit: float, axis: Axis) -> Bought:
     costs, base = pool.costs(axis)
     found = bought(costs.tolist(), limit - base)
     return replace(found, spent=min(found.spent + base, limit))
+
+
+def _money(pool: SamplePool, found: Bought, axis: Axis) -> float:
+    """What these samples cost, with the tokens that were bought of them; NaN on an axis that does not tell these."""
+    if axis != "tokens" or not found.begun:
+        return math.nan if found.begun else 0.0
+    more = found.spent - found.begun * float(pool.tokens.mean())
+    return float(pool.expected_money(np.array(found.begun))) + more * pool.token_money
 
 
 def pick_of(aggregator: object) -> Pick | None:

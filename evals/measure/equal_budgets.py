@@ -30,7 +30,8 @@ class Point(Brief):
     """One method at one budget; ``scores`` ``[problems]`` in the order of the comparison's problems.
 
     ``budget`` is what it spent, averaged over problems; ``limit`` what it was allowed on each of them (None: no limit).
-    ``cut`` is the share of problems on which the limit did not allow a single whole trace.
+    ``cut`` is the share of problems on which the limit did not allow a single whole trace. ``money`` is what that cost
+    (NaN: not known).
     """
 
     label: str
@@ -43,6 +44,7 @@ class Point(Brief):
     scores: Floats
     limit: float | None = None
     cut: float = 0.0
+    money: float = np.nan
 
     @property
     def within(self) -> float:
@@ -200,6 +202,7 @@ def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> It
             scores=rows[:, i],
             limit=None if line.limits is None else float(line.limits[i]),
             cut=0.0 if line.cut is None else float(line.cut[i]),
+            money=float(line.budgets["money"][i]) if "money" in line.budgets else np.nan,
         )
 
 
@@ -223,4 +226,5 @@ def _bought(curve: Curve, budget: float, axis: Axis, problems: Sequence[str]) ->
             scores=scores,
             limit=budget,
             cut=float(np.mean([p.cut for p in made])),
+            money=float(np.mean([p.money for p in made])),
         )

@@ -139,7 +139,7 @@ class _Row:
     tokens: Sequence[float]
     finished: Sequence[bool]
     scores: Mapping[str, Floats]
-    money: tuple[float, float] = (np.nan, np.nan)
+    money: tuple[float, float, float] = (np.nan, np.nan, np.nan)
     flops: tuple[Floats, float] | None = None
 
 

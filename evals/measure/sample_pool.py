@@ -25,8 +25,8 @@ class SamplePool(Brief):
     ``votes`` are answer classes (-1: no answer), ``values`` 1 for right, 0 for wrong or no answer, and numbers between
     for right in part, ``tokens`` the sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end.
     ``scores`` by name, NaN if a sample has none. ``money`` is what one of the samples cost on average (NaN: unknown),
-    and ``first_money`` what the first one cost besides, whose prompt no cache had. ``flops`` is what each sample cost,
-    and ``prompt_flops`` the prompt of all; None if that is not known.
+    ``first_money`` what the first one cost besides, whose prompt no cache had, and ``token_money`` what each of their
+    tokens cost. ``flops`` is what each sample cost, and ``prompt_flops`` the prompt of all; None if that is not known.
     """
 
     problem: str
@@ -37,6 +37,7 @@ class SamplePool(Brief):
     scores: Mapping[str, Floats] = field(default_factory=dict)
     money: float = np.nan
     first_money: float = 0.0
+    token_money: float = np.nan
     flops: Floats | None = None
     prompt_flops: float = 0.0
 
@@ -54,6 +55,7 @@ class SamplePool(Brief):
             {name: scores[:n] for name, scores in self.scores.items()},
             self.money,
             self.first_money,
+            self.token_money,
             None if self.flops is None else self.flops[:n],
             self.prompt_flops,
         )

@@ -254,14 +254,16 @@ def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, r
         [[purchase(pool, cell.limit, n, pick, task.seed, axis) for cell in cells] for pool in source.pools]
         for source, task in zip(sources, cells[0].tasks, strict=True)
     ]
-    value, begun, whole, spent = (
+    value, begun, whole, spent, money = (
         np.array([[[float(getattr(p, name)) for p in row] for row in rows] for rows in made])
-        for name in ("value", "begun", "whole", "spent")
+        for name in ("value", "begun", "whole", "spent", "money")
     )
     scores, samples = value.mean(axis=0), begun.mean(axis=(0, 1))
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(samples).astype(np.int64), 1)
     budgets: dict[Axis, Floats] = {"samples": samples, axis: spent.mean(axis=(0, 1))}
+    if not np.isnan(money).any():
+        budgets["money"] = money.mean(axis=(0, 1))
     cut = ((whole == 0) & (begun > 0)).mean(axis=(0, 1))
     limits = np.array([cell.limit for cell in cells], np.float64)
     return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)

@@ -99,9 +99,10 @@ def test_the_first_sample_pays_for_the_prompt_and_the_others_find_it_in_the_cach
     ledger = Ledger(prompt_computed=computed, prompt_cached=cached, sampled=20 * 20, samples=20)
     leaves = tuple(Leaf((0, i), "stop", 20, "1", True) for i in range(20))
     outcome = Outcome(Problem("p", "?", "1"), "done", "1", True, leaves=leaves, ledger=ledger)
-    each, besides = per_sample(outcome, {"": Price(1, 4, 0.1)})
+    each, besides, token = per_sample(outcome, {"": Price(1, 4, 0.1)})
     assert 1e6 * (each + besides) == pytest.approx(first)
     assert 1e6 * each == pytest.approx(further)
+    assert 1e6 * token == pytest.approx(4)
 
 
 def test_a_curve_in_money_with_a_cached_price(tmp_path: Path) -> None:
@@ -225,3 +226,18 @@ def test_the_run_that_has_not_measured_an_axis_is_named(priced: dict[str, Path])
 def test_recorded_generations_have_no_prices(tmp_path: Path) -> None:
     with pytest.raises(ww.UsageError, match="do not say what their prompts cost"):
         ww.curve(tmp_path / "a.jsonl", prices=(1, 4))
+
+
+@pytest.mark.parametrize(("axis", "budgets"), [("samples", "1,2"), ("tokens", "40,100000")])
+def test_a_sweep_shows_money(axis: str, budgets: str, tmp_path: Path) -> None:
+    command = ["sweep", "--suite", "arithmetic", "--limit", "2", "--strategy", "best_of_n(n=2)", "--no-report"]
+    command += ["--budgets", budgets, "--axis", axis, "--folder", str(tmp_path), "--price", "1,4"]
+    said = CliRunner().invoke(app, command).stdout
+    assert len([line for line in said.splitlines() if " money " in line]) == 2  # by budget, and the Pareto set
+    [suite] = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["suites"]
+    less, all_ = suite["comparison"]["points"]
+    [run] = tmp_path.glob("**/*.db")
+    paid = ww.curve(run).lines["run"].budgets["money"][0]
+    assert all_["money"] == pytest.approx(paid)
+    assert 0 < less["money"] < paid
+    assert suite["comparison"]["pareto"][0]["money"] > 0

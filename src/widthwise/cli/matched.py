@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,9 @@ class Matched:
 
         limits = self.axis in MEASURED
         say(f"\nat equal budgets ({self.axis})" if limits else f"\nby {self.axis}")
-        rows = [[amount(b), p.marked, amount(p.budget), *_bounds(p)] for b, p in self.points]
-        rows_table(["budget" if limits else self.axis, "method", "spent", "accuracy, %", "95 % interval"], rows)
+        paid = ["money"] * (self.axis != "money" and any(not math.isnan(p.money) for _, p in self.points))
+        rows = [[amount(b), p.marked, amount(p.budget), *_paid(p, paid), *_bounds(p)] for b, p in self.points]
+        rows_table(["budget" if limits else self.axis, "method", "spent", *paid, "accuracy, %", "95 % interval"], rows)
         if not all(p.follows for _, p in self.points):
             say(
                 "note: a method whose one trace is longer than the budget on most problems is left out of the paired "
@@ -60,8 +62,8 @@ class Matched:
         differences = [[v.better.name, v.other.name, *_difference(v.difference)] for v in self.differences]
         rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
         say("\nPareto set")
-        columns = ["method", cost(self.axis), "accuracy, %", "95 % interval"]
-        rows_table(columns, [[p.name, amount(p.budget), *_bounds(p)] for p in self.pareto])
+        columns = ["method", cost(self.axis), *paid, "accuracy, %", "95 % interval"]
+        rows_table(columns, [[p.name, amount(p.budget), *_paid(p, paid), *_bounds(p)] for p in self.pareto])
 
     def asdict(self) -> dict[str, Any]:
         """The three tables as JSON values, accuracies as fractions of 1."""
@@ -76,13 +78,18 @@ class Matched:
 
 def _row(point: Point) -> dict[str, Any]:
     said = {"method": point.name, "spent": point.budget, "accuracy": point.accuracy}
-    return {**said, "low": point.low, "high": point.high}
+    return {**said, "low": point.low, "high": point.high, "money": point.money}
 
 
 def _versus_row(versus: Versus) -> dict[str, Any]:
     found = versus.difference
     bounds = {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
     return {"better": versus.better.name, "than": versus.other.name, **bounds, "detectable": found.detectable}
+
+
+def _paid(point: Point, columns: Sequence[str]) -> list[str]:
+    """Its money, if that has a column."""
+    return ["–" if math.isnan(point.money) else f"{point.money:,.4g}" for _ in columns]
 
 
 def _bounds(point: Point) -> list[str]:
