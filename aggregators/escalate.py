@@ -29,7 +29,8 @@ class Escalate(ModelPart):
     This is the paper's vote-based decision, whose threshold is fitted. ``when="unsure"``: if the score ``by`` of the
     winner's trace is below ``threshold``. Then ``model`` samples ``n`` traces, or ``worker`` (a sampler or a strategy)
     works with it, and the vote of the new traces is the answer; with ``keep``, all traces vote. If the budget ends
-    before, or no new trace states an answer, the first vote stands, with a note.
+    before, or no new trace states an answer, the first vote stands, with a note. A single trace disagrees with nobody,
+    and is escalated, too.
     """
 
     n: int = 1

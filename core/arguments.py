@@ -13,7 +13,9 @@ import numpy as np
 from widthwise.core.errors import UsageError
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", NoneType: "None"}
-"""The types that are checked, in words, besides choices of words; whatever has another one is not."""
+"""The types that are checked, in words, besides choices of words and tuples; whatever has another one is not."""
+_SEVERAL = {str: "a tuple of texts, such as ('a', 'b') or ('a',)", float: "a tuple of numbers, such as (0.5,)"}
+"""Tuples of any length, in words."""
 
 
 class ArgumentError(UsageError, ValueError):
@@ -23,7 +25,8 @@ class ArgumentError(UsageError, ValueError):
 def check_types(owner: type, given: Mapping[str, Any], who: str = "") -> None:
     """Raises ``ArgumentError`` for a value that is none of the plain types that the dataclass ``owner`` names.
 
-    Plain are those in ``_WORDS``, in which NaN is no number, and ``Literal`` choices of words.
+    Plain are those in ``_WORDS``, in which NaN is no number, ``Literal`` choices of words, and tuples of texts or of
+    numbers (a list serves as well).
     """
     known = _plain_types(owner)
     for name, value in given.items():
@@ -65,7 +68,17 @@ def _plain_types(owner: type) -> dict[str, tuple[Any, ...]]:
     except NameError:  # a type that is imported for checkers only
         return {}
     found = {name: _members(hints[name]) for name in names_of(owner) if name in hints}
-    return {name: kinds for name, kinds in found.items() if all(kind in _WORDS or _choices(kind) for kind in kinds)}
+    return {name: kinds for name, kinds in found.items() if all(_is_plain(kind) for kind in kinds)}
+
+
+def _is_plain(kind: Any) -> bool:
+    return kind in _WORDS or bool(_choices(kind)) or _item(kind) in _SEVERAL
+
+
+def _item(kind: Any) -> Any:
+    """What a tuple of any length holds; None for another type."""
+    held = get_args(kind) if get_origin(kind) is tuple else ()
+    return held[0] if len(held) == 2 and held[1] is Ellipsis else None
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -79,13 +92,16 @@ def _choices(kind: Any) -> tuple[str, ...]:
 
 
 def _in_words(kind: Any) -> str:
-    choices = _choices(kind)
-    return f"one of {', '.join(choices)}" if choices else _WORDS[kind]
+    if choices := _choices(kind):
+        return f"one of {', '.join(choices)}"
+    return _SEVERAL[_item(kind)] if _item(kind) else _WORDS[kind]
 
 
 def _is(value: Any, kind: Any) -> bool:
     if choices := _choices(kind):
         return isinstance(value, str) and value in choices
+    if item := _item(kind):
+        return isinstance(value, tuple | list) and all(_is(each, item) for each in value)
     if kind is int:
         return isinstance(value, int | np.integer) and not isinstance(value, bool)
     if kind is float:

@@ -217,6 +217,10 @@ def check_role(part: Any, role: str) -> None:
     """Raises ``UsageError`` for something used as a part of ``role`` that does not declare that role."""
     if role_of(part) == role and not inspect.isclass(part):
         return
+    if isinstance(part, str):
+        raise UsageError(
+            f"{part!r:.60} does not fit: {ROLES[role]}; found a text: give the part itself, without quotes"
+        )
     named = path_of(part) if _is_definition(part) else path_of(type(part))
     said = (
         f"a {role_of(part)}"

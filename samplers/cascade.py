@@ -9,12 +9,13 @@ from typing import Any
 from widthwise.core.answer import Answer
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
-from widthwise.core.scores.trust import AGREEMENT, check_trust, trust
+from widthwise.core.scores.trust import AGREEMENT, SAMPLES, check_trust, trust
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.worker import as_worker
+from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
 
 
@@ -33,14 +34,15 @@ def check_models(models: Sequence[str], thresholds: Sequence[float], model: str 
 class Cascade(SamplerPart):
     """The answer of the first of ``models`` that can be trusted (FrugalGPT: Chen et al., arXiv 2305.05176).
 
-    Each of the models, cheapest first, answers with ``worker`` (None: a single sample; a sampler or a strategy). If the
-    answer's score ``by`` is at least the model's threshold, it stands; the last model's does if it states any.
-    ``by`` is "agreement", the share of the worker's traces that state the answer, or a score of the trace that stands
-    for it, such as "reward_model" or "mean_logprob". An answer without a score is not trusted. ``widthwise fit`` learns
-    order and thresholds from stored runs.
+    Each of the models, cheapest first, answers with ``worker`` (a sampler or a strategy). If the answer's score ``by``
+    is at least the model's threshold, it stands; the last model's does if it states any. ``by`` is "agreement", the
+    share of the worker's traces that state the answer, or a score of the trace that stands for it, such as
+    "reward_model" or "mean_logprob". Without a ``worker``, that is the vote of 4 samples for agreement, and else a
+    single sample. Samples that a budget did not allow disagree, with a note. An answer without a score is not trusted.
+    ``widthwise fit`` learns order and thresholds from stored runs.
 
-    Differences from the paper: its scorer is a DistilBERT that was trained on each dataset to tell right answers; here
-    any score serves, and a reward model is its counterpart.
+    Differences from the paper: it scores a single answer, with a DistilBERT that was trained on each dataset to tell
+    right answers; here any score serves, and a reward model is its counterpart.
     """
 
     models: tuple[str, ...] = ()
@@ -54,6 +56,15 @@ class Cascade(SamplerPart):
         check_models(self.models, self.thresholds, self.model)
         if self.worker is not None and model_of(as_worker(self.worker).sampler) is not None:
             raise ValueError("the worker names a model, but each of the models is to do its work")
+        if self.by == AGREEMENT and drawn(self._worker) == 1:
+            raise ValueError(
+                "a single sample agrees with itself, so that no other model would ever be asked: give a worker that "
+                "draws several (worker=best_of_n(n=4)), or a score of one answer (by='mean_logprob')"
+            )
+
+    @property
+    def _worker(self) -> Any:
+        return BestOfN(SAMPLES) if self.worker is None and self.by == AGREEMENT else self.worker
 
     def check(self, conditions: Conditions) -> None:
         """Raises ``UsageError`` for a model that the run does not have, and for a score that answers will not have."""
@@ -65,12 +76,14 @@ class Cascade(SamplerPart):
         kept: Answer | None = None
         for model, threshold in zip(self.models, (*self.thresholds, None), strict=True):
             try:
-                answer, trusted = await answered(session.by(model), self.worker, self.by)
+                view, answer = await answered(session.by(model), self._worker)
             except BudgetReached:
                 if kept is None:
                     raise
                 session.note(session.root, f"the budget ended before {model} could be asked")
                 break
+            asked = 0 if view.pruners else drawn(self._worker) or 0  # pruners stop a draw for reasons of their own
+            trusted = None if threshold is None else await trust(view, answer, view.leaves, self.by, asked)
             kept = answer if kept is None or answer.text is not None else kept
             if threshold is None or (trusted is not None and trusted >= threshold):
                 break
@@ -78,8 +91,8 @@ class Cascade(SamplerPart):
         return kept
 
 
-async def answered(session: Session, worker: Any, by: str) -> tuple[Answer, float | None]:
-    """What ``worker`` answers with the model that works in ``session``, and how far that is to be trusted.
+async def answered(session: Session, worker: Any) -> tuple[Session, Answer]:
+    """What ``worker`` (None: a single sample) answers with the model of ``session``, and the view in which it worked.
 
     Raises ``BudgetReached`` if nothing was written before the budget was used up.
     """
@@ -88,4 +101,10 @@ async def answered(session: Session, worker: Any, by: str) -> tuple[Answer, floa
     answer = await strategy.answer(view)
     if not view.leaves:
         raise BudgetReached("the budget is used up")
-    return answer, await trust(view, answer, view.leaves, by)
+    return view, answer
+
+
+def drawn(worker: Any) -> int | None:
+    """How many traces a worker draws (None: a single sample, as a worker); None where that is not known before."""
+    sampler = Single() if worker is None else as_worker(worker).sampler
+    return 1 if isinstance(sampler, Single) else sampler.n if isinstance(sampler, BestOfN) else None

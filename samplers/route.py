@@ -8,7 +8,7 @@ from typing import Any
 from widthwise.core.answer import Answer, elect
 from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import trace_scores
-from widthwise.core.scores.trust import AGREEMENT, agreement, check_trust
+from widthwise.core.scores.trust import AGREEMENT, SAMPLES, agreement, check_trust, note_few
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.session.voices import model_of
@@ -27,7 +27,8 @@ class Route(SamplerPart):
     The first model draws ``probes``; how easy the problem is, is the share of them that states the commonest answer
     (``by="agreement"``), or the mean of a score such as "reward_model". The first of the models, cheapest first, whose
     threshold that reaches answers with ``worker`` (None: a single sample), else the last. Probes are charged, and are
-    not part of the answer. ``widthwise fit --route`` learns the thresholds from stored runs.
+    not part of the answer; those that a budget did not allow disagree, with a note. ``widthwise fit --route`` learns
+    the thresholds from stored runs.
 
     Difference from the paper: it predicts from the model's hidden states, which servers do not give.
     """
@@ -35,7 +36,7 @@ class Route(SamplerPart):
     models: tuple[str, ...] = ()
     _: KW_ONLY
     thresholds: tuple[float, ...] = ()
-    probes: int = 4
+    probes: int = SAMPLES
     by: str = AGREEMENT
     worker: Any = None
 
@@ -44,6 +45,8 @@ class Route(SamplerPart):
         check_models(self.models, self.thresholds, self.model)
         if self.probes < 1:
             raise ValueError(f"probes must be at least 1, not {self.probes}")
+        if self.by == AGREEMENT and self.probes == 1:
+            raise ValueError("a single probe agrees with itself: draw several (probes=4), or name a score (by=...)")
         if self.worker is not None and model_of(as_worker(self.worker).sampler) is not None:
             raise ValueError("the worker names a model, but the problem is to decide which one works")
 
@@ -58,13 +61,16 @@ class Route(SamplerPart):
         easy = await self._easy(prober, await prober.sample(prober.root, self.probes))
         reached = (m for m, least in zip(self.models[:-1], self.thresholds, strict=True) if easy >= least)
         model = next(reached, self.models[-1])
-        session.note(session.root, f"{self.models[0]} finds it {easy:.2f} easy: {model} answers")
-        answer, _ = await answered(session.by(model), self.worker, AGREEMENT)
+        said = f"agree to {easy:.2f}" if self.by == AGREEMENT else f"have a mean {self.by} of {easy:.2f}"
+        session.note(session.root, f"the probes of {self.models[0]} {said}: {model} answers")
+        _, answer = await answered(session.by(model), self.worker)
         return answer
 
     async def _easy(self, session: Session, probes: list[Trace]) -> float:
         """How easy the problem is according to its probes; 0 if none has the score."""
         if self.by == AGREEMENT:
-            return agreement(elect(await session.classes(probes)), probes)
+            asked = 0 if session.pruners else self.probes  # pruners stop a draw for reasons of their own
+            note_few(session, probes, asked)
+            return agreement(elect(await session.classes(probes)), probes, asked)
         known = [score for score in await trace_scores(session, probes, self.by) if score is not None]
         return sum(known) / len(known) if known else 0.0

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 import widthwise as ww
 from widthwise.cli.app import app
+from widthwise.models.formats import GENERIC
 
 MODEL = Path(__file__).parents[1] / "models" / "reasoner"
 QUESTION = "Compute (17 + 5) * 3 - 48."
@@ -70,7 +71,7 @@ def test_a_prompt_of_ones_own_is_sent_and_belongs_to_the_run(here: Path) -> None
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("solv=a.txt", "has no prompt 'solv'"),
+        ("solv=a.txt", "has no prompt 'solv'; did you mean 'solve'? it has: "),
         ("solve=bad.txt", "the place {answer}, which nothing fills; it may have: {instruction}, {problem}"),
         ("solve=none.txt", "cannot be read from none.txt"),
         ("solve", "is not NAME=FILE"),
@@ -139,3 +140,24 @@ def test_a_recording_takes_its_own_part(here: Path) -> None:
     replayed = evaluated("--model", "replay:x.db", "--show-prompts", strategy="single()")
     assert "== solve ==" in replayed.stdout
     assert FIRST in replayed.stdout
+
+
+@pytest.mark.parametrize(
+    ("strategy", "question"),
+    [("mctsr()", "grade"), ("rstar()", "next_step"), ("best_of_n(n=2) | gen_select(k=1)", "choose")],
+)
+def test_a_question_that_the_model_s_format_lacks_names_a_format_that_has_it(
+    here: Path, strategy: str, question: str
+) -> None:
+    refused = evaluated(strategy=strategy)
+    assert refused.exit_code == 2
+    assert f"'reasoner' has no prompt '{question}'; it has: " in refused.stderr
+    assert "The format 'generic' has it: --format generic" in " ".join(refused.stderr.split())
+    assert GENERIC.prompt(question)
+    if question == "choose":
+        assert evaluated("--format", "generic", strategy=strategy).exit_code == 0
+
+
+def test_a_question_that_no_built_in_format_has_has_no_way_out() -> None:
+    with pytest.raises(ww.UsageError, match=r"no prompt 'joke'; it has: none$"):
+        ww.PromptFormat("bare").prompt("joke")

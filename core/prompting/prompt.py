@@ -11,6 +11,8 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
 from widthwise.core.prompting.template import filled, places
+from widthwise.core.registry import entries, nearest
+from widthwise.core.roles import ROLES
 
 Messages = list[dict[str, str]]
 
@@ -91,6 +93,12 @@ class PromptFormat(Brief):
         would fill it.
         """
         for name, text in prompts.items():
+            if name != "solve" and name not in self.prompts:
+                valid = sorted({"solve", *self.prompts})
+                meant = nearest(name, valid) or ";"
+                raise UsageError(
+                    f"the prompt format {self.name!r} has no prompt {name!r}{meant} it has: {', '.join(valid)}"
+                )
             known = {"problem", "instruction", *places(self.prompt(name))}
             if unknown := [place for place in places(text) if place not in known]:
                 raise UsageError(
@@ -110,8 +118,16 @@ class PromptFormat(Brief):
     def _prompt(self, name: str) -> str:
         if name not in self.prompts:
             known = ", ".join(sorted(self.prompts)) or "none"
-            raise UsageError(f"the prompt format {self.name!r} has no prompt {name!r}; it has: {known}")
+            raise UsageError(f"the prompt format {self.name!r} has no prompt {name!r}; it has: {known}{_way_out(name)}")
         return self.prompts[name]
+
+
+def _way_out(name: str) -> str:
+    """The built-in formats that have the prompt: asking the model in one of them is the only way to it."""
+    built_in = {each.name: each.load() for each in entries(ROLES["prompt_format"]) if each.built_in}
+    having = [each for each, part in built_in.items() if name in getattr(part, "format", part).prompts]
+    chosen = "generic" if "generic" in having else next(iter(having), None)
+    return f". The format {chosen!r} has it: --format {chosen}" if chosen else ""
 
 
 def _known(problem: Problem, instruction: str) -> dict[str, str]:

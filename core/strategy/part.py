@@ -49,7 +49,7 @@ class Part(Spelled):
 
 
 def _checking(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
-    """``post_init``, which knows best, and then a look at the types; the part is named in what is refused."""
+    """``post_init``, and a look at the types, before which its words give way; the part is named in what is refused."""
 
     @wraps(post_init)
     def checked(self: Any) -> None:
@@ -58,6 +58,7 @@ def _checking(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
         except UsageError:
             raise
         except ValueError as error:
+            _check(self)  # "the run has no model 'h'" is no help to someone who wrote models='hot'
             raise ArgumentError(f"{_named(type(self))}: {error}") from error
         except (AttributeError, TypeError):  # a number is read as a text, say
             _check(self)

@@ -260,6 +260,10 @@ def _declared(part: Any) -> str | None:
         raise UsageError(f"{path_of(part)} is a class: make a part of it with {path_of(part)}(...)")
     if isinstance(part, FunctionPart):
         return part.declared
+    if isinstance(part, str):
+        raise UsageError(
+            f"{part!r:.60} is a text, and a strategy consists of parts: give the part itself, without quotes"
+        )
     role = role_of(part)
     if role is None and not inspect.isroutine(part):
         raise UsageError(

@@ -16,6 +16,7 @@ import numpy as np
 from widthwise.core.arguments import one_of
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
+from widthwise.core.scores.trust import AGREEMENT
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.prices import Prices
 from widthwise.core.strategy.composition import shortened
@@ -99,6 +100,8 @@ def fit(
     one_of(kind, get_args(Kind), "kind")
     if len(runs) < 2:
         raise UsageError("a choice between models needs a run of each: NAME=RUN.db at least twice")
+    if kind == "route" and by == AGREEMENT and probes < 2:
+        raise UsageError("a single probe agrees with itself: ask for several (--probes 4), or name a score (--by)")
     known = stored_answers(runs, by=by, probes=probes if kind == "route" else None, prices=prices or {})
     order = np.random.default_rng(derived_seed(seed, "", ("halves",)) % 2**64).permutation(known.problems)
     learned, others = np.sort(order[: known.problems // 2]), np.sort(order[known.problems // 2 :])

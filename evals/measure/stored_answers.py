@@ -62,6 +62,11 @@ def stored_answers(runs: Mapping[str, str | Path], *, by: str, probes: int | Non
     shared = [key for key in next(iter(read.values())).outcomes if all(key in run.outcomes for run in read.values())]
     if not shared:
         raise UsageError("the runs have no finished problem in common")
+    if by == AGREEMENT and all(len(run.outcomes[key].leaves) < 2 for run in read.values() for key in shared):
+        raise UsageError(
+            "the runs have one sample of each problem, which agrees with itself: run a strategy that draws several, or "
+            "choose by a score of one answer (--by mean_logprob)"
+        )
     _check_scored(read, shared, by, probes)
     paid = {name: run.paid(name, shared, prices.get(name)) for name, run in read.items()}
     in_money = _in_money(paid)

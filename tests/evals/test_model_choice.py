@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,12 @@ def test_runs_that_do_not_fit_together_are_refused(runs: dict[str, Path], tmp_pa
         fit({**runs, "few": few})
     with pytest.raises(ww.UsageError, match="5 probes are too many"):
         fit(runs, kind="route", probes=5)
+    with pytest.raises(ww.UsageError, match="a single probe agrees with itself"):
+        fit(runs, kind="route", probes=1)
+    alone = {name: made_run(tmp_path / f"{name}1.db", [["1"]] * 4, strategy="single()") for name in "ab"}
+    with pytest.raises(ww.UsageError, match=r"one sample of each problem, which agrees with itself.*--by mean_logprob"):
+        fit(alone)
+    assert "worker" not in fit(alone, by="reward").chosen.strategy
     with pytest.raises(ww.UsageError, match=r"NAME=RUN\.db"):
         orders(["a.db"])
 
@@ -154,11 +161,21 @@ def test_the_price_of_a_run_is_that_of_its_only_model_whatever_its_name(tmp_path
     for name in ("n1", "n2"):
         ww.evaluate("single()", "arithmetic", limit=2, model={"hot": "reasoner"}, run=tmp_path / f"{name}.db")
     found = CliRunner().invoke(
-        app, ["fit", *(f"{n}={tmp_path / n}.db" for n in ("n1", "n2")), "--price", "n1=1,4", "--price", "n2=3,12"]
+        app,
+        [
+            "fit",
+            *(f"{n}={tmp_path / n}.db" for n in ("n1", "n2")),
+            "--by",
+            "mean_logprob",
+            "--price",
+            "n1=1,4",
+            "--price",
+            "n2=3,12",
+        ],
     )
     assert "money" in found.output
     prices = {"n1": Price(1, 4), "n2": Price(3, 12)}
-    known = stored_answers({n: tmp_path / f"{n}.db" for n in prices}, by="agreement", probes=None, prices=prices)
+    known = stored_answers({n: tmp_path / f"{n}.db" for n in prices}, by="mean_logprob", probes=None, prices=prices)
     assert known.unit == "money"
     assert known.costs["n2"] == pytest.approx(3 * known.costs["n1"])
 
@@ -200,3 +217,13 @@ def test_fit_knows_cascades_and_routes_alone(runs: dict[str, Path]) -> None:
     kind: Any = "typo"
     with pytest.raises(ww.UsageError, match="kind"):
         fit(runs, kind=kind)
+
+
+def test_what_it_says_it_learned_on(runs: dict[str, Path]) -> None:
+    given = [f"{name}={path}" for name, path in runs.items()]
+    prices = [word for name in runs for word in ("--price", f"{name}=0,10")]
+    for more, unit in ((prices, ""), ([], " tokens")):
+        done = CliRunner().invoke(app, ["fit", *given, *more])
+        assert re.match(
+            rf"learned on 12 problems \(each cost [\d.]+{unit}\), measured on 12 others$", done.stdout.splitlines()[0]
+        )

@@ -122,6 +122,42 @@ async def test_a_cascade_by_a_score_and_a_budget_that_ends() -> None:
     assert "the budget ended before b could be asked" in result.notes[-1].text
 
 
+async def test_a_cascade_at_its_defaults_asks_the_next_model_where_four_samples_disagree() -> None:
+    for said, asked in (([1, 1, 1, 2], {"a": 4, "b": 0}), ([1, 1, 2, 3], {"a": 4, "b": 4})):
+        run = setting(a=said, b=[9])
+        result = await as_strategy(ww.Cascade(("a", "b"), thresholds=(0.75,))).solve(PROBLEM, run)
+        assert (result.answer, calls(run)) == ("9" if asked["b"] else "1", asked)
+
+
+async def test_samples_that_the_budget_did_not_allow_do_not_agree() -> None:
+    for limit in (ww.Budget(samples=1), ww.Budget(tokens=4)):
+        run = setting(a=[1], b=[2])
+        result = await (ww.Cascade(("a", "b"), thresholds=(0.75,)) | limit).solve(PROBLEM, run)
+        notes = [note.text for note in result.notes]
+        assert f"a drew {calls(run)['a']} of 4 samples: the others count as disagreeing" in notes
+        assert "the budget ended before b could be asked" in notes
+    run = setting(a=[1], b=[2])
+    few = ww.Route(("a", "b"), thresholds=(0.75,)) | ww.Budget(samples=2)
+    result = await few.solve(PROBLEM, run)
+    assert [note.text for note in result.notes][:2] == [
+        "a drew 2 of 4 samples: the others count as disagreeing",
+        "the probes of a agree to 0.50: b answers",
+    ]
+
+
+async def test_a_single_trace_is_not_trusted_because_it_agrees_with_itself() -> None:
+    async def one(session: ww.Session) -> list[ww.Trace]:
+        return await session.sample(session.root)
+
+    run = setting(a=[1], b=[2])
+    result = await as_strategy(ww.Cascade(("a", "b"), thresholds=(0.5,), worker=one)).solve(PROBLEM, run)
+    assert (result.answer, calls(run)) == ("2", {"a": 1, "b": 1})
+    run = setting(small=[1], large=[2])
+    result = await (ww.Single(model="small") | ww.Escalate(model="large")).solve(PROBLEM, run)
+    assert (result.answer, calls(run)) == ("2", {"small": 1, "large": 1})
+    assert result.notes[0].text == "small drew a single trace: its agreement with itself is not trusted"
+
+
 # -- route -----------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +226,22 @@ async def test_proposals_are_returned_where_the_aggregator_states_nothing() -> N
         (lambda: ww.Cascade(("a", "b")), "2 models need 1 thresholds"),
         (lambda: ww.Cascade(("a", "b"), thresholds=(1,), worker=ww.Single(model="a")), "worker names a model"),
         (lambda: ww.Route(("a", "b"), thresholds=(1,), probes=0), "probes must be at least 1"),
+        (lambda: ww.Route(("a", "b"), thresholds=(1,), probes=1), "a single probe agrees with itself: draw several"),
+        (lambda: ww.Cascade(("a", "b"), thresholds=(1,), worker=ww.Single()), "give a worker that draws several"),
+        (lambda: ww.Cascade(("a", "b"), thresholds=(1,), worker=ww.BestOfN(1)), r"or a score .* \(by='mean_logprob'\)"),
+        (lambda: ww.Cascade("hot", thresholds=(1,)), r"cascade: models must be a tuple of texts, .* not 'hot'"),  # type: ignore[arg-type]
+        (lambda: ww.Cascade(("a", 1), thresholds=(1,)), r"models must be a tuple of texts, .* not \('a', 1\)"),  # type: ignore[arg-type]
+        (lambda: ww.MixtureOfAgents("hot"), "mixture_of_agents: models must be a tuple of texts"),  # type: ignore[arg-type]
+        (lambda: ww.ABMCTS(models="hot"), "ab_mcts: models must be a tuple of texts"),  # type: ignore[arg-type]
+        (lambda: ww.Cascade(("a", "b"), thresholds=0.5), r"thresholds must be a tuple of numbers, .* not 0.5"),  # type: ignore[arg-type]
+        (lambda: ww.Cascade(("a", "b"), thresholds=("a",)), "thresholds must be a tuple of numbers"),  # type: ignore[arg-type]
+        (lambda: ww.Route(("a", "b"), thresholds=(True,)), r"thresholds must be a tuple of numbers, .* not \(True,\)"),
+        (lambda: ww.Route(("a", "b"), thresholds=(float("nan"),)), "thresholds must be a tuple of numbers"),
+        (lambda: ww.Cascade(("a", "b"), thresholds=(1,), worker="single"), "'single' is a text.* without quotes"),
+        (
+            lambda: ww.ConfidenceGate("knockout", agreement=0.5),
+            "'knockout' does not fit: an aggregator.* without quotes",
+        ),
         (lambda: ww.Cascade(("a", "b"), thresholds=(1,), model="a"), "named by models"),
         (lambda: ww.Route(("a", "b"), thresholds=(1,), model="a"), "named by models"),
         (lambda: ww.MixtureOfAgents(("a",), model="a"), "named by models"),
@@ -201,6 +253,11 @@ async def test_proposals_are_returned_where_the_aggregator_states_nothing() -> N
 def test_what_makes_no_sense_is_refused(part: Any, reason: str) -> None:
     with pytest.raises(ww.UsageError, match=reason):
         part()
+
+
+def test_a_list_of_names_is_as_good_as_a_tuple() -> None:
+    listed: Any = ["a", "b"]
+    assert list(ww.MixtureOfAgents(listed).models) == listed
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ def fit_models(
     if as_json:
         say_json(asdict(found))
         return
-    cost = f"{found.learned_cost:,.4g} {found.unit}"
-    say(f"learned on {counted(found.learned_on, 'problem')} ({cost} each), measured on {found.measured_on} others")
+    cost = f"{found.learned_cost:,.4g}" + " tokens" * (found.unit == "tokens")
+    say(f"learned on {counted(found.learned_on, 'problem')} (each cost {cost}), measured on {found.measured_on} others")
     rows = [_row(each) for each in (found.chosen, *found.single)]
     rows_table(["strategy", "accuracy, %", "95 % interval", f"{found.unit} per problem"], rows)
 
