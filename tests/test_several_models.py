@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,26 @@ def test_from_python_and_in_the_run_file(tmp_path: Path) -> None:
         ww.evaluate("single", "arithmetic", model=f"replay:{run.path}", limit=2, run=tmp_path / "again.db")
     [listed] = [line for line in said("traces", run.path, run.outcomes[0].problem.id) if line.startswith("1.0")]
     assert listed.split()[1] == "hot"
+
+
+def test_the_summary_says_how_each_model_is_asked(tmp_path: Path) -> None:
+    run = ww.evaluate("single(model='hot')", "arithmetic", **TWO, limit=1, max_tokens=5, run=tmp_path / "run.db")
+    by_name = run.summary.asking_by_model
+    assert {name: asked and asked["sampling"]["temperature"] for name, asked in by_name.items()} == {
+        "cold": 1.0,
+        "hot": 1.3,
+    }
+    assert by_name["cold"] == run.summary.asking
+    models = ["--model", "cold=reasoner", "--model", "hot=reasoner", "--model-setting", "hot.temperature=1.3"]
+    strategy = ["--strategy", "single(model='hot')", "--limit", "1", "--max-tokens", "5", "--run", run.path]
+    shown = said("eval", "arithmetic", *models, *strategy)
+    lines = {line.split("  ")[0]: line for line in shown}
+    assert "temperature 1 (the model's generation_config.json)" in lines["sampling (cold)"]
+    assert "temperature 1.3 (given)" in lines["sampling (hot)"]
+    [printed] = said("eval", "arithmetic", *models, *strategy, "--json")
+    assert json.loads(printed)["asking_by_model"] == by_name
+    single = ww.evaluate("single", "arithmetic", limit=1, max_tokens=5, run=tmp_path / "one.db")
+    assert single.summary.asking_by_model == {}
 
 
 def said(*arguments: object) -> list[str]:

@@ -16,7 +16,7 @@ from widthwise.evals.measure.gain import Reached
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome, credit
-from widthwise.evals.store.recorded_asking import asking_in
+from widthwise.evals.store.recorded_asking import asking_by_model, asking_in
 from widthwise.evals.store.recorded_rounds import rounds_in
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
@@ -50,7 +50,8 @@ class Summary(Brief):
     model's shape is not known. ``sequential_tokens`` sums the problems' critical paths (None: the file does not know
     them), ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what
     caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
-    settings in force; None for runs that do not say. ``server`` describes in one line the server that sampled.
+    settings in force; None for runs that do not say. ``asking_by_model`` has this of each model, by name, in a run with
+    several (``asking``: of the first of them). ``server`` describes in one line the server that sampled.
     ``models`` is what each model cost, by name, in a run with several; ``money`` is what all of it cost, if the prices
     are known. ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it,
     most frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
@@ -79,6 +80,7 @@ class Summary(Brief):
     kv_content_rounds: float
     run: str
     asking: Mapping[str, Any] | None = None
+    asking_by_model: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     server: str | None = None
     models: Mapping[str, Spending] = field(default_factory=dict)
     money: float | None = None
@@ -123,6 +125,7 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
         **{name: getattr(ledger, name) / max(len(outcomes), 1) for name in KV_FIGURES},
         run=str(store.path),
         asking=asking_in(store.manifest),
+        asking_by_model=asking_by_model(store.manifest),
         server=_server(store.manifest),
         models=ledger.models,
         money=money(ledger, prices or recorded_prices(store.manifest)),

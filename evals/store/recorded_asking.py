@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from widthwise.core.errors import UsageError
+from widthwise.evals.store.configuration import entry_of, models_in
 
 
 def asking_in(manifest: Mapping[str, Any], entry: str = "asking") -> dict[str, Any] | None:
@@ -22,6 +23,12 @@ def asking_in(manifest: Mapping[str, Any], entry: str = "asking") -> dict[str, A
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UsageError(f"the run file is damaged: it does not say how its model was asked ({error!r})") from None
     return dict(said)
+
+
+def asking_by_model(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any] | None]:
+    """What ``asking_in`` says of each model, by name, in a run with several; empty for a single one."""
+    names = models_in(manifest)
+    return {name: asking_in(manifest, entry_of("asking", name, names)) for name in names} if len(names) > 1 else {}
 
 
 def _check(said: Mapping[str, Any]) -> None:

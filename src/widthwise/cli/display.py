@@ -73,10 +73,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     if (pool := summary.suite_budget) is not None:
         shared = f"{pool['spent']:,} of {pool['tokens']:,} tokens in {counted(len(pool['rounds']), 'round')}"
         yield "suite budget", f"{shared}, shared out by {pool['allocator']}"
-    if summary.asking is not None:
-        yield "asked as", f"{summary.asking['profile']}: {summary.asking['why']}"
-        yield "sampling", _sampling(summary.asking)
-        yield from (("note", note) for note in summary.asking.get("notes", ()))
+    yield from _asking(summary)
     if summary.accuracy_ci95 is not None:
         low, high = summary.accuracy_ci95
         yield "accuracy", f"{percent(summary.accuracy)}  (95 % interval {100 * low:.1f} to {100 * high:.1f})"
@@ -113,6 +110,16 @@ def _critical_path(tokens: int | None) -> str:
     if tokens is None:
         return "unknown: the run was begun by an older version"
     return f"{tokens:,} tokens one after another"
+
+
+def _asking(summary: Summary) -> Iterator[tuple[str, str]]:
+    """How each model was asked, as far as the run file says; named where there are several."""
+    for name, asking in (summary.asking_by_model or {"": summary.asking}).items():
+        of = f" ({name})" if name else ""
+        if asking is not None:
+            yield f"asked as{of}", f"{asking['profile']}: {asking['why']}"
+            yield f"sampling{of}", _sampling(asking)
+            yield from ((f"note{of}", note) for note in asking.get("notes", ()))
 
 
 def _sampling(asking: Mapping[str, Any]) -> str:
