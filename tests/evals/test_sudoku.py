@@ -177,6 +177,92 @@ def test_what_is_read(text: str, read: str | None) -> None:
     assert GRADER.extract(text) == read
 
 
+def _listed(label: str, rows: list[str] = SPACED) -> str:
+    names = ("First", "Second", "Third", "Fourth")
+    return "\n".join(label.format(i=i + 1, name=names[i], row=row) for i, row in enumerate(rows))
+
+
+def _table(head: str, label: str) -> str:
+    return f"{head}\n|---|---|---|---|---|\n" + _listed(label, [" | ".join(row) for row in ROWS])
+
+
+LABELLED = {
+    "numbered": _listed("{i}. {row}"),
+    "numbered closely": "\n".join(f"{i + 1}) {row}" for i, row in enumerate(ROWS)),
+    "row and dash": _listed("Row {i} - {row}"),
+    "bold row": _listed("- **Row {i}:** {row}"),
+    "ordinals": _listed("{name} row: {row}"),
+    "sentences": _listed("The {name} row is {row}."),
+    "table of rows": _table("| Row | C1 | C2 | C3 | C4 |", "| Row {i} | {row} |"),
+    "table of numbers": _table("|   | 1 | 2 | 3 | 4 |", "| {i} | {row} |"),
+    "table of R": _table("| | A | B | C | D |", "| **R{i}** | {row} |"),
+    "json": "{\n" + ",\n".join(f'  "row{i + 1}": [{", ".join(row)}]' for i, row in enumerate(ROWS)) + "\n}",
+    "json in one line": "{" + ", ".join(f'"row{i + 1}": [{", ".join(row)}]' for i, row in enumerate(ROWS)) + "}",
+    "json list": '{"solution": [[1,3,4,2],[4,2,3,1],[3,1,2,4],[2,4,1,3]]}',
+    "sentence with lists": "So the solution is [[1, 3, 4, 2], [4, 2, 3, 1], [3, 1, 2, 4], [2, 4, 1, 3]].",
+    "sentence with lists in lines": "The grid = [[1, 3, 4, 2],\n [4, 2, 3, 1],\n [3, 1, 2, 4],\n [2, 4, 1, 3]]",
+    "sentence with words": "The solution is 1342 4231 3124 2413.",
+    "header": "| 1 | 2 | 3 | 4 |\n|---|---|---|---|\n" + "\n".join(f"| {' | '.join(row)} |" for row in ROWS),
+}
+COLUMNS = [" ".join(column) for column in zip(*ROWS, strict=True)]
+
+
+@pytest.mark.parametrize("form", LABELLED)
+@pytest.mark.parametrize("around", ["{}", "Each row, column and box is complete:\n\n{}\n", "<answer>\n{}\n</answer>"])
+def test_labels_headers_and_sentences_are_read(form: str, around: str) -> None:
+    assert GRADER.extract(around.format(LABELLED[form])) == SMALL
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "To check, the columns are:\n" + "\n".join(COLUMNS),
+        "Columns:\n\n" + _listed("{i}. {row}", COLUMNS),
+        "The columns are " + ", ".join(column.replace(" ", "") for column in COLUMNS) + ".",
+        _listed("Column {i}: {row}", COLUMNS),
+        "Boxes:\n" + "\n".join(SPACED[::-1]),
+        "It is not 1342 1342 1342 1342.",
+        "Row 1: 4 2 3 1",
+        "The first row is 4 2 3 1.",
+    ],
+    ids=range(8),
+)
+@pytest.mark.parametrize("form", ["rows", "numbered", "table of numbers"])
+def test_what_is_listed_after_the_grid_is_not_the_answer(form: str, after: str) -> None:
+    assert GRADER.extract(f"{(WRITTEN | LABELLED)[form]}\n\n{after}") == SMALL
+
+
+@pytest.mark.parametrize("form", LABELLED)
+async def test_a_wrong_grid_is_never_right_for_its_labels(form: str) -> None:
+    problem = Problem("p", "Fill it.", None, {"puzzle": "0342/4001/0100/2400"})
+    for right, wrong in (
+        ("2413", "2431"),
+        ("2 4 1 3", "2 4 3 1"),
+        ("2, 4, 1, 3", "2, 4, 3, 1"),
+        ("2,4,1,3", "2,4,3,1"),
+    ):
+        for text in (
+            LABELLED[form].replace(right, wrong),
+            LABELLED[form].replace(" | ".join(ROWS[3]), "2 | 4 | 3 | 1"),
+        ):
+            answer = GRADER.extract(text)
+            assert answer is not None
+            assert await GRADER.correct(problem, answer) == (text == LABELLED[form])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _listed("Row {i}: {row}").replace("Row 2", "Row 3"),  # labels that do not count up
+        "1 1 3 4 2\n1 4 2 3 1\n1 3 1 2 4\n1 2 4 1 3",  # rows of five digits
+        "2. 1 3 4 2\n3. 4 2 3 1\n4. 3 1 2 4\n5. 2 4 1 3",
+        "Columns:\n" + "\n".join(SPACED),
+    ],
+)
+def test_what_only_looks_like_labels_is_no_grid(text: str) -> None:
+    assert GRADER.extract(text) is None
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
