@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +27,7 @@ class BestFirst(Part):
         return self.children
 
     def choose(self, root: Any, seed: int, number: int) -> Any:
-        able = (node for node in below(root) if node.standing == "open" and len(node.children) < self.children)
-        return max(able, key=lambda node: -1.0 if node.score is None else node.score)
-
-
-def below(root: Any) -> Iterator[Any]:
-    """The nodes of a tree whose subtrees have room, upper ones first, then in order of creation."""
-    level = [root]
-    while level:
-        yield from level
-        level = [child for node in level for child in node.children if child.room > 0]
+        node, onward = root, root
+        while onward is not None:
+            node, onward = onward, next((child for child in onward.children if child.best == root.best), None)
+        return node

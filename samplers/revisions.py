@@ -22,7 +22,7 @@ class Revisions(SamplerPart):
     """``n`` attempts in chains of revisions; ``ratio`` is a chain's length over the number of chains.
 
     Snell et al. (arXiv 2408.03314, section 6): each attempt of a chain is written with the last ``memory`` attempts of
-    that chain in view. With n = 16, ratio 16 is one chain of 16 (sequential), 1 is four chains of four, and 1/16 are
+    that chain in view. With n = 16, ratio 16 is one chain of 16 (sequential), 1 is four chains of four, and 0.0625 are
     16 chains of one attempt, which is best-of-16 (parallel). Which ratio is best depends on the problem, so it is worth
     a sweep. All attempts are returned: ``hierarchical_vote`` chooses in two levels, by chain and then across chains, as
     the paper does with a verifier; ``majority_vote`` votes over all of them, as the paper does without. Its model was

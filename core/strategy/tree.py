@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,13 +22,19 @@ may have none. "failed": nothing was made.
 """
 
 
+_NOWHERE = (-math.inf, 0)
+"""The ``best`` of a subtree in which no node may have another child."""
+
+
 @dataclass(slots=True, eq=False)
 class TreeNode(Brief, Generic[Content]):
     """One state of a search; ``content`` is the caller's own, None until the node is told.
 
     ``visits``, ``total`` and ``squares`` count, sum and square the scores of the node and of all nodes below it,
     ``pending`` counts nodes below it (including itself) that were asked for and not told, and ``room`` how many
-    children may still be asked for in its subtree.
+    children may still be asked for in its subtree. ``number`` counts nodes as they are made, the root 0. ``best`` is
+    the highest score of a node in the subtree that may have another child (-1 for none) with its number, negated: of
+    equal scores the first node's is the highest.
     """
 
     parent: TreeNode[Content] | None = None
@@ -41,6 +48,8 @@ class TreeNode(Brief, Generic[Content]):
     squares: float = 0.0
     pending: int = 0
     room: float = 0
+    number: int = 0
+    best: tuple[float, int] = _NOWHERE
 
     @property
     def path(self) -> Iterator[TreeNode[Content]]:
@@ -81,6 +90,7 @@ class Tree(Brief, Generic[Content]):
         self.root: TreeNode[Content] = TreeNode(content=root, room=policy.branching)
         self.nodes: list[TreeNode[Content]] = [self.root]
         self._awaited: dict[TreeNode[Content], None] = {}
+        self._raise(self.root)
 
     def ask(self, count: int = 1) -> list[TreeNode[Content]]:
         """Up to ``count`` nodes to make now: fewer, or none, if all others wait for requested nodes.
@@ -93,11 +103,12 @@ class Tree(Brief, Generic[Content]):
         found: list[TreeNode[Content]] = []
         while len(found) < count and self.root.room > 0:
             parent = self.policy.choose(self.root, self.seed, self.asked)
-            node: TreeNode[Content] = TreeNode(parent, standing="asked")
+            node: TreeNode[Content] = TreeNode(parent, standing="asked", number=self.asked + 1)
             parent.children.append(node)
             self.nodes.append(node)
             self._awaited[node] = None
             self.asked += 1
+            self._lower(parent)
             for above in parent.path:
                 above.room -= 1
             for above in node.path:
@@ -133,6 +144,7 @@ class Tree(Brief, Generic[Content]):
             node.standing, node.reason = "failed", failed
             return
         node.content, node.standing = content, "finished" if finished else "open"
+        self._raise(node)
         room = 0 if finished else self.policy.branching
         for above in node.path:
             above.room += room
@@ -151,6 +163,7 @@ class Tree(Brief, Generic[Content]):
         del self._awaited[node]
         node.parent.children.remove(node)
         self.nodes.remove(node)
+        self._raise(node.parent)
         for above in node.parent.path:
             above.room += 1
             above.pending -= 1
@@ -160,6 +173,28 @@ class Tree(Brief, Generic[Content]):
     def waiting(self) -> list[TreeNode[Content]]:
         """The nodes that were asked for and not told."""
         return list(self._awaited)
+
+    def _own(self, node: TreeNode[Content]) -> tuple[float, int]:
+        """What a node alone would have as its ``best``."""
+        able = node.standing == "open" and len(node.children) < self.policy.branching
+        return (-1.0 if node.score is None else node.score, -node.number) if able else _NOWHERE
+
+    def _raise(self, node: TreeNode[Content]) -> None:
+        """``node`` may have children from now on, or again."""
+        own = self._own(node)
+        for above in node.path:
+            if above.best >= own:
+                return
+            above.best = own
+
+    def _lower(self, node: TreeNode[Content]) -> None:
+        """``node`` has another child: if it was its last, others are the best of the subtrees above."""
+        if len(node.children) < self.policy.branching:
+            return
+        for above in node.path:
+            before, above.best = above.best, max([self._own(above), *(child.best for child in above.children)])
+            if above.best == before:
+                return
 
     def _check_own(self, node: TreeNode[Content]) -> None:
         """Raises ``UsageError`` if this tree does not wait for ``node``."""
@@ -194,12 +229,15 @@ class Tree(Brief, Generic[Content]):
         self.nodes = []
         for parent, content, score, standing, reason, visits, total, squares, pending, room in state["rows"]:
             above = None if parent is None else self.nodes[parent]
-            node = TreeNode(above, content, score, standing, reason, [], visits, total, squares, pending, room)
+            place = len(self.nodes)
+            node = TreeNode(above, content, score, standing, reason, [], visits, total, squares, pending, room, place)
             self.nodes.append(node)
             if above is not None:
                 above.children.append(node)
         self.root = self.nodes[0]
         self._awaited = {node: None for node in self.nodes if node.standing == "asked"}
+        for node in reversed(self.nodes):
+            node.best = max([self._own(node), *(child.best for child in node.children)])
 
 
 def checked_policy(policy: Any) -> TreePolicy:

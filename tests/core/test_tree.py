@@ -249,6 +249,57 @@ def test_room_counts_the_children_that_may_still_be_asked_for(seed: int, width: 
             assert node.pending == sum(n.standing == "asked" for n in below)
 
 
+@given(st.integers(0, 2**32), st.integers(1, 3), st.booleans())
+def test_best_is_the_highest_score_of_a_node_that_may_have_more(seed: int, width: int, resumed: bool) -> None:
+    """With equal scores, losses and resumed trees; best-first goes to that node, the first of equal ones."""
+    tree, chance = Tree[str](BestFirst(children=2), ""), random.Random(seed)
+    for _ in range(12):
+        able = [n for n in tree.nodes if n.standing == "open" and len(n.children) < 2]
+        scores = [-1.0 if node.score is None else node.score for node in able]
+        if able:
+            assert tree.policy.choose(tree.root, 0, 0) is able[scores.index(max(scores))]
+        for node in tree.nodes:
+            expected = [(score, -n.number) for n, score in zip(able, scores, strict=True) if node in n.path]
+            assert node.best == max(expected, default=(-math.inf, 0))
+        for node in [*tree.ask(width), *tree.waiting][:4]:
+            match chance.randrange(4) if node in tree.waiting else 4:
+                case 0:
+                    tree.tell(node, failed="it failed")
+                case 1:
+                    tree.forget(node)
+                case 2:
+                    tree.tell(node, chance.choice([0.2, 0.5, 0.5, 0.9]), content="", finished=chance.random() < 0.2)
+        tree = pickle.loads(pickle.dumps(tree)) if resumed else tree
+
+
+class Watched:
+    """A node that counts how many others were looked at on the way to it."""
+
+    seen = 0
+
+    def __init__(self, node: TreeNode[int]) -> None:
+        self.node = node
+        Watched.seen += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.node, name)
+
+    @property
+    def children(self) -> list[Watched]:
+        return [Watched(child) for child in self.node.children]
+
+
+def test_best_first_looks_at_few_nodes_of_a_large_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree: Tree[int] = Tree(BestFirst(children=4), 0)
+    for number in range(1_000):
+        [node] = tree.ask()
+        tree.tell(node, worth(str(number)), content=number)
+    monkeypatch.setattr(Watched, "seen", 0)
+    chosen = tree.policy.choose(Watched(tree.root), 0, 0).node
+    assert Watched.seen <= 1 + 4 * (chosen.depth + 1) < 500
+    assert tree.ask()[0].parent is chosen
+
+
 def test_the_example_in_the_documentation_runs() -> None:
     found = doctest.testmod(trees)
     assert (found.failed, found.attempted) == (0, 4)
