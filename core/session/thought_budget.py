@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from widthwise.core.arguments import ArgumentError
+
 
 @dataclass(frozen=True, slots=True)
 class ThoughtBudget:
@@ -20,13 +22,11 @@ class ThoughtBudget:
 
     def __post_init__(self) -> None:
         for name, number in (("thinking", self.tokens), ("waits", self.waits)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-                told = (
-                    "; show_thinking says whether drafts are shown with their thinking"
-                    if isinstance(number, bool)
-                    else ""
-                )
-                raise ValueError(f"{name} is a whole number of at least 0, not {number!r}{told}")
+            whole = f"{name} is a whole number of at least 0, not {number!r}"
+            if isinstance(number, bool):
+                raise ArgumentError(f"{whole}; show_thinking says whether drafts are shown with their thinking")
+            if number is not None and (not isinstance(number, int) or number < 0):
+                raise ValueError(whole)
         if self.tokens == 0 and self.waits:
             raise ValueError(
                 "waits make a model think on, but thinking=0 leaves its thinking out: give only one of them"
