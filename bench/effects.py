@@ -1,6 +1,6 @@
 """The headline effects of published methods on the wind tunnels: what the papers report, and what shows here.
 
-    python bench/effects.py RUNS [--suite quantities] [--model MODEL] [--reward-model MODEL] [--problems 500]
+    python -m bench.effects RUNS [--suite quantities] [--model MODEL] [--reward-model MODEL] [--problems 500]
                                  [--only NAME ...] [--table] [--json]
 
 An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on as many of
@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.stored_runs import finished, slug
 from widthwise.core.session.ledger import Ledger
 from widthwise.evals.measure.intervals import Difference, paired
 from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.store import Store
 
 CHOOSING, REPORTING = 8, 7
 """Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
@@ -152,25 +152,12 @@ class Bench:
     def outcomes(self, effect: Effect, strategy: str, seed: int) -> list[Outcome] | None:
         """The outcomes of a strategy on the problems of a seed; None if it was not run to its end."""
         spec = f"{self.suite}(n={self.problems}, seed={seed})"
-        file = self.runs / f"{effect.name}-{seed}-{_slug(strategy)}.db"
+        file = self.runs / f"{effect.name}-{seed}-{slug(strategy)}.db"
         if not self.runs_nothing:
             words = ["--strategy", strategy, "--model", self.model, "--run", str(file), *effect.told]
             words += ["--reward-model", self.reward_model] if effect.scored else []
             subprocess.run([sys.executable, "-m", "widthwise", "eval", spec, *words], check=True)
         return finished(file, self.problems)
-
-
-def _slug(strategy: str) -> str:
-    return "".join(each if each.isalnum() else "-" for each in strategy.replace(" ", ""))[:120]
-
-
-def finished(file: Path, problems: int) -> list[Outcome] | None:
-    """The outcomes of a run in the order of its problems; None if some are missing."""
-    if not file.exists():
-        return None
-    with Store.read(file) as store:
-        found = [outcome for outcome in store.outcomes() if outcome.state == "done"]
-    return sorted(found, key=lambda outcome: outcome.problem.id) if len(found) == problems else None
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import widthwise as ww
-from bench.tree_methods import finished, slug
+from bench.stored_runs import finished, slug
 from widthwise.evals.measure.intervals import paired
 from widthwise.evals.store.outcome import Outcome
 

@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 
 import widthwise as ww
+from bench.stored_runs import finished, slug
 from widthwise.evals.measure.intervals import paired
 from widthwise.evals.measure.pools import SamplePool
 from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.store import Store
 
 CHOOSING, REPORTING = 8, 7
 """Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
@@ -150,18 +150,6 @@ def _at_equal_tokens(pools: Sequence[SamplePool], spent: float, method: str) -> 
     samples = min(max(spent / each, 1.0), float(min(map(len, pools))))
     curves = [named(method).estimate(pool, 0).value for pool in sorted(pools, key=lambda pool: pool.problem)]
     return samples, np.array([np.interp(samples, np.arange(1, len(curve) + 1), curve) for curve in curves])
-
-
-def slug(strategy: str) -> str:
-    return "".join(each if each.isalnum() else "-" for each in strategy.replace(" ", ""))[:140]
-
-
-def finished(file: Path, problems: int) -> list[Outcome] | None:
-    if not file.exists():
-        return None
-    with Store.read(file) as store:
-        found = [outcome for outcome in store.outcomes() if outcome.state == "done"]
-    return sorted(found, key=lambda outcome: outcome.problem.id) if len(found) == problems else None
 
 
 def chosen(bench: Bench, suite: str, settings: Sequence[str], width: int, *, prm: bool) -> str | None:
