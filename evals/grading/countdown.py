@@ -8,17 +8,16 @@ from functools import lru_cache
 from typing import ClassVar
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Partition, Problem
+from widthwise.core.problem import Problem
 from widthwise.evals.grading import extraction
-from widthwise.evals.grading.equality import Verdict
 from widthwise.evals.grading.extraction import Policy, Reading, parts
-from widthwise.evals.grading.policy_grader import PolicyGrader
+from widthwise.evals.grading.rules_grader import RulesGrader
 from widthwise.evals.suites import countdown
 from widthwise.evals.suites.search_path import expression_of_path
 
 
 @dataclass(frozen=True)
-class CountdownGrader(PolicyGrader):
+class CountdownGrader(RulesGrader):
     """Grades expressions that must reach a target with given numbers, each used once.
 
     A problem gives ``numbers`` and, unless its answer is the target itself, ``target`` in its metadata.
@@ -27,6 +26,7 @@ class CountdownGrader(PolicyGrader):
     name: str = "countdown"
     policy: Policy = extraction.COUNTDOWN
     what: ClassVar[str] = "judges expressions that must reach a target with given numbers, each used once"
+    rule: ClassVar[str] = "the expression reaches the target with the given numbers"
 
     def read(self, text: str) -> Reading | None:
         """Like ``extract``, with where the answer was found; the clean path of a written-out search counts."""
@@ -35,16 +35,8 @@ class CountdownGrader(PolicyGrader):
                 return Reading(found, "path", 0, part)
         return super().read(text)
 
-    async def partition(self, answers: Sequence[str]) -> Partition:
-        return Partition.of(map(_form, answers))
-
-    async def correct(self, problem: Problem, answer: str) -> bool:
-        return await self.valid(problem, answer)
-
-    async def verdict(self, problem: Problem, answer: str) -> Verdict:
-        """Like ``correct``, with the rule that decided."""
-        right = await self.valid(problem, answer)
-        return Verdict("same" if right else "different", "the expression reaches the target with the given numbers")
+    def form(self, answer: str) -> str:
+        return _form(answer)
 
     async def valid(self, problem: Problem, answer: str) -> bool:
         """Raises UsageError if the problem names no numbers or no target."""

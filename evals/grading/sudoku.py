@@ -9,13 +9,12 @@ from functools import lru_cache
 from typing import ClassVar
 
 from widthwise.core.errors import UsageError
-from widthwise.core.problem import Partition, Problem
+from widthwise.core.problem import Problem
 from widthwise.evals.grading import extraction
 from widthwise.evals.grading.boxes import boxes
-from widthwise.evals.grading.equality import Verdict
 from widthwise.evals.grading.extraction import Policy, Reading, parts
 from widthwise.evals.grading.lines import tags
-from widthwise.evals.grading.policy_grader import PolicyGrader
+from widthwise.evals.grading.rules_grader import RulesGrader
 from widthwise.evals.grading.statement import MAX_ANSWER_CHARS, Statement
 from widthwise.evals.suites.sudoku import SIZES, Grid, grid_of, puzzle_of
 
@@ -46,7 +45,7 @@ _WORDS = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
-class SudokuGrader(PolicyGrader):
+class SudokuGrader(RulesGrader):
     """Grades completed grids: the given cells kept, each row, column and box with every digit once.
 
     A problem gives its ``puzzle`` in its metadata. A grid may be written in any usual form: rows of digits with or
@@ -57,6 +56,7 @@ class SudokuGrader(PolicyGrader):
     name: str = "sudoku"
     policy: Policy = extraction.SUDOKU
     what: ClassVar[str] = "judges completed grids: given cells kept, every digit once in each row, column and box"
+    rule: ClassVar[str] = "the grid completes the puzzle by the rules"
 
     def read(self, text: str) -> Reading | None:
         """Like ``extract``, with where the grid was found; the answer is its rows, joined by ``/``."""
@@ -66,16 +66,8 @@ class SudokuGrader(PolicyGrader):
                 return None if grid is None else Reading(str(grid), statement.reader, statement.at, statement.text)
         return None
 
-    async def partition(self, answers: Sequence[str]) -> Partition:
-        return Partition.of(map(_form, answers))
-
-    async def correct(self, problem: Problem, answer: str) -> bool:
-        return await self.valid(problem, answer)
-
-    async def verdict(self, problem: Problem, answer: str) -> Verdict:
-        """Like ``correct``, with the rule that decided."""
-        right = await self.valid(problem, answer)
-        return Verdict("same" if right else "different", "the grid completes the puzzle by the rules")
+    def form(self, answer: str) -> str:
+        return _form(answer)
 
     async def valid(self, problem: Problem, answer: str) -> bool:
         """Raises UsageError if the problem has no puzzle."""
