@@ -270,18 +270,25 @@ def test_a_stream_of_chat_that_breaks_is_begun_again() -> None:
 
 
 def test_a_pool_whose_server_dies_in_the_middle_loses_nothing() -> None:
-    """The other server restarts the unfinished work."""
-    dying: list[Asked] = []
+    """The other server restarts the unfinished work. The one that dies is the first that is asked for a solution: which
+    problems belong to which server depends on their ports.
+    """
+    dying: list[str] = []
 
-    def dies(asked: Asked) -> Reply:
-        if "What is" in str(asked.body):
-            dying.append(asked)
+    def member(name: str) -> Script:
+        def script(asked: Asked) -> Reply:
+            if "What is" not in str(asked.body):
+                return chat()(asked)
+            if not dying:
+                dying.append(name)
+            if dying[0] != name:
+                return chat()(asked)
             return Reply(sse(*chat_events("It is", " \\boxed{9", finish=None), done=False), end="reset")
-        return chat()(asked)
 
-    with served(by_path(chat_completions=dies), MODEL) as one, served(chat(), MODEL) as other:
-        summary = json.loads(evaluated(f"{one.url},{other.url}", "--json").stdout)
-        assert dying
+        return by_path(chat_completions=script)
+
+    with served(member("one"), MODEL) as one, served(member("two"), MODEL) as two:
+        summary = json.loads(evaluated(f"{one.url},{two.url}", "--json").stdout)
         assert summary["accuracy"] == 1.0
         assert summary["errors"] == 0
         assert summary["tokens"]["discarded"] > 0

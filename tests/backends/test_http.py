@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.backends.conformance import Subject
+from tests.backends.pools import problems_of
 from tests.backends.servers import own_server
 from widthwise.backends.http import server_pool
 from widthwise.backends.http.backend import HTTPBackend
@@ -35,7 +36,8 @@ def test_problems_spread_over_the_servers_and_stay() -> None:
     assert min(Counter(chosen).values()) > 60
 
 
-def test_a_lost_server_moves_only_its_own_problems() -> None:
+def test_a_lost_server_moves_only_its_own_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_pool, "monotonic", lambda: 100.0)
     pool = ServerPool(URLS)
     before = first_choices(pool)
     pool.servers[2].failed("down")
@@ -142,7 +144,8 @@ async def test_pool_goes_on_without_a_server_that_dies() -> None:
         with own_server("text_server.py") as dying:
             backend = HTTPBackend(f"{dying},{staying}")
             prompt = np.array(backend.tokenizer.encode("Go on."))
-            requests = [Request(prompt, SamplingParams(max_tokens=20), i, problem=f"p{i}") for i in range(16)]
+            named = [name for url in (dying, staying) for name in problems_of(url, [dying, staying], 8)]
+            requests = [Request(prompt, SamplingParams(max_tokens=20), i, problem=name) for i, name in enumerate(named)]
             await asyncio.gather(*(Subject(backend, int).run(request) for request in requests))
         several = await asyncio.gather(*(Subject(backend, int).run(request) for request in requests))
         assert all(len(sampled.ids) == 20 for sampled in several)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.backends import manners
 from tests.backends.fake_clock import FakeClock
+from tests.backends.pools import problems_of
 from tests.backends.scripted_server import Asked, Reply, Script, by_path, in_turn, refusal, served, serving, text
 from tests.backends.servers import MODEL
 from widthwise.backends.http.backend import HTTPBackend
@@ -241,11 +242,14 @@ async def test_a_server_that_comes_later_is_described_before_it_is_asked_for_any
         with served(manners.hosted("7"), [{"id": "a"}]) as one, served(by_path(), refusal(500)) as two:
             backend = await asyncio.to_thread(HTTPBackend, [one.url, two.url])
             two.script, two.models = late, models
+            for server in backend._pool.servers:
+                server.succeeded()
+            [problem] = problems_of(two.url, [one.url, two.url], 1)
             asked = Conversation(({"role": "user", "content": "Go."},))
-            for i in range(12):
-                request = Request(np.array([1]), SamplingParams(), i, problem=f"p{i}", conversation=asked)
-                deltas = [delta async for delta in backend.generate(request)]
-                assert deltas[-1].finish == "stop"
+            request = Request(np.array([1]), SamplingParams(), 0, problem=problem, conversation=asked)
+            deltas = [delta async for delta in backend.generate(request)]
+            assert deltas[-1].finish == "stop"
+            assert [server.failures for server in backend._pool.servers] == [0, 1], "it was left out"
             assert not [body for body in two.bodies("completions") if "Go." in str(body)]
             await backend.close()
 
@@ -256,10 +260,10 @@ async def test_a_server_that_comes_later_and_is_alike_is_asked_too() -> None:
         two.script, two.models = manners.hosted("7"), [{"id": "a"}]
         for server in backend._pool.servers:
             server.succeeded()
+        [problem] = problems_of(two.url, [one.url, two.url], 1)
         asked = Conversation(({"role": "user", "content": "Go."},))
-        for i in range(12):
-            request = Request(np.array([1]), SamplingParams(), i, problem=f"p{i}", conversation=asked)
-            assert [delta async for delta in backend.generate(request)]
+        request = Request(np.array([1]), SamplingParams(), 0, problem=problem, conversation=asked)
+        assert [delta async for delta in backend.generate(request)]
         assert [body for body in two.bodies("completions") if "Go." in str(body)]
         await backend.close()
 
@@ -270,8 +274,9 @@ async def test_every_server_of_a_pool_is_spoken_to_as_the_program_that_it_is() -
     with served(plain, models) as one, served(manners.llama_cpp("7"), models) as two:
         backend = await asyncio.to_thread(HTTPBackend, [one.url, two.url], dialect="text", tokenizer=str(MODEL))
         prompt = np.array(backend.tokenizer.encode("Go."))
-        for i in range(12):
-            request = Request(prompt, SamplingParams(max_tokens=9), i, problem=f"p{i}")
+        for url in (one.url, two.url):
+            [problem] = problems_of(url, [one.url, two.url], 1)
+            request = Request(prompt, SamplingParams(max_tokens=9), 0, problem=problem)
             assert [delta async for delta in backend.generate(request)]
         await backend.close()
         to_one = [body for body in one.bodies("completions") if body["prompt"] == "Go."]

@@ -169,25 +169,23 @@ def test_the_dark_scheme_is_followed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_browser
-def test_ten_thousand_traces_stay_quick(tmp_path: Path, window: browser.Browser) -> None:
+def test_ten_thousand_traces_need_no_element_each(tmp_path: Path, window: browser.Browser) -> None:
+    """Only the rows in sight are in the page, wherever the list is scrolled to."""
     answers = [["1" if (i * j) % 3 else "2" for j in range(200)] for i in range(49)] + [["1"] * 200]
     run = made_run(tmp_path / "a.db", answers, text="Step.\n\n" * 40 + "\\boxed{%s}")
     write_report([run], tmp_path / "a.html")
     window.open(tmp_path / "a.html")
-    ready = window.script("return performance.now() ")
     assert window.script("return document.querySelectorAll('*').length") < 12_000
     window.script("document.querySelector('.list').focus()")
     window.keys("End", "Enter")
     window.wait("return document.querySelector('h2').textContent === 'p49'")
-    spent = window.script(
-        "const list = document.querySelector('.list'); const t = performance.now();"
-        "for (let i = 0; i < 100; i++) { list.scrollTop = i * 50; list.dispatchEvent(new Event('scroll')); }"
-        "return performance.now() - t"
+    most = window.script(
+        "const list = document.querySelector('.list'); let most = 0;"
+        "for (let i = 0; i < 100; i++) { list.scrollTop = i * 50; list.dispatchEvent(new Event('scroll'));"
+        "most = Math.max(most, list.querySelectorAll('.row').length); }"
+        "return most"
     )
-    assert ready < 20_000
-    assert spent < 5_000
-    assert window.script("return document.querySelectorAll('.list .row').length") < 80
-    print(f"10,000 traces: page drawn after {ready:.0f} ms, one scroll step {spent / 100:.1f} ms")
+    assert 0 < most < 80
 
 
 def test_recordings_are_imported_first(tmp_path: Path) -> None:
