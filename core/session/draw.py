@@ -6,16 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from widthwise.core.backend import Delta
 from widthwise.core.brief import Brief
+from widthwise.core.errors import BackendError
 from widthwise.core.session.branch import Branch
 from widthwise.core.session.call import Call
 from widthwise.core.session.clock import Clock, Moment, in_order, latest
 from widthwise.core.session.launches import Launches
 from widthwise.core.session.watch import Watch
 from widthwise.core.trace.trace import Trace
+
+_CANCELLED = "the request was cancelled, but not by the strategy: a task of the backend's was"
 
 Source = Callable[[Branch], AsyncIterator[Delta]]
 
@@ -26,7 +30,7 @@ class Event(Brief):
 
     branch: Branch
     delta: Delta | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     @property
     def over(self) -> bool:
@@ -130,7 +134,7 @@ class Draw:
         """Run the next piece of a branch whose last piece has just ended; it keeps its place."""
         if branch in self._over:
             self._over.remove(branch)
-        self._pumps[branch] = asyncio.create_task(self._pump(branch))
+        self._start(branch)
 
     def leave(self, branch: Branch) -> None:
         """A branch that was halted has come to its end."""
@@ -177,7 +181,7 @@ class Draw:
             place = self._place()
             if branch.begin(self._turn(branch, place), self._sequential):
                 self._launches.begin(branch, () if branch.whole else self._waiting)
-                self._pumps[branch] = asyncio.create_task(self._pump(branch))
+                self._start(branch)
             else:
                 self._refused += branch.sample
                 self._left.append(place)
@@ -201,6 +205,16 @@ class Draw:
         now = self._clock.now
         ended = self._ended if self._held_back else self._begun
         return latest((place, ended, *warm, now if now.time > self._seen.time else self._begun))
+
+    def _start(self, branch: Branch) -> None:
+        pump = self._pumps[branch] = asyncio.create_task(self._pump(branch))
+        pump.add_done_callback(partial(self._broken_off, branch))
+
+    def _broken_off(self, branch: Branch, pump: asyncio.Task[None]) -> None:
+        """The draw waits for an event of each of its branches, also of one that it did not cancel itself."""
+        error = BackendError(_CANCELLED) if pump.cancelled() else pump.exception()
+        if error is not None and self._pumps.get(branch) is pump:
+            self._queue.put_nowait(Event(branch, error=error))
 
     async def _pump(self, branch: Branch) -> None:
         gate = asyncio.Event()

@@ -128,6 +128,55 @@ async def test_a_cancelled_strategy_is_charged_for_all_that_was_sampled(determin
         assert backend.closed == len(backend.requests)
 
 
+class Hidden(BaseException):
+    """No ``Exception``, as what ends a program is none."""
+
+
+class Breaking(Scripted):
+    """The second sample's request raises ``error`` after its first token."""
+
+    def __init__(self, error: BaseException, *, deterministic: bool) -> None:
+        super().__init__(TEXTS, deterministic=deterministic)
+        self.error = error
+
+    async def generate(self, request):  # type: ignore[no-untyped-def]
+        async with aclosing(super().generate(request)) as deltas:
+            async for delta in deltas:
+                yield delta
+                if request.index == 1:
+                    raise self.error
+
+
+@BOTH
+async def test_a_request_that_was_cancelled_by_its_backend_fails_alone(deterministic: bool) -> None:
+    s = session(Breaking(asyncio.CancelledError(), deterministic=deterministic), pruners=[Watchful()])
+    traces = await asyncio.wait_for(s.sample(s.root, 4), 300)
+    assert [t.finish for t in traces] == ["stop", "error", "stop", "stop"]
+    result = await Strategy(BestOfN(2)).run(session(Breaking(asyncio.CancelledError(), deterministic=deterministic)))
+    assert any("was cancelled, but not by the strategy" in error for error in result.errors)
+
+
+@BOTH
+async def test_what_is_no_exception_reaches_whoever_waits(deterministic: bool) -> None:
+    s = session(Breaking(Hidden(), deterministic=deterministic), pruners=[Watchful()])
+    with pytest.raises(Hidden):
+        await asyncio.wait_for(s.sample(s.root, 4), 300)
+
+
+@BOTH
+async def test_whoever_cancels_all_tasks_leaves_nobody_waiting(deterministic: bool) -> None:
+    """Before the first step of a request's task and later."""
+    for turns in range(1, 12):
+        s = session(Scripted(TEXTS, deterministic=deterministic), pruners=[Watchful()])
+        work = asyncio.create_task(s.sample(s.root, 4))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in asyncio.all_tasks() - {work, asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait_for(work, 300)
+        assert "error" in {t.finish for t in s.leaves} or turns == 1
+
+
 async def test_breaking_out_of_a_stream_without_closing_it_loses_nothing_either() -> None:
     backend = Scripted(TEXTS)
     s = session(backend)
