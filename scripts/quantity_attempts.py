@@ -18,7 +18,7 @@ from pathlib import Path
 from attempts import TEST_SEED, Attempted, chosen, collect, listed, made, read, same_answer, verify
 from documents import Document
 from labels import Task, steps_of
-from quantity_solutions import order, plan, quantities_solution, step, systems
+from quantity_solutions import either_order, order, plan, quantities_solution, step, systems
 
 from widthwise.evals.suites.quantities import generate
 from widthwise.evals.suites.quantity_steps import QuantityStep
@@ -102,7 +102,9 @@ def refined(task: Task, said: dict[str, list[int]], rng: random.Random) -> str:
     system = QuantitySystem.read(task.question)
     steps = [plan(system, rng)]
     for name in order(system, rng, useless=0):
-        steps.append(step(system, name, SAID.replace("{said}", counted(said.get(name, ())))))
+        steps.append(
+            step(system, name, SAID.replace("{said}", counted(said.get(name, ()))), either_order(system, name, rng))
+        )
     return "\n\n".join([*steps, f"\\boxed{{{system.answer}}}"])
 
 

@@ -2,7 +2,7 @@
 
 A parent says what is needed, has independent parts worked out at once, and a thread returns its value:
 
-    U: A Y, A: B V, B: G, V: Z
+    U: A - 2, A: B * V, B: 28 - 14, V: 15 + 7
 
     <Parallel>
     <Outlines>

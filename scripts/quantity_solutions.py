@@ -1,6 +1,6 @@
 """Solutions of `quantities`: what is needed, then one step per quantity, in any order and in several wordings.
 
-U: A, A: B V, V, B                  <- U takes A, A takes B and V, these two take only what is given
+U: A - 2, A: B * V, B: 28 - 14, V: 15 + 7      <- the definitions, in which what is given is a number
 
 V: 15 + 7 = 22
 
@@ -78,32 +78,36 @@ def ready(system: QuantitySystem, among: set[str], known: set[str]) -> list[str]
     ]
 
 
-def needs(system: QuantitySystem, rng: random.Random) -> list[tuple[str, list[str]]]:
-    """Every needed quantity with those that it takes, from the target on: first named, first listed.
-
-    Which of two operands is named first is drawn by lot.
-    """
-    found: dict[str, list[str]] = {}
+def needs(system: QuantitySystem, rng: random.Random) -> dict[str, Operation]:
+    """Every needed quantity with its definition, from the target on: first named, first listed."""
+    found: dict[str, Operation] = {}
     waiting = [system.target]
     while waiting:
         name = waiting.pop(0)
         if name not in found:
-            found[name] = rng.sample(system.operands(name), len(system.operands(name)))
-            waiting += [each for each in found[name] if each in system.needed]
-    return list(found.items())
+            found[name] = either_order(system, name, rng)
+            waiting += [each for each in found[name].names if each in system.needed]
+    return found
 
 
 def plan(system: QuantitySystem, rng: random.Random, between: str = ", ") -> str:
-    """``A: B V`` for a quantity that takes B and V, given or not."""
-    return between.join(f"{name}: {' '.join(taken)}" for name, taken in needs(system, rng))
+    """``A: B * V`` for every needed quantity, or ``V: 15 + 7`` if what it takes is given.
+
+    Which of them can be worked out next can be seen in the plan alone.
+    """
+    return between.join(f"{name}: {each.filled(system.given)}" for name, each in needs(system, rng).items())
 
 
-def step(system: QuantitySystem, name: str, wording: str, *, swapped: bool = False) -> str:
-    """One quantity worked out."""
-    values, definition = system.values(), system.definitions[name]
+def either_order(system: QuantitySystem, name: str, rng: random.Random) -> Operation:
+    """A quantity's definition; the operands of a sum or a product change places by lot."""
+    definition = system.definitions[name]
     assert isinstance(definition, Operation)
-    if swapped:
-        definition = definition.swapped
+    return definition.swapped if definition.commutes and rng.random() < SWAPPED else definition
+
+
+def step(system: QuantitySystem, name: str, wording: str, definition: Operation) -> str:
+    """One quantity worked out, by its definition in the order to write it in."""
+    values = system.values()
     left, right = definition.at(values)
     worked = f"{left} {definition.op} {right}"
     return wording.format(name=name, defined=definition, worked=worked, value=values[name])
@@ -112,9 +116,7 @@ def step(system: QuantitySystem, name: str, wording: str, *, swapped: bool = Fal
 def worded(system: QuantitySystem, name: str, rng: random.Random) -> str:
     """One quantity worked out, in a wording drawn by lot."""
     (wording,) = rng.choices(WORDINGS, WEIGHTS)
-    definition = system.definitions[name]
-    swapped = isinstance(definition, Operation) and definition.commutes and rng.random() < SWAPPED
-    return step(system, name, wording, swapped=swapped)
+    return step(system, name, wording, either_order(system, name, rng))
 
 
 def boxed_answer(system: QuantitySystem) -> str:

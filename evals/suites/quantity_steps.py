@@ -4,8 +4,8 @@
     C is Z + 7, 15 + 7 = 22           C: Z + 7 is 15 + 7 = 22
 
 with the operands of a sum or a product in either order; before them a plan of what is needed, such as
-`U: A Y, A: B V, B: G, V: Z`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of them have 14,
-one has 15).
+`U: A - 2, A: B * V, B: 28 - 14, V: 15 + 7`; and, where drafts are refined, `B said 14 3, 15 1: 28 - 14 = 14` (three of
+them have 14, one has 15).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STEPS = tuple(
         rf"{_NAME} said [a-z0-9 ,]{{1,200}}: {_WORKED} = {_VALUE}",
     )
 )
-_PLANNED = re.compile(r"([A-Z]{1,2}): ([A-Z]{1,2}(?: [A-Z]{1,2})?)")
+_PLANNED = re.compile(r"([A-Z]{1,2}): ([A-Z0-9]{1,3} [-+*] [A-Z0-9]{1,3})")
 _BOX = re.compile(r"\\boxed\{(\d{1,6})\}")
 
 
@@ -63,8 +63,7 @@ class QuantityStep(NamedTuple):
             return False
         if self.value != apply(self.op, self.left, self.right):
             return False
-        ways = [definition, definition.swapped] if definition.commutes else [definition]
-        return any(self._repeats(way, known) for way in ways)
+        return any(self._repeats(way, known) for way in ways(definition))
 
     def _repeats(self, definition: Operation, known: Mapping[str, int]) -> bool:
         worked = (self.op, (self.left, self.right)) == (definition.op, definition.at(known))
@@ -72,21 +71,31 @@ class QuantityStep(NamedTuple):
 
 
 class QuantityPlan(NamedTuple):
-    """Quantities to work out, each with those that it takes, sorted."""
+    """Quantities to work out, each with its definition, in which what is given is a number."""
 
-    needs: Mapping[str, Sequence[str]]
+    needs: Mapping[str, frozenset[Operation]]
+    """Every way to write the definition: two for a sum or a product."""
 
     @classmethod
     def read(cls, text: str, between: str = ", ") -> QuantityPlan | None:
-        """A plan such as ``U: A Y, A: B V, B: G, V: Z``; None for anything else."""
+        """A plan such as ``U: A - 2, A: B * V, B: 28 - 14, V: 15 + 7``; None for anything else."""
         found = [_PLANNED.fullmatch(each) for each in text.strip().split(between, MOST)]
-        needs = {each[1]: sorted(each[2].split()) for each in found if each}
+        try:
+            needs = {each[1]: ways(Operation.read(each[2])) for each in found if each}
+        except ValueError:  # an operand is neither a name nor a number
+            return None
         return cls(needs) if len(needs) == len(found) else None
 
     @classmethod
     def of(cls, system: QuantitySystem) -> QuantityPlan:
         """What a system's target needs."""
-        return cls({name: sorted(system.operands(name)) for name in system.needed})
+        definitions = {name: system.definitions[name] for name in system.needed}
+        return cls({n: ways(d.filled(system.given)) for n, d in definitions.items() if isinstance(d, Operation)})
+
+
+def ways(definition: Operation) -> frozenset[Operation]:
+    """The definition, and with its operands swapped if that changes nothing."""
+    return frozenset([definition, definition.swapped] if definition.commutes else [definition])
 
 
 class StepLabel(NamedTuple):

@@ -54,6 +54,11 @@ class Operation(NamedTuple):
         """The same operation with its operands in the other order."""
         return self._replace(left=self.right, right=self.left)
 
+    def filled(self, known: Mapping[str, int]) -> Operation:
+        """The same operation with numbers in place of the quantities that are known."""
+        left, right = (known.get(each, each) if isinstance(each, str) else each for each in (self.left, self.right))
+        return self._replace(left=left, right=right)
+
     def at(self, values: Mapping[str, int]) -> tuple[int, int]:
         """Its two operands as numbers; KeyError if a quantity has no value."""
         left, right = (values[each] if isinstance(each, str) else each for each in (self.left, self.right))

@@ -188,11 +188,20 @@ def test_steps_are_read_in_every_wording(text: str, step: QuantityStep | None) -
 
 
 def test_a_plan_is_read_and_nothing_else_is() -> None:
-    plan = QuantityPlan.read("U: A Y, A: V B, B: G, V: Z")
+    plan = QuantityPlan.read("U: A - 2, A: V * B, B: 28 - 14, V: 7 + 15")
     assert plan == QuantityPlan.of(SYSTEM)
-    assert QuantityPlan.read("U: A Y\nA: B V\nB: G\nV: Z", between="\n") == plan
-    for text in ("U:, A", "U: A B C", "U A", "", "u: a", "U: A; A", "U: A, A", "V: 15 + 7 = 22", "U: A, " * 100_000):
+    assert QuantityPlan.read("U: A - 2\nA: B * V\nB: 28 - 14\nV: 15 + 7", between="\n") == plan
+    for text in ("U: A", "U: A - 2 - 3", "U A - 2", "", "u: a - 2", "U: A - 2; A: B * V", "U: A - A1", "U: ABC - 2"):
         assert QuantityPlan.read(text) is None
+    for text in ("V: 15 + 7 = 22", "U: A - 2, U: A - 2", "U: A / 2", "U: A - 2, " * 100_000):
+        assert QuantityPlan.read(text) is None
+
+
+@pytest.mark.parametrize(
+    "plan", ["U: 2 - A, A: B * V, B: 28 - 14, V: 15 + 7", "U: A - 3, A: B * V, B: 28 - 14, V: 15 + 7"]
+)
+def test_a_plan_with_another_definition_is_another_plan(plan: str) -> None:
+    assert QuantityPlan.read(plan) != QuantityPlan.of(SYSTEM)
 
 
 def test_a_right_solution_is_right_useful_and_open_throughout() -> None:
@@ -211,10 +220,16 @@ def test_a_right_solution_is_right_useful_and_open_throughout() -> None:
         pytest.param(["V = 7 + Z = 7 + 15 = 22"], [SOUND], id="a sum with its operands in the other order"),
         pytest.param(["V = 7 + Z = 15 + 7 = 22"], [USELESS], id="an order that changes between its two halves"),
         pytest.param(["B: 14 - 28 = 14"], [USELESS], id="a difference in the other order"),
-        pytest.param(["U: A Y, A: V B, B: G, V: Z", RIGHT[0]], [SOUND, SOUND], id="a plan"),
-        pytest.param(["U: Y A, A: B V, B: G", RIGHT[0]], [StepLabel(False, False, True), SOUND], id="a plan too short"),
-        pytest.param(["F: D G, U: A Y, A: B V, B: G, V: Z"], [StepLabel(False, False, True)], id="a plan of too much"),
-        pytest.param([RIGHT[0], "U: A Y, A: B V, B: G, V: Z"], [SOUND, USELESS], id="a plan too late"),
+        pytest.param(["U: A - 2, A: V * B, B: 28 - 14, V: 15 + 7", RIGHT[0]], [SOUND, SOUND], id="a plan"),
+        pytest.param(
+            ["U: A - 2, A: B * V, B: 28 - 14", RIGHT[0]], [StepLabel(False, False, True), SOUND], id="a plan too short"
+        ),
+        pytest.param(
+            ["F: 19 + 28, U: A - 2, A: B * V, B: 28 - 14, V: 15 + 7"],
+            [StepLabel(False, False, True)],
+            id="a plan of too much",
+        ),
+        pytest.param([RIGHT[0], "U: A - 2, A: B * V, B: 28 - 14, V: 15 + 7"], [SOUND, USELESS], id="a plan too late"),
         pytest.param(["A = 14 * 22 = 308"], [USELESS], id="before what it depends on"),
         pytest.param(
             ["B: 28 - 14 = 15", RIGHT[1], "A: 15 * 22 = 330"],

@@ -101,7 +101,10 @@ def test_orders_and_wordings_differ() -> None:
     assert orders == {("B", "V", "A", "U"), ("V", "B", "A", "U")}
     texts = {solutions.quantities_solution(system, random.Random(seed)) for seed in range(50)}
     assert len(texts) > 45
-    read = {tuple(QuantityStep.read(solutions.step(system, "B", each)) or ())[:2] for each in solutions.WORDINGS}
+    read = {
+        tuple(QuantityStep.read(solutions.step(system, "B", each, Operation("-", "G", 14))) or ())[:2]
+        for each in solutions.WORDINGS
+    }
     assert read == {("B", 14)}
 
 
@@ -118,13 +121,12 @@ def test_sums_and_products_are_worked_out_in_either_order_and_differences_are_no
 
 def test_a_plan_names_quantities_from_the_target_on_each_once() -> None:
     system = QuantitySystem.read("A = 3; B = A + 1; C = B + A; D = B * C; E = D + 2; X = A + 9. E?")
-    plans = {solutions.plan(system, random.Random(seed)) for seed in range(30)}
-    assert plans == {
-        "E: D, D: B C, B: A, C: B A",
-        "E: D, D: B C, B: A, C: A B",
-        "E: D, D: C B, C: B A, B: A",
-        "E: D, D: C B, C: A B, B: A",
-    }
+    plans = {solutions.plan(system, random.Random(seed)) for seed in range(200)}
+    ends = [("B * C, B: {B}, C: {C}"), ("C * B, C: {C}, B: {B}")]
+    either = [
+        (e, d, b, c) for e in ("D + 2", "2 + D") for d in ends for b in ("3 + 1", "1 + 3") for c in ("B + 3", "3 + B")
+    ]
+    assert plans == {f"E: {e}, D: {d.format(B=b, C=c)}" for e, d, b, c in either}
     assert all(QuantityPlan.read(each) == QuantityPlan.of(system) for each in plans)
 
 
@@ -192,21 +194,21 @@ def test_a_chain_spawns_nothing() -> None:
 def test_outlines_are_orders_and_solutions_follow_theirs() -> None:
     for document in made("outlines", 100):
         system = asked(document)
-        under = re.search(r"<Outline>([A-Z ,:]+)<assistant>", document.text)
+        under = re.search(r"<Outline>([^<]+)<assistant>", document.text)
         if under:
             steps = list(map(QuantityStep.read, answered(document).split("\n\n")))
             assert [step.name for step in steps if step] == skills.backwards(system, under[1])
             assert all(step_labels(system, answered(document).split("\n\n")))
         else:
-            planned = re.findall(r"<Outline>\d: ([A-Z ,:]+)</Outline>", answered(document))
+            planned = re.findall(r"<Outline>\d: ([^<]+)</Outline>", answered(document))
             assert len(set(planned)) == len(planned) >= 1
             assert all(QuantityPlan.read(each) == QuantityPlan.of(system) for each in planned)
 
 
 def test_an_outline_is_followed_from_its_end() -> None:
     system = QuantitySystem.read("A = 3; B = A + 1; C = B + A; D = B * C; E = A * 2; F = E + D. F?")
-    assert skills.backwards(system, "F: E D, E: A, D: B C, B: A, C: B A") == ["B", "C", "D", "E", "F"]
-    assert skills.backwards(system, "F: D E, D: C B, E: A, C: B A, B: A") == ["B", "C", "E", "D", "F"]
+    assert skills.backwards(system, "F: E + D, E: 3 * 2, D: B * C, B: 3 + 1, C: B + 3") == ["B", "C", "D", "E", "F"]
+    assert skills.backwards(system, "F: D + E, D: C * B, E: 3 * 2, C: B + 3, B: 3 + 1") == ["B", "C", "E", "D", "F"]
 
 
 def test_plans_are_the_dependency_graph() -> None:
@@ -263,7 +265,7 @@ def test_refined_solutions_check_what_is_said_before_they_state_a_value(attempts
         )
         assert all(" said " in step for step in steps[1:-1])
     summary = next(each for each in refining if each.skill == "refine_summary")
-    assert "A said 308 2, 318 2: 14 * 22 = 308" in answered(summary)
+    assert re.search(r"A said 308 2, 318 2: (14 \* 22|22 \* 14) = 308", answered(summary))
 
 
 def test_a_solution_is_verified_step_by_step() -> None:
