@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from widthwise.evals.suites.quantity_steps import QuantityPlan
+
 pytestmark = pytest.mark.vllm
 torch = pytest.importorskip("torch", reason="training needs the `train` extra: pip install '.[train]'")
 
@@ -109,8 +111,10 @@ def test_a_model_is_measured_by_what_its_tokens_do(tmp_path: Path) -> None:
     system = read.QuantitySystem.read("A = 3; B = A + 5; C = B * 12; D = C - 90. D?")
     pieces = list(read.parts(system, read.random.Random(0)))
     text = "".join(piece.text for piece in pieces[1:])
-    assert text.startswith(
-        "D: C, C: B, B: A\n\nB = A + 5 = 3 + 5 = 8\n\nC = B * 12 = 8 * 12 = 96\n\nD = C - 90 = 96 - 90 = 6\n\n\\boxed{6"
+    planned, _, solution = text.partition("\n\n")
+    assert QuantityPlan.read(planned) == QuantityPlan.of(system)
+    assert solution.startswith(
+        "B = A + 5 = 3 + 5 = 8\n\nC = B * 12 = 8 * 12 = 96\n\nD = C - 90 = 96 - 90 = 6\n\n\\boxed{6"
     )
     trained = reasoner.Run(tmp_path / "train", llama.Shape(448, 2), seed=3)
     trained.save()
