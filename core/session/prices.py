@@ -42,19 +42,40 @@ class Price(Brief):
         return 0.0 if self.cached is None else (self.prompt - self.cached) * tokens / _MILLION
 
 
+NO_PRICES = "no prices were given (--price)"
+RECORDED = "recorded generations do not say what their prompts cost"
+"""Why it is not known what something cost."""
+
 Prices = Mapping[str, Price]
 """The prices of a run's models by their names; the name of a single one is empty."""
 
 
 def money(spent: Ledger, prices: Prices) -> float | None:
-    """What a ledger costs; None if a model that was used has no price.
+    """What a ledger costs; None if that is not known (``unknown`` says why).
 
     Reward and embedding models are not counted.
     """
-    used: Mapping[str, Ledger | Spending] = spent.models or {"": spent}
-    if not prices or not used.keys() <= prices.keys():
-        return None
-    return sum(prices[name].of(each) for name, each in used.items())
+    return None if unknown(spent, prices) else sum(prices[name].of(each) for name, each in _used(spent).items())
+
+
+def unknown(spent: Ledger, prices: Prices) -> str:
+    """Why it is not known what a ledger costs; empty if it is known."""
+    if not prices:
+        return NO_PRICES
+    if lacking := sorted(_used(spent).keys() - prices.keys()):
+        return f"there is no price for {', '.join(filter(None, lacking)) or 'its model'}"
+    if any(_only_answers(each) and prices[name].prompt for name, each in _used(spent).items()):
+        return "the tokens of its prompts were not counted"
+    return ""
+
+
+def _used(spent: Ledger) -> Mapping[str, Ledger | Spending]:
+    return spent.models or {"": spent}
+
+
+def _only_answers(spent: Ledger | Spending) -> bool:
+    """Whether there are answers, but none of the prompts that they must have had."""
+    return bool(spent.sampled + spent.judging) and not spent.prompt_computed + spent.prompt_cached
 
 
 def prices_of(given: Any) -> dict[str, Price]:

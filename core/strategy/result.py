@@ -24,7 +24,8 @@ class Result(Plotted):
     ``traces`` are the leaves of the tree, including pruned and cut ones, ``judgements`` the replies of judges,
     ``fragments`` the traces that grew only for another one, such as threads. ``errors`` are the sentences of requests
     that failed for good, including those to judges and to the reward model: a strategy goes on without what they would
-    have said. ``notes`` report everything else out of the ordinary. Traces know their answers (``Trace.answer``).
+    have said. ``notes`` report everything else out of the ordinary. ``money`` is what the ledger costs (None: no prices
+    were given, ``prices=``). Traces know their answers (``Trace.answer``).
     """
 
     answer: str | None
@@ -35,6 +36,7 @@ class Result(Plotted):
     judgements: tuple[Trace, ...] = ()
     fragments: tuple[Trace, ...] = ()
     notes: tuple[Note, ...] = ()
+    money: float | None = None
 
     @classmethod
     def of(cls, session: Session, election: Answer) -> Result:
@@ -93,6 +95,7 @@ class Result(Plotted):
 
     def _repr_html_(self) -> str:
         spent = {what: [n] for what, n in self.ledger.asdict().items() if n}
+        spent |= {} if self.money is None else {"money": [self.money]}
         return Plotted._repr_html_(self) + notebook.table(spent)
 
     def __repr__(self) -> str:

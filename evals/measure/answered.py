@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from widthwise.core.session.ledger import Ledger
-from widthwise.core.session.prices import Prices, money
+from widthwise.core.session.prices import Prices, money, unknown
 from widthwise.evals.store.outcome import Outcome, credit
 
 
@@ -36,9 +36,9 @@ def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float, float]:
     cache on average: so all samples together cost what the run has paid. Prices may not be known, and what judges cost
     is not a sample's.
     """
-    n, spent = sum(leaf.finish != "joined" for leaf in outcome.leaves), outcome.ledger
-    paid = money(spent, prices) if n and not spent.judging else None
-    if paid is None or len(spent.models) > 1:
+    n, spent = _samples(outcome), outcome.ledger
+    paid = money(spent, prices)
+    if paid is None or not n or unknown_of_a_sample(outcome, prices):
         return math.nan, math.nan, math.nan
     [price] = [prices[name] for name in spent.models or [""]]
     if n == 1:
@@ -46,3 +46,19 @@ def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float, float]:
     cold = min(spent.prompt_computed, (spent.prompt_computed + spent.prompt_cached) / n)
     more = price.saved(cold - spent.prompt_computed / n)  # beyond an average sample
     return paid / n - more / (n - 1), more * n / (n - 1), price.of_token
+
+
+def unknown_of_a_sample(outcome: Outcome, prices: Prices) -> str:
+    """Why it is not known what each sample of a problem cost; empty if it is, and without samples."""
+    spent = outcome.ledger
+    if why := unknown(spent, prices):
+        return why
+    if spent.judging:
+        return "judges worked on the problems, and what they cost is not any sample's"
+    if len(spent.models) > 1:
+        return "several models worked on a problem"
+    return "the file does not say what its samples cost" if _samples(outcome) and not spent.total else ""
+
+
+def _samples(outcome: Outcome) -> int:
+    return sum(leaf.finish != "joined" for leaf in outcome.leaves)

@@ -73,11 +73,19 @@ def _bought(pool: SamplePool, limit: float, axis: Axis) -> Bought:
 
 
 def _money(pool: SamplePool, found: Bought, axis: Axis) -> float:
-    """What these samples cost, with the tokens that were bought of them; NaN on an axis that does not tell these."""
-    if axis != "tokens" or not found.begun:
-        return math.nan if found.begun else 0.0
-    more = found.spent - found.begun * float(pool.tokens.mean())
-    return float(pool.expected_money(np.array(found.begun))) + more * pool.token_money
+    """What these samples cost, with the tokens that were bought of them; NaN if unknown."""
+    if not found.begun:
+        return 0.0
+    return float(pool.expected_money(np.array(found.begun), _tokens(pool, found, axis)))
+
+
+def _tokens(pool: SamplePool, found: Bought, axis: Axis) -> float:
+    """How many tokens were bought: those of whole samples, and what was left for the one that was cut."""
+    whole = float(pool.tokens[: found.whole].sum())
+    if found.begun == found.whole:
+        return whole
+    costs, base = pool.costs(axis)
+    return whole + pool.afforded(found.spent - base - float(costs[: found.whole].sum()), axis)
 
 
 def pick_of(aggregator: object) -> Pick | None:

@@ -16,7 +16,7 @@ from widthwise.evals.measure.subsets import Floats, mth_rank_weights
 def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
     """Mean cost of k samples by axis; token axes only if every sample's tokens are known.
 
-    Money and FLOPs are known only of samples that are all awaited.
+    FLOPs are known only of samples that are all awaited.
     """
     k = np.arange(1, points + 1, dtype=np.float64)
     if any(np.isnan(pool.tokens).any() for pool in pools):
@@ -26,10 +26,10 @@ def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | No
         return {"samples": k}
     tokens, sequential = (np.mean([c[i] for c in costs], axis=0) for i in (0, 1))
     found = {"samples": k, "tokens": tokens, "sequential": sequential}
-    if waits_for is not None:
-        return found
-    paid = {"money": [pool.expected_money(k) for pool in pools if len(pool)]}
-    paid["flops"] = [pool.expected_flops(k) for pool in pools if len(pool)]
+    of_each = [(pool, each[0]) for pool, each in zip([p for p in pools if len(p)], costs, strict=True)]
+    paid = {"money": [pool.expected_money(k, total) for pool, total in of_each]}
+    if waits_for is None:
+        paid["flops"] = [pool.expected_flops(k) for pool, _ in of_each]
     return found | {axis: np.mean(costs, axis=0) for axis, costs in paid.items() if not np.isnan(costs).any()}
 
 

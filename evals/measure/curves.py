@@ -327,6 +327,8 @@ def _notes(source: Source) -> list[str]:
         notes.append(source.copies.note)
     if not source.sequential_known:
         notes.append(NOT_KNOWN)
+    if source.no_money and not (source.answered and source.dependent and source.answered[0].money is not None):
+        notes.append(source.no_money)
     if source.open:
         notes.append(f"{source.open} of {source.open + len(source.pools)} problems are not finished yet")
     if len(source.pools) == 1:

@@ -16,15 +16,15 @@ from widthwise.core.model_shape import ModelShape
 from widthwise.core.problem import Grader, Problem
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.answers import said_in, stated_in
-from widthwise.core.session.prices import Prices
+from widthwise.core.session.prices import RECORDED, Prices, unknown
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
-from widthwise.evals.measure.answered import Answered, per_sample
+from widthwise.evals.measure.answered import Answered, per_sample, unknown_of_a_sample
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.run_prices import prices_in
-from widthwise.evals.measure.sample_pool import SamplePool, sample_flops, shape_of_samples
+from widthwise.evals.measure.sample_pool import SamplePool, shape_of_samples
 from widthwise.evals.measure.sample_scores import recorded_number, sample_score, scored, trace_score
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.runner import regraded
@@ -50,7 +50,8 @@ class Source(Brief):
 
     ``answered`` holds the strategy's own results (empty for recorded generations). ``dependent`` says why the samples
     must not be sub-sampled; empty if they may. ``open`` problems are not finished yet. ``copies`` says how many
-    different samples a problem's are worth. ``sequential_known``: see ``evals.store.waits``.
+    different samples a problem's are worth. ``sequential_known``: see ``evals.store.waits``. ``no_money`` says what is
+    not known in money, and why; empty if all of it is known.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Source(Brief):
     open: int = 0
     copies: Copies | None = None
     sequential_known: bool = True
+    no_money: str = ""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -121,7 +123,18 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         open=len(outcomes) - len(done),
         copies=Copies.stored(done),
         sequential_known=known,
+        no_money=_no_money(done, prices, answered=bool(strategy)),
     )
+
+
+def _no_money(outcomes: Sequence[Outcome], prices: Prices, *, answered: bool) -> str:
+    """What is not known in money, and why; empty if all of it is known."""
+    if not answered:
+        return f"money is not known: {RECORDED}"
+    if why := next(filter(None, (unknown(o.ledger, prices) for o in outcomes)), ""):
+        return f"money is not known: {why}"
+    why = next(filter(None, (unknown_of_a_sample(o, prices) for o in outcomes)), "")
+    return why and f"what k samples cost in money is not known: {why}"
 
 
 async def _regraded(store: Store, outcomes: Sequence[Outcome], grader: Grader) -> list[Outcome]:
@@ -140,7 +153,8 @@ class _Row:
     finished: Sequence[bool]
     scores: Mapping[str, Floats]
     money: tuple[float, float, float] = (np.nan, np.nan, np.nan)
-    flops: tuple[Floats, float] | None = None
+    shape: ModelShape | None = None
+    start: int = 0
 
 
 def _of_run(
@@ -159,7 +173,8 @@ def _of_run(
         [leaf.finish in ("stop", None) for leaf in leaves],
         scored(scores, lambda name: [trace_score(judged, outcome.problem.id, trace, name) for trace in traces]),
         per_sample(outcome, prices),
-        sample_flops(shape, outcome, [leaf.tokens for leaf in leaves]),
+        shape,
+        outcome.ledger.prompt_ideal,
     )
 
 
@@ -213,6 +228,7 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader
         pools=pools,
         dependent=_dependent_samplers(r.fields for r in recordings),
         copies=Copies.of((len(r.samples), effective_number([s.text for s in r.samples])) for r in recordings),
+        no_money=_no_money([], prices, answered=False),
     )
 
 
@@ -280,7 +296,8 @@ async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
         np.array(row.finished, bool),
         row.scores,
         *row.money,
-        *(row.flops or (None, 0.0)),
+        row.shape,
+        row.start,
     )
 
 

@@ -29,6 +29,8 @@ def prices_in(path: str | Path, manifest: Mapping[str, Any], outcomes: Sequence[
 
     Raises ``UsageError`` if prices are given, but a model that was used has none.
     """
+    if "imported" in manifest.get("configuration", {}):
+        return {}  # it does not say what its prompts cost
     models, only = models_of(manifest, outcomes), dict[str, Price]()
     if "" in given and len(models) == 1:
         only = {models[0]: given[""]}
@@ -46,14 +48,17 @@ def check_known(prices: Prices, runs: Sequence[str | Path]) -> None:
     """Raises ``UsageError`` for a price of a model that none of ``runs`` has; recorded generations have none."""
     if not prices:
         return
-    models = [_models_of(run) for run in runs if Path(run).suffix not in RECORDINGS]
+    models = [found for run in runs if Path(run).suffix not in RECORDINGS and (found := _models_of(run))]
     if not models:
         raise UsageError("recorded generations do not say what their prompts cost: prices (--price) are for run files")
     check_prices(prices, [*chain.from_iterable(models), *[""] * any(len(each) == 1 for each in models)])
 
 
 def _models_of(run: str | Path) -> list[str]:
+    """The names of a run's models; none if it was imported."""
     with Store.read(run) as store:
+        if "imported" in store.manifest.get("configuration", {}):
+            return []
         return models_of(store.manifest, list(store.outcomes()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,6 @@ from widthwise.core.brief import Brief
 from widthwise.core.model_shape import ModelShape
 from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.subsets import Floats, Ints
-from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.recorded_shape import shape_in
 from widthwise.evals.store.store import Store
 
@@ -26,7 +25,8 @@ class SamplePool(Brief):
     for right in part, ``tokens`` the sampled tokens (NaN: unknown), ``finished`` whether the trace came to its own end.
     ``scores`` by name, NaN if a sample has none. ``money`` is what one of the samples cost on average (NaN: unknown),
     ``first_money`` what the first one cost besides, whose prompt no cache had, and ``token_money`` what each of their
-    tokens cost. ``flops`` is what each sample cost, and ``prompt_flops`` the prompt of all; None if that is not known.
+    tokens cost. FLOPs follow from the model's ``shape`` (None: unknown) and the ``start`` of samples, which is as many
+    tokens after the beginning as their prompt has.
     """
 
     problem: str
@@ -38,8 +38,8 @@ class SamplePool(Brief):
     money: float = np.nan
     first_money: float = 0.0
     token_money: float = np.nan
-    flops: Floats | None = None
-    prompt_flops: float = 0.0
+    shape: ModelShape | None = None
+    start: int = 0
 
     def __len__(self) -> int:
         return len(self.votes)
@@ -56,24 +56,34 @@ class SamplePool(Brief):
             self.money,
             self.first_money,
             self.token_money,
-            None if self.flops is None else self.flops[:n],
-            self.prompt_flops,
+            self.shape,
+            self.start,
         )
 
     def costs(self, axis: Axis) -> tuple[Floats, float]:
         """What each sample cost in tokens or FLOPs, and what all of them cost together besides; NaN if unknown."""
         if axis != "flops":
             return self.tokens, 0.0
-        return np.full(len(self), np.nan) if self.flops is None else self.flops, self.prompt_flops
+        if self.shape is None or np.isnan(self.tokens).any():
+            return np.full(len(self), np.nan), 0.0
+        # All samples continue one prompt that was computed once.
+        each = [self.shape.sampled(self.start, int(tokens)) for tokens in self.tokens]
+        return np.array(each, np.float64), float(self.shape.read(0, self.start))
+
+    def afforded(self, cost: float, axis: Axis) -> float:
+        """How many tokens of a sample so many tokens or FLOPs buy; NaN if unknown."""
+        if axis != "flops":
+            return cost
+        return np.nan if self.shape is None else float(self.shape.afforded(self.start, cost))
 
     def expected_flops(self, k: Floats) -> Floats:
         """What k samples cost, for each of ``k``, on average over subsets; NaN if unknown."""
         costs, base = self.costs("flops")
         return base + k * float(costs.mean())
 
-    def expected_money(self, k: Floats) -> Floats:
-        """What k samples cost, for each of ``k``, on average; NaN if unknown."""
-        return self.first_money + k * self.money
+    def expected_money(self, k: Floats, tokens: Floats | float) -> Floats:
+        """What k samples cost that have so many ``tokens`` together, for each of ``k``, on average; NaN if unknown."""
+        return self.first_money + k * self.money + (tokens - k * float(self.tokens.mean())) * self.token_money
 
 
 def shape_of_samples(store: Store) -> ModelShape | None:
@@ -83,11 +93,3 @@ def shape_of_samples(store: Store) -> ModelShape | None:
     """
     said = store.manifest.get("configuration", {}).get("strategy") or ""
     return None if re.search(r"\b(thinking|waits)=\d", said) else shape_in(store.manifest)
-
-
-def sample_flops(shape: ModelShape | None, outcome: Outcome, tokens: Sequence[int]) -> tuple[Floats, float] | None:
-    """What each sample and their prompt cost, all samples being continuations of one prompt that was computed once."""
-    if shape is None:
-        return None
-    start = outcome.ledger.prompt_ideal
-    return np.array([shape.sampled(start, each) for each in tokens], np.float64), float(shape.read(0, start))

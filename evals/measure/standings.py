@@ -11,7 +11,7 @@ import numpy as np
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import KV_FIGURES
-from widthwise.core.session.prices import Prices, money
+from widthwise.core.session.prices import Prices, money, unknown
 from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.gain import Reached, Share, Split
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
@@ -34,7 +34,7 @@ class Standing(Brief):
     that a file does not know. ``difference`` is its accuracy minus the first run's, paired by problem, its p adjusted
     for the number of runs (Holm); None for the first run itself, and if on most problems a budget did not allow one of
     the two a single whole trace (``cut`` is the share of them). ``copies`` says how many different samples a problem's
-    are worth.
+    are worth. ``no_money`` says why it is not known what it cost in money; empty if it is.
     """
 
     run: str
@@ -52,6 +52,7 @@ class Standing(Brief):
     coverage: float = 0.0
     efficiency: Share | None = None
     split: Split | None = None
+    no_money: str = ""
 
 
 def standings(paths: Sequence[str | Path], prices: Prices | None = None) -> list[Standing]:
@@ -95,11 +96,10 @@ def _prices(path: str | Path, outcomes: Sequence[Outcome], given: Prices) -> Pri
 
 def _paid(standing: Standing, outcomes: Sequence[Outcome], prices: Prices) -> Standing:
     """``standing`` with the money that a problem cost, if the prices of all models that it used are known."""
-    paid = [money(outcome.ledger, prices) for outcome in outcomes]
-    known = [each for each in paid if each is not None]
-    if len(known) < len(paid):
-        return standing
-    return replace(standing, costs={**standing.costs, "money": float(np.mean(known))})
+    if lacking := next(filter(None, (unknown(outcome.ledger, prices) for outcome in outcomes)), ""):
+        return replace(standing, no_money=lacking)
+    paid = [money(outcome.ledger, prices) or 0.0 for outcome in outcomes]
+    return replace(standing, costs={**standing.costs, "money": float(np.mean(paid))})
 
 
 def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome], Sequence[str]]:

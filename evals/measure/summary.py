@@ -10,7 +10,7 @@ from typing import Any
 
 from widthwise.core.brief import Brief
 from widthwise.core.session.ledger import KV_FIGURES, Ledger, Spending
-from widthwise.core.session.prices import Prices, money, recorded_prices
+from widthwise.core.session.prices import RECORDED, Prices, money, recorded_prices, unknown
 from widthwise.evals.grading.choice import options_of
 from widthwise.evals.measure.gain import Reached
 from widthwise.evals.measure.wilson import wilson
@@ -51,11 +51,12 @@ class Summary(Brief):
     them), ``wall_seconds`` the durations of all attempts. ``kv_peak`` and the like are the ledger's figures of what
     caches held, averaged over problems. ``asking`` is how the model was asked: its profile and why, and all sampling
     settings in force; None for runs that do not say. ``asking_by_model`` has this of each model, by name, in a run with
-    several (``asking``: of the first of them). ``server`` describes in one line the server that sampled.
-    ``models`` is what each model cost, by name, in a run with several; ``money`` is what all of it cost, if the prices
-    are known. ``notes`` report what was out of the ordinary, one of each kind, with the number of problems that had it,
-    most frequent first. ``copies`` says how many different samples a problem's are worth. ``chance`` is the accuracy of
-    guessing, for multiple choice. ``suite_budget``: the pool of tokens that all problems shared, if they did.
+    several (``asking``: of the first of them). ``server`` describes in one line the server that sampled. ``models`` is
+    what each model cost, by name, in a run with several; ``money`` is what all of it cost, and if that is None,
+    ``no_money`` says why it is not known. ``notes`` report what was out of the ordinary, one of each kind, with the
+    number of problems that had it, most frequent first. ``copies`` says how many different samples a problem's are
+    worth. ``chance`` is the accuracy of guessing, for multiple choice. ``suite_budget``: the pool of tokens that all
+    problems shared, if they did.
     """
 
     suite: str
@@ -89,6 +90,7 @@ class Summary(Brief):
     chance: float | None = None
     suite_budget: Mapping[str, Any] | None = None
     efficiency: float | None = None
+    no_money: str = ""
 
     def asdict(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -96,8 +98,8 @@ class Summary(Brief):
 
 
 def summarise(store: Store, prices: Prices | None = None) -> Summary:
-    """The run's figures so far; ``prices`` are those that the run file has, unless given."""
-    ledger = Ledger()
+    """The run's figures so far; ``prices`` are laid over those that the run file has."""
+    ledger, known = Ledger(), recorded_prices(store.manifest) | dict(prices or {})
     outcomes = []
     for outcome in store.outcomes():
         if outcome.state != "open":
@@ -128,7 +130,8 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
         asking_by_model=asking_by_model(store.manifest),
         server=_server(store.manifest),
         models=ledger.models,
-        money=money(ledger, prices or recorded_prices(store.manifest)),
+        money=money(ledger, known),
+        no_money=unknown(ledger, known) if answered else RECORDED,
         notes=_noted(outcomes),
         copies=Copies.stored(outcomes),
         chance=_chance(outcomes),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.session.limits import Limits
+from widthwise.core.session.prices import Prices
 from widthwise.core.strategy.budget import Budget
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.core.tabular import Tabular
@@ -197,17 +199,32 @@ def predicted_samples(task: Task) -> int | None:
 # -- results ---------------------------------------------------------------------------------------------------
 
 
-def collect(made: Plan, path_of: Callable[[Task], Path], *, replicates: int = 1000, seed: int = 0) -> list[Curve]:
-    """One curve per suite and strategy, read from finished runs: a single line "run" with one point per budget."""
+def collect(
+    made: Plan,
+    path_of: Callable[[Task], Path],
+    *,
+    prices: Prices | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> list[Curve]:
+    """One curve per suite and strategy, read from finished runs: a single line "run" with one point per budget.
+
+    ``prices`` are laid over those that the runs have.
+    """
     groups: dict[tuple[str, Strategy], list[Cell]] = {}
     for cell in made.cells:
         groups.setdefault((cell.suite, cell.strategy), []).append(cell)
-    return [_curve(cells, made.axis, path_of, replicates, seed) for cells in groups.values()]
+    read = partial(load, prices=prices)
+    return [
+        _curve(cells, made.axis, lambda t, s: read(path_of(t), scores=s), replicates, seed) for cells in groups.values()
+    ]
 
 
-def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], replicates: int, seed: int) -> Curve:
+def _curve(
+    cells: Sequence[Cell], axis: Axis, read: Callable[[Task, Sequence[str]], Source], replicates: int, seed: int
+) -> Curve:
     score = cells[0].shared.score if cells[0].shared else None
-    sources = {t: load(path_of(t), scores=[score] if score else []) for cell in cells for t in cell.tasks}
+    sources = {t: read(t, [score] if score else []) for cell in cells for t in cell.tasks}
     for source in sources.values():
         if axis == "sequential" and not source.sequential_known:
             raise UsageError(f"{source.path}: {NOT_KNOWN}")
@@ -218,7 +235,8 @@ def _curve(cells: Sequence[Cell], axis: Axis, path_of: Callable[[Task], Path], r
     first = next(iter(sources.values()))
     lost = len(cells) - len(line.k)
     left_out = f"{lost} of {len(cells)} budgets are left out: they have no more samples than another"
-    notes = (left_out,) if lost else ()
+    paid = [] if "money" in line.budgets else [source.no_money for source in sources.values() if source.no_money]
+    notes = (*[left_out] * bool(lost), *paid[:1])
     return Curve(
         first.path, label(cells[0].strategy, axis), cells[0].suite, first.model, first.problems, {"run": line}, notes
     )
@@ -234,7 +252,9 @@ def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, r
     k = np.unique([1 if single else min(int(cell.limit), len(per_seed[0].k)) for cell in cells])
     at = k - 1
     budgets: dict[Axis, Floats] = {
-        name: np.mean([line.budgets[name][at] for line in per_seed], axis=0) for name in per_seed[0].budgets
+        name: np.mean([line.budgets[name][at] for line in per_seed], axis=0)
+        for name in per_seed[0].budgets
+        if all(name in line.budgets for line in per_seed)
     }
     scores = np.mean([line.scores[:, at] for line in per_seed], axis=0)
     errors = np.sqrt(np.sum([line.sampling_error[at] ** 2 for line in per_seed], axis=0)) / len(per_seed)

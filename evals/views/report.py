@@ -23,6 +23,7 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
+from widthwise.core.session.prices import Prices
 from widthwise.core.strategy.composition import shortened
 from widthwise.evals.measure.axes import AXES, MEASURED, Axis, labelled
 from widthwise.evals.measure.curves import METHODS, Curve, Line, arguments, curve
@@ -39,6 +40,7 @@ from widthwise.evals.measure.equal_budgets import (
 )
 from widthwise.evals.measure.run_names import told_apart
 from widthwise.evals.measure.standings import standings
+from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.replacement import replacement
 from widthwise.evals.store.foreign import RECORDINGS
@@ -63,21 +65,22 @@ def write_report(
     curves: Sequence[Curve] | None = None,
     axis: Axis | None = None,
     budgets: Sequence[float] | None = None,
+    prices: Prices | None = None,
 ) -> int:
     """Write the page on these run files to ``out``; returns its size in bytes.
 
     ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. ``curves`` are compared instead of the
-    runs' own, on ``axis`` and at ``budgets`` (a sweep's, which are read from several of its runs). Raises
-    ``UsageError`` for runs that cannot be measured, or compared with one another.
+    runs' own, on ``axis`` and at ``budgets`` (a sweep's, which are read from several of its runs). ``prices`` are laid
+    over those of the runs. Raises ``UsageError`` for runs that cannot be measured, or compared with one another.
     """
     for run in runs:
         if Path(run).suffix in RECORDINGS:
             raise UsageError(
                 f"{run} holds recorded generations: make a run of them with `widthwise import {run} RUN.db`"
             )
-    drawn = told_apart([curve(run, methods=methods) for run in runs])
+    drawn = told_apart([curve(run, methods=methods, prices=prices) for run in runs])
     common_problems(drawn)
-    sections, blocks = _sections(runs, drawn, traces)
+    sections, blocks = _sections(runs, drawn, traces, prices or {})
     compared = curves or drawn
     several = len(compared) > 1 or (axis is not None and axis not in MEASURED)
     main = {
@@ -92,7 +95,7 @@ def write_report(
 
 
 def _sections(
-    runs: Sequence[str | Path], drawn: Sequence[Curve], traces: bool
+    runs: Sequence[str | Path], drawn: Sequence[Curve], traces: bool, prices: Prices
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """What the page says of each run, and the blocks that hold their traces."""
     sections, blocks = [], []
@@ -102,7 +105,7 @@ def _sections(
             for place, (problem, content) in enumerate(trace_blocks(store) if traces else ()):
                 made[problem] = f"r{number}-{place}"
                 blocks.append(_block(made[problem], packed(content)))
-            sections.append(_run(store, of_run, made))
+            sections.append(_run(store, of_run, made, prices))
     return sections, blocks
 
 
@@ -141,8 +144,8 @@ def _block(block_id: str, content: str) -> str:
 # -- a run -----------------------------------------------------------------------------------------------------
 
 
-def _run(store: Store, of_run: Curve, blocks: Mapping[str, str]) -> dict[str, Any]:
-    outcomes, summary = list(store.outcomes()), summarise(store)
+def _run(store: Store, of_run: Curve, blocks: Mapping[str, str], prices: Prices) -> dict[str, Any]:
+    outcomes, summary = list(store.outcomes()), summarise(store, prices)
     spent = Ledger()
     for outcome in outcomes:
         spent.add(outcome.ledger)
@@ -150,9 +153,14 @@ def _run(store: Store, of_run: Curve, blocks: Mapping[str, str]) -> dict[str, An
         "label": of_run.label,
         "accuracy": summary.accuracy,
         "tokens": spent.sampled / max(summary.problems, 1),
+        "money": None if summary.money is None else summary.money / max(summary.problems, 1),
         "notes": of_run.notes,
         "summary": _figures(summary),
-        "costs": [*spent.asdict().items(), *_by_model(spent)],
+        "costs": [
+            *spent.asdict().items(),
+            *_by_model(spent),
+            *[("money", summary.money)] * (summary.money is not None),
+        ],
         "events": _events(outcomes),
         "manifest": store.manifest,
         "lines": [_line(line) for line in of_run.lines.values()],
@@ -176,6 +184,7 @@ def _figures(summary: Summary) -> list[tuple[str, Any]]:
         ("problems", f"{summary.problems} finished, {summary.errors} failed"),
         *((word, "–" if share is None else f"{100 * share:.2f} %") for word, share in shares.items()),
         ("wall-clock", f"{summary.wall_seconds:,.1f} s"),
+        ("money", f"not known: {summary.no_money}" if summary.money is None else f"{summary.money:,.6g}"),
         ("run", Path(summary.run).name),
     ]
 
@@ -219,9 +228,14 @@ def _line(line: Line) -> dict[str, Any]:
     return {
         "method": line.method,
         "k": line.k[chosen],
-        "budgets": {axis: np.round(values[chosen], 3) for axis, values in line.budgets.items()},
+        "budgets": {axis: _rounded(values[chosen]) for axis, values in line.budgets.items()},
         **{key: np.round(values[chosen], 6) for key, values in bounds.items()},
     }
+
+
+def _rounded(values: Floats) -> list[float]:
+    """Six significant digits: of tokens these are enough, and of money, which may be tiny, not all of them zeros."""
+    return [float(f"{value:.6g}") for value in values]
 
 
 def _spread(n: int) -> Any:
@@ -281,4 +295,5 @@ def _point(point: Point) -> dict[str, Any]:
         "accuracy": point.accuracy,
         "low": point.low,
         "high": point.high,
+        "money": point.money,
     }

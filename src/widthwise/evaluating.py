@@ -64,7 +64,7 @@ async def evaluate_async(
     if run is None and not evaluation.is_found_again:
         evaluation = replace(evaluation, path=_fresh(evaluation.path), named=True)
     summary = await evaluation.run(concurrency=concurrency, listener=listener or NoListener())
-    return Run.read(summary.run)
+    return Run.read(summary.run, settings.prices)
 
 
 def _fresh(path: Path) -> Path:

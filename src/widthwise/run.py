@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from widthwise.core.tabular import Plotted
 if TYPE_CHECKING:
     from widthwise.core.problem import Problem
     from widthwise.core.session.ledger import Ledger
+    from widthwise.core.session.prices import Prices
     from widthwise.core.trace.trace import Trace
     from widthwise.evals.measure.axes import Axis
     from widthwise.evals.measure.summary import Summary
@@ -28,22 +29,30 @@ class Run(Plotted):
 
     ``path`` is the file; a run can be used wherever a run file can (``ww.curve``, ``ww.compare``). ``summary`` has all
     figures of the run, ``outcomes`` the result of each problem, in the suite's order; ``configuration`` are the
-    settings that decided it. Texts stay in the file until ``traces`` reads them.
+    settings that decided it. ``prices`` are those from which its money is counted. Texts stay in the file until
+    ``traces`` reads them.
     """
 
     path: Path
     summary: Summary
     outcomes: tuple[Outcome, ...]
     configuration: Mapping[str, Any]
+    prices: Prices = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str | Path) -> Run:
-        """The run in a file; raises ``UsageError`` if the file is not one, ``StoreError`` if it is damaged."""
+    def read(cls, path: str | Path, prices: Any = None) -> Run:
+        """The run in a file; ``prices`` (as ``solve`` takes them) are laid over those that it has.
+
+        Raises ``UsageError`` if the file is no run, ``StoreError`` if it is damaged.
+        """
+        from widthwise.core.session.prices import prices_of, recorded_prices
         from widthwise.evals.measure.summary import summarise
         from widthwise.evals.store.store import Store
 
         with Store.read(path) as store:
-            return cls(store.path, summarise(store), tuple(store.outcomes()), store.manifest["configuration"])
+            known = recorded_prices(store.manifest) | prices_of(prices or {})
+            said = summarise(store, known), tuple(store.outcomes()), store.manifest["configuration"]
+            return cls(store.path, *said, known)
 
     @property
     def accuracy(self) -> float | None:
@@ -102,7 +111,12 @@ class Run(Plotted):
             return [trace.stating(answers.get(trace.id)) for trace in store.traces(outcome.problem.id)]
 
     def table(self) -> dict[str, list[Any]]:
-        """One row per problem: what was answered, whether that is right, and what it cost (see ``Ledger``)."""
+        """One row per problem: what was answered, whether that is right, and what it cost (see ``Ledger``).
+
+        Its money is None if that is not known; ``summary.no_money`` says why.
+        """
+        from widthwise.core.session.prices import money
+
         whole = [[leaf for leaf in o.leaves if leaf.finish != "joined"] for o in self.outcomes]
         said = ("state", "answer", "tied")
         grades = [o.correct for o in self.outcomes]
@@ -117,6 +131,7 @@ class Run(Plotted):
             "right": [sum(leaf.correct is True for leaf in leaves) for leaves in whole],
             "error": [next(iter(o.errors), None) for o in self.outcomes],
             **{name: [o.ledger.asdict()[name] for o in self.outcomes] for name in self.ledger.asdict()},
+            "money": [money(o.ledger, self.prices) for o in self.outcomes],
         }
 
     def plot(self, axis: Axis = "samples", *, ax: Any = None) -> Any:
@@ -135,6 +150,7 @@ class Run(Plotted):
             "accuracy": "–" if said.accuracy is None else f"{100 * said.accuracy:.2f} %",
             "samples": f"{said.samples:,}",
             "tokens": f"{tokens.sampled:,} sampled, {tokens.discarded:,} discarded",
+            "money": f"not known: {said.no_money}" if said.money is None else f"{said.money:,.6g}",
         }
         rows = notebook.table({"": list(figures), "run": list(figures.values())})
         shown = ("problem", "state", "answer", "reference", "correct", "right", "traces", "sampled")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.run_sync import run_sync
+from widthwise.core.session.prices import money
 from widthwise.core.strategy.result import Result
 from widthwise.engines import open_engines
 from widthwise.models.formats import BOXED
@@ -54,7 +56,8 @@ async def solve_async(
     evaluation = Evaluation.of(Suite("problem", (asked,), MATH, "solve", BOXED), settings)
     engines = await open_engines(evaluation.settings)
     try:
-        return _had(await evaluation.strategy.solve(asked, evaluation.setting(engines)))
+        result = await evaluation.strategy.solve(asked, evaluation.setting(engines))
+        return _had(replace(result, money=money(result.ledger, settings.prices)))
     finally:
         await engines.close()
 

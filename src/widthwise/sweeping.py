@@ -170,7 +170,8 @@ class Sweeping:
         for path in runs:
             with Store.read(path) as store:
                 failures += sum(outcome.state == "error" for outcome in store.outcomes())
-        return Sweep(self.plan, tuple(collect(self.plan, lambda t: self.evaluations[t].path)), runs, failures)
+        curves = collect(self.plan, lambda task: self.evaluations[task].path, prices=self._settings.prices)
+        return Sweep(self.plan, tuple(curves), runs, failures, self._settings.prices)
 
     def _shares(self) -> dict[Task, float]:
         """The share of all samples that one problem of each run stands for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from widthwise.core.brief import counted
 from widthwise.core.tabular import Plotted
 
 if TYPE_CHECKING:
+    from widthwise.core.session.prices import Prices
     from widthwise.evals.measure.axes import Axis
     from widthwise.evals.measure.curves import Curve
     from widthwise.evals.measure.sweep import Plan
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 class Sweep(Plotted):
     """A finished sweep: ``curves`` have one point per budget, one curve per suite and strategy.
 
-    ``runs`` are the files they were read from. ``failures`` counts problems that failed for good.
+    ``runs`` are the files they were read from. ``failures`` counts problems that failed for good. ``prices`` are those
+    that were given, and laid over those of the files.
     """
 
     plan: Plan
     curves: tuple[Curve, ...]
     runs: tuple[Path, ...]
     failures: int = 0
+    prices: Prices = field(default_factory=dict)
 
     @property
     def suites(self) -> list[str]:
@@ -45,7 +48,7 @@ class Sweep(Plotted):
     def part(self, suite: str) -> Sweep:
         """The sweep of one suite alone; the failures are those of all suites."""
         plan = replace(self.plan, cells=tuple(cell for cell in self.plan.cells if cell.suite == suite))
-        return Sweep(plan, tuple(self.on(suite)), tuple(self.files(suite)), self.failures)
+        return Sweep(plan, tuple(self.on(suite)), tuple(self.files(suite)), self.failures, self.prices)
 
     def table(self) -> dict[str, list[Any]]:
         """One row per suite, strategy and budget: what it was allowed, what it spent, and its accuracy with bounds."""

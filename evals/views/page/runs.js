@@ -1,17 +1,18 @@
 // -- runs and their problems ------------------------------------------------------------------------------------
 
 function points(run) {
+  const priced = run.lines.some((line) => line.budgets.money);
   const rows = run.lines.flatMap((line) => line.k.map((k, i) => ({ line, k, i })).filter(({ line, k, i }) => Number.isInteger(Math.log2(k)) || i === line.k.length - 1)
-    .map(({ line, k, i }) => [line.method, String(k), number(line.budgets.tokens?.[i]), number(line.budgets.sequential?.[i]), percent(line.accuracy[i]),
+    .map(({ line, k, i }) => [line.method, String(k), number(line.budgets.tokens?.[i]), number(line.budgets.sequential?.[i]), ...(priced ? [number(line.budgets.money?.[i], 4)] : []), percent(line.accuracy[i]),
       interval({ low: line.low[i], high: line.high[i] }), percent(line.efficiency[i]), line.error[i] ? percent(line.error[i]) : "exact"]));
-  return table(["method", "k", "tokens", "sequential", "accuracy, %", "95 % interval", "efficiency, %", "Monte-Carlo error"], rows);
+  return table(["method", "k", "tokens", "sequential", ...(priced ? ["money"] : []), "accuracy, %", "95 % interval", "efficiency, %", "Monte-Carlo error"], rows);
 }
 
 function runs(data) {
   if (data.runs.length === 1) return el("section", {}, el("h2", {}, data.runs[0].label), ...about(data.runs[0], true));
   return el("section", {}, el("h2", {}, "Runs"), el("p", { class: "dim" }, "The numbers stand for the runs in the list of problems."),
     el("ol", { class: "runs" }, ...data.runs.map((run) => el("li", {}, el("details", {}, el("summary", {}, el("span", { class: "name" }, run.label),
-      el("span", { class: "dim" }, ` ${percent(run.accuracy)} %, ${number(run.tokens)} tokens per problem`)), ...about(run, false))))));
+      el("span", { class: "dim" }, ` ${percent(run.accuracy)} %, ${number(run.tokens)} tokens${run.money === null ? "" : ` and ${number(run.money, 4)} of money`} per problem`)), ...about(run, false))))));
 }
 
 function about(run, open) {

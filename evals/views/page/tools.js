@@ -32,7 +32,8 @@ async function block(id) {
 
 const percent = (share) => (share === null ? "–" : (100 * share).toFixed(2));
 const interval = (of) => (of.low === null ? "–" : `${percent(of.low)} to ${percent(of.high)}`);
-const number = (value, digits = 1) => (value === null || value === undefined ? "–" : Number(value).toLocaleString("en", { maximumFractionDigits: digits }));
+const digitsOf = (value, digits) => (Math.abs(value) < 1 ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: digits });  // money may be tiny
+const number = (value, digits = 1) => (value === null || value === undefined ? "–" : Number(value).toLocaleString("en", digitsOf(value, digits)));
 const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));
 const address = (at) => "#" + new URLSearchParams(Object.entries(at).filter(([, value]) => value !== null && value !== undefined)).toString();
 const go = (at) => { location.hash = address(at); };

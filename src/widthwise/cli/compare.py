@@ -44,12 +44,15 @@ def compare_runs(
         return
     say(f"{found[0].suite}: {counted(found[0].problems, 'problem')} finished by every run; tokens are means over them")
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
-    costs = [name for name in _COSTS if name != "flops" or any(name in each.costs for each in found)]
+    costs = [name for name in _COSTS if name not in ("flops", "money") or any(name in each.costs for each in found)]
     rows = [[*_said(each), *(_spent(each.costs, name) for name in costs)] for each in found]
     rows_table([*columns, *(_COSTS[name] for name in costs)], rows)
     reached = ["run", "one sample, %", "coverage, %", "efficiency, %", "95 % interval"]
     parts = [said for part in PARTS for said in (f"by {part}", "95 % interval")]
     rows_table([*reached, *parts], [[*_reached(each), *_split(each)] for each in found])
+    for why in dict.fromkeys(each.no_money for each in found if each.no_money):
+        unpriced = ", ".join(Path(each.run).stem for each in found if each.no_money == why)
+        say(f"note: {unpriced}: money is not known: {why}")
     for each in found:
         if each.copies is not None and each.copies.note:
             say(f"note: {Path(each.run).stem}: {each.copies.note}")

@@ -86,8 +86,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     for name, spent in summary.models.items():
         served = f"{spent.prompt_cached + spent.prompt_computed:,} tokens of prompts"
         yield f"of {name}", f"{spent.sampled + spent.judging:,} tokens in {spent.calls:,} calls, with {served}"
-    if summary.money is not None:
-        yield "money", f"{summary.money:,.6g}, {summary.money / max(summary.problems, 1):,.3g} per problem"
+    yield "money", _money(summary)
     cached = f"{tokens.prompt_cached:,} cached, {tokens.prompt_computed:,} computed (at best {tokens.prompt_ideal:,})"
     yield "prompt", f"{cached}"
     if summary.flops:
@@ -104,6 +103,12 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "noted", f"in {problems} of {summary.problems} problems, such as: {note}"
     yield "wall-clock", f"{summary.wall_seconds:,.1f} s"
     yield "run", summary.run
+
+
+def _money(summary: Summary) -> str:
+    if summary.money is None:
+        return f"not known: {summary.no_money}"
+    return f"{summary.money:,.6g}, {summary.money / max(summary.problems, 1):,.3g} per problem"
 
 
 def _critical_path(tokens: int | None) -> str:

@@ -94,13 +94,17 @@ def write_report(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     method: Annotated[list[str] | None, typer.Option(help=_METHODS)] = None,
     traces: Annotated[bool, typer.Option(help="Keep the traces' texts in the page.")] = True,
+    price: Price = None,
     as_json: AsJson = False,
 ) -> None:
     """One HTML page with curves, tables, costs and all traces; opens from disk, without a network."""
     from widthwise.evals.measure.curves import METHODS
+    from widthwise.evals.measure.run_prices import check_known
     from widthwise.evals.views.report import write_report
 
-    size = write_report(runs, out, methods=method or METHODS, traces=traces)
+    given = prices_of(price or [])
+    check_known(given, runs)
+    size = write_report(runs, out, methods=method or METHODS, traces=traces, prices=given)
     say(f"{out}: {size / 1e6:,.1f} MB" if size >= 1e6 else f"{out}: {size / 1e3:,.0f} kB", err=True)
     if as_json:
         say_json({"report": str(out), "bytes": size, "runs": list(map(str, runs))})
@@ -125,7 +129,8 @@ def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:
 def _print_curve(curve: Curve, axis: Axis, *, several: bool) -> None:
     from widthwise.evals.measure.axes import amount
 
-    shown = [*dict.fromkeys(("tokens", "sequential", *[axis] * (axis != "samples")))]
+    paid = ["money"] * any("money" in line.budgets for line in curve.lines.values())
+    shown = [*dict.fromkeys(("tokens", "sequential", *[axis] * (axis != "samples"), *paid))]
     head = ", ".join(filter(None, [curve.suite, curve.model, counted(len(curve.problems), "problem")]))
     say(f"\n{curve.label} ({head})" if several else head)
     rows = []

@@ -44,7 +44,6 @@ class SweptSuite:
     def write(self, *, report: bool) -> None:
         """Write the files; raises ``UsageError`` if the folder does not allow it."""
         from widthwise.evals.views.plots import save
-        from widthwise.evals.views.report import write_report
         from widthwise.evals.views.table_files import write_table
 
         csv, parquet, figure, *page = self.files(report=report)
@@ -52,7 +51,13 @@ class SweptSuite:
             write_table(self.swept.to_arrow(), file)
         save(self.swept.plot(), figure)
         for file in page:
-            write_report(self.swept.runs, file, curves=self.swept.curves, axis=self.matched.axis, budgets=self.budgets)
+            self._write_report(file)
+
+    def _write_report(self, file: Path) -> None:
+        from widthwise.evals.views.report import write_report
+
+        swept, axis = self.swept, self.matched.axis
+        write_report(swept.runs, file, curves=swept.curves, axis=axis, budgets=self.budgets, prices=swept.prices)
 
     def show(self) -> None:
         """Print what was found."""
