@@ -36,7 +36,7 @@ class Match:
 class Contest:
     """Candidates, and for each the number of its answer among ``classes``.
 
-    With ``skip_equal``, two candidates with the same answer are not compared: their match is a draw.
+    With ``skip_equal``, two candidates with the same answer are not compared: their match has no replies and no winner.
     """
 
     session: Session

@@ -34,7 +34,8 @@ class PivotTournament(ModelPart):
     pivots are the ring and the whole round robin. Differences from the release: the judge is asked which of two is
     better ("compare") and not for a score of each; half of a pair's ``k`` comparisons show it in either order; traces
     without an answer do not take part, and if no comparison names a winner, the plain vote decides. ``skip_equal`` and
-    ``entry`` are those of ``knockout``; a pair that is skipped is half a win for each.
+    ``entry`` are those of ``knockout``; a pair that is skipped counts for neither: half a win for each would keep the
+    means of a frequent answer near a half, as most of its pairs are skipped.
     """
 
     pivots: int = 2
@@ -77,13 +78,17 @@ class _Table:
 
     def enter(self, pairs: Sequence[Pair], matches: Sequence[Match]) -> None:
         for (i, j), match in zip(pairs, matches, strict=True):
-            self.shares[i].append(match.share)
-            self.shares[j].append(1 - match.share)
+            if match.replies:
+                self.shares[i].append(match.share)
+                self.shares[j].append(1 - match.share)
         self.matches += matches
 
     def means(self) -> list[float]:
-        """The mean share that each candidate has had of its matches; the same shares in another order are equal."""
-        return [round(sum(shares) / len(shares), 9) for shares in self.shares]
+        """The mean share that each candidate has had of its matches, a half without any.
+
+        The same shares in another order are equal.
+        """
+        return [round(sum(shares) / len(shares), 9) if shares else 0.5 for shares in self.shares]
 
     def best(self, count: int) -> list[int]:
         """The ``count`` candidates with the best means, earlier ones first among equals; in their own order."""

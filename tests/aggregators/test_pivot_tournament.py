@@ -27,11 +27,21 @@ def pairs(judge: Judge) -> list[tuple[int, int]]:
     return [(first, second) for first, second in shown]
 
 
-def published(n: int, ring: list[tuple[int, int]], pivots: int, prefers: Prefers) -> tuple[int, list[float]]:
-    """The winner and the mean preferences, by win mass and counts, as in the paper's five steps."""
+def published(
+    n: int, ring: list[tuple[int, int]], pivots: int, prefers: Prefers, answers: int | None = None
+) -> tuple[int, list[float]]:
+    """The winner and the mean preferences, by win mass and counts, as in the paper's five steps.
+
+    With ``answers``, candidate i states answer ``i % answers``, and equal answers are not compared.
+    """
     mass, count = [0.0] * n, [0] * n
 
+    def mean(i: int) -> float:
+        return round(mass[i] / count[i], 9) if count[i] else 0.5
+
     def score(a: int, b: int) -> None:
+        if answers and a % answers == b % answers:
+            return
         won = SURE if prefers(a, b) else 1 - SURE  # the probability of a verdict's token is SURE
         mass[a] += won
         mass[b] += 1 - won
@@ -40,22 +50,22 @@ def published(n: int, ring: list[tuple[int, int]], pivots: int, prefers: Prefers
 
     for a, b in ring:
         score(a, b)
-    leaders = sorted(range(n), key=lambda i: (-round(mass[i] / count[i], 9), i))[:pivots]
+    leaders = sorted(range(n), key=lambda i: (-mean(i), i))[:pivots]
     for i in range(n):
         for pivot in sorted(leaders):
             if i not in leaders or i < pivot:
                 score(i, pivot)
-    means = [round(mass[i] / count[i], 9) for i in range(n)]
+    means = [mean(i) for i in range(n)]
     return means.index(max(means)), means
 
 
-async def held(part: PivotTournament, seed: int, n: int, k: int = 1) -> tuple[Any, Judge]:
+async def held(part: PivotTournament, seed: int, n: int, answers: int | None = None) -> tuple[Any, Judge]:
     def says(prompt: str, index: int) -> str:
         first, second = (int(text.split()[0]) for text in prompt.split("candidate ")[1:])
         return "1" if preferred(seed, first, second) else "2"
 
     judge = Judge(says)
-    traces = [trace(i, f"candidate {i} says = {i}") for i in range(n)]
+    traces = [trace(i, f"candidate {i} says = {i % (answers or n)}") for i in range(n)]
     return await part(asked(judge, seed=seed), traces), judge
 
 
@@ -71,6 +81,20 @@ async def test_the_winner_is_that_of_the_papers_algorithm(pivots: int) -> None:
         weights = {int(c.answer): c.weight for c in answer.classes}
         assert [weights[i] for i in range(n)] == pytest.approx(means), seed
         assert int(answer.text) == winner, seed
+
+
+@pytest.mark.parametrize("pivots", [1, 2, 12])
+async def test_equal_answers_that_are_not_compared_count_for_neither(pivots: int) -> None:
+    n, answers = 12, 3
+    for seed in range(25):
+        _, judge = await held(PivotTournament(pivots=pivots, k=1), seed, n, answers)
+        ring = pairs(judge)[:n]
+        answer, judge = await held(PivotTournament(pivots=pivots, k=1, skip_equal=True), seed, n, answers)
+        assert all(a % answers != b % answers for a, b in pairs(judge))
+        winner, means = published(n, ring, pivots, partial(preferred, seed), answers)
+        weights = {c.traces[0].path[-1]: c.weight for c in answer.classes}
+        assert sorted(weights.values()) == pytest.approx(sorted(means)), seed
+        assert int(answer.text) == winner % answers, seed
 
 
 @pytest.mark.parametrize(("n", "pivots", "k"), [(9, 2, 4), (9, 1, 1), (9, 8, 2), (9, 9, 2), (4, 20, 3), (2, 1, 1)])
