@@ -97,6 +97,17 @@ CASES = (
         for suite in ("arithmetic", "countdown")
     ),
     *(
+        Case(
+            "mctsr",
+            suite,
+            "mctsr(rollouts=8) | best_by(score='score')",
+            f"best_of_n(n=9) | {answer}",
+            "answers written",
+        )
+        for suite in ("countdown", "arithmetic")
+        for answer in ("majority_vote()", "generative_verification(k=2)")
+    ),
+    *(
         Case("tree_of_thoughts", "countdown", strategy, f"best_of_n(n={n}) | majority_vote()", equal)
         for strategy, samples in (
             (f"tree_of_thoughts(n=2, children=2) | {SCORED}", 4),

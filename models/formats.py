@@ -141,6 +141,9 @@ REASONER_PROMPTS = {
     "synthesise": "{problem}{drafts}<refine>",
     "mixture": "{problem}{drafts}<refine>",
     "value": "{problem}<draft>{draft}<verify>",
+    "grade": "{problem}<draft>{draft}<verify>",
+    "criticise": "{problem}<draft>{draft}<verify>",
+    "rewrite": "{problem}<draft>{draft}<refine>",
 }
 """Questions as the bundled reasoner learned them (`scripts/reasoner_data.py` writes its training data with these)."""
 
@@ -150,6 +153,7 @@ REASONER = PromptFormat(
     prompts=REASONER_PROMPTS,
     verdicts=("+", "-"),
     values={"+": TREE_OF_THOUGHTS["sure"], "-": TREE_OF_THOUGHTS["impossible"]},
+    grades={"+": 100.0, "-": -100.0},
     shown_after="</Parallel>",
     answer_now="\n\n\\boxed{",
     grammars=GRAMMARS,

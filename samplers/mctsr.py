@@ -7,7 +7,6 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from widthwise.core.errors import BudgetReached
-from widthwise.core.prompting.stated_score import stated_score
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.sampler_part import SamplerPart
@@ -31,7 +30,7 @@ class MCTSr(SamplerPart):
     rewrite it, and grade the new version. Grades are from -100 to 100; 95 and more count as 50. Besides the first
     answer, the search begins with one that says nothing. All answers are returned with their ``score``, the paper's Q
     moved to [0, 1]: ``best_by(score='score')`` is its choice. ``workspace_tokens`` is how much of an answer and of what
-    was said about it is shown.
+    was said about it is shown. A model that was trained to say only whether an answer is right grades it by that word.
 
     Constants are those of the released code (the paper reports 4 and 8 rollouts). Differences: that code stops as soon
     as the reference answer is found; raises the Q of parents only, not of all answers above; asks until a grade can be
@@ -113,7 +112,7 @@ def _known(attempt: Attempt) -> list[Trace]:
 
 def _grade_in(session: Session, reply: Trace) -> float | None:
     """The grade that a reply states; it is kept with the reply."""
-    grade = stated_score(session.solution(reply), WORST, -WORST) if reply.finish == "stop" else None
+    grade = session.grade(reply, WORST, -WORST)
     session.annotate(reply, grade=grade)
     return grade
 

@@ -144,7 +144,7 @@ def test_a_recording_takes_its_own_part(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "question"),
-    [("mctsr()", "grade"), ("rstar()", "next_step"), ("best_of_n(n=2) | gen_select()", "choose")],
+    [("rstar()", "next_step"), ("best_of_n(n=2) | gen_select()", "choose")],
 )
 def test_a_question_that_the_model_s_format_lacks_names_a_format_that_has_it(
     here: Path, strategy: str, question: str

@@ -31,7 +31,8 @@ class PromptFormat(Brief):
     it that a strategy's worker was given (see ``Session.at``). Names that begin with "each_" are not questions but the
     form of one item in a list (see ``listed``). ``verdicts`` are the words for right and wrong that the family uses in
     replies to such questions; ``values`` are the words with which it says whether the beginning of a solution can still
-    lead to the right answer, and what each is worth. A reader sees a solution from the last ``shown_after`` on, or all
+    lead to the right answer, and what each is worth; ``grades`` are those with which it grades a whole answer, if it
+    does not state a number. A reader sees a solution from the last ``shown_after`` on, or all
     of it if nothing follows. ``answer_now`` is appended to an unfinished solution to have the model state its final
     answer at once. ``threads`` names the grammar, one of ``grammars``, in which it spawns threads. A judge of partial
     solutions sees the last ``recent_steps`` whole steps of each and what follows them; None: all of it.
@@ -44,6 +45,7 @@ class PromptFormat(Brief):
     prompts: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[str, str] = ("yes", "no")
     values: Mapping[str, float] = field(default_factory=lambda: dict(TREE_OF_THOUGHTS))
+    grades: Mapping[str, float] = field(default_factory=dict)
     shown_after: str = ""
     answer_now: str = "\n\nThe final answer is \\boxed{"
     grammars: Mapping[str, ThreadGrammar] = field(default_factory=dict)

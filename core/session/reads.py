@@ -99,6 +99,13 @@ class Reads:
         """
         return self._shared.voices.of(trace).transcript.value(trace)
 
+    def grade(self, trace: Trace, least: float, most: float) -> float | None:
+        """The number from ``least`` to ``most`` with which a judge's reply ends, or what its word is worth; else None.
+
+        The words and their worth are those of the model's prompt format, if it has any.
+        """
+        return self._shared.voices.of(trace).transcript.grade(trace, least, most)
+
     def choice(self, trace: Trace, count: int) -> int | None:
         """The number from 1 to ``count`` with which a judge's reply ends; None if it names none, or several."""
         return self._shared.voices.of(trace).transcript.choice(trace, count)

@@ -6,6 +6,7 @@ from widthwise.core.backend import Tokenizer
 from widthwise.core.literal import Tags
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.saying import Saying
+from widthwise.core.prompting.stated_score import stated_score
 from widthwise.core.prompting.verdict import bare, choice, concluded, verdict, word
 from widthwise.core.session.thinking import thinking_tokens
 from widthwise.core.trace.excerpt import Excerpt
@@ -82,6 +83,14 @@ class Transcript:
             return None
         said = word(text, words)
         return None if said is None else self._format.values[said]
+
+    def grade(self, trace: Trace, least: float, most: float) -> float | None:
+        """How good an answer is, by the number or the word that a judge's reply states (see ``Session.grade``)."""
+        if trace.finish != "stop":
+            return None
+        text, grades = self.solution(trace), self._format.grades
+        said = word(text, tuple(grades)) if grades else None
+        return stated_score(text, least, most) if said is None else grades[said]
 
     def excerpt(self, trace: Trace, since: Trace) -> Excerpt:
         """What ``trace`` has grown since ``since``, without an end-of-sequence token."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from widthwise.core.registry import entries
-from widthwise.core.roles import ROLES
-
 FREE = "by='mean_logprob'"
 EVERY = {
     "ab_mcts": f"ab_mcts(n=4, {FREE}) | best_by(score='score')",
@@ -35,12 +32,5 @@ EVERY = {
     "tree_of_thoughts": "tree_of_thoughts(n=2, children=2, k=1) | majority_vote()",
     "tree_search": f"tree_search(n=4, select=distinct_steps() | softmax_balanced(temperature=0.5), {FREE})",
 }
-GENERIC = frozenset({"mctsr", "rstar"})
+GENERIC = frozenset({"rstar"})
 """Samplers with questions that the bundled reasoner was not trained on: they are asked in the generic format."""
-SEVERAL = frozenset({"cascade", "mixture_of_agents", "route"})
-"""Samplers that need two models, named ``a`` and ``b``."""
-
-
-def built_in() -> set[str]:
-    """The names of the samplers that the package registers."""
-    return {entry.name for entry in entries(ROLES["sampler"]) if entry.built_in}

@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,6 +173,20 @@ async def test_a_reply_that_was_cut_off_is_no_grade() -> None:
     s = talk(Talker(Model(1)), format=FORMAT, budget=Limits(tokens=20))
     [trace] = (await Strategy(MCTSr(rollouts=20)).run(s)).traces
     assert trace.metadata["score"] == 0.0
+
+
+async def test_a_model_that_was_trained_to_say_right_or_wrong_grades_by_that_word() -> None:
+    """A reply with neither word is no grade, and a number still is one."""
+    worth = {"+": 100.0, "-": -100.0, "Score: 7": 7.0, "it is so so": None}
+    said, answers = itertools.cycle(worth), itertools.count(1)
+
+    def says(prompt: str, index: int) -> str:
+        return next(said) if prompt.startswith("grade:") else f"= {next(answers)}"
+
+    s = talk(Talker(says), format=replace(FORMAT, grades={"+": 100.0, "-": -100.0}))
+    await MCTSr(rollouts=4)(s)
+    graded = [reply for reply in s.judgements if "grade" in reply.metadata]
+    assert {reply.completion.strip("\0"): reply.metadata["grade"] for reply in graded} == worth
 
 
 def test_any_chat_model_can_be_asked() -> None:

@@ -17,7 +17,7 @@ from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import export_run, import_recordings
 from widthwise.evals.store.store import Store, compare
 from widthwise.evals.suites.suites import load_suite
-from widthwise.models.formats import GENERIC, REASONER
+from widthwise.models.formats import REASONER
 from widthwise.opening import bundled_models
 
 SUITE = load_suite("countdown", limit=3)
@@ -77,10 +77,7 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
     backend = Interrupted(bundled_models()["reasoner"])
     strategy = parse_strategy(text)
     with Store.begin(path, {"strategy": text}, SUITE.problems) as store:
-        format = (
-            GENERIC if text.startswith("mctsr") else JUDGING
-        )  # the reasoner knows no such questions, but says something
-        setting = setting_for(SUITE, backend, format, shape=ModelShape.of_config(backend.facts.config))
+        setting = setting_for(SUITE, backend, JUDGING, shape=ModelShape.of_config(backend.facts.config))
         running = run(SUITE, strategy, setting, store, concurrency=concurrency)
         task = asyncio.create_task(running)
         backend.task, backend.left = task, interrupt
