@@ -11,7 +11,16 @@ from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.registry import Entry, entries, find, register, value_of
 from widthwise.core.roles import ROLES
-from widthwise.models.formats import APR, GENERIC, MULTIVERSE, PARALLEL_R1, QWEN_MATH, REASONER, THREADWEAVER
+from widthwise.models.formats import (
+    APR,
+    GENERIC,
+    MULTIVERSE,
+    PARALLEL_R1,
+    QUANTITIES,
+    QWEN_MATH,
+    REASONER,
+    THREADWEAVER,
+)
 from widthwise.models.thinking_marks import HARMONY, THINK, tagged
 
 OWN_PROFILE = "widthwise_profile"
@@ -60,6 +69,7 @@ _NOT_GREEDY = "its model card warns against greedy decoding"
 
 FAMILIES = (
     Family("reasoner", REASONER, named=r"^reasoner(\.gguf)?$"),
+    Family("quantities", QUANTITIES, named=r"^quantities(\.gguf)?$"),
     Family(
         "gpt-oss",
         template=("<|channel|>",),

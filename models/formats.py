@@ -162,6 +162,9 @@ REASONER = PromptFormat(
 )
 """The bundled micro reasoner: trained on the bare problem text."""
 
+QUANTITIES = replace(REASONER, name="quantities", recent_steps=None)
+"""The bundled model for `quantities`: its judge sees all steps, as those of two solutions differ in their order."""
+
 GENERIC = PromptFormat("generic", prompts=CHAT_PROMPTS, grammars=GRAMMARS, threads="prompted")
 """Any chat model: the problem, then the suite's instruction, as one user message."""
 

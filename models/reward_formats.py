@@ -23,6 +23,9 @@ def _registered(reward_format: RewardFormat) -> RewardFormat:
 SCORER = _registered(RewardFormat("scorer", tag="<step>", models=r"^scorer$"))
 """The bundled scorer: ``<user>problem<assistant>step<step>step<step>``, `+` against `-` at each ``<step>``."""
 
+QUANTITIES = _registered(RewardFormat("quantities", opening="{problem}<step>", tag="<step>", models=r"^quantities$"))
+"""The bundled model for `quantities`, which also writes: a tag after the problem asks it to score."""
+
 MATH_SHEPHERD = _registered(
     RewardFormat(
         "math-shepherd",

@@ -25,8 +25,10 @@ from rich.progress import track
 from solutions import Expression, arithmetic_solution, countdown_solution, expressions, games, solving_moves
 
 from widthwise.core.backend import Backend, Request, SamplingParams
+from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.evals.suites import arithmetic, countdown
-from widthwise.models.formats import REASONER, REASONER_PROMPTS
+from widthwise.models import reward_formats
+from widthwise.models.formats import QUANTITIES, REASONER, REASONER_PROMPTS
 from widthwise.opening import open_backend
 
 LEVELS = range(2, 11)
@@ -205,9 +207,20 @@ def same_answer(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
             cut = (
                 (parts(first, share), parts(second, share)) if rng.random() < 0.5 else beginnings(first, second, share)
             )
-            one, other = map(REASONER.recent, cut)
+            one, other = map(format_of(attempted.task).recent, cut)
             verdict = "+" if same else "-"
             yield watched(made(attempted, "same_answer", verdict, first=one, second=other), one, other, verdict)
+
+
+def format_of(task: Task) -> PromptFormat:
+    """How the model for a task is asked."""
+    return QUANTITIES if task.system else REASONER
+
+
+def scoring(task: Task) -> str:
+    """The prompt after which a model scores the steps of a solution."""
+    layout = reward_formats.QUANTITIES if task.system else reward_formats.SCORER
+    return turn(layout.opening.replace("{problem}", task.question))
 
 
 def made(attempted: Attempted, question: str, answer: str, **fields: str) -> Document:

@@ -23,15 +23,13 @@ import numpy as np
 import sentencepiece
 import torch
 from areas import interval
-from attempts import Attempted, canonical, checked, is_right, made, read
+from attempts import Attempted, canonical, checked, format_of, is_right, made, read
 from documents import IGNORED, Corpus, encode_text
 from labels import beginnings, parts
 from llama import Llama, Shape
 from numpy.typing import NDArray
 from scorer_data import LABELS, rows
 from train_reasoner import read_weights
-
-from widthwise.models.formats import REASONER
 
 BATCH = 64
 Row = tuple[list[int], list[int]]
@@ -59,7 +57,7 @@ def same_answer(attempted: Attempted, tokenizer: Tokenizer, options: argparse.Na
     for (first, one), (second, other) in zip(answered[::2], answered[1::2], strict=False):
         share = options.share
         cut = beginnings(first, second, share) if options.characters else (parts(first, share), parts(second, share))
-        fields = dict(zip(("first", "second"), map(REASONER.recent, cut), strict=True))
+        fields = dict(zip(("first", "second"), map(format_of(attempted.task).recent, cut), strict=True))
         yield judged(made(attempted, "same_answer", "", **fields).text, one == other, tokenizer)
 
 

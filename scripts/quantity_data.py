@@ -72,7 +72,7 @@ def kinds(levels: Sequence[int], skills: bool, attempts: Path | None, drill: int
     if attempts is not None:
         from quantity_attempts import learned
 
-        made["attempts"] = (partial(learned, attempts), 20)
+        made["attempts"] = (partial(learned, attempts), 40)
     return made
 
 

@@ -20,8 +20,8 @@ from operator import eq
 from pathlib import Path
 
 import sentencepiece
-from attempts import Attempted, read, task_of
-from documents import IGNORED, Corpus, encode_text, turn
+from attempts import Attempted, read, scoring, task_of
+from documents import IGNORED, Corpus, encode_text
 from labels import step_labels, steps_of, true_result
 from solutions import arithmetic_solution, arithmetic_step, expressions, slipped, trainable
 
@@ -40,7 +40,7 @@ def rows(attempted: Attempted, tokenizer: Tokenizer, *, throughout: bool = False
     `throughout` also trains the text between the tags: the true result where a step states one, and the label from
     there on. From the tags alone a model does not learn which of its own results are wrong.
     """
-    prompt = encode_text(turn(attempted.task.question), tokenizer)
+    prompt = encode_text(scoring(attempted.task), tokenizer)
     tag = tokenizer.piece_to_id(TAG)
     for text in dict.fromkeys(filter(None, (*attempted.texts, attempted.solution))):
         steps = steps_of(text)

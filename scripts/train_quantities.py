@@ -6,9 +6,8 @@
     python scripts/train_quantities.py run long       # 2 to 16
     python scripts/train_quantities.py run export     # the weights so far, as the folder run/model
     python scripts/train_quantities.py run attempts   # what that model answers, to learn from
-    python scripts/train_quantities.py run skills     # all skills, the learning rate falling to zero
-    python scripts/train_quantities.py run scorer     # the process reward model, from other attempts
-    python scripts/train_quantities.py run export-scorer
+    python scripts/train_quantities.py run skills     # all skills and scores, the learning rate falling to zero
+    python scripts/train_quantities.py run export
 
 Stages of training that are named together (`look-up short middle long`) run in one process, which compiles the model
 once. A stage writes its documents to the folder, continues the weights and optimizer of the stage before it, and may be
@@ -20,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -33,9 +33,11 @@ from quantity_attempts import problems
 from quantity_data import kinds, write
 from train_reasoner import Run, Schedule, export, work
 
+from widthwise.models.families import OWN_PROFILE
+from widthwise.models.reward_formats import OWN_FORMAT
 from widthwise.opening import bundled_models
 
-REASONER, SCORER = bundled_models()["reasoner"], bundled_models()["scorer"]
+REASONER = bundled_models()["reasoner"]
 TOKENIZER = REASONER / "tokenizer.model"
 LEVELS = range(2, 17)
 
@@ -65,8 +67,7 @@ STAGES = {
     "skills": Stage([*range(1, 10), *LEVELS], thousands=150, until=24000, decay=8000, skills=True),
 }
 ATTEMPTS = {"problems": 6000, "samples": 8}
-REASONER_LAYERS = 6
-SCORER_LAYERS, SCORER_STEPS, SCORER_PEAK = 10, 12000, 1.2e-3
+LAYERS = 10
 
 
 def learn(folder: Path, options: Namespace) -> None:
@@ -89,18 +90,6 @@ def schedule(stage: Stage, until: int | None) -> Schedule:
     return Schedule(until or stage.until, stage.decay, stage.peak)
 
 
-def learn_to_score(folder: Path, options: Namespace) -> None:
-    """Take the process reward model to its last step, from the bundled scorer's weights."""
-    from scorer_data import write_scored
-
-    file = folder / "scorer.npz"
-    if not file.exists():
-        write_scored(TOKENIZER, folder / "attempts.jsonl", file)
-    steps = options.until or SCORER_STEPS
-    plan = [(file, Schedule(steps, steps, SCORER_PEAK))]
-    spawn(folder / "scorer", plan, options.begin or SCORER, SCORER_LAYERS, options.workers)
-
-
 def spawn(run: Path, plan: Sequence[tuple[Path, Schedule]], begin: Path, layers: int, workers: int) -> None:
     """Train in worker processes (see `train_reasoner.py`)."""
     run.mkdir(parents=True, exist_ok=True)
@@ -114,22 +103,20 @@ def attempt(folder: Path, options: Namespace) -> None:
     asyncio.run(collect(f"embedded:{folder / 'model'}", folder / "attempts.jsonl", drawn, ATTEMPTS["samples"]))
 
 
-def exported(run: Path, like: Path, out: Path, layers: int) -> None:
-    """Write a run's weights in float16 beside the tokenizer and the configuration of a bundled model."""
+def exported(folder: Path, options: Namespace) -> None:
+    """Write a run's weights in float16, beside the reasoner's tokenizer and how the model is asked."""
     from llama import Shape
 
-    shutil.copytree(like, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md", "*.safetensors"))
-    export(Run(run, Shape(448, layers), 1).model, out, half=True)
+    out = folder / "model"
+    shutil.copytree(REASONER, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md", "*.safetensors"))
+    (out / "config.json").write_text(json.dumps(dict.fromkeys((OWN_PROFILE, OWN_FORMAT), "quantities")))
+    export(Run(folder / "train", Shape(448, options.layers), 1).model, out, half=True)
 
 
 COMMANDS: dict[str, Callable[[Path, Namespace], None]] = {
     **dict.fromkeys(STAGES, learn),
     "attempts": attempt,
-    "export": lambda folder, options: exported(folder / "train", REASONER, folder / "model", options.layers),
-    "scorer": learn_to_score,
-    "export-scorer": lambda folder, options: exported(
-        folder / "scorer", SCORER, folder / "scorer-model", SCORER_LAYERS
-    ),
+    "export": exported,
 }
 
 
@@ -140,7 +127,7 @@ def main() -> None:
     parser.add_argument("--until", type=int, help="a stage's last step; of attempts, how many problems")
     parser.add_argument("--begin", type=Path, help="folder of exported weights with which the first stage begins")
     added = "layers of the model; those beyond the reasoner's six are added on top and change nothing at first"
-    parser.add_argument("--layers", type=int, default=REASONER_LAYERS, help=added)
+    parser.add_argument("--layers", type=int, default=LAYERS, help=added)
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     options = parser.parse_args()
     if len(options.stage) > 1 and (options.until or not STAGES.keys() >= set(options.stage)):

@@ -249,7 +249,7 @@ def test_what_drafts_say_is_counted() -> None:
 
 
 def test_refined_solutions_check_what_is_said_before_they_state_a_value(attempts_file: Path) -> None:
-    drawn_documents = list(islice(attempts.learned(attempts_file, random.Random(1)), 60))
+    drawn_documents = list(islice(attempts.learned(attempts_file, random.Random(1)), 120))
     refining = [each for each in drawn_documents if each.skill in ("refine", "refine_summary")]
     assert {each.skill for each in drawn_documents} == {
         "refine",
@@ -257,6 +257,7 @@ def test_refined_solutions_check_what_is_said_before_they_state_a_value(attempts
         "summarise",
         "verify",
         "same_answer",
+        "score",
     }
     for document in refining:
         steps = answered(document).split("\n\n")
@@ -281,10 +282,23 @@ def test_labels_of_the_scorer_are_useful_and_open(tokenizer: Any) -> None:
     assert labels.step_labels(TASK, ASIDE.split("\n\n")) == [False, *[True] * 5]
     (ids, targets), *_ = scored.rows(drawn.Attempted(TASK, "", (WRONG,)), tokenizer, throughout=True)
     tag = tokenizer.piece_to_id("<step>")
+    assert tokenizer.decode(ids).startswith(f"<user>{TASK.question}<step><assistant>")
+    begin = ids.index(tokenizer.piece_to_id("<assistant>"))
+    ids, targets = ids[begin:], targets[begin:]
     at_tags = [tokenizer.id_to_piece(aim) for token, aim in zip(ids, targets, strict=True) if token == tag]
     assert at_tags == ["+", "+", "-", "-", "-"]
     said = tokenizer.decode([aim for aim in targets[: ids.index(tag, ids.index(tag) + 1)] if aim != documents.IGNORED])
     assert said == "14++22+", "the true digits of each value, then the label, and the label at the tag"
+
+
+def test_a_reasoner_learns_scores_as_the_scorer_does(tokenizer: Any) -> None:
+    """The documents of the model that also writes, against the rows of the one that only scores."""
+    for text in (RIGHT, WRONG, ASIDE):
+        attempted = drawn.Attempted(TASK, text, (text,))
+        (document,) = attempts.scored(attempted, random.Random(0))
+        corpus = documents.encode([document], tokenizer)
+        (row,) = scored.rows(attempted, tokenizer, throughout=True)
+        assert (corpus.tokens.tolist(), corpus.targets.tolist()) == tuple(map(list, row))
 
 
 def test_between_the_tags_true_digits_are_learned_up_to_the_first_wrong_one(tokenizer: Any) -> None:
