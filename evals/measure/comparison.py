@@ -62,9 +62,20 @@ class Comparison(Plotted, Sequence[Standing]):
                 f"{part}_gain": [None if s.split is None else getattr(s.split, part).mean for s in self.standings]
                 for part in PARTS
             },
+            **self._reliability(),
             "cut": [each.cut for each in self.standings],
             **{name: [each.costs.get(name) for each in self.standings] for name in costs},
         }
+
+    def _reliability(self) -> dict[str, list[float | None]]:
+        """How reliable samples are, and the differences from the first run, by measure and k."""
+        found = [{f"{r.measure}@{r.k}": r for r in each.reliability} for each in self.standings]
+        columns: dict[str, list[float | None]] = {}
+        for name in dict.fromkeys(name for of_run in found for name in of_run):
+            columns[name] = [of_run[name].mean if name in of_run else None for of_run in found]
+            gaps = [of_run[name].difference if name in of_run else None for of_run in found]
+            columns[f"{name}_difference"] = [gap and gap.mean for gap in gaps]
+        return columns
 
     def plot(self, *, ax: Any = None) -> Any:
         """Accuracy against sampled tokens, one point per run with its 95 % interval: a matplotlib figure."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,7 +24,7 @@ from widthwise.evals.measure.gain import Reached, efficiencies
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
 from widthwise.evals.measure.pools import Grouping, Source, load
-from widthwise.evals.measure.reliability import all_at_k, mean_share_at_k, share_at_k
+from widthwise.evals.measure.reliability import measure
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.sample_scores import check_absolute
 from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain
@@ -197,12 +196,8 @@ def method(name: str) -> Method:
     kind, _, argument = name.partition(":")
     if name == "pass":
         return Method(name, lambda pool, seed: certain(pass_at_k(pool.values)), answers=False)
-    if name == "all":
-        return Method(name, lambda pool, seed: certain(all_at_k(pool.values)), answers=False)
-    if name == "mgpass":
-        return Method(name, lambda pool, seed: _reliable(pool, mean_share_at_k), answers=False)
-    if kind == "gpass" and (share := _share(argument)) is not None:
-        return Method(name, lambda pool, seed: _reliable(pool, partial(share_at_k, share=share)), answers=False)
+    if (reliable := measure(name)) is not None:
+        return Method(name, lambda pool, seed: _reliable(pool, reliable), answers=False)
     if name == "maj":
         return Method(name, lambda pool, seed: maj_at_k(pool.votes, pool.values, seed=seed))
     if kind in ("best", "weighted"):
@@ -219,15 +214,6 @@ def method(name: str) -> Method:
         f"unknown method {name!r}: write pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE, short:M, all, "
         "gpass:SHARE (a share above 0 and at most 1) or mgpass"
     )
-
-
-def _share(text: str) -> float | None:
-    """A share above 0 and at most 1; None for any other text."""
-    try:
-        share = float(text)
-    except ValueError:
-        return None
-    return share if 0 < share <= 1 else None
 
 
 def _reliable(pool: SamplePool, estimate: Callable[[Floats], Floats]) -> Estimate:

@@ -119,7 +119,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         strategy=strategy,
         pools=pools,
         answered=tuple(Answered.of(each, prices) for each in done) if strategy else (),
-        dependent=_dependence(strategy, done),
+        dependent=dependence(strategy, done),
         open=len(outcomes) - len(done),
         copies=Copies.stored(done),
         sequential_known=known,
@@ -184,7 +184,7 @@ def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
         raise UsageError(f"no answer in {path} has been graded yet: run `widthwise grade {path}`")
 
 
-def _dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
+def dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
     """Why parts of these samples are not smaller runs; empty if they are."""
     sampler = strategy.partition("|")[0].strip().partition("(")[0]
     if strategy and sampler not in INDEPENDENT:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +12,23 @@ from scipy.stats import hypergeom
 
 from widthwise.evals.measure.estimators import largest_at_k
 from widthwise.evals.measure.subsets import Floats
+
+
+def measure(name: str) -> Callable[[Floats], Floats] | None:
+    """The measure that a word names, ``[n] -> [n]``: "all", "gpass:SHARE", "mgpass"; None for any other word."""
+    kind, _, argument = name.partition(":")
+    if kind == "gpass" and (share := _share(argument)) is not None:
+        return partial(share_at_k, share=share)
+    return {"all": all_at_k, "mgpass": mean_share_at_k}.get(name)
+
+
+def _share(text: str) -> float | None:
+    """A share above 0 and at most 1; None for any other text."""
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
 
 
 def all_at_k(values: ArrayLike) -> Floats:

@@ -16,6 +16,7 @@ from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.gain import Reached, Share, Split
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.run_prices import check_known, prices_in
+from widthwise.evals.measure.trials import MEASURES, Reliability, Trials, reliabilities
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome, credit
@@ -34,7 +35,8 @@ class Standing(Brief):
     that a file does not know. ``difference`` is its accuracy minus the first run's, paired by problem, its p adjusted
     for the number of runs (Holm); None for the first run itself, and if on most problems a budget did not allow one of
     the two a single whole trace (``cut`` is the share of them). ``copies`` says how many different samples a problem's
-    are worth. ``no_money`` says why it is not known what it cost in money; empty if it is.
+    are worth. ``no_money`` says why it is not known what it cost in money; empty if it is. ``reliability`` is how
+    reliably single samples are right, and ``no_reliability`` says why that is not known; empty if it is.
     """
 
     run: str
@@ -53,14 +55,24 @@ class Standing(Brief):
     efficiency: Share | None = None
     split: Split | None = None
     no_money: str = ""
+    reliability: tuple[Reliability, ...] = ()
+    no_reliability: str = ""
 
 
-def standings(paths: Sequence[str | Path], prices: Prices | None = None) -> list[Standing]:
+def standings(
+    paths: Sequence[str | Path],
+    prices: Prices | None = None,
+    *,
+    reliability: Sequence[str] = MEASURES,
+    k: int | None = None,
+) -> list[Standing]:
     """The runs in the given order, each against the first.
 
-    ``prices`` are laid over those that the run files have. Raises ``UsageError`` for fewer than one run, a recording
-    that no strategy has answered, runs without a finished problem in common, and prices of other models or of only some
-    of these. Problems are the same if their text and reference are.
+    ``prices`` are laid over those that the run files have. ``reliability`` names measures of ``k`` single samples
+    ("all", "gpass:SHARE", "mgpass"), by default of as many as all runs with several have, at most 8. Problems are the
+    same if their text and reference are. Raises ``UsageError`` for fewer than one run, a recording that no strategy has
+    answered, runs without a finished problem in common, prices of other models or of only some of these, and unknown
+    measures.
     """
     if not paths:
         raise UsageError("there is nothing to compare: name run files, the one to compare with first")
@@ -80,7 +92,9 @@ def standings(paths: Sequence[str | Path], prices: Prices | None = None) -> list
     gaps = adjusted([paired(reached[i].answered, reached[0].answered) for i in tested])
     for i, gap in zip(tested, gaps, strict=True):
         found[i] = replace(found[i], difference=gap, split=reached[i].beyond(reached[0]))
-    return found
+    trials = [Trials.of(said["strategy"], of_run) for (said, _, _), of_run in zip(runs, outcomes, strict=True)]
+    reliable = reliabilities(trials, reliability, k)
+    return [replace(s, reliability=r.known, no_reliability=r.why_not) for s, r in zip(found, reliable, strict=True)]
 
 
 def _reaching(standing: Standing, reached: Reached) -> Standing:

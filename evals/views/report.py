@@ -38,10 +38,12 @@ from widthwise.evals.measure.equal_budgets import (
     rivals,
     shared_axis,
 )
+from widthwise.evals.measure.reliability import measure
 from widthwise.evals.measure.run_names import told_apart
 from widthwise.evals.measure.standings import standings
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.measure.summary import Summary, summarise
+from widthwise.evals.measure.trials import MEASURES
 from widthwise.evals.replacement import replacement
 from widthwise.evals.store.foreign import RECORDINGS
 from widthwise.evals.store.outcome import Outcome
@@ -89,7 +91,7 @@ def write_report(
         "problems": [{"id": i} for i in dict.fromkeys(p["id"] for section in sections for p in section["problems"])],
         "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in compared],
         "comparison": _comparison(compared, axis, budgets) if several else None,
-        "gains": _gains(runs, drawn) if curves is None else [],
+        "gains": _gains(runs, drawn, _reliability(methods)) if curves is None else [],
     }
     return _written(Path(out), _page(_title(drawn), [_block("main", packed(main)), *blocks]))
 
@@ -270,8 +272,13 @@ def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[flo
     }
 
 
-def _gains(runs: Sequence[str | Path], drawn: Sequence[Curve]) -> list[dict[str, Any]]:
-    """What each run's samples and answers reach, and the parts of its difference from the first run.
+def _reliability(methods: Sequence[str]) -> list[str]:
+    """The measures of reliability among ``methods``; the usual ones if there is none."""
+    return [name for name in methods if measure(name)] or list(MEASURES)
+
+
+def _gains(runs: Sequence[str | Path], drawn: Sequence[Curve], reliability: Sequence[str]) -> list[dict[str, Any]]:
+    """What each run's samples and answers reach, the parts of its difference from the first run, its reliability.
 
     Nothing if there is only one run, or if a run has no answers of its own.
     """
@@ -283,8 +290,10 @@ def _gains(runs: Sequence[str | Path], drawn: Sequence[Curve]) -> list[dict[str,
             **{name: getattr(each, name) for name in ("one_sample", "coverage", "accuracy")},
             "efficiency": each.efficiency and asdict(each.efficiency),
             "split": each.split and asdict(each.split),
+            "reliability": [{**asdict(of), "name": of.name} for of in each.reliability],
+            "no_reliability": each.no_reliability,
         }
-        for each, of_run in zip(standings(runs), drawn, strict=True)
+        for each, of_run in zip(standings(runs, reliability=reliability), drawn, strict=True)
     ]
 
 

@@ -56,17 +56,26 @@ async def curve_async(run: str | Path | Run, **options: Any) -> Curve:
     return await asyncio.to_thread(curve, run, **options)
 
 
-def compare(*runs: str | Path | Run, prices: Any = None) -> Comparison:
+def compare(
+    *runs: str | Path | Run,
+    prices: Any = None,
+    reliability: Sequence[str] = ("all", "gpass:0.75"),
+    k: int | None = None,
+) -> Comparison:
     """Finished runs side by side, each against the first one; see ``widthwise.evals.measure.standings.standings``."""
+    from widthwise.core.arguments import whole
     from widthwise.evals.measure.comparison import Comparison
     from widthwise.evals.measure.standings import standings
+    from widthwise.settings import listed
 
-    return Comparison(tuple(standings([path_of(run) for run in runs], prices_of(prices or {}))))
+    given, measures = prices_of(prices or {}), listed(reliability, "reliability")
+    of = None if k is None else whole(k, "k")
+    return Comparison(tuple(standings([path_of(run) for run in runs], given, reliability=measures, k=of)))
 
 
-async def compare_async(*runs: str | Path | Run, prices: Any = None) -> Comparison:
-    """``compare`` in a separate thread, for ``async`` programs."""
-    return await asyncio.to_thread(compare, *runs, prices=prices)
+async def compare_async(*runs: str | Path | Run, **options: Any) -> Comparison:
+    """``compare`` in a separate thread, for ``async`` programs; it takes the same ``options``."""
+    return await asyncio.to_thread(compare, *runs, **options)
 
 
 def fit_models(runs: Mapping[str, str | Path | Run], *, prices: Any = None, **options: Any) -> Fitted:

@@ -2,6 +2,8 @@
 
 const lineName = (data, of, line) => (data.curves.length === 1 ? line.method : `${of.label}${line.method === "run" ? "" : ` ${line.method}`}`);
 
+const chance = (p) => (p < 0.001 ? "< 0.001" : p.toFixed(3));
+
 function curves(data) {
   const axes = Object.keys(data.axes).filter((axis) => data.curves.some((of) => of.lines.some((line) => line.budgets[axis])));
   if (!axes.length) return el("p", { class: "dim" }, "No curve could be drawn.");
@@ -82,7 +84,7 @@ function comparison(data) {
     lacking ? el("p", { class: "dim" }, `What ${priced ? "some of these" : "these"} cost in money is not known: the notes of the runs say why.`) : null,
     table(["method", "spent", ...column, "accuracy, %", "95 % interval"], [], [...groups].map(([budget, rows]) => [data.comparison.limited ? `budget ${number(budget)} (${unit})` : `${data.comparison.axis} = ${budget}`, rows])),
     el("h3", {}, `Differences ${data.comparison.limited ? "at the largest budget" : "from the best"}, paired by problem`),
-    table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), interval(d), d.p < 0.001 ? "< 0.001" : d.p.toFixed(3), percent(d.detectable)])),
+    table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), interval(d), chance(d.p), percent(d.detectable)])),
     el("h3", {}, "Pareto set"),
     table(["method", "spent", ...column, "accuracy, %", "95 % interval"], pareto.map((p) => [p.name, number(p.budget), ...paid(p), percent(p.accuracy), interval(p)])));
 }
@@ -93,5 +95,14 @@ function gains(data) {
     el("p", { class: "dim" }, "Sampling: what one sample is worth more than one of the first run. Coverage: how much further the best of the samples is ahead of one. "
       + "Selection: how much less the answer falls short of the best. The three add up to the difference. Efficiency: the share of what lies between one sample and coverage that the answers have got."),
     table(["run", "accuracy, %", "one sample, %", "coverage, %", "efficiency, %", "by sampling, points", "by coverage, points", "by selection, points"],
-      data.gains.map((g) => [g.label, percent(g.accuracy), percent(g.one_sample), percent(g.coverage), part(g.efficiency), part(g.split?.sampling), part(g.split?.coverage), part(g.split?.selection)])));
+      data.gains.map((g) => [g.label, percent(g.accuracy), percent(g.one_sample), percent(g.coverage), part(g.efficiency), part(g.split?.sampling), part(g.split?.coverage), part(g.split?.selection)])),
+    ...reliability(data));
+}
+
+function reliability(data) {
+  const gap = (d) => (d ? [percent(d.mean), interval(d), chance(d.p)] : ["–", "–", "–"]);
+  const rows = data.gains.flatMap((g) => g.reliability.map((r) => [g.label, r.name, percent(r.mean), interval(r), ...gap(r.difference)]));
+  const lacking = data.gains.filter((g) => g.no_reliability).map((g) => el("p", { class: "dim" }, `${g.label}: its reliability is not known: ${g.no_reliability}.`));
+  return [el("h2", {}, "Reliability of single samples"),
+    rows.length ? table(["run", "of its samples", "%", "95 % interval", "against the first, points", "95 % interval", "p (Holm)"], rows) : null, ...lacking];
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,21 +10,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widthwise.cli.display import chance, rows_table, span
-from widthwise.cli.settings_options import AsJson, Price
-from widthwise.cli.terminal import say, say_json
+from widthwise.cli.settings_options import AsJson, Price, count
+from widthwise.cli.terminal import known, say, say_json
 from widthwise.core.brief import counted
 from widthwise.core.registry import register
 from widthwise.core.session.prices import prices_of
 from widthwise.core.strategy.composition import shortened
 
 if TYPE_CHECKING:
+    from widthwise.evals.measure.intervals import Difference
     from widthwise.evals.measure.standings import Standing
+    from widthwise.evals.measure.trials import Reliability
+
+_RELIABILITY = (
+    "How reliable single samples are: all (pass^k), gpass:SHARE (G-Pass@k) or mgpass; may be repeated "
+    "(default: all, gpass:0.75)."
+)
+_K = "Reliability is of N samples; default: as many as all runs with several have, at most 8."
 
 
 @register("command", "compare")
 def compare_runs(
     runs: Annotated[list[Path], typer.Argument(help="Run files; the others are compared with the first.")],
     price: Price = None,
+    reliability: Annotated[list[str] | None, typer.Option(help=_RELIABILITY)] = None,
+    k: Annotated[int | None, count(_K, 1)] = None,
     as_json: AsJson = False,
 ) -> None:
     """What runs answered right and what they spent, and how far each is from the first.
@@ -32,24 +42,53 @@ def compare_runs(
     Only problems that all runs have finished count. Token counts are means over problems; differences are paired by
     problem, with bootstrapped 95 % intervals and McNemar's p adjusted by Holm. The second table splits each difference
     into three parts that add up to it: sampling (what one sample is worth), coverage (how far the best of the samples
-    is ahead of one) and selection (how far the answer falls short of the best). `curve` and `report` show what single
-    samples achieve at other budgets; this command compares the strategies' own answers.
+    is ahead of one) and selection (how far the answer falls short of the best). The third says how reliable single
+    samples are: how often k of them are all right, or most of them. `curve` and `report` show what single samples
+    achieve at other budgets; this command compares the strategies' own answers.
     """
-    from widthwise.evals.measure.gain import PARTS
     from widthwise.evals.measure.standings import standings
+    from widthwise.evals.measure.trials import MEASURES
 
-    found = standings(runs, prices_of(price or []))
+    found = standings(runs, prices_of(price or []), reliability=reliability or MEASURES, k=k)
     if as_json:
-        say_json({"runs": [asdict(each) for each in found]})
+        say_json({"runs": [known(asdict(each)) for each in found]})
         return
     say(f"{found[0].suite}: {counted(found[0].problems, 'problem')} finished by every run; tokens are means over them")
+    _show_answers(found)
+    _show_samples(found)
+    _show_reliability(found)
+    _show_notes(found)
+
+
+def _show_answers(found: Sequence[Standing]) -> None:
+    """What the strategies' answers are worth, and what they cost."""
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
     costs = [name for name in _COSTS if name not in ("flops", "money") or any(name in each.costs for each in found)]
     rows = [[*_said(each), *(_spent(each.costs, name) for name in costs)] for each in found]
     rows_table([*columns, *(_COSTS[name] for name in costs)], rows)
+
+
+def _show_samples(found: Sequence[Standing]) -> None:
+    """What the samples are worth, and the parts of each difference."""
+    from widthwise.evals.measure.gain import PARTS
+
     reached = ["run", "one sample, %", "coverage, %", "efficiency, %", "95 % interval"]
     parts = [said for part in PARTS for said in (f"by {part}", "95 % interval")]
     rows_table([*reached, *parts], [[*_reached(each), *_split(each)] for each in found])
+
+
+def _show_reliability(found: Sequence[Standing]) -> None:
+    """How reliable single samples are, where that is known of any run."""
+    columns = ["run", "of its samples", "%", "95 % interval", "against the first", "95 % interval", "p"]
+    rows = [[Path(each.run).stem, one.name, *_reliable(one)] for each in found for one in each.reliability]
+    if rows:
+        rows_table(columns, rows)
+
+
+def _show_notes(found: Sequence[Standing]) -> None:
+    for each in found:
+        if each.no_reliability:
+            say(f"note: {Path(each.run).stem}: its reliability is not known: {each.no_reliability}")
     for why in dict.fromkeys(each.no_money for each in found if each.no_money):
         unpriced = ", ".join(Path(each.run).stem for each in found if each.no_money == why)
         say(f"note: {unpriced}: money is not known: {why}")
@@ -78,10 +117,16 @@ _COSTS = {
 
 
 def _said(standing: Standing) -> list[str]:
-    gap = standing.difference
     said = [Path(standing.run).stem, shortened(standing.strategy), f"{100 * standing.accuracy:.2f}"]
-    gained = ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), chance(gap.p)]
-    return [*said, span(*standing.interval), *gained]
+    return [*said, span(*standing.interval), *_gained(standing.difference)]
+
+
+def _reliable(of: Reliability) -> list[str]:
+    return [f"{100 * of.mean:.2f}", span(of.low, of.high), *_gained(of.difference)]
+
+
+def _gained(gap: Difference | None) -> list[str]:
+    return ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), chance(gap.p)]
 
 
 def _reached(standing: Standing) -> list[str]:
