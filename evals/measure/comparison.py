@@ -74,7 +74,7 @@ class Comparison(Plotted, Sequence[Standing]):
         for name in dict.fromkeys(name for of_run in found for name in of_run):
             columns[name] = [of_run[name].mean if name in of_run else None for of_run in found]
             gaps = [of_run[name].difference if name in of_run else None for of_run in found]
-            columns[f"{name}_difference"] = [gap and gap.mean for gap in gaps]
+            columns[f"{name}_difference"] = [None if gap is None else gap.mean for gap in gaps]
         return columns
 
     def plot(self, *, ax: Any = None) -> Any:
