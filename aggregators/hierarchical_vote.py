@@ -89,7 +89,7 @@ def _in_view(session: Session, trace: Trace) -> Iterator[TraceId]:
     while waiting:
         for segment in waiting.pop().path:
             for written in segment.metadata.get("after", ()):
-                earlier = tuple(map(int, written.split(".")))
+                earlier = tuple(map(int, written.partition("@")[0].split(".")))
                 if earlier not in known:
                     known.add(earlier)
                     yield earlier

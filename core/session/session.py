@@ -251,8 +251,7 @@ class Session(Reads):
 
         If the trace still grows, the result is a copy, ``at`` so many tokens of its last segment.
         """
-        grows = trace.finish is None and trace.segment.origin == "sampled"
-        facts = {"at": str(len(trace.segment))} if grows else NO_FACTS
+        facts = {"at": str(len(trace.segment))} if trace.grows else NO_FACTS
         return self.append(trace, self._shared.voices.of(trace).transcript.concluding(trace), facts=facts)
 
     def prompt(self, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:

@@ -99,4 +99,9 @@ class Writer:
 
 def _linked(facts: Facts, after: Sequence[Trace]) -> dict[str, Any]:
     """What a segment's metadata says of its origin: ``after`` which other traces, and ``facts``."""
-    return {**facts, **({"after": [name(t.id) for t in after]} if after else {})}
+    return {**facts, **({"after": list(map(_seen, after))} if after else {})}
+
+
+def _seen(trace: Trace) -> str:
+    """A trace's name, and how much of its last segment was seen if it still grows: ``0.3@128``."""
+    return f"{name(trace.id)}@{len(trace.segment)}" if trace.grows else name(trace.id)

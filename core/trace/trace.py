@@ -199,6 +199,11 @@ class Trace(Brief):
         return self.segment.finish
 
     @property
+    def grows(self) -> bool:
+        """Whether its last segment is being sampled."""
+        return self.finish is None and self.segment.origin == "sampled"
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """What recordings know about the segments; later segments override earlier ones."""
         merged: dict[str, Any] = {}

@@ -124,8 +124,9 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
     after = facts.get("after", [])
     if not isinstance(after, list) or not all(isinstance(trace, str) for trace in (*after, facts.get("cut", "0"))):
         raise ValueError("an insertion names traces that do not exist")
-    for trace in (*after, facts.get("cut", "0")):
-        parse(trace)
+    for trace in after:
+        seen(trace)
+    parse(facts.get("cut", "0"))
     if not all(isinstance(facts.get(name), str | None) for name in _TEXTS):
         raise ValueError("an insertion contains an impossible value")
 
@@ -151,6 +152,11 @@ def wait_of(text: Any) -> Wait:
     if not at or not re.fullmatch(r"\d{1,18}", tokens, re.ASCII):
         raise ValueError(f"{str(text)[:40]!r} is not a piece of a trace that could be waited for")
     return Wait(parse(trace), int(tokens))
+
+
+def seen(text: str) -> TraceId:
+    """The trace ``0.3`` of which ``0.3`` or, while it still grew, ``0.3@128`` was seen; ``ValueError`` for others."""
+    return wait_of(text).trace if "@" in text else parse(text)
 
 
 def rooted(tree: Mapping[TraceId, Trace], leaf: TraceId) -> Trace:

@@ -9,7 +9,7 @@ from typing import Any
 from widthwise.core.brief import Brief
 from widthwise.core.trace.trace import Finish, Note, Trace, TraceId, Wait, name
 from widthwise.evals.store.row_values import notes_of
-from widthwise.evals.store.segment_rows import parse, spelled
+from widthwise.evals.store.segment_rows import parse, seen, spelled
 from widthwise.evals.store.store import Store
 
 
@@ -99,7 +99,7 @@ def _lane(trace: Trace, tree: Mapping[TraceId, Trace], lanes: Mapping[TraceId, L
     if spawner is not None and before is not None and header is None and spawner.bars[-1].trace == before.id:
         return spawner
     prompt = trace.path[0].metadata
-    after = tuple(map(parse, prompt.get("after", ())))
+    after = tuple(map(seen, prompt.get("after", ())))
     earlier = spawner.round if spawner is not None else _last_round(after, lanes)
     return Lane(
         trace.id,

@@ -33,7 +33,7 @@ CHAINS = {
     "beam_width=2, by='mean_logprob') | majority_vote())",
     "an escalation of the unsure": "single(model='a') | escalate(model='b', n=2, when='unsure', threshold=0.0, "
     "keep=True)",
-    "a mixture that is judged": "mixture_of_agents(('a', 'b'), layers=1) | generative_verification(k=1, model='a')",
+    "a judge of another model": "best_of_n(n=3, model='b') | generative_verification(k=1, model='a')",
     "models as arms": "ab_mcts(n=4, models=('a', 'b'), by='mean_logprob') | best_by(score='score')",
     "revisions that are compared": "revisions(n=4, ratio=1.0) | pivot_tournament(k=1)",
 }

@@ -144,7 +144,7 @@ def test_on_a_server_that_takes_texts(name: str, dialect: str, llama_url: str, t
 async def test_on_vllm(name: str, vllm_subject: Subject, tmp_path: Path) -> None:
     suite = load_suite("countdown", limit=2)
     logprobs = max(getattr(part, "logprobs", None) or 0 for part in parts(name))
-    params = SamplingParams(max_tokens=60, logprobs=logprobs or None)
+    params = SamplingParams(max_tokens=60, logprobs=logprobs)
     format = formats.GENERIC if name in GENERIC else asked_reasoner.ASKED
     setting = setting_for(suite, vllm_subject.backend, format, params=params)
     if several(name):

@@ -23,10 +23,15 @@ def recounted_ends(tree: Mapping[TraceId, Trace]) -> dict[TraceId, int]:
         before = [end(tree[trace.parent.id])] if trace.parent else [0]
         if trace.parent and "at" in trace.segment.metadata:  # a copy of a trace that continued to grow
             before = [begins(tree[trace.parent.id]) + int(trace.segment.metadata["at"])]
-        before += [end(tree[parse(other)]) for other in trace.segment.metadata.get("after", ())]
+        before += map(seen, trace.segment.metadata.get("after", ()))
         if trace.segment.origin == "sampled" and trace.waited is not None:
             before.append(begins(tree[trace.waited.trace]) + trace.waited.tokens)
         return max(before)
+
+    def seen(written: str) -> int:
+        """When the part of another trace that was seen was there: all of it, or so many tokens of one that grew."""
+        name, grew, tokens = written.partition("@")
+        return begins(tree[parse(name)]) + int(tokens) if grew else end(tree[parse(name)])
 
     def end(trace: Trace) -> int:
         if trace.id not in ends:

@@ -31,6 +31,7 @@ STRATEGIES = [
     "best_of_n(n=8, width=3) | deepconf(warmup=3, window=8)",
     "best_of_n(n=3) | early_exit(every=16, stable=2)",
     "best_of_n(n=4) | deepprune(at=16, judge=answer_probe())",
+    "best_of_n(n=4) | deepprune(at=16, keep=2)",
     "parallel_distill_refine(drafts=(3, 1)) | majority_vote()",
     "threads(n=2, width=1) | majority_vote()",
     "best_of_n(n=4) | generative_verification(k=1)",
