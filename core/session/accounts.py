@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import takewhile
 
 from widthwise.core.backend import Delta, IntArray
 from widthwise.core.errors import UsageError
 from widthwise.core.model_shape import ModelShape
 from widthwise.core.session.content_residency import ContentResidency, distinct_tokens
+from widthwise.core.session.ideal_cache import IdealCache
 from widthwise.core.session.launches import Launches, Purse
 from widthwise.core.session.ledger import Ledger, Spending
 from widthwise.core.session.limits import Limits
@@ -29,10 +30,10 @@ class Accounts:
         self.ledger = Ledger()
         self._shapes = shapes or {}
         self._ideal_flops = 0
-        self.launches = Launches(self._purses())
+        self._ideal: dict[str, IdealCache] = defaultdict(IdealCache)
+        self.launches = Launches(self._purses(), self.charge_ideal)
         self.residency = Residency()
         self.content = ContentResidency()
-        self._cached: set[TraceId] = set()
         self.closed = False
         self._began = time.monotonic()
 
@@ -43,7 +44,7 @@ class Accounts:
             return found
         if not self._shapes:
             raise UsageError("a limit on FLOPs needs the shape of every model")
-        return [*found, Purse.of_flops(self._shapes, self.limits.flops, lambda: self._ideal_flops)]
+        return [*found, Purse.of_flops(self._shapes, self.limits.flops, lambda: self._ideal_flops, self._prompt_flops)]
 
     # -- charging ------------------------------------------------------------------------------------------
 
@@ -91,14 +92,18 @@ class Accounts:
         return [self.ledger, self.ledger.of(model)] if model else [self.ledger]
 
     def charge_ideal(self, trace: Trace) -> None:
-        """Count the tokens of ``trace`` that no earlier request of the tree has put into a perfect cache."""
-        end = len(trace.token_ids)
-        for node in takewhile(lambda node: node.id not in self._cached, trace.lineage):
-            self._cached.add(node.id)
-            self.ledger.prompt_ideal += len(node.segment)
-            end -= len(node.segment)
-            if self._shapes:
-                self._ideal_flops += self._shapes[trace.model].read(end, len(node.segment))
+        """A request begins after ``trace``: count the tokens that a perfect cache does not have yet."""
+        known, length = self._ideal[trace.model].known(trace)
+        self.ledger.prompt_ideal += length - known
+        self._ideal_flops += self._prompt_flops(trace)
+        self._ideal[trace.model].add(trace)
+
+    def _prompt_flops(self, trace: Trace) -> int:
+        """What a request after ``trace`` costs before its first token; 0 if it is not known."""
+        if not self._shapes:
+            return 0
+        known, length = self._ideal[trace.model].known(trace)
+        return self._shapes[trace.model].read(known, length - known)
 
     def charge_scoring(self, tokens: int) -> None:
         """The reward model has read so many tokens."""
@@ -144,7 +149,7 @@ class Accounts:
 
     def grown(self, trace: Trace) -> None:
         """``trace``, the end of a branch, is in the perfect cache; its tokens stay only if something holds it."""
-        self._cached.add(trace.id)
+        self._ideal[trace.model].add(trace)
         self.residency.shrink(len(trace.segment))
         self.content.end(trace)
 

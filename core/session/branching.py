@@ -47,24 +47,23 @@ class Branching:
         begun: list[Branch] = []
         for trace in call.traces:
             try:
-                params = self._params(trace, call)
+                begun += self._of(trace, self._params(trace, call), call)
             except BudgetReached:
                 if trace is call.traces[-1] and not begun:
                     raise
-                continue
-            begun += self._of(trace, params, call)
         return begun
 
     def _of(self, trace: Trace, params: SamplingParams, call: Call) -> list[Branch]:
         """The branches that continue one trace."""
         count = call.n
         counted = self._is_sample(trace, call)
+        begun = self._voices.of(trace).thoughts.begun(trace, call.thought, judging=call.judging)
         if counted:
+            self._check_launch(trace, begun)
             left = self._accounts.samples_left
             count = call.n if left is None else min(call.n, left)
             self._accounts.begin(count)
         whole = counted and _is_prompt(trace) and not call.params.get("stop")
-        begun = self._voices.of(trace).thoughts.begun(trace, call.thought, judging=call.judging)
         made = self._made(begun, params, call, count)
         for branch in made:
             branch.sample, branch.whole = counted, whole
@@ -72,7 +71,6 @@ class Branching:
 
     def _made(self, trace: Trace, params: SamplingParams, call: Call, count: int) -> list[Branch]:
         """Branches whose first piece continues ``trace``; ``params`` apply to all pieces."""
-        self._accounts.charge_ideal(trace)
         voice = self._voices.of(trace)
         request = Request(
             prompt=trace.token_ids,
@@ -121,7 +119,10 @@ class Branching:
         sample = self._is_sample(trace, call)
         if self._accounts.spent or (sample and self._accounts.samples_left == 0):
             raise BudgetReached("the budget is used up")
-        if sample and _is_prompt(trace) and not self._accounts.launches.buys():
+
+    def _check_launch(self, trace: Trace, begun: Trace) -> None:
+        """Raises ``BudgetReached`` if the limits do not buy a trace from the prompt ``trace``, which is ``begun``."""
+        if _is_prompt(trace) and not self._accounts.launches.buys(begun):
             raise BudgetReached(f"{self._accounts.said} are not enough for another trace")
 
     def _params(self, trace: Trace, call: Call) -> SamplingParams:

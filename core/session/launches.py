@@ -13,7 +13,7 @@ from typing import Protocol
 from widthwise.core.backend import Request
 from widthwise.core.model_shape import ModelShape
 from widthwise.core.session.ledger import Ledger
-from widthwise.core.trace.trace import Finish
+from widthwise.core.trace.trace import Finish, Trace
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ class Growth(Protocol):
     """A branch as far as its tokens are concerned; ``whole`` if only its own end will end it."""
 
     request: Request
+    parent: Trace
     model: str
     whole: bool
     tokens: int
@@ -44,29 +45,47 @@ class Growth(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """A ``limit`` on what traces cost: what is ``spent`` of it, and what a branch costs at a length.
+    """A ``limit`` on what traces cost: what is ``spent`` of it, and what a branch's tokens cost at a length.
 
-    ``afforded`` is the largest number of tokens of a branch that costs no more than so much.
+    ``afforded`` is the largest number of tokens of a branch that costs no more than so much. Before the first token of
+    what continues a trace, its ``prompt`` costs so much; the ``first`` token costs so much more.
     """
 
     limit: float
     spent: Callable[[], float]
     cost: Callable[[Growth, int], float]
     afforded: Callable[[Growth, float], int]
+    prompt: Callable[[Trace], float]
+    first: Callable[[Trace], float]
 
     @classmethod
     def of_tokens(cls, ledger: Ledger, limit: int) -> Purse:
-        """A limit on sampled tokens."""
-        return cls(limit, lambda: ledger.total, lambda branch, tokens: tokens, lambda branch, left: int(left))
+        """A limit on sampled tokens: prompts cost nothing."""
+        return cls(
+            limit,
+            lambda: ledger.total,
+            lambda branch, tokens: tokens,
+            lambda branch, left: int(left),
+            lambda trace: 0,
+            lambda trace: 1,
+        )
 
     @classmethod
-    def of_flops(cls, shapes: Mapping[str, ModelShape], limit: float, spent: Callable[[], float]) -> Purse:
-        """A limit on FLOPs, of models with these shapes; prompts are in ``spent``."""
+    def of_flops(
+        cls,
+        shapes: Mapping[str, ModelShape],
+        limit: float,
+        spent: Callable[[], float],
+        prompt: Callable[[Trace], float],
+    ) -> Purse:
+        """A limit on FLOPs, of models with these shapes."""
         return cls(
             limit,
             spent,
             lambda branch, tokens: shapes[branch.model].sampled(branch.origin, tokens),
             lambda branch, left: shapes[branch.model].afforded(branch.origin, left),
+            prompt,
+            lambda trace: shapes[trace.model].sampled(len(trace.token_ids), 1),
         )
 
     def left(self) -> float:
@@ -82,23 +101,28 @@ class Purse:
 class Launches:
     """Lets traces begin in order, as long as the limits (``purses``; none: no limit) buy them whole.
 
-    The first one begins. Each further one begins if what all earlier traces have cost, plus what a trace has cost so
-    far (the median), fits into the limit. The cost of a live trace is not known yet, so a trace begins beside live ones
-    only if the rule holds even if each of them takes all it may. So which traces are bought depends only on their
-    lengths in order of launch, whatever the engine, the width and the timing. The last of them may still be longer than
-    what is left, and is cut there.
+    The first one begins. Each further one begins if what all earlier traces have cost, plus the new part of its own
+    prompt, plus what the tokens of a trace have cost so far (the median), fits into the limit. The cost of a live trace
+    is not known yet, so a trace begins beside live ones only if the rule holds even if each of them takes all it may.
+    So which traces are bought depends only on their lengths in order of launch, whatever the engine, the width and the
+    timing. The last of them may still be longer than what is left, and is cut there. ``charge`` is told of each trace
+    that a beginning branch continues, and charges it as a prompt.
 
     Pieces of traces (steps, threads, judges' replies) are not launches: they begin as they come.
     """
 
-    def __init__(self, purses: Sequence[Purse]) -> None:
+    def __init__(self, purses: Sequence[Purse], charge: Callable[[Trace], None]) -> None:
         self._purses = purses
+        self._charge = charge
         self._begun: list[Growth] = []
         self._live: list[Growth] = []
 
-    def buys(self) -> bool:
-        """Whether another whole trace may begin when none is live."""
-        return all(self._typical(purse) <= purse.left() for purse in self._purses)
+    def buys(self, trace: Trace) -> bool:
+        """Whether a continuation of ``trace`` may begin when no other trace is live."""
+        return all(
+            purse.prompt(trace) + max(self._typical(purse), purse.first(trace)) <= purse.left()
+            for purse in self._purses
+        )
 
     def allows(self, branch: Growth, live: Collection[Growth]) -> bool:
         """Whether ``branch`` may begin now, beside those of its draw that are ``live``; the last one is capped."""
@@ -113,18 +137,20 @@ class Launches:
         Its tokens may come several at a time if the limits are enough for all of them at their maximum lengths;
         otherwise every single token must be seen.
         """
+        self._charge(branch.parent)
         if not self._purses:
             return
         self._live = [other for other in self._live if other.finish is None] + [branch]
         together = [*self._live, *waiting]
-        if not all(purse.fits(together) for purse in self._purses):
+        prompts = list(dict.fromkeys(other.parent for other in together[len(self._live) :]))
+        if not all(purse.fits(together, sum(map(purse.prompt, prompts))) for purse in self._purses):
             branch.request = replace(branch.request, chunk=1)
         if branch.whole:
             self._begun.append(branch)
 
     def _alone(self, purse: Purse, branch: Growth, live: Collection[Growth]) -> bool:
         """Nothing is open: the rule as it stands."""
-        left = purse.left()
+        left = purse.left() - purse.prompt(branch.parent)
         if left < self._typical(purse) or (tokens := purse.afforded(branch, left)) < 1:
             return False
         branch.cap(tokens)
@@ -136,7 +162,8 @@ class Launches:
         if len(known) < len(live) or branch.most is None:
             _say_unbounded()
             return False
-        return purse.fits([*live, branch]) and purse.fits(live, self._typical(purse, known))
+        prompt = purse.prompt(branch.parent)
+        return purse.fits([*live, branch], prompt) and purse.fits(live, prompt + self._typical(purse, known))
 
     def _typical(self, purse: Purse, live: Iterable[float] = ()) -> float:
         """The median cost of the whole traces that have ended, and of those ``live``; 0 before there are any."""

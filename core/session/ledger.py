@@ -37,10 +37,10 @@ class Ledger(Tabular):
     generated; ``discarded``, those of them in traces that were pruned, aborted or failed; ``judging``, generated for
     text that is not itself a solution (verdicts, summaries, outlines); ``scoring`` and ``embedding``, read by reward
     and embedding models. ``prompt_ideal`` is what a perfect prefix cache would have had to compute for the same
-    requests. ``flops`` are those of the models that sample, for prompt tokens that they computed and tokens that they
-    generated (``ModelShape``); 0 if a shape is not known. ``sequential`` is the critical path in sampled tokens.
-    ``samples`` counts the policy's continuations: a
-    trace is one, whatever threads it spawns and joins; a step of a search is one; a judge's reply is none. ``retries``
+    requests, each text once, whatever conversation it is in (``IdealCache``). ``flops`` are those of the models that
+    sample, for prompt tokens that they computed and tokens that they generated (``ModelShape``); 0 if a shape is not
+    known. ``sequential`` is the critical path in sampled tokens. ``samples`` counts the policy's continuations: a trace
+    is one, whatever threads it spawns and joins; a step of a search is one; a judge's reply is none. ``retries``
     are requests that had to be sent again, ``seconds`` wall-clock time. ``kv_peak`` and ``kv_mean`` are the unique
     tokens by node that a cache held for the tree, at most and on average while tokens were sampled: siblings with equal
     text count separately (``Residency``). ``kv_content_peak`` and ``kv_content_mean`` are those by content: equal
