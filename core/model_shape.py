@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from widthwise.core.brief import Brief
+
+_log = logging.getLogger(__name__)
 
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 _LARGEST = 2**24
@@ -21,6 +24,28 @@ _KNOWN = {
 }
 MATRICES = {kind: count for count, kinds in _KNOWN.items() for kind in kinds.split()}
 """How many matrices a feed-forward layer has, by ``model_type``: gate, up and down, or two."""
+_DEFAULTS = {
+    "head_dim": {
+        128: "cwm ernie4_5 glm glm4 helium ministral3 qwen3 qwen3_vl qwen3_vl_text seed_oss",
+        256: "gemma gemma2 gemma3 gemma3_text vaultgemma",
+    },
+    "num_key_value_heads": {
+        2: "ernie4_5 glm glm4 starcoder2",
+        4: "gemma2 gemma3 gemma3_text vaultgemma smollm3",
+        5: "bitnet",
+        8: "cwm ministral ministral3 mistral qwen2_vl qwen2_vl_text qwen2_5_vl qwen2_5_vl_text seed_oss",
+        16: "gemma",
+        20: "helium",
+        32: "exaone4 qwen2 qwen3 qwen3_vl qwen3_vl_text stablelm",
+    },
+    "num_attention_heads": {8: "gemma3 gemma3_text"},
+    "vocab_size": {262_208: "gemma3 gemma3_text"},
+}
+DEFAULTS = {
+    name: {kind: size for size, kinds in sizes.items() for kind in kinds.split()} for name, sizes in _DEFAULTS.items()
+}
+"""Sizes that a ``config.json`` may leave out, by ``model_type``: those of its class in transformers, where it has one
+that does not follow from other sizes."""
 _ATTENTION = ("full_attention", "sliding_attention", "attention")
 """What a dense decoder's ``layer_types`` may name."""
 
@@ -46,18 +71,21 @@ class ModelShape(Brief):
         """The shape in a ``config.json``; raises ``ValueError`` for a model that is no dense decoder.
 
         Its ``model_type`` must be a known one: it says whether the feed-forward layers are gated, as in Llama, Mistral,
-        Qwen and Gemma, or have two matrices. Sliding windows are not considered: within them, and for shorter texts,
-        the count is exact.
+        Qwen and Gemma, or have two matrices, and which sizes it has that the file leaves out. Sliding windows are not
+        considered: within them, and for shorter texts, the count is exact.
         """
         inner = config.get("text_config")
         raw = inner if isinstance(inner, Mapping) else config
         if unknown := [name for name in _OTHERWISE if raw.get(name)]:
             raise ValueError(f"it has {unknown[0]}, so its tokens do not all pass through all of the weights")
-        matrices = _feed_forward_matrices(raw.get("model_type", config.get("model_type")))
+        kind = raw.get("model_type", config.get("model_type"))
+        matrices = _feed_forward_matrices(kind)
         _check_layers(raw.get("layer_types"))
-        width, layers, heads, hidden, vocabulary = (_size(raw, name) for name in _SIZES)
-        each = _size(raw, "head_dim", max(width // heads, 1))
-        queries, keys = heads * each, _size(raw, "num_key_value_heads", heads) * each
+        width, layers, heads, hidden, vocabulary = (
+            _size(raw, name, DEFAULTS.get(name, {}).get(kind)) for name in _SIZES
+        )
+        each = _size(raw, "head_dim", DEFAULTS["head_dim"].get(kind, max(width // heads, 1)))
+        queries, keys = heads * each, _size(raw, "num_key_value_heads", _key_heads(raw, kind, heads)) * each
         entries = 2 * width * queries + 2 * width * keys + matrices * width * hidden
         return cls(2 * layers * entries, 4 * layers * queries, 2 * width * vocabulary)
 
@@ -94,10 +122,17 @@ def _check_layers(kinds: Any) -> None:
         raise ValueError(f"its layer_types name {others[0]!r:.40}: not all of its layers are plain attention")
 
 
+def _key_heads(raw: Mapping[str, Any], kind: str, heads: int) -> int:
+    """How many key-value heads a model has whose file names none: null means one for each head."""
+    usual = DEFAULTS["num_key_value_heads"].get(kind, heads)
+    return heads if "num_key_value_heads" in raw or heads % usual else usual
+
+
 def _size(raw: Mapping[str, Any], name: str, usual: int | None = None) -> int:
     """A size in a ``config.json``, which may be anything."""
     value = raw.get(name)
     if value is None and usual is not None:
+        _log.info("config.json names no %s: it is taken to be %d", name, usual)
         return usual
     if type(value) is not int or not 1 <= value <= _LARGEST:
         raise ValueError(f"its {name} is {value!r:.40}, not a size")

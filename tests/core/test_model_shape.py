@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import widthwise as ww
 from tests.core.scripted import PlainGrader, Scripted
 from widthwise import BestOfN, Budget, BudgetReached, MajorityVote, UsageError
-from widthwise.core.model_shape import MATRICES, ModelShape
+from widthwise.core.model_shape import DEFAULTS, MATRICES, ModelShape
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.session.scheduler import Scheduler
@@ -99,16 +99,56 @@ def test_the_type_of_the_text_model_decides_and_windows_are_attention() -> None:
     assert ModelShape.of_config({"model_type": "llava", "text_config": inner}) == ModelShape.of_config(PUBLISHED)
 
 
+@pytest.mark.parametrize(
+    ("kind", "left_out", "size"),
+    [
+        ("qwen3", "head_dim", 128),
+        ("gemma2", "head_dim", 256),
+        ("llama", "head_dim", 512 // 4),
+        ("mistral", "num_key_value_heads", 8),
+        ("llama", "num_key_value_heads", 16),
+        ("gemma3_text", "num_attention_heads", 8),
+        ("gemma3_text", "vocab_size", 262_208),
+    ],
+)
+def test_a_size_that_is_left_out_is_that_of_its_family_and_is_told(
+    kind: str, left_out: str, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    heads = 4 if left_out == "head_dim" else 16
+    config = {**PUBLISHED, "model_type": kind, "num_attention_heads": heads, "num_key_value_heads": 4, "head_dim": 16}
+    without = {name: value for name, value in config.items() if name != left_out}
+    with caplog.at_level("INFO", logger="widthwise"):
+        assert ModelShape.of_config(without) == ModelShape.of_config({**config, left_out: size})
+    assert f"names no {left_out}: it is taken to be {size}" in caplog.text
+
+
+def test_no_key_value_heads_are_one_for_each_head() -> None:
+    config = {**PUBLISHED, "model_type": "mistral", "num_attention_heads": 16}
+    given = [ModelShape.of_config({**config, "num_key_value_heads": number}) for number in (None, 16)]
+    assert given[0] == given[1]
+
+
+TEXT = sorted(kind for kind in MATRICES if "_vl" not in kind and kind != "gemma3")
+NEED_THEM = {"helium", "hunyuan_v1_dense", "ministral", "nemotron"}
+"""Types of which transformers makes no model of this width without the sizes of heads."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(kind for kind in MATRICES if "_vl" not in kind and kind != "gemma3"))
-def test_the_known_types_have_so_many_matrices_in_transformers(kind: str) -> None:
-    """The weights of a tiny model of each type, counted by their shapes."""
+@pytest.mark.parametrize(
+    ("kind", "full"), [*((k, True) for k in TEXT), *((k, False) for k in TEXT if k not in NEED_THEM)]
+)
+def test_the_known_types_have_these_sizes_in_transformers(kind: str, full: bool) -> None:
+    """The weights of a tiny model of each type, counted by their shapes; its file may leave out sizes of heads."""
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     torch = pytest.importorskip("torch", reason="needs torch")
     if kind not in transformers.CONFIG_MAPPING:
         pytest.skip(f"this transformers has no {kind}")
-    sizes = {**PUBLISHED, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-    sizes |= {"num_key_value_heads": 4, "head_dim": 16, "vocab_size": 128, "model_type": kind}
+    heads = 2 * DEFAULTS["num_key_value_heads"].get(kind, 2)
+    sizes = {**PUBLISHED, "hidden_size": 16 * heads, "intermediate_size": 96, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": heads, "vocab_size": 128, "model_type": kind}
+    del sizes["num_key_value_heads"]
+    if full:
+        sizes |= {"num_key_value_heads": heads, "head_dim": 16}
     tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = transformers.CONFIG_MAPPING[kind](**{k: v for k, v in sizes.items() if k != "model_type"}, **tokens)
     with torch.device("meta"):
