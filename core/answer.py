@@ -111,9 +111,10 @@ def elect(
         raise UsageError("elect takes classes of answers: ww.elect(await session.classes(traces))")
     if not classes:
         return Answer(None)
-    ranked = tuple(sorted(classes, key=lambda c: -c.weight))
-    # Weights are sums of floats: weights that differ only by rounding are a tie.
-    best = [c for c in ranked if math.isclose(c.weight, ranked[0].weight, rel_tol=1e-9, abs_tol=1e-12)]
+    heaviest = max(c.weight for c in classes)
+    # Weights are sums of floats: weights that differ only by rounding are a tie, in the order of ``classes``.
+    best = [c for c in classes if math.isclose(c.weight, heaviest, rel_tol=1e-9, abs_tol=1e-12)]
+    ranked = (*best, *sorted((c for c in classes if c not in best), key=lambda c: -c.weight))
     winner = best[0]
     if tie == "random":
         winner = random.Random(seed).choice(best)

@@ -219,7 +219,7 @@ def check_role(part: Any, role: str) -> None:
         return
     if isinstance(part, str):
         raise UsageError(
-            f"{part!r:.60} does not fit: {ROLES[role]}; found a text: give the part itself, without quotes"
+            f"{part!r:.60} does not fit: {ROLES[role]}; found a text: give the part itself, not a text that names it"
         )
     named = path_of(part) if _is_definition(part) else path_of(type(part))
     said = (

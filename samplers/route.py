@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -25,7 +26,8 @@ class Route(SamplerPart):
 
     Routing by predicted difficulty (Damani et al., arXiv 2410.04707, section 3.2: a weak and a strong way to answer).
     The first model draws ``probes``; how easy the problem is, is the share of them that states the commonest answer
-    (``by="agreement"``), or the mean of a score such as "reward_model". The first of the models, cheapest first, whose
+    (``by="agreement"``), or the mean of a score such as "reward_model" over those that have one, with a note if some
+    have none; if none has, the problem is taken to be hard. The first of the models, cheapest first, whose
     threshold that reaches answers with ``worker`` (None: a single sample), else the last. Probes are charged, and are
     not part of the answer; those that a budget did not allow disagree, with a note. ``widthwise fit --route`` learns
     the thresholds from stored runs.
@@ -59,18 +61,26 @@ class Route(SamplerPart):
     async def __call__(self, session: Session) -> Answer:
         prober = session.by(self.models[0])
         easy = await self._easy(prober, await prober.sample(prober.root, self.probes))
-        reached = (m for m, least in zip(self.models[:-1], self.thresholds, strict=True) if easy >= least)
+        known = -math.inf if easy is None else easy
+        reached = (m for m, least in zip(self.models[:-1], self.thresholds, strict=True) if known >= least)
         model = next(reached, self.models[-1])
-        said = f"agree to {easy:.2f}" if self.by == AGREEMENT else f"have a mean {self.by} of {easy:.2f}"
-        session.note(session.root, f"the probes of {self.models[0]} {said}: {model} answers")
+        session.note(session.root, f"the probes of {self.models[0]} {self._said(easy)}: {model} answers")
         _, answer = await answered(session.by(model), self.worker)
         return answer
 
-    async def _easy(self, session: Session, probes: list[Trace]) -> float:
-        """How easy the problem is according to its probes; 0 if none has the score."""
+    def _said(self, easy: float | None) -> str:
+        """What the probes say, in words."""
+        if easy is None:
+            return f"have no {self.by}"
+        return f"agree to {easy:.2f}" if self.by == AGREEMENT else f"have a mean {self.by} of {easy:.2f}"
+
+    async def _easy(self, session: Session, probes: list[Trace]) -> float | None:
+        """How easy the problem is according to its probes; None if none has the score."""
         if self.by == AGREEMENT:
             asked = 0 if session.pruners else self.probes  # pruners stop a draw for reasons of their own
             note_few(session, probes, asked)
             return agreement(elect(await session.classes(probes)), probes, asked)
         known = [score for score in await trace_scores(session, probes, self.by) if score is not None]
-        return sum(known) / len(known) if known else 0.0
+        if 0 < len(known) < len(probes):
+            session.note(session.root, f"{len(probes) - len(known)} of {len(probes)} probes have no {self.by}")
+        return sum(known) / len(known) if known else None

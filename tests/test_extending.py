@@ -210,7 +210,11 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
         ("widthwise eval mine:broken", "KeyError"),
         ("widthwise eval 'mine:one(n=2)'", "unexpected keyword argument 'n'"),
         ("widthwise import answers.txt run.db --as mine:rows", "returns rows of the recorded-trace schema"),
-        (f"{EVAL} mine:FORMAT", "'{problem}' is a text, and a strategy consists of parts"),
+        (f"{EVAL} mine:FORMAT", "mine:FORMAT is a text ('{problem}'), and a strategy consists of parts: give the "
+         "import path of a sampler, a pruner, a budget or an aggregator"),
+        (f"{EVAL} 'single() | mine:FORMAT'", "mine:FORMAT is a text ('{problem}'), and a strategy consists of parts"),
+        (f"{EVAL} \"cascade(('a', 'b'), thresholds=(1,), worker=mine:FORMAT)\"",
+         "found a text: give the part itself, not a text that names it"),
         (f"{EVAL} 'single()' --model mine:FORMAT", "mine:FORMAT does not fit: a backend is a class or function"),
         ("widthwise mine:FORMAT", "mine:FORMAT does not fit: a command is a function"),
         ("widthwise import answers.txt run.db --as mine:FORMAT", "mine:FORMAT does not fit: an importer is"),

@@ -70,12 +70,17 @@ def unknown(spent: Ledger, prices: Prices) -> str:
 
 
 def _used(spent: Ledger) -> Mapping[str, Ledger | Spending]:
-    return spent.models or {"": spent}
+    """What each model spent; nothing where a problem failed before any was asked."""
+    return spent.models or ({"": spent} if _prompts(spent) + spent.sampled + spent.judging else {})
 
 
 def _only_answers(spent: Ledger | Spending) -> bool:
     """Whether there are answers, but none of the prompts that they must have had."""
-    return bool(spent.sampled + spent.judging) and not spent.prompt_computed + spent.prompt_cached
+    return bool(spent.sampled + spent.judging) and not _prompts(spent)
+
+
+def _prompts(spent: Ledger | Spending) -> int:
+    return spent.prompt_computed + spent.prompt_cached
 
 
 def prices_of(given: Any) -> dict[str, Price]:

@@ -53,7 +53,7 @@ class _Reader:
 
     def read(self, text: str) -> Any:
         try:
-            return self._part(ast.parse(_TOKEN.sub(self._named, text).strip(), mode="eval").body)
+            return self._joined(ast.parse(_TOKEN.sub(self._named, text).strip(), mode="eval").body)
         except UsageError:
             raise
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -78,7 +78,7 @@ class _Reader:
     def _part(self, node: ast.expr) -> Any:
         """A part, or several joined by ``|``."""
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            left, right = self._part(node.left), self._part(node.right)
+            left, right = self._joined(node.left), self._joined(node.right)
             return left | right if isinstance(left, Part) else compose(left, right)
         call = node if isinstance(node, ast.Call) else None
         name = self._name(call.func if call else node)
@@ -86,6 +86,16 @@ class _Reader:
             raise UsageError(f"{self._said(node)!r} is not a part of a strategy; write name(argument=value)")
         entry = find(STRATEGY, name, trusted=self._trusted)
         return _called(entry, *self._arguments(name, call)) if call else _named(entry)
+
+    def _joined(self, node: ast.expr) -> Any:
+        """A part of a strategy; raises ``UsageError`` for an import path of a text."""
+        part = self._part(node)
+        if isinstance(part, str):
+            raise UsageError(
+                f"{self._said(node)} is a text ({_short(part)!r}), and a strategy consists of parts: give the import "
+                "path of a sampler, a pruner, a budget or an aggregator"
+            )
+        return part
 
     def _arguments(self, name: str, call: ast.Call) -> tuple[list[Any], dict[str, Any]]:
         if any(keyword.arg is None for keyword in call.keywords):

@@ -262,7 +262,7 @@ def _declared(part: Any) -> str | None:
         return part.declared
     if isinstance(part, str):
         raise UsageError(
-            f"{part!r:.60} is a text, and a strategy consists of parts: give the part itself, without quotes"
+            f"{part!r:.60} is a text, and a strategy consists of parts: give the part itself, not a text that names it"
         )
     role = role_of(part)
     if role is None and not inspect.isroutine(part):

@@ -2,13 +2,17 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widthwise.core.answer import commonest, group
+from widthwise.core.answer import AnswerClass, commonest, elect, group
+from widthwise.core.trace.trace import Segment, Trace
 from widthwise.evals.grading.countdown import CountdownGrader
 from widthwise.evals.grading.graders import MathGrader
+
+TRACE = Trace((0,), Segment("prompt", np.arange(2), "?"))
 
 
 async def test_classes_stand_in_order_of_first_appearance() -> None:
@@ -34,6 +38,14 @@ async def test_pairs_that_are_not_decided_are_listed(caplog: pytest.LogCaptureFi
 def test_a_class_shows_its_most_frequent_spelling() -> None:
     assert commonest(["0.5", "1/2", "1/2", ".5"]) == "1/2"
     assert commonest(["0.5", "1/2"]) == "0.5"
+
+
+@pytest.mark.parametrize("lighter_first", [True, False])
+def test_votes_that_differ_by_rounding_are_a_tie_in_the_order_of_the_traces(lighter_first: bool) -> None:
+    weights = (0.3, 0.1 + 0.2) if lighter_first else (0.1 + 0.2, 0.3)
+    classes = [AnswerClass(name, (TRACE,), weight) for name, weight in zip("abc", (*weights, 0.25), strict=True)]
+    found = elect([classes[2], *classes[:2]])
+    assert (found.text, found.tied, [c.answer for c in found.classes]) == ("a", True, ["a", "b", "c"])
 
 
 @settings(deadline=None)

@@ -60,6 +60,12 @@ def test_money_by_hand() -> None:
     assert money(two, {"a": Price(1, 2)}) is None
 
 
+@pytest.mark.parametrize("prices", [{"": Price(1, 2)}, {"a": Price(1, 2), "b": Price(0, 10)}])
+def test_a_problem_that_failed_before_any_call_costs_nothing(prices: dict[str, Price]) -> None:
+    assert money(Ledger(seconds=1.0), prices) == 0
+    assert money(Ledger(seconds=1.0), {}) is None
+
+
 @pytest.mark.parametrize(
     "prices", [3, {"a": 3}, {"a": {"prompt": "x", "completion": 1}}, {"a": {"prompt": -1, "completion": 1}}]
 )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import widthwise as ww
 from tests.core.scripted import PlainGrader, Replying
+from tests.core.test_scoring import Told
 from widthwise.core.retry import Retry
+from widthwise.core.rewards.reward import Solution, StepScores
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import as_strategy
@@ -171,6 +174,32 @@ async def test_a_problem_goes_to_the_model_that_its_probes_say(probed: list[int]
     assert result.ledger.samples == 6
 
 
+def digits(solution: Solution) -> StepScores:
+    """A tenth of the last digit, but nothing for a 9."""
+    digit = int(solution.steps[-1].strip("\0 ="))
+    return StepScores(None, 1, "unread") if digit == 9 else StepScores((digit / 10,), 1)
+
+
+@pytest.mark.parametrize(
+    ("probed", "answers", "noted"),
+    [
+        ([8, 8, 9, 9], "a", ["2 of 4 probes have no reward_model + mean_logprob", "of 0.30: a answers"]),
+        ([4, 4, 4, 4], "b", ["of -0.10: b answers"]),
+        ([9, 9, 9, 9], "c", ["have no reward_model + mean_logprob: c answers"]),
+    ],
+)
+async def test_a_probe_without_a_score_is_told_and_is_not_worth_zero(
+    probed: list[int], answers: str, noted: list[str]
+) -> None:
+    """Each token's log-probability is -0.5, so the problem would go to another model if a missing score were 0."""
+    run = replace(setting(a=probed, b=[7], c=[8]), reward_model=Told(digits))
+    strategy = ww.Route(("a", "b", "c"), thresholds=(0.2, -0.3), by="reward_model + mean_logprob")
+    result = await as_strategy(strategy).solve(PROBLEM, run)
+    assert calls(run) == {"a": 4, "b": 0, "c": 0} | {answers: 1 + 4 * (answers == "a")}
+    told = " ".join(note.text for note in result.notes)
+    assert [words in told for words in noted] == [True] * len(noted)
+
+
 # -- mixture of agents -----------------------------------------------------------------------------------------
 
 
@@ -237,10 +266,13 @@ async def test_proposals_are_returned_where_the_aggregator_states_nothing() -> N
         (lambda: ww.Cascade(("a", "b"), thresholds=("a",)), "thresholds must be a tuple of numbers"),  # type: ignore[arg-type]
         (lambda: ww.Route(("a", "b"), thresholds=(True,)), r"thresholds must be a tuple of numbers, .* not \(True,\)"),
         (lambda: ww.Route(("a", "b"), thresholds=(float("nan"),)), "thresholds must be a tuple of numbers"),
-        (lambda: ww.Cascade(("a", "b"), thresholds=(1,), worker="single"), "'single' is a text.* without quotes"),
+        (
+            lambda: ww.Cascade(("a", "b"), thresholds=(1,), worker="single"),
+            "'single' is a text.* not a text that names it",
+        ),
         (
             lambda: ww.ConfidenceGate("knockout", agreement=0.5),
-            "'knockout' does not fit: an aggregator.* without quotes",
+            "'knockout' does not fit: an aggregator.* not a text that names it",
         ),
         (lambda: ww.Cascade(("a", "b"), thresholds=(1,), model="a"), "named by models"),
         (lambda: ww.Route(("a", "b"), thresholds=(1,), model="a"), "named by models"),
