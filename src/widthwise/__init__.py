@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.borda_vote import BordaVote
 from widthwise.aggregators.confidence_gate import ConfidenceGate
@@ -278,3 +280,19 @@ __all__ = [
     "sweep",
     "sweep_async",
 ]
+
+if TYPE_CHECKING:
+    from widthwise import types
+    from widthwise.types import *  # noqa: F403
+
+    __all__ += types.__all__
+else:
+
+    def __getattr__(name: str) -> type:
+        """One of ``widthwise.types``: they are imported when they are named, with the libraries that they need."""
+        from importlib import import_module
+
+        found = None if name.startswith("_") else vars(import_module("widthwise.types")).get(name)
+        if found is None:
+            raise AttributeError(f"module 'widthwise' has no attribute {name!r}")
+        return found
