@@ -16,6 +16,7 @@ from widthwise.core.prompting.profile import facts_of
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.prompting.saying import Saying
 from widthwise.core.session.answers import stated
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.scheduler import Scheduler
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
@@ -126,21 +127,26 @@ class _Work:
         problems = self.store.problems()
         rounds = Rounds(budget, self.strategy, self.setting, problems)
 
-        async def attempt(place: int, strategy: Strategy) -> Outcome:
-            return await self._answered(problems[place], place, strategy, is_last=False)
+        async def attempt(place: int, strategy: Strategy, wasted: Ledger) -> Outcome:
+            return await self._answered(problems[place], place, strategy, wasted, is_last=False)
 
         outcomes = await rounds.run(attempt, on_round)
-        self.store.note({"allocation": {"rounds": [each.asdict() for each in rounds.done]}})
+        record = {"rounds": [each.asdict() for each in rounds.done], "strategies": rounds.strategies}
+        self.store.note({"allocation": record})
         self.store.close_problems({outcome.problem.id: outcome.state for outcome in outcomes})
         for outcome in outcomes:
             self.on_outcome(outcome)
 
-    async def _answered(self, problem: Problem, place: int, strategy: Strategy, *, is_last: bool = True) -> Outcome:
-        """The result of one problem, which is stored; open if the run has been stopped."""
+    async def _answered(
+        self, problem: Problem, place: int, strategy: Strategy, wasted: Ledger | None = None, *, is_last: bool = True
+    ) -> Outcome:
+        """The result of one problem, which is stored; open if the run has been stopped. ``wasted`` is charged, too."""
         async with self.slots:
             if self.beginning.stopped:
                 return Outcome(problem)
             outcome, traces, error = await self._attempt(problem, place, strategy)
+            if wasted is not None:
+                outcome.ledger.add(wasted)
             stored = self._stored(outcome, traces, is_last=is_last)
             if is_last:
                 self.on_outcome(stored)

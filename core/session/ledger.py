@@ -28,6 +28,10 @@ class Spending:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
+    def beyond(self, other: Spending) -> Spending:
+        """What was spent beyond ``other``, an earlier state of this account."""
+        return Spending(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
 
 @dataclass(slots=True)
 class Ledger(Tabular):
@@ -82,6 +86,21 @@ class Ledger(Tabular):
         for model, spending in other.models.items():
             self.of(model).add(spending)
 
+    def copy(self) -> Ledger:
+        """The same figures, which do not change when these do."""
+        found = Ledger()
+        found.add(self)
+        return found
+
+    def wasted(self, kept: Ledger) -> Ledger:
+        """What was spent beyond ``kept``, an earlier state of this ledger, on a draw that begins anew.
+
+        Its tokens are discarded. The draw's samples and the ideal prompt are those of the draw that replaces it.
+        """
+        spent = {name: getattr(self, name) - getattr(kept, name) for name in _AGAIN}
+        models = {name: each.beyond(kept.models.get(name, Spending())) for name, each in self.models.items()}
+        return Ledger(**spent, discarded=spent["sampled"], models=models)
+
     def of(self, model: str) -> Spending:
         """What ``model`` cost so far."""
         return self.models.setdefault(model, Spending())
@@ -102,3 +121,16 @@ class Ledger(Tabular):
 
 FIGURES = tuple(field.name for field in fields(Ledger) if field.name != "models")
 """The names of the ledger's figures."""
+
+_AGAIN = (
+    "prompt_computed",
+    "prompt_cached",
+    "sampled",
+    "judging",
+    "scoring",
+    "embedding",
+    "flops",
+    "sequential",
+    "retries",
+)
+"""Figures of what a draw that begins anew has cost besides."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from widthwise.core.registry import declares
 from widthwise.core.strategy.part import Part
-from widthwise.core.strategy.strategy import Aggregator
+from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.evals.allocation.prospect import Prospect, costs
+from widthwise.evals.allocation.switches import Switch
 
 Gain = Callable[[int, int], float]
 """What the m-th further sample of a problem (its place, m from 1) is worth; it must not rise with m."""
@@ -37,6 +38,19 @@ class Allocator(Part):
 
         Nothing but the prospects may decide, so that a resumed run decides alike.
         """
+
+    def switches(self, prospects: Sequence[Prospect], tokens: float, most: int) -> dict[int, Switch]:
+        """Problems (by place) that go on with another strategy in place of further samples, the most worthwhile first.
+
+        ``tokens`` are all that are left, and about what all problems together may get; ``most`` is as in ``allocate``,
+        which decides on the others.
+        """
+        return {}
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """All to which ``switches`` may lead."""
+        return ()
 
     @property
     def score(self) -> str:

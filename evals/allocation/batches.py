@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from widthwise.core.answer import Answer, elect
+from widthwise.core.errors import BudgetReached
 from widthwise.core.scores.trace_score import trace_scores
 from widthwise.core.session.session import Session
 from widthwise.core.session.thought_budget import ThoughtBudget
 from widthwise.core.session.voices import model_of
-from widthwise.core.strategy.strategy import Aggregator
+from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.prospect import Prospect
-from widthwise.evals.allocation.suite_budget import cannot_plan
+from widthwise.evals.allocation.suite_budget import cannot_plan, is_whole
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.pruning.stopping_rule import labelled
 from widthwise.samplers.best_of_n import BestOfN
@@ -48,12 +50,19 @@ class Batches:
 
 
 class Observer:
-    """An aggregator that notes how the problem stands, and answers as the allocator says, else as the strategy does."""
+    """An aggregator that notes how the problem stands, and answers as the allocator says, else as the strategy does.
 
-    def __init__(self, aggregator: Aggregator | None, allocator: Allocator, score: str) -> None:
+    With ``instead``, this other strategy works next, and its answer replaces the vote of the samples. If its share of
+    the tokens ends it, or it states no answer, the vote stands, with a note.
+    """
+
+    def __init__(
+        self, aggregator: Aggregator | None, allocator: Allocator, score: str, instead: Strategy | None = None
+    ) -> None:
         self._aggregator = aggregator
         self._allocator = allocator
         self._score = score
+        self._instead = instead
         asked = [getattr(each, "logprobs", None) for each in (aggregator, *allocator.aggregators)]
         self.logprobs: int | None = max((each for each in asked if each is not None), default=None)
         self.prospect: Prospect | None = None
@@ -61,13 +70,11 @@ class Observer:
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         self.prospect = await self._noted(session, sorted(session.leaves, key=lambda trace: trace.id))
         aggregator = self._allocator.aggregator(self.prospect) or self._aggregator
-        if aggregator is None:
-            return elect(await session.classes(traces))
-        before = session.ledger.total
-        answer = await aggregator(session.by(model_of(aggregator)), traces)
-        if session.ledger.total > before:
-            raise cannot_plan(aggregator)
-        return answer
+        vote = await _vote(session, traces, aggregator)
+        if self._instead is None:
+            return vote
+        answer = await _answer_of(self._instead, session)
+        return vote if answer is None else answer
 
     async def _noted(self, session: Session, drawn: list[Trace]) -> Prospect:
         traces = [trace for trace in drawn if trace.finish in ("stop", "length")]
@@ -82,3 +89,29 @@ class Observer:
             session.ledger.total,
             closed=len(traces) < len(drawn),
         )
+
+
+async def _vote(session: Session, traces: Sequence[Trace], aggregator: Aggregator | None) -> Answer:
+    if aggregator is None:
+        return elect(await session.classes(traces))
+    before = session.ledger.total
+    answer = await aggregator(session.by(model_of(aggregator)), traces)
+    if session.ledger.total > before:
+        raise cannot_plan(aggregator)
+    return answer
+
+
+async def _answer_of(strategy: Strategy, session: Session) -> Answer | None:
+    """What ``strategy`` answers beside the samples; None, with a note, without an answer of the whole strategy."""
+    answer: Answer | None = None
+    with suppress(BudgetReached):
+        answer = await strategy.answer(session.at(session.root, pruners=strategy.pruners))
+    if answer is None or not is_whole(session.ledger.total, session.budget.tokens):
+        session.note(
+            session.root, f"its share of the suite budget ended {strategy.brief()}: the vote of samples stands"
+        )
+        return None
+    if answer.text is None:
+        session.note(session.root, f"{strategy.brief()} states no answer: the vote of samples stands")
+        return None
+    return answer

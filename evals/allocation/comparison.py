@@ -12,9 +12,11 @@ from widthwise.core.errors import UsageError
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.evals.allocation.allocator import Allocator
+from widthwise.evals.allocation.alternatives import Answers
 from widthwise.evals.allocation.confidence import score_of
-from widthwise.evals.allocation.study import ORDERS, Shared, evenly, shared_out
+from widthwise.evals.allocation.study import NO_ANSWERS, ORDERS, Shared, evenly, shared_out
 from widthwise.evals.allocation.suite_budget import SuiteBudget
+from widthwise.evals.measure.answered import Answered
 from widthwise.evals.measure.intervals import Difference, paired
 from widthwise.evals.measure.pools import load
 from widthwise.evals.measure.sample_pool import SamplePool
@@ -48,7 +50,10 @@ def pools_in(runs: Sequence[str | Path], aggregators: Sequence[Aggregator | None
     for path in runs:
         source = load(path, scores=scores)
         if source.dependent:
-            raise UsageError(f"{path} cannot be shared out anew: {source.dependent}")
+            raise UsageError(
+                f"{path} cannot be shared out anew: {source.dependent}; a run of a strategy that a policy may "
+                f"choose is given as --alternative {path}"
+            )
         if any(np.isnan(pool.tokens).any() for pool in source.pools):
             raise UsageError(f"{path} does not say how many tokens its samples have")
         pools += source.pools
@@ -71,10 +76,14 @@ def compared(
     allocators: Sequence[Allocator],
     n: int,
     *,
+    answers: Answers = NO_ANSWERS,
     orders: int = ORDERS,
     seed: int = 0,
 ) -> list[Row]:
-    """Best-of-n, and more samples for all, and each allocator with the tokens that best-of-n takes on average."""
+    """Best-of-n, and more samples for all, and each allocator with the tokens that best-of-n takes on average.
+
+    Between them stand the other strategies of ``answers``, each for all problems, at what it cost.
+    """
     if n > (most := min(map(len, pools))):
         raise UsageError(f"best-of-{n} is more than the {most} samples that every problem has")
     base = evenly(pools, n, strategy, orders=orders, seed=seed)
@@ -82,8 +91,12 @@ def compared(
     rows = [_row(n, f"best_of_n(n={n})", base, None)]
     for size in sorted({min(n * times, most) for times in MULTIPLES[1:]}):
         rows.append(_row(n, f"best_of_n(n={size})", evenly(pools, size, strategy, orders=orders, seed=seed), base))
+    for text, known in answers.items():
+        brief = parse_strategy(text, trusted=False).brief()
+        rows.append(_row(n, brief, _everywhere([known[pool.problem] for pool in pools]), base))
     for allocator in allocators:
-        shared = shared_out(pools, SuiteBudget(tokens, allocator), strategy, orders=orders, seed=seed)
+        budget = SuiteBudget(tokens, allocator)
+        shared = shared_out(pools, budget, strategy, answers=answers, orders=orders, seed=seed)
         rows.append(_row(n, allocator.brief(), shared, base))
     return rows
 
@@ -91,6 +104,12 @@ def compared(
 def pool_of(pools: Sequence[SamplePool], n: int) -> int:
     """The tokens that ``n`` samples of every problem take on average."""
     return int(sum(n * float(pool.tokens.mean()) for pool in pools))
+
+
+def _everywhere(known: Sequence[Sequence[Answered]]) -> Shared:
+    """What a strategy made of all problems, averaged over its runs."""
+    rows = [[(each.right, each.spent.samples, each.spent.total) for each in results] for results in known]
+    return Shared(*np.array([np.mean(results, axis=0) for results in rows]).T)
 
 
 def _row(n: int, method: str, found: Shared, base: Shared | None) -> Row:

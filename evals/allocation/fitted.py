@@ -8,22 +8,24 @@ from functools import cached_property
 
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
-from widthwise.core.strategy.strategy import Aggregator
+from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.evals.allocation.allocator import Allocator, by_gain
 from widthwise.evals.allocation.difficulty import ORACLE
 from widthwise.evals.allocation.policy import Policy
 from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.allocation.switches import Switch, alternatives_for
 from widthwise.evals.store.configuration import digest
 
 
 @register("allocator")
 @dataclass(frozen=True)
 class Fitted(Allocator):
-    """Gives samples, and chooses answers, as was best for problems of the same difficulty (``allocate --fit FILE``).
+    """Does what was best for problems of the same difficulty (``allocate --fit-policy FILE``).
 
     Compute-optimal scaling (Snell et al., arXiv 2408.03314) with a pool in place of equal budgets (Damani et al., arXiv
-    2410.04707): a problem's bin is told from its probes, and its next sample is worth what it added in that bin. The
-    probes are charged and vote, which the paper leaves out. ``probes`` are the policy's.
+    2410.04707): a problem's bin is told from its probes, and its next sample is worth what it added in that bin. Where
+    another strategy of the policy is worth more, the problem goes on with that one. The probes are charged and vote,
+    which the paper leaves out. ``probes`` are the policy's.
     """
 
     policy: str = ""
@@ -32,7 +34,7 @@ class Fitted(Allocator):
     def __post_init__(self) -> None:
         if not self.policy:
             raise UsageError(
-                "fitted needs the file of a policy, fitted(policy='FILE'): `widthwise allocate --fit FILE`"
+                "fitted needs the file of a policy, fitted(policy='FILE'): `widthwise allocate --fit-policy FILE`"
             )
         if self.probes not in (0, self.known.probes):
             raise UsageError(
@@ -48,6 +50,10 @@ class Fitted(Allocator):
     @property
     def score(self) -> str:
         return self.known.score
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        return tuple(self.known.strategies.values())
 
     @property
     def aggregators(self) -> tuple[Aggregator, ...]:
@@ -67,3 +73,8 @@ class Fitted(Allocator):
     def allocate(self, prospects: Sequence[Prospect], tokens: float, most: int) -> list[int]:
         bins = [self.known.bin(prospect) for prospect in prospects]
         return by_gain(prospects, tokens, most, lambda i, m: bins[i].gain(len(prospects[i]) + m))
+
+    def switches(self, prospects: Sequence[Prospect], tokens: float, most: int) -> dict[int, Switch]:
+        bins = [self.known.bin(prospect) for prospect in prospects]
+        found = alternatives_for(prospects, bins, tokens, most)
+        return {i: Switch(self.known.strategies[each.strategy], cost) for i, (each, cost) in found.items()}

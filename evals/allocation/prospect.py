@@ -22,9 +22,10 @@ class Prospect(Brief):
     """A problem's whole samples in order of launch, and what it has cost.
 
     ``votes``, ``int64 [n]``, are classes of equal answers (-1: no answer), ``scores``, ``float64 [n]``, what the
-    strategy's aggregator reads (NaN: none), ``spent`` the tokens of the problem, and ``lost`` those of samples that its
-    share cut and that may be drawn again. A ``closed`` problem gets no more: a trace of it was cut by its share, or a
-    request failed for good. If its last share bought no sample, ``short`` is this share; a probe is then drawn again
+    strategy's aggregator reads (NaN: none), ``spent`` the tokens of the problem, and ``lost`` those that bought no
+    sample: of samples that its share cut and that may be drawn again, and of another strategy with which it went on. A
+    ``closed`` problem gets no more: a trace of it was cut by its share, another strategy answered, or a request failed
+    for good. If its last share bought no sample, ``short`` is this share; a probe is then drawn again
     with more. ``pass_rate`` is how many samples of its stored pool are right, for the oracle of a study; NaN in a run.
     """
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from widthwise.core.brief import counted
 from widthwise.core.problem import Problem
+from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.batches import Batches, Observer
@@ -22,23 +23,33 @@ from widthwise.samplers.best_of_n import BestOfN
 
 _log = logging.getLogger(__name__)
 
-Attempt = Callable[[int, Strategy], Awaitable[Outcome]]
-"""Works on the problem at a place with a strategy, and keeps what came of it without closing the problem."""
+Attempt = Callable[[int, Strategy, Ledger], Awaitable[Outcome]]
+"""Works on the problem at a place with a strategy, and keeps what came of it without closing the problem.
+
+The ledger is what the pool paid for the problem before, and what this attempt does not charge again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How many problems got how many samples in a round, and the tokens that were spent when it ended."""
+    """How many problems got how many samples in a round, and the tokens that were spent when it ended.
+
+    ``strategies`` of the problems went on with another strategy instead.
+    """
 
     problems: int
     samples: int
     spent: int
+    strategies: int = 0
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{counted(self.problems, 'problem')} got {counted(self.samples, 'sample')}; {self.spent:,} tokens spent"
+        sampled, spent = self.problems - self.strategies, f"{self.spent:,} tokens spent"
+        got = [f"{counted(sampled, 'problem')} got {counted(self.samples, 'sample')}"] if sampled else []
+        got += [f"{counted(self.strategies, 'problem')} went on with another strategy"] if self.strategies else []
+        return f"{', '.join(got)}; {spent}"
 
 
 OnRound = Callable[[Round], None]
@@ -61,7 +72,10 @@ class Rounds:
         self._sizes: list[tuple[int, ...]] = [()] * len(problems)
         self._prospects: list[Prospect] = [_nothing(problem) for problem in problems]
         self._outcomes: dict[int, Outcome] = {}
+        self._whole = [Ledger() for _ in problems]
+        self._wasted = [Ledger() for _ in problems]
         self.done: list[Round] = []
+        self.strategies: dict[str, str] = {}
 
     async def run(self, attempt: Attempt, on_round: OnRound) -> list[Outcome]:
         """Every problem's last outcome, in order; ``on_round`` is told of each round when it has ended."""
@@ -73,24 +87,39 @@ class Rounds:
             on_round(self._ended(grants))
             grants = self._budget.next(self._prospects, self._sampler, self._longest)
         self._say_starved()
-        self._say_lost()
+        self._say_wasted()
         return [outcome for _, outcome in sorted(self._outcomes.items())]
 
     async def _grow(self, place: int, grant: Grant, attempt: Attempt) -> None:
-        before = self._prospects[place]
-        if not before.short:  # else the batch that its share cut is drawn again
+        before, wasted = self._prospects[place], self._wasted[place]
+        if before.short:  # the batch that its share cut is drawn again
+            self._waste(place)
+        elif grant.strategy is None:
             self._sizes[place] += (grant.samples,)
-        observer = Observer(self._strategy.aggregator, self._budget.allocator, self._score)
+        else:
+            self.strategies[before.problem] = grant.strategy.brief()
+        observer = Observer(self._strategy.aggregator, self._budget.allocator, self._score, grant.strategy)
         sampler = Batches(self._sampler, self._sizes[place])
         limits = limits_of(before, grant)
-        outcome = await attempt(place, replace(self._strategy, sampler=sampler, aggregator=observer, budget=limits))
+        strategy = replace(self._strategy, sampler=sampler, aggregator=observer, budget=limits)
+        outcome = await attempt(place, strategy, wasted)
         after, failed = observer.prospect or before, outcome.state != "done"
-        self._prospects[place] = before.followed(after, outcome.ledger.total, grant.tokens, failed=failed)
+        spent = outcome.ledger.total - wasted.total
+        self._prospects[place] = before.followed(after, spent, grant.tokens, failed=failed)
         self._outcomes[place] = outcome
+        if not self._prospects[place].short:
+            self._whole[place] = outcome.ledger.copy()
+
+    def _waste(self, place: int) -> None:
+        """What the last attempt has drawn in vain is paid, too: the next one does not charge it again."""
+        vain = self._outcomes[place].ledger.wasted(self._whole[place])
+        self._wasted[place].add(vain)
+        self._whole[place].add(vain)
 
     def _ended(self, grants: dict[int, Grant]) -> Round:
         spent = int(sum(prospect.charged for prospect in self._prospects))
-        self.done.append(Round(len(grants), sum(grant.samples for grant in grants.values()), spent))
+        samples, others = sum(g.samples for g in grants.values()), sum(g.strategy is not None for g in grants.values())
+        self.done.append(Round(len(grants), samples, spent, others))
         _log.info("round %d: %s", len(self.done), self.done[-1])
         return self.done[-1]
 
@@ -105,14 +134,12 @@ class Rounds:
                 lacking, counted(len(self._prospects), "problem"), counted(probes, "probe"), f"{self._budget.tokens:,}",
             )  # fmt: skip
 
-    def _say_lost(self) -> None:
-        """Say what the pool paid that the ledgers do not have."""
-        taken = sum(prospect.charged for prospect in self._prospects)
-        if again := int(taken - sum(outcome.ledger.total for outcome in self._outcomes.values())):
+    def _say_wasted(self) -> None:
+        """Say what the pool paid for samples that were drawn again."""
+        if wasted := sum(ledger.total for ledger in self._wasted):
             _log.warning(
-                "samples that their shares cut were drawn again: the suite budget paid %s tokens twice, which the "
-                "ledger counts once",
-                f"{again:,}",
+                "samples that their shares cut were drawn again: %s tokens of the suite budget were discarded",
+                f"{wasted:,}",
             )
 
 

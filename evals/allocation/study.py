@@ -12,8 +12,9 @@ from widthwise.core.errors import UsageError
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.launches import bought
 from widthwise.core.strategy.strategy import Strategy
+from widthwise.evals.allocation.alternatives import Answers, answered_in
 from widthwise.evals.allocation.prospect import Prospect
-from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget
+from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget, is_whole
 from widthwise.evals.measure.buying import Pick, pick_of
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.subsets import Floats, Ints
@@ -21,6 +22,9 @@ from widthwise.samplers.best_of_n import BestOfN
 
 ORDERS = 20
 """In how many random orders the samples of a pool are drawn by default."""
+
+
+NO_ANSWERS: Answers = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,16 +37,27 @@ class Shared(Brief):
 
 
 def shared_out(
-    pools: Sequence[SamplePool], budget: SuiteBudget, strategy: Strategy, *, orders: int = ORDERS, seed: int = 0
+    pools: Sequence[SamplePool],
+    budget: SuiteBudget,
+    strategy: Strategy,
+    *,
+    answers: Answers = NO_ANSWERS,
+    orders: int = ORDERS,
+    seed: int = 0,
 ) -> Shared:
     """What a run of ``strategy`` under ``budget`` makes of the samples, which it draws in ``orders`` random orders.
 
-    It is a run's procedure on samples that are known already. One order, ``orders=0``, is that of the pools. Raises
-    ``UsageError`` for a strategy that stored answers and scores do not determine.
+    It is a run's procedure on samples that are known already. One order, ``orders=0``, is that of the pools.
+    ``answers`` are those of the other strategies with which the allocator has problems go on: of several runs of one,
+    each order takes one at random, and one that would have cost more than its share counts as cut. Raises
+    ``UsageError`` for a strategy that stored answers and scores do not determine, and for another one without answers.
     """
     sampler, score = budget.check(strategy, len(pools), live=False), budget.score(strategy)
     _ = [picks(each) for each in budget.strategies(strategy)]
-    found = [_rounds(drawn, budget, strategy, sampler, score, s) for drawn, s in shuffled(pools, orders, seed)]
+    found = [
+        _Study(drawn, budget, strategy, sampler, score, answers, s).found()
+        for drawn, s in shuffled(pools, orders, seed)
+    ]
     return Shared(*np.mean(found, axis=0))
 
 
@@ -77,30 +92,54 @@ def _in_order(pool: SamplePool, order: Ints) -> SamplePool:
     return replace(pool, scores=scores, **arrays)
 
 
-def _rounds(
-    pools: Sequence[SamplePool], budget: SuiteBudget, strategy: Strategy, sampler: BestOfN, score: str, seed: int
-) -> Floats:
-    """Right, samples and tokens of every problem, ``float64 [3, p]``."""
-    prospects = [prospect_of(pool, 0, 0.0, score) for pool in pools]
-    grants = budget.first(len(pools))
-    while grants:
-        for place, grant in grants.items():
-            prospects[place] = _granted(pools[place], prospects[place], grant, score)
-        grants = budget.next(prospects, sampler, longest=None)
-    choose = [
-        picks(replace(strategy, aggregator=budget.allocator.aggregator(p) or strategy.aggregator)) for p in prospects
-    ]
-    each = zip(pools, prospects, choose, strict=True)
-    answered = [_answered(pool.first(len(p)), pick, seed) for pool, p, pick in each]
-    return np.array([(right, n, p.charged) for (right, n, _), p in zip(answered, prospects, strict=True)]).T
+class _Study:
+    """One order of the samples, shared out."""
 
+    def __init__(
+        self,
+        pools: Sequence[SamplePool],
+        budget: SuiteBudget,
+        strategy: Strategy,
+        sampler: BestOfN,
+        score: str,
+        answers: Answers,
+        seed: int,
+    ) -> None:
+        self._pools, self._budget, self._strategy, self._sampler = pools, budget, strategy, sampler
+        self._score, self._answers, self._seed = score, answers, seed
+        self._prospects = [prospect_of(pool, 0, 0.0, score) for pool in pools]
+        self._replaced: dict[int, float] = {}
 
-def _granted(pool: SamplePool, before: Prospect, grant: Grant, score: str) -> Prospect:
-    """How a problem stands after a grant: the rule of a run's launches says what the tokens buy."""
-    wanted = len(before) + grant.samples
-    found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens)
-    after = replace(prospect_of(pool, found.whole, found.spent, score), closed=found.whole < wanted)
-    return before.followed(after, found.spent, grant.tokens)
+    def found(self) -> Floats:
+        """Right, samples and tokens of every problem, ``float64 [3, p]``."""
+        grants = self._budget.first(len(self._pools))
+        while grants:
+            for place, grant in grants.items():
+                went_on = self._sampled if grant.strategy is None else self._answered
+                self._prospects[place] = went_on(place, self._prospects[place], grant)
+            grants = self._budget.next(self._prospects, self._sampler, longest=None)
+        each = enumerate(self._prospects)
+        return np.array([(self._right(i, p), len(p), p.charged) for i, p in each]).T
+
+    def _sampled(self, place: int, before: Prospect, grant: Grant) -> Prospect:
+        """How a problem stands after a grant of samples: the rule of a run's launches says what the tokens buy."""
+        pool, wanted = self._pools[place], len(before) + grant.samples
+        found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens)
+        after = replace(prospect_of(pool, found.whole, found.spent, self._score), closed=found.whole < wanted)
+        return before.followed(after, found.spent, grant.tokens)
+
+    def _answered(self, place: int, before: Prospect, grant: Grant) -> Prospect:
+        """How a problem stands after another strategy, whose answer counts if its share is enough."""
+        known = answered_in(self._answers, str(grant.strategy), before.problem, self._seed)
+        if is_whole(known.spent.total, grant.tokens) and known.stated:
+            self._replaced[place] = known.right
+        return before.followed(before, before.spent + min(known.spent.total, grant.tokens), grant.tokens)
+
+    def _right(self, place: int, prospect: Prospect) -> float:
+        aggregator = self._budget.allocator.aggregator(prospect) or self._strategy.aggregator
+        pick = picks(replace(self._strategy, aggregator=aggregator))
+        vote, _, _ = _answered(self._pools[place].first(len(prospect)), pick, self._seed)
+        return self._replaced.get(place, vote)
 
 
 def prospect_of(pool: SamplePool, n: int, spent: float, score: str = "") -> Prospect:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.confidence import chance_score
 from widthwise.evals.allocation.prospect import Prospect, costs
+from widthwise.evals.allocation.switches import Switch
 from widthwise.samplers.best_of_n import BestOfN
 
 _A_ROUND = 0.5
@@ -28,10 +29,11 @@ that traces are rarely cut, and later rounds know more.
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a problem gets in a round: so many more ``samples``, for at most so many more ``tokens``."""
+    """What a problem gets in a round, for at most so many more ``tokens``: ``samples``, or another ``strategy``."""
 
     samples: int
     tokens: int
+    strategy: Strategy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,10 @@ class SuiteBudget(Brief):
     def strategies(self, strategy: Strategy) -> list[Strategy]:
         """The run's strategy, with each way in which an answer may be chosen."""
         return [strategy, *(replace(strategy, aggregator=each) for each in self.allocator.aggregators)]
+
+    def all_strategies(self, strategy: Strategy) -> list[Strategy]:
+        """These, and those with which the allocator has problems go on."""
+        return [*self.strategies(strategy), *self.allocator.strategies]
 
     def check(self, strategy: Strategy, problems: int, *, live: bool = True) -> BestOfN:
         """The strategy's sampler; raises ``UsageError`` before anything is sampled if the two do not fit together."""
@@ -108,12 +114,23 @@ class SuiteBudget(Brief):
         if again := _again(prospects, left, probes, longest):
             return again
         if probed := {i: 1 for i, p in enumerate(prospects) if not p.closed and len(p) < probes}:
-            return _granted(probed, prospects, left, longest)
+            return _granted(dict(probed), prospects, left, longest)
         for share in (_A_ROUND, 1.0):
-            more = self._more(prospects, left * share, sampler.n)
-            if chosen := {i: n for i, n in enumerate(more) if n > 0}:
+            if chosen := self._chosen(prospects, left, share, sampler.n):
                 return _granted(chosen if share < 1 else _one(chosen), prospects, left, longest)
         return {}
+
+    def _chosen(self, prospects: Sequence[Prospect], left: int, share: float, most: int) -> dict[int, int | Switch]:
+        """What problems get for a ``share`` of what is ``left``: other strategies, and samples for all other problems.
+
+        The rest of the other strategies waits for the next rounds, and its tokens are set aside.
+        """
+        switches = self.allocator.switches(prospects, left, most)
+        now = _within(switches, left * share)
+        still = [replace(p, closed=True) if i in switches else p for i, p in enumerate(prospects)]
+        aside = sum(switch.tokens for switch in switches.values())
+        more = self._more(still, max(left - aside, 0) * share, most)
+        return {**now, **{i: n for i, n in enumerate(more) if n > 0}}
 
     def _more(self, prospects: Sequence[Prospect], tokens: float, most: int) -> list[int]:
         """What the allocator says, without samples for closed problems and beyond ``most``.
@@ -165,21 +182,43 @@ def _again(prospects: Sequence[Prospect], left: int, probes: int, longest: int |
     return {}
 
 
-def _one(chosen: dict[int, int]) -> dict[int, int]:
+def _within(switches: dict[int, Switch], tokens: float) -> dict[int, Switch]:
+    """As many of the first ``switches`` as ``tokens`` are expected to pay; at least one."""
+    found: dict[int, Switch] = {}
+    for i, switch in switches.items():
+        if found and sum(each.tokens for each in found.values()) + switch.tokens > tokens:
+            break
+        found[i] = switch
+    return found
+
+
+def _one(chosen: dict[int, int | Switch]) -> dict[int, int | Switch]:
     """At the end of the pool, a single sample: several would be likely to cut one another."""
     return {next(iter(chosen)): 1}
 
 
-def _granted(chosen: dict[int, int], prospects: Sequence[Prospect], left: int, longest: int | None) -> dict[int, Grant]:
+def _granted(
+    chosen: Mapping[int, int | Switch], prospects: Sequence[Prospect], left: int, longest: int | None
+) -> dict[int, Grant]:
     """Each problem's share of ``left``: all it can need if that is enough for all, else by what it is expected to."""
-    if longest is not None and sum(chosen.values()) * longest <= left:
-        return {i: Grant(n, n * longest) for i, n in chosen.items()}
+    samples = {i: each for i, each in chosen.items() if not isinstance(each, Switch)}
+    if longest is not None and len(samples) == len(chosen) and sum(samples.values()) * longest <= left:
+        return {i: Grant(n, n * longest) for i, n in samples.items()}
     cost = costs(prospects)
-    total = sum(n * cost[i] for i, n in chosen.items())
-    return {i: Grant(n, int(left * n * cost[i] / total)) for i, n in chosen.items()}
+    expected = {i: each.tokens if isinstance(each, Switch) else each * cost[i] for i, each in chosen.items()}
+    share = {i: int(left * each / sum(expected.values())) for i, each in expected.items()}
+    return {
+        i: Grant(0, share[i], each.strategy) if isinstance(each, Switch) else Grant(each, share[i])
+        for i, each in chosen.items()
+    }
 
 
 def limits_of(prospect: Prospect | None, grant: Grant) -> Limits:
     """The limits of a session that continues a problem with what it was granted."""
     spent = 0 if prospect is None else int(prospect.spent)
     return Limits(tokens=spent + grant.tokens)
+
+
+def is_whole(spent: float, limit: float | None) -> bool:
+    """Whether a strategy that spent so much came to its own end: at its limit, the rest of it has been cut."""
+    return limit is None or spent < limit

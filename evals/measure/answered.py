@@ -15,6 +15,7 @@ class Answered:
     """What a strategy made of one problem: how right its answer was, from 0 to 1, and what that cost.
 
     ``cut`` says that a budget did not allow a single whole trace. ``money`` is None if a price is not known.
+    ``stated`` says whether it had an answer at all.
     """
 
     problem: str
@@ -22,11 +23,13 @@ class Answered:
     spent: Ledger
     cut: bool = False
     money: float | None = None
+    stated: bool = True
 
     @classmethod
     def of(cls, outcome: Outcome, prices: Prices) -> Answered:
         spent = outcome.ledger
-        return cls(outcome.problem.id, credit(outcome.correct), spent, outcome.cut, money(spent, prices))
+        right, stated = credit(outcome.correct), outcome.answer is not None
+        return cls(outcome.problem.id, right, spent, outcome.cut, money(spent, prices), stated)
 
 
 def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 _MOST = 10_000
@@ -21,13 +23,20 @@ def rounds_in(manifest: Mapping[str, Any], spent: int) -> dict[str, Any] | None:
         "allocator": str(asked.get("allocator") or ""),
         "spent": spent,
         "rounds": [each for each in known if each],
+        "strategies": _strategies(said.get("strategies") if isinstance(said, dict) else None),
     }
+
+
+def _strategies(said: Any) -> dict[str, int]:
+    """How many problems went on with each other strategy."""
+    named = islice(said.values(), _MOST) if isinstance(said, dict) else ()
+    return dict(Counter(str(each) for each in named).most_common())
 
 
 def _round(said: Any) -> dict[str, int]:
     if not isinstance(said, dict):
         return {}
-    return {name: _whole(said.get(name)) for name in ("problems", "samples", "spent")}
+    return {name: _whole(said.get(name)) for name in ("problems", "samples", "strategies", "spent")}
 
 
 def _whole(value: Any) -> int:

@@ -208,7 +208,7 @@ class Evaluation(Brief):
         engines = await open_engines(self.settings)
         try:
             found = replace(self, served=engines.identities)
-            for strategy in [self.strategy] if pool is None else pool.strategies(self.strategy):
+            for strategy in [self.strategy] if pool is None else pool.all_strategies(self.strategy):
                 strategy.check_against(self.setting(engines), self.suite.problems)
             with found.store() as store:
                 self.say_continued(store, _ANOTHER_FILE)

@@ -364,14 +364,21 @@ def test_a_run_that_ended_in_any_round_continues_to_the_same_result(
 
 
 @pytest.mark.slow
-def test_kills_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "kills"),
+    [
+        (["--suite-budget-tokens", "3000", "--seed", "3"], (1, 10, 16, 22)),
+        (["--suite-budget-tokens", "1000", "--allocator", "expected_gain(probes=1)"], (1, 5, 6, 8)),  # a probe is cut
+    ],
+)
+def test_kills_change_nothing(settings: list[str], kills: Sequence[int], tmp_path: Path) -> None:
     def command(path: Path) -> list[str]:
-        settings = ["--limit", "6", "--strategy", STRATEGY, "--suite-budget-tokens", "3000", "--seed", "3"]
-        return [sys.executable, "-m", "widthwise", "eval", "arithmetic", *settings, "--run", str(path)]
+        options = ["--limit", "6", "--strategy", STRATEGY, *settings]
+        return [sys.executable, "-m", "widthwise", "eval", "arithmetic", *options, "--run", str(path)]
 
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     subprocess.run(command(whole), check=True, stdout=subprocess.DEVNULL)
-    for generations in (1, 10, 16, 22):
+    for generations in kills:
         process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL)
         while _generations(broken) < generations and process.poll() is None:
             time.sleep(0.01)
@@ -379,6 +386,7 @@ def test_kills_change_nothing(tmp_path: Path) -> None:
         process.wait()
     subprocess.run(command(broken), check=True, stdout=subprocess.DEVNULL)
     assert different(whole, broken) == []
+    assert is_paid_for(ww.Run.read(whole)) == is_paid_for(ww.Run.read(broken))
 
 
 def _generations(path: Path) -> int:
@@ -436,7 +444,21 @@ def test_a_probe_that_its_share_cut_is_drawn_again_before_anybody_gets_more(prob
     assert said is not None
     assert [(each["problems"], each["samples"]) for each in said["rounds"][:2]] == [(6, 6), (len(cut), len(cut))]
     assert said["rounds"][1]["spent"] == sum(lengths) + share * len(cut)  # what was cut is paid, too
-    assert said["rounds"][-1]["spent"] == probed.ledger.total + share * len(cut) <= 1000
+    for place, outcome in enumerate(probed.outcomes):  # and stands in the ledger of its problem
+        whole = sum(leaf.tokens for leaf in outcome.leaves)
+        wasted = share if place in cut else 0
+        assert (outcome.ledger.sampled, outcome.ledger.discarded) == (whole + wasted, wasted)
+        assert outcome.ledger.samples == len(outcome.leaves)
+    assert is_paid_for(probed) <= 1000
+
+
+def is_paid_for(run: ww.Run) -> int:
+    """What the pool paid, which is what the ledgers of the problems have."""
+    said = run.summary.suite_budget
+    assert said is not None
+    assert said["rounds"][-1]["spent"] == said["spent"] == run.ledger.total
+    assert run.ledger.total == sum(outcome.ledger.total for outcome in run.outcomes)
+    return int(said["spent"])
 
 
 @pytest.mark.parametrize("after", [3, 5, 6, 7])
@@ -445,8 +467,10 @@ def test_a_run_that_ended_around_a_repeated_probe_continues_to_the_same_result(
 ) -> None:
     path = tmp_path / "broken.db"
     stopped_after(after, monkeypatch, lambda: shared_out(path, **PROBED))  # type: ignore[arg-type]
-    shared_out(path, **PROBED)  # type: ignore[arg-type]
+    again = shared_out(path, **PROBED)  # type: ignore[arg-type]
     assert different(probed.path, path) == []
+    assert is_paid_for(again) == is_paid_for(probed)
+    assert again.ledger.discarded == probed.ledger.discarded > 0
 
 
 def test_repeated_probes_get_at_least_twice_their_share_or_all_that_is_left() -> None:

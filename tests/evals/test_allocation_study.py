@@ -201,7 +201,7 @@ def test_an_oracle_is_for_study_only(tmp_path: Path) -> None:
 
 
 def test_fitted_needs_its_file() -> None:
-    with pytest.raises(UsageError, match="allocate --fit FILE"):
+    with pytest.raises(UsageError, match="allocate --fit-policy FILE"):
         Fitted()
     with pytest.raises(UsageError, match="does not exist"):
         Fitted(policy="nowhere.json")
@@ -220,7 +220,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_the_command_compares_allocators_and_fits_a_policy(run: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
-    options = ["--samples", "4", "--orders", "3", "--fit", str(policy), "--probes", "2", "--json"]
+    options = ["--samples", "4", "--orders", "3", "--fit-policy", str(policy), "--probes", "2", "--json"]
     result = CliRunner().invoke(app, ["allocate", str(run), *options])
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
@@ -242,15 +242,15 @@ def test_the_command_refuses_what_the_files_do_not_have(run: Path, tmp_path: Pat
 
     assert "more than the 16 samples" in said(str(run), "--samples", "17")
     one = made_run(tmp_path / "one.db", [["1", "2"]])
-    assert "at least two" in said(str(one), "--samples", "1", "--fit", str(tmp_path / "policy.json"))
+    assert "at least two" in said(str(one), "--samples", "1", "--fit-policy", str(tmp_path / "policy.json"))
     assert "there is no difficulty 'entropi'; did you mean 'entropy'" in said(
-        str(run), "--fit", str(tmp_path / "policy.json"), "--difficulty", "entropi"
+        str(run), "--fit-policy", str(tmp_path / "policy.json"), "--difficulty", "entropi"
     )
 
 
 def test_the_command_fits_with_its_own_orders_and_seed(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
-    options = ["--samples", "4", "--fit", str(path), "--allocator", "uniform", "--orders", "2", "--seed", "7"]
+    options = ["--samples", "4", "--fit-policy", str(path), "--allocator", "uniform", "--orders", "2", "--seed", "7"]
     result = CliRunner().invoke(app, ["allocate", str(run), *options])
     assert result.exit_code == 0, result.output
     half, vote = pools_in([run], [None])[::2], [str(ww.MajorityVote())]
@@ -270,7 +270,7 @@ def test_options_of_fitting_need_fit(option: tuple[str, str], run: Path) -> None
 @pytest.mark.parametrize("aggregator", ["majority_vote()", "best_by('mean_logprob')"])
 def test_difficulty_by_score_needs_a_score_that_is_a_chance(aggregator: str, run: Path, tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
-    options = ["--samples", "4", "--fit", str(path), "--difficulty", "score"]
+    options = ["--samples", "4", "--fit-policy", str(path), "--difficulty", "score"]
     result = CliRunner().invoke(app, ["allocate", str(run), *options, "--strategy", f"best_of_n(n=16) | {aggregator}"])
     assert result.exit_code == 2
     assert "difficulty score needs a strategy that chooses by a reward model" in result.output

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 _BUDGET = "A pool with the tokens of N samples a problem; may be repeated (default: 4 and 8)."
 _ALLOCATOR = "Which problems get more; may be repeated. Default: all that need no file."
 _STRATEGY = "best_of_n, whose n is the most that one problem gets, and an aggregator; default: the first run's."
-_CHOOSE = "With --fit: an aggregator that the policy may choose; may be repeated. Default: the strategy's."
-_DIFFICULTY = "With --fit: entropy (the default), disagreement, score, or, for study only, pass_rate."
-_FIT = "Fit a policy on every second problem, write it here, and report on the others only."
+_ALTERNATIVE = "A run of another strategy on the same problems, which a policy may choose; may be repeated."
+_CHOOSE = "With --fit-policy: an aggregator that the policy may choose; may be repeated. Default: the strategy's."
+_DIFFICULTY = "With --fit-policy: entropy (the default), disagreement, score, or, for study only, pass_rate."
+_FIT = "Fit a policy by difficulty on every second problem, write it here, and report on the others only."
+_PROBES = "With --fit-policy: how many samples tell the difficulty (default: 4)."
 
 
 @register("command", "allocate")
@@ -35,10 +37,11 @@ def allocate(
     samples: Annotated[list[int] | None, count(_BUDGET, 1)] = None,
     allocator: Annotated[list[str] | None, text(_ALLOCATOR, "ALLOCATOR")] = None,
     strategy: Annotated[str | None, text(_STRATEGY, "STRATEGY")] = None,
-    fit: Annotated[Path | None, text(_FIT, "POLICY.json")] = None,
+    alternative: Annotated[list[Path] | None, text(_ALTERNATIVE, "RUN.db")] = None,
+    fit_policy: Annotated[Path | None, text(_FIT, "POLICY.json")] = None,
     choose: Annotated[list[str] | None, text(_CHOOSE, "AGGREGATOR")] = None,
     difficulty: Annotated[str | None, text(_DIFFICULTY, "NAME")] = None,
-    probes: Annotated[int | None, count("With --fit: how many samples tell the difficulty (default: 4).", 1)] = None,
+    probes: Annotated[int | None, count(_PROBES, 1)] = None,
     orders: Annotated[int, count("In how many random orders the samples are drawn.", 1)] = 20,
     seed: Annotated[int, count("The seed of these orders.")] = 0,
     as_json: AsJson = False,
@@ -46,30 +49,34 @@ def allocate(
     """Try allocators of a suite budget on stored samples, at no cost.
 
     The samples of all runs are one suite. Each allocator gets the tokens that best-of-N takes on average, and is
-    compared with best-of-N by problem. `eval --suite-budget-tokens` does the same live.
+    compared with best-of-N by problem. `eval --suite-budget-tokens` does the same live. A policy
+    (`--fit-policy`) says which strategy, how widely, problems of each difficulty get; which of
+    several models to ask is what `fit` learns.
     """
     from widthwise.evals.allocation.allocators import ExpectedGain, Uniform, allocator_named
+    from widthwise.evals.allocation.alternatives import answers_in
     from widthwise.evals.allocation.comparison import compared, pools_in, strategy_in
     from widthwise.evals.allocation.policy import aggregator_of
     from widthwise.settings import as_any_strategy
 
     options: dict[str, Any] = {"choose": choose, "difficulty": difficulty, "probes": probes}
     given = {name: value for name, value in options.items() if value not in (None, [])}
-    if given and fit is None:
+    if given and fit_policy is None:
         raise UsageError(
-            f"--{next(iter(given))} says how a policy is fitted: give --fit POLICY.json, too, or leave it out"
+            f"--{next(iter(given))} says how a policy is fitted: give --fit-policy POLICY.json, too, or leave it out"
         )
     chosen = as_any_strategy(strategy) if strategy else strategy_in(runs[0])
     allocators = [allocator_named(each) for each in allocator or ()] or [Uniform(), ExpectedGain()]
     known = [aggregator for each in allocators for aggregator in each.aggregators]
     pools = pools_in(runs, [chosen.aggregator, *known, *map(aggregator_of, choose or ())])
-    if fit is not None:
+    drawn: dict[str, Any] = {"answers": answers_in(alternative or (), runs), "orders": orders, "seed": seed}
+    if fit_policy is not None:
         if len(pools) < 2:
             raise UsageError("a policy is fitted on one half of the problems and tried on the other: give at least two")
-        _fit(pools[::2], chosen, fit, orders=orders, seed=seed, **given)
-        allocators.append(allocator_named(f"fitted(policy={str(fit)!r})"))
+        _fit(pools[::2], chosen, fit_policy, **drawn, **given)
+        allocators.append(allocator_named(f"fitted(policy={str(fit_policy)!r})"))
         pools = pools[1::2]
-    rows = [row for n in samples or (4, 8) for row in compared(pools, chosen, allocators, n, orders=orders, seed=seed)]
+    rows = [row for n in samples or (4, 8) for row in compared(pools, chosen, allocators, n, **drawn)]
     _show(rows, len(pools), chosen, as_json)
 
 

@@ -73,6 +73,8 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     if (pool := summary.suite_budget) is not None:
         shared = f"{pool['spent']:,} of {pool['tokens']:,} tokens in {counted(len(pool['rounds']), 'round')}"
         yield "suite budget", f"{shared}, shared out by {pool['allocator']}"
+        for strategy, problems in pool["strategies"].items():
+            yield "of these", f"{counted(problems, 'problem')} went on with {strategy}"
     yield from _asking(summary)
     if summary.accuracy_ci95 is not None:
         low, high = summary.accuracy_ci95

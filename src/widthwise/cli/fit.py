@@ -36,6 +36,8 @@ def fit_models(
 ) -> None:
     """Learn from stored runs which of several models to ask when, under a budget; needs no model.
 
+    (Which strategy of one model a problem gets, by difficulty, is what `allocate --fit-policy` learns.)
+
     One half of the problems decides on the order of the models and their thresholds; the strategy that is found, and
     each model by itself, are measured on the other half.
     """
