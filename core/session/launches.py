@@ -108,10 +108,14 @@ class Launches:
     timing. The last of them may still be longer than what is left, and is cut there. ``charge`` is told of each trace
     that a beginning branch continues, and charges it as a prompt.
 
-    Pieces of traces (steps, threads, judges' replies) are not launches: they begin as they come.
+    Pieces of traces (steps, threads, judges' replies) are not launches: they begin as they come. The first ``paid``
+    traces begin in any case, as far as the limits reach: they were bought before, under larger limits. ``refused`` says
+    whether a trace could not begin.
     """
 
     def __init__(self, purses: Sequence[Purse], charge: Callable[[Trace], None]) -> None:
+        self.paid = 0
+        self.refused = False
         self._purses = purses
         self._charge = charge
         self._begun: list[Growth] = []
@@ -151,7 +155,9 @@ class Launches:
     def _alone(self, purse: Purse, branch: Growth, live: Collection[Growth]) -> bool:
         """Nothing is open: the rule as it stands."""
         left = purse.left() - purse.prompt(branch.parent)
-        if left < self._typical(purse) or (tokens := purse.afforded(branch, left)) < 1:
+        bought = len(self._begun) < self.paid or left >= self._typical(purse)
+        if not bought or (tokens := purse.afforded(branch, left)) < 1:
+            self.refused = True
             return False
         branch.cap(tokens)
         return True
@@ -188,11 +194,14 @@ class Bought:
     spent: float
 
 
-def bought(lengths: Sequence[float], limit: float) -> Bought:
-    """What ``limit`` buys of traces of these ``lengths`` (or costs), in order of launch: the rule of ``Launches``."""
+def bought(lengths: Sequence[float], limit: float, *, paid: int = 0) -> Bought:
+    """What ``limit`` buys of traces of these ``lengths`` (or costs), in order of launch: the rule of ``Launches``.
+
+    The first ``paid`` of them begin in any case.
+    """
     spent, rising = 0.0, list[float]()
     for begun, length in enumerate(lengths):
-        if spent >= limit or (rising and spent + median(rising) > limit):
+        if spent >= limit or (begun >= max(paid, 1) and spent + median(rising) > limit):
             return Bought(begun, begun, spent)
         spent += length
         insort(rising, length)

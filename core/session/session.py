@@ -110,6 +110,11 @@ class Session(Reads):
         return self._shared.accounts.limits
 
     @property
+    def limited(self) -> bool:
+        """Whether a limit has ended what was being sampled, or kept a trace from beginning."""
+        return self._shared.accounts.spent or self._shared.accounts.launches.refused
+
+    @property
     def ledger(self) -> Ledger:
         return self._shared.accounts.ledger
 
@@ -193,6 +198,10 @@ class Session(Reads):
     def heed(self, *parts: object) -> None:
         """Sample from now on as these parts need it: with ``logprobs`` (see ``PrunerOf``) and ``thought``."""
         self._view = self._view.heeding(*parts)
+
+    def prepay(self, traces: int) -> None:
+        """So many whole traces begin in any case: they were bought before, and come from the journal."""
+        self._shared.accounts.launches.paid = traces
 
     def hold(self, traces: Iterable[Trace]) -> None:
         """Count these traces' paths as resident in an ideal prefix cache, until they are released."""

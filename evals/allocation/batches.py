@@ -19,7 +19,7 @@ from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.core.trace.trace import Trace
 from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.prospect import Prospect
-from widthwise.evals.allocation.suite_budget import cannot_plan, is_whole
+from widthwise.evals.allocation.suite_budget import cannot_plan
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.pruning.stopping_rule import labelled
 from widthwise.samplers.best_of_n import BestOfN
@@ -27,10 +27,14 @@ from widthwise.samplers.best_of_n import BestOfN
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Draws ``sizes`` samples, one batch after another: the same samples as one draw of all, which began later."""
+    """Draws ``sizes`` samples, one batch after another: the same samples as one draw of all, which began later.
+
+    The first ``paid`` samples were bought in earlier rounds.
+    """
 
     sampler: BestOfN
     sizes: tuple[int, ...]
+    paid: int = 0
 
     names_model: ClassVar[bool] = True
 
@@ -43,6 +47,7 @@ class Batches:
         return self.sampler.thought
 
     async def __call__(self, session: Session) -> list[Trace]:
+        session.prepay(self.paid)
         drawn: list[Trace] = []
         for size in self.sizes:
             drawn += await replace(self.sampler, n=size)(session)
@@ -106,7 +111,7 @@ async def _answer_of(strategy: Strategy, session: Session) -> Answer | None:
     answer: Answer | None = None
     with suppress(BudgetReached):
         answer = await strategy.answer(session.at(session.root, pruners=strategy.pruners))
-    if answer is None or not is_whole(session.ledger.total, session.budget.tokens):
+    if answer is None or session.limited:
         session.note(
             session.root, f"its share of the suite budget ended {strategy.brief()}: the vote of samples stands"
         )

@@ -99,7 +99,7 @@ class Rounds:
         else:
             self.strategies[before.problem] = grant.strategy.brief()
         observer = Observer(self._strategy.aggregator, self._budget.allocator, self._score, grant.strategy)
-        sampler = Batches(self._sampler, self._sizes[place])
+        sampler = Batches(self._sampler, self._sizes[place], paid=len(before))
         limits = limits_of(before, grant)
         strategy = replace(self._strategy, sampler=sampler, aggregator=observer, budget=limits)
         outcome = await attempt(place, strategy, wasted)

@@ -14,7 +14,7 @@ from widthwise.core.session.launches import bought
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.alternatives import Answers, answered_in
 from widthwise.evals.allocation.prospect import Prospect
-from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget, is_whole
+from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget
 from widthwise.evals.measure.buying import Pick, pick_of
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.subsets import Floats, Ints
@@ -124,14 +124,14 @@ class _Study:
     def _sampled(self, place: int, before: Prospect, grant: Grant) -> Prospect:
         """How a problem stands after a grant of samples: the rule of a run's launches says what the tokens buy."""
         pool, wanted = self._pools[place], len(before) + grant.samples
-        found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens)
+        found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens, paid=len(before))
         after = replace(prospect_of(pool, found.whole, found.spent, self._score), closed=found.whole < wanted)
         return before.followed(after, found.spent, grant.tokens)
 
     def _answered(self, place: int, before: Prospect, grant: Grant) -> Prospect:
         """How a problem stands after another strategy, whose answer counts if its share is enough."""
         known = answered_in(self._answers, str(grant.strategy), before.problem, self._seed)
-        if is_whole(known.spent.total, grant.tokens) and known.stated:
+        if known.spent.total < grant.tokens and known.stated:
             self._replaced[place] = known.right
         return before.followed(before, before.spent + min(known.spent.total, grant.tokens), grant.tokens)
 

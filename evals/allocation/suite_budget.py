@@ -217,8 +217,3 @@ def limits_of(prospect: Prospect | None, grant: Grant) -> Limits:
     """The limits of a session that continues a problem with what it was granted."""
     spent = 0 if prospect is None else int(prospect.spent)
     return Limits(tokens=spent + grant.tokens)
-
-
-def is_whole(spent: float, limit: float | None) -> bool:
-    """Whether a strategy that spent so much came to its own end: at its limit, the rest of it has been cut."""
-    return limit is None or spent < limit

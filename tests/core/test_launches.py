@@ -18,19 +18,24 @@ from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 
 
-def by_hand(lengths: list[int], limit: int) -> tuple[int, int]:
+def by_hand(lengths: list[int], limit: int, paid: int = 0) -> tuple[int, int]:
     """How many traces begin, and how many of them finish, computed directly from the rule."""
     begun = spent = 0
-    while begun < len(lengths) and spent < limit and (not begun or spent + np.median(lengths[:begun]) <= limit):
+    while (
+        begun < len(lengths)
+        and spent < limit
+        and (not begun or begun < paid or spent + np.median(lengths[:begun]) <= limit)
+    ):
         spent += lengths[begun]
         begun += 1
     return begun, begun - (spent > limit)
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 300))
-def test_the_traces_that_a_limit_buys(lengths: list[int], limit: int) -> None:
-    begun, whole = by_hand(lengths, limit)
-    found = bought(lengths, limit)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 300), st.integers(0, 30))
+@example([38, 5, 5], 50, 2)
+def test_the_traces_that_a_limit_buys(lengths: list[int], limit: int, paid: int) -> None:
+    begun, whole = by_hand(lengths, limit, paid)
+    found = bought(lengths, limit, paid=paid)
     assert (found.begun, found.whole) == (begun, whole)
     assert found.spent == min(sum(lengths[:begun]), limit)
 
@@ -42,15 +47,19 @@ def test_the_traces_that_a_limit_buys(lengths: list[int], limit: int) -> None:
     width=st.integers(1, 12),
     deterministic=st.booleans(),
     every=st.sampled_from([None, 1, 7]),
+    paid=st.integers(0, 12),
 )
-@example(lengths=[1, 40, 40], limit=62, most=40, width=3, deterministic=True, every=None)
+@example(lengths=[1, 40, 40], limit=62, most=40, width=3, deterministic=True, every=None, paid=0)
+@example(lengths=[38, 5, 5], limit=50, most=None, width=3, deterministic=True, every=None, paid=2)
 async def test_a_run_begins_these_and_no_others(
-    lengths: list[int], limit: int, most: int | None, width: int, deterministic: bool, every: int | None
+    lengths: list[int], limit: int, most: int | None, width: int, deterministic: bool, every: int | None, paid: int
 ) -> None:
     backend = Scripted(["x" * (n - 1) for n in lengths], deterministic=deterministic, most=most)
     s = session(backend, budget=Budget(tokens=limit), pruners=[Watchful(every)])
+    s.prepay(paid)
     await (BestOfN(len(lengths), width=width) | MajorityVote()).run(s)
-    begun, whole = by_hand(lengths, limit)
+    begun, whole = by_hand(lengths, limit, paid)
+    assert s.limited == (whole < len(lengths) or sum(lengths) == limit)
     assert [t.id for t in s.leaves] == [(0, i) for i in range(begun)]
     assert [t.finish for t in s.leaves] == ["stop"] * whole + ["budget"] * (begun - whole)
     assert s.ledger.sampled == backend.generated == min(sum(lengths[:begun]), limit)

@@ -67,7 +67,11 @@ def test_what_is_chosen_is_optimal() -> None:
     rng = np.random.default_rng(5)
     for _ in range(10):
         bins = [
-            a_bin({2: r[0], 4: r[1], 9: r[2]}, ("a", float(rng.integers(1, 9)), r[3]), ("b", float(rng.integers(1, 9)), r[4]))
+            a_bin(
+                {2: r[0], 4: r[1], 9: r[2]},
+                ("a", float(rng.integers(1, 9)), r[3]),
+                ("b", float(rng.integers(1, 9)), r[4]),
+            )
             for r in rng.random((3, 5))
         ]
         probed = [prospect([0, 1], cost) for cost in ([], [], [])]

@@ -87,6 +87,28 @@ def test_no_allocator_spends_more_than_the_pool_or_starves_a_problem(allocator: 
         assert found.samples.min() >= allocator.probes
 
 
+@pytest.mark.parametrize("allocator", [Uniform(), ExpectedGain()])
+def test_no_problem_forgets_samples_that_it_has_paid(allocator: ww.Allocator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share may be smaller than the usual sample of a problem that had larger ones before."""
+    followed, seen = Prospect.followed, [0]
+
+    def watched(before: Prospect, after: Prospect, spent: float, tokens: int, *, failed: bool = False) -> Prospect:
+        found = followed(before, after, spent, tokens, failed=failed)
+        assert len(found) >= len(before)
+        assert found.charged >= before.charged
+        seen[0] += len(found) == len(before)
+        return found
+
+    monkeypatch.setattr(Prospect, "followed", watched)
+    lengths = [np.random.default_rng(i).lognormal(3, 1, 32).round() + 1 for i in range(30)]
+    pools = [replace(p, tokens=tokens) for p, tokens in zip(mixed(), lengths, strict=True)]
+    for n in (3, 5):
+        assert shared_out(pools, SuiteBudget(pool_of(pools, n), allocator), VOTE, orders=5).tokens.sum() <= pool_of(
+            pools, n
+        )
+    assert seen[0]
+
+
 def test_hard_problems_get_what_easy_ones_do_not_need() -> None:
     pools = mixed()
     for strategy in (VOTE, BEST):
