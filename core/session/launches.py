@@ -123,10 +123,16 @@ class Launches:
 
     def buys(self, trace: Trace) -> bool:
         """Whether a continuation of ``trace`` may begin when no other trace is live."""
-        return all(
+        bought = self._is_paid or all(
             purse.prompt(trace) + max(self._typical(purse), purse.first(trace)) <= purse.left()
             for purse in self._purses
         )
+        self.refused |= not bought
+        return bought
+
+    @property
+    def _is_paid(self) -> bool:
+        return len(self._begun) < self.paid
 
     def allows(self, branch: Growth, live: Collection[Growth]) -> bool:
         """Whether ``branch`` may begin now, beside those of its draw that are ``live``; the last one is capped."""
@@ -155,7 +161,7 @@ class Launches:
     def _alone(self, purse: Purse, branch: Growth, live: Collection[Growth]) -> bool:
         """Nothing is open: the rule as it stands."""
         left = purse.left() - purse.prompt(branch.parent)
-        bought = len(self._begun) < self.paid or left >= self._typical(purse)
+        bought = self._is_paid or left >= self._typical(purse)
         if not bought or (tokens := purse.afforded(branch, left)) < 1:
             self.refused = True
             return False

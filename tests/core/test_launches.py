@@ -143,3 +143,15 @@ async def test_pieces_of_traces_begin_as_they_come_and_are_seen_to_the_token() -
     assert len(steps) == 4
     assert 50 <= s.ledger.sampled < 54
     assert {t.finish for t in steps} == {"budget"}
+
+
+async def test_what_was_paid_before_begins_in_whichever_draw() -> None:
+    """The first trace is long, and two further short ones would not fit beside another like it."""
+    s = session(Scripted(["x" * 37, "x" * 4, "x" * 4]), budget=Budget(tokens=50))
+    s.prepay(2)
+    drawn = [*await s.sample(s.root), *await s.sample(s.root)]
+    assert [(trace.finish, trace.tokens) for trace in drawn] == [("stop", 38), ("stop", 5)]
+    assert not s.limited
+    with pytest.raises(BudgetReached):
+        await s.sample(s.root)
+    assert s.limited

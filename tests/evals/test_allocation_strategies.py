@@ -405,7 +405,7 @@ def test_a_share_that_ends_a_strategy_leaves_the_vote_and_is_paid(
 ) -> None:
     """The policy promises a search for the tokens of a hundredth of a sample."""
     probes = ww.evaluate("best_of_n(n=2) | majority_vote()", "arithmetic", limit=2, seed=3, run=tmp_path / "probes.db")
-    tokens = probes.ledger.total + 40
+    tokens = probes.ledger.total + 160
     policy = written(always(samples=0.01), tmp_path)
     run = ww.evaluate(
         LIVE, "arithmetic", limit=2, seed=3, suite_budget_tokens=tokens, allocator=policy, run=tmp_path / "cut.db"
