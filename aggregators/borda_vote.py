@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -34,8 +35,8 @@ class BordaVote(Part):
 
     def __post_init__(self) -> None:
         logprobs_for(self.by)  # raises for a score that cannot be read
-        if self.p < 0:
-            raise ValueError(f"p must be at least 0, not {self.p}")
+        if not 0 <= self.p < math.inf:
+            raise ValueError(f"p must be at least 0 and finite, not {self.p}")
 
     @property
     def logprobs(self) -> int | None:

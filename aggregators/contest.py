@@ -108,9 +108,9 @@ class Contest:
         return Match((chosen.count(1), chosen.count(2)), replied, share)
 
 
-def check_contest(entry: str, comparisons: int) -> None:
-    """Raises ``ValueError`` for an unknown entry, and for fewer than one comparison."""
+def check_contest(entry: str, comparisons: int, name: str) -> None:
+    """Raises ``ValueError`` for an unknown entry, and for fewer than one comparison (the argument ``name``)."""
     if entry not in get_args(Entry):
         raise ValueError(f"entry must be one of {', '.join(get_args(Entry))}, not {entry!r}")
     if comparisons < 1:
-        raise ValueError(f"there must be at least 1 comparison, not {comparisons}")
+        raise ValueError(f"{name} must be at least 1, not {comparisons}")

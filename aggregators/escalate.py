@@ -49,6 +49,8 @@ class Escalate(ModelPart):
             raise ValueError(f"n must be at least 1, not {self.n}")
         if self.when == "unsure" and self.threshold is None:
             raise ValueError("when='unsure' needs a threshold for the score")
+        if self.when == "disagree" and self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is a share of the traces, from 0 to 1, not {self.threshold}")
         if self.worker is not None:
             as_worker(self.worker)
 

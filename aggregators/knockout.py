@@ -41,7 +41,7 @@ class Knockout(ModelPart):
     questions: ClassVar[tuple[str, ...]] = ("compare",)
 
     def __post_init__(self) -> None:
-        check_contest(self.entry, self.k)
+        check_contest(self.entry, self.k, "k")
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         contest = await Contest.of(session, traces, self.entry, skip_equal=self.skip_equal)

@@ -42,7 +42,7 @@ class League(ModelPart):
     questions: ClassVar[tuple[str, ...]] = ("compare",)
 
     def __post_init__(self) -> None:
-        check_contest(self.entry, self.k)
+        check_contest(self.entry, self.k, "k")
         if self.opponents < 1:
             raise ValueError(f"opponents must be at least 1, not {self.opponents}")
 

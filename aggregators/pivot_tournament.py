@@ -47,7 +47,7 @@ class PivotTournament(ModelPart):
     questions: ClassVar[tuple[str, ...]] = ("compare",)
 
     def __post_init__(self) -> None:
-        check_contest(self.entry, self.k)
+        check_contest(self.entry, self.k, "k")
         if self.pivots < 1:
             raise ValueError(f"pivots must be at least 1, not {self.pivots}")
 

@@ -38,8 +38,8 @@ class ProgramCheck(ModelPart):
     questions: ClassVar[tuple[str, ...]] = ("check",)
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.strength <= 0 or self.seconds <= 0:
-            raise ValueError("k must be at least 1, strength and seconds must be above 0")
+        if self.k < 1 or not (0 < self.strength < math.inf and 0 < self.seconds < math.inf):
+            raise ValueError("k must be at least 1, strength and seconds must be above 0 and finite")
 
     def check(self, conditions: Conditions) -> None:
         """Raises ``UsageError`` if programs cannot be confined: none is run with a wall missing."""

@@ -45,7 +45,7 @@ class SelfVerification(ModelPart):
     questions: ClassVar[tuple[str, ...]] = ("verify", "compare")
 
     def __post_init__(self) -> None:
-        check_contest(self.entry, self.comparisons)
+        check_contest(self.entry, self.comparisons, "comparisons")
         if self.k < 1 or self.band < 0 or self.closest < 1:
             raise ValueError("k and closest must be at least 1, and band at least 0")
 

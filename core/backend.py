@@ -56,7 +56,7 @@ class SamplingParams(Brief):
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ArgumentError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if not 0 <= self.temperature < math.inf:
-            raise ArgumentError(f"temperature must be at least 0, not {self.temperature}")
+            raise ArgumentError(f"temperature must be at least 0 and finite, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ArgumentError(f"top_p must be in (0, 1], not {self.top_p}")
         if self.top_k < 0:

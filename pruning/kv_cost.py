@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, shown, spread
 from widthwise.core.strategy.step_tree import Node
 from widthwise.pruning.kv_program import KvProgram
-from widthwise.pruning.softmax_balanced import SoftmaxBalanced
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced, check_balance
 
 if TYPE_CHECKING:
     from widthwise.core.session.conditions import Conditions
@@ -40,8 +41,10 @@ class KvCost(Selector):
     greedy: bool = False
 
     def __post_init__(self) -> None:
-        if self.cost < 0 or self.coverage < 0 or self.temperature <= 0:
-            raise ValueError("cost and coverage must be at least 0, and temperature above 0")
+        check_balance(self.temperature, "temperature")
+        for name in ("cost", "coverage", "distance"):
+            if not 0 <= (number := getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} must be at least 0 and finite, not {number}")
 
     def check(self, conditions: Conditions) -> None:
         """Raises ``UsageError`` for a run without an embedding model, if coverage counts."""

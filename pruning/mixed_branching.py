@@ -44,8 +44,8 @@ class MixedBranching(Part):
     alike: float = 0.75
 
     def __post_init__(self) -> None:
-        if min(self.mu, self.sigma_alpha, self.sigma_y) <= 0:
-            raise ValueError("mu, sigma_alpha and sigma_y must be above 0")
+        if not all(0 < each < math.inf for each in (self.mu, self.sigma_alpha, self.sigma_y)):
+            raise ValueError("mu, sigma_alpha and sigma_y must be above 0 and finite")
         if self.least < 1 or not 0 < self.alike <= 1:
             raise ValueError(f"least must be at least 1 and alike in (0, 1], not {self.least} and {self.alike}")
 

@@ -28,6 +28,10 @@ class SameAnswer(ModelPart):
 
     questions: ClassVar[tuple[str, ...]] = ("same_answer",)
 
+    def __post_init__(self) -> None:
+        if self.logprobs < 1:
+            raise ValueError(f"logprobs must be at least 1, not {self.logprobs}")
+
     def check(self, conditions: Conditions) -> None:
         """Raises ``UsageError`` if the model thinks and cannot be kept from it."""
         if conditions.setting.thinks:

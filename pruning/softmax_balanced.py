@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-9
 
 
+def check_balance(temperature: float, name: str = "balance") -> None:
+    """Raises ``ValueError`` for what is no temperature of a softmax over scores."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"{name} must be above 0 and finite, not {temperature}")
+
+
 @register("selector")
 @dataclass(frozen=True)
 class SoftmaxBalanced(Selector):
@@ -31,8 +37,9 @@ class SoftmaxBalanced(Selector):
     keep: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or not 0 < self.keep <= 1:
-            raise ValueError("temperature must be above 0, and keep above 0 and at most 1")
+        check_balance(self.temperature, "temperature")
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"keep must be above 0 and at most 1, not {self.keep}")
 
     async def select(self, session: Session, frontier: Frontier) -> Selection:
         scored = ranked([node for node in frontier.nodes if node.score is not None])

@@ -48,7 +48,7 @@ class ABMCTS(SamplerPart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.n, self.parallel) < 1 or (self.workspace_tokens or 1) < 1:
+        if min(self.n, self.parallel) < 1 or (self.workspace_tokens is not None and self.workspace_tokens < 1):
             raise ValueError("n, parallel and workspace_tokens must be at least 1")
         if self.models and self.model is not None:
             raise ValueError(f"its models are named by models=(...), not by model={self.model!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Selector
 from widthwise.pruning.kv_cost import KvCost
-from widthwise.pruning.softmax_balanced import SoftmaxBalanced
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced, check_balance
 from widthwise.samplers.tree_search import TreeSampler
 
 
@@ -26,6 +26,11 @@ class ETS(TreeSampler):
     coverage: float = 1.5
     distance: float = 0.05
     greedy: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_balance(self.balance)
+        self.selector  # noqa: B018  (checks the other arguments)
 
     @property
     def selector(self) -> Selector:

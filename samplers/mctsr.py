@@ -50,7 +50,7 @@ class MCTSr(SamplerPart):
         super().__post_init__()
         if self.rollouts < 0 or self.children < 1 or not 0 <= self.c < float("inf"):
             raise ValueError("rollouts must be at least 0, children at least 1, and c not below 0 and finite")
-        if (self.workspace_tokens or 2) < 2:
+        if self.workspace_tokens is not None and self.workspace_tokens < 2:
             raise ValueError("workspace_tokens must be at least 2")
 
     async def __call__(self, session: Session) -> list[Trace]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Selector
-from widthwise.pruning.softmax_balanced import SoftmaxBalanced
+from widthwise.pruning.softmax_balanced import SoftmaxBalanced, check_balance
 from widthwise.samplers.tree_search import TreeSampler
 
 
@@ -20,6 +20,10 @@ class REBASE(TreeSampler):
     """
 
     balance: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_balance(self.balance)
 
     @property
     def selector(self) -> Selector:

@@ -12,6 +12,8 @@ from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.trace.trace import Trace
 from widthwise.samplers.sequential_refinement import SequentialRefinement
 
+_MOST = 1_000_000
+"""Attempts at most: all ways to divide them are looked at."""
 _NEAR = 0.01
 """How far a ratio may be from one that n can be divided in: 0.3333 means a third."""
 
@@ -40,8 +42,8 @@ class Revisions(SamplerPart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.n, self.memory) < 1 or (self.workspace_tokens or self.memory) < self.memory:
-            raise ValueError("n and memory must be at least 1, workspace_tokens at least memory")
+        if not 1 <= self.n <= _MOST or self.memory < 1:
+            raise ValueError(f"n must be from 1 to {_MOST}, and memory at least 1")
         if not 0 < self.ratio < math.inf or abs(self._ratio_of(self.length) / self.ratio - 1) > _NEAR:
             ratios = ", ".join(f"{self._ratio_of(length):.4g}" for length in _divisors(self.n))
             raise ValueError(f"{self.n} attempts divide into equal chains with a ratio of {ratios}, not {self.ratio}")

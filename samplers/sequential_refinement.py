@@ -36,8 +36,10 @@ class SequentialRefinement(SamplerPart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.rounds, self.chains, self.memory) < 1 or (self.workspace_tokens or self.memory) < self.memory:
-            raise ValueError("rounds, chains and memory must be at least 1, workspace_tokens at least memory")
+        if min(self.rounds, self.chains, self.memory) < 1:
+            raise ValueError("rounds, chains and memory must be at least 1")
+        if self.workspace_tokens is not None and self.workspace_tokens < self.memory:
+            raise ValueError(f"workspace_tokens must be at least memory ({self.memory}), not {self.workspace_tokens}")
         if self.keep not in ("last", "all"):
             raise ValueError(f"keep must be 'last' or 'all', not {self.keep!r}")
         for worker in (self.worker, self.refiner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -70,6 +71,8 @@ class Threads(SamplerPart):
             number = getattr(self, name)
             if number is not None and number < 0:
                 raise ValueError(f"{name} must be at least 0, not {number}")
+        if self.thread_temperature is not None and not 0 <= self.thread_temperature < math.inf:
+            raise ValueError(f"thread_temperature must be at least 0 and finite, not {self.thread_temperature}")
         if self.join not in ("all", "first"):
             raise ValueError(f"join must be 'all' or 'first', not {self.join!r}")
 

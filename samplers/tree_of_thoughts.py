@@ -24,6 +24,10 @@ class Breadth(Selector):
 
     children: int
 
+    def __post_init__(self) -> None:
+        if self.children < 1:
+            raise ValueError(f"children must be at least 1, not {self.children}")
+
     async def select(self, session: Session, frontier: Frontier) -> Selection:
         order = ranked(frontier.nodes)
         kept, others = order[: frontier.width], order[frontier.width :]

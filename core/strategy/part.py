@@ -7,10 +7,14 @@ from functools import wraps
 from typing import Any, Self
 
 from widthwise.core.arguments import ArgumentError, check_types, names_of
+from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import nearest, path_of
 from widthwise.core.strategy.spelling import Spelled
 from widthwise.core.strategy.strategy import Strategy, compose
+
+_SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "top_k", "min_p"})
+"""Arguments that every part may have only as a run has them: they are what it samples with."""
 
 
 class Part(Spelled):
@@ -18,7 +22,8 @@ class Part(Spelled):
 
     Parts are frozen dataclasses: their fields are their arguments, in Python and on the command line, and
     ``str(part)`` is the command line's spelling. An argument that does not exist, is of another type than its field, or
-    that ``__post_init__`` refuses with a ``ValueError``, is an ``UsageError`` that names the part.
+    that ``__post_init__`` refuses with a ``ValueError``, is an ``UsageError`` that names the part. So is a
+    ``temperature``, ``top_p``, ``top_k``, ``min_p`` or ``max_tokens`` with which nothing can be sampled.
     """
 
     __slots__ = ()
@@ -71,6 +76,14 @@ def _checking(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
 def _check(part: Part) -> None:
     given = {name: getattr(part, name) for name in names_of(type(part))}
     check_types(type(part), given, f"{_named(type(part))}: ")
+    try:
+        SamplingParams(**{name: number for name, number in given.items() if name in _SAMPLING and _is_number(number)})
+    except ArgumentError as error:
+        raise ArgumentError(f"{_named(type(part))}: {error}") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _named(part: type) -> str:
