@@ -14,7 +14,11 @@ from widthwise.core.errors import UsageError
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", NoneType: "None"}
 """The types that are checked, in words, besides choices of words and tuples; whatever has another one is not."""
-_SEVERAL = {str: "a tuple of texts, such as ('a', 'b') or ('a',)", float: "a tuple of numbers, such as (0.5,)"}
+_SEVERAL = {
+    str: "a tuple of texts, such as ('a', 'b') or ('a',)",
+    float: "a tuple of numbers, such as (0.5,)",
+    int: "a tuple of whole numbers, such as (4, 2)",
+}
 """Tuples of any length, in words."""
 
 

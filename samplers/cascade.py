@@ -19,14 +19,19 @@ from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.single import Single
 
 
-def check_models(models: Sequence[str], thresholds: Sequence[float], model: str | None) -> None:
-    """Raises ``ValueError`` for models in order of price that do not go with their thresholds, and for a single one."""
+def check_models(models: Sequence[str], thresholds: Sequence[float], model: str | None, by: str) -> None:
+    """Raises ``ValueError`` for models in order of price that do not go with their thresholds, and for a single one.
+
+    Thresholds of agreement are shares.
+    """
     if model is not None:
         raise ValueError(f"its models are named by models=(...), not by model={model!r}")
     if len(models) < 2 or len(set(models)) < len(models):
         raise ValueError(f"models are two or more different names, cheapest first, not {models!r}")
     if len(thresholds) != len(models) - 1:
         raise ValueError(f"{len(models)} models need {len(models) - 1} thresholds (none for the last): {thresholds!r}")
+    if by == AGREEMENT and not all(0 <= each <= 1 for each in thresholds):
+        raise ValueError(f"thresholds of agreement are shares of the traces, from 0 to 1, not {thresholds!r}")
 
 
 @register("sampler")
@@ -53,7 +58,7 @@ class Cascade(SamplerPart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_models(self.models, self.thresholds, self.model)
+        check_models(self.models, self.thresholds, self.model, self.by)
         if self.worker is not None and model_of(as_worker(self.worker).sampler) is not None:
             raise ValueError("the worker names a model, but each of the models is to do its work")
         if self.by == AGREEMENT and drawn(self._worker) == 1:

@@ -44,7 +44,7 @@ class Route(SamplerPart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_models(self.models, self.thresholds, self.model)
+        check_models(self.models, self.thresholds, self.model, self.by)
         if self.probes < 1:
             raise ValueError(f"probes must be at least 1, not {self.probes}")
         if self.by == AGREEMENT and self.probes == 1:

@@ -229,7 +229,7 @@ def said(*arguments: object) -> list[str]:
 
 
 def test_an_exported_run_of_several_models_is_no_recording_of_one(tmp_path: Path) -> None:
-    strategy = "cascade(('hot', 'cold'), thresholds=(2.0,))"
+    strategy = "cascade(('hot', 'cold'), thresholds=(1.0,), by='mean_logprob')"  # which no trace reaches
     run = ww.evaluate(strategy, "arithmetic", **TWO, limit=2, max_tokens=40, run=tmp_path / "run.db")
     said("export", run.path, tmp_path / "run.jsonl")
     with pytest.raises(ww.UsageError, match=r"several models \(cold, hot\), and a replay stands for one"):

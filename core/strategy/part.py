@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Self
 
+import numpy as np
+
 from widthwise.core.arguments import ArgumentError, check_types, names_of
 from widthwise.core.backend import SamplingParams
 from widthwise.core.errors import UsageError
@@ -83,7 +85,7 @@ def _check(part: Part) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _named(part: type) -> str:

@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import widthwise as ww
@@ -16,6 +17,7 @@ from widthwise import aggregators, pruning, samplers
 from widthwise.core import strategy
 from widthwise.core.arguments import _plain_types
 from widthwise.core.strategy.part import Part
+from widthwise.evals import allocation
 from widthwise.pruning.top_k import TopK
 
 GIVEN: dict[str, dict[str, Any]] = {
@@ -35,7 +37,7 @@ UNBOUNDED = {"TooLong.factor", "SelfVerification.band", "TreeOfThoughts.threshol
 
 def built_in() -> list[type[Part]]:
     """The parts of the package that can be made, each with what ``GIVEN`` has for it."""
-    for package in (samplers, pruning, aggregators, strategy):
+    for package in (samplers, pruning, aggregators, strategy, allocation):
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
             importlib.import_module(module.name)
     found, left = list[type[Part]](), [Part]
@@ -94,6 +96,11 @@ def test_no_number_of_any_part_is_infinite_unless_it_may_be() -> None:
         (lambda: ww.Revisions(workspace_tokens=0), "workspace_tokens"),
         (lambda: ww.Revisions(10**9), "n must be from 1 to 1000000"),
         (lambda: ww.Escalate(model="a", threshold=2.0), "threshold is a share of the traces, from 0 to 1, not 2.0"),
+        (lambda: ww.BestOfN(temperature=np.float32(-2)), "temperature must be at least 0"),
+        (lambda: ww.BestOfN(max_tokens=np.int64(0)), "max_tokens must be at least 1"),
+        (lambda: ww.Cascade(("a", "b"), thresholds=(5.0,)), "shares of the traces, from 0 to 1"),
+        (lambda: ww.Route(("a", "b"), thresholds=(-5.0,)), "shares of the traces, from 0 to 1"),
+        (lambda: ww.ParallelDistillRefine(drafts=(2.5,)), r"drafts must be .* tuple of whole numbers.* not \(2.5,\)"),  # type: ignore[arg-type]
         (lambda: TopK(k=0), "k and children must be at least 1"),
     ],
 )
