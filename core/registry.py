@@ -117,7 +117,7 @@ def entries(*roles: Role) -> list[Entry]:
     """
     for role in roles:
         importlib.import_module(role.home)
-    offered = [_offered(role, point) for role in roles for point in _installed().select(group=role.group)]
+    offered = [_offered(role, point) for role in roles for point in _installed()[role.group]]
     installed = {(entry.name, entry.source) for entry in offered}
     known = [e for e in _registered.values() if e.role in roles and (e.name, e.source) not in installed]
     return sorted([*known, *offered], key=lambda entry: not entry.built_in)
@@ -267,9 +267,10 @@ def _search_here() -> None:
 
 
 @cache
-def _installed() -> Any:
-    """All entry points, read once; their type differs between versions of Python."""
-    return entry_points()
+def _installed() -> dict[str, tuple[EntryPoint, ...]]:
+    """The entry points of all roles by group, searched once: models are asked for their profile at every call."""
+    found: Any = entry_points()  # its type differs between versions of Python
+    return {role.group: tuple(found.select(group=role.group)) for role in ROLES.values()}
 
 
 def _enter(entry: Entry) -> None:

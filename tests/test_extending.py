@@ -90,6 +90,21 @@ def install(folder: Path, name: str, *points: tuple[str, str]) -> None:
     registry._installed.cache_clear()
 
 
+def test_entry_points_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+
+    class Points:
+        def select(self, group: str) -> list[str]:
+            searched.append(group)
+            return []
+
+    monkeypatch.setattr(registry, "entry_points", Points)
+    registry._installed.cache_clear()
+    for _ in range(3):
+        registry.entries(ROLES["sampler"], ROLES["command"])
+    assert sorted(searched) == sorted(role.group for role in ROLES.values())
+
+
 def called(command: str) -> Result:
     program, *arguments = shlex.split(command)
     assert program == "widthwise"

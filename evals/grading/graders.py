@@ -21,6 +21,9 @@ from widthwise.evals.grading.values import read_choice
 
 _log = logging.getLogger(__name__)
 
+ALSO = "also"
+"""The key of metadata for further reference answers, each of which is right, too."""
+
 
 def equivalent(gold: str, prediction: str) -> bool:
     """Whether ``prediction``, an answer or a text that states one, means the same as ``gold``.
@@ -59,7 +62,7 @@ class MathGrader(PolicyGrader):
     ``last_number``: a text that states no answer answers with its last number. ``percent``, ``digits``, ``units``,
     ``labels``, ``any_order`` and ``relative`` are those of :class:`~widthwise.evals.grading.equality.Leniency`. A
     problem's metadata may ask for more: ``tolerance`` (absolute error), ``multiple`` (the reference is a list in any
-    order).
+    order), ``also`` (a list of further references, each of which is right, too).
     """
 
     name: str = "math"
@@ -92,7 +95,7 @@ class MathGrader(PolicyGrader):
         if problem.answer is None:
             raise UsageError(f"problem {problem.id} has no reference answer to grade by")
         leniency = self.leniency(read_tolerance(problem.metadata.get("tolerance"), f"problem {problem.id}"))
-        verdict = await asyncio.to_thread(verdict_on, problem.answer, answer, leniency)
+        verdict = await asyncio.to_thread(_verdict, [problem.answer, *further(problem)], answer, leniency)
         if verdict.outcome == "not decided":
             _log.warning("problem %s: could not decide whether %.80r is right; it counts as wrong", problem.id, answer)
         return verdict
@@ -111,6 +114,19 @@ class MathGrader(PolicyGrader):
             absolute=absolute,
             relative=self.relative,
         )
+
+
+def _verdict(golds: Sequence[str], answer: str, leniency: Leniency) -> Verdict:
+    """Whether ``answer`` is one of ``golds``; if it is none, what the first says of it."""
+    first = verdict_on(golds[0], answer, leniency)
+    others = (verdict_on(gold, answer, leniency) for gold in golds[1:])
+    return first if first.outcome == "same" else next((each for each in others if each.outcome == "same"), first)
+
+
+def further(problem: Problem) -> list[str]:
+    """The references that a problem has besides its answer."""
+    said = problem.metadata.get(ALSO, ())
+    return [each for each in said if isinstance(each, str)] if isinstance(said, list | tuple) else []
 
 
 def _voted(answer: str) -> str:

@@ -164,12 +164,12 @@ def _of_run(
     # Texts and token statistics are large: they are read only for scores.
     whole = {leaf.id for leaf in leaves}
     traces = [t for t in store.traces(outcome.problem.id) if t.id in whole] if scores else []
-    judged = RecordedScores(store)
+    judged, imported = RecordedScores(store), "imported" in store.manifest.get("configuration", {})
     return _Row(
         outcome.problem,
         [leaf.answer for leaf in leaves],
         [leaf.correct for leaf in leaves],
-        [leaf.tokens if counted else np.nan for leaf in leaves],
+        [leaf.tokens if counted and (leaf.tokens or not imported) else np.nan for leaf in leaves],
         [leaf.finish in ("stop", None) for leaf in leaves],
         scored(scores, lambda name: [trace_score(judged, outcome.problem.id, trace, name) for trace in traces]),
         per_sample(outcome, prices),

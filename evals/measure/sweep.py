@@ -35,8 +35,13 @@ from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.waits import NOT_KNOWN
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.revisions import Revisions
+from widthwise.samplers.serial_search import SerialSearch
 from widthwise.samplers.single import Single
+from widthwise.samplers.threads import Threads
 from widthwise.samplers.tree_search import TreeSampler
+
+_LONG = Threads | SerialSearch
+"""Samplers of long traces, each of which is one sample, whatever happens within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +124,12 @@ def plan(
         for strategy in dict.fromkeys(strategies)
         for cell in _cells(strategy, suite, limits, axis, seeds, pools.get(strategy))
     ]
+    alike = [label(s, axis) for s in strategies if _is_the_same_at_all(s, axis)]
     reasons = {label(s, axis): why_not_shared(s, axis) for s in strategies}
     shared = [name for name, reason in reasons.items() if not reason]
-    notes = [f"{name}: a run for each budget, because {reason}" for name, reason in reasons.items() if reason]
+    own = {name: reason for name, reason in reasons.items() if reason and name not in alike}
+    notes = [f"{name}: a run for each budget, because {reason}" for name, reason in own.items()]
+    notes += [f"{name}: one run, because it draws one sample at every budget" for name in alike if reasons[name]]
     if shared:
         notes.append(f"read from shared samples, as means over all subsets of each size: {'; '.join(shared)}")
         if axis in ("tokens", "flops"):
@@ -149,15 +157,21 @@ def _cells(
     strategy: Strategy, suite: str, limits: Sequence[float], axis: Axis, seeds: Sequence[int], pool: Strategy | None
 ) -> list[Cell]:
     """The cells of one strategy on one suite; ``pool`` is the run that it is read from, if it is shared."""
+    limits = limits[:1] if _is_the_same_at_all(strategy, axis) else limits
     if pool is not None:
         shared = choice(strategy)
         tasks = tuple(Task(suite, pool, None, seed) for seed in seeds)
-        chosen = limits[:1] if isinstance(strategy.sampler, Single) and axis == "samples" else limits
-        return [Cell(strategy, suite, limit, tasks, shared) for limit in chosen]
+        return [Cell(strategy, suite, limit, tasks, shared) for limit in limits]
     return [
         Cell(strategy, suite, limit, tuple(_own(strategy, suite, limit, axis, seed) for seed in seeds))
         for limit in limits
     ]
+
+
+def _is_the_same_at_all(strategy: Strategy, axis: Axis) -> bool:
+    """Whether a strategy draws one sample, whatever the budget of samples: then one run stands for all budgets."""
+    sampler = strategy.sampler
+    return axis == "samples" and (isinstance(sampler, Single) or (isinstance(sampler, _LONG) and sampler.n == 1))
 
 
 def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:

@@ -27,6 +27,9 @@ from widthwise.evals.suites.suite import Suite
 
 _log = logging.getLogger(__name__)
 
+_MOST_TOKENS = 2**53
+"""More are no count, whatever a file says."""
+
 
 def export_run(store: Store, path: str | Path) -> int:
     """Write a run as ``.jsonl`` or ``.parquet`` in the recorded-trace schema; returns the number of problems."""
@@ -70,10 +73,16 @@ def import_recordings(
 def _store(store: Store, recording: Recording) -> None:
     traces = _traces(recording)
     pairs = list(zip(traces, recording.samples, strict=True))
-    leaves = tuple(Leaf(t.id, s.finish, t.tokens, s.answer, s.correct) for t, s in pairs)
+    leaves = tuple(Leaf(t.id, s.finish, t.tokens or _counted(s), s.answer, s.correct) for t, s in pairs)
     ends = {node: part for trace, sample in pairs for node, part in _split_ends(trace, sample)}
     fields = {**recording.fields, **copies_field([sample.text for sample in recording.samples])}
     store.finish(Outcome(recording.problem, "done", leaves=leaves, fields=fields), traces, ends=ends)
+
+
+def _counted(sample: Sample) -> int:
+    """How many tokens the source says that a sample has, where it does not have the tokens themselves."""
+    said = sample.metadata.get("tokens")
+    return said if type(said) is int and 0 < said < _MOST_TOKENS else _length(sample)
 
 
 class StoredRecordings(Mapping[str, Recording]):

@@ -12,6 +12,7 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.registry import Entry, entries, find
 from widthwise.core.roles import ROLES
 from widthwise.evals.grading.extraction import MATH, extract
+from widthwise.evals.grading.graders import ALSO
 
 Row = dict[str, Any]
 
@@ -66,11 +67,21 @@ def accepted() -> str:
 
 def reference_answer(target: Any) -> str | None:
     """The answer that a target states: after ``####``, in a box, or all of it; of several targets, the first."""
-    if isinstance(target, list):
-        target = target[0] if target else None
-    if target is None:
-        return None
-    text = str(target)
+    return next(iter(_references(target)), None)
+
+
+def other_answers(target: Any) -> dict[str, list[str]]:
+    """The further answers of a target that has several, as a field of its row: each of them is right."""
+    found = list(dict.fromkeys(_references(target)))[1:]
+    return {ALSO: found} if found else {}
+
+
+def _references(target: Any) -> list[str]:
+    targets = target if isinstance(target, list) else [target]
+    return [_stated_in(str(each)) for each in targets if each is not None]
+
+
+def _stated_in(text: str) -> str:
     if "####" in text:
         return text.rpartition("####")[2].strip().replace(",", "")
     return (extract(text, MATH) if "\\boxed" in text else None) or text.strip()

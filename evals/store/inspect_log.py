@@ -13,7 +13,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 from widthwise.evals.grading.choice_reading import LETTERS
 from widthwise.evals.input_file import json_file, regular_file, unpacking
-from widthwise.evals.store.importer import Importer, Row, reference_answer, whole, with_thinking
+from widthwise.evals.store.importer import Importer, Row, other_answers, reference_answer, whole, with_thinking
 from widthwise.evals.store.zip_members import DAMAGE, json_member
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,9 @@ def _kept(sample: Row) -> Row:
         "problem": question,
         "answer": reference_answer(sample.get("target") or None),
         "samples": own or [_generation(sample)],
-        **({"options": options} if options else {}),
+        **(
+            {"options": options} if options else other_answers(sample.get("target"))
+        ),  # all of several options are meant
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import parse
 from widthwise.core.registry import register
-from widthwise.evals.store.importer import Importer, Row, reference_answer, whole
+from widthwise.evals.store.importer import Importer, Row, other_answers, reference_answer, whole
 from widthwise.evals.suites.rows import read_rows
 
 _log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def _row(path: Path, number: int, task: str, line: Mapping[str, Any]) -> Row:
         "problem_id": f"{task}-{line['doc_id']}",
         "problem": _question(line),
         "answer": reference_answer(line.get("target")),
+        **other_answers(line.get("target")),
         "samples": samples,
         "source": f"lm-evaluation-harness {task}",
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
@@ -47,7 +48,7 @@ def read_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, Row]
     """
     readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
         ".parquet": partial(parquet_rows, leave=leave),
-        ".csv": _csv_rows,
+        ".csv": partial(_csv_rows, delimiter=None),
         ".tsv": partial(_csv_rows, delimiter="\t"),
     }
     try:
@@ -56,10 +57,10 @@ def read_rows(path: Path, leave: Sequence[str] = ()) -> Iterator[tuple[int, Row]
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
+def _csv_rows(path: Path, delimiter: str | None) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(LARGEST_VALUE)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, strict=True, delimiter=delimiter)
+        rows = csv.DictReader(file, strict=True, delimiter=delimiter or _separator(path, file))
         try:
             _check_header(path, rows.fieldnames or ())
             for row in rows:
@@ -70,6 +71,16 @@ def _csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
                 yield rows.line_num, row
         except (csv.Error, UnicodeDecodeError) as error:
             raise UsageError(f"{path}, line {rows.line_num}: not valid CSV in UTF-8 ({str(error)[:200]})") from error
+
+
+def _separator(path: Path, file: TextIO) -> str:
+    """What stands between the columns: a comma, or a semicolon where Excel writes numbers with a comma."""
+    try:
+        outside = re.sub(r'"[^"]*"', "", file.readline(LARGEST_VALUE))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}, line 1: not valid CSV in UTF-8 ({str(error)[:200]})") from error
+    file.seek(0)
+    return ";" if outside.count(";") > outside.count(",") else ","
 
 
 def _check_header(path: Path, names: Sequence[str]) -> None:

@@ -14,12 +14,25 @@ from typer.testing import CliRunner
 from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
 from widthwise.evals.suites.columns import COLUMNS, column
+from widthwise.evals.suites.rows import read_rows
 from widthwise.evals.suites.suites import load_suite
 
 ROWS = [
     {"id": "a", "question": "What is 1+1?", "target": "2", "topic": "sums"},
     {"id": "b", "question": 'Say "x,\ny"', "target": "3", "topic": "lines"},
 ]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_csv_file_of_a_european_excel_has_semicolons(tmp_path: Path, mark: str) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(f'{mark}"question, in words";problem;answer\r\n"a, b";"1 + 1; no more";"2,5"\r\n', encoding="utf-8")
+    assert list(read_rows(file)) == [(2, {"question, in words": "a, b", "problem": "1 + 1; no more", "answer": "2,5"})]
+    file.write_text('problem,"answer; in words"\n1 + 1,2\n', encoding="utf-8")
+    assert list(read_rows(file)) == [(2, {"problem": "1 + 1", "answer; in words": "2"})]
+    file.write_bytes(b"problem;answer \xe4\n1;2\n")
+    with pytest.raises(UsageError, match="line 1: not valid CSV in UTF-8"):
+        list(read_rows(file))
 
 
 def _delimited(path: Path, delimiter: str) -> None:

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
+from widthwise.evals.grading.graders import MathGrader
 from widthwise.evals.measure.curves import curve
+from widthwise.evals.store.exchange import import_recordings
 from widthwise.evals.store.foreign import read_generations
+from widthwise.evals.store.store import Store
 
 
 def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
@@ -103,6 +108,47 @@ def test_both_formats_of_inspect_ai(tmp_path: Path) -> None:
     line = curve(tmp_path / "log.eval").lines["pass"]
     assert line.accuracy.tolist() == [0.5, 1.0]
     assert line.budgets["tokens"].tolist() == [15.0, 30.0]
+
+
+@pytest.mark.parametrize("target", [["5", "so it is\n#### 4"], ["4", "5"]])
+async def test_each_of_several_targets_is_right(tmp_path: Path, target: list[str]) -> None:
+    unscored = [
+        inspect_sample(1, i, f"\\boxed{{{n}}}", None, target=target, scores=None) for i, n in enumerate((4, 5, 6))
+    ]
+    (tmp_path / "log.json").write_text(json.dumps({"version": 2, "status": "success", "samples": unscored}))
+    [one] = read_generations(tmp_path / "log.json")
+    assert [await MathGrader().correct(one.problem, answer) for answer in ("4", "5", "6")] == [True, True, False]
+    assert curve(tmp_path / "log.json").lines["pass"].accuracy[0] == pytest.approx(2 / 3)
+    import_recordings(tmp_path / "log.json", tmp_path / "a.db")
+    with Store.read(tmp_path / "a.db") as store:
+        [problem] = store.problems()
+    assert await MathGrader().correct(problem, "5")
+
+
+async def test_several_right_options_are_meant_together_and_not_each(tmp_path: Path) -> None:
+    asked = inspect_sample(1, 1, "\\boxed{B}", "I", target=["A", "B"], choices=["x", "y", "z"])
+    (tmp_path / "log.json").write_text(json.dumps({"version": 2, "status": "success", "samples": [asked]}))
+    [one] = read_generations(tmp_path / "log.json")
+    assert not await MathGrader().correct(one.problem, "B")
+
+
+def test_an_imported_run_keeps_the_counts_of_its_source(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text(json.dumps({"version": 2, "status": "success", "samples": SAMPLES[:2]}))
+    import_recordings(tmp_path / "log.json", tmp_path / "a.db")
+    listed = json.loads(CliRunner().invoke(app, ["traces", str(tmp_path / "a.db"), "1", "--json"]).stdout)
+    assert [trace["tokens"] for trace in listed["traces"]] == [10, 20]
+    shown = CliRunner().invoke(app, ["traces", str(tmp_path / "a.db")]).stdout
+    assert shown.splitlines()[1].split()[-1] == "30"
+    assert curve(tmp_path / "a.db").lines["pass"].budgets["tokens"].tolist() == [15.0, 30.0]
+
+
+@pytest.mark.parametrize("said", [None, -3, 2.5, True, "12", 10**30])
+def test_a_count_that_is_none_leaves_the_tokens_unknown(tmp_path: Path, said: Any) -> None:
+    counted, other = inspect_sample(1, 1, "\\boxed{4}", "C"), inspect_sample(1, 2, "\\boxed{5}", "I")
+    other["output"]["usage"]["output_tokens"] = said
+    (tmp_path / "log.json").write_text(json.dumps({"version": 2, "status": "success", "samples": [counted, other]}))
+    import_recordings(tmp_path / "log.json", tmp_path / "a.db")
+    assert "tokens" not in curve(tmp_path / "a.db").lines["pass"].budgets
 
 
 def test_what_a_model_only_thought_is_no_answer(tmp_path: Path) -> None:

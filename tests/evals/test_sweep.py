@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 import widthwise as ww
+from widthwise.cli.app import app as main_app
 from widthwise.cli.swept_suite import file_name
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.axes import Axis
@@ -69,6 +70,23 @@ def test_what_depends_on_the_budget_runs_for_each(text: str, axis: str, why: str
     made = plan(strategies(text), ["s"], [2, 4], axis=axis)  # type: ignore[arg-type]
     assert len(made.tasks) == 2
     assert why in made.notes[0]
+
+
+@pytest.mark.parametrize("text", ["threads() | majority_vote()", "serial_search() | first_valid()", "single() | esc()"])
+def test_what_draws_one_sample_at_every_budget_runs_once(text: str) -> None:
+    made = plan(strategies(text), ["s"], [1, 2, 4, 8])
+    assert len(made.tasks) == len(made.cells) == 1
+    assert "one run, because it draws one sample at every budget" in made.notes[0]
+    assert len(plan(strategies("threads(n=4) | majority_vote()"), ["s"], [1, 2]).tasks) == 2
+
+
+def test_where_nothing_can_be_tested_a_sentence_stands_for_the_table(tmp_path: Path, recorded: Path) -> None:
+    command = ["sweep", "--suite", str(recorded), "--model", f"replay:{recorded}", "--folder", str(tmp_path / "runs")]
+    command += ["--strategy", "best_of_n()", "--budgets", "2", "--no-report"]
+    said = CliRunner().invoke(main_app, command)
+    assert said.exit_code == 0, said.output
+    assert "none: a paired test needs several problems, and two methods" in " ".join(said.stdout.split())
+    assert "detectable" not in said.stdout
 
 
 def test_shared_runs_are_sampled_as_the_strategy_says() -> None:

@@ -84,7 +84,7 @@ function comparison(data) {
     lacking ? el("p", { class: "dim" }, `What ${priced ? "some of these" : "these"} cost in money is not known: the notes of the runs say why.`) : null,
     table(["method", "spent", ...column, "accuracy, %", "95 % interval"], [], [...groups].map(([budget, rows]) => [data.comparison.limited ? `budget ${number(budget)} (${unit})` : `${data.comparison.axis} = ${budget}`, rows])),
     el("h3", {}, `Differences ${data.comparison.limited ? "at the largest budget" : "from the best"}, paired by problem`),
-    table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), interval(d), chance(d.p), percent(d.detectable)])),
+    differences.length === 0 ? el("p", { class: "dim" }, "None: a paired test needs several problems, and two methods that the budget buys a whole trace on most of them.") : table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), interval(d), chance(d.p), percent(d.detectable)])),
     el("h3", {}, "Pareto set"),
     table(["method", "spent", ...column, "accuracy, %", "95 % interval"], pareto.map((p) => [p.name, number(p.budget), ...paid(p), percent(p.accuracy), interval(p)])));
 }

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from widthwise.cli import allocate, compare, eval, fit, grade, lists, measure, runs, serve, sweep  # noqa: F401 - their commands register themselves
 from widthwise.cli.completion import completed
 from widthwise.cli.logs import show_logs, verbosity_of
+from widthwise.cli.metavars import worded
 from widthwise.cli.terminal import say, say_sentence
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.installation import NAME
@@ -63,7 +64,7 @@ def _command(name: str) -> Any:
         function = _refusal(error)
     shell = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_HELP)
     shell.command(name)(completed(function))
-    return typer.main.get_command(shell)
+    return worded(typer.main.get_command(shell), function)
 
 
 def _function(name: str) -> Callable[..., Any]:

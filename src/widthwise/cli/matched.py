@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.intervals import Difference
 
 
+NOTHING_TO_TEST = (
+    "none: a paired test needs several problems, and two methods that the budget buys a whole trace on most of them; "
+    "give more problems, or a larger budget"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Matched:
     """Methods on one ``axis``: ``points`` by budget, ``differences`` at the largest one, the ``pareto`` set."""
@@ -60,7 +66,10 @@ class Matched:
         of = "at the largest budget" if limits else "from the best"
         say(f"\ndifferences {of}, paired by problem (p adjusted by Holm)")
         differences = [[v.better.name, v.other.name, *_difference(v.difference)] for v in self.differences]
-        rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
+        if differences:
+            rows_table(["better", "than", "by, points", "95 % interval", "p", "detectable, points"], differences)
+        else:
+            say(NOTHING_TO_TEST)
         say("\nPareto set")
         columns = ["method", cost(self.axis), *paid, "accuracy, %", "95 % interval"]
         rows_table(columns, [[p.name, amount(p.budget), *_paid(p, paid), *_bounds(p)] for p in self.pareto])

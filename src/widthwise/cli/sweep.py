@@ -38,16 +38,27 @@ _AXES = (
 _DRY_RUN = "Show the plan and its cost, predicted from a few samples, and stop."
 
 
+_Strategies = Annotated[
+    list[str], typer.Option(metavar="STRATEGY", help="A strategy; may be repeated. See `widthwise strategies`.")
+]
+_Suites = Annotated[list[str], typer.Option(metavar="SUITE", help="A suite; may be repeated. See `widthwise suites`.")]
+_Budgets = Annotated[str, typer.Option(metavar="X,...", help="Budgets per problem, separated by commas.")]
+_Seeds = Annotated[
+    str, typer.Option(metavar="N,...", help="Seeds, separated by commas; results are averaged over them.")
+]
+_Folder = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the runs, figures and reports go.")]
+
+
 @register("command", "sweep")
 @with_settings
 def run_sweep(
     settings: RunSettings,
-    strategy: Annotated[list[str], typer.Option(help="A strategy; may be repeated. See `widthwise strategies`.")],
-    suite: Annotated[list[str], typer.Option(help="A suite; may be repeated. See `widthwise suites`.")],
-    budgets: Annotated[str, typer.Option(help="Budgets per problem, separated by commas.")] = "1,2,4,8,16,32",
+    strategy: _Strategies,
+    suite: _Suites,
+    budgets: _Budgets = "1,2,4,8,16,32",
     axis: Annotated[str, typer.Option(help=_AXES)] = AXIS,
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas; results are averaged over them.")] = "0",
-    folder: Annotated[Path, typer.Option(help="Where the runs, figures and reports go.")] = Path(FOLDER),
+    seeds: _Seeds = "0",
+    folder: _Folder = Path(FOLDER),
     concurrency: Annotated[int, count("How many problems to work on at once.", 1)] = CONCURRENCY,
     show_prompts: ShowPrompts = False,
     report: Annotated[bool, typer.Option(help="Write a report page for each suite.")] = True,
