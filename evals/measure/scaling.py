@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,7 +25,9 @@ _log = logging.getLogger(__name__)
 
 
 class Law(Protocol):
-    """Accuracy as a function of the number of samples."""
+    """Accuracy as a function of the number of samples; ``name`` is what tables call it."""
+
+    name: ClassVar[str]
 
     def at(self, k: ArrayLike) -> Floats: ...
 
@@ -39,6 +41,8 @@ class PowerLaw:
 
     It tends to 1, even if some problems are never solved.
     """
+
+    name: ClassVar[str] = "power"
 
     a: float
     b: float
@@ -54,6 +58,8 @@ class BetaLaw:
     ``1 - c(k)`` falls like ``k^-alpha``: the power law of a set whose every problem is exponential (Schaeffer et al.,
     arXiv 2502.17578).
     """
+
+    name: ClassVar[str] = "beta"
 
     alpha: float
     beta: float
@@ -84,6 +90,8 @@ class SaturatingLaw:
     need not follow it at all; they can fall.
     """
 
+    name: ClassVar[str] = "saturating"
+
     ceiling: float
     p: float
 
@@ -104,6 +112,8 @@ class SaturatingLaw:
 class LogLaw:
     """``a + b ln k``: accuracy against the number of parallel samples or threads."""
 
+    name: ClassVar[str] = "logarithmic"
+
     a: float
     b: float
 
@@ -114,6 +124,8 @@ class LogLaw:
 @dataclass(frozen=True, slots=True)
 class CeilingLaw:
     """``ceiling - c k^-b``: a vote that levels off."""
+
+    name: ClassVar[str] = "ceiling"
 
     ceiling: float
     c: float
@@ -148,13 +160,13 @@ def fit(
     x, y = np.asarray(k, np.float64), np.asarray(accuracy, np.float64)
     begin, bounds = _FITS[law]
     if len(x) < len(begin):
-        raise ValueError(f"{law.__name__} has {len(begin)} parameters: {len(x)} points are too few")
+        raise ValueError(f"the {law.name} law has {len(begin)} parameters: {len(x)} points are too few")
     begin = begin if near is None else tuple(getattr(near, name) for name in _parameters(law))
     model: Callable[..., Floats] = lambda at, *parameters: law(*parameters).at(at)  # noqa: E731
     try:
         best, _ = curve_fit(model, x, y, p0=begin, bounds=bounds, sigma=_positive(errors), maxfev=20_000)
     except RuntimeError as error:
-        raise ValueError(f"no {law.__name__} fits these points") from error
+        raise ValueError(f"no {law.name} law fits these points") from error
     return law(*map(float, best))
 
 
@@ -201,9 +213,9 @@ def fit_curve(
     names = _parameters(law)
     drawn = [f for f in (_fit_or_none(law, k, mean, errors, found) for mean in means) if f is not None]
     if len(drawn) < len(means):
-        _log.info("%d of %d resampled curves have no %s: left out", len(means) - len(drawn), len(means), law.__name__)
+        _log.info("%d of %d resampled curves have no %s law: left out", len(means) - len(drawn), len(means), law.name)
     if not drawn:
-        raise ValueError(f"no {law.__name__} fits the resampled curves")
+        raise ValueError(f"no {law.name} law fits the resampled curves")
     values = np.array([[getattr(f, name) for name in names] for f in drawn])
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     predicted, observed = held_out(law, k, rows.mean(axis=0))

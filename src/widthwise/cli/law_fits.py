@@ -33,7 +33,7 @@ def _fits(line: Line) -> list[Fitted]:
         try:
             found.append(fit_curve(law, line.scores))
         except ValueError as error:
-            _log.warning("%s of %s is left out: %s", law.__name__, line.method, error)
+            _log.warning("the %s law of %s is left out: %s", law.name, line.method, error)
     return found
 
 
@@ -45,7 +45,7 @@ def _row(method: str, fit: Fitted) -> dict[str, Any]:
     }
     return {
         "method": method,
-        "law": type(fit.law).__name__,
+        "law": fit.law.name,
         "parameters": parameters,
         "predicted": fit.predicted,
         "observed": fit.observed,
