@@ -20,7 +20,7 @@ from tests.aggregators import every_aggregator
 from tests.backends import asked_reasoner
 from tests.backends.conformance import Subject
 from tests.backends.killing import samples
-from tests.backends.scripted_server import chat, chat_only, served
+from tests.backends.scripted_server import Reply, chat, chat_only, served
 from tests.backends.test_real_servers import called, evaluated
 from tests.evals.recount import check_recount
 from tests.pruning import every_pruner
@@ -161,7 +161,7 @@ async def test_on_vllm(name: str, vllm_subject: Subject, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", sorted(filter(continues, EVERY)))
 def test_a_server_that_only_chats_is_refused_where_a_text_is_continued(name: str, tmp_path: Path) -> None:
-    with served(chat_only(chat("Yes.")), [{"id": "m"}]) as server:
+    with served(chat_only(Reply(chat("Yes."))), [{"id": "m"}]) as server:
         done = called("countdown", 2, EVERY[name], tmp_path / "a.db", *at(server.url, name))
         told = [each for each in server.attempts if "numbers" in json.dumps(each.body)]
     assert done.exit_code == 2
