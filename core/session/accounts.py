@@ -93,10 +93,12 @@ class Accounts:
 
     def charge_ideal(self, trace: Trace) -> None:
         """A request begins after ``trace``: count the tokens that a perfect cache does not have yet."""
-        known, length = self._ideal[trace.model].known(trace)
-        self.ledger.prompt_ideal += length - known
-        self._ideal_flops += self._prompt_flops(trace)
-        self._ideal[trace.model].add(trace)
+        cache = self._ideal[trace.model]
+        known, length = cache.known(trace)
+        if known < length:
+            self.ledger.prompt_ideal += length - known
+            self._ideal_flops += self._prompt_flops(trace)
+        cache.add(trace)
 
     def _prompt_flops(self, trace: Trace) -> int:
         """What a request after ``trace`` costs before its first token; 0 if it is not known."""

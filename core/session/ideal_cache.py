@@ -17,11 +17,16 @@ class IdealCache:
 
     def known(self, trace: Trace) -> tuple[int, int]:
         """How many of the tokens of ``trace``, from its first on, are in the cache, and how many tokens it has."""
+        if trace.id in self._ends:  # as for all but the first sample of a prompt
+            _, length = self._ends[trace.id]
+            return length, length
         piece, length, rest = self._nearest(trace)
         return length + self._tree.follow(piece, rest), length + len(rest)
 
     def add(self, trace: Trace) -> None:
         """Keep all of ``trace``."""
+        if trace.id in self._ends:
+            return
         piece, length, rest = self._nearest(trace)
         end = self._tree.walk(piece, rest)
         end.fixed = True
