@@ -372,11 +372,16 @@ def test_a_run_that_ended_in_any_round_continues_to_the_same_result(
     ],
 )
 def test_kills_change_nothing(settings: list[str], kills: Sequence[int], tmp_path: Path) -> None:
+    assert_kills_change_nothing(["--limit", "6", "--strategy", STRATEGY, *settings], kills, tmp_path)
+
+
+def assert_kills_change_nothing(options: list[str], kills: Sequence[int], folder: Path) -> None:
+    """A run that is killed after so many generations, each time, ends as one that is not, and paid as much."""
+
     def command(path: Path) -> list[str]:
-        options = ["--limit", "6", "--strategy", STRATEGY, *settings]
         return [sys.executable, "-m", "widthwise", "eval", "arithmetic", *options, "--run", str(path)]
 
-    whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
+    whole, broken = folder / "whole.db", folder / "broken.db"
     subprocess.run(command(whole), check=True, stdout=subprocess.DEVNULL)
     for generations in kills:
         process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import widthwise as ww
 from tests.evals.made_runs import made_run
-from tests.evals.test_allocation import different, is_paid_for, stopped_after
+from tests.evals.test_allocation import assert_kills_change_nothing, different, is_paid_for, stopped_after
 from tests.evals.test_allocation_study import VOTE, mixed, pool, prospect
 from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
@@ -398,6 +398,14 @@ def test_a_run_that_ended_within_a_strategy_continues_to_the_same_result(
     again = run_by(policy, path)
     assert different(run.path, path) == []
     assert is_paid_for(again) == is_paid_for(run)
+
+
+@pytest.mark.slow
+def test_kills_change_nothing(chosen: tuple[Fitted, ww.Run], tmp_path: Path) -> None:
+    policy, run = chosen
+    pool = ["--suite-budget-tokens", "6000", "--allocator", f"fitted(policy={policy.policy!r})"]
+    assert_kills_change_nothing(["--limit", "5", "--seed", "3", "--strategy", LIVE, *pool], (3, 12, 16, 30), tmp_path)
+    assert different(run.path, tmp_path / "whole.db") == []
 
 
 def test_a_share_that_ends_a_strategy_leaves_the_vote_and_is_paid(
