@@ -73,8 +73,8 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _number_of_int(spelled: str) -> int:
-    number = int(spelled)
-    if abs(number) >= 2**1023:
+    # Longer ones are too large, too, and Python refuses to read very long ones.
+    if len(spelled) > _MANY_DIGITS + 1 or abs(number := int(spelled)) >= 2**1023:
         raise ValueError(f"the number {spelled[:20]}... is too large")
     return number
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 Answers = Mapping[str, Mapping[str, Sequence[Answered]]]
 """What strategies (as run files write them) made of problems, by problem; one result for each run."""
 
-_OWN = ("strategy", "seed", "reward_model", "reward_args", "embedding_model", "judge_tokens")
+_OWN = ("problems", "limit", "strategy", "seed", "reward_model", "reward_args", "embedding_model", "judge_tokens")
 """Settings in which a run of another strategy may differ."""
 
 
@@ -38,10 +38,11 @@ def answers_in(runs: Sequence[str | Path], beside: Sequence[str | Path]) -> Answ
         source = load(path)
         if not source.strategy:
             raise UsageError(f"{path} names no strategy: an alternative is a run of `widthwise eval`")
-        _check_alike(path, beside[0])
+        _check_whole(path)
         by_problem = found.setdefault(str(alternative_of(source.strategy)), {})
         answered = {each.problem: each for each in source.answered}
         _check_problems(path, texts, {name: text for name, text in _texts(path).items() if name in answered})
+        _check_alike(path, beside[0])
         for problem in texts:
             by_problem.setdefault(problem, []).append(answered[problem])
     return found
@@ -71,6 +72,14 @@ def _check_problems(path: str | Path, wanted: Mapping[str, str], known: Mapping[
             f"{path} lacks {counted(len(lacking), 'problem')} of {len(wanted):,}, such as {lacking[0]}: an alternative "
             "is a finished run on the same problems"
         )
+
+
+def _check_whole(path: str | Path) -> None:
+    """Refuse a run whose problems got what a pool gave them."""
+    with Store.read(path) as store:
+        shared = store.manifest["configuration"].get("suite_budget_tokens") is not None
+    if shared:
+        raise UsageError(f"{path} shared a suite budget, so it does not show what its strategy is worth by itself")
 
 
 def _check_alike(path: str | Path, first: str | Path) -> None:

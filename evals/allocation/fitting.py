@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from widthwise.core.brief import counted
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.alternatives import Answers
@@ -40,7 +41,8 @@ def fit(
     With ``answers`` of other strategies to the same problems, it also has what each of them is worth in each bin, and
     what it costs there. Bins are quantiles of the difficulty that ``probes`` samples show, over ``orders`` random
     orders; quantiles that are equal make one bin. Raises ``UsageError`` for an unknown difficulty, for the difficulty
-    "score" without a ``score``, and for aggregators that stored answers and scores do not determine.
+    "score" without a ``score``, for more ``probes`` than some problem has samples, and for aggregators that stored
+    answers and scores do not determine.
     """
     measure = difficulty_named(difficulty)
     if difficulty == "score" and not score:
@@ -48,11 +50,13 @@ def fit(
             "difficulty score needs a strategy that chooses by a reward model, or by recorded numbers that are chances "
             "of being right, such as best_by('reward_model')"
         )
-    sizes = _sizes(probes, min(map(len, pools)))
+    if (least := min(map(len, pools))) < probes:
+        raise UsageError(f"--probes {probes}, but some problem has only {counted(least, 'sample')}: give at most that")
+    sizes = _sizes(probes, least)
     chosen = [picks(Strategy(BestOfN(sizes[-1]), aggregator=aggregator_of(text))) for text in choose]
     hard, rows = [], []
     for drawn, chance in shuffled(pools, orders, seed):
-        hard += [measure(prospect_of(pool, min(probes, len(pool)), 0.0, score)) for pool in drawn]
+        hard += [measure(prospect_of(pool, probes, 0.0, score)) for pool in drawn]
         rows += [_Row(pool, _right(pool, sizes, chosen, chance)) for pool in drawn]
     edges = np.unique(np.quantile(hard, np.arange(1, bins) / bins))
     places = np.searchsorted(edges, hard, side="right")
@@ -72,8 +76,8 @@ class _Row:
 
 
 def _sizes(probes: int, most: int) -> list[int]:
-    """The probes, and then half as many again each time, up to the size of the smallest pool."""
-    sizes = [min(probes, most)]
+    """The probes (at most ``most``), and then half as many again each time, up to the size of the smallest pool."""
+    sizes = [probes]
     while sizes[-1] < most:
         sizes.append(min(max(sizes[-1] * 3 // 2, sizes[-1] + 1), most))
     return sizes

@@ -34,21 +34,21 @@ The ledger is what the pool paid for the problem before, and what this attempt d
 class Round:
     """How many problems got how many samples in a round, and the tokens that were spent when it ended.
 
-    ``strategies`` of the problems went on with another strategy instead.
+    ``switched`` of the problems went on with another strategy instead.
     """
 
     problems: int
     samples: int
     spent: int
-    strategies: int = 0
+    switched: int = 0
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self) -> str:
-        sampled, spent = self.problems - self.strategies, f"{self.spent:,} tokens spent"
+        sampled, spent = self.problems - self.switched, f"{self.spent:,} tokens spent"
         got = [f"{counted(sampled, 'problem')} got {counted(self.samples, 'sample')}"] if sampled else []
-        got += [f"{counted(self.strategies, 'problem')} went on with another strategy"] if self.strategies else []
+        got += [f"{counted(self.switched, 'problem')} went on with another strategy"] if self.switched else []
         return f"{', '.join(got)}; {spent}"
 
 

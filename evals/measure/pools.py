@@ -31,6 +31,7 @@ from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import RECORDINGS, read_generations
 from widthwise.evals.store.outcome import Graded, Leaf, Outcome, credit
+from widthwise.evals.store.recorded_rounds import switched
 from widthwise.evals.store.recorded_saying import saying_in
 from widthwise.evals.store.recorded_scores import RecordedScores
 from widthwise.evals.store.store import Store
@@ -99,7 +100,7 @@ def load(
 
 def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None, own_prices: Prices) -> Source:
     with Store.read(path) as store:
-        said = store.manifest.get("configuration", {})
+        said, other = store.manifest.get("configuration", {}), switched(store.manifest)
         outcomes = list(store.outcomes())
         done = [o for o in outcomes if o.state != "open"]
         if not done:
@@ -119,9 +120,9 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         strategy=strategy,
         pools=pools,
         answered=tuple(Answered.of(each, prices) for each in done) if strategy else (),
-        dependent=dependence(strategy, done),
+        dependent=dependence(strategy, done, other),
         open=len(outcomes) - len(done),
-        copies=Copies.stored(done),
+        copies=None if other else Copies.stored(done),
         sequential_known=known,
         no_money=_no_money(done, prices, answered=bool(strategy)),
     )
@@ -184,13 +185,18 @@ def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
         raise UsageError(f"no answer in {path} has been graded yet: run `widthwise grade {path}`")
 
 
-def dependence(strategy: str, outcomes: Sequence[Outcome]) -> str:
-    """Why parts of these samples are not smaller runs; empty if they are."""
+def dependence(strategy: str, outcomes: Sequence[Outcome], other: str) -> str:
+    """Why parts of these samples are not smaller runs; empty if they are.
+
+    ``other`` says it of a run in which other strategies worked, too (``recorded_rounds.switched``).
+    """
     sampler = strategy.partition("|")[0].strip().partition("(")[0]
     if strategy and sampler not in INDEPENDENT:
         return f"the traces of {sampler} depend on one another"
     if (recorded := _dependent_samplers(o.fields for o in outcomes)) and not strategy:
         return recorded
+    if other:
+        return other
     if any(len(o.ledger.models) > 1 for o in outcomes):
         return "several models worked on a problem"
     finishes = {leaf.finish for o in outcomes for leaf in o.leaves}

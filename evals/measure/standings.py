@@ -20,6 +20,7 @@ from widthwise.evals.measure.trials import MEASURES, Reliability, Trials, reliab
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome, credit
+from widthwise.evals.store.recorded_rounds import switched
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -36,7 +37,8 @@ class Standing(Brief):
     for the number of runs (Holm); None for the first run itself, and if on most problems a budget did not allow one of
     the two a single whole trace (``cut`` is the share of them). ``copies`` says how many different samples a problem's
     are worth. ``no_money`` says why it is not known what it cost in money; empty if it is. ``reliability`` is how
-    reliably single samples are right, and ``no_reliability`` says why that is not known; empty if it is.
+    reliably single samples are right, and ``no_reliability`` says why that is not known; empty if it is. What tells of
+    single samples is None for a run in which problems went on with another strategy.
     """
 
     run: str
@@ -50,8 +52,8 @@ class Standing(Brief):
     cut: float = 0.0
     difference: Difference | None = None
     copies: Copies | None = None
-    one_sample: float = 0.0
-    coverage: float = 0.0
+    one_sample: float | None = None
+    coverage: float | None = None
     efficiency: Share | None = None
     split: Split | None = None
     no_money: str = ""
@@ -85,22 +87,28 @@ def standings(
     outcomes = [[done[name] for name in shared] for _, done, _ in runs]
     reached = [Reached.of(of_run) for of_run in outcomes]
     found = [
-        _paid(_reaching(_standing(said, of_run, costs), grades), of_run, known)
+        _paid(_sampled(_standing(said, of_run, costs), of_run, grades, said["switched"]), of_run, known)
         for (said, _, costs), of_run, grades, known in zip(runs, outcomes, reached, priced, strict=True)
     ]
     tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
     gaps = adjusted([paired(reached[i].answered, reached[0].answered) for i in tested])
     for i, gap in zip(tested, gaps, strict=True):
-        found[i] = replace(found[i], difference=gap, split=reached[i].beyond(reached[0]))
-    trials = [Trials.of(said["strategy"], of_run) for (said, _, _), of_run in zip(runs, outcomes, strict=True)]
+        fair = not any(said["switched"] for said, _, _ in (runs[0], runs[i]))
+        found[i] = replace(found[i], difference=gap, split=reached[i].beyond(reached[0]) if fair else None)
+    trials = [
+        Trials.of(said["strategy"], of_run, said["switched"])
+        for (said, _, _), of_run in zip(runs, outcomes, strict=True)
+    ]
     reliable = reliabilities(trials, reliability, k)
     return [replace(s, reliability=r.known, no_reliability=r.why_not) for s, r in zip(found, reliable, strict=True)]
 
 
-def _reaching(standing: Standing, reached: Reached) -> Standing:
-    """``standing`` with what single samples and all of them reach."""
-    one, covered = float(reached.one.mean()), float(reached.covered.mean())
-    return replace(standing, one_sample=one, coverage=covered, efficiency=reached.efficiency())
+def _sampled(standing: Standing, outcomes: Sequence[Outcome], reached: Reached, other: str) -> Standing:
+    """``standing`` with what single samples and all of them reach, unless ``other`` strategies drew some of them."""
+    if other:
+        return standing
+    one, covered, copies = float(reached.one.mean()), float(reached.covered.mean()), Copies.stored(outcomes)
+    return replace(standing, one_sample=one, coverage=covered, efficiency=reached.efficiency(), copies=copies)
 
 
 def _prices(path: str | Path, outcomes: Sequence[Outcome], given: Prices) -> Prices:
@@ -122,6 +130,7 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
         said = {"run": str(path)} | {
             name: store.manifest["configuration"].get(name) or "" for name in ("suite", "model", "strategy")
         }
+        said["switched"] = switched(store.manifest)
         done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
         unknown = {"sequential": not sequential_known(store), "flops": not all(o.ledger.flops for o in done.values())}
         costs = [name for name in COSTS if not unknown.get(name)]
@@ -142,5 +151,4 @@ def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome], costs: Seque
         interval=wilson(right, len(outcomes)),
         cut=float(np.mean([outcome.cut for outcome in outcomes])),
         costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in costs},
-        copies=Copies.stored(outcomes),
     )

@@ -17,7 +17,7 @@ from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome, credit
 from widthwise.evals.store.recorded_asking import asking_by_model, asking_in
-from widthwise.evals.store.recorded_rounds import rounds_in
+from widthwise.evals.store.recorded_rounds import rounds_in, switched
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -56,7 +56,8 @@ class Summary(Brief):
     ``no_money`` says why it is not known. ``notes`` report what was out of the ordinary, one of each kind, with the
     number of problems that had it, most frequent first. ``copies`` says how many different samples a problem's are
     worth. ``chance`` is the accuracy of guessing, for multiple choice. ``suite_budget``: the pool of tokens that all
-    problems shared, if they did.
+    problems shared, if they did. Where some of them went on with another strategy, ``mean_accuracy``, ``pass_at_n``,
+    ``efficiency`` and ``copies`` are None: the traces are no fair sample of the run's strategy.
     """
 
     suite: str
@@ -109,6 +110,7 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
     right = sum(credit(outcome.correct) for outcome in outcomes)
     # An imported recording has traces, but no strategy has answered with them.
     answered = bool(outcomes) and said.get("strategy") is not None
+    fair = not switched(store.manifest)
     return Summary(
         suite=said.get("suite") or "",
         model=said.get("model") or "",
@@ -117,8 +119,8 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
         errors=sum(outcome.state == "error" for outcome in outcomes),
         accuracy=right / len(outcomes) if answered else None,
         accuracy_ci95=wilson(right, len(outcomes)) if answered else None,
-        mean_accuracy=_mean([_share_right(outcome.samples) for outcome in outcomes]),
-        pass_at_n=_mean([_best(outcome) for outcome in outcomes]),
+        mean_accuracy=_mean([_share_right(outcome.samples) for outcome in outcomes]) if fair else None,
+        pass_at_n=_mean([_best(outcome) for outcome in outcomes]) if fair else None,
         samples=ledger.samples,
         tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
         flops=ledger.flops,
@@ -133,9 +135,9 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
         money=money(ledger, known),
         no_money=unknown(ledger, known) if answered else RECORDED,
         notes=_noted(outcomes),
-        copies=Copies.stored(outcomes),
+        copies=Copies.stored(outcomes) if fair else None,
         chance=_chance(outcomes),
-        efficiency=_efficiency(outcomes) if answered else None,
+        efficiency=_efficiency(outcomes) if answered and fair else None,
         suite_budget=rounds_in(store.manifest, ledger.total),
     )
 

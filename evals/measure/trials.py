@@ -54,12 +54,12 @@ class Trials(Brief):
     why_not: str = ""
 
     @classmethod
-    def of(cls, strategy: str, outcomes: Sequence[Outcome]) -> Trials:
-        """The trials of a run, in the order of its ``outcomes``."""
+    def of(cls, strategy: str, outcomes: Sequence[Outcome], other: str) -> Trials:
+        """The trials of a run, in the order of its ``outcomes``; see ``dependence``."""
         leaves = [[leaf for leaf in outcome.leaves if leaf.finish != "joined"] for outcome in outcomes]
         return cls(
             tuple(np.array([credit(leaf.correct) for leaf in each], np.float64) for each in leaves),
-            dependence(strategy, outcomes),
+            dependence(strategy, outcomes, other),
         )
 
     @property

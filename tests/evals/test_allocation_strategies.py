@@ -16,6 +16,7 @@ from tests.evals.made_runs import made_run
 from tests.evals.test_allocation import assert_kills_change_nothing, different, is_paid_for, stopped_after
 from tests.evals.test_allocation_study import VOTE, mixed, pool, prospect
 from widthwise.cli.app import app
+from widthwise.cli.display import _lines
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
 from widthwise.evals.allocation.alternatives import Answers, answers_in
@@ -29,6 +30,8 @@ from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.allocation.switches import Switch, alternatives_for
 from widthwise.evals.allocation.uniform import Uniform
 from widthwise.evals.measure.answered import Answered
+from widthwise.evals.measure.pools import load
+from widthwise.evals.measure.standings import standings
 from widthwise.evals.store.store import Store
 
 SEARCH = "tree_search(n=4, by='mean_logprob') | majority_vote()"
@@ -250,6 +253,38 @@ def test_runs_that_do_not_belong_together_are_refused(runs: tuple[Path, Path], t
     assert "`widthwise fit` learns which of several models to ask" in said(tmp_path / "model.db")
 
 
+def test_a_run_that_shared_a_pool_is_no_alternative(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    drawn, _ = runs
+    problems = [ww.Problem(f"p{i}", f"Problem {i}?", "1") for i in range(12)]
+    said = {"suite": "made", "model": "none", "strategy": "best_of_n(n=8)", "suite_budget_tokens": 900}
+    with Store.begin(tmp_path / "pool.db", said, problems) as store:
+        for problem in problems:
+            store.finish(ww.Outcome(problem, "done", "1", True), ())
+    with pytest.raises(UsageError, match=r"pool.db shared a suite budget, so it does not show what its strategy is"):
+        answers_in([tmp_path / "pool.db"], [drawn])
+
+
+def test_a_run_on_other_problems_is_refused_without_a_warning_before(
+    runs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    problems = [ww.Problem("q0", "Another?", "1")]
+    said = {"suite": "made", "model": "none", "strategy": SEARCH, "problems": "abc", "limit": 1}
+    with Store.begin(tmp_path / "others.db", said, problems) as store:
+        store.finish(ww.Outcome(problems[0], "done", "1", True), ())
+    with pytest.raises(UsageError, match="lacks 12 problems"):
+        answers_in([tmp_path / "others.db"], [runs[0]])
+    assert not caplog.records
+
+
+def test_more_probes_than_samples_are_refused_and_nothing_is_written(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    asked = ["allocate", str(runs[0]), "--samples", "4", "--fit-policy", str(path), "--probes", "17"]
+    result = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "--probes 17, but some problem has only 16 samples" in " ".join(result.output.split())
+    assert not path.exists()
+
+
 def test_the_command_fits_a_policy_on_several_runs_and_tries_a_saved_one(
     runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -338,11 +373,12 @@ def test_a_policy_of_impossible_values_is_refused(change: dict[str, object], sai
         Fitted(policy=str(path))
 
 
-@pytest.mark.parametrize("text", ["[]", "3", "null", "{", '{"bins": NaN}', "[" * 100000, "\x00"])
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{", '{"bins": NaN}', "[" * 100000, "\x00", "9" * 5000])
 def test_a_file_that_is_no_policy_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "policy.json").write_text(text)
-    with pytest.raises(UsageError, match="is no policy of"):
+    with pytest.raises(UsageError, match="is no policy of") as error:
         Fitted(policy=str(tmp_path / "policy.json"))
+    assert "set_int_max_str_digits" not in str(error.value)
 
 
 # -- live ----------------------------------------------------------------------------------------------------------
@@ -384,7 +420,7 @@ def test_problems_go_on_with_the_strategy_of_their_bin(chosen: tuple[Fitted, ww.
     said = run.summary.suite_budget
     assert said is not None
     assert said["strategies"] == {alternative_of(SEARCH).brief(): searched}
-    assert sum(each["strategies"] for each in said["rounds"]) == searched
+    assert sum(each["switched"] for each in said["rounds"]) == searched
     assert is_paid_for(run) <= 6000
 
 
@@ -439,3 +475,36 @@ def test_a_round_says_who_went_on_with_what() -> None:
         == "2 problems got 5 samples, 1 problem went on with another strategy; 900 tokens spent"
     )
     assert str(Round(1, 0, 900, 1)) == "1 problem went on with another strategy; 900 tokens spent"
+
+
+@pytest.mark.parametrize("other", ["sequential_refinement(rounds=2)", "best_of_n(n=4, temperature=1.5)"])
+def test_traces_of_another_strategy_are_no_samples_of_the_run(other: str, tmp_path: Path) -> None:
+    """Neither of the two prunes or is cut, so nothing but the record of the rounds tells them apart."""
+    policy = written(always(strategy=str(alternative_of(other))), tmp_path)
+    path, plain = tmp_path / "run.db", tmp_path / "plain.db"
+    run = ww.evaluate(LIVE, "arithmetic", limit=2, suite_budget_tokens=6000, allocator=policy, run=path)
+    ww.evaluate("best_of_n(n=2)", "arithmetic", limit=2, run=plain)
+    assert {leaf.finish for outcome in run.outcomes for leaf in outcome.leaves} == {"stop"}
+    assert run.summary.suite_budget is not None
+    assert sum(run.summary.suite_budget["strategies"].values()) == 2
+    why = "some problems went on with another strategy, so the rest is not a fair sample"
+    source = load(path)
+    assert source.dependent == why
+    assert source.copies is None
+    drawn = ww.curve(path, methods=["pass"])
+    assert list(drawn.lines) == ["run"]
+    assert any(why in note for note in drawn.notes)
+    figures = run.summary
+    assert (figures.mean_accuracy, figures.pass_at_n, figures.efficiency, figures.copies) == (None,) * 4
+    for paths in ([path, plain], [plain, path]):
+        found = {standing.run: standing for standing in standings(paths)}
+        one = found[str(path)]
+        assert one.no_reliability == why
+        assert one.reliability == ()
+        assert (one.one_sample, one.coverage, one.efficiency, one.split, one.copies) == (None,) * 5
+        assert found[str(plain)].one_sample is not None
+        assert found[str(plain)].no_reliability == ""
+        shown = CliRunner().invoke(app, ["compare", *map(str, paths), "--reliability", "all"], env={"COLUMNS": "200"})
+        assert shown.exit_code == 0, shown.output
+    assert "not known: some problems went on with another strategy" in dict(_lines(figures))["one sample"]
+    assert "2 problems went on with" in dict(_lines(figures))["switched"]

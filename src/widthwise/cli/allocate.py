@@ -50,7 +50,7 @@ def allocate(
 
     The samples of all runs are one suite. Each allocator gets the tokens that best-of-N takes on average, and is
     compared with best-of-N by problem. `eval --suite-budget-tokens` does the same live. A policy
-    (`--fit-policy`) says which strategy, how widely, problems of each difficulty get; which of
+    (`--fit-policy`) says which strategy problems of each difficulty get, and how widely; which of
     several models to ask is what `fit` learns.
     """
     from widthwise.evals.allocation.allocators import ExpectedGain, Uniform, allocator_named

@@ -133,7 +133,8 @@ def _reached(standing: Standing) -> list[str]:
     """What its samples reach, and which share of that its answers have got."""
     got = standing.efficiency
     efficiency = ["-", ""] if got is None else [f"{100 * got.mean:.1f}", span(got.low, got.high)]
-    return [Path(standing.run).stem, f"{100 * standing.one_sample:.2f}", f"{100 * standing.coverage:.2f}", *efficiency]
+    reached = ["-" if each is None else f"{100 * each:.2f}" for each in (standing.one_sample, standing.coverage)]
+    return [Path(standing.run).stem, *reached, *efficiency]
 
 
 def _split(standing: Standing) -> list[str]:

@@ -74,14 +74,14 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
         shared = f"{pool['spent']:,} of {pool['tokens']:,} tokens in {counted(len(pool['rounds']), 'round')}"
         yield "suite budget", f"{shared}, shared out by {pool['allocator']}"
         for strategy, problems in pool["strategies"].items():
-            yield "of these", f"{counted(problems, 'problem')} went on with {strategy}"
+            yield "switched", f"{counted(problems, 'problem')} went on with {strategy}"
     yield from _asking(summary)
     if summary.accuracy_ci95 is not None:
         low, high = summary.accuracy_ci95
         yield "accuracy", f"{percent(summary.accuracy)}  (95 % interval {100 * low:.1f} to {100 * high:.1f})"
     if summary.chance is not None:
         yield "chance", f"{percent(summary.chance)} of guesses are right"
-    yield "one sample", f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
+    yield "one sample", _one_sample(summary)
     if summary.efficiency is not None:
         yield "selection", f"{percent(summary.efficiency)} of what lies between one sample and pass@n"
     yield "sampled", f"{tokens.sampled:,} tokens in {summary.samples:,} samples, {tokens.discarded:,} discarded"
@@ -105,6 +105,12 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "noted", f"in {problems} of {summary.problems} problems, such as: {note}"
     yield "wall-clock", f"{summary.wall_seconds:,.1f} s"
     yield "run", summary.run
+
+
+def _one_sample(summary: Summary) -> str:
+    if summary.suite_budget is not None and summary.suite_budget["strategies"]:
+        return "not known: some problems went on with another strategy, so the traces are not a fair sample"
+    return f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
 
 
 def _money(summary: Summary) -> str:
