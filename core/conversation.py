@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,9 @@ from widthwise.core.errors import UsageError
 
 Message = Mapping[str, str]
 """``{"role": "system" | "user" | "assistant", "content": text}``."""
+
+Messages = Sequence[Message]
+"""A conversation, as ``Tokenizer.chat`` takes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, get_overloads
+from typing import Any, ParamSpec, TypeVar, get_overloads
 
 import pytest
 
@@ -33,24 +33,55 @@ def imported(module: ModuleType) -> dict[str, tuple[str, str]]:
     }
 
 
-def resolved(name: str, module: ModuleType) -> Any:
-    """What a name in an annotation means; None if it is not ours."""
-    if name in imported(module):
-        origin, original = imported(module)[name]
-        return getattr(importlib.import_module(origin), original) if origin.startswith("widthwise") else None
-    return vars(module).get(name)
+@cache
+def aliases(module: ModuleType) -> dict[str, ast.expr]:
+    """What a module assigns to names that begin with a capital: its aliases of types."""
+    found: dict[str, ast.expr] = {}
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
+                found |= {target.id: node.value} if target.id[0].isupper() else {}
+    return found
+
+
+def home(name: str, module: ModuleType) -> tuple[str, ModuleType] | None:
+    """The module of ours that defines what a name in an annotation means, and its name there; None for others."""
+    while name in imported(module):
+        origin, name = imported(module)[name]
+        if not origin.startswith("widthwise"):
+            return None
+        module = importlib.import_module(origin)
+    return (name, module) if name in vars(module) else None
+
+
+def is_type(name: str, module: ModuleType) -> bool:
+    """Whether a name of a module is a class of ours or an alias."""
+    meant = vars(module)[name]
+    if name in aliases(module):
+        return not isinstance(meant, TypeVar | ParamSpec)
+    return isinstance(meant, type) and meant.__module__.startswith("widthwise")
 
 
 def names_in(annotation: Any) -> Iterator[str]:
-    for node in ast.walk(ast.parse(str(annotation), mode="eval")):
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            yield node.value
+    """The names of an annotation; neither the values of a Literal nor what annotates a type."""
+    tree = ast.parse(annotation, mode="eval").body if isinstance(annotation, str) else annotation
+    if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name):
+        if tree.value.id == "Literal":
+            return
+        if tree.value.id == "Annotated" and isinstance(tree.slice, ast.Tuple):
+            tree = tree.slice.elts[0]
+    if isinstance(tree, ast.Name):
+        yield tree.id
+    elif isinstance(tree, ast.Constant) and isinstance(tree.value, str):
+        yield from names_in(tree.value)
+    else:
+        for child in ast.iter_child_nodes(tree):
+            yield from names_in(child)
 
 
 def functions_of(value: Any) -> Iterator[FunctionType]:
-    """A function, or the public methods and properties of a class of ours, and what makes it."""
+    """A function, or the public methods, operators and properties of a class of ours, and what makes it."""
     if isinstance(value, FunctionType):
         yield from get_overloads(value) or [value]
         return
@@ -58,11 +89,11 @@ def functions_of(value: Any) -> Iterator[FunctionType]:
         if not owner.__module__.startswith("widthwise"):
             continue
         for name, member in vars(owner).items():
-            if name.startswith("_"):
+            if name.startswith("_") and not name.endswith("__"):
                 continue
             held = [getattr(member, of, None) for of in ("__func__", "fget", "func")]
             found = inspect.unwrap(next(filter(None, held), member))
-            if isinstance(found, FunctionType):
+            if isinstance(found, FunctionType) and found.__module__.startswith("widthwise"):
                 yield from get_overloads(found) or [found]
 
 
@@ -78,44 +109,51 @@ def annotations_of(value: Any) -> Iterator[tuple[Any, ModuleType]]:
                         yield annotation, importlib.import_module(owner.__module__)
 
 
-def ours_in(value: Any) -> dict[str, Any]:
-    found = {}
-    for annotation, module in annotations_of(value):
-        for name in names_in(annotation):
-            meant = resolved(name, module)
-            if meant is not None and str(getattr(meant, "__module__", "widthwise")).startswith("widthwise"):
-                found[name] = meant
-    return found
+def ours_in(annotations: Iterable[tuple[Any, ModuleType]]) -> Iterator[tuple[str, ModuleType]]:
+    """The types of ours, aliases too, that annotations name: how they are named, and where they are defined."""
+    for annotation, module in annotations:
+        for name in names_in(annotation if isinstance(annotation, str | ast.AST) else ast.Constant(None)):
+            found = home(name, module)
+            if found and is_type(*found) and not found[0].startswith("_"):
+                yield found
 
 
-def mentioned() -> dict[str, Any]:
-    """All types of ours that signatures mention, also those of the types themselves, by name."""
-    known, queue = dict(PUBLIC), list(PUBLIC.values())
+def parts_of(name: str, module: ModuleType) -> Iterable[tuple[Any, ModuleType]]:
+    """The annotations of a type of ours, or what an alias stands for."""
+    return [(aliases(module)[name], module)] if name in aliases(module) else annotations_of(vars(module)[name])
+
+
+@cache
+def mentioned() -> frozenset[tuple[str, ModuleType]]:
+    """All types of ours that signatures mention, also those of the types themselves."""
+    queue = [found for value in PUBLIC.values() for found in ours_in(annotations_of(value))]
+    known = set(queue)
     while queue:
-        value = queue.pop()
-        found = ours_in(value) if isinstance(value, type | FunctionType) else {}
-        queue += [meant for name, meant in found.items() if name not in known]
-        known = {**found, **known}
-    return {name: meant for name, meant in known.items() if isinstance(meant, type) and not name.startswith("_")}
+        found = set(ours_in(parts_of(*queue.pop()))) - known
+        known |= found
+        queue += found
+    return frozenset(known)
 
 
 def test_every_type_of_a_public_signature_is_importable() -> None:
-    found = mentioned()
-    assert {"Curve", "Comparison", "Summary", "Sweep", "Fitted", "Outcome", "Listener"} <= found.keys()
-    assert len(found) > 150
-    assert {name for name, meant in found.items() if getattr(ww, name, None) is not meant} == set()
+    names = {name for name, _ in mentioned()}
+    assert {"Curve", "Comparison", "Summary", "Sweep", "Fitted", "Outcome", "Listener", "Switch"} <= names
+    assert {"Axis", "Prices", "AnyModel", "Grouping", "Graded", "Message", "FloatArray", "TraceId", "Tie"} <= names
+    assert len(names) > 130
+    missing = {(name, module.__name__) for name, module in mentioned() if not exported(name, module)}
+    assert missing == set()
+
+
+def exported(name: str, module: ModuleType) -> bool:
+    """Whether ``widthwise`` offers just this under its name."""
+    return getattr(ww, name, None) is vars(module)[name]
 
 
 def test_no_type_is_exported_in_vain() -> None:
     from widthwise import types
 
-    mentions = {name for value in [*PUBLIC.values(), *mentioned().values()] for name in ours_in_any(value)}
-    assert set(types.__all__) - mentions == set()
+    assert set(types.__all__) - {name for name, _ in mentioned()} == set()
     assert set(types.__all__) & set(ww.__all__) == set()
-
-
-def ours_in_any(value: Any) -> dict[str, Any]:
-    return ours_in(value) if isinstance(value, type | FunctionType) else {}
 
 
 def test_they_are_imported_when_they_are_named() -> None:
@@ -126,9 +164,25 @@ def test_they_are_imported_when_they_are_named() -> None:
     assert ran.stdout.split() == ["False", "True"]
 
 
-def test_what_there_is_not_is_still_an_error() -> None:
-    with pytest.raises(AttributeError, match="module 'widthwise' has no attribute 'Curv'"):
-        ww.Curv  # type: ignore[attr-defined]  # noqa: B018
+@pytest.mark.parametrize("name", ["Curv", "annotations", "np", "__wrapped__"])
+def test_what_there_is_not_is_still_an_error_and_imports_nothing(name: str) -> None:
+    code = (
+        "import sys, widthwise as ww; found = hasattr(ww, sys.argv[1]); "
+        "print(found, 'scipy' in sys.modules, 'widthwise.types' in sys.modules)"
+    )
+    if name != "annotations":  # a future statement binds this one in every module that has it
+        with pytest.raises(AttributeError, match=f"module 'widthwise' has no attribute '{name}'"):
+            getattr(ww, name)
+    ran = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [str(name == "annotations"), "False", "False"]
+
+
+def test_the_names_are_known_before_anything_is_imported() -> None:
+    from widthwise import types
+    from widthwise.type_names import TYPE_NAMES
+
+    assert set(types.__all__) == TYPE_NAMES
+    assert {*TYPE_NAMES, *ww.__all__} <= set(dir(ww))
 
 
 @pytest.mark.slow

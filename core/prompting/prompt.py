@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from widthwise.core.brief import Brief
+from widthwise.core.conversation import Messages
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
 from widthwise.core.prompting.template import filled, places
 from widthwise.core.registry import entries, nearest
 from widthwise.core.roles import ROLES
-
-Messages = list[dict[str, str]]
 
 TREE_OF_THOUGHTS: Mapping[str, float] = MappingProxyType({"sure": 20.0, "likely": 1.0, "impossible": 0.001})
 """What a beginning is worth about which a model says one of these words (Yao et al., arXiv 2305.10601)."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from widthwise.core.conversation import Messages
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
-from widthwise.core.prompting.prompt import Messages, PromptFormat
+from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.trace.trace import Trace, TraceId
 
 SOLVE = "solve"

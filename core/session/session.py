@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from widthwise.core.backend import FloatArray
 from widthwise.core.brief import brief, counted
+from widthwise.core.conversation import Messages
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.grammar import ThreadGrammar
 from widthwise.core.pruner import PrunerOf
@@ -25,7 +26,7 @@ from widthwise.core.session.terms import Terms
 from widthwise.core.session.together import Work
 from widthwise.core.session.view import View
 from widthwise.core.session.voices import Voice
-from widthwise.core.session.writer import NO_FACTS, Facts, Messages, Pieces
+from widthwise.core.session.writer import NO_FACTS, Facts, Pieces
 from widthwise.core.trace.trace import Finish, Note, Trace, TraceId
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from widthwise.core.conversation import Messages
 from widthwise.core.problem import Problem
 from widthwise.core.session.accounts import Accounts
 from widthwise.core.session.questions import SOLVE, Questions
@@ -12,7 +13,7 @@ from widthwise.core.session.setting import Setting
 from widthwise.core.session.thoughts import Thoughts
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.transcript import Transcript
-from widthwise.core.session.writer import Messages, Writer
+from widthwise.core.session.writer import Writer
 from widthwise.core.trace.trace import Trace, TraceId
 
 Fields = Mapping[str, str]

@@ -11,7 +11,7 @@ import numpy as np
 
 from widthwise.core.backend import Tokenizer
 from widthwise.core.chat_options import ChatOptions
-from widthwise.core.conversation import Conversation
+from widthwise.core.conversation import Conversation, Messages
 from widthwise.core.literal import literal
 from widthwise.core.plain_json import well_formed
 from widthwise.core.prompting.thinking import Thinking
@@ -19,8 +19,6 @@ from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.trace.excerpt import Excerpt, first_tokens, joined_ids, kept_before
 from widthwise.core.trace.trace import MODEL, Segment, Trace, TraceId, name
 
-Messages = Sequence[Mapping[str, str]]
-"""A conversation, as ``Tokenizer.chat`` takes it."""
 Pieces = str | Sequence[str | Excerpt]
 """A text, or texts and pieces of other traces, end to end."""
 Facts = Mapping[str, str]

@@ -11,7 +11,7 @@ from widthwise.core.strategy.tree import Tree
 from widthwise.core.tabular import Tabular
 from widthwise.core.trace.trace import Trace
 
-State = Literal["open", "expanded", "finished", "cut", "dead", "pruned"]
+NodeState = Literal["open", "expanded", "finished", "cut", "dead", "pruned"]
 """The state of a node. "open": its step ended at the step separator, and it waits in the frontier. "expanded": it has
 children. "finished": the model ended the trace by itself. "cut": a token limit ended it; it grows no more, and states
 an answer only if it got that far. "dead": it cannot be continued (an empty step, a failed request, stopped by an online
@@ -34,7 +34,7 @@ class Node(Brief):
     depth: int = 0
     tokens: int = 0
     round: int = 0
-    state: State = "open"
+    state: NodeState = "open"
     score: float | None = None
     reason: str = ""
     children: int = 0
@@ -89,7 +89,7 @@ class StepTree(Tabular):
         parent.children += 1
         return node
 
-    def having(self, *states: State) -> list[Node]:
+    def having(self, *states: NodeState) -> list[Node]:
         """The nodes in these states, in order of creation."""
         return [node for node in self.nodes if node.state in states]
 

@@ -25,7 +25,7 @@ from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.spelling import Spelled, spelled
 from widthwise.core.trace.trace import Trace
 
-Outcome = Answer | Sequence[Trace] | str | None
+Sampled = Answer | Sequence[Trace] | str | None
 """What a sampler may return: traces to aggregate, or already an answer (or its text)."""
 
 
@@ -33,7 +33,7 @@ Outcome = Answer | Sequence[Trace] | str | None
 class Sampler(Protocol):
     """Grows traces. Any ``async`` function of a session is one."""
 
-    def __call__(self, session: Session, /) -> Awaitable[Outcome]: ...
+    def __call__(self, session: Session, /) -> Awaitable[Sampled]: ...
 
 
 @declares("pruner")
@@ -127,7 +127,7 @@ class Strategy(Spelled):
         if self.budget is not None and asdict(self.budget) != asdict(session.budget):
             raise UsageError(f"the session was opened without the strategy's budget {spelled(self.budget)}; {way_out}")
 
-    async def _settle(self, session: Session, outcome: Outcome) -> Answer:
+    async def _settle(self, session: Session, outcome: Sampled) -> Answer:
         if isinstance(outcome, Answer):
             return _checked(outcome, "sampler", self.sampler)
         if isinstance(outcome, str):

@@ -16,7 +16,7 @@ from widthwise.core.strategy.tree_policy import TreePolicy
 
 Content = TypeVar("Content")
 
-Standing = Literal["asked", "open", "finished", "failed"]
+TreeNodeState = Literal["asked", "open", "finished", "failed"]
 """The state of a node. "asked": ``ask`` named it, and it waits to be told. "open": it may have children. "finished": it
 may have none. "failed": nothing was made.
 """
@@ -40,7 +40,7 @@ class TreeNode(Brief, Generic[Content]):
     parent: TreeNode[Content] | None = None
     content: Content | None = None
     score: float | None = None
-    standing: Standing = "open"
+    standing: TreeNodeState = "open"
     reason: str = ""
     children: list[TreeNode[Content]] = field(default_factory=list, repr=False)
     visits: int = 0

@@ -135,7 +135,7 @@ def _gaps(scores: Sequence[Floats | str]) -> list[Difference | None]:
     return [tested.get(number) for number in range(len(scores))]
 
 
-def _measure(name: str) -> Callable[[Floats], Floats]:
-    if (found := measure(name)) is None:
+def _measure(name: object) -> Callable[[Floats], Floats]:
+    if not isinstance(name, str) or (found := measure(name)) is None:
         raise UsageError(f"unknown measure {name!r}: write all, gpass:SHARE (a share above 0 and at most 1) or mgpass")
     return found

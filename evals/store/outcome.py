@@ -14,7 +14,7 @@ from widthwise.core.trace.trace import Finish, TraceId
 Graded = Grade | None
 """How right an answer was found; None if there was none, or it was not graded."""
 
-State = Literal["open", "done", "error"]
+OutcomeState = Literal["open", "done", "error"]
 
 UNFINISHED: frozenset[Finish | None] = frozenset({"pruned", "aborted", "error", "joined"})
 """Finishes of traces that were not allowed to state their answer: they do not count as samples of the model's accuracy.
@@ -56,7 +56,7 @@ class Outcome(Brief):
     """
 
     problem: Problem
-    state: State = "open"
+    state: OutcomeState = "open"
     answer: str | None = None
     correct: Graded = None
     tied: bool = False

@@ -16,7 +16,7 @@ from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import StepScores
 from widthwise.core.session.ledger import FIGURES, Ledger, Spending
 from widthwise.core.trace.trace import Finish
-from widthwise.evals.store.outcome import Leaf, Outcome, State
+from widthwise.evals.store.outcome import Leaf, Outcome, OutcomeState
 from widthwise.evals.store.part_grades import with_parts
 from widthwise.evals.store.segment_rows import json_object, parse
 
@@ -51,7 +51,7 @@ def outcome_of(
     errors: Sequence[str],
 ) -> Outcome:
     """A problem's row with the rows that belong to it."""
-    if row["state"] not in get_args(State):
+    if row["state"] not in get_args(OutcomeState):
         raise ValueError(f"problem {row['id'][:40]!r} is in an unknown state")
     outcome = Outcome(
         problem_of(row),

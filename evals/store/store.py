@@ -20,7 +20,7 @@ from widthwise.core.trace.trace import Segment, Trace, TraceId, name
 from widthwise.evals.store.configuration import Configuration, difference, digest, entry_of
 from widthwise.evals.store.contents import contents
 from widthwise.evals.store.database import Database, not_begun
-from widthwise.evals.store.outcome import Outcome, State
+from widthwise.evals.store.outcome import Outcome, OutcomeState
 from widthwise.evals.store.problem_rows import INSERT_SEGMENT, clean, write_grades, write_tree
 from widthwise.evals.store.row_values import manifest_of, outcome_of, problem_of, scores_of
 from widthwise.evals.store.segment_rows import ends_of, parse, rebuilt, rooted, segment_of, segment_row, to_json
@@ -169,7 +169,7 @@ class Store:
             if seconds is not None:
                 db.execute("UPDATE attempts SET seconds = ? WHERE id = ?", (seconds, self._attempt))
 
-    def close_problems(self, states: Mapping[str, State]) -> None:
+    def close_problems(self, states: Mapping[str, OutcomeState]) -> None:
         """Set the state of every problem, all in one transaction: what was stored of each as open is its result."""
         with self._db.transaction() as db:
             rows = [(state, problem_id) for problem_id, state in states.items()]

@@ -129,6 +129,7 @@ from widthwise.settings import RunSettings
 from widthwise.solving import solve, solve_async
 from widthwise.sweeping import sweep, sweep_async
 from widthwise.swept import Sweep
+from widthwise.type_names import TYPE_NAMES
 from widthwise.version import VERSION
 
 __version__ = VERSION
@@ -288,11 +289,13 @@ if TYPE_CHECKING:
     __all__ += types.__all__
 else:
 
-    def __getattr__(name: str) -> type:
+    def __getattr__(name: str) -> object:
         """One of ``widthwise.types``: they are imported when they are named, with the libraries that they need."""
         from importlib import import_module
 
-        found = None if name.startswith("_") else vars(import_module("widthwise.types")).get(name)
-        if found is None:
+        if name not in TYPE_NAMES:
             raise AttributeError(f"module 'widthwise' has no attribute {name!r}")
-        return found
+        return getattr(import_module("widthwise.types"), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *TYPE_NAMES})

@@ -60,6 +60,8 @@ def test_p_values_are_adjusted_and_the_measures_can_be_chosen(tmp_path: Path) ->
     assert among.reliability[0].difference.p == pytest.approx(min(2 * alone.reliability[0].difference.p, 1))
     with pytest.raises(ww.UsageError, match="unknown measure 'maj': write all, gpass:SHARE"):
         standings([base], reliability=["maj"])
+    with pytest.raises(ww.UsageError, match="unknown measure 1: write all, gpass:SHARE"):
+        ww.compare(base, reliability=[1])  # type: ignore[list-item]
     with pytest.raises(ww.UsageError, match="at least 1, not 0"):
         ww.compare(base, k=0)
 
