@@ -229,7 +229,7 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
          "import path of a sampler, a pruner, a budget or an aggregator"),
         (f"{EVAL} 'single() | mine:FORMAT'", "mine:FORMAT is a text ('{problem}'), and a strategy consists of parts"),
         (f"{EVAL} \"cascade(('a', 'b'), thresholds=(1,), worker=mine:FORMAT)\"",
-         "found a text: give the part itself, not a text that names it"),
+         "is a text, and a strategy consists of parts: give the part itself, not a text that names it"),
         (f"{EVAL} 'single()' --model mine:FORMAT", "mine:FORMAT does not fit: a backend is a class or function"),
         ("widthwise mine:FORMAT", "mine:FORMAT does not fit: a command is a function"),
         ("widthwise import answers.txt run.db --as mine:FORMAT", "mine:FORMAT does not fit: an importer is"),

@@ -93,6 +93,25 @@ def test_prompts_from_python() -> None:
         ww.solve(QUESTION, ww.Single(), prompts={"greet": "Hello"})
 
 
+def test_a_question_that_the_format_lacks_can_be_added(here: Path) -> None:
+    strategy = "best_of_n(n=2) | gen_select()"
+    (here / "choose.txt").write_text("{problem} {count} {drafts} Which one?\n")
+    refused = evaluated(strategy=strategy)
+    assert "--prompt choose=FILE" in " ".join(refused.stderr.split())
+    asked = evaluated("--prompt", "choose=choose.txt", "--show-prompts", "--json", strategy=strategy)
+    assert asked.exit_code == 0, asked.stderr
+    prompts = {prompt["name"]: prompt for prompt in json.loads(asked.stdout)["prompts"]}
+    assert prompts["choose"]["template"] == "{problem} {count} {drafts} Which one?"
+    assert evaluated("--prompt", "choose=choose.txt", strategy=strategy).exit_code == 0
+
+
+def test_only_known_questions_can_be_added_and_only_with_places_that_are_filled() -> None:
+    with pytest.raises(ww.UsageError, match=r"no prompt 'chose'; did you mean 'choose'\? .*it can be given: .*vote"):
+        ww.solve(QUESTION, ww.Single(), prompts={"chose": "{problem}"})
+    with pytest.raises(ww.UsageError, match=r"place \{answer\}.*it may have: \{count\}, \{drafts\}"):
+        ww.solve(QUESTION, ww.Single(), prompts={"choose": "{answer}"})
+
+
 def test_a_sweep_shows_and_takes_prompts_too(here: Path) -> None:
     (here / "a.txt").write_text("Please: {problem}\n")
     fixed = ["sweep", "--suite", "arithmetic", "--limit", "1", "--budgets", "1,2", "--max-tokens", "4"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -88,19 +88,14 @@ class PromptFormat(Brief):
         return self.template if name == "solve" else self._prompt(name)
 
     def changed(self, prompts: Mapping[str, str]) -> PromptFormat:
-        """This format with some prompts replaced by the user's own; the name "solve" stands for ``template``.
+        """This format with some prompts of the user's own; the name "solve" stands for ``template``.
 
-        Raises ``UsageError`` for an unknown name, and for a place that the family's own prompt does not have: nothing
-        would fill it.
+        They replace the family's, or add questions that built-in formats have and this one lacks. Raises ``UsageError``
+        for an unknown name, and for a place that the prompt, of the family or built in, does not have: nothing would
+        fill it.
         """
         for name, text in prompts.items():
-            if name != "solve" and name not in self.prompts:
-                valid = sorted({"solve", *self.prompts})
-                meant = nearest(name, valid) or ";"
-                raise UsageError(
-                    f"the prompt format {self.name!r} has no prompt {name!r}{meant} it has: {', '.join(valid)}"
-                )
-            known = {"problem", "instruction", *places(self.prompt(name))}
+            known = {"problem", "instruction", *places(self._usual(name))}
             if unknown := [place for place in places(text) if place not in known]:
                 raise UsageError(
                     f"the prompt {name!r} has the place {{{unknown[0]}}}, which nothing fills; it may have: "
@@ -116,6 +111,22 @@ class PromptFormat(Brief):
         system = [{"role": "system", "content": self.system}] if self.system and not own else []
         return [*system, *earlier, {"role": "user", "content": text.strip()}]
 
+    def _usual(self, name: str) -> str:
+        """The prompt that one of the user's own stands for: this format's, or else that of a built-in format."""
+        if name == "solve" or name in self.prompts:
+            return self.prompt(name)
+        built_in = _built_in()
+        if (having := _having(name, built_in)) is None:
+            raise self._unknown(name, {each for format in built_in.values() for each in format.prompts})
+        return built_in[having].prompts[name]
+
+    def _unknown(self, name: str, known: Set[str]) -> UsageError:
+        own = {"solve", *self.prompts}
+        more = f"; it can be given: {', '.join(sorted(known - own))}" if known - own else ""
+        meant = nearest(name, sorted(own | known)) or ";"
+        has = ", ".join(sorted(own))
+        return UsageError(f"the prompt format {self.name!r} has no prompt {name!r}{meant} it has: {has}{more}")
+
     def _prompt(self, name: str) -> str:
         if name not in self.prompts:
             known = ", ".join(sorted(self.prompts)) or "none"
@@ -123,12 +134,22 @@ class PromptFormat(Brief):
         return self.prompts[name]
 
 
+def _built_in() -> dict[str, PromptFormat]:
+    """The built-in formats by name."""
+    parts = {each.name: each.load() for each in entries(ROLES["prompt_format"]) if each.built_in}
+    return {name: getattr(part, "format", part) for name, part in parts.items()}
+
+
+def _having(name: str, formats: Mapping[str, PromptFormat]) -> str | None:
+    """Which of the formats is taken for a prompt that several may have; None if no one has it."""
+    having = [each for each, format in formats.items() if name in format.prompts]
+    return "generic" if "generic" in having else next(iter(having), None)
+
+
 def _way_out(name: str) -> str:
-    """The built-in formats that have the prompt: asking the model in one of them is the only way to it."""
-    built_in = {each.name: each.load() for each in entries(ROLES["prompt_format"]) if each.built_in}
-    having = [each for each, part in built_in.items() if name in getattr(part, "format", part).prompts]
-    chosen = "generic" if "generic" in having else next(iter(having), None)
-    return f". The format {chosen!r} has it: --format {chosen}" if chosen else ""
+    """How the model can be asked all the same: in a built-in format that has the prompt, or in the user's words."""
+    chosen = _having(name, _built_in())
+    return f". The format {chosen!r} has it: --format {chosen}; or write it: --prompt {name}=FILE" if chosen else ""
 
 
 def _known(problem: Problem, instruction: str) -> dict[str, str]:

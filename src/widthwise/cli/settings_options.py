@@ -64,7 +64,8 @@ _MODEL_CONFIG = "Count FLOPs from the config.json in this folder, if the model's
 _Sampling = Annotated[
     str, text("Settings not given: what the `model` recommends, or `plain` (1, no filters).", "model|plain")
 ]
-_Prompt = Annotated[list[str] | None, text("Your own prompt instead of the model's; may be repeated.", "NAME=FILE")]
+_PROMPT = "Your own prompt instead of the model's, or a question that its format lacks; may be repeated."
+_Prompt = Annotated[list[str] | None, text(_PROMPT, "NAME=FILE")]
 
 
 def _backend_args(named: list[str], no_logprobs: bool) -> dict[str, Any]:
