@@ -25,7 +25,7 @@ from widthwise.core.backend import (
     TokenStats,
     Usage,
 )
-from widthwise.core.brief import Brief
+from widthwise.core.brief import Brief, counted
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
@@ -181,10 +181,12 @@ class ReplayBackend(Brief):
         if not matches:
             raise BackendError(f"no recorded sample of problem {problem} continues this text: a replay cannot "
                                "answer inserted text")  # fmt: skip
-        begun = " that begin like this" if len(self._behind_prompt(request)) else ""
+        begun = len(self._behind_prompt(request)) > 0
+        which = " that continue this text" if begun else ""
+        way_out = "a strategy that goes on with a text in several ways needs a model" if begun else "lower n"
         raise BackendError(
-            f"problem {problem} has {len(matches)} recorded samples{begun}, but sample {request.index + 1} was "
-            "requested: lower n"
+            f"problem {problem} has {counted(len(matches), 'recorded sample')}{which}, but sample {request.index + 1} "
+            f"was requested: {way_out}"
         )
 
     def _holding(self, request: Request) -> dict[int, tuple[_Reel, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,10 @@ import numpy as np
 from widthwise.core.arguments import ArgumentError, whole
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
+from widthwise.core.problem import Problem
 from widthwise.core.session.limits import Limits
+from widthwise.core.session.setting import Setting
+from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.checking import inside
 from widthwise.core.strategy.spelling import spelled
 from widthwise.core.strategy.strategy import Strategy
@@ -20,6 +24,7 @@ from widthwise.evals.allocation.confidence import chance_score
 from widthwise.evals.allocation.prospect import Prospect, costs
 from widthwise.evals.allocation.switches import Switch
 from widthwise.samplers.best_of_n import BestOfN
+from widthwise.samplers.single import Single
 
 _A_ROUND = 0.5
 """The share of what is left that a round plans to spend: the shares of its problems may then be twice their plans, so
@@ -62,9 +67,20 @@ class SuiteBudget(Brief):
         """The run's strategy, with each way in which an answer may be chosen."""
         return [strategy, *(replace(strategy, aggregator=each) for each in self.allocator.aggregators)]
 
-    def all_strategies(self, strategy: Strategy) -> list[Strategy]:
-        """These, and those with which the allocator has problems go on."""
-        return [*self.strategies(strategy), *self.allocator.strategies]
+    def check_others(self, strategy: Strategy, setting: Setting, problems: Sequence[Problem]) -> None:
+        """Check what the allocator may choose beside the run's ``strategy``; ``UsageError`` if it cannot work."""
+        for other in (*self.strategies(strategy)[1:], *self.allocator.strategies):
+            with self._choosing(other):
+                _check_recorded(other, setting)
+                other.check_against(setting, problems)
+
+    @contextmanager
+    def _choosing(self, other: Strategy) -> Iterator[None]:
+        """Errors of what the user did not write say who chose it."""
+        try:
+            yield
+        except UsageError as error:
+            raise UsageError(f"{self.allocator.brief()} may choose {other.brief()}: {error}") from error
 
     def check(self, strategy: Strategy, problems: int, *, live: bool = True) -> BestOfN:
         """The strategy's sampler; raises ``UsageError`` before anything is sampled if the two do not fit together."""
@@ -80,9 +96,10 @@ class SuiteBudget(Brief):
                 f"most that one problem gets, and an aggregator, without pruners and other budgets, not "
                 f"{strategy.brief()}"
             )
-        for each in self.strategies(strategy):
-            if asking := next(filter(_asks, inside(each.aggregator)), None):
-                raise cannot_plan(asking)
+        _check_plannable(strategy)
+        for other in self.strategies(strategy)[1:]:
+            with self._choosing(other):
+                _check_plannable(other)
         if sampler.n < self.allocator.probes:
             raise UsageError(
                 f"{sampler.brief()} allows fewer samples a problem than the {self.allocator.probes} probes of "
@@ -145,6 +162,22 @@ class SuiteBudget(Brief):
                 f"{counted(len(prospects), 'problem')}, how many more samples it gets, not {given!r:.60}"
             )
         return [0 if p.closed else min(n, max(most - len(p), 0)) for n, p in zip(more, prospects, strict=True)]
+
+
+def _check_plannable(strategy: Strategy) -> None:
+    if asking := next(filter(_asks, inside(strategy.aggregator)), None):
+        raise cannot_plan(asking)
+
+
+def _check_recorded(strategy: Strategy, setting: Setting) -> None:
+    """Refuse a recording as the model of a strategy that does more than draw samples."""
+    model = model_of(strategy.sampler)
+    backend = setting.backend if model is None else setting.named(model).backend
+    if getattr(backend, "recorded", False) and not isinstance(strategy.sampler, BestOfN | Single):
+        raise UsageError(
+            f"{backend.name} holds whole samples, which it cannot go on with: give a model, or a run of this strategy "
+            "(`widthwise allocate --alternative RUN.db`)"
+        )
 
 
 def _asks(part: Any) -> bool:

@@ -208,8 +208,9 @@ class Evaluation(Brief):
         engines = await open_engines(self.settings)
         try:
             found = replace(self, served=engines.identities)
-            for strategy in [self.strategy] if pool is None else pool.all_strategies(self.strategy):
-                strategy.check_against(self.setting(engines), self.suite.problems)
+            self.strategy.check_against(self.setting(engines), self.suite.problems)
+            if pool is not None:
+                pool.check_others(self.strategy, self.setting(engines), self.suite.problems)
             with found.store() as store:
                 self.say_continued(store, _ANOTHER_FILE)
                 return await self.work(store, engines, concurrency=concurrency, listener=listener)

@@ -166,6 +166,15 @@ async def test_more_samples_than_recorded_are_refused() -> None:
     assert "problem p0 has 3 recorded samples, but sample 4 was requested: lower n" in str(traces[3].segment.reason)
 
 
+async def test_a_text_goes_on_only_as_often_as_it_was_recorded() -> None:
+    s = session(backend())
+    (step,) = await s.sample(s.root, stop="\n\n")
+    traces = await s.sample(step, 4)
+    said = str(traces[3].segment.reason)
+    assert "that continue this text" in said
+    assert said.endswith("a strategy that goes on with a text in several ways needs a model")
+
+
 async def test_an_unknown_problem_is_refused() -> None:
     replay = backend(name="replay:x.jsonl")
     with pytest.raises(BackendError, match=r"replay:x\.jsonl has no problem 'p9'"):

@@ -508,3 +508,41 @@ def test_traces_of_another_strategy_are_no_samples_of_the_run(other: str, tmp_pa
         assert shown.exit_code == 0, shown.output
     assert "not known: some problems went on with another strategy" in dict(_lines(figures))["one sample"]
     assert "2 problems went on with" in dict(_lines(figures))["switched"]
+
+
+def test_a_recording_is_no_model_for_a_policy_s_search(tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn.db"
+    ww.evaluate("best_of_n(n=4)", "arithmetic", limit=2, run=drawn)
+
+    def tried(strategy: str) -> ww.Run:
+        policy = written(always(strategy=str(alternative_of(strategy))), tmp_path)
+        return ww.evaluate(
+            "best_of_n(n=4)",
+            drawn,
+            model=f"replay:{drawn}",
+            suite_budget_tokens=6000,
+            allocator=policy,
+            run=tmp_path / f"{len(strategy)}.db",
+        )
+
+    with pytest.raises(UsageError, match=r"may choose tree_search\(.*whole samples.*--alternative RUN.db") as error:
+        tried(SEARCH)
+    assert str(error.value).startswith("fitted(")
+    assert not (tmp_path / f"{len(SEARCH)}.db").exists()
+    sampled = tried("best_of_n(n=2) | majority_vote()")
+    assert [outcome.state for outcome in sampled.outcomes] == ["done"] * 2
+
+
+@pytest.mark.parametrize("part", ["aggregator", "strategy"])
+def test_what_a_policy_names_and_cannot_work_is_said_to_come_from_it(part: str, tmp_path: Path) -> None:
+    best = "best_by('reward_model')"
+    chosen = Bin((2,), (0.5,), (best,), ()) if part == "aggregator" else a_bin({2: 0.1}, (f"single() | {best}", 3, 1.0))
+    policy = written(Policy("disagreement", 2, (), (chosen,)), tmp_path)
+    with pytest.raises(UsageError, match=r"^fitted\(.*policy=.*\) may choose .*: .*the run has no reward model"):
+        run_by(policy, tmp_path / "run.db")
+
+
+def test_a_policy_whose_aggregator_asks_a_model_is_said_to_choose_it(tmp_path: Path) -> None:
+    policy = written(Policy("disagreement", 2, (), (Bin((2,), (0.5,), ("knockout()",), ()),)), tmp_path)
+    with pytest.raises(UsageError, match=r"^fitted\(.*policy=.*\) may choose .*knockout.*: .*asks a model"):
+        run_by(policy, tmp_path / "run.db")
