@@ -181,13 +181,11 @@ class ReplayBackend(Brief):
         if not matches:
             raise BackendError(f"no recorded sample of problem {problem} continues this text: a replay cannot "
                                "answer inserted text")  # fmt: skip
-        begun = len(self._behind_prompt(request)) > 0
+        begun, known = len(self._behind_prompt(request)), counted(len(matches), "recorded sample")
         which = " that continue this text" if begun else ""
         way_out = "a strategy that goes on with a text in several ways needs a model" if begun else "lower n"
-        raise BackendError(
-            f"problem {problem} has {counted(len(matches), 'recorded sample')}{which}, but sample {request.index + 1} "
-            f"was requested: {way_out}"
-        )
+        asked = f"sample {request.index + 1} was requested"
+        raise BackendError(f"problem {problem} has {known}{which}, but {asked}: {way_out}")
 
     def _holding(self, request: Request) -> dict[int, tuple[_Reel, int]]:
         """The samples, by number, that contain what follows the prompt in the request, and how far that reaches."""
