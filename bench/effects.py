@@ -1,7 +1,7 @@
 """The headline effects of published methods on the wind tunnels: what the papers report, and what shows here.
 
     python -m bench.effects RUNS [--suite quantities] [--model MODEL] [--reward-model MODEL] [--problems 500]
-                                 [--only NAME ...] [--table] [--json]
+                                 [--only NAME ...] [--table] [--json] [--figure FILE.svg]
 
 An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on as many of
 another. Among the settings whose accuracy on the first is within the effect's margin of the baseline's, the one that
@@ -25,10 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.effects_figure import Panel, draw
 from bench.stored_runs import finished, slug
 from widthwise.core.session.ledger import Ledger
 from widthwise.evals.measure.intervals import Difference, paired
 from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.views.plots import save
 
 CHOOSING, REPORTING = 8, 7
 """Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
@@ -53,12 +55,16 @@ def path(ledger: Ledger) -> float:
     return ledger.sequential
 
 
+COSTS = {kv: "times fewer KV tokens", tokens: "times fewer tokens", path: "times shorter critical path"}
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A claim, and how it is tested.
 
     ``saves`` names the cost that the method divides by ``bar``, at an accuracy that is at most ``margin`` points lower;
-    without it the method gains ``bar`` points. ``told`` are further words of the command line.
+    without it the method gains ``bar`` points. ``reported`` are the least and the most that the paper reports in the
+    same unit, None if it reports none. ``told`` are further words of the command line.
     """
 
     name: str
@@ -70,7 +76,13 @@ class Effect:
     saves: Callable[[Ledger], float] | None = None
     margin: float = 2.0
     scored: bool = False
+    reported: tuple[float, float] | None = None
     told: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What a figure of this effect counts."""
+        return COSTS[self.saves] if self.saves else "points gained"
 
 
 def efficient_tree_search() -> Effect:
@@ -79,7 +91,7 @@ def efficient_tree_search() -> Effect:
         "ets", "arXiv 2502.13575", "1.8 times fewer KV tokens than REBASE, accuracy nearly equal",
         f"rebase(n=64, balance=1.0) | {BY_SCORE}",
         tuple(f"ets(n=64, balance=1.0, cost={c}, coverage=0.0) | {BY_SCORE}" for c in (0.5, 1.0, 1.5, 2.0)),
-        bar=1.8, saves=kv, scored=True,
+        bar=1.8, saves=kv, scored=True, reported=(1.8, 1.8),
     )  # fmt: skip
 
 
@@ -99,7 +111,7 @@ def deep_confidence() -> Effect:
     return Effect(
         "deepconf", "arXiv 2508.15260", "18 to 85 % fewer tokens than the vote at equal or better accuracy", VOTE,
         tuple(f"best_of_n(n=64, width=8) | deepconf(warmup=8, window={w}, eta={e}) | majority_vote()" for e, w in grid),
-        bar=1 / 0.6, saves=tokens, told=("--logprobs", "20"),
+        bar=1 / 0.6, saves=tokens, reported=(1 / (1 - 0.18), 1 / (1 - 0.85)), told=("--logprobs", "20"),
     )  # fmt: skip
 
 
@@ -109,7 +121,7 @@ def deep_pruning() -> Effect:
     return Effect(
         "deepprune", "arXiv 2510.08483", "65.7 to 88.5 % fewer tokens than the vote within 3.4 points", VOTE,
         tuple(f"best_of_n(n=64) | deepprune(at={at}, keep={keep}) | majority_vote()" for at, keep in grid),
-        bar=1 / 0.35, saves=tokens, margin=3.0,
+        bar=1 / 0.35, saves=tokens, margin=3.0, reported=(1 / (1 - 0.657), 1 / (1 - 0.885)),
     )  # fmt: skip
 
 
@@ -121,6 +133,7 @@ def refining() -> Effect:
         "refine", "arXiv 2510.01123, arXiv 2509.26626", "+11 and +9 points on AIME 2024 and 2025 over a single pass",
         "best_of_n(n=32) | majority_vote()",
         (*rounds, "recursive_self_aggregation(population=16, group=4, loops=1) | majority_vote()"), bar=5.0,
+        reported=(9.0, 11.0),
     )  # fmt: skip
 
 
@@ -182,6 +195,12 @@ class Found:
             ratio = ratio_of(*costs)
         return cls(strategy, float(other.mean()), float(one.mean()), paired(one, other), ratio)
 
+    def panel(self, effect: Effect) -> Panel:
+        """This effect as a part of the figure."""
+        gap = self.difference
+        here = self.ratio or (gap.mean, gap.low, gap.high)
+        return Panel(effect.name, effect.unit, effect.reported, here, effect.bar)
+
     def reaches(self, effect: Effect) -> bool:
         """Whether the bar is reached: the ratio at an accuracy whose interval is above the margin, or the gain."""
         if self.ratio is None:
@@ -238,11 +257,12 @@ def main() -> int:
     parser.add_argument("runs", type=Path, help="folder of run files")
     parser.add_argument("--suite", default="quantities")
     parser.add_argument("--problems", type=int, default=500)
-    parser.add_argument("--model", default="embedded:reasoner")
-    parser.add_argument("--reward-model", default="scorer")
+    parser.add_argument("--model", default="embedded:quantities")
+    parser.add_argument("--reward-model", default="quantities")
     parser.add_argument("--only", nargs="+", help="names of effects")
     parser.add_argument("--table", action="store_true", help="run nothing, print what is there")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--figure", type=Path, help="draw what was measured, as SVG, PNG or PDF")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     bench = Bench(
@@ -251,6 +271,9 @@ def main() -> int:
     effects = [effect for effect in (make() for make in EFFECTS) if not options.only or effect.name in options.only]
     results = [measure(effect, bench) for effect in effects]
     met = [None if found is None else found.reaches(effect) for effect, found in zip(effects, results, strict=True)]
+    measured = [found.panel(effect) for effect, found in zip(effects, results, strict=True) if found]
+    if options.figure and measured:
+        save(draw(measured), options.figure)
     if options.json:
         print(json.dumps({effect.name: reached for effect, reached in zip(effects, met, strict=True)}))
     else:

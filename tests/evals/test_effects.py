@@ -78,6 +78,20 @@ def test_the_table_claims_nothing_that_was_not_run() -> None:
     assert lines[4] == "| x (p) | 2 times | not measured | | |"
 
 
+def test_the_figure_shows_what_was_measured_in_the_unit_of_each_effect(tmp_path: Path) -> None:
+    saved = replace(SAVING, reported=(1.5, 4.0))
+    panels = [found(saved, CHEAP).panel(saved), found(GAIN, BETTER).panel(GAIN)]
+    assert panels[0].here[0] == 2.0
+    assert (panels[0].unit, panels[0].published) == ("times fewer tokens", (1.5, 4.0))
+    assert panels[1].here[0] == 25.0
+    assert (panels[1].unit, panels[1].published) == ("points gained", None)
+    figure = effects.draw(panels)
+    named = [[label.get_text() for label in plot.get_yticklabels()] for plot in figure.axes]
+    assert named == [["here", "published"], ["here", "(no figure)"]]
+    effects.save(figure, tmp_path / "effects.svg")
+    assert (tmp_path / "effects.svg").read_text().endswith("</svg>\n")
+
+
 def test_every_effect_names_strategies_that_can_be_read() -> None:
     from widthwise.core.strategy.composition import parse_strategy
 
