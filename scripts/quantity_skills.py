@@ -11,6 +11,7 @@ A parent says what is needed, has independent parts worked out at once, and a th
     </Outlines>
     <Thread>
     1:                                        <- a thread's prompt ends here
+    B?                                        <- it says again what it is to work out
     B = 28 - 14 = 14
     <Conclusion>B = 14</Conclusion>
     </Thread>
@@ -80,8 +81,8 @@ def thread_family(asked: Asked, width: int, rng: random.Random) -> Iterator[Docu
 
 
 def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
-    """A thread's steps, one per line."""
-    return "\n".join(worded(system, each, rng) for each in order(part(system, name), rng, useless=0))
+    """What a thread is to work out, then its steps, one per line."""
+    return "\n".join([f"{name}?", *(worded(system, each, rng) for each in order(part(system, name), rng, useless=0))])
 
 
 def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:

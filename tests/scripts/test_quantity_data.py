@@ -174,7 +174,8 @@ def test_threads_work_out_independent_parts_and_return_their_values() -> None:
         else:
             lines = learned.strip("\n").split("\n")
             name = lines[-2].removeprefix("<Conclusion>").partition(" ")[0]
-            assert set(step_labels(skills.part(system, name), lines[:-2])) == {(True, True, True)}
+            assert lines[0] == f"{name}?"
+            assert set(step_labels(skills.part(system, name), lines[1:-2])) == {(True, True, True)}
     assert families > 40
 
 
