@@ -67,7 +67,8 @@ class Benchmark(Brief):
     suites of which it consists, by the value of the argument ``chooses``. ``columns`` renames hub columns to those of
     :mod:`widthwise.evals.suites.columns`; the common names need no entry. ``instruction`` is appended to the problem
     text. ``needs`` raises UsageError if answers cannot be graded on this machine. ``recorded``: the bundled file also
-    holds what a model wrote for the problems.
+    holds what a model wrote for the problems. ``trained`` is the bundled model that was made for them, if it is not the
+    default.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Benchmark(Brief):
     chooses: str = ""
     needs: Callable[[], object] = bool
     recorded: bool = False
+    trained: str | None = None
 
     @property
     def source(self) -> str:
@@ -102,9 +104,9 @@ class Benchmark(Brief):
         return DATA / f"{self.name}{'.parquet' if self.recorded else '.jsonl'}"
 
     @property
-    def recording(self) -> str | None:
-        """The model string of the recording."""
-        return f"replay:{self.name}" if self.recorded else None
+    def model(self) -> str | None:
+        """The model that answers if none is named: a replay of the recording, or the one made for the problems."""
+        return f"replay:{self.name}" if self.recorded else self.trained
 
     def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All arguments: those that were ``given`` and the defaults of the others; None is left out.

@@ -20,8 +20,8 @@ class Suite(Tabular):
     """Problems and their grader.
 
     ``source`` says where they came from, ``instruction`` is what to append to a problem's text (empty: nothing), and
-    ``digest`` is the SHA-256 of the problems' content in their order. ``recording`` is the model string of the
-    recording made on them, which answers if no model is named.
+    ``digest`` is the SHA-256 of the problems' content in their order. ``model`` answers if none is named: a
+    replay of the recording made on them, or the bundled model that was trained for them (None: the default model).
     """
 
     name: str
@@ -29,7 +29,7 @@ class Suite(Tabular):
     grader: Grader
     source: str
     instruction: str = ""
-    recording: str | None = None
+    model: str | None = None
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:

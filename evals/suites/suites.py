@@ -322,4 +322,4 @@ def _suite(name: str, benchmark: Benchmark, problems: Sequence[Problem], source:
         raise UsageError(f"the suite {name} is empty: a suite needs at least one problem ({source})")
     benchmark.needs()
     source += stand_in_for(problems)
-    return Suite(name, tuple(problems), judge(problems, benchmark), source, benchmark.instruction, benchmark.recording)
+    return Suite(name, tuple(problems), judge(problems, benchmark), source, benchmark.instruction, benchmark.model)

@@ -103,7 +103,7 @@ class Evaluation(Brief):
         judged = replace(suite, **{name: value for name, value in own.items() if value is not None})  # type: ignore[arg-type]
         evaluation = cls(
             judged,
-            settings.on(suite.recording),
+            settings.on(suite.model),
             run or Path(),
             None if data is None else str(data),
             named=run is not None,

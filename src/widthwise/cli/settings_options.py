@@ -41,8 +41,8 @@ def _several(words: str) -> Any:
 
 
 _MODEL = (
-    "The model that samples; see `widthwise models`. A recorded suite brings its own. Several have names that "
-    "strategies can use, and the first one works for parts that name none."
+    "The model that samples; see `widthwise models`. Recorded suites and `quantities` bring their own. Several have "
+    "names that strategies can use, and the first one works for parts that name none."
 )
 _MODEL_SETTING = "How one of several models is asked (small.temperature=0.6); may be repeated."
 _Grader = Annotated[
