@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from widthwise.core.trace.recording import Recording, Sample
 from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.answered import Answered, per_sample, unknown_of_a_sample
+from widthwise.evals.measure.dependence import dependence, dependence_of_recordings
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.run_prices import prices_in
 from widthwise.evals.measure.sample_pool import SamplePool, shape_of_samples
@@ -40,9 +41,6 @@ from widthwise.evals.suites.suites import grader_for, grader_of
 
 Grouping = Literal["meaning", "spelling"]
 """Which answers vote together: those that mean the same to the suite's grader, or those spelled alike."""
-
-INDEPENDENT = ("single", "best_of_n")
-"""Samplers whose traces are independent samples, so that a part of them is a smaller run of the same kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,34 +183,6 @@ def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
         raise UsageError(f"no answer in {path} has been graded yet: run `widthwise grade {path}`")
 
 
-def dependence(strategy: str, outcomes: Sequence[Outcome], other: str) -> str:
-    """Why parts of these samples are not smaller runs; empty if they are.
-
-    ``other`` says it of a run in which other strategies worked, too (``recorded_rounds.switched``).
-    """
-    sampler = strategy.partition("|")[0].strip().partition("(")[0]
-    if strategy and sampler not in INDEPENDENT:
-        return f"the traces of {sampler} depend on one another"
-    if (recorded := _dependent_samplers(o.fields for o in outcomes)) and not strategy:
-        return recorded
-    if other:
-        return other
-    if any(len(o.ledger.models) > 1 for o in outcomes):
-        return "several models worked on a problem"
-    finishes = {leaf.finish for o in outcomes for leaf in o.leaves}
-    if finishes & {"pruned", "aborted"}:
-        return "traces were stopped online, so the rest is not a fair sample"
-    if "budget" in finishes:
-        return "the budget cut traces short, so the rest is not a fair sample"
-    return ""
-
-
-def _dependent_samplers(fields: Iterable[Mapping[str, Any]]) -> str:
-    """What recordings say about a sampler whose traces are not independent samples; empty otherwise."""
-    names = sorted({str(f["sampler"]) for f in fields if f.get("sampler")} - set(INDEPENDENT))
-    return f"the traces of {', '.join(names)} depend on one another" if names else ""
-
-
 # -- recorded generations --------------------------------------------------------------------------------------
 
 
@@ -232,7 +202,7 @@ def _recorded(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader
         model=models.pop() if len(models) == 1 else "several",
         strategy="",
         pools=pools,
-        dependent=_dependent_samplers(r.fields for r in recordings),
+        dependent=dependence_of_recordings(recordings),
         copies=Copies.of((len(r.samples), effective_number([s.text for s in r.samples])) for r in recordings),
         no_money=_no_money([], prices, answered=False),
     )

@@ -9,8 +9,8 @@ import numpy as np
 
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
+from widthwise.evals.measure.dependence import dependence
 from widthwise.evals.measure.intervals import Difference, adjusted, bayesian_bootstrap, paired
-from widthwise.evals.measure.pools import dependence
 from widthwise.evals.measure.reliability import measure
 from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.outcome import Outcome, credit

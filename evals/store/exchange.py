@@ -20,6 +20,7 @@ from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import PRIVATE, StoreError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
+from widthwise.evals.store.recorded_rounds import sampler_of, strategies_by_problem
 from widthwise.evals.store.recording_rows import to_row
 from widthwise.evals.store.segment_rows import parse, spelled, to_json, wait_of
 from widthwise.evals.store.store import Ends, Store
@@ -92,11 +93,13 @@ class StoredRecordings(Mapping[str, Recording]):
         self._store = store
         self._ids = dict.fromkeys(p.id for p in store.problems())
         self._fields = _run_fields(store)
+        self._others = strategies_by_problem(store.manifest)
 
     def __getitem__(self, problem_id: str) -> Recording:
         if problem_id not in self._ids:
             raise KeyError(problem_id)
-        [recording] = with_begun([_recording(self._store, self._store.outcome(problem_id), self._fields)])
+        fields = {**self._fields, "switched_to": self._others.get(problem_id)}
+        [recording] = with_begun([_recording(self._store, self._store.outcome(problem_id), fields)])
         return recording
 
     def __iter__(self) -> Iterator[str]:
@@ -121,7 +124,13 @@ def _run_fields(store: Store) -> dict[str, Any]:
     configuration = store.manifest["configuration"]
     if "imported" in configuration:
         return {}
-    return {"model": configuration.get("model"), "source": f"widthwise run {store.path.name}"}
+    strategy = str(configuration.get("strategy") or "") or None
+    return {
+        "model": configuration.get("model"),
+        "source": f"widthwise run {store.path.name}",
+        "strategy": strategy,
+        "sampler": strategy and sampler_of(strategy),
+    }
 
 
 def _recording(store: Store, outcome: Outcome, run_fields: Mapping[str, Any]) -> Recording:
@@ -332,6 +341,8 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> int:
     import pyarrow.parquet
 
     listed = list(rows)
+    names = dict.fromkeys(name for row in listed for name in row)
+    listed = [{name: row.get(name) for name in names} for row in listed]  # else the first row decides on the columns
     try:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(listed), path)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError) as error:

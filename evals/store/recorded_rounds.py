@@ -1,4 +1,7 @@
-"""What a run file says of the rounds in which a suite budget was shared out; a file may say anything."""
+"""What a run file says of its strategies: the run's own, and those of the rounds that shared out a suite budget.
+
+A file may say anything.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,27 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+SWITCHED = "some problems went on with another strategy, so the rest is not a fair sample"
+
 _MOST = 10_000
 
 
 def switched(manifest: Mapping[str, Any]) -> str:
     """Why a run's traces are no fair sample of its strategy; empty if no problem went on with another one."""
-    if not _strategies(manifest):
-        return ""
-    return "some problems went on with another strategy, so the rest is not a fair sample"
+    return SWITCHED if strategies_by_problem(manifest) else ""
+
+
+def sampler_of(strategy: str) -> str:
+    """The name of the sampler in a strategy's text."""
+    return strategy.partition("|")[0].strip().partition("(")[0]
+
+
+def strategies_by_problem(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The other strategy with which a problem went on, by the problem's id."""
+    said = manifest.get("allocation")
+    by_problem = said.get("strategies") if isinstance(said, dict) else None
+    named = islice(by_problem.items(), _MOST) if isinstance(by_problem, dict) else ()
+    return {str(problem): str(strategy) for problem, strategy in named}
 
 
 def rounds_in(manifest: Mapping[str, Any], spent: int) -> dict[str, Any] | None:
@@ -36,10 +52,7 @@ def rounds_in(manifest: Mapping[str, Any], spent: int) -> dict[str, Any] | None:
 
 def _strategies(manifest: Mapping[str, Any]) -> dict[str, int]:
     """How many problems went on with each other strategy."""
-    said = manifest.get("allocation")
-    by_problem = said.get("strategies") if isinstance(said, dict) else None
-    named = islice(by_problem.values(), _MOST) if isinstance(by_problem, dict) else ()
-    return dict(Counter(str(each) for each in named).most_common())
+    return dict(Counter(strategies_by_problem(manifest).values()).most_common())
 
 
 def _round(said: Any) -> dict[str, int]:

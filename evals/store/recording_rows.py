@@ -2,7 +2,12 @@
 
 One row per problem, as JSON Lines or Parquet::
 
-    {"problem_id", "problem", "answer", "samples": [...], "model"?, "source"?, "prompt"?, "prompt_ids"?}
+    {"problem_id", "problem", "answer", "samples": [...], "model"?, "source"?, "prompt"?, "prompt_ids"?,
+     "sampler"?, "strategy"?, "switched_to"?}
+
+``sampler`` names what drew the samples: unless it is ``single`` or ``best_of_n``, they depend on one another, and parts
+of them are not measured as smaller runs. An export adds the run's whole ``strategy``, and, for a problem that went on
+with another one, ``switched_to``, whose samples are not measured in parts either.
 
 A sample is ``{"text", "answer"?, "correct"?, ...}``; fields that the schema does not name (``reward``, ``mean_ppl``,
 ``segments`` ...) are kept as its metadata. This project's own exports add, per sample, ``finish``, ``trace`` (its id),
@@ -13,7 +18,8 @@ same as an absent field.
 
 A sample without ``text`` but with an ``answer`` stands for the text ``\\boxed{answer}``; an ``answer`` of null for the
 empty text. Rows that share a ``problem_id`` are one problem: their samples are concatenated, and fields in which the
-rows differ (``model`` ...) become metadata of their samples.
+rows differ (``model`` ...) become metadata of their samples; the problem has every ``sampler`` and ``switched_to`` of
+its rows, with commas between them.
 """
 
 from __future__ import annotations
@@ -37,6 +43,8 @@ from widthwise.evals.store.segment_rows import parse
 from widthwise.evals.suites.rows import read_rows
 
 _ROW_FIELDS = frozenset({"problem_id", "problem", "answer", "samples", "prompt", "prompt_ids"})
+_OF_A_RUN = frozenset({"model", "source", "sampler", "strategy", "switched_to"})
+"""Row fields that describe the run, not the problem."""
 _SAMPLE_FIELDS = frozenset(
     {"text", "answer", "correct", "finish", "trace", "token_ids", "token_ends", "logprobs"}
     | {"top_ids", "top_logprobs", "path"}
@@ -78,7 +86,7 @@ def from_row(row: Mapping[str, Any]) -> Recording:
         id=problem_id,
         text=_text(row, "problem", statement),
         answer=None if (answer := row.get("answer")) is None else str(answer),
-        metadata={k: v for k, v in fields.items() if k not in ("model", "source")},
+        metadata={k: v for k, v in fields.items() if k not in _OF_A_RUN},
     )
     prompt = row.get("prompt")
     if prompt is not None and not isinstance(prompt, str):
@@ -197,7 +205,14 @@ def _merged(rows: list[Recording]) -> Recording:
     traces = [sample.trace for sample in samples if sample.trace is not None]
     if len(set(traces)) < len(traces):  # exports of several runs: each has its own tree
         samples = [replace(sample, trace=None, path=()) for sample in samples]
-    return replace(first, problem=replace(first.problem, metadata=about), samples=tuple(samples), fields=common)
+    fields = {**common, **_joined(rows, "sampler"), **_joined(rows, "switched_to")}
+    return replace(first, problem=replace(first.problem, metadata=about), samples=tuple(samples), fields=fields)
+
+
+def _joined(rows: Sequence[Recording], name: str) -> dict[str, str]:
+    """What the rows say in a field, one after another."""
+    said = dict.fromkeys(str(row.fields[name]) for row in rows if row.fields.get(name))
+    return {name: ", ".join(said)} if said else {}
 
 
 def _text(row: Mapping[str, Any], name: str, default: str | None = None) -> str:

@@ -1,0 +1,57 @@
+"""Whether traces are independent samples, so that a part of them is a smaller run of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from widthwise.core.trace.recording import Recording
+from widthwise.core.trace.trace import Finish
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.recorded_rounds import SWITCHED, sampler_of
+
+INDEPENDENT = ("single", "best_of_n")
+"""Samplers whose traces are independent samples."""
+
+
+def dependence(strategy: str, outcomes: Sequence[Outcome], other: str) -> str:
+    """Why parts of a run's samples are not smaller runs; empty if they are.
+
+    ``other`` says it of a run in which other strategies worked, too (``recorded_rounds.switched``). An imported run has
+    no ``strategy`` of its own: its problems have what the recording said.
+    """
+    said = _samplers([sampler_of(strategy)]) if strategy else _said(outcome.fields for outcome in outcomes)
+    if said or other:
+        return said or other
+    if any(len(o.ledger.models) > 1 for o in outcomes):
+        return "several models worked on a problem"
+    return _stopped(leaf.finish for outcome in outcomes for leaf in outcome.leaves)
+
+
+def dependence_of_recordings(recordings: Sequence[Recording]) -> str:
+    """Why parts of recorded samples are not smaller runs, as far as the recordings say it; empty if they are."""
+    said = _said(recording.fields for recording in recordings)
+    return said or _stopped(sample.finish for recording in recordings for sample in recording.samples)
+
+
+def _said(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the rows of a recording say of the samplers and of strategies with which problems went on."""
+    rows = list(rows)
+    if found := _samplers(name for row in rows for name in str(row.get("sampler") or "").split(", ")):
+        return found
+    return SWITCHED if any(row.get("switched_to") for row in rows) else ""
+
+
+def _samplers(names: Iterable[str]) -> str:
+    dependent = sorted({name for name in names if name}.difference(INDEPENDENT))
+    return f"the traces of {', '.join(dependent)} depend on one another" if dependent else ""
+
+
+def _stopped(finishes: Iterable[Finish | None]) -> str:
+    """What traces that did not end by themselves say of the others."""
+    found = set(finishes)
+    if found & {"pruned", "aborted"}:
+        return "traces were stopped online, so the rest is not a fair sample"
+    if "budget" in found:
+        return "the budget cut traces short, so the rest is not a fair sample"
+    return ""

@@ -1,0 +1,115 @@
+"""An exported run says what drew its samples, so that samples which depend on one another are not measured in parts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import widthwise as ww
+from tests.evals.made_runs import STRATEGY, made_run
+from widthwise.core.errors import UsageError
+from widthwise.core.trace.trace import Finish
+from widthwise.evals.measure.pools import load
+from widthwise.evals.store.exchange import export_run, import_recordings
+from widthwise.evals.store.recording_rows import read_recordings
+from widthwise.evals.store.store import Store
+
+ANSWERS = [["1", "2", "1", "1"], ["2", "1", "2", "2"]]
+SEARCH = "tree_search(n=4) | majority_vote()"
+ON_SEARCH = "the traces of tree_search depend on one another"
+SWITCHED = "some problems went on with another strategy"
+SUFFIXES = pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+
+
+def exported(run: Path, suffix: str = ".jsonl") -> Path:
+    target = run.with_suffix(suffix)
+    with Store.read(run) as store:
+        export_run(store, target)
+    return target
+
+
+def imported(file: Path) -> Path:
+    run = file.with_name(f"{file.stem}-imported.db")
+    import_recordings(file, run)
+    return run
+
+
+def run_of(folder: Path, strategy: str, finish: Finish = "stop", **others: str) -> Path:
+    """A run, in which the ``others``, by problem, went on with other strategies."""
+    run = made_run(folder / "run.db", ANSWERS, strategy=strategy, finish=finish)
+    if others:
+        with Store.edit(run) as store:
+            store.note({"allocation": {"strategies": others}})
+    return run
+
+
+@SUFFIXES
+@pytest.mark.parametrize(
+    ("strategy", "finish", "others", "why"),
+    [
+        (SEARCH, "stop", {}, ON_SEARCH),
+        ("mine:drawn(n=2)", "stop", {}, "the traces of mine:drawn depend on one another"),
+        (STRATEGY, "stop", {"p1": SEARCH}, SWITCHED),
+        (STRATEGY, "pruned", {}, "traces were stopped online"),
+        (STRATEGY, "budget", {}, "the budget cut traces short"),
+    ],
+)
+def test_an_exported_run_is_not_measured_in_parts_where_the_run_is_not(
+    tmp_path: Path, suffix: str, strategy: str, finish: Finish, others: dict[str, str], why: str
+) -> None:
+    run = run_of(tmp_path, strategy, finish, **others)
+    assert load(run).dependent.startswith(why)
+    file = exported(run, suffix)
+    back = imported(file)
+    for each in (file, back, exported(back, suffix)):
+        with pytest.raises(UsageError, match=f"{re.escape(why)}.*do not show the accuracy at smaller budgets"):
+            ww.curve(each)
+
+
+@SUFFIXES
+def test_independent_samples_are_measured_from_an_export_as_from_the_run(tmp_path: Path, suffix: str) -> None:
+    run = run_of(tmp_path, STRATEGY)
+    own = ww.curve(run, methods=["pass", "maj"])
+    for each in (file := exported(run, suffix), imported(file)):
+        found = ww.curve(each, methods=["pass", "maj"])
+        for name in ("pass", "maj"):
+            assert found.lines[name].accuracy.tolist() == own.lines[name].accuracy.tolist()
+
+
+def test_a_comparison_takes_no_exported_run_for_a_run_of_its_strategy(tmp_path: Path) -> None:
+    file = exported(run_of(tmp_path, SEARCH))
+    with pytest.raises(UsageError, match="is not a widthwise run file"):
+        ww.compare(file)
+    with pytest.raises(UsageError, match="holds recorded traces that no strategy has answered"):
+        ww.compare(imported(file))
+
+
+def test_an_export_names_the_strategy_of_its_run_and_of_a_problem_that_went_on_with_another(tmp_path: Path) -> None:
+    first, second = read_recordings(exported(run_of(tmp_path, STRATEGY, p1=SEARCH)))
+    assert (first.fields["strategy"], first.fields["sampler"]) == (STRATEGY, "best_of_n")
+    assert "switched_to" not in first.fields
+    assert second.fields["switched_to"] == SEARCH
+
+
+def test_a_run_on_exported_problems_says_what_drew_its_own_samples(tmp_path: Path) -> None:
+    file = exported(run_of(tmp_path, SEARCH, p1=SEARCH))
+    ww.evaluate("best_of_n(n=2)", str(file), model=f"replay:{file}", run=tmp_path / "again.db")
+    rows = read_recordings(exported(tmp_path / "again.db"))
+    assert {row.fields["sampler"] for row in rows} == {"best_of_n"}
+    assert not any("switched_to" in row.fields for row in rows)
+
+
+def test_rows_of_several_runs_on_one_problem_keep_what_each_says(tmp_path: Path) -> None:
+    made = {
+        "plain": made_run(tmp_path / "plain.db", ANSWERS),
+        "search": made_run(tmp_path / "search.db", ANSWERS, strategy=SEARCH),
+        "switched": run_of(tmp_path, STRATEGY, p0=SEARCH),
+    }
+    text = {name: exported(run).read_text() for name, run in made.items()}
+    both = tmp_path / "both.jsonl"
+    for names, why in ((("plain", "search"), ON_SEARCH), (("plain", "switched"), SWITCHED), (("plain", "plain"), "")):
+        for first, second in (names, names[::-1]):
+            both.write_text(text[first] + text[second])
+            assert load(both).dependent[: len(SWITCHED)] == why[: len(SWITCHED)]
