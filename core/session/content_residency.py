@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from widthwise.core.backend import IntArray
 from widthwise.core.session.gauge import Gauge
-from widthwise.core.session.prefix_tree import Piece, PrefixTree, tokens_of
+from widthwise.core.session.prefix_tree import Piece, PrefixTree, root, tokens_of
 from widthwise.core.trace.trace import Trace, TraceId
 
 
 class ContentResidency:
-    """Unique resident tokens as in ``Residency``, but equal prefixes count once: a cache of hashed blocks."""
+    """Unique resident tokens as in ``Residency``, but equal prefixes count once: a cache of hashed blocks.
+
+    Each model has a cache of its own: what two of them compute for the same tokens is different.
+    """
 
     def __init__(self) -> None:
         self.gauge = Gauge()
         self._tree = PrefixTree()
+        self._roots = defaultdict[str, Piece](root)
         self._ends: dict[TraceId, Piece] = {}
         self._tips: dict[TraceId, Piece] = {}
 
@@ -60,12 +65,13 @@ class ContentResidency:
     def _end(self, trace: Trace) -> Piece:
         """Where ``trace`` ends in the tree."""
         unknown: list[Trace] = []
-        piece = self._tree.root
         for node in trace.lineage:
             if (known := self._ends.get(node.id)) is not None:
                 piece = known
                 break
             unknown.append(node)
+        else:
+            piece = self._roots[trace.model]
         for node in reversed(unknown):
             piece = self._ends[node.id] = self._tree.walk(piece, tokens_of(node.segment.token_ids))
             piece.fixed = True
@@ -73,7 +79,7 @@ class ContentResidency:
 
 
 def distinct_tokens(traces: Iterable[Trace]) -> tuple[int, int]:
-    """The tokens on the paths of ``traces``: counting shared segments once, and counting equal prefixes once."""
+    """The tokens on the paths of ``traces``: with shared segments counted once, and with a model's equal prefixes."""
     by_node, by_content = dict[TraceId, int](), ContentResidency()
     for trace in traces:
         by_node.update((node.id, len(node.segment)) for node in trace.lineage)

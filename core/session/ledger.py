@@ -47,10 +47,10 @@ class Ledger(Tabular):
     is one, whatever threads it spawns and joins; a step of a search is one; a judge's reply is none. ``retries``
     are requests that had to be sent again, ``seconds`` wall-clock time. ``kv_peak`` and ``kv_mean`` are the unique
     tokens by node that a cache held for the tree, at most and on average while tokens were sampled: siblings with equal
-    text count separately (``Residency``). ``kv_content_peak`` and ``kv_content_mean`` are those by content: equal
-    prefixes count once (``ContentResidency``). ``kv_rounds`` and ``kv_content_rounds`` are summed over the rounds of a
-    tree search: the unique tokens of the traces that each round continues, including the prompt (KV tokens in the paper
-    of ETS, Hooper et al., arXiv 2502.13575). ``models`` is what each model cost, by name, in a run with several.
+    text count separately (``Residency``). ``kv_content_peak`` and ``kv_content_mean`` are those by content: a model's
+    equal prefixes count once (``ContentResidency``). ``kv_rounds`` and ``kv_content_rounds`` are summed over the rounds
+    of a tree search: the unique tokens of the traces that each round continues, including the prompt (KV tokens in the
+    paper of ETS, Hooper et al., arXiv 2502.13575). ``models`` is what each model cost, by name, in a run with several.
     """
 
     prompt_computed: int = 0

@@ -32,8 +32,7 @@ class PrefixTree:
     """Token sequences in which equal prefixes are stored once; ``resident`` counts the tokens of all that is held."""
 
     def __init__(self) -> None:
-        self.root = Piece(array("q"), None)
-        self.root.fixed = True
+        self.root = root()
         self.resident = 0
 
     def walk(self, piece: Piece, tokens: Tokens[int]) -> Piece:
@@ -86,6 +85,13 @@ class PrefixTree:
         piece.tokens.extend(tokens)
         self.resident += len(tokens)
         return piece
+
+
+def root() -> Piece:
+    """Where sequences begin; those of two roots share nothing."""
+    piece = Piece(array("q"), None)
+    piece.fixed = True
+    return piece
 
 
 def tokens_of(ids: IntArray) -> Tokens[int]:

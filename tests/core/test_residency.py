@@ -1,4 +1,4 @@
-"""What caches hold: by node, and by content, checked against a plain set of prefixes."""
+"""What caches hold: by node, and by content, checked against a plain set of each model's prefixes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,35 @@ from hypothesis import strategies as st
 
 from tests.core.scripted import Scripted, session
 from widthwise.core.session.content_residency import ContentResidency, distinct_tokens
-from widthwise.core.trace.trace import Segment, Trace
+from widthwise.core.trace.trace import MODEL, Segment, Trace
 
 RUNS = st.lists(st.integers(0, 1), max_size=6)
+MODELS = st.sampled_from([("",), ("", ""), ("small", "large"), ("small", "large", "small")])
 
 
 def trace(id: tuple[int, ...], tokens: list[int], parent: Trace | None = None) -> Trace:
     return Trace(id, Segment("sampled", np.array(tokens, np.int64), ""), parent)
 
 
-def prefixes(paths: list[list[int]]) -> int:
-    return len({tuple(path[:end]) for path in paths for end in range(1, len(path) + 1)})
+def prompt_of(model: str, number: int, tokens: list[int]) -> Trace:
+    return Trace((number,), Segment("prompt", np.array(tokens, np.int64), "", metadata={MODEL: model} if model else {}))
+
+
+def prefixes(paths: list[tuple[str, list[int]]]) -> int:
+    """How many different beginnings the paths of the models have."""
+    return len({(model, *path[:end]) for model, path in paths for end in range(1, len(path) + 1)})
+
+
+def path_of(trace: Trace) -> tuple[str, list[int]]:
+    return trace.model, trace.token_ids.tolist()
 
 
 @given(st.data())
 def test_by_content_equal_prefixes_count_once_whoever_grows_or_is_held(data: st.DataObject) -> None:
-    residency, root = ContentResidency(), trace((0,), data.draw(RUNS))
+    residency = ContentResidency()
     growing: dict[tuple[int, ...], tuple[Trace, list[int]]] = {}
-    known, held, number = [root], list[Trace](), 0
+    known = [prompt_of(model, i, data.draw(RUNS)) for i, model in enumerate(data.draw(MODELS))]
+    held, number = list[Trace](), len(known)
     for _ in range(data.draw(st.integers(1, 25))):
         action = data.draw(st.sampled_from(["begin", "grow", "end", "hold", "release"]))
         if action == "begin":
@@ -46,8 +57,8 @@ def test_by_content_equal_prefixes_count_once_whoever_grows_or_is_held(data: st.
             residency.hold(held[-1])
         elif action == "release" and held:
             residency.release(held.pop(data.draw(st.integers(0, len(held) - 1))))
-        live = [[*parent.token_ids.tolist(), *tokens] for parent, tokens in growing.values() if tokens]
-        assert residency.resident == prefixes([*live, *(t.token_ids.tolist() for t in held)])
+        live = [path_of(trace(id, tokens, parent)) for id, (parent, tokens) in growing.items() if tokens]
+        assert residency.resident == prefixes([*live, *map(path_of, held)])
 
 
 def test_distinct_tokens_of_traces() -> None:
@@ -56,6 +67,12 @@ def test_distinct_tokens_of_traces() -> None:
     other = trace((0, 2), [1, 2, 4], root)
     assert distinct_tokens([*twins, other]) == (2 + 3 + 3 + 3, 2 + 3 + 1)
     assert distinct_tokens([]) == (0, 0)
+
+
+def test_models_share_nothing_even_where_their_tokens_are_equal() -> None:
+    prompts = [prompt_of(model, i, [9, 9]) for i, model in enumerate(("small", "large", "small"))]
+    twins = [trace((i, 0), [1, 2, 3], prompt) for i, prompt in enumerate(prompts)]
+    assert distinct_tokens(twins) == (3 * 5, 2 * 5)
 
 
 async def test_equal_samples_are_held_once_by_content_and_each_by_node() -> None:
