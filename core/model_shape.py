@@ -84,8 +84,8 @@ class ModelShape(Brief):
         width, layers, heads, hidden, vocabulary = (
             _size(raw, name, DEFAULTS.get(name, {}).get(kind)) for name in _SIZES
         )
-        each = _size(raw, "head_dim", DEFAULTS["head_dim"].get(kind, max(width // heads, 1)))
-        queries, keys = heads * each, _size(raw, "num_key_value_heads", _key_heads(raw, kind, heads)) * each
+        each = _size(raw, "head_dim", usual_head_dim(kind, width, heads))
+        queries, keys = heads * each, _size(raw, "num_key_value_heads", usual_key_heads(raw, kind, heads)) * each
         entries = 2 * width * queries + 2 * width * keys + matrices * width * hidden
         return cls(2 * layers * entries, 4 * layers * queries, 2 * width * vocabulary)
 
@@ -122,7 +122,12 @@ def _check_layers(kinds: Any) -> None:
         raise ValueError(f"its layer_types name {others[0]!r:.40}: not all of its layers are plain attention")
 
 
-def _key_heads(raw: Mapping[str, Any], kind: str, heads: int) -> int:
+def usual_head_dim(kind: str, width: int, heads: int) -> int:
+    """The size of a head of attention in a model of this ``model_type`` whose file names none."""
+    return DEFAULTS["head_dim"].get(kind, max(width // heads, 1))
+
+
+def usual_key_heads(raw: Mapping[str, Any], kind: str, heads: int) -> int:
     """How many key-value heads a model has whose file names none: null means one for each head."""
     usual = DEFAULTS["num_key_value_heads"].get(kind, heads)
     return heads if "num_key_value_heads" in raw or heads % usual else usual

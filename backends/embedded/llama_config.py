@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,18 @@ from numpy.typing import NDArray
 
 from widthwise.backends.embedded.checkpoint import read_json
 from widthwise.core.errors import BackendError
+from widthwise.core.model_shape import usual_head_dim, usual_key_heads
 
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-"""The architectures that the engine runs: one decoder, with or without biases and norms of queries and keys."""
+_log = logging.getLogger(__name__)
+
+ARCHITECTURES = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "mistral",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+}
+"""The architectures that the engine runs, with their ``model_type``: one decoder, with or without biases and norms of
+queries and keys."""
 _LARGEST = {
     "vocab_size": 2**22,
     "width": 2**20,
@@ -96,8 +106,9 @@ def _parse(raw: Mapping[str, Any]) -> LlamaConfig:
     architecture = _architecture(raw)
     attention_bias = bool(raw.get("attention_bias", False))
     heads, width = int(raw["num_attention_heads"]), int(raw["hidden_size"])
-    head_dim = int(raw.get("head_dim") or width // heads)
-    kv_heads = int(raw.get("num_key_value_heads") or heads)
+    kind = ARCHITECTURES[architecture]
+    head_dim = _size(raw, "head_dim", usual_head_dim(kind, width, heads))
+    kv_heads = _size(raw, "num_key_value_heads", usual_key_heads(raw, kind, heads))
     if heads % kv_heads or head_dim % 2:
         raise BackendError(f"{heads} heads of {head_dim} cannot share {kv_heads} key-value heads; check config.json")
     return LlamaConfig(
@@ -117,6 +128,13 @@ def _parse(raw: Mapping[str, Any]) -> LlamaConfig:
         mlp_bias=bool(raw.get("mlp_bias", False)),
         frequencies=_frequencies(raw, head_dim),
     )
+
+
+def _size(raw: Mapping[str, Any], name: str, usual: int) -> int:
+    """A size that a file may leave out."""
+    if not raw.get(name):
+        _log.info("config.json names no %s: it is taken to be %d", name, usual)
+    return int(raw.get(name) or usual)
 
 
 def _window(raw: Mapping[str, Any]) -> int:

@@ -19,6 +19,7 @@ from widthwise.backends.embedded.llama import AttentionGroup, Llama, bucket
 from widthwise.backends.embedded.llama_config import LlamaConfig
 from widthwise.core.backend import FloatArray, IntArray
 from widthwise.core.errors import BackendError
+from widthwise.core.model_shape import ModelShape
 
 SHAPES = {
     "grouped": Shape(),
@@ -154,6 +155,46 @@ def test_the_context_ends_where_attention_would_slide(changes: dict[str, object]
 def edit_config(folder: Path, **changes: object) -> None:
     config = json.loads((folder / "config.json").read_text()) | changes
     (folder / "config.json").write_text(json.dumps(config))
+
+
+def leave_out(folder: Path, *names: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({name: config[name] for name in config if name not in names}))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "heads", "head_dim", "kv_heads"),
+    [
+        ("Llama", 16, 4, 16),
+        ("Mistral", 16, 4, 8),
+        ("Mistral", 4, 16, 4),  # 4 heads cannot share 8
+        ("Qwen2", 64, 2, 32),
+        ("Qwen3", 16, 128, 16),
+        ("Qwen3", 64, 128, 32),
+    ],
+)
+def test_sizes_that_a_config_leaves_out_are_those_of_its_family(
+    architecture: str, heads: int, head_dim: int, kv_heads: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_checkpoint(tmp_path, Shape(width=128 if heads == 64 else 64, heads=heads, kv_heads=heads))
+    edit_config(folder, architectures=[f"{architecture}ForCausalLM"], model_type=architecture.lower())
+    leave_out(folder, "head_dim", "num_key_value_heads")
+    caplog.set_level("INFO")
+    config = LlamaConfig.from_folder(folder)
+    assert (config.head_dim, config.kv_heads) == (head_dim, kv_heads)
+    assert f"config.json names no num_key_value_heads: it is taken to be {kv_heads}" in caplog.text
+    raw = json.loads((folder / "config.json").read_text())
+    written_out = {**raw, "head_dim": config.head_dim, "num_key_value_heads": config.kv_heads}
+    assert ModelShape.of_config(raw) == ModelShape.of_config(written_out)  # FLOPs are those of what is computed
+
+
+def test_a_checkpoint_whose_config_leaves_sizes_out_computes_what_it_should(tmp_path: Path) -> None:
+    shape = Shape(width=64, heads=16, kv_heads=8, extra={"architectures": ["MistralForCausalLM"]})
+    folder = write_checkpoint(tmp_path, shape)
+    leave_out(folder, "num_key_value_heads")
+    model = load(folder)
+    expected = reference_logits(shape, shape.weights(), random_tokens(40))
+    np.testing.assert_allclose(compute(model, random_tokens(40), new_kv(model, 40), 0, 40), expected, atol=2e-3)
 
 
 @pytest.mark.parametrize(

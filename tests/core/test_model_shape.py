@@ -95,7 +95,7 @@ def test_two_feed_forward_matrices_are_counted_as_two(kind: str) -> None:
 
 def test_the_type_of_the_text_model_decides_and_windows_are_attention() -> None:
     layers = ["full_attention", "sliding_attention"] * 4
-    inner = {**PUBLISHED, "model_type": "gemma3_text", "layer_types": layers}
+    inner = {**PUBLISHED, "model_type": "gemma3_text", "layer_types": layers, "head_dim": 128}
     assert ModelShape.of_config({"model_type": "llava", "text_config": inner}) == ModelShape.of_config(PUBLISHED)
 
 
