@@ -27,7 +27,9 @@ class Engine:
 
     A sequence first waits, is then prefilled (all of its tokens but the last that are not in the prefix cache), then
     decodes in the pool of its bucket. A sequence that nothing asks for moves from its pool to the prefix cache. The
-    last token of a prompt is always computed, because the first sampled token's scores come from it.
+    last token of a prompt is always computed, because the first sampled token's scores come from it. A sequence that
+    lacks what another's prefill computes waits with that prefill, and no prefill begins in a step that is full: so the
+    work of admission grows with the sequences, not with sequences times steps.
 
     Keys and values, working and cached, take at most ``kv_bytes`` between steps: cached prefixes are evicted first,
     then the youngest sequences go back to waiting and are computed again.
@@ -144,27 +146,30 @@ class Engine:
 
     def _admit(self) -> None:
         """Start waiting sequences while there are seats and memory."""
-        postponed = []
-        for _ in range(self._seats):
-            if not self._waiting or len(self._batch) + len(self._prefills) >= self._seats:
-                break
-            sequence = heapq.heappop(self._waiting)
-            if sequence not in self._asking:  # aborted
-                continue
-            self._cache.match(sequence.tokens[:-1])  # marks it as used, so that making room spares it
-            if not self._make_room(self._kv_size(len(sequence))):
-                postponed.append(sequence)
-                break
-            if not self._start(sequence):
-                postponed.append(sequence)
-        for sequence in postponed:
-            heapq.heappush(self._waiting, sequence)
+        while self._waiting and len(self._batch) + len(self._prefills) < self._seats:
+            sequence = self._waiting[0]
+            wanted = sequence in self._asking and not self._follows(sequence)  # else it was aborted, or waits elsewhere
+            if wanted and not (self._make_room(self._kv_size(len(sequence))) and self._start(sequence)):
+                return
+            heapq.heappop(self._waiting)
+
+    def _follows(self, sequence: TokenSequence) -> bool:
+        """Whether a sequence now waits for another's prefill, which computes at least half of what it lacks."""
+        known = sequence.tokens[: sequence.reusable]
+        cached = self._cache.match(known)  # marks it as used, so that making room spares it
+        if cached == len(known) or not self._prefills:
+            return False
+        shared = [shared_length(known, prefill.tokens) for prefill in self._prefills]
+        best = max(shared)
+        if pays := 2 * (best - cached) >= len(known) - cached:
+            self._prefills[shared.index(best)].followers.append(sequence)
+        return pays
 
     def _start(self, sequence: TokenSequence) -> bool:
-        """Load what is cached and compute the rest; False if it pays to wait for a sequence under way."""
+        """Load what is cached and compute the rest; False if the step has no room for any of it."""
         known = sequence.tokens[:-1]
         cached = min(sequence.reusable, self._cache.match(known))
-        if cached < sequence.reusable and self._under_way(known[: sequence.reusable], cached):
+        if cached < len(known) and sum(len(p.tokens) - p.done for p in self._prefills) >= PREFILL_ROWS:
             return False
         sequence.count_prompt(cached)
         if cached == len(known):
@@ -175,10 +180,11 @@ class Engine:
         self._cache.load(known[:cached], kv)
         return True
 
-    def _under_way(self, known: IntArray, cached: int) -> bool:
-        """Whether at least half of what is missing is being computed for another sequence."""
-        best = max((shared_length(known, p.tokens) for p in self._prefills), default=0)
-        return 2 * (best - cached) >= len(known) - cached
+    def _release(self, prefill: Prefill) -> None:
+        """Take a prefill out of the step, whether it has ended or was broken off; its followers wait as others do."""
+        self._prefills.remove(prefill)
+        for sequence in prefill.followers:
+            heapq.heappush(self._waiting, sequence)
 
     def _seat(self, sequence: TokenSequence) -> FloatArray:
         """Put a sequence among those that decode; returns the place for its keys and values."""
@@ -234,7 +240,7 @@ class Engine:
         prefill.done = end
         if end < len(prefill.tokens):
             return False
-        self._prefills.remove(prefill)
+        self._release(prefill)
         if sequence.probe is None:
             self._seat(sequence)[...] = prefill.kv
         self._remember(prefill.tokens, prefill.kv)
@@ -280,7 +286,8 @@ class Engine:
 
     def _end(self, sequence: TokenSequence) -> None:
         """Free what a sequence holds: its prefill, or its seat and slot."""
-        self._prefills = [p for p in self._prefills if p.sequence is not sequence]
+        for prefill in [p for p in self._prefills if p.sequence is sequence]:
+            self._release(prefill)
         row = self._row_of.pop(sequence, None)
         if row is not None:
             self._vacate(int(self._batch.length[row]), int(self._batch.slot[row]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,12 +18,13 @@ PREFILL_ROWS = 256
 class Prefill:
     """A sequence whose tokens, except for the last, are being computed, ``done`` of them so far.
 
-    ``kv`` is ``float32 [layers, 2, kv_heads, T, head_dim]``.
+    ``kv`` is ``float32 [layers, 2, kv_heads, T, head_dim]``. ``followers`` wait for it, to load what it computed.
     """
 
     sequence: TokenSequence
     kv: FloatArray
     done: int
+    followers: list[TokenSequence] = field(default_factory=list)
 
     @property
     def tokens(self) -> IntArray:

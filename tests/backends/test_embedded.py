@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from tests.backends.llama_checkpoint import Shape, reference_logits, write_checkpoint
+from widthwise.backends.embedded import engine
 from widthwise.backends.embedded.backend import EmbeddedBackend
+from widthwise.backends.embedded.kv_cache import shared_length
 from widthwise.core.backend import Delta, IntArray, Request, SamplingParams, Usage
 from widthwise.core.errors import BackendError, PromptTooLong
 
@@ -270,6 +272,75 @@ async def test_memory_stays_within_its_limit(folder: Path) -> None:
     done = await together(backend, [request(prompt(60, i), seed=i, max_tokens=150) for i in range(30)])
     assert all(d[-1].finish for d in done)
     assert limit / 2 < max(seen) <= limit
+
+
+@pytest.mark.parametrize(("prompts", "samples"), [(4, 8), (4, 32), (16, 8), (16, 16)])
+async def test_admission_compares_a_request_with_few_others_however_many_wait(
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, prompts: int, samples: int
+) -> None:
+    compared = 0
+
+    def counted(a: IntArray, b: IntArray) -> int:
+        nonlocal compared
+        compared += 1
+        return shared_length(a, b)
+
+    monkeypatch.setattr(engine, "shared_length", counted)
+    asked = [request(prompt(280, i), seed=s, max_tokens=4) for i in range(prompts) for s in range(samples)]
+    usages = [d[0].usage for d in await together(backend, asked)]
+    assert sorted(u.prompt_computed for u in usages if u)[-prompts - 1 :] == [1] + [280] * prompts
+    assert compared <= 3 * len(asked)
+
+
+def waiting_for_one(backend: EmbeddedBackend) -> list[asyncio.Task[list[Delta]]]:
+    """Five requests with one prompt of more than a step."""
+    asked = [request(prompt(300), seed=i, max_tokens=10) for i in range(5)]
+    return [asyncio.create_task(collect(backend, one)) for one in asked]
+
+
+async def until_they_wait(backend: EmbeddedBackend) -> None:
+    while not any(len(prefill.followers) == 4 for prefill in backend._engine._prefills):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("gone", [[0], [1], [4], [0, 1], [0, 1, 2, 3], [1, 2, 3, 4], [0, 1, 2, 3, 4]])
+async def test_requests_that_wait_for_a_prefill_outlive_those_that_are_cancelled(
+    backend: EmbeddedBackend, folder: Path, gone: list[int]
+) -> None:
+    alone = await asyncio.gather(*waiting_for_one(EmbeddedBackend(folder)))
+    tasks = waiting_for_one(backend)
+    await until_they_wait(backend)
+    for i in gone:
+        tasks[i].cancel()
+    done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+    assert [i for i, each in enumerate(done) if isinstance(each, asyncio.CancelledError)] == gone
+    kept = [(signature(d), signature(alone[i])) for i, d in enumerate(done) if isinstance(d, list)]
+    assert all(ours == theirs for ours, theirs in kept)
+    assert not backend._engine.busy
+    assert backend._engine.working_bytes == 0
+
+
+async def test_requests_that_wait_for_a_prefill_fail_with_it(
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = waiting_for_one(backend)
+    await until_they_wait(backend)
+    with monkeypatch.context() as patch:
+        patch.setattr(backend._engine.model, "forward", None)
+        done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+    assert all(isinstance(each, BackendError) for each in done)
+    assert all(ids(d) for d in await asyncio.wait_for(asyncio.gather(*waiting_for_one(backend)), 60))
+
+
+async def test_requests_that_wait_for_a_prefill_go_on_when_it_is_preempted_or_forgotten(folder: Path) -> None:
+    """With memory for hardly more than one, what the first computed is evicted before the others can load it."""
+    alone = await asyncio.gather(*waiting_for_one(EmbeddedBackend(folder)))
+    backend = EmbeddedBackend(folder, kv_cache_bytes=330 * TOKEN_BYTES)
+    tasks = waiting_for_one(backend)
+    await until_they_wait(backend)
+    backend._engine._preempt(backend._engine._prefills[0].sequence)
+    done = await asyncio.wait_for(asyncio.gather(*tasks), 60)
+    assert [signature(d) for d in done] == [signature(d) for d in alone]
 
 
 async def test_stops(backend: EmbeddedBackend) -> None:
