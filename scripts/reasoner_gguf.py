@@ -86,7 +86,8 @@ def _spelling(piece: str, type: gguf.TokenType) -> str:
 
 def _tensors(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
-    for name, tensor in load_file(folder / "model.safetensors").items():
+    for name, stored in load_file(folder / "model.safetensors").items():
+        tensor = stored.astype(np.float32)  # llama.cpp does not multiply float32 by norms in float16
         if name.endswith("q_proj.weight"):
             tensor = _interleaved(tensor, config["num_attention_heads"])
         elif name.endswith("k_proj.weight"):

@@ -12,7 +12,7 @@ import numpy as np
 
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trust import AGREEMENT
-from widthwise.core.session.prices import Price, Prices, check_prices, money, recorded_prices
+from widthwise.core.session.prices import Price, Prices, check_prices, money, recorded_prices, unknown
 from widthwise.core.strategy.composition import shortened
 from widthwise.evals.measure.run_prices import models_of
 from widthwise.evals.measure.sample_scores import trace_score
@@ -68,9 +68,11 @@ def stored_answers(runs: Mapping[str, str | Path], *, by: str, probes: int | Non
             "choose by a score of one answer (--by mean_logprob)"
         )
     _check_scored(read, shared, by, probes)
-    paid = {name: run.paid(name, shared, prices.get(name)) for name, run in read.items()}
-    in_money = _in_money(paid)
-    costs = {name: np.array(paid[name] if in_money else run.tokens(shared), float) for name, run in read.items()}
+    in_money = _in_money({name: name in prices or bool(run.prices) for name, run in read.items()})
+    costs = {
+        name: np.array(run.paid(name, shared, prices.get(name)) if in_money else run.tokens(shared), float)
+        for name, run in read.items()
+    }
     first = next(iter(read))
     part = np.array([read[first].parts.get(key, 0.0) for key in shared])
     return StoredAnswers(
@@ -115,16 +117,18 @@ class _Run:
             models = models_of(store.manifest, [*done.values()])
             return cls(strategy, models, recorded_prices(store.manifest), done, found, easy, parts)
 
-    def paid(self, name: str, keys: Sequence[Key], price: Price | None) -> list[float] | None:
-        """What each problem cost in money; None if the price is not known.
+    def paid(self, name: str, keys: Sequence[Key], price: Price | None) -> list[float]:
+        """What each problem cost in money; raises ``UsageError`` if that is not known.
 
         ``price`` is that of the run's only model, whatever its name; raises ``UsageError`` if it has several.
         """
         if price is not None and len(self.models) > 1:
             raise UsageError(f"the run {name} is of several models ({', '.join(self.models)}): it has no single price")
         known = self.prices if price is None else {self.models[0]: price}
-        found = [money(self.outcomes[key].ledger, known) for key in keys]
-        return None if None in found else [each for each in found if each is not None]
+        spent = [self.outcomes[key].ledger for key in keys]
+        if reason := next(filter(None, (unknown(each, known) for each in spent)), ""):
+            raise UsageError(f"what the run {name} cost in money is not known: {reason}")
+        return [money(each, known) or 0.0 for each in spent]
 
     def tokens(self, keys: Sequence[Key]) -> list[float]:
         return [float(self.outcomes[key].ledger.total) for key in keys]
@@ -143,10 +147,10 @@ def _check_scored(runs: Mapping[str, _Run], keys: Sequence[Key], by: str, probes
         _log.warning("no answer of %s has a score %r: a cascade can ask it only last", name, by)
 
 
-def _in_money(paid: Mapping[str, Sequence[float] | None]) -> bool:
-    """Whether costs are money; raises ``UsageError`` if that is known of some runs alone."""
-    lacking = [name for name, each in paid.items() if each is None]
-    if lacking and len(lacking) < len(paid):
+def _in_money(priced: Mapping[str, bool]) -> bool:
+    """Whether costs are money; raises ``UsageError`` if only some runs have prices."""
+    lacking = [name for name, known in priced.items() if not known]
+    if lacking and len(lacking) < len(priced):
         more = " ".join(f"--price {name}=PROMPT,COMPLETION" for name in lacking)
         raise UsageError(f"there is no price for {', '.join(lacking)}, but there is one for the others: give {more}")
     return not lacking

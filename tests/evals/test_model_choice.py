@@ -212,6 +212,12 @@ def test_prices_of_other_models_or_of_only_some_are_refused(runs: dict[str, Path
     assert said in " ".join(found.output.split())
 
 
+def test_prices_of_runs_without_counted_prompts_are_not_passed_over(runs: dict[str, Path]) -> None:
+    both = {name: Price(1, 4) for name in runs}
+    with pytest.raises(ww.UsageError, match="run small cost in money is not known: the tokens of its prompts were not"):
+        fit(runs, prices=both)
+
+
 def test_fit_knows_cascades_and_routes_alone(runs: dict[str, Path]) -> None:
     kind: Any = "typo"
     with pytest.raises(ww.UsageError, match="kind"):
