@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,23 @@ def vllm() -> None:
 def torch() -> Any:
     """The torch library; tests that request it are skipped if it is not installed."""
     return pytest.importorskip("torch", reason="torch is not installed: pip install '.[train]'")
+
+
+@pytest.fixture
+def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Modules that a test writes and imports are forgotten after it, and those of earlier tests are out of its way."""
+    everyones = tmp_path.parent
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not Path(entry).is_relative_to(everyones)])
+    for name in _modules_in(everyones):
+        monkeypatch.delitem(sys.modules, name)
+    yield
+    for name in _modules_in(tmp_path):
+        del sys.modules[name]
+
+
+def _modules_in(folder: Path) -> list[str]:
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return [name for name, file in files.items() if isinstance(file, str) and Path(file).is_relative_to(folder)]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -61,20 +61,15 @@ EXAMPLES = list(examples())
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules: None) -> Iterator[Path]:
     """An empty current folder with recordings and a run; what a test registers and imports is forgotten after it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     registry.entries(*ROLES.values())  # register the built-in parts before those that a test adds
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     (tmp_path / "answers.txt").write_text("1 + 1?;2;It is 2;It is 3\n")
-    known = set(sys.modules)
     yield tmp_path
     registry._installed.cache_clear()
-    for name in set(sys.modules) - known:
-        if name in {example.module for example in EXAMPLES} or name.startswith("mine"):
-            del sys.modules[name]
     for name in list(getattr(app, "commands", {})):
         del app.commands[name]
 

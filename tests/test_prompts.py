@@ -18,7 +18,7 @@ FIRST = "Compute 87 * 11 - 80."
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules: None) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
