@@ -34,12 +34,43 @@ def test_the_first_problems_tell_the_rest(concurrency: int) -> None:
     source = random.Random(0)
     for _ in range(50):
         ends = finished([source.uniform(0.7, 1.3) for _ in range(200)], concurrency)
-        for done in (1, 2, concurrency, 100, 199):
-            rest = 200 - done
-            said = seconds_left(ends[done - 1], done, rest, min(concurrency, rest))
+        for done in (concurrency, 2 * concurrency, 100, 199):
+            said = seconds_left(ends[done - 1], done, 200 - done, concurrency)
+            assert said is not None
             true = ends[-1] - ends[done - 1]
             assert said <= 2.5 * true + 1
             assert said >= true / 2.5 - 1
+
+
+def test_the_short_ones_that_finish_first_tell_nothing() -> None:
+    """Before, the first of 32 problems, done after 2 s, promised that all 200 take half a minute; they take minutes."""
+    source = random.Random(0)
+    ends = finished([2.0 + source.expovariate(1 / 100) for _ in range(200)], 32)
+    known = [seconds_left(ends[done - 1], done, 200 - done, 32) for done in range(1, 201)]
+    assert known[:31] == [None] * 31
+    assert None not in known[31:]
+    left = known[31]
+    assert left is not None
+    assert left > (ends[-1] - ends[31]) / 2.5
+
+
+@pytest.mark.parametrize(("done", "known"), [(1, False), (9, False), (10, True), (19, True)])
+def test_problems_that_all_run_at_once_tell_the_time_from_half_of_them_on(done: int, known: bool) -> None:
+    assert (seconds_left(60.0, done, 20 - done, 32) is not None) == known
+
+
+def test_a_meter_says_no_time_while_it_knows_none_but_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(view.time, "monotonic", lambda: clock[0])
+    said: list[str] = []
+    monkeypatch.setattr(view, "say", lambda text, err: said.append(text))
+    meter = view.Meter(20, 4, view._line_now_and_then())
+    for seconds in (2.0, 6.0, 7.0, 12.0):
+        clock[0] = 100.0 + seconds
+        meter.finished(outcome(seconds=seconds))
+    assert [line.partition(": ")[0] for line in said] == ["2 of 20 problems", "4 of 20 problems"]
+    assert ["left" in line for line in said] == [False, True]
+    assert said[1].endswith("about 28 s left"), "14 of 16 problems, at 6 in 12 s"
 
 
 def test_what_is_left_is_nothing_at_the_end() -> None:

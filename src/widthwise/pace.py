@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 
-def seconds_left(elapsed: float, done: float, rest: float, under_way: float) -> float:
-    """Seconds that ``rest`` takes if ``done`` took ``elapsed``, in any unit of work.
+def seconds_left(elapsed: float, done: float, rest: float, under_way: float) -> float | None:
+    """Seconds that ``rest`` takes if ``done`` took ``elapsed``, in any unit of work; None while too little is done.
 
-    Work ``under_way``, a part of the rest, counts half: of many problems begun together, the first is finished when the
-    others nearly are, and judging by it alone would overestimate the time many times over.
+    Work ``under_way``, a part of the rest, counts half: it goes on beside what is done. The first problems to finish of
+    many begun together are the short ones, so nothing is known until as much is done as is under way.
     """
-    halfway = min(under_way, rest) / 2
-    return elapsed * (rest - halfway) / (done + halfway)
+    under_way = min(under_way, rest)
+    if done < under_way or (rest and not done):
+        return None
+    halfway = under_way / 2
+    return elapsed * (rest - halfway) / (done + halfway) if rest else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -34,7 +34,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """None until something was finished in this attempt."""
+        """None until enough was finished in this attempt."""
         done, rest = self.share - self._before, 1 - self.share
         if done < 1e-9:
             return None

@@ -63,17 +63,21 @@ class Meter:
         self._right += credit(outcome.correct)
 
     @property
-    def seconds_left(self) -> float:
-        """An estimate from the problems that were done in this attempt."""
-        elapsed, rest = time.monotonic() - self._began, self.problems - self.done
-        return seconds_left(elapsed, self.done - self._before, rest, min(self._concurrency, rest))
+    def seconds_left(self) -> float | None:
+        """An estimate from the problems that were done in this attempt; None while they are too few."""
+        return seconds_left(self.elapsed, self.done - self._before, self.problems - self.done, self._concurrency)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first problem began; 0 before one is finished."""
+        return max(time.monotonic() - self._began, 0.0)
 
     def __str__(self) -> str:
         if self._round and not self.done:
             return self._round
-        speed = self._tokens / max(time.monotonic() - self._began, 1e-6)
+        speed, seconds = self._tokens / max(self.elapsed, 1e-6), self.seconds_left
         failed = f", {self._failed} failed" if self._failed else ""
-        left = f", about {duration(self.seconds_left)} left" if self.done < self.problems else ""
+        left = f", about {duration(seconds)} left" if seconds else ""
         return f"accuracy {100 * self._right / max(self.done, 1):.1f} %, {speed:,.0f} tokens/s{failed}{left}"
 
 
@@ -89,13 +93,14 @@ def progress(problems: int, concurrency: int) -> Iterator[Meter]:
 
 
 def _line_now_and_then() -> Callable[[Meter], None]:
-    """A line as soon as it is known how long it takes, where that is long, and then every few seconds."""
+    """A line once it is known to take long, or has taken long, and then every few seconds."""
     last: float | None = None
 
     def draw(meter: Meter) -> None:
         nonlocal last
         now = time.monotonic()
-        begins = last is None and (not meter.done or meter.seconds_left >= _LINE_EVERY)
+        left = meter.seconds_left
+        begins = last is None and (not meter.done or (meter.elapsed if left is None else left) >= _LINE_EVERY)
         if begins or (last is not None and now - last >= _LINE_EVERY):
             last = now
             say(f"{meter.done} of {meter.problems} problems: {meter}", err=True)

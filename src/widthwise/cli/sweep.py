@@ -183,13 +183,14 @@ def plan_row(sweeping: Sweeping) -> dict[str, Any]:
 
 
 def _progress() -> Callable[[Progress], None]:
-    """Reports on stderr how far it is: as soon as it is known to take long, and then every few seconds."""
+    """Reports on stderr how far it is: once it is known to take long, or has taken long, and then every few seconds."""
     said: float | None = None
+    began = time.monotonic()
 
     def listen(progress: Progress) -> None:
         nonlocal said
-        now = time.monotonic()
-        if (progress.seconds_left or 0) >= _EVERY if said is None else now - said >= _EVERY:
+        now, left = time.monotonic(), progress.seconds_left
+        if (now - began if left is None else left) >= _EVERY if said is None else now - said >= _EVERY:
             said = now
             say(str(progress), err=True)
 
