@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,15 @@ def test_a_model_in_this_process_beside_one_that_takes_messages(data: Path, stra
 
 @pytest.mark.parametrize("strategy", [ANSWERING[0], ANSWERING[1], ANSWERING[3]])
 def test_two_servers_get_their_own_requests(data: Path, strategy: str) -> None:
+    numbers = count(1)
+
     def wrong(shown: str) -> str:
-        return doubled(shown).replace("boxed{", "boxed{1") if "attempt" not in shown.lower() else doubled(shown)
+        """Another wrong answer each time, so that the first model's never agree."""
+        told = "attempt" in shown.lower()
+        return doubled(shown) if told else doubled(shown).replace("boxed{", f"boxed{{{next(numbers)}")
 
     with served(chat(wrong), [{"id": "small"}]) as first, served(chat(), [{"id": "large"}]) as second:
-        said = run_on(
-            data, {"a": first.url, "b": second.url}, strategy.replace("thresholds=(1.0,)", "thresholds=(2.0,)")
-        )
+        said = run_on(data, {"a": first.url, "b": second.url}, strategy)
         asked = [{body["model"] for body in each.bodies("chat/completions")} for each in (first, second)]
     assert asked == [{"small"}, {"large"}]
     assert sum(each["sampled"] for each in said["models"].values()) == said["tokens"]["sampled"]

@@ -71,7 +71,7 @@ async def test_a_judge_has_room_for_its_thinking_though_samples_have_little(stra
 
 
 async def test_a_verdict_of_one_token_is_asked_for_behind_finished_thinking() -> None:
-    strategy = "best_of_n(n=3) | deepprune(at=36, judge=same_answer(logprobs=0))"
+    strategy = "best_of_n(n=3) | deepprune(at=36, judge=same_answer(logprobs=1))"
     _, backend = await solved(strategy, "yes")
     asked = [backend.tokenizer.decode(r.prompt) for r in backend.requests if r.params.max_tokens == 1]
     assert asked
