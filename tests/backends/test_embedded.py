@@ -305,13 +305,16 @@ async def until_they_wait(backend: EmbeddedBackend) -> None:
 
 @pytest.mark.parametrize("gone", [[0], [1], [4], [0, 1], [0, 1, 2, 3], [1, 2, 3, 4], [0, 1, 2, 3, 4]])
 async def test_requests_that_wait_for_a_prefill_outlive_those_that_are_cancelled(
-    backend: EmbeddedBackend, folder: Path, gone: list[int]
+    backend: EmbeddedBackend, folder: Path, monkeypatch: pytest.MonkeyPatch, gone: list[int]
 ) -> None:
     alone = await asyncio.gather(*waiting_for_one(EmbeddedBackend(folder)))
+    monkeypatch.setattr(engine, "PREFILL_ROWS", 16)  # so that the prefill is still under way when they are cancelled
     tasks = waiting_for_one(backend)
     await until_they_wait(backend)
     for i in gone:
         tasks[i].cancel()
+    await asyncio.gather(*(tasks[i] for i in gone), return_exceptions=True)
+    assert not backend._engine._row_of
     done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
     assert [i for i, each in enumerate(done) if isinstance(each, asyncio.CancelledError)] == gone
     kept = [(signature(d), signature(alone[i])) for i, d in enumerate(done) if isinstance(d, list)]
