@@ -179,7 +179,7 @@ def test_sizes_that_a_config_leaves_out_are_those_of_its_family(
     folder = write_checkpoint(tmp_path, Shape(width=128 if heads == 64 else 64, heads=heads, kv_heads=heads))
     edit_config(folder, architectures=[f"{architecture}ForCausalLM"], model_type=architecture.lower())
     leave_out(folder, "head_dim", "num_key_value_heads")
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="widthwise")
     config = LlamaConfig.from_folder(folder)
     assert (config.head_dim, config.kv_heads) == (head_dim, kv_heads)
     assert f"config.json names no num_key_value_heads: it is taken to be {kv_heads}" in caplog.text
