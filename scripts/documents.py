@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import sentencepiece
@@ -15,6 +16,8 @@ IGNORED = 0xFFFF
 LONGEST = 800
 """Maximum number of tokens of a document; the rest is cut off."""
 END = "</s>"
+
+Part: TypeAlias = tuple[str, bool | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Document:
 
     key: str
     skill: str
-    parts: tuple[tuple[str, bool | str], ...]
+    parts: tuple[Part, ...]
 
     @property
     def text(self) -> str:
@@ -82,10 +85,11 @@ class Corpus:
 
 def encode(documents: Iterable[Document], tokenizer: sentencepiece.SentencePieceProcessor) -> Corpus:
     """The corpus of documents whose learned parts are predicted token by token."""
-    return Corpus.of(_row(each, tokenizer) for each in documents)
+    return Corpus.of(row(each, tokenizer) for each in documents)
 
 
-def _row(each: Document, tokenizer: sentencepiece.SentencePieceProcessor) -> tuple[list[int], list[int]]:
+def row(each: Document, tokenizer: sentencepiece.SentencePieceProcessor) -> tuple[list[int], list[int]]:
+    """Its tokens and what each position shall predict."""
     ids: list[int] = []
     targets: list[int] = []
     for text, learn in each.parts:

@@ -12,14 +12,14 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice, takewhile
-from operator import eq
+from itertools import islice
 from pathlib import Path
 
-from attempts import TEST_SEED, Attempted, chosen, collect, listed, made, read, same_answer, scoring, verify
+from attempts import TEST_SEED, Attempted, chosen, collect, listed, made, read, same_answer, verify
 from documents import Document
-from labels import Task, step_labels, steps_of, true_result
+from labels import Task, steps_of
 from quantity_solutions import either_order, order, plan, quantities_solution, step, systems
+from scorer_data import scored
 
 from widthwise.evals.suites.quantities import generate
 from widthwise.evals.suites.quantity_steps import QuantityStep
@@ -28,8 +28,6 @@ from widthwise.evals.suites.quantity_system import QuantitySystem
 SAID = "{name} said {said}: {worked} = {value}"
 """A refined step: what the drafts say about the quantity, the operation on right values, and only then the value."""
 NONE = "none"
-TAG = "<step>"
-EQUALS = " = "
 
 
 # --- Drawing ------------------------------------------------------------------------------------------------------
@@ -53,7 +51,7 @@ def tests(number: int, seed: int, levels: tuple[int, int]) -> list[tuple[Task, s
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = {refine: 6, refine_notes: 5, notes: 2, verify: 4, same_answer: 3, scored: 30}
+    makers = {refine: 6, refine_notes: 5, notes: 2, verify: 4, same_answer: 3, score: 30}
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             (maker,) = rng.choices([*makers], [*makers.values()])
@@ -90,30 +88,9 @@ def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]
     yield made(attempted, "refine_summary", answer, summary=table(said))
 
 
-def scored(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """An attempt or the right solution, and after each step its label; the layout is that of the reward format."""
-    text = rng.choice([*attempted.texts, attempted.solution])
-    steps = steps_of(text)
-    parts: list[tuple[str, bool | str]] = [(scoring(attempted.task), False)]
-    for each, good in zip(steps, step_labels(attempted.task, steps), strict=True):
-        label = "+" if good else "-"
-        parts += [*within(each, label), (TAG, label)]
-    yield Document(attempted.task.key, "score", tuple(parts))
-
-
-def within(text: str, label: str) -> list[tuple[str, bool | str]]:
-    """A step; what is learned in it is the true result, digit by digit as far as the stated one agrees, then the label.
-
-    From the labels at the tags alone, models did not learn which of their own results are wrong.
-    """
-    found = true_result(text)
-    if found is None:
-        return [(text, False)]
-    head, equals, said = text.rpartition(EQUALS)
-    true = found[0].rpartition(EQUALS)[2]
-    known = true[: 1 + sum(takewhile(bool, map(eq, said, true)))]
-    aims = known + label * (1 + len(said) - len(known))
-    return [(head, False), *zip((equals, *said), aims, strict=True)]
+def score(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
+    """An attempt or the right solution, and after each step its label."""
+    yield scored(attempted.task, rng.choice([*attempted.texts, attempted.solution]), throughout=True)
 
 
 def table(said: dict[str, list[int]]) -> str:

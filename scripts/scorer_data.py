@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, count, islice, takewhile
 from operator import eq
@@ -21,8 +21,8 @@ from pathlib import Path
 
 import sentencepiece
 from attempts import Attempted, read, scoring, task_of
-from documents import IGNORED, Corpus, encode_text
-from labels import step_labels, steps_of, true_result
+from documents import IGNORED, Corpus, Document, Part, row
+from labels import Task, step_labels, steps_of, true_result
 from solutions import arithmetic_solution, arithmetic_step, expressions, slipped, trainable
 
 from widthwise.evals.suites import arithmetic
@@ -35,34 +35,36 @@ Row = tuple[list[int], list[int]]
 
 
 def rows(attempted: Attempted, tokenizer: Tokenizer, *, throughout: bool = False) -> Iterator[Row]:
-    """Tokens and targets of every different attempt at a problem, and of its right solution.
+    """Tokens and targets of every different attempt at a problem, and of its right solution."""
+    for text in dict.fromkeys(filter(None, (*attempted.texts, attempted.solution))):
+        yield row(scored(attempted.task, text, throughout=throughout), tokenizer)
+
+
+def scored(task: Task, text: str, *, throughout: bool = False) -> Document:
+    """A solution, and after each step its label; the layout is that of the reward format.
 
     `throughout` also trains the text between the tags: the true result where a step states one, and the label from
     there on. From the tags alone a model does not learn which of its own results are wrong.
     """
-    prompt = encode_text(scoring(attempted.task), tokenizer)
-    tag = tokenizer.piece_to_id(TAG)
-    for text in dict.fromkeys(filter(None, (*attempted.texts, attempted.solution))):
-        steps = steps_of(text)
-        ids, targets = list(prompt), [IGNORED] * len(prompt)
-        for step, good in zip(steps, step_labels(attempted.task, steps), strict=True):
-            piece = encode_text(step, tokenizer)
-            label = tokenizer.piece_to_id(LABELS[not good])
-            ids += [*piece, tag]
-            targets += [*(between(step, piece, label, tokenizer) if throughout else [IGNORED] * len(piece)), label]
-        yield ids, targets
+    steps = steps_of(text)
+    parts: list[Part] = [(scoring(task), False)]
+    for each, good in zip(steps, step_labels(task, steps), strict=True):
+        label = LABELS[not good]
+        parts += [*(between(each, label) if throughout else [(each, False)]), (TAG, label)]
+    return Document(task.key, "score", tuple(parts))
 
 
-def between(step: str, piece: Sequence[int], label: int, tokenizer: Tokenizer) -> list[int]:
-    """Targets of a step's tokens: the true result digit by digit, as far as the stated one agrees, then the label."""
-    found, (equals,) = true_result(step), encode_text(EQUALS, tokenizer)
-    if found is None or equals not in piece:
-        return [IGNORED] * len(piece)
-    said = len(piece) - 1 - piece[::-1].index(equals)
-    true = encode_text(found[0], tokenizer)[said + 1 :]
-    agreed = sum(takewhile(bool, map(eq, piece[said + 1 :], true)))
-    learned = true[: agreed + 1]
-    return [*([IGNORED] * said), *learned, *([label] * (len(piece) - said - len(learned)))]
+def between(text: str, label: str) -> list[Part]:
+    """A step, in which the true result is learned, digit by digit as far as the stated one agrees, then the label."""
+    found = true_result(text)
+    if found is None:
+        return [(text, False)]
+    head, equals, end = text.rpartition(EQUALS)
+    said = "".join(takewhile(str.isdecimal, end))
+    true = found[0].rpartition(EQUALS)[2]
+    known = true[: 1 + sum(takewhile(bool, map(eq, said, true)))]
+    aims = known + label * (1 + len(said) - len(known))
+    return [(head, False), *zip((equals, *said), aims, strict=True), (end[len(said) :], label)]
 
 
 # --- Solutions that no model wrote -------------------------------------------------------------------------------
@@ -132,7 +134,7 @@ def write_scored(tokenizer: Path, attempts: Path, out: Path, *others: Iterable[A
     encoder = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
     # Countdown has labels at the tags only: more labels between them lowered its area from 0.93 to 0.82.
     learned = (
-        row for one in chain(read(attempts), *others) for row in rows(one, encoder, throughout=not one.task.numbers)
+        made for one in chain(read(attempts), *others) for made in rows(one, encoder, throughout=not one.task.numbers)
     )
     corpus = Corpus.of(learned)
     corpus.save(out)

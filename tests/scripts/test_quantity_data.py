@@ -292,20 +292,17 @@ def test_labels_of_the_scorer_are_useful_and_open(tokenizer: Any) -> None:
     assert said == "14++22+", "the true digits of each value, then the label, and the label at the tag"
 
 
-def test_a_reasoner_learns_scores_as_the_scorer_does(tokenizer: Any) -> None:
-    """The documents of the model that also writes, against the rows of the one that only scores."""
-    for text in (RIGHT, WRONG, ASIDE):
-        attempted = drawn.Attempted(TASK, text, (text,))
-        (document,) = attempts.scored(attempted, random.Random(0))
-        corpus = documents.encode([document], tokenizer)
-        (row,) = scored.rows(attempted, tokenizer, throughout=True)
-        assert (corpus.tokens.tolist(), corpus.targets.tolist()) == tuple(map(list, row))
+def test_a_score_is_learned_from_an_attempt_or_the_right_solution() -> None:
+    attempted = drawn.Attempted(TASK, RIGHT, (WRONG, ASIDE))
+    made = {next(attempts.score(attempted, random.Random(seed))).text for seed in range(30)}
+    assert made == {scored.scored(TASK, text, throughout=True).text for text in (RIGHT, WRONG, ASIDE)}
 
 
 def test_between_the_tags_true_digits_are_learned_up_to_the_first_wrong_one(tokenizer: Any) -> None:
     text = "B * V is 14 * 22, so A = 318"
-    piece = documents.encode_text(text, tokenizer)
-    targets = scored.between(text, piece, tokenizer.piece_to_id("-"), tokenizer)
+    parts = scored.between(text, "-")
+    assert "".join(part for part, _ in parts) == text
+    _, targets = documents.row(documents.Document("x", "score", tuple(parts)), tokenizer)
     assert tokenizer.decode([aim for aim in targets if aim != documents.IGNORED]) == "30--"
 
 
