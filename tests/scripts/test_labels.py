@@ -143,13 +143,13 @@ def test_mostly_a_right_draft_is_among_those_shown() -> None:
 def test_between_its_tags_a_scorer_learns_the_true_result_and_then_the_label() -> None:
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
     step = "22 * 3 = 68, left 68 - 48"
-    piece = documents.encode_text(step, tokenizer)
-    targets = scoring.between(step, piece, tokenizer.piece_to_id("-"), tokenizer)
+    piece, targets = documents.row(documents.Document("x", "score", tuple(scoring.between(step, "-"))), tokenizer)
+    assert piece == documents.encode_text(step, tokenizer)
     assert len(targets) == len(piece)
     said = [target for target in targets if target != documents.IGNORED]
     assert tokenizer.decode(said) == "66" + "-" * (len(said) - 2)
     assert tokenizer.decode(piece[len(targets) - len(said) :]).startswith(" = 68")
-    assert set(scoring.between("\\boxed{20}", [1, 2, 3], 5, tokenizer)) == {documents.IGNORED}
+    assert scoring.between("\\boxed{20}", "-") == [("\\boxed{20}", False)]
 
 
 def test_the_scorer_learns_a_label_at_the_tag_after_every_step_and_nothing_else() -> None:
