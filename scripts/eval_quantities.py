@@ -49,9 +49,9 @@ class Part(NamedTuple):
 def parts(system: QuantitySystem, rng: random.Random) -> Iterator[Part]:
     """A solution in the wording that writes everything out."""
     yield Part(turn(str(system)))
-    yield from (Part(plan(system, rng), "plan"), Part("\n\n"))
+    yield from (Part(planned := plan(system, rng), "plan"), Part("\n\n"))
     values = system.values()
-    for name in order(system, rng, useless=0):
+    for name in order(system, planned, rng, useless=0):
         definition = system.definitions[name]
         assert isinstance(definition, Operation)
         left, right = definition.at(values)

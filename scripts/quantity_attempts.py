@@ -106,8 +106,8 @@ def counted(values: Sequence[int]) -> str:
 def refined(task: Task, said: dict[str, list[int]], rng: random.Random) -> str:
     """A right solution whose steps repeat what is said about a quantity before they work it out."""
     system = QuantitySystem.read(task.question)
-    steps = [plan(system, rng)]
-    for name in order(system, rng, useless=0):
+    steps = [planned := plan(system, rng)]
+    for name in order(system, planned, rng, useless=0):
         steps.append(
             step(system, name, SAID.replace("{said}", counted(said.get(name, ()))), either_order(system, name, rng))
         )

@@ -1,8 +1,8 @@
 """The other skills for `quantities`: threads, outlines, plans, and a serial search that checks itself.
 
-A parent says what is needed, has independent parts worked out at once, and a thread returns its value:
+A parent says what is needed as far as it goes alone, has the rest worked out at once, and a thread returns its value:
 
-    U: A - 2, A: B * V, B: 28 - 14, V: 15 + 7
+    U: A - 2, A: B * V
 
     <Parallel>
     <Outlines>
@@ -11,7 +11,8 @@ A parent says what is needed, has independent parts worked out at once, and a th
     </Outlines>
     <Thread>
     1:                                        <- a thread's prompt ends here
-    B?                                        <- it says again what it is to work out
+    B?                                        <- it says again what it is to work out, and plans
+    B: 28 - 14
     B = 28 - 14 = 14
     <Conclusion>B = 14</Conclusion>
     </Thread>
@@ -24,14 +25,14 @@ import random
 from collections.abc import Iterator, Sequence
 
 from documents import END, Document, document, turn
-from quantity_solutions import Asked, boxed_answer, order, plan, ready, systems, worded
+from quantity_solutions import Asked, backwards, boxed_answer, listed, order, plan, systems, unfolded, worded
 from threads import Thread, family
 
 from widthwise.evals.suites.arithmetic import apply
 from widthwise.evals.suites.quantity_system import LARGEST, Operation, QuantitySystem
 
 WIDTHS = (2, 4, 6, 8, 12)
-PART = 5  # operations per thread at most
+OUTLINE = 0.25  # operations: what a further thread adds to its parent
 MOST = 6  # outlines asked for
 OFF = (1, 2, 3, 4, 6, 8, 10, 20, 100)
 CHECKED = 0.3  # share of the steps of a serial search that go wrong first
@@ -42,47 +43,45 @@ def part(system: QuantitySystem, name: str) -> QuantitySystem:
     return QuantitySystem(system.definitions, name)
 
 
-def independent(system: QuantitySystem, name: str | None = None) -> list[str]:
-    """The largest needed quantities that are small enough for a thread, with no shared needs."""
-    found: list[str] = []
-    taken: set[str] = set()
-    for operand in system.operands(name or system.target):
-        below = part(system, operand).needed
-        if not below:
-            continue
-        for each in [operand] if len(below) <= PART else independent(system, operand):
-            needed = part(system, each).needed
-            if not taken & needed:
-                found.append(each)
-                taken |= needed
-    return found
-
-
 def threads(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
-    """Parents, and three threads of each; problems that are one chain are left out."""
-    for asked in systems(rng, levels):
+    """Parents, and up to three threads of each; half of the problems are wide."""
+    for asked in systems(rng, levels, wide=0.5):
         yield from thread_family(asked, rng.choice(WIDTHS), rng)
 
 
 def thread_family(asked: Asked, width: int, rng: random.Random) -> Iterator[Document]:
-    """A parent's document and those of its threads; none if fewer than two parts are independent."""
+    """A parent's document and those of its threads; where threads save nothing, the parent solves it alone."""
     system = asked.system
-    parts = independent(system)[:width]
-    if len(parts) < 2:
-        return
-    rng.shuffle(parts)
-    told = [Thread(name, work(system, name, rng), f"{name} = {system.values()[name]}") for name in parts]
-    done = frozenset().union(*(part(system, name).needed for name in parts))
-    rest = [name for name in order(system, rng, useless=0) if name not in done]
-    steps = [worded(system, name, rng) for name in rest]
+    found, parts = divided(system, width, rng)
+    spawn, planned = f"{asked.question}<spawn>{width}", listed(system, found)
+    steps = [worded(system, name, rng) for name in backwards(system, planned, parts)]
     solution = "\n\n".join([*steps, boxed_answer(system)])
-    planned = f"{plan(system, rng)}\n\n"
-    yield from family(asked.key, f"{asked.question}<spawn>{width}", told, solution, rng, before=planned)
+    if not parts:
+        yield document(asked.key, "threads", spawn, f"{planned}\n\n{solution}")
+        return
+    told = [Thread(name, work(system, name, rng), f"{name} = {system.values()[name]}") for name in parts]
+    yield from family(asked.key, spawn, told, solution, rng, before=f"{planned}\n\n")
+
+
+def divided(system: QuantitySystem, width: int, rng: random.Random) -> tuple[dict[str, Operation], list[str]]:
+    """The definitions that a parent keeps and the quantities for its threads, with the shortest critical path.
+
+    Threads that need the same quantity each work it out, so any quantities can be parts.
+    """
+    ways = [way for way in unfolded(system, rng) if not way[1] or 2 <= len(way[1]) <= width]
+    return min(ways, key=lambda way: len(way[0]) + longest(system, way[1]) + OUTLINE * len(way[1]))
+
+
+def longest(system: QuantitySystem, parts: Sequence[str]) -> int:
+    """The most operations that a part needs."""
+    return max((len(part(system, name).needed) for name in parts), default=0)
 
 
 def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
-    """What a thread is to work out, then its steps, one per line."""
-    return "\n".join([f"{name}?", *(worded(system, each, rng) for each in order(part(system, name), rng, useless=0))])
+    """What a thread is to work out, a plan for that, then its steps, one per line."""
+    mine = part(system, name)
+    ordered = order(mine, planned := plan(mine, rng), rng, useless=0)
+    return "\n".join([f"{name}?", planned, *(worded(system, each, rng) for each in ordered)])
 
 
 def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
@@ -95,16 +94,6 @@ def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
         steps = [worded(asked.system, name, rng) for name in backwards(asked.system, different[0])]
         solution = "\n\n".join([*steps, boxed_answer(asked.system)])
         yield document(asked.key, "outline", f"{asked.question}<Outline>{different[0]}", solution)
-
-
-def backwards(system: QuantitySystem, planned: str) -> list[str]:
-    """The quantities of a plan, the last one first that can be worked out."""
-    listed = [each.partition(":")[0] for each in planned.split(", ")]
-    found: list[str] = []
-    while len(found) < len(listed):
-        can = ready(system, set(listed), system.given.keys() | set(found))
-        found.append(max(can, key=listed.index))
-    return found
 
 
 def plans(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
@@ -121,9 +110,9 @@ def serial_searches(rng: random.Random, levels: Sequence[int]) -> Iterator[Docum
 
 def serial_search(asked: Asked, rng: random.Random) -> Document:
     values = asked.system.values()
-    asked_for = turn(f"{asked.question}<search>depth")
-    parts: list[tuple[str, bool | str]] = [(asked_for, False), (f"{plan(asked.system, rng)}\n", True)]
-    for name in order(asked.system, rng, useless=0):
+    asked_for, planned = turn(f"{asked.question}<search>depth"), plan(asked.system, rng)
+    parts: list[tuple[str, bool | str]] = [(asked_for, False), (f"{planned}\n", True)]
+    for name in order(asked.system, planned, rng, useless=0):
         definition = asked.system.definitions[name]
         assert isinstance(definition, Operation)
         left, right = definition.at(values)
@@ -134,7 +123,7 @@ def serial_search(asked: Asked, rng: random.Random) -> Document:
             parts.append((f"\n{check(definition.op, left, right, wrong)} no\n", True))
         again = f"{check(definition.op, left, right, values[name])} yes\n"
         parts.append((f"{head}{values[name]}\n{again}", True))
-    steps = [worded(asked.system, name, rng) for name in order(asked.system, rng, useless=0)]
+    steps = [worded(asked.system, name, rng) for name in order(asked.system, planned, rng, useless=0)]
     parts.append(("\n" + "\n\n".join([*steps, boxed_answer(asked.system)]) + END, True))
     return Document(asked.key, "search", tuple(parts))
 

@@ -11,7 +11,7 @@ B = G - 14 = 28 - 14 = 14
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from widthwise.evals.suites.holdout import held_out
@@ -27,10 +27,14 @@ WORDINGS = (  # the name comes first: where it followed the result, models worke
 )
 WEIGHTS = (3, 2, 2, 1, 2)
 """How often each is drawn."""
-ONWARD = 0.6
-"""How often the next step uses the value of the one before, if possible; otherwise any possible step."""
-USELESS = 0.1
-"""The share of solutions that work out something unnecessary."""
+WIDE = 0.15
+"""The share of problems whose operands take equally much work."""
+BACKWARDS = 0.5
+"""How often a solution goes through its plan from the end; otherwise steps are drawn by lot."""
+ONWARD = 0.85
+"""Where they are: how often the next step uses the value of the one before, if possible."""
+USELESS = 0.2
+"""How often they work out something unnecessary."""
 SWAPPED = 0.5
 """How often the operands of a sum or a product change places."""
 
@@ -43,16 +47,31 @@ class Asked(NamedTuple):
     question: str
 
 
-def systems(rng: random.Random, levels: Sequence[int]) -> Iterator[Asked]:
-    """Endless problems that are not held out, all levels equally often."""
+def systems(rng: random.Random, levels: Sequence[int], wide: float = WIDE) -> Iterator[Asked]:
+    """Endless problems that are not held out, all levels equally often; this share of them is wide."""
     while True:
-        system = random_system(rng, rng.choice(levels))
+        system = random_system(rng, rng.choice(levels), wide=rng.random() < wide)
         if not held_out(system.key):
             yield Asked(system, system.key, str(system))
 
 
-def order(system: QuantitySystem, rng: random.Random, *, useless: float = USELESS) -> list[str]:
+def order(system: QuantitySystem, planned: str, rng: random.Random, *, useless: float = USELESS) -> list[str]:
     """The quantities of a solution, each after those that it depends on, the target last."""
+    return backwards(system, planned) if rng.random() < BACKWARDS else by_lot(system, rng, useless)
+
+
+def backwards(system: QuantitySystem, planned: str, known: Sequence[str] = ()) -> list[str]:
+    """The needed quantities, the last one of the plan first that can be worked out from what is given or known."""
+    listed = [name for each in planned.split(", ") if (name := each.partition(":")[0]) in system.needed]
+    found: list[str] = []
+    while len(found) < len(listed):
+        can = ready(system, set(listed), {*system.given, *known, *found})
+        found.append(max(can, key=listed.index))
+    return found
+
+
+def by_lot(system: QuantitySystem, rng: random.Random, useless: float) -> list[str]:
+    """The needed quantities in a possible order, mostly onward from the step before; perhaps one that is not needed."""
     found: list[str] = []
     wanted = set(system.needed)
     known = set(system.given)
@@ -78,24 +97,37 @@ def ready(system: QuantitySystem, among: set[str], known: set[str]) -> list[str]
     ]
 
 
-def needs(system: QuantitySystem, rng: random.Random) -> dict[str, Operation]:
-    """Every needed quantity with its definition, from the target on: first named, first listed."""
+def unfolded(system: QuantitySystem, rng: random.Random) -> Iterator[tuple[dict[str, Operation], list[str]]]:
+    """Definitions from the target on, one more each time, and the needed quantities they name that have none yet.
+
+    First named, first defined.
+    """
     found: dict[str, Operation] = {}
     waiting = [system.target]
     while waiting:
         name = waiting.pop(0)
-        if name not in found:
-            found[name] = either_order(system, name, rng)
-            waiting += [each for each in found[name].names if each in system.needed]
+        found[name] = either_order(system, name, rng)
+        waiting += [each for each in found[name].names if each in system.needed and each not in {*found, *waiting}]
+        yield dict(found), list(waiting)
+
+
+def needs(system: QuantitySystem, rng: random.Random) -> dict[str, Operation]:
+    """Every needed quantity with its definition."""
+    *_, (found, _) = unfolded(system, rng)
     return found
 
 
 def plan(system: QuantitySystem, rng: random.Random, between: str = ", ") -> str:
-    """``A: B * V`` for every needed quantity, or ``V: 15 + 7`` if what it takes is given.
+    """The needed quantities, from the target on."""
+    return listed(system, needs(system, rng), between)
+
+
+def listed(system: QuantitySystem, definitions: Mapping[str, Operation], between: str = ", ") -> str:
+    """``A: B * V`` for each quantity, or ``V: 15 + 7`` if what it takes is given.
 
     Which of them can be worked out next can be seen in the plan alone.
     """
-    return between.join(f"{name}: {each.filled(system.given)}" for name, each in needs(system, rng).items())
+    return between.join(f"{name}: {each.filled(system.given)}" for name, each in definitions.items())
 
 
 def either_order(system: QuantitySystem, name: str, rng: random.Random) -> Operation:
@@ -125,5 +157,6 @@ def boxed_answer(system: QuantitySystem) -> str:
 
 def quantities_solution(system: QuantitySystem, rng: random.Random) -> str:
     """A right solution: what is needed, then steps whose order and wordings are drawn by lot."""
-    steps = [worded(system, name, rng) for name in order(system, rng)]
-    return "\n\n".join([plan(system, rng), *steps, boxed_answer(system)])
+    planned = plan(system, rng)
+    steps = [worded(system, name, rng) for name in order(system, planned, rng)]
+    return "\n\n".join([planned, *steps, boxed_answer(system)])

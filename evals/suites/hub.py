@@ -98,8 +98,8 @@ _BUNDLED = (
     ),
     Benchmark(
         "quantities", 200, INTEGER, "Apache-2.0", "generated: quantities defined by one another, 2-16 operations",
-        instruction="", generate=quantities.generate, arguments={**_GENERATED, "levels": Span(range(1, 17))},
-        trained="embedded:quantities",
+        instruction="", generate=quantities.generate, trained="embedded:quantities",
+        arguments={**_GENERATED, "levels": Span(range(1, 17)), "wide": Argument((False, True))},
     ),
     Benchmark(
         "sudoku", 200, SUDOKU, "Apache-2.0", "generated: complete a grid with one solution; sudoku(size=9) or 4",

@@ -29,10 +29,11 @@ SINGLES = 22  # how many quantities get one-letter names in problems that have m
 PAIRED, PAIRS = 0.2, 0.3  # how often smaller problems have two-letter names, and how many of them
 
 
-def generate(n: int, seed: int, levels: tuple[int, int] = LEVELS) -> list[Problem]:
+def generate(n: int, seed: int, levels: tuple[int, int] = LEVELS, *, wide: bool = False) -> list[Problem]:
     """Draw `n` different held-out problems, cycling through the levels from the first to the last.
 
-    The same arguments give the same problems. Raises ValueError if so many do not exist.
+    In ``wide`` problems both operands of a quantity take about equally much work, so that few operations have to follow
+    one another. The same arguments give the same problems. Raises ValueError if so many do not exist.
     """
     rng = random.Random(seed)
     problems: dict[str, Problem] = {}
@@ -40,7 +41,7 @@ def generate(n: int, seed: int, levels: tuple[int, int] = LEVELS) -> list[Proble
         if len(problems) == n:
             break
         level = levels[0] + len(problems) % (levels[1] - levels[0] + 1)
-        system = random_system(rng, level)
+        system = random_system(rng, level, wide=wide)
         if held_out(system.key) and system.key not in problems:
             problems[system.key] = _problem(f"quantities-{seed}-{len(problems):04d}", system)
     if len(problems) < n:
@@ -53,9 +54,9 @@ def _problem(identity: str, system: QuantitySystem) -> Problem:
     return Problem(identity, str(system), str(system.answer), facts)
 
 
-def random_system(rng: random.Random, operations: int) -> QuantitySystem:
+def random_system(rng: random.Random, operations: int, *, wide: bool = False) -> QuantitySystem:
     """Draw a system whose target needs this number of operations, at least one."""
-    growth = _Growth(rng, rng.choice(FORKS))
+    growth = _Growth(rng, None if wide else rng.choice(FORKS))
     target = str(growth.grow(operations))
     for _ in range(rng.randint(0, 2 + operations // 4)):
         growth.distract()
@@ -66,9 +67,9 @@ def random_system(rng: random.Random, operations: int) -> QuantitySystem:
 
 
 class _Growth:
-    """A system under construction, from the leaves up; its quantities are numbered."""
+    """A system under construction, from the leaves up; its quantities are numbered. ``forks`` None balances it."""
 
-    def __init__(self, rng: random.Random, forks: float) -> None:
+    def __init__(self, rng: random.Random, forks: float | None) -> None:
         self.rng, self.forks = rng, forks
         self.definitions: dict[str, Definition] = {}
         self.values: dict[str, int] = {}
@@ -78,8 +79,12 @@ class _Growth:
         if operations == 0:
             return self.leaf()
         rest = operations - 1
-        second = self.rng.randint(1, rest - 1) if rest > 1 and self.rng.random() < self.forks else 0
+        second = rest // 2 if self.forks is None else self.second(rest, self.forks)
         return self.join(self.grow(rest - second), self.grow(second))
+
+    def second(self, rest: int, forks: float) -> int:
+        """How many of the operations below a quantity its second operand takes."""
+        return self.rng.randint(1, rest - 1) if rest > 1 and self.rng.random() < forks else 0
 
     def distract(self) -> None:
         """Define a quantity that is not needed."""

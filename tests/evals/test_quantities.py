@@ -58,6 +58,26 @@ def test_every_system_can_be_written_read_and_worked_out(system: QuantitySystem)
     assert all(0 <= value <= LARGEST for value in values.values())
 
 
+@given(st.integers(0, 2**32), st.integers(1, 16))
+def test_wide_problems_take_as_few_steps_one_after_another_as_can_be(seed: int, level: int) -> None:
+    """Both operands of a quantity need equally many operations, one more or less; a shared quantity adds depth."""
+    system = quantities.random_system(random.Random(seed), level, wide=True)
+    assert len(system.needed) == level
+    least = level.bit_length()
+    assert least <= system.depths[system.target]
+    drawn = [quantities.random_system(random.Random(seed + i), level, wide=True) for i in range(20)]
+    assert sorted(each.depths[each.target] for each in drawn)[10] <= least + 2
+
+
+def test_wide_is_an_argument_of_the_suite() -> None:
+    wide = list(load_suite("quantities(levels=(15, 15), n=20, seed=3, wide=True)").problems)
+    usual = list(load_suite("quantities(levels=(15, 15), n=20, seed=3)").problems)
+    assert sum(p.metadata["depth"] for p in wide) < 0.8 * sum(p.metadata["depth"] for p in usual)
+    assert [p.text for p in load_suite("quantities(n=20, seed=3, wide=False)").problems] == [
+        p.text for p in load_suite("quantities(n=20, seed=3)").problems
+    ]
+
+
 @given(systems, st.randoms())
 def test_the_key_is_of_the_work_and_not_of_its_spelling(system: QuantitySystem, rng: random.Random) -> None:
     """Other names, another order, swapped operands of sums and other distractors make the same problem."""

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import sys
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ def test_every_solution_is_right_and_few_have_a_step_for_nothing() -> None:
 
 def test_orders_and_wordings_differ() -> None:
     system = QuantitySystem.read(TEXT)
-    orders = {tuple(solutions.order(system, random.Random(seed), useless=0)) for seed in range(50)}
+    planned = solutions.plan(system, random.Random(0))
+    orders = {tuple(solutions.order(system, planned, random.Random(seed), useless=0)) for seed in range(50)}
     assert orders == {("B", "V", "A", "U"), ("V", "B", "A", "U")}
     texts = {solutions.quantities_solution(system, random.Random(seed)) for seed in range(50)}
     assert len(texts) > 45
@@ -130,12 +132,23 @@ def test_a_plan_names_quantities_from_the_target_on_each_once() -> None:
     assert all(QuantityPlan.read(each) == QuantityPlan.of(system) for each in plans)
 
 
+def test_half_of_the_solutions_go_through_their_plan_from_the_end() -> None:
+    system = QuantitySystem.read("A = 3; B = A + 1; C = A + 2; D = A + 4; E = B * C; F = E + D. F?")
+    planned = "F: E + D, E: C * B, D: 4 + 3, C: 3 + 2, B: 3 + 1"
+    drawn = Counter(tuple(solutions.order(system, planned, random.Random(seed), useless=0)) for seed in range(400))
+    assert 0.5 < drawn["B", "C", "D", "E", "F"] / 400 < 0.65
+    assert len(drawn) > 5
+
+
 def test_a_step_for_nothing_is_worked_out_when_it_can_be() -> None:
     system = QuantitySystem.read("A = 3; B = A + 1; C = B + 2; D = C * 2. C?")
-    drawn_orders = {tuple(solutions.order(system, random.Random(seed), useless=1)) for seed in range(30)}
-    assert drawn_orders == {("B", "C")}, "D can be worked out after the target only"
+    assert orders(system) == {("B", "C")}, "D can be worked out after the target only"
     system = QuantitySystem.read("A = 3; B = A + 1; C = B + 2; D = B * 2. C?")
-    assert ("B", "D", "C") in {tuple(solutions.order(system, random.Random(seed), useless=1)) for seed in range(30)}
+    assert ("B", "D", "C") in orders(system)
+
+
+def orders(system: QuantitySystem) -> set[tuple[str, ...]]:
+    return {tuple(solutions.by_lot(system, random.Random(seed), useless=1)) for seed in range(30)}
 
 
 def test_the_drill_repeats_the_definitions() -> None:
@@ -154,42 +167,73 @@ def test_the_drill_repeats_the_definitions() -> None:
 # --- Other skills -------------------------------------------------------------------------------------------------
 
 
-def test_threads_work_out_independent_parts_and_return_their_values() -> None:
+def test_a_parent_plans_until_it_spawns_and_goes_on_from_what_its_threads_return() -> None:
     families = 0
     for document in made("threads", 300):
-        system = asked(document)
-        parts = re.findall(r"<Outline>\d+: ([A-Z]{1,2})</Outline>", document.text)
-        assert len(parts) >= 2
-        below = [skills.part(system, name).needed for name in parts]
-        assert all(1 <= len(each) <= skills.PART for each in below)
-        assert sum(map(len, below)) == len(frozenset().union(*below)), "no part needs what another does"
-        learned = "".join(text for text, learn in document.parts if learn)
-        if "</Parallel>" in learned:
-            families += 1
-            returned = dict(re.findall(r"<Conclusion>([A-Z]+) = (\d+)</Conclusion>", document.text))
-            assert {name: system.values()[name] for name in parts} == {n: int(v) for n, v in returned.items()}
-            steps = [f"{n} = {a} {d.op} {b} = {system.values()[n]}" for n, d, a, b in done(system, below)]
-            rest = learned.partition("</Parallel>\n")[2].removesuffix("</s>").split("\n\n")
-            assert all(label.right and label.useful and label.open for label in step_labels(system, [*steps, *rest]))
-        else:
-            lines = learned.strip("\n").split("\n")
-            name = lines[-2].removeprefix("<Conclusion>").partition(" ")[0]
-            assert lines[0] == f"{name}?"
-            assert set(step_labels(skills.part(system, name), lines[1:-2])) == {(True, True, True)}
+        if "<Outlines>" not in (learned := text_learned(document)):
+            continue
+        system, parts = asked(document), outlined(document)
+        assert 2 <= len(parts) <= int(document.text.partition("<spawn>")[2].partition("<")[0])
+        returned = dict(re.findall(r"<Conclusion>([A-Z]+) = (\d+)</Conclusion>", document.text))
+        assert {name: system.values()[name] for name in parts} == {n: int(v) for n, v in returned.items()}
+        planned = re.findall(r"([A-Z]+): ", learned.partition("\n\n<Parallel>")[0])
+        rest = learned.partition("</Parallel>\n")[2].removesuffix("</s>").split("\n\n")
+        assert sorted(planned) == sorted(step.name for step in map(QuantityStep.read, rest) if step)
+        known = [worked(system, name) for part in parts for name in order_of(skills.part(system, part))]
+        assert all(label.right and label.open for label in step_labels(system, [*dict.fromkeys(known), *rest]))
+        families += 1
     assert families > 40
 
 
-def done(system: QuantitySystem, below: list[frozenset[str]]) -> Any:
-    for name in system.order:
-        definition = system.definitions[name]
-        if isinstance(definition, Operation) and any(name in each for each in below):
-            yield name, definition, *definition.at(system.values())
+def test_a_thread_says_its_part_plans_it_and_works_it_out() -> None:
+    threads = 0
+    for document in made("threads", 300):
+        system, lines = asked(document), text_learned(document).strip("\n").split("\n")
+        if lines[-1] != "</Thread>":
+            continue
+        name = lines[-2].removeprefix("<Conclusion>").partition(" ")[0]
+        mine = skills.part(system, name)
+        assert (lines[0], QuantityPlan.read(lines[1])) == (f"{name}?", QuantityPlan.of(mine))
+        assert set(step_labels(mine, lines[2:-2])) == {(True, True, True)}
+        threads += 1
+    assert threads > 100
 
 
-def test_a_chain_spawns_nothing() -> None:
+def text_learned(document: Any) -> str:
+    return "".join(text for text, learn in document.parts if learn)
+
+
+def outlined(document: Any) -> list[str]:
+    return re.findall(r"<Outline>\d+: ([A-Z]{1,2})</Outline>", document.text)
+
+
+def order_of(system: QuantitySystem) -> list[str]:
+    return [name for name in system.order if name in system.needed]
+
+
+def worked(system: QuantitySystem, name: str) -> str:
+    return solutions.step(system, name, solutions.WORDINGS[0], Operation(*system.definitions[name]))  # type: ignore[misc]
+
+
+def test_a_parent_spawns_where_the_critical_path_gets_shortest() -> None:
+    tree = "; ".join(
+        f"{up} = {left} + {right}" for up, left, right in ("ABC", "BDE", "CFG", "DHI", "EJK", "FLM", "GNO")
+    )
+    leaves = "; ".join(f"{name} = {n} + Z" for n, name in enumerate("HIJKLMNO", 2))
+    system = QuantitySystem.read(f"{tree}; {leaves}; Z = 3. A?")
+    found, parts = skills.divided(system, 8, random.Random(0))
+    assert (sorted(found), sorted(parts)) == (["A", "B", "C"], ["D", "E", "F", "G"])
+    found, parts = skills.divided(system, 2, random.Random(0))
+    assert (sorted(found), sorted(parts)) == (["A"], ["B", "C"])
+
+
+def test_a_chain_is_worked_out_by_the_parent_alone() -> None:
     chain = QuantitySystem.read("A = 1; B = A + 1; C = B + 1; D = C + 1. D?")
     asked_chain = solutions.Asked(chain, chain.key, str(chain))
-    assert list(skills.thread_family(asked_chain, 8, random.Random(0))) == []
+    (document,) = skills.thread_family(asked_chain, 8, random.Random(0))
+    planned, *steps = answered(document).split("\n\n")
+    assert QuantityPlan.read(planned) == QuantityPlan.of(chain)
+    assert [step.name for step in map(QuantityStep.read, steps) if step] == ["B", "C", "D"]
 
 
 def test_outlines_are_orders_and_solutions_follow_theirs() -> None:
