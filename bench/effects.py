@@ -1,12 +1,13 @@
 """The headline effects of published methods on the wind tunnels: what the papers report, and what shows here.
 
     python -m bench.effects RUNS [--suite quantities] [--model MODEL] [--reward-model MODEL] [--problems 500]
-                                 [--only NAME ...] [--table] [--json] [--figure FILE.svg]
+                                 [--choosing 100] [--only NAME ...] [--table] [--json] [--figure FILE.svg]
 
-An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on as many of
+An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on those of
 another. Among the settings whose accuracy on the first is within the effect's margin of the baseline's, the one that
-saves most is chosen (or, if the effect is a gain, the most accurate). Every run is a file in RUNS, so the same command
-continues where it was stopped; `--table` prints the table of `docs/effects.md` from what is there and runs nothing.
+saves most is chosen (or, if the effect is a gain, the most accurate). Every run is a file in RUNS, shared by the
+effects that need it, so the same command continues where it was stopped; `--table` prints the table of
+`docs/effects.md` from what is there and runs nothing.
 
 Ratios are of costs summed over the problems, with 95 % intervals bootstrapped by problem; differences of accuracy are
 paired by problem, in points. Exit status 1 if an effect that was measured missed its bar.
@@ -64,7 +65,8 @@ class Effect:
 
     ``saves`` names the cost that the method divides by ``bar``, at an accuracy that is at most ``margin`` points lower;
     without it the method gains ``bar`` points. ``reported`` are the least and the most that the paper reports in the
-    same unit, None if it reports none. ``told`` are further words of the command line.
+    same unit, None if it reports none. ``told`` are further words of the command line for the method, and ``which``
+    says which problems of the suite it is about.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Effect:
     scored: bool = False
     reported: tuple[float, float] | None = None
     told: tuple[str, ...] = ()
+    which: str = ""
 
     @property
     def unit(self) -> str:
@@ -142,6 +145,7 @@ def threads() -> Effect:
     return Effect(
         "threads", "arXiv 2504.15466, arXiv 2512.07843", "75.2 against 57.3 % at equal latency (countdown)",
         "single()", tuple(f"threads(width={width})" for width in (2, 4, 8)), bar=2.0, saves=path, margin=0.0,
+        which="levels=(14, 16), wide=True",
     )  # fmt: skip
 
 
@@ -158,19 +162,22 @@ class Bench:
     runs: Path
     suite: str
     problems: int
+    choosing: int
     model: str
     reward_model: str
     runs_nothing: bool = False
 
     def outcomes(self, effect: Effect, strategy: str, seed: int) -> list[Outcome] | None:
         """The outcomes of a strategy on the problems of a seed; None if it was not run to its end."""
-        spec = f"{self.suite}(n={self.problems}, seed={seed})"
-        file = self.runs / f"{effect.name}-{seed}-{slug(strategy)}.db"
+        number = self.choosing if seed == CHOOSING else self.problems
+        spec = f"{self.suite}(n={number}, seed={seed}{effect.which and f', {effect.which}'})"
+        file = self.runs / f"{slug(spec)}-{slug(strategy)}.db"
         if not self.runs_nothing:
-            words = ["--strategy", strategy, "--model", self.model, "--run", str(file), *effect.told]
+            words = ["--strategy", strategy, "--model", self.model, "--run", str(file)]
+            words += effect.told if strategy in effect.methods else ()
             words += ["--reward-model", self.reward_model] if effect.scored else []
             subprocess.run([sys.executable, "-m", "widthwise", "eval", spec, *words], check=True)
-        return finished(file, self.problems)
+        return finished(file, number)
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------
@@ -256,7 +263,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="folder of run files")
     parser.add_argument("--suite", default="quantities")
-    parser.add_argument("--problems", type=int, default=500)
+    parser.add_argument("--problems", type=int, default=500, help="problems that figures are reported on")
+    parser.add_argument("--choosing", type=int, default=100, help="others, on which settings are chosen")
     parser.add_argument("--model", default="embedded:quantities")
     parser.add_argument("--reward-model", default="quantities")
     parser.add_argument("--only", nargs="+", help="names of effects")
@@ -266,8 +274,9 @@ def main() -> int:
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     bench = Bench(
-        options.runs, options.suite, options.problems, options.model, options.reward_model, runs_nothing=options.table
-    )
+        options.runs, options.suite, options.problems, options.choosing, options.model, options.reward_model,
+        runs_nothing=options.table,
+    )  # fmt: skip
     effects = [effect for effect in (make() for make in EFFECTS) if not options.only or effect.name in options.only]
     results = [measure(effect, bench) for effect in effects]
     met = [None if found is None else found.reaches(effect) for effect, found in zip(effects, results, strict=True)]

@@ -107,9 +107,13 @@ def test_effects_are_measured_on_other_problems_than_they_are_chosen_on_and_a_ru
         "vote", "p", "more", "best_of_n(n=1) | majority_vote()",
         ("best_of_n(n=3) | majority_vote()", "best_of_n(n=2) | majority_vote()"), bar=0.0,
     )  # fmt: skip
-    bench = effects.Bench(tmp_path, "arithmetic", 3, "embedded:reasoner", "scorer")
+    bench = effects.Bench(tmp_path, "arithmetic", 3, 2, "embedded:reasoner", "scorer")
     assert effects.measure(effect, replace(bench, runs_nothing=True)) is None
     measured = effects.measure(effect, bench)
-    seeds = sorted(file.name.split("-")[1] for file in tmp_path.glob("*.db"))
-    assert seeds == ["7", "7", "8", "8", "8"], "all settings on one half, the chosen one on the other"
+    seeds = sorted(file.name.partition("seed-")[2][0] for file in tmp_path.glob("*.db"))
+    assert seeds == ["7", "7", "8", "8", "8"], "all settings on some problems, the chosen one on others"
+    assert {file.name[:16] for file in tmp_path.glob("*seed-8*")} == {"arithmetic-n-2-s"}
+    other = replace(effect, name="again", methods=(effect.methods[0],))
+    effects.measure(other, bench)
+    assert len(list(tmp_path.glob("*.db"))) == 5, "effects share runs"
     assert effects.measure(effect, replace(bench, runs_nothing=True)) == measured
