@@ -162,7 +162,17 @@ REASONER = PromptFormat(
 )
 """The bundled micro reasoner: trained on the bare problem text."""
 
-QUANTITIES = replace(REASONER, name="quantities", recent_steps=None)
+QUANTITY_MOVES = {
+    "each_thought": "<Path>{text}",
+    "next_step": "{problem}{progress}<next>",
+    "finish": "{problem}{progress}",
+    "sub_question": "{problem}{progress}<ask>",
+    "sub_answer": "{problem}{progress}<Goal>{asked}",
+    "rephrase": "{problem}<rephrase>",
+}
+"""The moves of rStar as the model for `quantities` learned them (`scripts/quantity_moves.py`)."""
+
+QUANTITIES = replace(REASONER, name="quantities", prompts=REASONER_PROMPTS | QUANTITY_MOVES, recent_steps=None)
 """The bundled model for `quantities`: its judge sees all steps, as those of two solutions differ in their order."""
 
 GENERIC = PromptFormat("generic", prompts=CHAT_PROMPTS, grammars=GRAMMARS, threads="prompted")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import sentencepiece
 from documents import Document, document, encode
+from quantity_moves import moves
 from quantity_skills import outlines, plans, serial_searches, threads
 from quantity_solutions import quantities_solution, systems
 from reasoner_data import mixed
@@ -58,6 +59,7 @@ SKILLS: dict[str, tuple[Callable[..., Iterator[Document]], int]] = {
     "outlines": (outlines, 4),
     "plans": (plans, 3),
     "serial searches": (serial_searches, 3),
+    "moves": (moves, 8),
 }
 """Documents of each kind per sixty solutions; threads are about four documents per problem."""
 
@@ -93,7 +95,7 @@ def main() -> None:
     parser.add_argument("--levels", type=int, nargs=2, default=(1, 16), help="the fewest and the most operations")
     parser.add_argument("--thousands", type=int, default=100, help="documents, in thousands")
     parser.add_argument("--drill", type=int, default=0, help="documents that repeat definitions, for sixty solutions")
-    parser.add_argument("--skills", action="store_true", help="threads, outlines, plans and serial searches, too")
+    parser.add_argument("--skills", action="store_true", help="threads, outlines, plans, serial searches and moves, too")
     parser.add_argument("--attempts", type=Path, help="attempts of an earlier checkpoint (quantity_attempts.py)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
