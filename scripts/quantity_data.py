@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--levels", type=int, nargs=2, default=(1, 16), help="the fewest and the most operations")
     parser.add_argument("--thousands", type=int, default=100, help="documents, in thousands")
     parser.add_argument("--drill", type=int, default=0, help="documents that repeat definitions, for sixty solutions")
-    parser.add_argument("--skills", action="store_true", help="threads, outlines, plans, serial searches and moves, too")
+    parser.add_argument("--skills", action="store_true", help="threads, outlines, plans, searches and moves, too")
     parser.add_argument("--attempts", type=Path, help="attempts of an earlier checkpoint (quantity_attempts.py)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

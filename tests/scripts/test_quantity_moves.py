@@ -3,6 +3,7 @@
 import importlib
 import random
 import sys
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,29 @@ from typing import Any
 import pytest
 import sentencepiece
 
+from tests.samplers.talker import Talker
+from widthwise import RStar
+from widthwise.core.backend import SamplingParams
+from widthwise.core.session.scheduler import Scheduler
+from widthwise.core.session.session import Session
+from widthwise.core.session.setting import Setting
 from widthwise.evals.suites.holdout import held_out
+from widthwise.evals.suites.hub import INTEGER
+from widthwise.evals.suites.quantities import generate
 from widthwise.evals.suites.quantity_steps import QuantityPlan, QuantityStep, step_labels
 from widthwise.evals.suites.quantity_system import QuantitySystem
+from widthwise.models.formats import QUANTITIES
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 quantity_moves = importlib.import_module("quantity_moves")
 LONGEST = 768  # tokens
 TAGS = {"<next>": "next_step", "<ask>": "sub_question", "<rephrase>": "rephrase", "<Goal>": "sub_answer"}
-DOCUMENTS = list(islice(quantity_moves.moves(random.Random(5), range(1, 17)), 500))
+
+
+@cache
+def documents() -> list[Any]:
+    return list(islice(quantity_moves.moves(random.Random(5), range(1, 17)), 500))
 
 
 class Asked:
@@ -45,7 +59,7 @@ def halves(document: Any) -> tuple[Asked, str]:
 
 
 def made(move: str) -> list[tuple[Asked, str]]:
-    found = [halves(document) for document in DOCUMENTS if document.skill == move]
+    found = [halves(document) for document in documents() if document.skill == move]
     assert len(found) > 40
     assert all(asked.move == move for asked, _ in found)
     return found
@@ -72,14 +86,14 @@ def is_step(system: QuantitySystem, text: str) -> bool:
 
 
 def test_no_problem_is_held_out_and_a_rephrased_one_has_the_key_of_the_first() -> None:
-    assert not any(held_out(document.key) for document in DOCUMENTS)
-    assert all(halves(document)[0].system.key == document.key for document in DOCUMENTS)
-    assert 30 < sum(not halves(document)[0].system.given for document in DOCUMENTS) < 200
+    assert not any(held_out(document.key) for document in documents())
+    assert all(halves(document)[0].system.key == document.key for document in documents())
+    assert 30 < sum(not halves(document)[0].system.given for document in documents()) < 200
 
 
 def test_documents_fit_and_are_encoded_without_bytes() -> None:
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(ROOT / "models/reasoner/tokenizer.model"))
-    for document in DOCUMENTS:
+    for document in documents():
         ids = tokenizer.encode(document.text)
         assert len(ids) < LONGEST
         assert not any(tokenizer.is_byte(each) for each in ids)
@@ -87,25 +101,28 @@ def test_documents_fit_and_are_encoded_without_bytes() -> None:
 
 @pytest.mark.parametrize("move", ["next_step", "finish", "sub_question", "sub_answer"])
 def test_thoughts_are_sub_questions_with_right_answers_and_then_steps(move: str) -> None:
-    kinds: list[tuple[int, int]] = []
-    for asked, _ in made(move):
-        answers = 0
-        for n, thought in enumerate(asked.thoughts):
-            question, mark, answer = thought.partition("?\n")
-            left = asked.left(n)
-            if mark:
-                assert question in left.needed
-                assert 1 <= len(part(left, f"{question}?").needed) <= 5
-                assert is_solution(part(left, f"{question}?"), answer)
-                answers += 1
-            elif n == answers and asked.system.given:
-                assert QuantityPlan.read(thought) == QuantityPlan.of(left)
-            else:
-                assert is_step(left, thought)
-        assert not any("?" in thought for thought in asked.thoughts[answers:])
-        kinds.append((answers, len(asked.thoughts) - answers))
+    kinds = [thoughts_of(asked) for asked, _ in made(move)]
     assert {answers for answers, _ in kinds} == {0, 1, 2, 3}
     assert {steps for _, steps in kinds} == ({0, 1, 2, 3, 4} if move in ("next_step", "finish") else {0})
+
+
+def thoughts_of(asked: Asked) -> tuple[int, int]:
+    """How many sub-questions are answered and how many steps follow; all of them are checked."""
+    answers = 0
+    for n, thought in enumerate(asked.thoughts):
+        question, mark, answer = thought.partition("?\n")
+        left = asked.left(n)
+        if mark:
+            assert answers == n
+            assert question in left.needed
+            assert 1 <= len(part(left, f"{question}?").needed) <= 5
+            assert is_solution(part(left, f"{question}?"), answer)
+            answers += 1
+        elif n == answers and asked.system.given:
+            assert QuantityPlan.read(thought) == QuantityPlan.of(left)
+        else:
+            assert is_step(left, thought)
+    return answers, len(asked.thoughts) - answers
 
 
 def test_a_next_step_is_a_plan_of_the_rest_first_and_the_answer_last() -> None:
@@ -150,3 +167,50 @@ def test_a_rephrased_problem_is_the_same_one_with_only_what_is_needed() -> None:
         assert (system.key, system.answer) == (asked.system.key, asked.system.answer)
         assert system.needed == system.definitions.keys()
         assert not system.given
+
+
+# --- In a search --------------------------------------------------------------------------------------------------
+
+
+class Solver:
+    """Answers every prompt as a document would, and keeps what the document for it would ask."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+
+    def __call__(self, prompt: str, index: int) -> str:
+        self.asked.append(asked := Asked(prompt))
+        work = quantity_moves.Work("moves", asked.system)
+        for thought in asked.thoughts:
+            work.think(thought)
+        assert work.document(asked.move, "", asked.question).text == f"<user>{prompt}<assistant></s>"
+        return written(work, asked, random.Random(f"{prompt} {index}"))
+
+
+def written(work: Any, asked: Asked, rng: random.Random) -> str:
+    if asked.move == "rephrase":
+        return str(quantity_moves.rephrased(work.system, rng))
+    if asked.move == "sub_question":
+        return (
+            quantity_moves.ENOUGH if quantity_moves.enough(work) else f"{quantity_moves.useful(work.left, rng).target}?"
+        )
+    text = str(quantity_moves.solution(part(work.left, asked.question) if asked.question else work.left, rng))
+    if asked.move != "next_step":
+        return text
+    planned = not work.system.given or any("?" not in thought for thought in work.thoughts)
+    steps = text.split("\n\n")
+    return steps[1] if planned and len(steps) > 1 else steps[0]
+
+
+async def test_rstar_asks_as_the_documents_do() -> None:
+    """A search with a perfect solver: every prompt is one that a document could have, and every solution is right."""
+    solver, problem = Solver(), generate(1, 3, levels=(14, 14))[0]
+    setting = Setting(Scheduler(Talker(solver)), INTEGER, QUANTITIES, params=SamplingParams())
+    session = Session(problem, setting)
+    traces = await RStar(rollouts=40, steps=2, asked=2, votes=2, solutions=2)(session)
+    assert {session.answer(trace) for trace in traces} == {problem.answer}
+    assert {asked.move for asked in solver.asked} == set(RStar.questions)
+    kinds = {thoughts_of(asked) for asked in solver.asked}
+    assert max(answers for answers, _ in kinds) >= 2
+    assert max(steps for _, steps in kinds) >= 2
+    assert any(not asked.system.given for asked in solver.asked)
