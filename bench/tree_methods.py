@@ -38,6 +38,8 @@ from widthwise.evals.store.outcome import Outcome
 CHOOSING, REPORTING = 8, 7
 """Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
 POOL = 96
+SCORERS = {"quantities": "quantities"}
+"""The bundled reward model of a suite, where it is not the scorer."""
 PRM, VOTE = "best_by(score='score')", "majority_vote()"
 BEST, MAJORITY = "best:reward_model", "maj"
 FREE = "by='mean_logprob'"
@@ -107,7 +109,8 @@ class Bench:
         if not self.runs_nothing:
             print(f"{suite}, {problems} problems: {strategy}", file=sys.stderr, flush=True)
             spec = f"{suite}(n={self.problems}, seed={seed})"
-            ww.evaluate(strategy, spec, limit=problems, reward_model="scorer", run=file, concurrency=32)
+            judge = SCORERS.get(suite, "scorer")
+            ww.evaluate(strategy, spec, limit=problems, reward_model=judge, run=file, concurrency=32)
         return finished(file, problems)
 
     @cache  # noqa: B019

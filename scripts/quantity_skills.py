@@ -12,7 +12,9 @@ A parent says what is needed as far as it goes alone, has the rest worked out at
     <Thread>
     1:                                        <- a thread's prompt ends here
     B?                                        <- it says again what it is to work out, and plans
+
     B: 28 - 14
+
     B = 28 - 14 = 14
     <Conclusion>B = 14</Conclusion>
     </Thread>
@@ -78,10 +80,10 @@ def longest(system: QuantitySystem, parts: Sequence[str]) -> int:
 
 
 def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
-    """What a thread is to work out, a plan for that, then its steps, one per line."""
+    """What a thread is to work out, and a solution of that without its answer."""
     mine = part(system, name)
     ordered = order(mine, planned := plan(mine, rng), rng, useless=0)
-    return "\n".join([f"{name}?", planned, *(worded(system, each, rng) for each in ordered)])
+    return "\n\n".join([f"{name}?", planned, *(worded(system, each, rng) for each in ordered)])
 
 
 def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:

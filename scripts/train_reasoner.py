@@ -13,7 +13,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from torch.nn import functional
 PEAK = 2e-3  # learning rate
 WARM_UP = 200  # steps
 BATCH = 2048  # tokens of a worker's batch
+SAMPLING = {"temperature": 1.0}
 POOL = 64  # batches that are formed together, so that documents of one length meet
 
 
@@ -203,10 +204,11 @@ def train(run: Run, corpus: Corpus, schedule: Schedule, seed: int, parent: int, 
 # --- Export -----------------------------------------------------------------------------------------------------
 
 
-def export(model: Llama, folder: Path, *, half: bool = False) -> None:
+def export(model: Llama, folder: Path, *, half: bool = False, sampling: Mapping[str, float] = SAMPLING) -> None:
     """Write the model as a Hugging Face folder; the weights are replaced in one move.
 
     `half` stores them in float16; programs that load them still compute in float32, as the configuration says.
+    `sampling` is how the model is sampled from if nothing else is said.
     """
     dtype = torch.float16 if half else torch.float32
     weights = {f"model.{name}": weight.detach().to(dtype).contiguous() for name, weight in model.named_parameters()}
@@ -214,7 +216,7 @@ def export(model: Llama, folder: Path, *, half: bool = False) -> None:
     fresh.write_bytes(save(weights, metadata={"format": "pt"}))
     os.replace(fresh, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config(model.shape) | _profile(folder), indent=2) + "\n")
-    generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "do_sample": True, "temperature": 1.0}
+    generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "do_sample": True, **sampling}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
 

@@ -96,8 +96,14 @@ class _Growth:
         if chance < LITERALS:
             return self.number()
         if chance < LITERALS + SHARED and self.definitions:
-            return self.rng.choice([*self.definitions])
+            return self.rng.choice(self.known())
         return self.new(self.number())
+
+    def known(self) -> list[str]:
+        """Quantities that may be used once more: all, but only given ones where that could make a problem deeper."""
+        balanced = self.forks is None
+        found = [name for name, each in self.definitions.items() if not balanced or isinstance(each, int)]
+        return found or [*self.definitions]
 
     def number(self) -> int:
         return self.rng.randint(2, self.rng.choice(NUMBER_SIZES))

@@ -193,8 +193,8 @@ def test_a_thread_says_its_part_plans_it_and_works_it_out() -> None:
             continue
         name = lines[-2].removeprefix("<Conclusion>").partition(" ")[0]
         mine = skills.part(system, name)
-        assert (lines[0], QuantityPlan.read(lines[1])) == (f"{name}?", QuantityPlan.of(mine))
-        assert set(step_labels(mine, lines[2:-2])) == {(True, True, True)}
+        assert (lines[0], QuantityPlan.read(lines[2])) == (f"{name}?", QuantityPlan.of(mine))
+        assert set(step_labels(mine, lines[4:-2:2])) == {(True, True, True)}
         threads += 1
     assert threads > 100
 
