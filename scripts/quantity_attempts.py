@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from attempts import TEST_SEED, Attempted, chosen, collect, listed, made, read, same_answer, verify
-from documents import Document
+from attempts import TEST_SEED, Attempted, collect, listed, made, read, same_answer, verify
+from documents import END, Document
 from labels import Task, steps_of
 from quantity_solutions import either_order, order, plan, quantities_solution, step, systems
 from scorer_data import scored
@@ -28,6 +28,9 @@ from widthwise.evals.suites.quantity_system import QuantitySystem
 SAID = "{name} said {said}: {worked} = {value}"
 """A refined step: what the drafts say about the quantity, the operation on right values, and only then the value."""
 NONE = "none"
+DRAFTS = (1, 2, 2, 3, 4, 4, 8)
+ROOM = (250, 400, 600)
+"""Characters of all drafts together; a token has one or two."""
 
 
 # --- Drawing ------------------------------------------------------------------------------------------------------
@@ -51,7 +54,7 @@ def tests(number: int, seed: int, levels: tuple[int, int]) -> list[tuple[Task, s
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = {refine: 6, refine_notes: 5, notes: 2, verify: 4, same_answer: 3, score: 30}
+    makers = {refine: 9, refine_notes: 5, notes: 2, verify: 4, same_answer: 3, score: 30}
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             (maker,) = rng.choices([*makers], [*makers.values()])
@@ -68,22 +71,29 @@ def values_said(drafts: Sequence[str]) -> dict[str, list[int]]:
     return said
 
 
+def ends(attempted: Attempted, rng: random.Random) -> list[str]:
+    """The ends of some attempts, as a workspace shows them: together they have so much room."""
+    picked = rng.sample(attempted.texts, min(rng.choice(DRAFTS), len(attempted.texts)))
+    room = rng.choice(ROOM) // len(picked)
+    return [text.removesuffix(END).strip()[-room:] for text in picked]
+
+
 def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
     """Drafts, then a right solution that checks their values before it states its own."""
-    drafts = chosen(attempted, rng)
+    drafts = ends(attempted, rng)
     answer = refined(attempted.task, values_said(drafts), rng)
     yield made(attempted, "refine", answer, drafts=listed(drafts))
 
 
 def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
     """Drafts, then how many of them agree on each value."""
-    drafts = chosen(attempted, rng)
+    drafts = ends(attempted, rng)
     yield made(attempted, "summarise", table(values_said(drafts)), drafts=listed(drafts))
 
 
 def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """How many drafts agree on each value, then a right solution; all attempts are drafts, as the table is short."""
-    said = values_said(attempted.texts)
+    """How many drafts agree on each value, then a right solution; all attempts are drafts, whole or their ends."""
+    said = values_said(attempted.texts if rng.random() < 0.5 else ends(attempted, rng))
     answer = refined(attempted.task, said, rng)
     yield made(attempted, "refine_summary", answer, summary=table(said))
 
