@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 
 from widthwise.backends.tokenizers.pieces import PieceTokenizer, pieces_of
+from widthwise.backends.tokenizers.replayed import PROMPT_END, ReplayTokenizer
 from widthwise.core.backend import (
     Backend,
     Capabilities,
     Delta,
     FinishReason,
     IntArray,
-    LearningTokenizer,
     Request,
     Tokenizer,
     TokenStats,
     Usage,
 )
 from widthwise.core.brief import Brief, counted
-from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.prompting.profile import ModelFacts, facts_of
 from widthwise.core.prompting.saying import BEGUN, END_UNKNOWN
@@ -37,9 +36,6 @@ from widthwise.core.trace.stopping import StopMatcher
 from widthwise.core.trace.token_ends import token_ends
 
 _log = logging.getLogger(__name__)
-
-_PROMPT_END = 2**62
-"""Ends the prompts that ``chat`` makes, and spells nothing. No tokenizer and no hash of pieces produces this id."""
 
 _LABELS = frozenset({"correct", "published_correct", "answer"})
 """What a recording knows from the reference answer: strategies must not see it."""
@@ -65,7 +61,8 @@ class ReplayBackend(Brief):
 
     ``model`` is asked for whatever was not recorded: the recording answers the problem's own prompt from its beginning,
     and the model answers all other prompts (of judges, of refinements) and everything after inserted text. Tokens are
-    those of its tokenizer. ``facts`` are those of the model that was recorded.
+    those of its tokenizer. ``facts`` are those of the model that was recorded. ``dependent`` says why the samples are
+    not independent; empty if they are. The run says and records it.
     """
 
     max_model_len: int | None = None
@@ -78,6 +75,7 @@ class ReplayBackend(Brief):
         tokenizer: Tokenizer | None = None,
         model: Backend | None = None,
         facts: ModelFacts | None = None,
+        dependent: str = "",
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         tokenizer = tokenizer if model is None else model.tokenizer
@@ -89,6 +87,7 @@ class ReplayBackend(Brief):
         )
         self.facts = facts_of(model) if model is not None else facts or ModelFacts(name)
         self.recorded = model is None
+        self.dependent = dependent
         self._model = model
         self._cutter = ReplayTokenizer(tokenizer or PieceTokenizer())
         self.tokenizer: Tokenizer = self._cutter
@@ -102,7 +101,7 @@ class ReplayBackend(Brief):
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         """Stream the rest of the recorded sample that ``request`` asks for."""
         if self._model is not None and not self._was_recorded(request):
-            asked = replace(request, prompt=request.prompt[request.prompt != _PROMPT_END])
+            asked = replace(request, prompt=request.prompt[request.prompt != PROMPT_END])
             async with aclosing(self._model.generate(asked)) as deltas:  # type: ignore[type-var]
                 async for delta in deltas:
                     yield delta
@@ -125,6 +124,11 @@ class ReplayBackend(Brief):
                 usage=usage if at == begin else None,
                 metadata=reel.metadata if over else reel.begun if at == begin else {},
             )
+
+    @property
+    def note(self) -> str:
+        """What a reader of results must know; empty if nothing."""
+        return f"the replayed traces are not independent samples: {self.dependent}" if self.dependent else ""
 
     @property
     def problem_ids(self) -> Iterable[str]:
@@ -151,6 +155,7 @@ class ReplayBackend(Brief):
             "backend": "replay",
             "model": self.name,
             **({} if self._model is None else {"not recorded": dict(self._model.describe())}),
+            **({"dependent": self.dependent} if self.dependent else {}),
             "tokens": "of the recording where it has them, else "
             + ("of the given tokenizer" if self._exact else "pieces of text, an approximation"),
         }
@@ -163,7 +168,7 @@ class ReplayBackend(Brief):
 
     def _was_recorded(self, request: Request) -> bool:
         """Whether the request is for the problem's own prompt, from its beginning or within a recorded trace."""
-        marks = np.flatnonzero(request.prompt == _PROMPT_END)
+        marks = np.flatnonzero(request.prompt == PROMPT_END)
         begins = len(marks) > 0 and int(marks[0]) == len(request.prompt) - 1
         if not len(marks) or not (begins or request.continues is not None):
             return False
@@ -195,7 +200,7 @@ class ReplayBackend(Brief):
 
     def _behind_prompt(self, request: Request) -> IntArray:
         """The tokens of the request after the problem's own prompt."""
-        marks = np.flatnonzero(request.prompt == _PROMPT_END)
+        marks = np.flatnonzero(request.prompt == PROMPT_END)
         if not len(marks):
             return self._behind_plain_prompt(request)
         prompt, prefix = request.prompt[: marks[0]], request.prompt[marks[0] + 1 :]
@@ -296,39 +301,6 @@ class _Reel:
             return None
         last = int(np.searchsorted(ends, len(text)))
         return last + 1 if ends[last] == len(text) else None
-
-
-class ReplayTokenizer:
-    """The underlying tokenizer, with a mark after every prompt that ``chat`` makes."""
-
-    def __init__(self, inner: Tokenizer) -> None:
-        self.inner = inner
-        self.eos_ids = inner.eos_ids
-        self.bos_id = inner.bos_id
-        self.controls = inner.controls
-        self.conversations: dict[str, None] = {}
-
-    def learn(self, text: str, ends: IntArray) -> None:
-        if isinstance(self.inner, LearningTokenizer):
-            self.inner.learn(text, ends)
-
-    def encode(self, text: str) -> list[int]:
-        return self.inner.encode(text)
-
-    def decode(self, ids: Sequence[int] | IntArray) -> str:
-        return self.inner.decode([i for i in map(int, ids) if i != _PROMPT_END])
-
-    def pieces(self, ids: Sequence[int] | IntArray) -> list[str]:
-        """The text of each id."""
-        return [self.decode([i]) for i in ids]
-
-    def chat(self, messages: Sequence[Mapping[str, str]], options: ChatOptions = NO_OPTIONS) -> list[int]:
-        """The conversation's tokens, and the mark; the text of an open assistant turn follows the mark."""
-        is_open = bool(messages) and messages[-1]["role"] == "assistant"
-        asked = messages[:-1] if is_open else messages
-        ids = self.inner.chat(asked, options)
-        self.conversations[self.inner.decode(ids)] = None
-        return [*ids, _PROMPT_END, *(self.encode(messages[-1]["content"]) if is_open else ())]
 
 
 def _is_number(value: Any) -> bool:

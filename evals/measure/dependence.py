@@ -8,7 +8,8 @@ from typing import Any
 from widthwise.core.trace.recording import Recording
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.recorded_rounds import SWITCHED, sampler_of
+from widthwise.evals.store.recorded_rounds import SWITCHED, of_others, sampler_of
+from widthwise.evals.store.store import Store
 
 INDEPENDENT = ("single", "best_of_n")
 """Samplers whose traces are independent samples."""
@@ -17,8 +18,9 @@ INDEPENDENT = ("single", "best_of_n")
 def dependence(strategy: str, outcomes: Sequence[Outcome], other: str) -> str:
     """Why parts of a run's samples are not smaller runs; empty if they are.
 
-    ``other`` says it of a run in which other strategies worked, too (``recorded_rounds.switched``). An imported run has
-    no ``strategy`` of its own: its problems have what the recording said.
+    ``other`` says it of a run in which other strategies worked, too, or whose samples were drawn by another run
+    (``recorded_rounds.of_others``). An imported run has no ``strategy`` of its own: its problems have what its source
+    said.
     """
     said = _samplers([sampler_of(strategy)]) if strategy else _said(outcome.fields for outcome in outcomes)
     if said or other:
@@ -28,6 +30,13 @@ def dependence(strategy: str, outcomes: Sequence[Outcome], other: str) -> str:
     return _stopped(leaf.finish for outcome in outcomes for leaf in outcome.leaves)
 
 
+def dependence_of_run(store: Store) -> str:
+    """The same of the finished problems of a run file."""
+    strategy = str(store.manifest["configuration"].get("strategy") or "")
+    done = [outcome for outcome in store.outcomes() if outcome.state != "open"]
+    return dependence(strategy, done, of_others(store.manifest))
+
+
 def dependence_of_recordings(recordings: Sequence[Recording]) -> str:
     """Why parts of recorded samples are not smaller runs, as far as the recordings say it; empty if they are."""
     said = _said(recording.fields for recording in recordings)
@@ -35,11 +44,13 @@ def dependence_of_recordings(recordings: Sequence[Recording]) -> str:
 
 
 def _said(rows: Iterable[Mapping[str, Any]]) -> str:
-    """What the rows of a recording say of the samplers and of strategies with which problems went on."""
+    """What the rows of a recording say of the samplers, and of others that worked on problems."""
     rows = list(rows)
     if found := _samplers(name for row in rows for name in str(row.get("sampler") or "").split(", ")):
         return found
-    return SWITCHED if any(row.get("switched_to") for row in rows) else ""
+    if any(row.get("switched_to") for row in rows):
+        return SWITCHED
+    return next((str(row["dependent"]) for row in rows if row.get("dependent")), "")
 
 
 def _samplers(names: Iterable[str]) -> str:

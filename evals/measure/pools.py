@@ -32,7 +32,7 @@ from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import RECORDINGS, read_generations
 from widthwise.evals.store.outcome import Graded, Leaf, Outcome, credit
-from widthwise.evals.store.recorded_rounds import switched
+from widthwise.evals.store.recorded_rounds import of_others, switched
 from widthwise.evals.store.recorded_saying import saying_in
 from widthwise.evals.store.recorded_scores import RecordedScores
 from widthwise.evals.store.store import Store
@@ -99,6 +99,7 @@ def load(
 def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None, own_prices: Prices) -> Source:
     with Store.read(path) as store:
         said, other = store.manifest.get("configuration", {}), switched(store.manifest)
+        others = of_others(store.manifest)
         outcomes = list(store.outcomes())
         done = [o for o in outcomes if o.state != "open"]
         if not done:
@@ -118,7 +119,7 @@ def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader |
         strategy=strategy,
         pools=pools,
         answered=tuple(Answered.of(each, prices) for each in done) if strategy else (),
-        dependent=dependence(strategy, done, other),
+        dependent=dependence(strategy, done, others),
         open=len(outcomes) - len(done),
         copies=None if other else Copies.stored(done),
         sequential_known=known,

@@ -20,7 +20,7 @@ from widthwise.evals.measure.trials import MEASURES, Reliability, Trials, reliab
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome, credit
-from widthwise.evals.store.recorded_rounds import switched
+from widthwise.evals.store.recorded_rounds import of_others, switched
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -96,7 +96,7 @@ def standings(
         fair = not any(said["switched"] for said, _, _ in (runs[0], runs[i]))
         found[i] = replace(found[i], difference=gap, split=reached[i].beyond(reached[0]) if fair else None)
     trials = [
-        Trials.of(said["strategy"], of_run, said["switched"])
+        Trials.of(said["strategy"], of_run, said["of_others"])
         for (said, _, _), of_run in zip(runs, outcomes, strict=True)
     ]
     reliable = reliabilities(trials, reliability, k)
@@ -130,7 +130,7 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
         said = {"run": str(path)} | {
             name: store.manifest["configuration"].get(name) or "" for name in ("suite", "model", "strategy")
         }
-        said["switched"] = switched(store.manifest)
+        said |= {"switched": switched(store.manifest), "of_others": of_others(store.manifest)}
         done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
         unknown = {"sequential": not sequential_known(store), "flops": not all(o.ledger.flops for o in done.values())}
         costs = [name for name in COSTS if not unknown.get(name)]

@@ -20,7 +20,7 @@ from widthwise.evals.store.copies import copies_field
 from widthwise.evals.store.database import PRIVATE, StoreError
 from widthwise.evals.store.foreign import read_generations
 from widthwise.evals.store.outcome import Leaf, Outcome
-from widthwise.evals.store.recorded_rounds import sampler_of, strategies_by_problem
+from widthwise.evals.store.recorded_rounds import drawn_by, strategies_by_problem
 from widthwise.evals.store.recording_rows import to_row
 from widthwise.evals.store.segment_rows import parse, spelled, to_json, wait_of
 from widthwise.evals.store.store import Ends, Store
@@ -124,13 +124,8 @@ def _run_fields(store: Store) -> dict[str, Any]:
     configuration = store.manifest["configuration"]
     if "imported" in configuration:
         return {}
-    strategy = str(configuration.get("strategy") or "") or None
-    return {
-        "model": configuration.get("model"),
-        "source": f"widthwise run {store.path.name}",
-        "strategy": strategy,
-        "sampler": strategy and sampler_of(strategy),
-    }
+    source = f"widthwise run {store.path.name}"
+    return {"model": configuration.get("model"), "source": source, **drawn_by(store.manifest)}
 
 
 def _recording(store: Store, outcome: Outcome, run_fields: Mapping[str, Any]) -> Recording:

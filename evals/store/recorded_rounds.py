@@ -1,4 +1,5 @@
-"""What a run file says of its strategies: the run's own, and those of the rounds that shared out a suite budget.
+"""What a run file says of its strategies: the run's own, those of the rounds that shared out a suite budget, and those
+of a run that it replays.
 
 A file may say anything.
 """
@@ -18,6 +19,25 @@ _MOST = 10_000
 def switched(manifest: Mapping[str, Any]) -> str:
     """Why a run's traces are no fair sample of its strategy; empty if no problem went on with another one."""
     return SWITCHED if strategies_by_problem(manifest) else ""
+
+
+def dependent_in(manifest: Mapping[str, Any]) -> str:
+    """Why the samples that a run replays are not independent; empty if they are, or if it replays none."""
+    backends = [said for key, said in manifest.items() if key.partition(" ")[0] == "backend"]
+    told = [said.get("dependent") for said in backends if isinstance(said, dict)]
+    return next((why for why in told if isinstance(why, str) and why), "")
+
+
+def of_others(manifest: Mapping[str, Any]) -> str:
+    """Why other strategies than the run's own may have drawn samples that depend on one another; empty if none did."""
+    return switched(manifest) or dependent_in(manifest)
+
+
+def drawn_by(manifest: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a row of an exported run says of how its samples were drawn."""
+    strategy = str(manifest["configuration"].get("strategy") or "")
+    found = {"strategy": strategy, "sampler": sampler_of(strategy), "dependent": dependent_in(manifest)}
+    return {name: said or None for name, said in found.items()}
 
 
 def sampler_of(strategy: str) -> str:

@@ -18,8 +18,8 @@ same as an absent field.
 
 A sample without ``text`` but with an ``answer`` stands for the text ``\\boxed{answer}``; an ``answer`` of null for the
 empty text. Rows that share a ``problem_id`` are one problem: their samples are concatenated, and fields in which the
-rows differ (``model`` ...) become metadata of their samples; the problem has every ``sampler`` and ``switched_to`` of
-its rows, with commas between them.
+rows differ (``model`` ...) become metadata of their samples; the problem has every ``sampler``, ``switched_to`` and
+``dependent`` of its rows, with commas between them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from widthwise.evals.store.segment_rows import parse
 from widthwise.evals.suites.rows import read_rows
 
 _ROW_FIELDS = frozenset({"problem_id", "problem", "answer", "samples", "prompt", "prompt_ids"})
-_OF_A_RUN = frozenset({"model", "source", "sampler", "strategy", "switched_to"})
+_OF_A_RUN = frozenset({"model", "source", "sampler", "strategy", "switched_to", "dependent"})
 """Row fields that describe the run, not the problem."""
 _SAMPLE_FIELDS = frozenset(
     {"text", "answer", "correct", "finish", "trace", "token_ids", "token_ends", "logprobs"}
@@ -205,7 +205,7 @@ def _merged(rows: list[Recording]) -> Recording:
     traces = [sample.trace for sample in samples if sample.trace is not None]
     if len(set(traces)) < len(traces):  # exports of several runs: each has its own tree
         samples = [replace(sample, trace=None, path=()) for sample in samples]
-    fields = {**common, **_joined(rows, "sampler"), **_joined(rows, "switched_to")}
+    fields = {**common, **_joined(rows, "sampler"), **_joined(rows, "switched_to"), **_joined(rows, "dependent")}
     return replace(first, problem=replace(first.problem, metadata=about), samples=tuple(samples), fields=fields)
 
 

@@ -26,6 +26,9 @@ from widthwise.evals.suites.suite import Suite
 
 _log = logging.getLogger(__name__)
 
+_RUN_FILE = ".db"
+"""The extension of run files."""
+
 _MIXED = "mixed"
 """The name of the graders that grade each problem by its own rules."""
 
@@ -70,7 +73,7 @@ def load_suite(
     """A suite by name, from a file, or both: the file's problems graded as the named suite grades.
 
     ``name_or_spec`` is a suite's name or import path (``mine:suite``), with its arguments, if it takes any
-    (``countdown(numbers=4, seed=7, n=1000)``, ``math500(levels=[1, 2])``), or the path of a data file. ``data`` is a
+    (``countdown(numbers=4, seed=7, n=1000)``, ``math500(levels=[1, 2])``), or the path of such a file. ``data`` is a
     file (JSON Lines, Parquet, CSV, JSON) of problems or of recorded generations, or a run file; without a name, its
     columns and problems determine the grader. ``limit`` keeps the first so many problems. ``columns`` says from which
     column of a file a field is read, such as ``{"answer": "output"}``; the fields are those of
@@ -78,7 +81,7 @@ def load_suite(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1, not {limit}")
-    if data is None and name_or_spec is not None and name_or_spec.endswith(FILES):
+    if data is None and name_or_spec is not None and name_or_spec.endswith((*FILES, _RUN_FILE)):
         data = Path(name_or_spec)
         name_or_spec = None
     if data is not None:

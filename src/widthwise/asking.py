@@ -89,6 +89,7 @@ class Asking(Brief):
             sources={**dict.fromkeys(recommended, source), **dict.fromkeys(self.given, "given")},
             chat=ChatOptions(arguments, _date(recorded)),
             replayed=replayed,
+            note=_note(backend),
         )
 
     def _recommended(
@@ -109,7 +110,8 @@ class Asking(Brief):
 class Asked(Brief):
     """What is in force: ``sources`` say where each sampling setting that is not a default came from.
 
-    What is ``replayed`` was sampled before, in whatever way: no setting is in force.
+    What is ``replayed`` was sampled before, in whatever way: no setting is in force. ``note`` is what a reader of
+    results must know of the backend; empty if nothing.
     """
 
     profile: ModelProfile
@@ -118,6 +120,7 @@ class Asked(Brief):
     sources: Mapping[str, str]
     chat: ChatOptions
     replayed: bool = False
+    note: str = ""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -134,7 +137,7 @@ class Asked(Brief):
             "system": self.format.system,
             "step_separator": self.format.step_separator,
             "date": today.isoformat(),
-            "notes": list(self.profile.notes),
+            "notes": [*self.profile.notes, *filter(None, [self.note])],
         }
 
 
@@ -153,6 +156,11 @@ def _date(recorded: Mapping[str, Any] | None) -> date:
     """The day on which the run began: templates that print a date print that one."""
     known = (recorded or {}).get("date")
     return date.today() if known is None else date.fromisoformat(str(known))
+
+
+def _note(backend: Backend) -> str:
+    note = getattr(backend, "note", "")
+    return note if isinstance(note, str) else ""
 
 
 def _check_template(backend: Backend, profile: ModelProfile) -> None:

@@ -328,23 +328,7 @@ def _recorded_scores(file: str) -> RewardModel:
 async def _replayed(
     file: str, *, tokenizer: str | None = None, model: str | Backend | None = None, importer: str | None = None
 ) -> Backend:
-    from widthwise.backends.replay import ReplayBackend
-    from widthwise.backends.tokenizers.files import tokenizer_from
-    from widthwise.evals.store.recorded_facts import facts_of_recordings, recorded_facts
+    from widthwise.replaying import replay
 
-    cutter = tokenizer_from(tokenizer) if tokenizer is not None else None
     behind = await open_backend(model) if isinstance(model, str) else model
-    name = f"replay:{file}"
-    if Path(file).suffix == ".db":
-        from widthwise.evals.store.exchange import StoredRecordings
-        from widthwise.evals.store.store import Store
-
-        store = Store.read(file)
-        facts = recorded_facts(store.manifest, file)
-        records = StoredRecordings(store)
-        return ReplayBackend(records, name=name, tokenizer=cutter, model=behind, facts=facts, on_close=store.close)
-    from widthwise.evals.store.foreign import read_generations
-
-    recordings = {r.problem.id: r for r in read_generations(file, importer)}
-    facts = facts_of_recordings(recordings, name)
-    return ReplayBackend(recordings, name=name, tokenizer=cutter, model=behind, facts=facts)
+    return replay(file, tokenizer, behind, importer)

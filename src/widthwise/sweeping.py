@@ -17,7 +17,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.run_sync import run_sync
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.strategy.strategy import Strategy
-from widthwise.engines import open_engines
+from widthwise.engines import Engines, open_engines
 from widthwise.evaluation import CONCURRENCY, Evaluation, NoListener, check_before
 from widthwise.samplers.single import Single
 from widthwise.settings import AnyModel, Options, RunSettings, as_any_strategy, listed
@@ -137,6 +137,7 @@ class Sweeping:
         for settings, tasks in groupby(open_tasks, key=lambda task: self._settings_on(task.suite)):
             engines = await open_engines(settings)
             try:
+                self._check_independent(engines)
                 for task in tasks:
                     progress.runs = self.plan.tasks.index(task) + 1
                     listener = SweepListener(task, progress, on_progress)
@@ -147,6 +148,16 @@ class Sweeping:
             finally:
                 await engines.close()
         return await asyncio.to_thread(self.collect)
+
+    def _check_independent(self, engines: Engines) -> None:
+        """Raises ``UsageError`` for a recording of samples that are not independent, if budgets are to share them."""
+        shared = [cell.strategy.brief() for cell in self.plan.cells if cell.shared is not None]
+        for backend in engines.backends.values():
+            if shared and (why := getattr(backend, "dependent", "")):
+                raise UsageError(
+                    f"{backend.name} does not show what {shared[0]} reaches at smaller budgets: {why}; replay a run of "
+                    "best_of_n in which nothing was stopped"
+                )
 
     def _is_done(self, task: Task, progress: Progress) -> bool:
         from widthwise.evals.input_file import is_there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -98,7 +99,66 @@ def test_a_run_on_exported_problems_says_what_drew_its_own_samples(tmp_path: Pat
     ww.evaluate("best_of_n(n=2)", str(file), model=f"replay:{file}", run=tmp_path / "again.db")
     rows = read_recordings(exported(tmp_path / "again.db"))
     assert {row.fields["sampler"] for row in rows} == {"best_of_n"}
+    assert {row.fields["dependent"] for row in rows} == {ON_SEARCH}
     assert not any("switched_to" in row.fields for row in rows)
+
+
+@pytest.mark.parametrize("suffix", [".db", ".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    ("strategy", "finish", "others", "why"),
+    [
+        (SEARCH, "stop", {}, ON_SEARCH),
+        (STRATEGY, "stop", {"p1": SEARCH}, SWITCHED),
+        (STRATEGY, "pruned", {}, "traces were stopped online"),
+    ],
+)
+def test_a_replay_of_samples_that_are_not_independent_says_so_and_so_does_what_is_made_of_it(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    suffix: str,
+    strategy: str,
+    finish: Finish,
+    others: dict[str, str],
+    why: str,
+) -> None:
+    file = run_of(tmp_path, strategy, finish, **others)
+    file = file if suffix == ".db" else exported(file, suffix)
+    said = f"the replayed traces are not independent samples: {why}"
+    for name in ("again", "and again"):  # a replay of a replay, too
+        run = tmp_path / f"{name}.db"
+        with caplog.at_level(logging.WARNING, "widthwise"):
+            found = ww.evaluate("best_of_n(n=2)", str(file), model=f"replay:{file}", run=run)
+        assert said in caplog.text
+        caplog.clear()
+        assert found.summary.asking is not None
+        assert found.summary.asking["notes"][0].startswith(said)
+        assert list(ww.curve(run).lines) == ["run"]
+        for each in (out := exported(run), imported(out)):
+            with pytest.raises(UsageError, match=f"{re.escape(why)}.*do not show the accuracy at smaller budgets"):
+                ww.curve(each)
+        [standing] = ww.compare(run).standings
+        assert standing.no_reliability.startswith(why)
+        file = run
+
+
+def test_a_replay_of_independent_samples_has_nothing_to_say(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "widthwise"):
+        file = run_of(tmp_path, STRATEGY)
+        run = ww.evaluate("best_of_n(n=2)", str(file), model=f"replay:{file}", run=tmp_path / "again.db")
+    assert not caplog.text
+    assert run.summary.asking is not None
+    assert not run.summary.asking["notes"]
+    assert not load(tmp_path / "again.db").dependent
+
+
+def test_a_sweep_shares_no_replayed_samples_that_are_not_independent(tmp_path: Path) -> None:
+    file = run_of(tmp_path, SEARCH)
+    model, folder = f"replay:{file}", tmp_path / "sweep"
+    with pytest.raises(UsageError, match=f"does not show what best_of_n.* at smaller budgets: {ON_SEARCH}"):
+        ww.sweep(["best_of_n() | majority_vote()"], [str(file)], [1, 2], model=model, folder=folder)
+    assert not folder.exists() or not list(folder.iterdir())
+    own = ["best_of_n(width=2) | esc(window=1) | majority_vote()"]
+    assert len(ww.sweep(own, [str(file)], [1, 2], model=model, folder=folder).runs) == 2
 
 
 def test_rows_of_several_runs_on_one_problem_keep_what_each_says(tmp_path: Path) -> None:
