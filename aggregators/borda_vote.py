@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import check_score, logprobs_for, trace_scores
 from widthwise.core.session.conditions import Conditions
@@ -31,7 +31,7 @@ class BordaVote(Part):
 
     by: str = "self_certainty"
     p: float = 0.5
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     def __post_init__(self) -> None:
         logprobs_for(self.by)  # raises for a score that cannot be read

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from widthwise.aggregators.judging import candidates, replies, shown
-from widthwise.core.answer import Answer, AnswerClass, Tie, elect
+from widthwise.core.answer import Answer, AnswerClass, TieBreak, elect
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
-Entry = Literal["traces", "answers"]
+Contestants = Literal["traces", "answers"]
 """What takes part: every trace that states an answer, or every answer once, shown by the first trace that states it.
 
 With traces, a frequent answer takes part many times: its frequency counts, and a wrong verdict costs it only one of
@@ -46,7 +46,7 @@ class Contest:
     skip_equal: bool
 
     @classmethod
-    async def of(cls, session: Session, traces: Sequence[Trace], entry: Entry, *, skip_equal: bool) -> Contest:
+    async def of(cls, session: Session, traces: Sequence[Trace], entry: Contestants, *, skip_equal: bool) -> Contest:
         """Traces enter in their order, answers in order of their votes, most first."""
         classes = await candidates(session, traces)
         if entry == "answers":
@@ -74,7 +74,7 @@ class Contest:
         found = iter([self._match(answered[n : n + orders]) for n in range(0, len(answered), orders)])
         return [Match() if self._skipped(i, j) else next(found) for i, j in pairs]
 
-    def settle(self, weights: Sequence[float], matches: Sequence[Match], tie: Tie) -> Answer:
+    def settle(self, weights: Sequence[float], matches: Sequence[Match], tie: TieBreak) -> Answer:
         """The candidate with the largest weight; the plain vote if none of ``matches`` named a winner."""
         session, asked = self.session, [reply for match in matches for reply in match.replies]
         said = sum(sum(match.wins) for match in matches)
@@ -110,7 +110,7 @@ class Contest:
 
 def check_contest(entry: str, comparisons: int, name: str) -> None:
     """Raises ``ValueError`` for an unknown entry, and for fewer than one comparison (the argument ``name``)."""
-    if entry not in get_args(Entry):
-        raise ValueError(f"entry must be one of {', '.join(get_args(Entry))}, not {entry!r}")
+    if entry not in get_args(Contestants):
+        raise ValueError(f"entry must be one of {', '.join(get_args(Contestants))}, not {entry!r}")
     if comparisons < 1:
         raise ValueError(f"{name} must be at least 1, not {comparisons}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.arguments import one_of
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
@@ -17,7 +17,7 @@ from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.strategy.worker import as_worker
 from widthwise.core.trace.trace import Trace
 
-When = Literal["disagree", "unsure"]
+EscalateWhen = Literal["disagree", "unsure"]
 
 
 @register("aggregator")
@@ -34,15 +34,15 @@ class Escalate(ModelPart):
     """
 
     n: int = 1
-    when: When = "disagree"
+    when: EscalateWhen = "disagree"
     threshold: float | None = None
     by: str = "mean_logprob"
     worker: Any = None
     keep: bool = False
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     def __post_init__(self) -> None:
-        one_of(self.when, get_args(When), "when")
+        one_of(self.when, get_args(EscalateWhen), "when")
         if self.model is None:
             raise ValueError("it needs the name of the model that is asked then: model='NAME'")
         if self.n < 1:

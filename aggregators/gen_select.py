@@ -11,14 +11,14 @@ import numpy as np
 
 from widthwise.aggregators.judging import candidates, replies
 from widthwise.aggregators.window import Window, Windows, check_draws
-from widthwise.core.answer import Answer, AnswerClass, Tie, elect
+from widthwise.core.answer import Answer, AnswerClass, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.strategy.verification import note_silence
 from widthwise.core.trace.trace import Trace
 
-Decide = Literal["vote", "tournament"]
+WindowRule = Literal["vote", "tournament"]
 
 
 @register("aggregator")
@@ -42,17 +42,17 @@ class GenSelect(ModelPart):
 
     window: int = 16
     draws: int = 8
-    decide: Decide = "vote"
+    decide: WindowRule = "vote"
     shown_tokens: int | None = None
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     questions: ClassVar[tuple[str, ...]] = ("choose",)
 
     def __post_init__(self) -> None:
         check_draws(self.draws)
         Windows(self.window, self.shown_tokens)
-        if self.decide not in get_args(Decide):
-            raise ValueError(f"decide must be one of {', '.join(get_args(Decide))}, not {self.decide!r}")
+        if self.decide not in get_args(WindowRule):
+            raise ValueError(f"decide must be one of {', '.join(get_args(WindowRule))}, not {self.decide!r}")
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         classes = await candidates(session, traces)

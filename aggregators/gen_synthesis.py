@@ -10,7 +10,7 @@ import numpy as np
 
 from widthwise.aggregators.judging import candidates, replies
 from widthwise.aggregators.window import Windows, check_draws
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
@@ -36,7 +36,7 @@ class GenSynthesis(ModelPart):
     window: int = 8
     draws: int = 8
     shown_tokens: int | None = None
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     questions: ClassVar[tuple[str, ...]] = ("synthesise",)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
-from widthwise.core.answer import Answer, Tie
+from widthwise.core.answer import Answer, TieBreak
 from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import check_score, logprobs_for, trace_scores
 from widthwise.core.session.conditions import Conditions
@@ -32,7 +32,7 @@ class HierarchicalVote(Part):
     by: str | None = "reward_model"
     weight: str = "identity"
     temperature: float = 1.0
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     def __post_init__(self) -> None:
         self._vote  # noqa: B018  (checks its arguments)

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from widthwise.aggregators.contest import Contest, Entry, Match, check_contest
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.aggregators.contest import Contest, Contestants, Match, check_contest
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
@@ -34,9 +34,9 @@ class Knockout(ModelPart):
     """
 
     k: int = 2
-    entry: Entry = "traces"
+    entry: Contestants = "traces"
     skip_equal: bool = False
-    tie: Tie = "random"
+    tie: TieBreak = "random"
 
     questions: ClassVar[tuple[str, ...]] = ("compare",)
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from widthwise.aggregators.contest import Contest, Entry, check_contest
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.aggregators.contest import Contest, Contestants, check_contest
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
@@ -35,9 +35,9 @@ class League(ModelPart):
 
     opponents: int = 4
     k: int = 1
-    entry: Entry = "traces"
+    entry: Contestants = "traces"
     skip_equal: bool = False
-    tie: Tie = "random"
+    tie: TieBreak = "random"
 
     questions: ClassVar[tuple[str, ...]] = ("compare",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
@@ -21,7 +21,7 @@ class MajorityVote(Part):
     "first" (the class reached first), "random" (seeded), "shortest" (the class with the shortest trace).
     """
 
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     async def __call__(self, session: Session, traces: Sequence[Trace]) -> Answer:
         return elect(await session.classes(traces), self.tie, session.seed("tie"), session.thought_length)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from widthwise.aggregators.judging import candidates
-from widthwise.core.answer import Answer, AnswerClass, Tie, elect
+from widthwise.core.answer import Answer, AnswerClass, TieBreak, elect
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import check_score, recorded_score, trace_scores
@@ -20,7 +20,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
 from widthwise.core.trace.trace import Trace
 
-Mode = Literal["loose", "mid", "strict", "majority"]
+ConsistencyMode = Literal["loose", "mid", "strict", "majority"]
 
 
 @register("aggregator")
@@ -49,18 +49,18 @@ class MutualConsistency(ModelPart):
     """
 
     k: int = 4
-    mode: Mode = "mid"
+    mode: ConsistencyMode = "mid"
     least: float = 0.2
     most: float = 0.8
     by: str | None = None
     temperature: float | None = 1.0
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     continues: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.mode not in get_args(Mode):
-            raise ValueError(f"k must be at least 1, and mode one of {', '.join(get_args(Mode))}")
+        if self.k < 1 or self.mode not in get_args(ConsistencyMode):
+            raise ValueError(f"k must be at least 1, and mode one of {', '.join(get_args(ConsistencyMode))}")
         if not 0 <= self.least <= self.most < 1:
             raise ValueError("least and most are shares from 0 to below 1, least not above most")
 
@@ -138,7 +138,7 @@ class MutualConsistency(ModelPart):
         return {trace: score or 0.0 for trace, score in zip(times, scores, strict=True)}
 
 
-def confirmed(answers: Sequence[int | None], answer: int, mode: Mode) -> bool:
+def confirmed(answers: Sequence[int | None], answer: int, mode: ConsistencyMode) -> bool:
     """Whether completions with these ``answers`` (None: none stated) confirm a trace that states ``answer``."""
     counts = Counter(each for each in answers if each is not None)
     if mode == "majority":

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from widthwise.aggregators.contest import Contest, Entry, Match, check_contest
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.aggregators.contest import Contest, Contestants, Match, check_contest
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
@@ -40,9 +40,9 @@ class PivotTournament(ModelPart):
 
     pivots: int = 2
     k: int = 4
-    entry: Entry = "traces"
+    entry: Contestants = "traces"
     skip_equal: bool = False
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     questions: ClassVar[tuple[str, ...]] = ("compare",)
 

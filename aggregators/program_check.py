@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from widthwise.aggregators.judging import candidates, replies
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.prompting.verdict import printed, program
 from widthwise.core.registry import register
 from widthwise.core.sandbox.language import MODULES
@@ -33,7 +33,7 @@ class ProgramCheck(ModelPart):
     k: int = 3
     strength: float = 1.0
     seconds: float = 10.0
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     questions: ClassVar[tuple[str, ...]] = ("check",)
 

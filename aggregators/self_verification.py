@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from widthwise.aggregators.contest import Contest, Entry, check_contest
+from widthwise.aggregators.contest import Contest, Contestants, check_contest
 from widthwise.aggregators.judging import verified
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
@@ -39,8 +39,8 @@ class SelfVerification(ModelPart):
     comparisons: int = 8
     band: float = 0.05
     closest: int = 3
-    entry: Entry = "traces"
-    tie: Tie = "first"
+    entry: Contestants = "traces"
+    tie: TieBreak = "first"
 
     questions: ClassVar[tuple[str, ...]] = ("verify", "compare")
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from widthwise.aggregators.judging import candidates, replies
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.model_part import ModelPart
@@ -30,7 +30,7 @@ class UniversalSelfConsistency(ModelPart):
 
     k: int = 1
     responses: int = 8
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     questions: ClassVar[tuple[str, ...]] = ("consistency",)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from widthwise.core.answer import Answer, Tie, elect
+from widthwise.core.answer import Answer, TieBreak, elect
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import check_score, logprobs_for, trace_scores
@@ -38,7 +38,7 @@ class WeightedVote(Part):
     weight: str = "exp"
     temperature: float = 1.0
     top: float = 1.0
-    tie: Tie = "first"
+    tie: TieBreak = "first"
 
     def __post_init__(self) -> None:
         logprobs_for(self.by)  # raises for a score that cannot be read

@@ -19,7 +19,7 @@ from widthwise.core.conversation import Conversation
 from widthwise.core.errors import BackendError, UsageError, WidthwiseError, reason_of
 from widthwise.core.prompting.profile import ModelFacts
 
-Takes = Literal["text", "messages"]
+FunctionInput = Literal["text", "messages"]
 """What the function gets first: the prompt as one text, or as the messages of a conversation."""
 
 _NAMED = ("params", "seed")
@@ -57,7 +57,7 @@ class FunctionBackend(Brief):
         function: Callable[..., Any],
         *,
         name: str | None = None,
-        takes: Takes | None = None,
+        takes: FunctionInput | None = None,
         continues: bool = False,
         max_model_len: int | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class FunctionBackend(Brief):
         self._called = Called(function)
         self._function = named(function)
         first, self._arguments = _arguments(function, self._function)
-        self._takes: Takes = takes or ("messages" if first == "messages" else "text")
+        self._takes: FunctionInput = takes or ("messages" if first == "messages" else "text")
         self.name = f"function:{name or self._function}"
         self.max_model_len = max_model_len
         self.facts = ModelFacts(name or self._function, apart=True)

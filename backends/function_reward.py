@@ -11,7 +11,7 @@ from widthwise.backends.called import Called, named, parameters_of
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.rewards.reward import Kind, Solution, StepScores
+from widthwise.core.rewards.reward import RewardKind, Solution, StepScores
 
 _CONTRACT = (
     "a function of (problem, text) that returns a score from 0 to 1, or of (problem, steps) that returns one for each"
@@ -27,7 +27,9 @@ class FunctionRewardModel(Brief):
     Raises ``UsageError`` for something that is not such a function.
     """
 
-    def __init__(self, function: Callable[..., Any], *, kind: Kind | None = None, name: str | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *, kind: RewardKind | None = None, name: str | None = None
+    ) -> None:
         known = parameters_of(function) if callable(function) else {}
         parameters = ["problem", "text"] if known is None else list(known)
         if len(parameters) < 2:
@@ -35,7 +37,7 @@ class FunctionRewardModel(Brief):
         self._called = Called(function)
         self._function = named(function)
         self.name = name or f"function:{self._function}"
-        self.kind: Kind = kind or ("process" if parameters[1:2] == ["steps"] else "outcome")
+        self.kind: RewardKind = kind or ("process" if parameters[1:2] == ["steps"] else "outcome")
 
     async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]:
         return list(await asyncio.gather(*(self._score(problem, solution) for solution in solutions)))

@@ -89,7 +89,7 @@ def commonest(answers: Iterable[str]) -> str:
     return max(Counter(answers).items(), key=lambda counted: counted[1])[0]
 
 
-Tie = Literal["first", "random", "shortest"]
+TieBreak = Literal["first", "random", "shortest"]
 """Which of several equally heavy classes wins: the one reached first in order of the traces, one drawn with a seed, or
 the one with the shortest trace (the shortest thinking, where there is thinking).
 """
@@ -100,13 +100,13 @@ def _tokens(trace: Trace) -> int:
 
 
 def elect(
-    classes: Sequence[AnswerClass], tie: Tie = "first", seed: int = 0, length: Callable[[Trace], int] = _tokens
+    classes: Sequence[AnswerClass], tie: TieBreak = "first", seed: int = 0, length: Callable[[Trace], int] = _tokens
 ) -> Answer:
     """The heaviest class. Ties are broken as ``tie`` says (by ``length`` for "shortest") and reported.
 
     Without classes there is no answer. Raises ``UsageError`` for another ``tie``.
     """
-    one_of(tie, get_args(Tie), "tie")
+    one_of(tie, get_args(TieBreak), "tie")
     if not all(isinstance(each, AnswerClass) for each in classes):
         raise UsageError("elect takes classes of answers: ww.elect(await session.classes(traces))")
     if not classes:

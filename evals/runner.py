@@ -22,7 +22,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
 from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.strategy import Strategy
-from widthwise.core.trace.trace import Note, Trace, name
+from widthwise.core.trace.trace import Trace, TraceNote, name
 from widthwise.evals.allocation.rounds import OnRound, Rounds
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.beginning import Beginning
@@ -248,7 +248,7 @@ def _texts(traces: Sequence[Trace]) -> list[str]:
     return [trace.completion for trace in traces if trace.finish not in UNFINISHED]
 
 
-def _fields(notes: Sequence[Note]) -> dict[str, Any]:
+def _fields(notes: Sequence[TraceNote]) -> dict[str, Any]:
     return {"notes": [[name(note.trace), note.text] for note in notes]} if notes else {}
 
 
@@ -278,7 +278,7 @@ class _Grading:
         self._problem = problem
         self._graded: dict[str, Grade] = {}
         self._judges_texts = bool(getattr(self._grader, "judges_texts", False))
-        self.remarks: list[Note] = []
+        self.remarks: list[TraceNote] = []
 
     async def correct(self, answer: str | None, trace: Trace | None) -> Graded:
         """The grade of the answer that ``trace`` states, if there is one; None if there is nothing to grade."""
@@ -293,7 +293,7 @@ class _Grading:
         answer = None if trace.finish in UNFINISHED else self._stated(trace)
         correct = await self.correct(answer, trace)
         if answer is not None and (remark := self._grader.remark(self._problem, answer)):
-            self.remarks.append(Note(trace.id, remark))
+            self.remarks.append(TraceNote(trace.id, remark))
         return Leaf(trace.id, trace.finish, trace.tokens, answer, correct, vote)
 
     def _stated(self, trace: Trace) -> str | None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 
-from widthwise.core.prompting.grammar import Outline, Returned, ThreadGrammar, ThreadLimits
+from widthwise.core.prompting.grammar import Outline, ThreadGrammar, ThreadLimits, ThreadReturn
 
 # Model output is hostile: every repetition in a pattern is bounded.
 _NUMBERED = r"<Outline>\s{0,8}(?P<number>\d{1,4}(?:\.\d{1,4}){0,8})\s{0,8}:(?P<text>.{0,2000}?)</Outline>"
 
 
-def _conclusion(text: str) -> Returned | None:
+def _conclusion(text: str) -> ThreadReturn | None:
     """What a thread returns: its text from the last conclusion on, if that is complete; "none" is no finding."""
     start = text.rfind("<Conclusion>")
     said, closed, _ = text[start + len("<Conclusion>") :].partition("</Conclusion>")
-    return Returned(start, found=said.strip() != "none") if start >= 0 and closed else None
+    return ThreadReturn(start, found=said.strip() != "none") if start >= 0 and closed else None
 
 
 REASONER = ThreadGrammar(
@@ -117,14 +117,14 @@ _GENERATED = re.compile(
 )
 
 
-def _path_to_goal(text: str) -> Returned | None:
+def _path_to_goal(text: str) -> ThreadReturn | None:
     """A search that succeeded repeats its clean path after the first goal; that path returns."""
     last = text.rfind(_GOAL)
     start = text.rfind(_GOAL, 0, last) if last >= 0 else -1
     if start < 0:
         return None
     start += len(_GOAL)
-    return Returned(start + (text[start : start + 1] == "\n"))
+    return ThreadReturn(start + (text[start : start + 1] == "\n"))
 
 
 def _sub_search(text: str, outline: Outline) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from widthwise.core.strategy.part import Part
 
 Doubles = NDArray[np.float64]
-Belief = Literal["gauss", "beta"]
+ScoreBelief = Literal["gauss", "beta"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class AdaptiveBranching(Part):
     each, scale 0.1), "beta" a beta distribution under Jeffreys' prior (0.5, 0.5); both as in treequest.
     """
 
-    belief: Belief = "gauss"
+    belief: ScoreBelief = "gauss"
 
     def __post_init__(self) -> None:
         if self.belief not in ("gauss", "beta"):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from widthwise.core.posterior import beta, dirichlet
 from widthwise.core.registry import register
-from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_order
+from widthwise.pruning.stopping_rule import StoppingRule, VoteOrder, Votes, check_order
 
 _ANSWERS = 5
 """How many of the most frequent answers the Dirichlet posterior covers, as in the authors' release."""
@@ -25,7 +25,7 @@ class AdaptiveConsistency(StoppingRule):
 
     threshold: float = 0.95
     prior: Literal["beta", "dirichlet"] = "beta"
-    order: Order = "launch"
+    order: VoteOrder = "launch"
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:

@@ -8,10 +8,10 @@ import numpy as np
 
 from widthwise.pruning.resampling import Doubles, effective_size
 
-Diversity = Literal["ess", "entropy"]
+DiversityMeasure = Literal["ess", "entropy"]
 
 
-def temperature(weights: Doubles, progress: float, by: Diversity = "ess") -> float:
+def temperature(weights: Doubles, progress: float, by: DiversityMeasure = "ess") -> float:
     """The temperature of the softmax for particles of these ``weights`` after a share ``progress`` of the steps.
 
     Entropic annealing (Giannone et al., arXiv 2510.05825): ``N / ESS * (1 - progress)``, never below 1. With ``by``

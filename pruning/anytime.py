@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from widthwise.core.registry import register
-from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_order
+from widthwise.pruning.stopping_rule import StoppingRule, VoteOrder, Votes, check_order
 
 
 @register("pruner")
@@ -23,7 +23,7 @@ class Anytime(StoppingRule):
 
     epsilon: float = 0.05
     answers: int | None = None
-    order: Order = "launch"
+    order: VoteOrder = "launch"
 
     def __post_init__(self) -> None:
         if not 0 < self.epsilon < 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from widthwise.core.pruner import GO_ON, Decision
 from widthwise.core.registry import register
-from widthwise.core.scores.confidence import SlidingConfidence, Surety, token_confidence
+from widthwise.core.scores.confidence import ConfidenceBasis, SlidingConfidence, token_confidence
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace, TraceId
@@ -32,10 +32,10 @@ class DeepConf(Part):
     The window of 2048 tokens is for long reasoning: shorter traces can never be stopped, and their confidence is the
     mean of all their tokens. Differences from the release: confidences are not rounded to three decimals, and one
     definition (``confidence``, over the ``k`` most likely tokens, raw) is used for stopping and voting, whereas the
-    release stops by "top" and votes by "top_and_sampled" (see ``Surety``). "sampled" uses only the drawn token's
-    probability, and needs no others. It suits models whose errors are slips: unlikely tokens although the distribution
-    itself is as peaked as ever. ``every`` is how many tokens lie between two checks (the release: 1); the votes do not
-    depend on it.
+    release stops by "top" and votes by "top_and_sampled" (see ``ConfidenceBasis``). "sampled" uses only the drawn
+    token's probability, and needs no others. It suits models whose errors are slips: unlikely tokens although the
+    distribution itself is as peaked as ever. ``every`` is how many tokens lie between two checks (the release: 1); the
+    votes do not depend on it.
     """
 
     warmup: int = 16
@@ -43,7 +43,7 @@ class DeepConf(Part):
     window: int = 2048
     consensus: float | None = 0.95
     k: int = 20
-    confidence: Surety = "top"
+    confidence: ConfidenceBasis = "top"
     every: int = 16
 
     def __post_init__(self) -> None:
@@ -53,8 +53,9 @@ class DeepConf(Part):
             raise ValueError(f"eta must be between 0 and 100, not {self.eta}")
         if self.consensus is not None and not 0 < self.consensus <= 1:
             raise ValueError(f"consensus must be in (0, 1], not {self.consensus}")
-        if self.confidence not in get_args(Surety):
-            raise ValueError(f"confidence must be one of {', '.join(get_args(Surety))}, not {self.confidence!r}")
+        if self.confidence not in get_args(ConfidenceBasis):
+            known = ", ".join(get_args(ConfidenceBasis))
+            raise ValueError(f"confidence must be one of {known}, not {self.confidence!r}")
 
     @property
     def logprobs(self) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from widthwise.core.registry import register
-from widthwise.pruning.stopping_rule import Order, StoppingRule, Votes, check_order
+from widthwise.pruning.stopping_rule import StoppingRule, VoteOrder, Votes, check_order
 
 
 @register("pruner")
@@ -19,7 +19,7 @@ class ESC(StoppingRule):
 
     window: int = 5
     sliding: bool = False
-    order: Order = "launch"
+    order: VoteOrder = "launch"
 
     def __post_init__(self) -> None:
         if self.window < 1:

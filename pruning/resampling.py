@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
-Scheme = Literal["multinomial", "systematic", "stratified", "residual"]
-Link = Literal["logit", "identity", "log"]
+ResamplingScheme = Literal["multinomial", "systematic", "stratified", "residual"]
+ScoreLink = Literal["logit", "identity", "log"]
 
 _CLOSEST = 1e-7
 
 
-def linked(scores: Doubles, link: Link) -> Doubles:
+def linked(scores: Doubles, link: ScoreLink) -> Doubles:
     """The input of the softmax for scores in [0, 1], which are kept 1e-7 away from both ends."""
     inside = np.clip(scores, _CLOSEST, 1 - _CLOSEST)
     if link == "identity":

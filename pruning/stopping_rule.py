@@ -12,7 +12,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.strategy.part import Part
 from widthwise.core.trace.trace import Trace
 
-Order = Literal["launch", "completion"]
+VoteOrder = Literal["launch", "completion"]
 """The order in which a rule reads the answers. Short traces finish first: reading them as they arrive favours answers
 that are quick to reach, and voids every guarantee about independent samples.
 """
@@ -45,7 +45,7 @@ class StoppingRule(Part):
     happened to finish first, nor on how many tokens an engine delivers at a time.
     """
 
-    order: Order
+    order: VoteOrder
 
     @property
     def every(self) -> int | None:
@@ -80,7 +80,7 @@ class StoppingRule(Part):
         return Decision(decided=True, reason=reason, votes={t.id: 0.0 for t in finished if t.id not in chosen})
 
 
-def in_order(live: Sequence[Trace], finished: Sequence[Trace], order: Order) -> list[Trace]:
+def in_order(live: Sequence[Trace], finished: Sequence[Trace], order: VoteOrder) -> list[Trace]:
     """The finished traces that a rule may read; in order of launch, those before the first that still grows."""
     if order == "completion":
         return list(finished)

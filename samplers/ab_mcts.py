@@ -15,7 +15,7 @@ from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.tree import Tree, TreeNode
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
-from widthwise.pruning.adaptive_branching import AdaptiveBranching, Belief
+from widthwise.pruning.adaptive_branching import AdaptiveBranching, ScoreBelief
 from widthwise.pruning.mixed_branching import MixedBranching
 from widthwise.samplers.workspace import Shown, readable, refining
 
@@ -36,7 +36,7 @@ class ABMCTS(SamplerPart):
     n: int = 16
     _: KW_ONLY
     by: str = REWARD_MODEL
-    belief: Belief | Literal["mixed"] = "gauss"
+    belief: ScoreBelief | Literal["mixed"] = "gauss"
     models: tuple[str, ...] = ()
     parallel: int = 4
     workspace_tokens: int | None = 4096

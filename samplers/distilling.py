@@ -14,7 +14,7 @@ from widthwise.core.trace.trace import Trace
 from widthwise.samplers.preference import SELF, VERIFY, best, opinions
 from widthwise.samplers.workspace import Shown, readable, refining
 
-Operator = Literal["summary", "top_k", "per_sample", "random_k"]
+DistillOperator = Literal["summary", "top_k", "per_sample", "random_k"]
 
 _WORDS_PER_TOKEN = 0.75
 
@@ -23,14 +23,14 @@ _WORDS_PER_TOKEN = 0.75
 class Distilling:
     """The operators of Madaan et al. (arXiv 2510.01123); parallel-distill-refine explains the arguments."""
 
-    operator: Operator
+    operator: DistillOperator
     k: int
     by: str
     shown: Shown
 
     def __post_init__(self) -> None:
-        if self.operator not in get_args(Operator):
-            raise ValueError(f"distill must be one of {', '.join(get_args(Operator))}, not {self.operator!r}")
+        if self.operator not in get_args(DistillOperator):
+            raise ValueError(f"distill must be one of {', '.join(get_args(DistillOperator))}, not {self.operator!r}")
         if self.operator == "per_sample" and self.by not in (SELF, VERIFY):
             raise ValueError(f"distill='per_sample' asks the model anew for each draft, which by={self.by!r} cannot do")
         if self.k < 1 or (self.shown.tokens is not None and self.shown.tokens < self.k):

@@ -8,8 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.step_tree import Node
-from widthwise.pruning.annealing import Diversity, temperature
-from widthwise.pruning.resampling import Doubles, Scheme, effective_size, softmax
+from widthwise.pruning.annealing import DiversityMeasure, temperature
+from widthwise.pruning.resampling import Doubles, ResamplingScheme, effective_size, softmax
 from widthwise.samplers.lookahead import looked_ahead
 from widthwise.samplers.particle_filter import ParticleFilter
 
@@ -33,8 +33,8 @@ class EntropicParticleFilter(ParticleFilter):
     """
 
     _: KW_ONLY
-    scheme: Scheme = "systematic"
-    annealing: Diversity = "ess"
+    scheme: ResamplingScheme = "systematic"
+    annealing: DiversityMeasure = "ess"
     collapsed: float = 0.5
     early: float = 0.5
     lookahead: int = 0

@@ -13,7 +13,7 @@ from widthwise.core.session.session import Session
 from widthwise.core.strategy.sampler_part import SamplerPart
 from widthwise.core.strategy.worker import as_worker, delegate
 from widthwise.core.trace.trace import Trace
-from widthwise.samplers.distilling import Distilling, Operator
+from widthwise.samplers.distilling import Distilling, DistillOperator
 from widthwise.samplers.preference import SELF, VERIFY
 from widthwise.samplers.workspace import Shown, readable
 
@@ -42,7 +42,7 @@ class ParallelDistillRefine(SamplerPart):
 
     drafts: int | tuple[int, ...] = (8, 4, 1)
     rounds: int | None = None
-    distill: Operator = "summary"
+    distill: DistillOperator = "summary"
     k: int = 4
     by: str = "verify"
     workspace_tokens: int | None = 4096

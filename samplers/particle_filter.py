@@ -14,7 +14,7 @@ from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.step_tree import Node, StepTree
 from widthwise.core.trace.trace import Trace
-from widthwise.pruning.resampling import SCHEMES, Doubles, Link, Scheme, effective_size, linked, softmax
+from widthwise.pruning.resampling import SCHEMES, Doubles, ResamplingScheme, ScoreLink, effective_size, linked, softmax
 from widthwise.samplers.tree_search import TreeSampler, leave
 
 
@@ -38,8 +38,8 @@ class ParticleFilter(TreeSampler):
     """
 
     _: KW_ONLY
-    link: Link = "logit"
-    scheme: Scheme = "multinomial"
+    link: ScoreLink = "logit"
+    scheme: ResamplingScheme = "multinomial"
     threshold: float = 1.0
 
     facts: ClassVar[tuple[str, ...]] = ("score", "round", "particles")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from widthwise.core.errors import BudgetReached
 from widthwise.core.registry import register
-from widthwise.core.rewards.reward import REDUCTIONS, Reduction
+from widthwise.core.rewards.reward import REDUCTIONS, StepReduction
 from widthwise.core.roles import ROLES
 from widthwise.core.scores.trace_score import REWARD_MODEL, check_score, trace_scores
 from widthwise.core.session.conditions import Conditions
@@ -46,7 +46,7 @@ class TreeSampler(SamplerPart):
     n: int = 16
     _: KW_ONLY
     by: str = REWARD_MODEL
-    reduction: Reduction = "last"
+    reduction: StepReduction = "last"
     max_depth: int = 40
     max_step_tokens: int | None = 2048
     max_tokens: int | None = None

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -138,7 +139,7 @@ def mentioned() -> frozenset[tuple[str, ModuleType]]:
 def test_every_type_of_a_public_signature_is_importable() -> None:
     names = {name for name, _ in mentioned()}
     assert {"Curve", "Comparison", "Summary", "Sweep", "Fitted", "Outcome", "Listener", "Switch"} <= names
-    assert {"Axis", "Prices", "AnyModel", "Grouping", "Graded", "Message", "FloatArray", "TraceId", "Tie"} <= names
+    assert {"Axis", "Prices", "AnyModel", "AnswerGrouping", "Graded", "FloatArray", "TraceId", "TieBreak"} <= names
     assert len(names) > 130
     missing = {(name, module.__name__) for name, module in mentioned() if not exported(name, module)}
     assert missing == set()
@@ -154,6 +155,18 @@ def test_no_type_is_exported_in_vain() -> None:
 
     assert set(types.__all__) - {name for name, _ in mentioned()} == set()
     assert set(types.__all__) & set(ww.__all__) == set()
+
+
+ONE_WORD = {"Axis", "Doubles", "Finish", "Floats", "Grade", "Graded", "Ints", "Messages", "Prices", "Traces"}
+"""Aliases that are clear without a second word."""
+
+
+def test_an_alias_says_of_what_it_is_one() -> None:
+    from widthwise import types
+
+    named = {name for name, module in mentioned() if name in aliases(module) and name in types.__all__}
+    assert {"RewardKind", "VoteOrder", "TieBreak"} <= named
+    assert {name for name in named if not re.search("[a-z][A-Z]", name)} == ONE_WORD
 
 
 def test_they_are_imported_when_they_are_named() -> None:
@@ -191,7 +204,7 @@ def test_a_type_checker_knows_them(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "import widthwise as ww\n\n"
-        "def last(curve: ww.Curve) -> ww.Line:\n    return curve.lines['run']\n\n"
+        "def last(curve: ww.Curve) -> ww.CurveLine:\n    return curve.lines['run']\n\n"
         "found: ww.Comparison = ww.compare('a.db')\nwrong: int = found.standings[0]\n"
     )
     ran = subprocess.run(

@@ -20,16 +20,16 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class ThreadReturn:
     """The part of a thread's text, from ``start`` on, that its parent gets to see; ``found`` if it helps."""
 
     start: int
     found: bool = True
 
 
-def whole(text: str) -> Returned | None:
+def whole(text: str) -> ThreadReturn | None:
     """Return all of a thread's text."""
-    return Returned(0)
+    return ThreadReturn(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ThreadGrammar(Brief):
     before: str = ""
     after: str = ""
     failed: str = ""
-    returned: Callable[[str], Returned | None] = whole
+    returned: Callable[[str], ThreadReturn | None] = whole
     message: Callable[[str, Outline], str | None] | None = None
     replaces: bool = False
     never: str = ""

@@ -14,7 +14,7 @@ from widthwise.core.backend import Tokenizer
 from widthwise.core.prompting.thinking import USUAL, Thinking
 from widthwise.core.trace.trace import Segment, Trace
 
-Counted = Literal["never", "last", "text"]
+AnswerInThinking = Literal["never", "last", "text"]
 """When an answer in the thinking counts. "never"; "last": if the thinking is closed, what follows it states no answer,
 and the text is not known to have come to its own end; "text": like any other text.
 """
@@ -136,7 +136,7 @@ class Saying:
         return begin, text[begin:end]
 
     @_as_its_model
-    def readable(self, trace: Trace, counted: Counted) -> str:
+    def readable(self, trace: Trace, counted: AnswerInThinking) -> str:
         """The text in which to look for an answer; thinking that may count is enclosed in the usual marks.
 
         Thinking that was closed for the model, not by it, was cut short: it counts no more than open thinking. And a
@@ -146,21 +146,21 @@ class Saying:
         only_said = counted == "last" and (ended or self._closed_for_it(trace))
         return self._readable(self._pieces(trace), self.begun(trace), "never" if only_said else counted)
 
-    def readable_text(self, text: str, counted: Counted, begun: bool = False, ended: bool = False) -> str:
+    def readable_text(self, text: str, counted: AnswerInThinking, begun: bool = False, ended: bool = False) -> str:
         """Like ``readable``, for a trace of which only the text is known.
 
         ``begun``: its prompt opened the thinking; ``ended``: it came to its own end.
         """
         return self._readable([(text, None)], begun, "never" if ended and counted == "last" else counted)
 
-    def parts(self, text: str, counted: Counted) -> list[str]:
+    def parts(self, text: str, counted: AnswerInThinking) -> list[str]:
         """The parts of a text in which to look for an answer, most trusted first."""
         pieces = [(text, None)]
         if counted == "text":
             return [self._response(pieces, begun=False)]
         return [part for part in (self._said(pieces, begun=False), self._closed(text, False, counted)) if part]
 
-    def _readable(self, pieces: Sequence[_Piece], begun: bool, counted: Counted) -> str:
+    def _readable(self, pieces: Sequence[_Piece], begun: bool, counted: AnswerInThinking) -> str:
         if counted == "text":
             return self._response(pieces, begun)
         said, thought = self._said(pieces, begun), self._closed("".join(text for text, _ in pieces), begun, counted)
@@ -175,7 +175,7 @@ class Saying:
                 return segment.origin == "inserted"
         return False
 
-    def _closed(self, text: str, begun: bool, counted: Counted) -> str:
+    def _closed(self, text: str, begun: bool, counted: AnswerInThinking) -> str:
         """The closed thinking that may count if what follows it states no answer; open thinking never counts."""
         if counted != "last" or self.thinking.is_open(text, begun):
             return ""

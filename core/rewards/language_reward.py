@@ -15,8 +15,8 @@ from widthwise.core.errors import AccessRefused, BackendError, PromptTooLong, Wi
 from widthwise.core.problem import Problem
 from widthwise.core.retry import Retry
 from widthwise.core.rewards.reading import Read, Reader, Reading
-from widthwise.core.rewards.reward import Kind, Solution, StepScores
-from widthwise.core.rewards.reward_format import Laid, RewardFormat
+from widthwise.core.rewards.reward import RewardKind, Solution, StepScores
+from widthwise.core.rewards.reward_format import LaidOutSolution, RewardFormat
 
 
 class LanguageRewardModel(Brief):
@@ -41,7 +41,7 @@ class LanguageRewardModel(Brief):
         self._retry = retry or Retry()
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RewardKind:
         return self.format.kind
 
     @property
@@ -68,7 +68,7 @@ class LanguageRewardModel(Brief):
     async def close(self) -> None:
         await self._reader.close()
 
-    async def _scores(self, problem: Problem, laid: Laid, solution: Solution, cost: int) -> StepScores:
+    async def _scores(self, problem: Problem, laid: LaidOutSolution, solution: Solution, cost: int) -> StepScores:
         known = solution.known
         reading = Reading(laid.ids, laid.positions[len(known) :], self._labels, problem.id, laid.conversation)
         try:
@@ -93,7 +93,7 @@ class LanguageRewardModel(Brief):
                 partial(self._reader.read, reading), f"a reading of problem {reading.problem}"
             )
 
-    def _costs(self, laid: Sequence[Laid], solutions: Sequence[Solution]) -> list[int]:
+    def _costs(self, laid: Sequence[LaidOutSolution], solutions: Sequence[Solution]) -> list[int]:
         """Tokens of each solution that neither an earlier scoring nor a solution sorted before it has computed."""
         costs = [len(each.ids) for each in laid]
         if not self._reader.reuses_prefixes:

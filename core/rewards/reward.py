@@ -10,14 +10,14 @@ from typing import Literal, Protocol, get_args
 from widthwise.core.brief import Brief
 from widthwise.core.problem import Problem
 
-Kind = Literal["process", "outcome"]
+RewardKind = Literal["process", "outcome"]
 """What a reward model scores: every step, or the whole solution once."""
 
-Reduction = Literal["last", "min", "prod", "mean", "model"]
-REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+StepReduction = Literal["last", "min", "prod", "mean", "model"]
+REDUCTIONS: tuple[StepReduction, ...] = get_args(StepReduction)
 
 
-def reduce(steps: Sequence[float], kind: Reduction) -> float:
+def reduce(steps: Sequence[float], kind: StepReduction) -> float:
     """One score from the scores of at least one step, as in Snell et al. (arXiv 2408.03314) and its_hub.
 
     "model" is the last score too: the solution was given to the reward model as a single step (``Session.score`` with
@@ -82,7 +82,7 @@ class StepScores(Brief):
     error: str | None = None
     abstained: bool = False
 
-    def reduced(self, kind: Reduction) -> float | None:
+    def reduced(self, kind: StepReduction) -> float | None:
         """One number; None if unscored, or if there was no step to score."""
         return reduce(self.steps, kind) if self.steps else None
 
@@ -120,6 +120,6 @@ class RewardModel(Protocol):
     def name(self) -> str: ...
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> RewardKind: ...
 
     async def score(self, problem: Problem, solutions: Sequence[Solution]) -> list[StepScores]: ...

@@ -18,19 +18,19 @@ from widthwise.core.literal import literal
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.template import filled
 from widthwise.core.prompting.thinking import Thinking
-from widthwise.core.rewards.reward import Kind
+from widthwise.core.rewards.reward import RewardKind
 
-Reads = Literal["labels", "classes", "value", "expectation", "stated"]
-BY_TOKENS: tuple[Reads, ...] = ("labels", "expectation")
+ScoreForm = Literal["labels", "classes", "value", "expectation", "stated"]
+BY_TOKENS: tuple[ScoreForm, ...] = ("labels", "expectation")
 """Scores that are read from a language model's next token."""
-WITHOUT_HEAD: tuple[Reads, ...] = (*BY_TOKENS, "stated")
+WITHOUT_HEAD: tuple[ScoreForm, ...] = (*BY_TOKENS, "stated")
 """Scores that any language model can give; the others need a head of their own."""
 
 _NUMBERED = re.compile(r"^step \d+[:.]\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class LaidOutSolution:
     """A solution as token ids ``int64 [length]``, and the position of each step's score in it.
 
     ``conversation`` is the question that the ids spell, if a reply is wanted.
@@ -65,7 +65,7 @@ class RewardFormat(Brief):
     """
 
     name: str
-    kind: Kind = "process"
+    kind: RewardKind = "process"
     chat: bool = True
     system: str | None = None
     opening: str = "{problem}"
@@ -73,7 +73,7 @@ class RewardFormat(Brief):
     tag: str = ""
     turns: bool = False
     ending: str = ""
-    reads: Reads = "labels"
+    reads: ScoreForm = "labels"
     labels: tuple[str, ...] = ("+", "-")
     good_class: int = 1
     lines: bool = False
@@ -83,7 +83,7 @@ class RewardFormat(Brief):
     template: str = ""
     thinking: Thinking | None = None
 
-    def laid_out(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> Laid:
+    def laid_out(self, tokenizer: Tokenizer, problem: Problem, steps: Sequence[str]) -> LaidOutSolution:
         """The solution in the layout that the model expects.
 
         The tokens of a solution's first steps do not depend on later steps, so prefixes are shared.
@@ -95,7 +95,7 @@ class RewardFormat(Brief):
             clean = ["\n\n".join(clean)]
         ids, positions = self._layout(tokenizer, asked, clean)
         question = Conversation(tuple(self._question(asked, clean[0]))) if self._asks else None
-        return Laid(np.array(ids, np.int64), tuple(positions), question)
+        return LaidOutSolution(np.array(ids, np.int64), tuple(positions), question)
 
     def label_ids(self, tokenizer: Tokenizer) -> tuple[int, ...]:
         """The ids of the two labels, empty for a family without. Raises ``UsageError`` if the vocabulary lacks them."""

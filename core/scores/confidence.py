@@ -16,7 +16,7 @@ from widthwise.core.errors import UsageError
 Confidence = NDArray[np.float64]
 """One number per token (or per window), ``float64 [t]``."""
 
-Surety = Literal["top", "top_and_sampled", "top_but_sampled", "sampled"]
+ConfidenceBasis = Literal["top", "top_and_sampled", "top_but_sampled", "sampled"]
 """From what the confidence of a token is computed.
 
 "top": its most likely candidates, whichever was drawn (the paper's definition). "top_and_sampled": these and the drawn
@@ -26,7 +26,7 @@ not.
 """
 
 
-def token_confidence(stats: TokenStats | None, top: int | None = None, of: Surety = "top") -> Confidence:
+def token_confidence(stats: TokenStats | None, top: int | None = None, of: ConfidenceBasis = "top") -> Confidence:
     """How confident the model was at each token, ``float64 [t]``.
 
     Minus the mean log-probability of the ``top`` most likely tokens (None: all): a peaked distribution leaves its other

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from widthwise.core.backend import TokenStats
 from widthwise.core.errors import UsageError
 from widthwise.core.scores import confidence
-from widthwise.core.scores.confidence import Surety, token_confidence
+from widthwise.core.scores.confidence import ConfidenceBasis, token_confidence
 
 TOP = 20
 """How many of the most likely tokens are used; the paper's k."""
@@ -37,7 +37,7 @@ class ConfidenceScore:
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     k: int | None = None
-    of: Surety = "top"
+    of: ConfidenceBasis = "top"
 
     def __call__(self, stats: TokenStats) -> float:
         return MEASURES[self.name](token_confidence(stats, self.k, self.of), **self.arguments)
@@ -52,8 +52,8 @@ def confidence_score(source: str) -> ConfidenceScore | None:
     """The score that ``source`` spells, with its arguments in brackets; None for another kind of score.
 
     ``window`` is a number of tokens (2048), ``percent`` a share of the windows (10, for "bottom_confidence"), ``k`` how
-    many of the most likely tokens are used, ``confidence`` what a token's confidence is (see ``Surety``). Raises
-    ``UsageError`` for arguments that the measure does not have.
+    many of the most likely tokens are used, ``confidence`` what a token's confidence is (see ``ConfidenceBasis``).
+    Raises ``UsageError`` for arguments that the measure does not have.
     """
     spelled = _SPELLED.fullmatch(source.strip())
     if spelled is None or spelled["name"] not in MEASURES:
@@ -81,8 +81,8 @@ def _check(name: str, key: str, value: Any, known: list[str]) -> None:
     if key not in known:
         raise UsageError(f"{name} has no argument {key!r} (its arguments are {', '.join(known)})")
     if key == "confidence":
-        if value not in get_args(Surety):
-            raise UsageError(f"{name}: confidence must be one of {', '.join(get_args(Surety))}, not {value!r}")
+        if value not in get_args(ConfidenceBasis):
+            raise UsageError(f"{name}: confidence must be one of {', '.join(get_args(ConfidenceBasis))}, not {value!r}")
     elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise UsageError(f"{name}: {key} must be a number above 0, not {value!r}")
     elif key != "percent" and not isinstance(value, int):

@@ -7,7 +7,7 @@ from typing import get_args
 
 from widthwise.core.answer import AnswerClass, commonest, group
 from widthwise.core.problem import Grader, Problem
-from widthwise.core.prompting.saying import BEGUN, Counted, Saying
+from widthwise.core.prompting.saying import BEGUN, AnswerInThinking, Saying
 from widthwise.core.roles import ROLES
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.votes import Votes
@@ -35,8 +35,8 @@ def said_in(sample: Sample) -> str:
     return Saying().readable_text(sample.text, "never", begun, sample.finish == "stop").strip()
 
 
-def _counted(grader: Grader) -> Counted:
-    known: tuple[Counted, ...] = get_args(Counted)
+def _counted(grader: Grader) -> AnswerInThinking:
+    known: tuple[AnswerInThinking, ...] = get_args(AnswerInThinking)
     for counted in known:
         if counted == grader.settings.get("thinking"):
             return counted

@@ -11,7 +11,7 @@ import numpy as np
 from widthwise.core.backend import Delta, IntArray, Request, Usage
 from widthwise.core.session.clock import Moment
 from widthwise.core.trace.growing import Rows, Spelling, Stats
-from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId, Wait
+from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId, TraceWait
 
 
 class Branch:
@@ -36,7 +36,7 @@ class Branch:
     ) -> None:
         self.model = parent.model
         self.start = parent.sequential
-        self.waited: Wait | None = None
+        self.waited: TraceWait | None = None
         self.behind: Trace | None = None
         self.sample = self.whole = False
         self.capped = False
@@ -97,7 +97,7 @@ class Branch:
     @property
     def moment(self) -> Moment:
         """When the branch reached its current length, in sequential tokens."""
-        return Moment(self.start + self.tokens, Wait(self.id, self.tokens - self._before))
+        return Moment(self.start + self.tokens, TraceWait(self.id, self.tokens - self._before))
 
     @property
     def most(self) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from widthwise.core.trace.trace import Trace, Wait
+from widthwise.core.trace.trace import Trace, TraceWait
 
 Task = asyncio.Task[Any]
 
@@ -19,12 +19,12 @@ class Moment:
     """A time, and the piece of a trace whose last token came then; None at the beginning."""
 
     time: int = 0
-    wait: Wait | None = None
+    wait: TraceWait | None = None
 
     @classmethod
     def of(cls, trace: Trace) -> Moment:
         """When ``trace`` reached its current length."""
-        return cls(trace.sequential, Wait(trace.id, len(trace.segment)))
+        return cls(trace.sequential, TraceWait(trace.id, len(trace.segment)))
 
 
 def in_order(moment: Moment) -> tuple[object, ...]:

@@ -22,12 +22,12 @@ from widthwise.core.session.limits import Limits
 from widthwise.core.session.reads import Reads
 from widthwise.core.session.setting import Setting
 from widthwise.core.session.shared import Shared
-from widthwise.core.session.terms import Terms
-from widthwise.core.session.together import Work
+from widthwise.core.session.terms import SessionTerms
+from widthwise.core.session.together import TraceWork
 from widthwise.core.session.view import View
 from widthwise.core.session.voices import Voice
-from widthwise.core.session.writer import NO_FACTS, Facts, Pieces
-from widthwise.core.trace.trace import Finish, Note, Trace, TraceId
+from widthwise.core.session.writer import NO_FACTS, InsertionFacts, TextPieces
+from widthwise.core.trace.trace import Finish, Trace, TraceId, TraceNote
 
 T = TypeVar("T")
 Traces = Trace | Sequence[Trace]
@@ -49,7 +49,7 @@ class Session(Reads):
         *,
         budget: Limits | None = None,
         pruners: Sequence[PrunerOf[Session]] = (),
-        **terms: Unpack[Terms],
+        **terms: Unpack[SessionTerms],
     ) -> None:
         shared = Shared(problem, setting, budget or Limits(), **terms)
         root = shared.begun
@@ -140,7 +140,7 @@ class Session(Reads):
         return self._shared.tree.judgements(self._view.has)
 
     @property
-    def notes(self) -> list[Note]:
+    def notes(self) -> list[TraceNote]:
         return self._shared.notes
 
     @property
@@ -226,7 +226,7 @@ class Session(Reads):
         self._shared.accounts.close()
 
     async def follow(
-        self, traces: AsyncIterator[Trace], work: Work[T], until: Callable[[T], bool] | None = None
+        self, traces: AsyncIterator[Trace], work: TraceWork[T], until: Callable[[T], bool] | None = None
     ) -> list[T]:
         """Do ``work`` on each of ``traces`` as soon as it comes; the results in order of the traces' ids.
 
@@ -247,7 +247,9 @@ class Session(Reads):
     def _in_turn(self) -> bool:
         return self.budget.shared and self.lockstep
 
-    def append(self, trace: Trace, text: Pieces, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
+    def append(
+        self, trace: Trace, text: TextPieces, *, after: Sequence[Trace] = (), facts: InsertionFacts = NO_FACTS
+    ) -> Trace:
         """Append ``text`` (a tag, an instruction) to ``trace``; pieces of other traces keep their tokens.
 
         ``after`` names other traces from which the inserted text was made: the critical path runs through them too.
@@ -264,7 +266,7 @@ class Session(Reads):
         facts = {"at": str(len(trace.segment))} if trace.grows else NO_FACTS
         return self.append(trace, self._shared.voices.of(trace).transcript.concluding(trace), facts=facts)
 
-    def prompt(self, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
+    def prompt(self, messages: Messages, *, after: Sequence[Trace] = (), facts: InsertionFacts = NO_FACTS) -> Trace:
         """Begin a new tree of traces from a conversation (the problem's own is ``root``); see ``append``."""
         return self._voice.writer.prompt(self._view.place, messages, after=after, facts=facts)
 

@@ -14,11 +14,11 @@ from widthwise.core.session.limits import Limits
 from widthwise.core.session.questions import SOLVE
 from widthwise.core.session.scorer import Scorer
 from widthwise.core.session.setting import Setting
-from widthwise.core.session.terms import Terms
+from widthwise.core.session.terms import SessionTerms
 from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.voices import Voices
 from widthwise.core.session.votes import Votes
-from widthwise.core.trace.trace import Note, Trace, name
+from widthwise.core.trace.trace import Trace, TraceNote, name
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 class Shared:
     """One problem's trace tree and accounts, and the objects that work on them."""
 
-    def __init__(self, problem: Problem, setting: Setting, limits: Limits, **terms: Unpack[Terms]) -> None:
+    def __init__(self, problem: Problem, setting: Setting, limits: Limits, **terms: Unpack[SessionTerms]) -> None:
         journal, priority = terms.get("journal"), terms.get("priority", 0)
         self.problem = problem
         self.setting = setting
-        self.notes: list[Note] = []
+        self.notes: list[TraceNote] = []
         self.accounts = Accounts(limits, setting.shapes)
         self.clock = Clock()
         self.tree = TraceTree(self.accounts)
@@ -50,4 +50,4 @@ class Shared:
     def note(self, trace: Trace, text: str) -> None:
         """Log ``text`` about ``trace``, and keep it for the problem's result."""
         _log.info("problem %s, trace %s: %s", self.problem.id, name(trace.id), text)
-        self.notes.append(Note(trace.id, text))
+        self.notes.append(TraceNote(trace.id, text))

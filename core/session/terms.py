@@ -7,7 +7,7 @@ from typing import TypedDict
 from widthwise.core.session.journal import Journal
 
 
-class Terms(TypedDict, total=False):
+class SessionTerms(TypedDict, total=False):
     """``journal`` keeps what is finished, for a resumed run; requests of a lower ``priority`` are served first."""
 
     journal: Journal | None

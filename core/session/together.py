@@ -11,7 +11,7 @@ from widthwise.core.session.clock import Clock, Moment, latest
 from widthwise.core.trace.trace import Trace, TraceId
 
 T = TypeVar("T")
-Work = Callable[[Trace], Awaitable[T]]
+TraceWork = Callable[[Trace], Awaitable[T]]
 
 
 async def together(works: Sequence[Coroutine[Any, Any, T]], clock: Clock, *, in_turn: bool) -> list[T]:
@@ -38,7 +38,7 @@ async def together(works: Sequence[Coroutine[Any, Any, T]], clock: Clock, *, in_
 
 async def follow(
     traces: AsyncIterator[Trace],
-    work: Work[T],
+    work: TraceWork[T],
     until: Callable[[T], bool] | None,
     clock: Clock,
     *,

@@ -19,12 +19,12 @@ from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.trace.excerpt import Excerpt, first_tokens, joined_ids, kept_before
 from widthwise.core.trace.trace import MODEL, Segment, Trace, TraceId, name
 
-Pieces = str | Sequence[str | Excerpt]
+TextPieces = str | Sequence[str | Excerpt]
 """A text, or texts and pieces of other traces, end to end."""
-Facts = Mapping[str, str]
+InsertionFacts = Mapping[str, str]
 """What is kept with an insertion, by name."""
 
-NO_FACTS: Facts = MappingProxyType({})
+NO_FACTS: InsertionFacts = MappingProxyType({})
 
 
 class Writer:
@@ -42,12 +42,12 @@ class Writer:
         model: str = "",
     ) -> None:
         self._tree = tree
-        self._named: Facts = {MODEL: model} if model else NO_FACTS
+        self._named: InsertionFacts = {MODEL: model} if model else NO_FACTS
         self._tokenizer = tokenizer
         self._asked = Conversation((), chat) if thinking is None else Conversation((), chat, thinking.around)
 
     def prompt(
-        self, place: TraceId, messages: Messages, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS
+        self, place: TraceId, messages: Messages, *, after: Sequence[Trace] = (), facts: InsertionFacts = NO_FACTS
     ) -> Trace:
         """A new prompt below ``place``, from a conversation."""
         said = tuple({key: well_formed(text) for key, text in message.items()} for message in messages)
@@ -58,7 +58,9 @@ class Writer:
         segment = Segment("prompt", ids, text, metadata=kept, conversation=asked)
         return self._begin(Trace(self._tree.next_id(place), segment, None, sequential))
 
-    def append(self, trace: Trace, text: Pieces, *, after: Sequence[Trace] = (), facts: Facts = NO_FACTS) -> Trace:
+    def append(
+        self, trace: Trace, text: TextPieces, *, after: Sequence[Trace] = (), facts: InsertionFacts = NO_FACTS
+    ) -> Trace:
         """``trace`` with ``text`` appended."""
         pieces = [text] if isinstance(text, str) else [self._own(piece) for piece in text]
         ids, spelled = joined_ids(pieces, self._tokenizer)
@@ -95,7 +97,7 @@ class Writer:
         return self._tree.keep(trace, fragment="thread" in trace.segment.metadata)
 
 
-def _linked(facts: Facts, after: Sequence[Trace]) -> dict[str, Any]:
+def _linked(facts: InsertionFacts, after: Sequence[Trace]) -> dict[str, Any]:
     """What a segment's metadata says of its origin: ``after`` which other traces, and ``facts``."""
     return {**facts, **({"after": list(map(_seen, after))} if after else {})}
 

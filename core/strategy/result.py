@@ -11,7 +11,7 @@ from widthwise.core.brief import brief, counted
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.session import Session
 from widthwise.core.tabular import Plotted
-from widthwise.core.trace.trace import Note, Trace, name
+from widthwise.core.trace.trace import Trace, TraceNote, name
 
 _BARS = 20
 """How many answers are drawn, heaviest first."""
@@ -35,7 +35,7 @@ class Result(Plotted):
     errors: tuple[str, ...] = ()
     judgements: tuple[Trace, ...] = ()
     fragments: tuple[Trace, ...] = ()
-    notes: tuple[Note, ...] = ()
+    notes: tuple[TraceNote, ...] = ()
     money: float | None = None
 
     @classmethod

@@ -16,7 +16,7 @@ from widthwise.core.roles import ROLES, required
 from widthwise.core.session.limits import Limits
 from widthwise.core.session.session import Session
 from widthwise.core.session.setting import Setting
-from widthwise.core.session.terms import Terms
+from widthwise.core.session.terms import SessionTerms
 from widthwise.core.session.thought_budget import thought_of
 from widthwise.core.session.voices import model_of
 from widthwise.core.strategy.checking import check, inside
@@ -25,7 +25,7 @@ from widthwise.core.strategy.result import Result
 from widthwise.core.strategy.spelling import Spelled, spelled
 from widthwise.core.trace.trace import Trace
 
-Sampled = Answer | Sequence[Trace] | str | None
+SamplerResult = Answer | Sequence[Trace] | str | None
 """What a sampler may return: traces to aggregate, or already an answer (or its text)."""
 
 
@@ -33,7 +33,7 @@ Sampled = Answer | Sequence[Trace] | str | None
 class Sampler(Protocol):
     """Grows traces. Any ``async`` function of a session is one."""
 
-    def __call__(self, session: Session, /) -> Awaitable[Sampled]: ...
+    def __call__(self, session: Session, /) -> Awaitable[SamplerResult]: ...
 
 
 @declares("pruner")
@@ -73,7 +73,7 @@ class Strategy(Spelled):
         """Raises ``UsageError``, one sentence, for anything known to fail before the first token is sampled."""
         check(self, setting, problems)
 
-    async def solve(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Result:
+    async def solve(self, problem: Problem, setting: Setting, **terms: Unpack[SessionTerms]) -> Result:
         """Work on ``problem`` in a session of its own, under the strategy's pruners and its budget.
 
         Raises ``UsageError`` before anything is sampled if the strategy cannot work (see ``check_against``).
@@ -81,7 +81,7 @@ class Strategy(Spelled):
         self.check_against(setting, (problem,))
         return await self.run(self.open(problem, setting, **terms))
 
-    def open(self, problem: Problem, setting: Setting, **terms: Unpack[Terms]) -> Session:
+    def open(self, problem: Problem, setting: Setting, **terms: Unpack[SessionTerms]) -> Session:
         """A session for this strategy to ``run`` in."""
         return Session(problem, self._thoughtful(setting), budget=self.budget, pruners=self.pruners, **terms)
 
@@ -127,7 +127,7 @@ class Strategy(Spelled):
         if self.budget is not None and asdict(self.budget) != asdict(session.budget):
             raise UsageError(f"the session was opened without the strategy's budget {spelled(self.budget)}; {way_out}")
 
-    async def _settle(self, session: Session, outcome: Sampled) -> Answer:
+    async def _settle(self, session: Session, outcome: SamplerResult) -> Answer:
         if isinstance(outcome, Answer):
             return _checked(outcome, "sampler", self.sampler)
         if isinstance(outcome, str):

@@ -14,7 +14,7 @@ from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError
 
-Origin = Literal["prompt", "sampled", "inserted"]
+SegmentOrigin = Literal["prompt", "sampled", "inserted"]
 
 Finish = Literal["stop", "length", "pruned", "budget", "aborted", "error", "joined"]
 """Why a sampled segment ended. "stop" and "length" come from the backend; "pruned" by a pruner, "budget" by a limit,
@@ -44,7 +44,7 @@ class Segment(Brief):
     or read from a file.
     """
 
-    origin: Origin
+    origin: SegmentOrigin
     token_ids: IntArray
     text: str
     stats: TokenStats | None = None
@@ -70,7 +70,7 @@ class Segment(Brief):
         return f"Segment({self.origin}{end}, {counted(len(self), 'token')}, {brief(self.text)})"
 
 
-class Wait(NamedTuple):
+class TraceWait(NamedTuple):
     """A piece of a trace that something else had to wait for: the first ``tokens`` of a segment.
 
     The segment is the last one of ``trace``.
@@ -94,7 +94,7 @@ class Trace(Brief):
     segment: Segment
     parent: Trace | None = None
     sequential: int = 0
-    waited: Wait | None = None
+    waited: TraceWait | None = None
     stated: tuple[str | None] | None = None
 
     @property
@@ -235,7 +235,7 @@ def name(trace_id: TraceId) -> str:
     return ".".join(map(str, trace_id))
 
 
-class Note(NamedTuple):
+class TraceNote(NamedTuple):
     """Something unusual about a trace that a strategy noticed."""
 
     trace: TraceId

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from widthwise.core.problem import Partition, Problem
-from widthwise.core.prompting.saying import Counted
+from widthwise.core.prompting.saying import AnswerInThinking
 from widthwise.core.sandbox.sandbox import Execution, Limits, Tests, execute, require_walls
 from widthwise.evals.grading.equality import Verdict
 from widthwise.evals.grading.extraction import check_thinking, parts
@@ -33,7 +33,7 @@ class CodeGrader(TunableGrader):
     name: str = "code"
     seconds: float = 10.0
     megabytes: int = 1024
-    thinking: Counted = "never"
+    thinking: AnswerInThinking = "never"
     task: CodeTask | None = None
     seen: dict[tuple[CodeTask, str], Verdict] = field(default_factory=dict, compare=False, repr=False)
     fixed: ClassVar[tuple[str, ...]] = ("name", "task", "seen")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from widthwise.core.errors import UsageError
-from widthwise.core.prompting.saying import Counted, Saying
+from widthwise.core.prompting.saying import AnswerInThinking, Saying
 from widthwise.evals.grading.boxes import boxes, listed_boxes
 from widthwise.evals.grading.lines import (
     answer_lines,
@@ -71,12 +71,14 @@ def extract(text: str, policy: Policy) -> str | None:
 
 
 def check_thinking(thinking: str) -> None:
-    """Raises UsageError for anything but a :data:`~widthwise.core.prompting.saying.Counted`."""
-    if thinking not in get_args(Counted):
-        raise UsageError(f"thinking is one of {', '.join(get_args(Counted))}, not {thinking!r}")
+    """Raises UsageError for anything but a :data:`~widthwise.core.prompting.saying.AnswerInThinking`."""
+    if thinking not in get_args(AnswerInThinking):
+        raise UsageError(f"thinking is one of {', '.join(get_args(AnswerInThinking))}, not {thinking!r}")
 
 
-def read(text: str, policy: Policy, *, thinking: Counted = "last", last_number: bool = False) -> Reading | None:
+def read(
+    text: str, policy: Policy, *, thinking: AnswerInThinking = "last", last_number: bool = False
+) -> Reading | None:
     """Like ``extract``, with where the answer was found; ``at`` counts from the part of the text that was read.
 
     Tokens that end a sequence are not part of the text, even if they are only spelled there; ``thinking`` says when an
@@ -93,7 +95,7 @@ def read(text: str, policy: Policy, *, thinking: Counted = "last", last_number: 
     return None
 
 
-def parts(text: str, thinking: Counted) -> list[str]:
+def parts(text: str, thinking: AnswerInThinking) -> list[str]:
     """The parts of ``text`` to read, most trusted first."""
     return _UNKNOWN.parts(text, thinking)
 

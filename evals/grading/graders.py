@@ -58,7 +58,8 @@ class MathGrader(PolicyGrader):
     """Grades mathematical answers: numbers, expressions, lists, intervals, equations, words, choices.
 
     ``policy`` says where answers are found in a text. The other arguments are what projects disagree on, and a run file
-    keeps them. ``thinking``: when an answer in the thinking counts (:data:`~widthwise.core.prompting.saying.Counted`).
+    keeps them. ``thinking``: when an answer in the thinking counts
+    (:data:`~widthwise.core.prompting.saying.AnswerInThinking`).
     ``last_number``: a text that states no answer answers with its last number. ``percent``, ``digits``, ``units``,
     ``labels``, ``any_order`` and ``relative`` are those of :class:`~widthwise.evals.grading.equality.Leniency`. A
     problem's metadata may ask for more: ``tolerance`` (absolute error), ``multiple`` (the reference is a list in any

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from widthwise.core.brief import Brief, brief
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Partition, Problem
-from widthwise.core.prompting.saying import Counted
+from widthwise.core.prompting.saying import AnswerInThinking
 from widthwise.evals.grading.extraction import MATH, Policy, Reading, check_thinking, read
 
 
@@ -69,7 +69,7 @@ class PolicyGrader(TunableGrader):
     """Reads answers according to ``policy``."""
 
     policy: Policy = MATH
-    thinking: Counted = "last"
+    thinking: AnswerInThinking = "last"
     fixed: ClassVar[tuple[str, ...]] = ("name", "policy")
 
     def __post_init__(self) -> None:

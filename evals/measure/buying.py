@@ -19,7 +19,7 @@ from widthwise.aggregators.weighted_vote import WeightedVote
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.launches import Bought, bought
 from widthwise.evals.measure.axes import Axis
-from widthwise.evals.measure.curves import Method
+from widthwise.evals.measure.curves import CurveMethod
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.subsets import Floats
@@ -57,7 +57,7 @@ def purchase(pool: SamplePool, limit: float, n: int, pick: Pick, seed: int, axis
     return Purchase(value, found.begun, found.whole, found.spent, _money(pool, found, axis))
 
 
-def purchased(pool: SamplePool, limit: float, method: Method, axis: Axis = "tokens") -> Purchase:
+def purchased(pool: SamplePool, limit: float, method: CurveMethod, axis: Axis = "tokens") -> Purchase:
     """What ``limit`` buys of ``pool``, and what ``method`` makes of it (expected, if it draws among equals)."""
     found = _bought(pool, limit, axis)
     seed = derived_seed(0, pool.problem, ("bought",))

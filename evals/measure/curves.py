@@ -23,7 +23,7 @@ from widthwise.evals.measure.estimators import best_at_k, pass_at_k, short_at_k,
 from widthwise.evals.measure.gain import Reached, efficiencies
 from widthwise.evals.measure.intervals import LEVEL, bayesian_bootstrap, minimum_detectable, wilson
 from widthwise.evals.measure.majority import maj_at_k
-from widthwise.evals.measure.pools import Grouping, Source, load
+from widthwise.evals.measure.pools import AnswerGrouping, Source, load
 from widthwise.evals.measure.reliability import measure
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.sample_scores import check_absolute
@@ -37,7 +37,7 @@ REPLICATES = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Line(Brief):
+class CurveLine(Brief):
     """One method's accuracy at increasing budgets; every array has one element per point.
 
     ``k`` are samples, ``budgets`` what they cost by axis, averaged over problems (an axis that was not measured is
@@ -81,7 +81,7 @@ class Curve(Plotted):
     suite: str
     model: str
     problems: tuple[str, ...]
-    lines: Mapping[str, Line]
+    lines: Mapping[str, CurveLine]
     notes: tuple[str, ...] = ()
     pools: tuple[SamplePool, ...] = ()
 
@@ -121,7 +121,7 @@ def curve(
     run: str | Path,
     *,
     methods: Sequence[str] = METHODS,
-    grouping: Grouping = "meaning",
+    grouping: AnswerGrouping = "meaning",
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
@@ -138,12 +138,12 @@ def curve(
     "self_certainty" and the confidences of ``trace_scores``. Raises ``UsageError`` if there is nothing to measure, and
     for impossible arguments.
     """
-    one_of(grouping, get_args(Grouping), "grouping")
+    one_of(grouping, get_args(AnswerGrouping), "grouping")
     share(level, "level")
     replicates, seed = whole(replicates, "replicates"), whole(seed, "seed", 0)
     scores = sorted({score for name in methods if (score := method(name).score)})
     source = load(run, scores=scores, grouping=grouping, grader=grader, prices=prices)
-    drawn: dict[str, Line] = {}
+    drawn: dict[str, CurveLine] = {}
     if source.answered:
         drawn["run"] = _measured(source, level)
     if not source.dependent:
@@ -157,12 +157,12 @@ def curve(
 
 def lines(
     pools: Sequence[SamplePool],
-    methods: Sequence[str | Method] = METHODS,
+    methods: Sequence[str | CurveMethod] = METHODS,
     *,
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
-) -> dict[str, Line]:
+) -> dict[str, CurveLine]:
     """One line per method over pools of independent samples, with bands from ``replicates`` sets of problems."""
     chosen = [method(m) if isinstance(m, str) else m for m in methods]
     drawn = [_line(m, pools, replicates, level, seed) for m in chosen]
@@ -178,7 +178,7 @@ def lines(
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class CurveMethod:
     """A way to choose an answer among k samples; ``waits_for`` is the number of traces after which it stops.
 
     One that does not choose (``answers``) only describes the samples: coverage, reliability.
@@ -191,25 +191,25 @@ class Method:
     answers: bool = True
 
 
-def method(name: str) -> Method:
+def method(name: str) -> CurveMethod:
     """The method that a word names; an unknown word raises ``UsageError`` with the valid ones."""
     kind, _, argument = name.partition(":")
     if name == "pass":
-        return Method(name, lambda pool, seed: certain(pass_at_k(pool.values)), answers=False)
+        return CurveMethod(name, lambda pool, seed: certain(pass_at_k(pool.values)), answers=False)
     if (reliable := measure(name)) is not None:
-        return Method(name, lambda pool, seed: _reliable(pool, reliable), answers=False)
+        return CurveMethod(name, lambda pool, seed: _reliable(pool, reliable), answers=False)
     if name == "maj":
-        return Method(name, lambda pool, seed: maj_at_k(pool.votes, pool.values, seed=seed))
+        return CurveMethod(name, lambda pool, seed: maj_at_k(pool.votes, pool.values, seed=seed))
     if kind in ("best", "weighted"):
         check_absolute(argument.removeprefix("1/"), name)
     if kind == "best" and argument:
-        return Method(name, lambda pool, seed: _best(pool, argument), argument)
+        return CurveMethod(name, lambda pool, seed: _best(pool, argument), argument)
     if kind == "weighted" and argument:
         score = argument.removeprefix("1/")
-        return Method(name, lambda pool, seed: _weighted(pool, score, argument != score, seed), score)
+        return CurveMethod(name, lambda pool, seed: _weighted(pool, score, argument != score, seed), score)
     if kind == "short" and argument.isdigit() and int(argument):
         m = int(argument)
-        return Method(name, lambda pool, seed: _short(pool, m, seed), waits_for=m)
+        return CurveMethod(name, lambda pool, seed: _short(pool, m, seed), waits_for=m)
     raise UsageError(
         f"unknown method {name!r}: write pass, maj, best:SCORE, weighted:SCORE, weighted:1/SCORE, short:M, all, "
         "gpass:SHARE (a share above 0 and at most 1) or mgpass"
@@ -253,14 +253,14 @@ def _short(pool: SamplePool, m: int, seed: int) -> Estimate:
 # -- lines -----------------------------------------------------------------------------------------------------
 
 
-def _line(chosen: Method, pools: Sequence[SamplePool], replicates: int, level: float, seed: int) -> Line:
+def _line(chosen: CurveMethod, pools: Sequence[SamplePool], replicates: int, level: float, seed: int) -> CurveLine:
     points = min((len(pool) for pool in pools if len(pool)), default=1)
     # Each problem has its own draws, so that their Monte-Carlo errors are independent.
     estimates = [chosen.estimate(pool, derived_seed(seed, pool.problem, ["curve"])) for pool in pools]
     scores = np.array([_cut(e.value, points) for e in estimates])
     errors = np.array([_cut(e.error, points) for e in estimates])
     low, high = band(scores, replicates, level, seed)
-    return Line(
+    return CurveLine(
         chosen.name,
         np.arange(1, points + 1),
         sample_budgets(pools, points, chosen.waits_for),
@@ -286,14 +286,14 @@ def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floa
     return found.low, found.high
 
 
-def _measured(source: Source, level: float) -> Line:
+def _measured(source: Source, level: float) -> CurveLine:
     """The strategy's own answers: one point, with Wilson's interval."""
     scores = np.array([[float(a.right)] for a in source.answered])
     interval = wilson(float(scores.sum()), len(scores), level)
     budgets = answered_budgets(source)
     k = np.array([round(float(budgets["samples"][0]))])
     low, high = np.array([interval.low]), np.array([interval.high])
-    line = Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(1), scores)
+    line = CurveLine("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(1), scores)
     return line if source.dependent else replace(line, efficiency=_chosen(source.pools, scores[:, 0]))
 
 

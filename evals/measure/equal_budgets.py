@@ -12,7 +12,7 @@ from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.axes import FOLLOWS, MEASURED, Axis, cost, not_measured
 from widthwise.evals.measure.buying import purchased
-from widthwise.evals.measure.curves import REPLICATES, Curve, Line, band, method
+from widthwise.evals.measure.curves import REPLICATES, Curve, CurveLine, band, method
 from widthwise.evals.measure.intervals import LEVEL, Difference, adjusted, paired
 from widthwise.evals.measure.subsets import Floats
 
@@ -185,7 +185,7 @@ def against_best(found: Sequence[Point], *, replicates: int = 2000, seed: int = 
     return [Versus(best, other, gap) for other, gap in zip(others, gaps, strict=True)]
 
 
-def _points(curve: Curve, line: Line, axis: Axis, problems: Sequence[str]) -> Iterator[Point]:
+def _points(curve: Curve, line: CurveLine, axis: Axis, problems: Sequence[str]) -> Iterator[Point]:
     if axis not in line.budgets:
         return
     place = {problem: i for i, problem in enumerate(curve.problems)}

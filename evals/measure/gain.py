@@ -14,13 +14,13 @@ from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.outcome import Outcome, credit
 
 PARTS = ("sampling", "coverage", "selection")
-"""The parts of a difference, by their names in ``Split``."""
+"""The parts of a difference, by their names in ``GainSplit``."""
 
 _NOTHING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Share(Brief):
+class BootstrapMean(Brief):
     """One figure with the 95 % interval of a bootstrap over problems."""
 
     mean: float
@@ -29,7 +29,7 @@ class Share(Brief):
 
 
 @dataclass(frozen=True, slots=True)
-class Split(Brief):
+class GainSplit(Brief):
     """How much of the difference between two runs' accuracies has which cause; the three parts add up to it.
 
     ``sampling``: one sample of this run is so much better than one sample of the other. ``coverage``: the best of a
@@ -37,9 +37,9 @@ class Split(Brief):
     the best of the samples by so much less.
     """
 
-    sampling: Share
-    coverage: Share
-    selection: Share
+    sampling: BootstrapMean
+    coverage: BootstrapMean
+    selection: BootstrapMean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +74,7 @@ class Reached(Brief):
         room = float((self.covered - self.one).mean()) if len(self.one) else 0.0
         return float((self.answered - self.one).mean()) / room if room > _NOTHING else None
 
-    def efficiency(self) -> Share | None:
+    def efficiency(self) -> BootstrapMean | None:
         """``mean_efficiency`` with its interval over problems."""
         if (mean := self.mean_efficiency) is None:
             return None
@@ -82,20 +82,20 @@ class Reached(Brief):
         means = resampled_means(rows, replicates=REPLICATES)
         gained, room = means[means[:, 1] > _NOTHING].T
         low, high = np.quantile(gained / room, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Share(mean, float(low), float(high))
+        return BootstrapMean(mean, float(low), float(high))
 
-    def beyond(self, other: Reached) -> Split:
+    def beyond(self, other: Reached) -> GainSplit:
         """The parts of this run's accuracy minus the other's, on the same problems in the same order, paired."""
-        return Split(
+        return GainSplit(
             _share(self.one - other.one),
             _share((self.covered - self.one) - (other.covered - other.one)),
             _share((self.answered - self.covered) - (other.answered - other.covered)),
         )
 
 
-def _share(differences: Floats) -> Share:
+def _share(differences: Floats) -> BootstrapMean:
     band = bootstrap(differences)
-    return Share(float(band.mean), float(band.low), float(band.high))
+    return BootstrapMean(float(band.mean), float(band.low), float(band.high))
 
 
 def efficiencies(accuracy: Floats, coverage: Floats) -> Floats:

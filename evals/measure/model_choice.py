@@ -36,7 +36,7 @@ _LEVELS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Measured(Brief):
+class MeasuredChoice(Brief):
     """A way to choose models, on problems that did not decide it: its accuracy, and the mean cost of a problem."""
 
     strategy: str
@@ -53,8 +53,8 @@ class Fitted(Tabular):
     ``learned_cost`` what the choice cost on those that decided it.
     """
 
-    chosen: Measured
-    single: tuple[Measured, ...]
+    chosen: MeasuredChoice
+    single: tuple[MeasuredChoice, ...]
     unit: Literal["money", "tokens"]
     learned_on: int
     measured_on: int
@@ -183,11 +183,11 @@ def routed(known: StoredAnswers, way: Chosen, problems: Any) -> tuple[Floats, Fl
     return right, cost + known.probing[problems]
 
 
-def _measured(known: StoredAnswers, way: Chosen, kind: Kind, problems: Any, by: str, probes: int) -> Measured:
+def _measured(known: StoredAnswers, way: Chosen, kind: Kind, problems: Any, by: str, probes: int) -> MeasuredChoice:
     right, cost = _outcome(known, way, kind, problems)
     interval = wilson(float(right.sum()), len(right))
     text = _spelled(known, way, kind, by, probes)
-    return Measured(text, float(right.mean()), (interval.low, interval.high), float(cost.mean()))
+    return MeasuredChoice(text, float(right.mean()), (interval.low, interval.high), float(cost.mean()))
 
 
 def _spelled(known: StoredAnswers, way: Chosen, kind: Kind, by: str, probes: int) -> str:

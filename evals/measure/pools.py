@@ -39,7 +39,7 @@ from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 from widthwise.evals.suites.suites import grader_for, grader_of
 
-Grouping = Literal["meaning", "spelling"]
+AnswerGrouping = Literal["meaning", "spelling"]
 """Which answers vote together: those that mean the same to the suite's grader, or those spelled alike."""
 
 
@@ -75,7 +75,7 @@ def load(
     path: str | Path,
     *,
     scores: Sequence[str] = (),
-    grouping: Grouping = "meaning",
+    grouping: AnswerGrouping = "meaning",
     grader: Grader | None = None,
     prices: Prices | None = None,
 ) -> Source:
@@ -96,7 +96,9 @@ def load(
 # -- run files -------------------------------------------------------------------------------------------------
 
 
-def _stored(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None, own_prices: Prices) -> Source:
+def _stored(
+    path: Path, scores: Sequence[str], grouping: AnswerGrouping, own: Grader | None, own_prices: Prices
+) -> Source:
     with Store.read(path) as store:
         said, other = store.manifest.get("configuration", {}), switched(store.manifest)
         others = of_others(store.manifest)
@@ -187,7 +189,9 @@ def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
 # -- recorded generations --------------------------------------------------------------------------------------
 
 
-def _recorded(path: Path, scores: Sequence[str], grouping: Grouping, own: Grader | None, prices: Prices) -> Source:
+def _recorded(
+    path: Path, scores: Sequence[str], grouping: AnswerGrouping, own: Grader | None, prices: Prices
+) -> Source:
     recordings = read_generations(path)
     if own:
         recordings = [_unlabelled(recording) for recording in recordings]
@@ -216,7 +220,7 @@ def _unlabelled(recording: Recording) -> Recording:
 
 
 async def _graded_pools(
-    path: Path, recordings: Sequence[Recording], grader: Grader, scores: Sequence[str], grouping: Grouping
+    path: Path, recordings: Sequence[Recording], grader: Grader, scores: Sequence[str], grouping: AnswerGrouping
 ) -> tuple[SamplePool, ...]:
     rows = [await _of_recording(path, r, grader, scores) for r in recordings]
     return await _pools(rows, grader, grouping)
@@ -257,11 +261,11 @@ def _tokens(sample: Sample) -> float:
 # -- grouping --------------------------------------------------------------------------------------------------
 
 
-async def _pools(rows: Iterable[_Row], grader: Grader, grouping: Grouping) -> tuple[SamplePool, ...]:
+async def _pools(rows: Iterable[_Row], grader: Grader, grouping: AnswerGrouping) -> tuple[SamplePool, ...]:
     return tuple([await _pool(row, grader, grouping) for row in rows])
 
 
-async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
+async def _pool(row: _Row, grader: Grader, grouping: AnswerGrouping) -> SamplePool:
     votes = np.full(len(row.answers), NO_VOTE, np.int64)
     for number, members in enumerate(await _groups(row.answers, grader.for_problem(row.problem), grouping)):
         votes[members] = number
@@ -278,7 +282,7 @@ async def _pool(row: _Row, grader: Grader, grouping: Grouping) -> SamplePool:
     )
 
 
-async def _groups(answers: Sequence[str | None], grader: Grader, grouping: Grouping) -> list[list[int]]:
+async def _groups(answers: Sequence[str | None], grader: Grader, grouping: AnswerGrouping) -> list[list[int]]:
     if grouping == "meaning":
         return await group(grader, answers)
     spelled: dict[str, list[int]] = {}

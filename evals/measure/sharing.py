@@ -16,7 +16,7 @@ from widthwise.core.scores.trace_score import REWARD_MODEL, SELF_CERTAINTY, logp
 from widthwise.core.strategy.strategy import Aggregator, Strategy
 from widthwise.evals.measure.axes import MEASURED, Axis
 from widthwise.evals.measure.buying import weights_of
-from widthwise.evals.measure.curves import Method, method
+from widthwise.evals.measure.curves import CurveMethod, method
 from widthwise.evals.measure.estimators import weighted_vote_at_k
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.sample_scores import is_relative
@@ -45,20 +45,20 @@ def why_not_shared(strategy: Strategy, axis: Axis) -> str:
     return ""
 
 
-def choice(strategy: Strategy) -> Method | None:
+def choice(strategy: Strategy) -> CurveMethod | None:
     """How the strategy's aggregator chooses among stored samples; None if a store cannot tell."""
     match strategy.aggregator:
         case BestBy(score=source) | WeightedVote(by=source) if is_relative(source):
             return None
         case _ if isinstance(strategy.sampler, Single):
             # With one sample there is nothing to choose: the mean over samples, whatever k.
-            return Method("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
+            return CurveMethod("single", lambda pool, seed: _constant(float(pool.values.mean()), len(pool)))
         case None | MajorityVote(tie="first" | "random"):
             return method("maj")
         case BestBy(score=score):
             return method(f"best:{score}")
         case WeightedVote(by=score, tie="first" | "random") as vote:
-            return Method(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
+            return CurveMethod(f"weighted:{score}", lambda pool, seed: _weighted(vote, pool, seed), score)
     return None
 
 

@@ -13,7 +13,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import KV_FIGURES
 from widthwise.core.session.prices import Prices, money, unknown
 from widthwise.evals.measure.equal_budgets import MOSTLY
-from widthwise.evals.measure.gain import Reached, Share, Split
+from widthwise.evals.measure.gain import BootstrapMean, GainSplit, Reached
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
 from widthwise.evals.measure.run_prices import check_known, prices_in
 from widthwise.evals.measure.trials import MEASURES, Reliability, Trials, reliabilities
@@ -54,8 +54,8 @@ class Standing(Brief):
     copies: Copies | None = None
     one_sample: float | None = None
     coverage: float | None = None
-    efficiency: Share | None = None
-    split: Split | None = None
+    efficiency: BootstrapMean | None = None
+    split: GainSplit | None = None
     no_money: str = ""
     reliability: tuple[Reliability, ...] = ()
     no_reliability: str = ""

@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenTotals:
     """Where tokens went, summed over the run; see ``Ledger``."""
 
     prompt_computed: int
@@ -70,7 +70,7 @@ class Summary(Brief):
     mean_accuracy: float | None
     pass_at_n: float | None
     samples: int
-    tokens: Tokens
+    tokens: TokenTotals
     flops: int
     sequential_tokens: int | None
     wall_seconds: float
@@ -122,7 +122,7 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
         mean_accuracy=_mean([_share_right(outcome.samples) for outcome in outcomes]) if fair else None,
         pass_at_n=_mean([_best(outcome) for outcome in outcomes]) if fair else None,
         samples=ledger.samples,
-        tokens=Tokens(**{name: getattr(ledger, name) for name in Tokens.__slots__}),
+        tokens=TokenTotals(**{name: getattr(ledger, name) for name in TokenTotals.__slots__}),
         flops=ledger.flops,
         sequential_tokens=ledger.sequential if sequential_known(store) else None,
         wall_seconds=store.seconds,

@@ -27,7 +27,7 @@ from widthwise.evals.measure.answered import Answered
 from widthwise.evals.measure.argument import named_with, with_argument
 from widthwise.evals.measure.axes import AXES, LIMITED, MEASURED, Axis
 from widthwise.evals.measure.buying import pick_of, purchase
-from widthwise.evals.measure.curves import Curve, Line, Method, band, lines
+from widthwise.evals.measure.curves import Curve, CurveLine, CurveMethod, band, lines
 from widthwise.evals.measure.intervals import LEVEL
 from widthwise.evals.measure.pools import Source, load
 from widthwise.evals.measure.sharing import choice, pools_of, why_not_shared
@@ -45,7 +45,7 @@ _LONG = Threads | SerialSearch
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class SweepTask:
     """One run to be done: a strategy on a suite, with one seed and one budget (None: no limit)."""
 
     suite: str
@@ -55,7 +55,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell(Brief):
+class SweepCell(Brief):
     """One strategy at one budget on one suite, and the runs (one per seed) that its accuracy is read from.
 
     ``shared`` is how the answer is chosen among a part of their samples; None if the runs are the cell's own.
@@ -64,20 +64,20 @@ class Cell(Brief):
     strategy: Strategy
     suite: str
     limit: float
-    tasks: tuple[Task, ...]
-    shared: Method | None = None
+    tasks: tuple[SweepTask, ...]
+    shared: CurveMethod | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Tabular):
+class SweepPlan(Tabular):
     """All cells of a sweep; ``notes`` say what is shared, what is not, and why."""
 
     axis: Axis
-    cells: tuple[Cell, ...]
+    cells: tuple[SweepCell, ...]
     notes: tuple[str, ...]
 
     @property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[SweepTask]:
         """The runs to do, each once, in order."""
         return list(dict.fromkeys(task for cell in self.cells for task in cell.tasks))
 
@@ -93,7 +93,7 @@ class Plan(Tabular):
         }
 
     def __repr__(self) -> str:
-        return f"Plan({counted(len(self.cells), 'cell')} over {self.axis}, {counted(len(self.tasks), 'run')})"
+        return f"SweepPlan({counted(len(self.cells), 'cell')} over {self.axis}, {counted(len(self.tasks), 'run')})"
 
 
 # -- planning --------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def plan(
     *,
     axis: Axis = "samples",
     seeds: Sequence[int] = (0,),
-) -> Plan:
+) -> SweepPlan:
     """Which runs a grid needs; raises ``UsageError`` for an empty or impossible one.
 
     ``budgets`` are limits for each problem on ``axis``. On the samples axis, the n of ``best_of_n``, of revisions and
@@ -137,7 +137,7 @@ def plan(
             notes.append(
                 f"a budget of {axis} buys whole traces for each problem, from shared samples and in separate runs alike"
             )
-    return Plan(axis, tuple(cells), tuple(notes))
+    return SweepPlan(axis, tuple(cells), tuple(notes))
 
 
 def _check_limits(limits: Sequence[float], axis: Axis) -> None:
@@ -155,15 +155,15 @@ def _check_limits(limits: Sequence[float], axis: Axis) -> None:
 
 def _cells(
     strategy: Strategy, suite: str, limits: Sequence[float], axis: Axis, seeds: Sequence[int], pool: Strategy | None
-) -> list[Cell]:
+) -> list[SweepCell]:
     """The cells of one strategy on one suite; ``pool`` is the run that it is read from, if it is shared."""
     limits = limits[:1] if _is_the_same_at_all(strategy, axis) else limits
     if pool is not None:
         shared = choice(strategy)
-        tasks = tuple(Task(suite, pool, None, seed) for seed in seeds)
-        return [Cell(strategy, suite, limit, tasks, shared) for limit in limits]
+        tasks = tuple(SweepTask(suite, pool, None, seed) for seed in seeds)
+        return [SweepCell(strategy, suite, limit, tasks, shared) for limit in limits]
     return [
-        Cell(strategy, suite, limit, tuple(_own(strategy, suite, limit, axis, seed) for seed in seeds))
+        SweepCell(strategy, suite, limit, tuple(_own(strategy, suite, limit, axis, seed) for seed in seeds))
         for limit in limits
     ]
 
@@ -174,16 +174,16 @@ def _is_the_same_at_all(strategy: Strategy, axis: Axis) -> bool:
     return axis == "samples" and (isinstance(sampler, Single) or (isinstance(sampler, _LONG) and sampler.n == 1))
 
 
-def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> Task:
+def _own(strategy: Strategy, suite: str, limit: float, axis: Axis, seed: int) -> SweepTask:
     if axis not in MEASURED:
-        return Task(suite, with_argument(strategy, axis, limit), strategy.budget, seed)
+        return SweepTask(suite, with_argument(strategy, axis, limit), strategy.budget, seed)
     own: dict[str, Any] = {axis: limit if axis in ("seconds", "flops") else int(limit)}
     if axis == "samples" and isinstance(strategy.sampler, BestOfN | TreeSampler | Revisions):
         strategy = replace(strategy, sampler=_as_wide(strategy.sampler, int(limit)))
     if axis == "samples" and isinstance(strategy.sampler, TreeSampler):
         # A search samples steps; as in the papers, its budget counts whole solutions.
-        return Task(suite, strategy, strategy.budget, seed)
-    return Task(suite, strategy, replace(strategy.budget or Budget(), **own), seed)
+        return SweepTask(suite, strategy, strategy.budget, seed)
+    return SweepTask(suite, strategy, replace(strategy.budget or Budget(), **own), seed)
 
 
 def _as_wide(sampler: BestOfN | TreeSampler | Revisions, n: int) -> BestOfN | TreeSampler | Revisions:
@@ -200,7 +200,7 @@ def label(strategy: Strategy, axis: Axis) -> str:
     return strategy.brief() if axis in MEASURED else named_with(strategy, axis)
 
 
-def predicted_samples(task: Task) -> int | None:
+def predicted_samples(task: SweepTask) -> int | None:
     """How many samples a run draws for each problem at most; None if only running tells."""
     limits = [task.budget.samples] if task.budget is not None and task.budget.samples is not None else []
     if isinstance(task.strategy.sampler, BestOfN | Revisions):
@@ -214,8 +214,8 @@ def predicted_samples(task: Task) -> int | None:
 
 
 def collect(
-    made: Plan,
-    path_of: Callable[[Task], Path],
+    made: SweepPlan,
+    path_of: Callable[[SweepTask], Path],
     *,
     prices: Prices | None = None,
     replicates: int = 1000,
@@ -225,7 +225,7 @@ def collect(
 
     ``prices`` are laid over those that the runs have.
     """
-    groups: dict[tuple[str, Strategy], list[Cell]] = {}
+    groups: dict[tuple[str, Strategy], list[SweepCell]] = {}
     for cell in made.cells:
         groups.setdefault((cell.suite, cell.strategy), []).append(cell)
     read = partial(load, prices=prices)
@@ -235,7 +235,11 @@ def collect(
 
 
 def _curve(
-    cells: Sequence[Cell], axis: Axis, read: Callable[[Task, Sequence[str]], Source], replicates: int, seed: int
+    cells: Sequence[SweepCell],
+    axis: Axis,
+    read: Callable[[SweepTask, Sequence[str]], Source],
+    replicates: int,
+    seed: int,
 ) -> Curve:
     score = cells[0].shared.score if cells[0].shared else None
     sources = {t: read(t, [score] if score else []) for cell in cells for t in cell.tasks}
@@ -256,7 +260,9 @@ def _curve(
     )
 
 
-def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:
+def _shared_line(
+    cells: Sequence[SweepCell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int
+) -> CurveLine:
     chosen = cells[0].shared
     assert chosen is not None
     if axis in ("tokens", "flops"):
@@ -273,10 +279,12 @@ def _shared_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, r
     scores = np.mean([line.scores[:, at] for line in per_seed], axis=0)
     errors = np.sqrt(np.sum([line.sampling_error[at] ** 2 for line in per_seed], axis=0)) / len(per_seed)
     low, high = band(scores, replicates, LEVEL, seed)
-    return Line("run", k, budgets, scores.mean(axis=0), low, high, errors, scores, np.array(k, np.float64))
+    return CurveLine("run", k, budgets, scores.mean(axis=0), low, high, errors, scores, np.array(k, np.float64))
 
 
-def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int) -> Line:
+def _bought_line(
+    cells: Sequence[SweepCell], sources: Sequence[Source], axis: Axis, replicates: int, seed: int
+) -> CurveLine:
     """What each budget buys of the samples of each problem, averaged over seeds."""
     strategy, pick = cells[0].strategy, pick_of(cells[0].strategy.aggregator)
     assert pick is not None
@@ -300,10 +308,12 @@ def _bought_line(cells: Sequence[Cell], sources: Sequence[Source], axis: Axis, r
         budgets["money"] = money.mean(axis=(0, 1))
     cut = ((whole == 0) & (begun > 0)).mean(axis=(0, 1))
     limits = np.array([cell.limit for cell in cells], np.float64)
-    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
+    return CurveLine("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
 
 
-def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis, replicates: int, seed: int) -> Line:
+def _own_line(
+    cells: Sequence[SweepCell], sources: Mapping[SweepTask, Source], axis: Axis, replicates: int, seed: int
+) -> CurveLine:
     results = [[sources[t].answered for t in cell.tasks] for cell in cells]
     scores = np.array([np.mean([[a.right for a in run] for run in of_cell], axis=0) for of_cell in results]).T
     budgets: dict[Axis, Floats] = {
@@ -317,7 +327,7 @@ def _own_line(cells: Sequence[Cell], sources: Mapping[Task, Source], axis: Axis,
     if axis not in MEASURED:
         budgets[axis] = limits
     cut = np.array([np.mean([a.cut for run in of_cell for a in run]) for of_cell in results], np.float64)
-    return Line("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
+    return CurveLine("run", k, budgets, scores.mean(axis=0), low, high, np.zeros(len(cells)), scores, limits, cut)
 
 
 def _is_known(axis: Axis, answered: Sequence[Answered]) -> bool:

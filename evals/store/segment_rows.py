@@ -15,7 +15,7 @@ from widthwise.core.backend import IntArray, TokenStats, Usage
 from widthwise.core.plain_json import check_readable, well_formed
 from widthwise.core.plain_json import parse as parse_json
 from widthwise.core.trace.recording import covers
-from widthwise.core.trace.trace import Finish, Origin, Segment, Trace, TraceId, Wait, name
+from widthwise.core.trace.trace import Finish, Segment, SegmentOrigin, Trace, TraceId, TraceWait, name
 from widthwise.evals.store.arrays import pack, unpack
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def segment_of(row: sqlite3.Row) -> Segment:
     """The segment that a row holds; no token ids if none were recorded. ``ValueError`` for an invalid row."""
     cached, computed = row["prompt_cached"], row["prompt_computed"]
     reason = None if row["reason"] is None else parse_json(row["reason"])
-    if row["origin"] not in get_args(Origin) or row["finish"] not in (None, *get_args(Finish)):
+    if row["origin"] not in get_args(SegmentOrigin) or row["finish"] not in (None, *get_args(Finish)):
         raise ValueError(f"segment {row['trace'][:40]!r} has an unknown origin or end")
     if not isinstance(reason, str | int | None) or (cached is None) != (computed is None) or row["sequential"] < 0:
         raise ValueError(f"segment {row['trace'][:40]!r} contains an impossible value")
@@ -141,17 +141,17 @@ def rebuilt(rows: Sequence[sqlite3.Row]) -> dict[TraceId, Trace]:
     return traces
 
 
-def spelled(wait: Wait) -> str:
+def spelled(wait: TraceWait) -> str:
     """``0.3@128``: the first 128 tokens of the last segment of trace 0.3."""
     return f"{name(wait.trace)}@{wait.tokens}"
 
 
-def wait_of(text: Any) -> Wait:
+def wait_of(text: Any) -> TraceWait:
     """What ``spelled`` wrote; ``ValueError`` for anything else."""
     trace, at, tokens = text.partition("@") if isinstance(text, str) else ("", "", "")
     if not at or not re.fullmatch(r"\d{1,18}", tokens, re.ASCII):
         raise ValueError(f"{str(text)[:40]!r} is not a piece of a trace that could be waited for")
-    return Wait(parse(trace), int(tokens))
+    return TraceWait(parse(trace), int(tokens))
 
 
 def seen(text: str) -> TraceId:

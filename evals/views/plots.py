@@ -18,7 +18,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 class Drawn(Protocol):
-    """A line with its band: one element per point; see ``Line``."""
+    """A line with its band: one element per point; see ``CurveLine``."""
 
     @property
     def method(self) -> str: ...

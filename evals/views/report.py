@@ -26,7 +26,7 @@ from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.prices import Prices
 from widthwise.core.strategy.composition import shortened
 from widthwise.evals.measure.axes import AXES, MEASURED, Axis, labelled
-from widthwise.evals.measure.curves import METHODS, Curve, Line, arguments, curve
+from widthwise.evals.measure.curves import METHODS, Curve, CurveLine, arguments, curve
 from widthwise.evals.measure.equal_budgets import (
     Point,
     against_best,
@@ -223,7 +223,7 @@ _WHY = {
 }
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: CurveLine) -> dict[str, Any]:
     chosen = _spread(len(line.k))
     bounds = {"accuracy": line.accuracy, "low": line.low, "high": line.high, "error": line.sampling_error}
     bounds["efficiency"] = line.efficiencies

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from widthwise.core.brief import Brief
-from widthwise.core.trace.trace import Finish, Note, Trace, TraceId, Wait, name
+from widthwise.core.trace.trace import Finish, Trace, TraceId, TraceNote, TraceWait, name
 from widthwise.evals.store.row_values import notes_of
 from widthwise.evals.store.segment_rows import parse, seen, spelled
 from widthwise.evals.store.store import Store
@@ -25,7 +25,7 @@ class Bar:
     end: int
     finish: Finish | None
     reason: str | int | None
-    waited: Wait | None = None
+    waited: TraceWait | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Lane(Brief):
 def lanes_of(store: Store, problem_id: str) -> list[Lane]:
     """The lanes of one problem, from the run file alone."""
     noted = notes_of(store.outcome(problem_id).fields)
-    return timeline(store.tree(problem_id), [Note(trace, text) for trace, text in noted])
+    return timeline(store.tree(problem_id), [TraceNote(trace, text) for trace, text in noted])
 
 
 def lane_row(lane: Lane) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def lane_row(lane: Lane) -> dict[str, Any]:
     }
 
 
-def timeline(tree: Mapping[TraceId, Trace], notes: Sequence[Note] = ()) -> list[Lane]:
+def timeline(tree: Mapping[TraceId, Trace], notes: Sequence[TraceNote] = ()) -> list[Lane]:
     """The lanes of a problem's trace tree, in order of their ids, threads after the trace that spawned them."""
     lanes: dict[TraceId, Lane] = {}
     for trace in (t for _, t in sorted(tree.items()) if t.segment.origin == "sampled"):

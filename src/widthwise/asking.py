@@ -64,7 +64,7 @@ class Asking(Brief):
         }
         return {name: value for name, value in entries.items() if value not in (None, {})}
 
-    def settled(self, backend: Backend, recorded: Mapping[str, Any] | None = None) -> Asked:
+    def settled(self, backend: Backend, recorded: Mapping[str, Any] | None = None) -> SettledAsking:
         """What is in force for this model; ``recorded`` is what was in force when the run began, according to its file.
 
         Raises ``UsageError`` for a format, a template argument or a prompt that the model does not have.
@@ -82,7 +82,7 @@ class Asking(Brief):
             format = replace(format, system=str(self.template_args[SYSTEM]))
         if recorded is not None:
             profile = replace(profile, why=str(recorded.get("why") or profile.why))
-        return Asked(
+        return SettledAsking(
             profile=profile,
             format=format,
             params=SamplingParams().changed(**{**recommended, **self.given}),
@@ -107,7 +107,7 @@ class Asking(Brief):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Brief):
+class SettledAsking(Brief):
     """What is in force: ``sources`` say where each sampling setting that is not a default came from.
 
     What is ``replayed`` was sampled before, in whatever way: no setting is in force. ``note`` is what a reader of

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from widthwise.asking import Asked, recorded_asking
+from widthwise.asking import SettledAsking, recorded_asking
 from widthwise.core.arguments import whole
 from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, WidthwiseError
@@ -217,7 +217,7 @@ class Evaluation(Brief):
         finally:
             await engines.close()
 
-    def asked(self, engines: Engines, manifest: Mapping[str, Any] | None = None) -> dict[str, Asked]:
+    def asked(self, engines: Engines, manifest: Mapping[str, Any] | None = None) -> dict[str, SettledAsking]:
         """How each model is asked, by name; ``manifest`` says how it was when the run began.
 
         Raises ``UsageError`` for a format, a template argument or a prompt that a model does not have.
@@ -228,13 +228,13 @@ class Evaluation(Brief):
             found[name] = self.settings.asking_of(name).settled(backend, before)
         return found
 
-    def setting(self, engines: Engines, asked: Mapping[str, Asked] | None = None) -> Setting:
+    def setting(self, engines: Engines, asked: Mapping[str, SettledAsking] | None = None) -> Setting:
         """What the sessions of the run share; raises ``UsageError`` for prompts that a model does not have."""
         asked = self.asked(engines) if asked is None else asked
         first, *others = [self._setting_of(name, engines, each) for name, each in asked.items()]
         return replace(first, others={other.model: other for other in others})
 
-    def _setting_of(self, name: str, engines: Engines, asked: Asked) -> Setting:
+    def _setting_of(self, name: str, engines: Engines, asked: SettledAsking) -> Setting:
         """What the sessions of the run share of one model."""
         from widthwise.evals.runner import setting_for
 

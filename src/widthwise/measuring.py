@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.comparison import Comparison
     from widthwise.evals.measure.curves import Curve
     from widthwise.evals.measure.model_choice import Fitted
-    from widthwise.evals.measure.pools import Grouping
+    from widthwise.evals.measure.pools import AnswerGrouping
     from widthwise.run import Run
 
 
@@ -24,7 +24,7 @@ def curve(
     run: str | Path | Run,
     *,
     methods: Sequence[str] = ("pass", "maj"),
-    grouping: Grouping = "meaning",
+    grouping: AnswerGrouping = "meaning",
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,

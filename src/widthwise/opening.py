@@ -16,7 +16,7 @@ from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.core.registry import Entry, entries, find, importable, nearest, register
 from widthwise.core.rewards.reward import RewardModel
-from widthwise.core.rewards.reward_format import WITHOUT_HEAD, Reads
+from widthwise.core.rewards.reward_format import WITHOUT_HEAD, ScoreForm
 from widthwise.core.roles import ROLES
 from widthwise.core.secrets import keep_secrets
 
@@ -64,7 +64,7 @@ class ModelKind:
         """The function that makes a backend."""
         raise NotImplementedError
 
-    def reader(self, reads: Reads) -> Maker:
+    def reader(self, reads: ScoreForm) -> Maker:
         """The function that makes an engine that reads scores of this kind, or a whole reward model."""
         return self.backend()
 
@@ -112,7 +112,7 @@ class VLLM(ModelKind):
 
         return VLLMBackend
 
-    def reader(self, reads: Reads) -> Maker:
+    def reader(self, reads: ScoreForm) -> Maker:
         return self.backend() if reads in WITHOUT_HEAD else self._pooling("token_classify")
 
     def embedder(self) -> Maker:
@@ -152,7 +152,7 @@ class HTTP(ModelKind):
 
         return partial(HTTPBackend, folders=bundled_models())
 
-    def reader(self, reads: Reads) -> Maker:
+    def reader(self, reads: ScoreForm) -> Maker:
         return self.backend() if reads in WITHOUT_HEAD else self.embedder()
 
     def embedder(self) -> Maker:
@@ -184,7 +184,7 @@ class Replay(ModelKind):
     def backend(self) -> Maker:
         return _replayed
 
-    def reader(self, reads: Reads) -> Maker:
+    def reader(self, reads: ScoreForm) -> Maker:
         return _recorded_scores
 
     def embedder(self) -> Maker:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from widthwise.pace import duration, seconds_left
 
 if TYPE_CHECKING:
-    from widthwise.evals.measure.sweep import Task
+    from widthwise.evals.measure.sweep import SweepTask
     from widthwise.evals.store.outcome import Outcome
 
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Progress:
     """How far a sweep has come, and how long it will take at this pace."""
 
-    shares: Mapping[Task, float]
+    shares: Mapping[SweepTask, float]
     concurrency: int
     runs: int = 0
     share: float = 0.0
@@ -26,7 +26,7 @@ class Progress:
     _before: float = 0.0
     _under_way: float = 0.0
 
-    def add(self, task: Task, *, stored: bool = False) -> None:
+    def add(self, task: SweepTask, *, stored: bool = False) -> None:
         """One more problem of ``task`` is finished; ``stored`` if an earlier attempt finished it."""
         self.share += self.shares[task]
         self._before += self.shares[task] if stored else 0.0
@@ -50,7 +50,7 @@ class Progress:
 class SweepListener:
     """Is told of the problems of one run on behalf of the whole sweep."""
 
-    task: Task
+    task: SweepTask
     progress: Progress
     on_progress: Callable[[Progress], None]
 

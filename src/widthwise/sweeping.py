@@ -26,7 +26,7 @@ from widthwise.swept import Sweep
 
 if TYPE_CHECKING:
     from widthwise.evals.measure.axes import Axis
-    from widthwise.evals.measure.sweep import Task
+    from widthwise.evals.measure.sweep import SweepTask
     from widthwise.evals.suites.suite import Suite
 
 AXIS: Axis = "samples"
@@ -42,7 +42,7 @@ _UNKNOWN_SAMPLES = 16
 class Forecast:
     """What a run still has to do; ``tokens`` and ``seconds`` are None until finished problems or a pilot show them."""
 
-    task: Task
+    task: SweepTask
     problems: int
     samples: int | None
     tokens: float | None
@@ -79,7 +79,7 @@ class Sweeping:
         self.evaluations = {task: self._evaluation(task) for task in self.plan.tasks}
         self.pilots: dict[str, tuple[list[Ledger], float]] = {}
 
-    def _evaluation(self, task: Task) -> Evaluation:
+    def _evaluation(self, task: SweepTask) -> Evaluation:
         settings = replace(self._settings, strategy=task.strategy, budget=task.budget, seed=task.seed)
         evaluation = Evaluation.of(self._suites[task.suite], settings)
         return replace(evaluation, path=evaluation.path_in(self.folder))
@@ -89,7 +89,7 @@ class Sweeping:
 
         Draws one trace for a few problems of each and discards them: the sweep draws its own.
         """
-        from widthwise.evals.measure.sweep import Task
+        from widthwise.evals.measure.sweep import SweepTask
 
         unknown = [name for name in self._suites if name not in _Pace.of(self).tokens_per_sample]
         for asked, names in groupby(unknown, key=self._settings_on):
@@ -97,7 +97,7 @@ class Sweeping:
             try:
                 for name in names:
                     suite = replace(self._suites[name], problems=self._suites[name].problems[:problems])
-                    single = self._evaluation(Task(name, Strategy(Single()), None, 0))
+                    single = self._evaluation(SweepTask(name, Strategy(Single()), None, 0))
                     with TemporaryDirectory() as folder:
                         evaluation = replace(single, suite=suite, path=Path(folder) / "pilot.db")
                         with evaluation.store() as store:
@@ -115,7 +115,7 @@ class Sweeping:
         pace = _Pace.of(self)
         return [self._forecast(task, pace) for task in self.plan.tasks]
 
-    def _forecast(self, task: Task, pace: _Pace) -> Forecast:
+    def _forecast(self, task: SweepTask, pace: _Pace) -> Forecast:
         from widthwise.evals.measure.sweep import predicted_samples
 
         problems = len(self._suites[task.suite].problems) - pace.done.get(task, 0)
@@ -159,7 +159,7 @@ class Sweeping:
                     "best_of_n in which nothing was stopped"
                 )
 
-    def _is_done(self, task: Task, progress: Progress) -> bool:
+    def _is_done(self, task: SweepTask, progress: Progress) -> bool:
         from widthwise.evals.input_file import is_there
 
         if not is_there(self.evaluations[task].path):
@@ -184,7 +184,7 @@ class Sweeping:
         curves = collect(self.plan, lambda task: self.evaluations[task].path, prices=self._settings.prices)
         return Sweep(self.plan, tuple(curves), runs, failures, self._settings.prices)
 
-    def _shares(self) -> dict[Task, float]:
+    def _shares(self) -> dict[SweepTask, float]:
         """The share of all samples that one problem of each run stands for."""
         from widthwise.evals.measure.sweep import predicted_samples
 
@@ -235,7 +235,7 @@ def _by_name(suites: Sequence[Any], limit: int | None) -> dict[str, Suite]:
 class _Pace:
     """What finished problems say about those to come."""
 
-    done: dict[Task, int] = field(default_factory=dict)
+    done: dict[SweepTask, int] = field(default_factory=dict)
     tokens_per_sample: dict[str, float] = field(default_factory=dict)
     tokens_per_second: float | None = None
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from widthwise.core.session.prices import Prices
     from widthwise.evals.measure.axes import Axis
     from widthwise.evals.measure.curves import Curve
-    from widthwise.evals.measure.sweep import Plan
+    from widthwise.evals.measure.sweep import SweepPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Sweep(Plotted):
     that were given, and laid over those of the files.
     """
 
-    plan: Plan
+    plan: SweepPlan
     curves: tuple[Curve, ...]
     runs: tuple[Path, ...]
     failures: int = 0

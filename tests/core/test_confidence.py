@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from widthwise.core.backend import TokenStats
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.confidence import (
+    ConfidenceBasis,
     SlidingConfidence,
-    Surety,
     bottom_percent,
     group_confidence,
     lowest_group,
@@ -42,7 +42,7 @@ def test_a_token_is_as_sure_as_its_other_candidates_are_unlikely() -> None:
         ("sampled", [np.exp(-3.0), np.exp(-7.0)]),
     ],
 )
-def test_what_becomes_of_the_sampled_token(of: Surety, expected: list[float]) -> None:
+def test_what_becomes_of_the_sampled_token(of: ConfidenceBasis, expected: list[float]) -> None:
     drawn = TokenStats(np.array([-3.0, -7.0], np.float32), None, np.array([[-1.0, -3.0, -5.0]] * 2, np.float32))
     assert token_confidence(drawn, of=of) == pytest.approx(expected)
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 import widthwise as ww
-from widthwise.core.answer import Tie
+from widthwise.core.answer import TieBreak
 from widthwise.core.errors import UsageError, reason_of
 from widthwise.core.plain_json import parse
 from widthwise.core.problem import Problem
@@ -82,7 +82,7 @@ VOTES = [
 def test_a_tie_is_broken_in_a_known_way(vote: Any, tie: Any) -> None:
     with pytest.raises(UsageError, match="tie must be one of first, random, shortest, not"):
         vote(tie=tie)
-    assert [vote(tie=each).tie for each in get_args(Tie)] == ["first", "random", "shortest"]
+    assert [vote(tie=each).tie for each in get_args(TieBreak)] == ["first", "random", "shortest"]
 
 
 def test_a_tie_is_checked_in_text_and_in_elect() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widthwise.core.rewards.reward import REDUCTIONS, Reduction, StepScores, reduce, steps_of
+from widthwise.core.rewards.reward import REDUCTIONS, StepReduction, StepScores, reduce, steps_of
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -17,12 +17,12 @@ SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
     ("reduction", "expected"),
     [("last", 0.4), ("min", 0.4), ("prod", 0.9 * 0.5 * 0.4), ("mean", 0.6), ("model", 0.4)],
 )
-def test_the_reductions_of_one_solution(reduction: Reduction, expected: float) -> None:
+def test_the_reductions_of_one_solution(reduction: StepReduction, expected: float) -> None:
     assert reduce((0.9, 0.5, 0.4), reduction) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_no_steps_score_zero_and_no_scores_stay_unscored(reduction: Reduction) -> None:
+def test_no_steps_score_zero_and_no_scores_stay_unscored(reduction: StepReduction) -> None:
     assert StepScores(()).reduced(reduction) is None, "no step is not a bad step"
     assert StepScores(None, error="out of memory").reduced(reduction) is None
 

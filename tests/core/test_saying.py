@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.core.scripted import PlainGrader
-from widthwise.core.prompting.saying import BEGUN, END_UNKNOWN, Counted, Saying
+from widthwise.core.prompting.saying import BEGUN, END_UNKNOWN, AnswerInThinking, Saying
 from widthwise.core.prompting.thinking import Thinking
 from widthwise.core.session.answers import stated
-from widthwise.core.trace.trace import Origin, Segment, Trace
+from widthwise.core.trace.trace import Segment, SegmentOrigin, Trace
 from widthwise.models.thinking_marks import HARMONY, THINK, tagged
 
 FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
@@ -19,7 +19,7 @@ ANALYSIS = "<|channel|>analysis<|message|>"
 PLAIN = Saying(ends=("<|im_end|>",), controls=frozenset({"<|im_start|>", "<|python_tag|>"}))
 
 
-def trace(*segments: tuple[Origin, str], prompt: str = "1+1?\n", **metadata: object) -> Trace:
+def trace(*segments: tuple[SegmentOrigin, str], prompt: str = "1+1?\n", **metadata: object) -> Trace:
     node = Trace((0,), Segment("prompt", np.array([1]), prompt))
     for number, (origin, text) in enumerate(segments):
         finish = "stop" if origin == "sampled" else None
@@ -123,7 +123,7 @@ def test_what_thinking_counts_is_the_graders_setting(
 
 def _read_by_the_rules(trace: Trace, saying: Saying, counted: str | None) -> str | None:
     """Reads the parts of the text in order, as a grader with this setting does."""
-    known: Counted = counted if counted in get_args(Counted) else "never"  # type: ignore[assignment]
+    known: AnswerInThinking = counted if counted in get_args(AnswerInThinking) else "never"  # type: ignore[assignment]
     parts = Saying().parts(saying.readable(trace, known), known)
     return next((found for part in parts if (found := PlainGrader().extract(part)) is not None), None)
 
@@ -142,9 +142,9 @@ def test_a_response_has_the_thinking_and_no_control_tokens(text: str, response: 
     assert saying.response(sampled(text)) == response
 
 
-@pytest.mark.parametrize("counted", get_args(Counted))
+@pytest.mark.parametrize("counted", get_args(AnswerInThinking))
 @pytest.mark.parametrize("text", ["<think>= 8</think>= 7<|im_end|>", "<think>= 8", "= 7", "<think>= 8</think>none"])
-def test_a_text_alone_is_read_as_a_trace_is(counted: Counted, text: str) -> None:
+def test_a_text_alone_is_read_as_a_trace_is(counted: AnswerInThinking, text: str) -> None:
     def first(parts: list[str]) -> str | None:
         return next((found for part in parts if (found := PlainGrader().extract(part)) is not None), None)
 

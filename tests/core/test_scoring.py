@@ -14,7 +14,7 @@ from tests.core.scripted import Scripted, session
 from widthwise.aggregators.best_by import BestBy
 from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.problem import Problem
-from widthwise.core.rewards.reward import Kind, Solution, StepScores
+from widthwise.core.rewards.reward import RewardKind, Solution, StepScores
 from widthwise.core.scores.trace_score import trace_scores
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.strategy import Strategy
@@ -36,7 +36,7 @@ class Told:
     name = "told"
     by_lines = False
 
-    def __init__(self, answer: Answer = by_length, kind: Kind = "process") -> None:
+    def __init__(self, answer: Answer = by_length, kind: RewardKind = "process") -> None:
         self.kind = kind
         self.asked: list[Solution] = []
         self._answer = answer

@@ -12,7 +12,7 @@ from widthwise import MajorityVote, Problem, Session, Threads
 from widthwise.cli.app import app
 from widthwise.core.prompting.prompt import PromptFormat
 from widthwise.core.strategy.strategy import as_strategy
-from widthwise.core.trace.trace import Note, Trace
+from widthwise.core.trace.trace import Trace, TraceNote
 from widthwise.evals.runner import run, setting_for
 from widthwise.evals.store.exchange import export_run
 from widthwise.evals.store.store import Store, compare
@@ -57,7 +57,7 @@ async def stored(path: Path) -> Path:
 
 async def test_lanes_begin_where_what_they_waited_for_ended(tmp_path: Path) -> None:
     with Store.read(await stored(tmp_path / "run.db")) as store:
-        lanes = timeline(store.tree("p1"), [Note((0, 0), "drafted")])
+        lanes = timeline(store.tree("p1"), [TraceNote((0, 0), "drafted")])
         main, first, second, refined = lanes
         assert [lane.question for lane in lanes] == ["solve", "solve", "solve", "refine"]
         assert [(lane.thread, lane.outline, lane.depth) for lane in lanes] == [

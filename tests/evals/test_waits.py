@@ -16,7 +16,7 @@ from tests.evals.made_runs import made_run
 from tests.evals.recount import check_recount, evaluated
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.core.backend import Backend
-from widthwise.core.trace.trace import Wait
+from widthwise.core.trace.trace import TraceWait
 from widthwise.evals.measure.curves import curve
 from widthwise.evals.measure.standings import standings
 from widthwise.evals.measure.summary import summarise
@@ -57,7 +57,7 @@ async def test_one_place_is_one_long_chain(tmp_path: Path, embedded: Backend) ->
             assert outcome.ledger.sequential == outcome.ledger.sampled
             lanes = timeline(store.tree(outcome.problem.id))
             for before, lane in pairwise(lanes):
-                assert lane.bars[0].waited == Wait(before.id, before.tokens)
+                assert lane.bars[0].waited == TraceWait(before.id, before.tokens)
                 assert lane.bars[0].start == before.end
 
 

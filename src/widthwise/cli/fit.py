@@ -15,7 +15,7 @@ from widthwise.core.registry import register
 from widthwise.core.session.prices import prices_of
 
 if TYPE_CHECKING:
-    from widthwise.evals.measure.model_choice import Measured
+    from widthwise.evals.measure.model_choice import MeasuredChoice
 
 _RUNS = "One run of each model on the same problems, all with one strategy: NAME=RUN.db, the cheapest model first."
 _BY = "How far an answer is trusted: agreement (of the run's samples), reward_model, mean_logprob ..."
@@ -61,5 +61,5 @@ def fit_models(
     rows_table(["strategy", "accuracy, %", "95 % interval", f"{found.unit} per problem"], rows)
 
 
-def _row(each: Measured) -> list[str]:
+def _row(each: MeasuredChoice) -> list[str]:
     return [each.strategy, f"{100 * each.accuracy:.2f}", span(*each.interval), f"{each.cost:,.4g}"]

@@ -10,7 +10,7 @@ from widthwise.cli.display import rows_table
 from widthwise.cli.terminal import say
 
 if TYPE_CHECKING:
-    from widthwise.evals.measure.curves import Curve, Line
+    from widthwise.evals.measure.curves import Curve, CurveLine
     from widthwise.evals.measure.scaling import Fitted, Law
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def fits_of(curve: Curve) -> list[dict[str, Any]]:
     return [_row(line.method, fit) for line in curve.lines.values() for fit in _fits(line)]
 
 
-def _fits(line: Line) -> list[Fitted]:
+def _fits(line: CurveLine) -> list[Fitted]:
     from widthwise.evals.measure.scaling import BetaLaw, CeilingLaw, LogLaw, PowerLaw, SaturatingLaw, fit_curve
 
     laws: tuple[type[Law], ...] = (LogLaw, CeilingLaw, SaturatingLaw)

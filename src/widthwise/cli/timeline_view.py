@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from widthwise.cli.terminal import cell, fitting, say_table
-from widthwise.core.trace.trace import Wait, name
+from widthwise.core.trace.trace import TraceWait, name
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -63,7 +63,7 @@ def _drawn(lane: Lane, whole: int, width: int) -> Text:
     return line
 
 
-def _waited(wait: Wait) -> str:
+def _waited(wait: TraceWait) -> str:
     """``0.3 at 128``: for the first 128 tokens of the last piece of trace 0.3."""
     return f"{name(wait.trace)} at {wait.tokens}"
 
