@@ -157,7 +157,20 @@ def test_no_type_is_exported_in_vain() -> None:
     assert set(types.__all__) & set(ww.__all__) == set()
 
 
-ONE_WORD = {"Axis", "Doubles", "Finish", "Floats", "Grade", "Graded", "Ints", "Messages", "Prices", "Traces"}
+ONE_WORD = {
+    "Axis",
+    "Contestants",
+    "Doubles",
+    "Finish",
+    "Floats",
+    "Grade",
+    "Graded",
+    "Ints",
+    "Message",
+    "Messages",
+    "Prices",
+    "Traces",
+}
 """Aliases that are clear without a second word."""
 
 
