@@ -133,12 +133,17 @@ def usual_key_heads(raw: Mapping[str, Any], kind: str, heads: int) -> int:
     return heads if "num_key_value_heads" in raw or heads % usual else usual
 
 
+def taken_to_be(name: str, size: int) -> int:
+    """The ``size`` that a ``config.json`` leaves out; whoever takes it says so."""
+    _log.info("config.json names no %s: it is taken to be %d", name, size)
+    return size
+
+
 def _size(raw: Mapping[str, Any], name: str, usual: int | None = None) -> int:
     """A size in a ``config.json``, which may be anything."""
     value = raw.get(name)
     if value is None and usual is not None:
-        _log.info("config.json names no %s: it is taken to be %d", name, usual)
-        return usual
+        return taken_to_be(name, usual)
     if type(value) is not int or not 1 <= value <= _LARGEST:
         raise ValueError(f"its {name} is {value!r:.40}, not a size")
     return value

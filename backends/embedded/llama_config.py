@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,7 @@ from numpy.typing import NDArray
 
 from widthwise.backends.embedded.checkpoint import read_json
 from widthwise.core.errors import BackendError
-from widthwise.core.model_shape import usual_head_dim, usual_key_heads
-
-_log = logging.getLogger(__name__)
+from widthwise.core.model_shape import taken_to_be, usual_head_dim, usual_key_heads
 
 ARCHITECTURES = {
     "LlamaForCausalLM": "llama",
@@ -132,9 +129,7 @@ def _parse(raw: Mapping[str, Any]) -> LlamaConfig:
 
 def _size(raw: Mapping[str, Any], name: str, usual: int) -> int:
     """A size that a file may leave out."""
-    if not raw.get(name):
-        _log.info("config.json names no %s: it is taken to be %d", name, usual)
-    return int(raw.get(name) or usual)
+    return int(raw.get(name) or taken_to_be(name, usual))
 
 
 def _window(raw: Mapping[str, Any]) -> int:
