@@ -13,18 +13,15 @@ there and runs nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import widthwise as ww
+from bench.paired_row import Gap, PairedRow, code, grades, mean_tokens, print_rows
 from bench.stored_runs import finished, slug
-from widthwise.evals.measure.intervals import paired
 from widthwise.evals.store.outcome import Outcome
 
 SEED = 7
@@ -129,31 +126,24 @@ CASES = (
 )
 
 
+HEADS = ("suite", "strategy", "baseline", "alike in", *Gap.HEADS, "baseline's")
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A method and its baseline: accuracies in per cent, the paired difference in points, tokens per problem."""
+class Row(PairedRow):
+    """A method and its baseline, and what the baseline took."""
 
     suite: str
     strategy: str
     baseline: str
     equal: str
     problems: int
-    accuracy: float
-    against: float
-    difference: float
-    low: float
-    high: float
-    tokens: float
     baseline_tokens: float
 
     @property
-    def line(self) -> str:
-        gap = f"{self.difference:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
-        strategies = (each.replace("|", "\\|") for each in (self.strategy, self.baseline))
-        return (
-            f"| {self.suite} | {' | '.join(f'`{each}`' for each in strategies)} | {self.equal} "
-            f"| {self.accuracy:.1f} | {self.against:.1f} | {gap} | {self.tokens:,.0f} | {self.baseline_tokens:,.0f} |"
-        )
+    def cells(self) -> list[str]:
+        strategies = code(self.strategy), code(self.baseline)
+        return [self.suite, *strategies, self.equal, *self.gap.cells, f"{self.baseline_tokens:,.0f}"]
 
 
 def outcomes(folder: Path, suite: str, strategy: str, problems: int, *, runs: bool) -> list[Outcome] | None:
@@ -171,11 +161,7 @@ def measured(case: Case, folder: Path, problems: int, *, runs: bool) -> Row | No
     mine, base = (outcomes(folder, case.suite, text, problems, runs=runs) for text in (case.strategy, case.baseline))
     if mine is None or base is None:
         return None
-    right, other = (np.array([100.0 * bool(each.correct) for each in run]) for run in (mine, base))
-    tokens, others = (float(np.mean([each.ledger.total for each in run])) for run in (mine, base))
-    gap = paired(right, other)
-    accuracies = float(right.mean()), float(other.mean())
-    return Row(*case[1:], problems, *accuracies, gap.mean, gap.low, gap.high, tokens, others)
+    return Row(Gap.of(mine, grades(base)), *case[1:], problems, mean_tokens(base))
 
 
 def rows(folder: Path, problems: int, only: Sequence[str] | None, *, runs: bool) -> Iterator[Row]:
@@ -194,16 +180,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    heads = ("suite", "strategy", "baseline", "alike in", "accuracy", "baseline's", "difference, points", "tokens")
-    if not options.json:
-        print(f"| {' | '.join(heads)} | baseline's |\n|{'---|' * (len(heads) + 1)}", flush=True)
-    found = []
-    for row in rows(options.out, options.problems, options.only, runs=not options.table):
-        found.append(asdict(row))
-        if not options.json:
-            print(row.line, flush=True)
-    if options.json:
-        print(json.dumps(found))
+    made = rows(options.out, options.problems, options.only, runs=not options.table)
+    print_rows(HEADS, made, as_json=options.json)
 
 
 if __name__ == "__main__":

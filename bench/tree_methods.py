@@ -18,11 +18,10 @@ FOLDER: the same command continues where it was stopped. `--table` prints what i
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,8 @@ from typing import Any
 import numpy as np
 
 import widthwise as ww
+from bench.paired_row import Gap, PairedRow, code, mean_tokens, print_rows
 from bench.stored_runs import finished, slug
-from widthwise.evals.measure.intervals import paired
 from widthwise.evals.measure.pools import SamplePool
 from widthwise.evals.store.outcome import Outcome
 
@@ -68,30 +67,24 @@ WITHOUT = {
 }
 
 
+HEADS = ("suite", "PRM", "width", "strategy", *Gap.HEADS, "N")
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One method at one width: accuracies in per cent, the paired difference in points, tokens per problem."""
+class Row(PairedRow):
+    """One method at one width; ``samples`` is how many of best-of-N, the baseline, take as many tokens."""
 
     suite: str
     prm: bool
     width: int
     strategy: str
     problems: int
-    accuracy: float
-    best_of_n: float
-    difference: float
-    low: float
-    high: float
-    sampled: float
     samples: float
 
     @property
-    def line(self) -> str:
-        gap = f"{self.difference:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
-        return (
-            f"| {self.suite} | {'yes' if self.prm else 'no'} | {self.width} | `{self.strategy}` | {self.accuracy:.1f} "
-            f"| {self.best_of_n:.1f} | {gap} | {self.sampled:,.0f} | {self.samples:.1f} |"
-        )
+    def cells(self) -> list[str]:
+        setting = [self.suite, "yes" if self.prm else "no", str(self.width), code(self.strategy)]
+        return [*setting, *self.gap.cells, f"{self.samples:.1f}"]
 
 
 @dataclass(frozen=True)
@@ -136,13 +129,9 @@ class Bench:
         found = self.outcomes(suite, seed, f"{tree} | budget(tokens={limit}) | {PRM if prm else VOTE}", problems)
         if found is None:
             return None
-        spent = float(np.mean([each.ledger.total for each in found]))
-        right = np.array([100.0 * bool(each.correct) for each in found])
         mine = [pool for pool in pools if pool.problem in {each.problem.id for each in found}]
-        samples, base = _at_equal_tokens(mine, spent, BEST if prm else MAJORITY)
-        gap = paired(right, 100 * base)
-        numbers = (right.mean(), 100 * base.mean(), gap.mean, gap.low, gap.high, spent, samples)
-        return Row(suite, prm, width, tree, problems, *map(float, numbers))
+        samples, base = _at_equal_tokens(mine, mean_tokens(found), BEST if prm else MAJORITY)
+        return Row(Gap.of(found, base), suite, prm, width, tree, problems, samples)
 
 
 def _at_equal_tokens(pools: Sequence[SamplePool], spent: float, method: str) -> tuple[float, Any]:
@@ -162,7 +151,7 @@ def chosen(bench: Bench, suite: str, settings: Sequence[str], width: int, *, prm
     tried = [(bench.row(suite, CHOOSING, setting, width, prm=prm), setting) for setting in settings]
     if any(row is None for row, _ in tried):
         return None
-    return max(tried, key=lambda each: -math.inf if each[0] is None else each[0].difference)[1]
+    return max(tried, key=lambda each: -math.inf if each[0] is None else each[0].gap.difference)[1]
 
 
 def rows(bench: Bench, suites: Sequence[str], widths: Sequence[int], only: Sequence[str] | None) -> Iterator[Row]:
@@ -190,17 +179,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    found = []
-    heads = ("suite", "PRM", "width", "strategy", "accuracy", "best-of-N", "difference, points", "sampled", "N")
-    if not options.json:
-        print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     bench = Bench(options.out, options.problems, options.slack, options.table)
-    for row in rows(bench, options.suites, options.widths, options.only):
-        found.append(row)
-        if not options.json:
-            print(row.line, flush=True)
-    if options.json:
-        print(json.dumps([asdict(row) for row in found]))
+    print_rows(HEADS, rows(bench, options.suites, options.widths, options.only), as_json=options.json)
 
 
 if __name__ == "__main__":
