@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,14 @@ def vllm() -> None:
 def torch() -> Any:
     """The torch library; tests that request it are skipped if it is not installed."""
     return pytest.importorskip("torch", reason="torch is not installed: pip install '.[train]'")
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> None:
+    """A command that another test has run does not decide what this one finds in the log."""
+    logger = logging.getLogger("widthwise")
+    logger.handlers[:] = []
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

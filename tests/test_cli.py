@@ -6,17 +6,15 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
-import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.backends.killing import stopped
 from widthwise.cli.app import __file__ as app_file
 from widthwise.cli.app import app
 from widthwise.evals.store.database import Database, StoreError
@@ -295,15 +293,13 @@ def test_json_is_all_there_is_on_stdout() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly_and_the_command_goes_on(number: signal.Signals) -> None:
-    arguments = [sys.executable, "-m", "widthwise", "eval", "arithmetic", "--limit", "40", "--run", "a.db",
-                 "--concurrency", "2", "--strategy", "best_of_n(n=8) | majority_vote()"]  # fmt: skip
-    stopped = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 600
-    while not _problems_done("a.db") and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(stopped.pid, number)
-    out, err = stopped.communicate(timeout=60)
-    assert stopped.returncode == 130, err
+    words = ["arithmetic", "--limit", "40", "--concurrency", "2", "--strategy", "best_of_n(n=8) | majority_vote()"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with stopped(words, Path("a.db"), after=1, method="finish", **pipes) as process:
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        out, err = process.communicate(timeout=600)
+    assert process.returncode == 130, err
     assert out == ""
     assert "of 40 problems done" in err
     assert "the same command continues" in err
@@ -418,12 +414,3 @@ def test_commands_write_through_the_terminals_own_module_alone() -> None:
     for file in folder.glob("*.py"):
         if file.name != "terminal.py":
             assert not re.search(r"typer\.echo|(?<![\w.])print\(|sys\.std(out|err)\.write", file.read_text()), file.name
-
-
-def _problems_done(path: str) -> int:
-    """How many problems of a run in progress are finished; 0 if there is no file yet."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-            return int(db.execute("SELECT count(*) FROM problems WHERE state = 'done'").fetchone()[0])
-    except sqlite3.Error:
-        return 0

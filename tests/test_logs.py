@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,11 @@ _LOGGER = logging.getLogger("widthwise")
 _ROW = {"problem_id": "p", "problem": "What is 1 plus 1?", "answer": "2", "samples": [{"text": "\\boxed{2}"}]}
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    before = _LOGGER.handlers[:], _LOGGER.level
-    _LOGGER.handlers[:] = []
-    yield
-    _LOGGER.handlers[:] = before[0]
-    _LOGGER.setLevel(before[1])
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_a_command_decides_nothing_in_the_next_test(time: str) -> None:
+    assert (_LOGGER.level, _LOGGER.handlers) == (logging.NOTSET, []), time
+    assert CliRunner().invoke(app, ["-v", "graders"]).exit_code == 0
+    assert (_LOGGER.level, len(_LOGGER.handlers)) == (logging.INFO, 1)
 
 
 def test_warnings_are_shown_and_notes_are_not(capsys: pytest.CaptureFixture[str]) -> None:

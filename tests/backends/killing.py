@@ -1,14 +1,15 @@
-"""Runs of the command line that are killed without warning, and what their files contain then."""
+"""Runs of the command line that stop themselves, to be killed without warning, and what their files contain then."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 Samples = dict[tuple[str, str], tuple[str, int]]
 """What was sampled, by problem and trace: the text and its seed."""
@@ -35,11 +36,47 @@ def ran(words: Sequence[str], run: Path) -> Samples:
     return samples(run)
 
 
+_STOPPING = """
+import os, runpy, signal, sys
+from widthwise.evals.store.store import Store
+
+method, left = sys.argv.pop(1), int(sys.argv.pop(1))
+as_it_is = getattr(Store, method)
+
+def counted(*args, **options):
+    global left
+    as_it_is(*args, **options)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+setattr(Store, method, counted)
+runpy.run_module("widthwise", run_name="__main__", alter_sys=True)
+"""
+
+
+@contextmanager
+def stopped(
+    words: Sequence[str], run: Path, after: int, method: str = "record", **pipes: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A run that has stopped itself after so many calls of a ``method`` of its store; SIGCONT lets it go on.
+
+    It stops between two statements of its own, so nothing depends on who is faster. "record" keeps a sample, "finish" a
+    problem.
+    """
+    line = [sys.executable, "-c", _STOPPING, method, str(after), *command(words, run)[3:]]
+    process = subprocess.Popen(line, **pipes)
+    try:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"the run ended before it had {after} of {method}"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def killed(words: Sequence[str], run: Path, after: int) -> Samples:
     """The samples in the file of a run that was killed once it had ``after`` samples."""
-    process = subprocess.Popen(command(words, run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and len(samples(run)) < after:
-        time.sleep(0.02)
-    process.kill()
-    assert process.wait() != 0, "the run ended before it could be killed"
+    with stopped(words, run, after, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        pass
     return samples(run)

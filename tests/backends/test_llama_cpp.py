@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
-import time
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from tests.backends.conformance import Subject
 from tests.backends.conftest import KEY
-from tests.backends.killing import command, killed, ran, samples
+from tests.backends.killing import killed, ran, samples, stopped
 from tests.backends.servers import free_port, llama_server
 from widthwise.cli.app import app
 
@@ -138,12 +138,11 @@ def test_a_pool_outlives_one_of_its_servers(gguf: Path, tmp_path: Path) -> None:
     with llama_server(gguf) as first, ExitStack() as mortal:
         second = mortal.enter_context(llama_server(gguf))
         words = ["--model", f"{first},{second}", "--json"]
-        process = subprocess.Popen(command([*VOTE, *words], run), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(samples(run)) < 10:
-            time.sleep(0.02)
-        mortal.close()
-        assert process.poll() is None, "the run ended before its server did"
-        found = json.loads(process.communicate()[0])
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with stopped([*VOTE, *words], run, after=10, **pipes) as process:
+            mortal.close()
+            process.send_signal(signal.SIGCONT)
+            found = json.loads(process.communicate()[0])
     assert (found["problems"], found["errors"], found["samples"]) == (10, 0, 80)
 
 

@@ -139,7 +139,6 @@ async def test_what_has_not_ended_when_the_grace_is_over_is_aborted_and_told_so(
 async def test_no_log_has_a_prompt_or_a_key(caplog: pytest.LogCaptureFixture) -> None:
     secret = "the purple elephant"
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, logger="widthwise")  # a command may have reduced its level
     async with served(Scripted(["no answer"]), "single()", keys=(KEY,)) as server:
         bearer = f"Bearer {KEY}"
         await server.post(question(secret), Authorization=bearer)
