@@ -233,10 +233,19 @@ def test_lists_name_what_there_is() -> None:
         (["traces", "a.db", "sum-9"], "has no problem 'sum-9'"),
         (["traces", "a.db", "sum-1", "--trace", "0.9"], "has no trace '0.9'; it has 0.0, 0.1, 0.2"),
         (["traces", "a.db", "--trace", "0.9"], "--trace needs the problem"),
+        (["traces", "a.db", "sum-1", "--tree", "--timeline"], "--tree and --timeline show different things"),
+        (["traces", "a.db", "sum-1", "--tree", "--trace", "0.1"], "--tree and --trace show different things"),
+        (["traces", "a.db", "sum-1", "--timeline", "--trace", "0.1"], "--timeline and --trace show different things"),
         (["export", "a.db", "a.csv"], ".jsonl or .parquet"),
         (["import", "broken.jsonl", "b.db"], "broken.jsonl, line 2"),
         (["import", "sums.jsonl", "a.db"], "already exists"),
         (["grade", "--gold", "1"], "--prediction"),
+        (["grade", "a.db", "--against", "math-verify", "--grader", "math"], "compares the verdicts in a run's file"),
+        (["grade", "--gold", "1", "--prediction", "1", "--against", "math-verify"], "compares the verdicts in a run's"),
+        *[
+            (["sweep", "--suite", "sums.jsonl", "--strategy", "best_of_n()", "--seeds", seeds], "whole numbers such as")
+            for seeds in ("1.5", "nan", "0,inf")
+        ],
     ],
 )  # fmt: skip
 def test_bad_input_is_answered_in_one_sentence_with_code_2(arguments: list[str], complaint: str) -> None:

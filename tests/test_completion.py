@@ -16,6 +16,7 @@ from widthwise.cli.app import app
 from widthwise.cli.completion import COMPLETERS, completed
 from widthwise.core.registry import entries
 from widthwise.core.roles import ROLES
+from widthwise.exporting import EXPORTERS
 
 Complete = Callable[..., list[str]]
 
@@ -55,6 +56,13 @@ def test_suites_and_models(complete: Complete) -> None:
     assert complete("eval", "--model", "rea") == ["reasoner"]
     assert complete("eval", "--reward-model", "vl") == ["vllm:"]
     assert complete("import", "a.jsonl", "b.db", "--as", "") == sorted(e.name for e in entries(ROLES["importer"]))
+    assert complete("export", "a.db", "a.jsonl", "--as", "") == list(EXPORTERS)
+    assert complete("eval", "--allocator", "") == sorted(e.name for e in entries(ROLES["allocator"]))
+
+
+def test_measures_of_reliability(complete: Complete) -> None:
+    assert complete("compare", "--reliability", "") == ["all", "gpass:", "mgpass"]
+    assert complete("curve", "--method", "gp") == ["gpass:"]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,13 @@ def test_no_file_is_too_long() -> None:
     assert not {name for name, count in lines.items() if count > LONGEST_FILE}
 
 
+def test_no_module_makes_a_logger_that_it_does_not_use() -> None:
+    texts = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in SOURCES}
+    loggers = {name: text.count("_log.") + text.count("(_log") for name, text in texts.items() if "\n_log = " in text}
+    assert len(loggers) > 50
+    assert {name for name, uses in loggers.items() if not uses} == set()
+
+
 def test_the_version_is_written_in_one_place() -> None:
     written = re.compile(rf"""["']{re.escape(VERSION)}["']""")
     holding = [file.name for file in (*SOURCES, ROOT / "pyproject.toml") if written.search(file.read_text())]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -16,8 +15,6 @@ from widthwise.backends.http.server_pool import Server
 from widthwise.backends.http.transport import Transport
 from widthwise.backends.notes import Notes
 from widthwise.core.errors import BackendError, UsageError
-
-_log = logging.getLogger(__name__)
 
 Describe = Callable[[Enquiry, Refusals], Awaitable[ServerProfile]]
 """Asks one server what it is; on the way it learns what the server does not take."""

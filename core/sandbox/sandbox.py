@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -21,8 +20,6 @@ from weakref import WeakKeyDictionary
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import parse
 from widthwise.core.sandbox import confinement
-
-_log = logging.getLogger(__name__)
 
 INTERPRETER = sys.executable
 """The interpreter that runs the programs."""

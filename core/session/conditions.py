@@ -74,7 +74,7 @@ class Conditions(Brief):
             raise UsageError(f"{what} scores traces, but the run has no reward model: name one (--reward-model)")
 
     def embedding_model(self, what: object) -> None:
-        """Raises ``UsageError`` if the run has no reward model, which ``what`` needs."""
+        """Raises ``UsageError`` if the run has no embedding model, which ``what`` needs."""
         if self.setting.embedder is None:
             raise UsageError(f"{what} compares texts, but the run has no embedding model: name one (--embedding-model)")
 
@@ -161,8 +161,8 @@ class Conditions(Brief):
             if not set(held) & {problem.id for problem in self.problems}:
                 first = self.problems[0].id
                 raise UsageError(
-                    f"{backend.name} has none of the {len(self.problems)} problems: it has no "
-                    f"{first!r}{nearest(first, held) or ';'} Evaluate the problems that it was recorded on"
+                    f"{backend.name} has none of the problems: it has no {first!r}{nearest(first, held) or '.'} "
+                    "Evaluate the problems that it was recorded on"
                 )
 
     def _recorded(self, backend: Recorded) -> Iterator[RecordedFacts]:

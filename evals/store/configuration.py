@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from widthwise.evals.store.segment_rows import to_json
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 SERVED = "served"
 """The key for the models behind addresses that do not identify them."""
 Configuration = Mapping[str, Any]
@@ -51,4 +53,6 @@ def _alike(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return value[:8]
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)

@@ -132,8 +132,8 @@ def _gained(gap: Difference | None) -> list[str]:
 def _reached(standing: Standing) -> list[str]:
     """What its samples reach, and which share of that its answers have got."""
     got = standing.efficiency
-    efficiency = ["-", ""] if got is None else [f"{100 * got.mean:.1f}", span(got.low, got.high)]
-    reached = ["-" if each is None else f"{100 * each:.2f}" for each in (standing.one_sample, standing.coverage)]
+    efficiency = ["–", ""] if got is None else [f"{100 * got.mean:.1f}", span(got.low, got.high)]
+    reached = ["–" if each is None else f"{100 * each:.2f}" for each in (standing.one_sample, standing.coverage)]
     return [Path(standing.run).stem, *reached, *efficiency]
 
 
@@ -146,7 +146,7 @@ def _split(standing: Standing) -> list[str]:
 
 
 def _spent(costs: Mapping[str, float], name: str) -> str:
-    return _amount(name, costs[name]) if name in costs else "-"
+    return _amount(name, costs[name]) if name in costs else "–"
 
 
 def _amount(name: str, value: float) -> str:

@@ -124,6 +124,7 @@ def _problems(incomplete: str, given: Mapping[str, Any]) -> Iterator[str]:
         yield from (problem.id for problem in store.problems())
 
 
+_RELIABILITY = ("all", "gpass:", "mgpass")
 COMPLETERS: Mapping[str, Completer] = {
     "suite": _named("suite"),
     "strategy": _strategies,
@@ -131,7 +132,9 @@ COMPLETERS: Mapping[str, Completer] = {
     "reward_model": _models,
     "embedding_model": _models,
     "grader": _named("grader"),
+    "allocator": _named("allocator"),
     "importer": _named("importer"),
+    "layout": _one_of("recorded", "inspect_ai", "lm_eval"),
     "format": _named("prompt_format"),
     "run": _run_files,
     "runs": _run_files,
@@ -139,7 +142,8 @@ COMPLETERS: Mapping[str, Completer] = {
     "axis": _one_of("samples", "tokens", "sequential", "seconds", "flops", "money", "thinking", "ratio", "temperature"),
     "sampling": _one_of("model", "plain"),
     "votes": _one_of("meaning", "spelling"),
-    "method": _one_of("pass", "maj", "best:", "weighted:", "short:"),
+    "method": _one_of("pass", "maj", "best:", "weighted:", "short:", *_RELIABILITY),
+    "reliability": _one_of(*_RELIABILITY),
     "against": _one_of("math-verify"),
 }
 """By the names of parameters; parameters not listed are left to the shell."""

@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from widthwise.cli.display import summary_table
 from widthwise.cli.progress import progress
 from widthwise.cli.prompt_files import Sent, sent
-from widthwise.cli.settings_options import AsJson, count, named_value, number, text, with_settings
+from widthwise.cli.settings_options import AsJson, budget_of, count, named_value, number, text, with_settings
 from widthwise.cli.terminal import say, say_json, say_sentence
-from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
-from widthwise.core.strategy.budget import Budget
 from widthwise.evals.allocation.allocators import ALLOCATOR
 from widthwise.evaluation import CONCURRENCY, Evaluation, check_before
 from widthwise.settings import STRATEGY, RunSettings
@@ -68,7 +66,7 @@ def evaluate_suite(
     """
     from widthwise.evals.suites.suites import load_suite
 
-    budget = _budget(budget_tokens, budget_sequential, budget_samples, budget_seconds, budget_flops)
+    budget = budget_of(budget_tokens, budget_sequential, budget_samples, budget_seconds, budget_flops)
     pool = {"suite_budget_tokens": suite_budget_tokens, "allocator": allocator}
     chosen = settings.answered_by(strategy, budget=budget, seed=seed, **pool)
     if not show_prompts:
@@ -112,10 +110,3 @@ def print_prompts(prompts: Sequence[Sent], as_json: bool = False) -> None:
             parts = [("template", prompt.template), *prompt.forms, *parts]
         say(f"== {prompt.name or 'a prompt of the strategy itself'} ==\n")
         say("\n".join(f"-- {name} --\n{text.rstrip()}\n" for name, text in parts))
-
-
-def _budget(*limits: Any) -> Budget:
-    try:
-        return Budget(*limits)
-    except ValueError as error:
-        raise UsageError(str(error)) from error

@@ -54,6 +54,10 @@ def grade(
         raise UsageError(
             "grade a run (widthwise grade RUN.db) or a pair (--gold ANSWER --prediction ANSWER [--explain])"
         )
+    if against is not None and (run is None or grader is not None):
+        raise UsageError(
+            f"--against compares the verdicts in a run's file: widthwise grade RUN.db --against {MATH_VERIFY}"
+        )
     if against not in (None, MATH_VERIFY):
         raise UsageError(f"a run can be compared with {MATH_VERIFY}, not {against!r}")
     if run is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,6 @@ from widthwise.core.session.prices import prices_of
 if TYPE_CHECKING:
     from widthwise.evals.measure.axes import Axis
     from widthwise.evals.measure.curves import Curve
-
-_log = logging.getLogger(__name__)
 
 Axes = Annotated[
     str | None,

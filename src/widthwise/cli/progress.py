@@ -92,17 +92,30 @@ def progress(problems: int, concurrency: int) -> Iterator[Meter]:
         yield Meter(problems, concurrency, lambda meter: bar.update(task, completed=meter.done, description=str(meter)))
 
 
-def _line_now_and_then() -> Callable[[Meter], None]:
-    """A line once it is known to take long, or has taken long, and then every few seconds."""
+def now_and_then() -> Callable[[float, float | None], bool]:
+    """Tells when to print a line: once it is known to take long, or has taken long, and then every few seconds.
+
+    It gets the seconds that have passed, and those that are left if they are known.
+    """
     last: float | None = None
 
-    def draw(meter: Meter) -> None:
+    def due(passed: float, left: float | None) -> bool:
         nonlocal last
         now = time.monotonic()
-        left = meter.seconds_left
-        begins = last is None and (not meter.done or (meter.elapsed if left is None else left) >= _LINE_EVERY)
-        if begins or (last is not None and now - last >= _LINE_EVERY):
-            last = now
+        if ((passed if left is None else left) if last is None else now - last) < _LINE_EVERY:
+            return False
+        last = now
+        return True
+
+    return due
+
+
+def _line_now_and_then() -> Callable[[Meter], None]:
+    due = now_and_then()
+
+    def draw(meter: Meter) -> None:
+        # Before a problem is finished there are only rounds to tell of, and the first of them at once.
+        if due(meter.elapsed if meter.done else math.inf, meter.seconds_left):
             say(f"{meter.done} of {meter.problems} problems: {meter}", err=True)
 
     return draw

@@ -38,11 +38,14 @@ def show_traces(
     """List a run's problems; one problem's traces as a list, a tree or a timeline; one trace's text."""
     from widthwise.evals.store.store import Store
 
+    views = {"--tree": tree, "--timeline": timeline, "--trace": trace is not None}
+    if len(chosen := [option for option, wanted in views.items() if wanted]) > 1:
+        raise UsageError(f"{' and '.join(chosen)} show different things: choose one")
     if tree and problem is None:
         raise UsageError("--tree needs the problem: widthwise traces RUN.db PROBLEM --tree")
     if trace is not None and problem is None:
         raise UsageError("--trace needs the problem: widthwise traces RUN.db PROBLEM --trace ID")
-    if timeline and (problem is None or trace is not None):
+    if timeline and problem is None:
         raise UsageError("--timeline shows one problem: widthwise traces RUN.db PROBLEM --timeline")
     with Store.read(run) as store:
         if timeline and problem is not None:

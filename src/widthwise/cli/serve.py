@@ -8,15 +8,13 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widthwise.cli.settings_options import AsJson, count, number, text, with_settings
+from widthwise.cli.settings_options import AsJson, budget_of, count, number, text, with_settings
 from widthwise.cli.terminal import say, say_json
-from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
-from widthwise.core.strategy.budget import Budget
 from widthwise.serving.entry import HOST, PORT, Offer, run_server
 from widthwise.settings import STRATEGY, RunSettings
 
@@ -74,7 +72,7 @@ def serve_strategies(
         strategy,
         allow_strategies=allow_strategies,
         suite=_suite(suite, data, settings.limit),
-        limits=_limits(budget_tokens, budget_sequential, budget_samples, budget_seconds, budget_flops),
+        limits=budget_of(budget_tokens, budget_sequential, budget_samples, budget_seconds, budget_flops),
         concurrency=concurrency,
         queue=queue,
         seed=seed,
@@ -96,10 +94,3 @@ def _suite(name: str | None, data: Path | None, limit: int | None) -> Suite | No
     from widthwise.evals.suites.suites import load_suite
 
     return None if name is None and data is None else load_suite(name, data=data, limit=limit)
-
-
-def _limits(*limits: Any) -> Budget:
-    try:
-        return Budget(*limits)
-    except ValueError as error:
-        raise UsageError(str(error)) from error

@@ -13,6 +13,7 @@ import typer
 from widthwise.asking import Asking
 from widthwise.cli.prompt_files import own_prompts
 from widthwise.core.errors import UsageError
+from widthwise.core.strategy.budget import Budget
 from widthwise.given_models import model_option
 from widthwise.settings import MODEL, RunSettings
 
@@ -126,6 +127,14 @@ def _read(options: Mapping[str, Any]) -> dict[str, Any]:
         "backend_args": _backend_args(options["backend_arg"] or [], options["no_logprobs"]),
         "prompts": own_prompts(options["prompt"] or []),
     }
+
+
+def budget_of(*limits: Any) -> Budget:
+    """The budget of one problem or request; ``limits`` are in the order of the fields of ``Budget``."""
+    try:
+        return Budget(*limits)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:

@@ -13,6 +13,7 @@ import typer
 
 from widthwise.cli.display import rows_table
 from widthwise.cli.eval import ShowPrompts, print_prompts
+from widthwise.cli.progress import now_and_then
 from widthwise.cli.prompt_files import sent
 from widthwise.cli.settings_options import AsJson, count, with_settings
 from widthwise.cli.swept_suite import SweptSuite
@@ -29,8 +30,6 @@ from widthwise.sweep_progress import Progress
 from widthwise.sweeping import AXIS, FOLDER, Sweeping
 from widthwise.swept import Sweep
 
-_EVERY = 5.0
-"""Seconds between two lines of progress."""
 _AXES = (
     "What the budgets limit: samples, tokens, sequential, seconds or flops per problem. Or an argument of the "
     "strategies, whose values they are: thinking (tokens that each trace may think, 0 for none), ratio, temperature ..."
@@ -77,7 +76,7 @@ def run_sweep(
         suite,
         _numbers(budgets, "--budgets"),
         axis=axis,
-        seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
+        seeds=_whole_numbers(seeds, "--seeds"),
         folder=folder,
         settings=settings,
     )
@@ -183,18 +182,21 @@ def plan_row(sweeping: Sweeping) -> dict[str, Any]:
 
 
 def _progress() -> Callable[[Progress], None]:
-    """Reports on stderr how far it is: once it is known to take long, or has taken long, and then every few seconds."""
-    said: float | None = None
-    began = time.monotonic()
+    """Reports on stderr how far it is, now and then."""
+    due, began = now_and_then(), time.monotonic()
 
     def listen(progress: Progress) -> None:
-        nonlocal said
-        now, left = time.monotonic(), progress.seconds_left
-        if (now - began if left is None else left) >= _EVERY if said is None else now - said >= _EVERY:
-            said = now
+        if due(time.monotonic() - began, progress.seconds_left):
             say(str(progress), err=True)
 
     return listen
+
+
+def _whole_numbers(text: str, option: str) -> list[int]:
+    numbers = _numbers(text, option)
+    if not all(number.is_integer() for number in numbers):
+        raise UsageError(f"{option} {text!r} is not a list of whole numbers such as 0,1,2")
+    return [int(number) for number in numbers]
 
 
 def _numbers(text: str, option: str) -> list[float]:

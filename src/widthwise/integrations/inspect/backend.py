@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
@@ -19,8 +18,6 @@ from widthwise.core.conversation import Conversation
 from widthwise.core.errors import AccessRefused, BackendError, UsageError, reason_of
 from widthwise.core.prompting.profile import ModelFacts
 from widthwise.integrations.inspect.conversation import from_messages
-
-_log = logging.getLogger(__name__)
 
 _NAMES = {"stop": "stop_seqs"}
 _UNKNOWN = ("min_p", "repetition_penalty", "stop_token_ids", "prompt_logprobs")
