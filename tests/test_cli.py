@@ -237,6 +237,7 @@ def test_lists_name_what_there_is() -> None:
         (["traces", "a.db", "sum-1", "--tree", "--trace", "0.1"], "--tree and --trace show different things"),
         (["traces", "a.db", "sum-1", "--timeline", "--trace", "0.1"], "--timeline and --trace show different things"),
         (["export", "a.db", "a.csv"], ".jsonl or .parquet"),
+        (["curve", "a.db", "--out", "a.gif"], "its name must end in .png, .svg or .pdf"),
         (["import", "broken.jsonl", "b.db"], "broken.jsonl, line 2"),
         (["import", "sums.jsonl", "a.db"], "already exists"),
         (["grade", "--gold", "1"], "--prediction"),

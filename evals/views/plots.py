@@ -116,12 +116,19 @@ def _draw_line(plot: Any, budgets: Any, line: Drawn, colour: str, name: str) -> 
     plot.fill_between(budgets[order], 100 * line.low[order], 100 * line.high[order], color=colour, alpha=0.15, lw=0)
 
 
-def save(figure: Any, path: str | Path) -> None:
-    """Write a figure as PNG, SVG or PDF, by the name's extension; equal figures give equal files."""
+def drawable(path: str | Path) -> Path:
+    """The path of a figure; raises ``UsageError`` if its name is not that of one."""
     target = Path(path)
     if target.suffix not in FORMATS:
-        raise UsageError(f"cannot draw {target}: its name must end in {', '.join(FORMATS)}")
+        raise UsageError(f"cannot draw {target}: its name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    return target
+
+
+def save(figure: Any, path: str | Path) -> None:
+    """Write a figure as PNG, SVG or PDF, by the name's extension; equal figures give equal files."""
     import matplotlib
+
+    target = drawable(path)
 
     # Dates and random ids would make every SVG of the same curve a different file.
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix, {})

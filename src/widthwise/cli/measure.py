@@ -57,11 +57,13 @@ def draw_curve(
     from widthwise.evals.measure.curves import METHODS, curve
     from widthwise.evals.measure.run_names import told_apart
     from widthwise.evals.measure.run_prices import check_known
-    from widthwise.evals.views.plots import draw, save
+    from widthwise.evals.views.plots import draw, drawable, save
     from widthwise.given_grader import grader_named
 
     if votes not in ("meaning", "spelling"):
         raise UsageError(f"--votes is meaning or spelling, not {votes!r}")
+    if out is not None:
+        drawable(out)  # a name that will not do is said before the measuring, not after it
     judge = None if grader is None else grader_named(grader)
     said: dict[str, Any] = {"grouping": votes, "replicates": replicates, "seed": seed, "grader": judge}
     said["prices"] = prices_of(price or [])
