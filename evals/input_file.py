@@ -45,6 +45,9 @@ def is_there(path: Path) -> bool:
         path.lstat()
     except FileNotFoundError:
         return False
+    except NotADirectoryError as error:
+        file = next(parent for parent in path.parents if parent.exists())
+        raise UsageError(f"{file} is a file, not a folder: there is no place in it for {path.name}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{str(path)[:100]!r} is not a file name: {error}") from error
     return path.exists()

@@ -228,6 +228,8 @@ def test_lists_name_what_there_is() -> None:
         (["eval", "--data", "broken.jsonl"], "broken.jsonl, line 2"),
         (["eval", "--data", "sums.jsonl", "--run", "sums.jsonl", "--model", "replay:sums.jsonl"],
          "not a widthwise run"),
+        (["eval", "--data", "sums.jsonl", "--run", "sums.jsonl/a.db", "--model", "replay:sums.jsonl"],
+         "sums.jsonl is a file, not a folder"),
         (["traces", "none.db"], "none.db does not exist"),
         (["traces", "sums.jsonl"], "not a widthwise run"),
         (["traces", "a.db", "sum-9"], "has no problem 'sum-9'"),
