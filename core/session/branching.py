@@ -19,6 +19,9 @@ from widthwise.core.session.trace_tree import TraceTree
 from widthwise.core.session.voices import Voices
 from widthwise.core.trace.trace import Trace, TraceId
 
+_MOST = 100_000
+"""How many continuations of a trace one draw may have: all are made before the first of them is sampled."""
+
 
 class Branching:
     """Makes the branches that a call asks for, as many as the limits allow, each with its id, seed and request."""
@@ -71,6 +74,8 @@ class Branching:
 
     def _made(self, trace: Trace, params: SamplingParams, call: Call, count: int) -> list[Branch]:
         """Branches whose first piece continues ``trace``; ``params`` apply to all pieces."""
+        if count > _MOST:
+            raise UsageError(f"one draw has at most {_MOST:,} traces, not {count:,}: lower n or limit the samples")
         voice = self._voices.of(trace)
         request = Request(
             prompt=trace.token_ids,

@@ -56,6 +56,15 @@ async def test_samples_are_children_of_the_root_with_what_was_sampled(determinis
     assert pickle.loads(pickle.dumps(traces[1])).completion == traces[1].completion
 
 
+@pytest.mark.parametrize("n", [100_001, 10**30])
+async def test_more_traces_than_memory_holds_are_refused_and_a_limit_lets_them_be(n: int) -> None:
+    s = session(Scripted(TEXTS))
+    with pytest.raises(UsageError, match=f"one draw has at most 100,000 traces, not {n:,}: lower n"):
+        await s.sample(s.root, n)
+    s = session(Scripted(TEXTS), budget=Budget(samples=3))
+    assert len(await s.sample(s.root, n)) == 3
+
+
 async def test_seeds_follow_from_the_place_in_the_tree_and_the_run() -> None:
     backend, other = Scripted(TEXTS), Scripted(TEXTS)
     a, b = session(backend), session(other, seed=1)
