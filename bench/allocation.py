@@ -28,9 +28,10 @@ import numpy as np
 import widthwise as ww
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.allocation.allocators import Allocator, ExpectedGain, Fitted
-from widthwise.evals.allocation.comparison import pool_of, pools_in
+from widthwise.evals.allocation.comparison import pool_of
 from widthwise.evals.allocation.confidence import chance_score
 from widthwise.evals.allocation.fitting import fit
+from widthwise.evals.allocation.stored import pools_in
 from widthwise.evals.allocation.study import Shared, evenly, shared_out
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.measure.intervals import paired
@@ -110,7 +111,9 @@ class Halves:
 
 
 def joined(parts: Sequence[Shared]) -> Shared:
-    return Shared(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("right", "samples", "tokens")))
+    return Shared(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("right", "samples", "tokens", "money"))
+    )
 
 
 def rows(halves: Halves) -> list[dict[str, Any]]:

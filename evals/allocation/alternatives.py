@@ -13,7 +13,7 @@ from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.allocation.policy import alternative_of
 from widthwise.evals.measure.answered import Answered
-from widthwise.evals.measure.pools import load
+from widthwise.evals.measure.pools import Source, load
 from widthwise.evals.store.configuration import difference
 from widthwise.evals.store.foreign import RECORDINGS, read_generations
 from widthwise.evals.store.store import Store
@@ -28,14 +28,19 @@ _OWN = ("problems", "limit", "strategy", "seed", "reward_model", "reward_args", 
 
 
 def answers_in(runs: Sequence[str | Path], beside: Sequence[str | Path]) -> Answers:
-    """What ``runs`` made of the problems of the runs ``beside`` them, from which samples come.
+    """What ``runs`` made of the problems of the runs ``beside`` them; see ``answers_of``."""
+    return answers_of([load(path) for path in runs], beside)
+
+
+def answers_of(sources: Sequence[Source], beside: Sequence[str | Path]) -> Answers:
+    """What runs made of the problems of the runs ``beside`` them, from which samples come.
 
     Raises ``UsageError`` for a run that lacks one of these problems, or has another model.
     """
-    texts = {problem: text for path in beside for problem, text in _texts(path).items()} if runs else {}
+    texts = {problem: text for path in beside for problem, text in _texts(path).items()} if sources else {}
     found: dict[str, dict[str, list[Answered]]] = {}
-    for path in runs:
-        source = load(path)
+    for source in sources:
+        path = source.path
         if not source.strategy:
             raise UsageError(f"{path} names no strategy: an alternative is a run of `widthwise eval`")
         _check_whole(path)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.composition import parse_strategy
-from widthwise.core.strategy.strategy import Aggregator, Strategy
+from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.allocation.allocator import Allocator
 from widthwise.evals.allocation.alternatives import Answers
-from widthwise.evals.allocation.confidence import score_of
 from widthwise.evals.allocation.study import NO_ANSWERS, ORDERS, Shared, evenly, shared_out
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.measure.answered import Answered
 from widthwise.evals.measure.intervals import Difference, paired
-from widthwise.evals.measure.pools import load
 from widthwise.evals.measure.sample_pool import SamplePool
 
 MULTIPLES = (1, 2, 3, 4)
@@ -26,9 +25,10 @@ MULTIPLES = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Allocation(Brief):
     """What a method made of a pool with the tokens of ``n`` samples a problem.
 
+    ``accuracy`` is a fraction of 1. ``tokens`` and ``money`` (None: unknown) are of all problems together.
     ``difference`` is its accuracy minus that of best-of-n, paired by problem; None for best-of-n itself.
     """
 
@@ -37,37 +37,7 @@ class Row:
     accuracy: float
     tokens: float
     difference: Difference | None
-
-
-def pools_in(runs: Sequence[str | Path], aggregators: Sequence[Aggregator | None]) -> list[SamplePool]:
-    """The samples of all ``runs`` together, with the scores that ``aggregators`` read.
-
-    Raises ``UsageError`` for samples that depend on one another, for numbers of tokens that are not known, and for a
-    problem that is there twice.
-    """
-    scores = sorted({name for each in aggregators if (name := score_of(each))})
-    pools: list[SamplePool] = []
-    for path in runs:
-        source = load(path, scores=scores)
-        if source.dependent:
-            raise UsageError(
-                f"{path} cannot be shared out anew: {source.dependent}; a run of a strategy that a policy may "
-                f"choose is given as --alternative {path}"
-            )
-        if any(np.isnan(pool.tokens).any() for pool in source.pools):
-            raise UsageError(f"{path} does not say how many tokens its samples have")
-        pools += source.pools
-    if len({pool.problem for pool in pools}) < len(pools):
-        raise UsageError("a problem is in several of the files: each problem is shared out once")
-    return pools
-
-
-def strategy_in(run: str | Path) -> Strategy:
-    """The strategy of a run; raises ``UsageError`` if the file does not name one."""
-    text = load(run).strategy
-    if not text:
-        raise UsageError(f"{run} names no strategy: give one (--strategy)")
-    return parse_strategy(text, trusted=False)
+    money: float | None = None
 
 
 def compared(
@@ -79,17 +49,16 @@ def compared(
     answers: Answers = NO_ANSWERS,
     orders: int = ORDERS,
     seed: int = 0,
-) -> list[Row]:
+) -> list[Allocation]:
     """Best-of-n, and more samples for all, and each allocator with the tokens that best-of-n takes on average.
 
     Between them stand the other strategies of ``answers``, each for all problems, at what it cost.
     """
-    if n > (most := min(map(len, pools))):
-        raise UsageError(f"best-of-{n} is more than the {most} samples that every problem has")
+    check_samples(pools, [n])
     base = evenly(pools, n, strategy, orders=orders, seed=seed)
     tokens = pool_of(pools, n)
     rows = [_row(n, f"best_of_n(n={n})", base, None)]
-    for size in sorted({min(n * times, most) for times in MULTIPLES[1:]}):
+    for size in sorted({min(n * times, fewest(pools)) for times in MULTIPLES[1:]}):
         rows.append(_row(n, f"best_of_n(n={size})", evenly(pools, size, strategy, orders=orders, seed=seed), base))
     for text, known in answers.items():
         brief = parse_strategy(text, trusted=False).brief()
@@ -101,6 +70,20 @@ def compared(
     return rows
 
 
+def check_samples(pools: Sequence[SamplePool], sizes: Sequence[int]) -> None:
+    """Raises ``UsageError`` if some problem has fewer samples than one of ``sizes``."""
+    if max(sizes, default=0) > (most := fewest(pools)):
+        raise UsageError(
+            f"best-of-{max(sizes)} is more than the {most} samples that every problem has: ask for at most that, "
+            f"samples=[{most}] (--samples {most})"
+        )
+
+
+def fewest(pools: Sequence[SamplePool]) -> int:
+    """How many samples every problem has."""
+    return min(map(len, pools))
+
+
 def pool_of(pools: Sequence[SamplePool], n: int) -> int:
     """The tokens that ``n`` samples of every problem take on average."""
     return int(sum(n * float(pool.tokens.mean()) for pool in pools))
@@ -108,10 +91,16 @@ def pool_of(pools: Sequence[SamplePool], n: int) -> int:
 
 def _everywhere(known: Sequence[Sequence[Answered]]) -> Shared:
     """What a strategy made of all problems, averaged over its runs."""
-    rows = [[(each.right, each.spent.samples, each.spent.total) for each in results] for results in known]
+    rows = [[_figures(each) for each in results] for results in known]
     return Shared(*np.array([np.mean(results, axis=0) for results in rows]).T)
 
 
-def _row(n: int, method: str, found: Shared, base: Shared | None) -> Row:
+def _figures(of: Answered) -> tuple[float, int, int, float]:
+    return of.right, of.spent.samples, of.spent.total, math.nan if of.money is None else of.money
+
+
+def _row(n: int, method: str, found: Shared, base: Shared | None) -> Allocation:
     difference = None if base is None else paired(found.right, base.right)
-    return Row(n, method, float(found.right.mean()), float(found.tokens.sum()), difference)
+    money = float(found.money.sum())
+    paid = None if math.isnan(money) else money
+    return Allocation(n, method, float(found.right.mean()), float(found.tokens.sum()), difference, paid)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Self
 
 from widthwise.core.errors import UsageError
 from widthwise.core.registry import register
@@ -42,6 +44,14 @@ class Fitted(Allocator):
             )
         object.__setattr__(self, "probes", self.known.probes)
         super().__post_init__()
+
+    @classmethod
+    def of(cls, policy: Policy, file: str | Path) -> Self:
+        """By a ``policy`` that is to be written to ``file``."""
+        made = object.__new__(cls)
+        vars(made)["known"] = policy
+        made.__init__(policy=str(file))  # type: ignore[misc]
+        return made
 
     @cached_property
     def known(self) -> Policy:

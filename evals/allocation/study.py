@@ -29,11 +29,15 @@ NO_ANSWERS: Answers = {}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shared(Brief):
-    """What came of a pool, by problem and averaged over orders: how right it is, samples, tokens; ``float64 [p]``."""
+    """What came of a pool, by problem and averaged over orders, all ``float64 [p]``.
+
+    How right it is, its samples, and what they cost in tokens and money (NaN: unknown).
+    """
 
     right: Floats
     samples: Floats
     tokens: Floats
+    money: Floats
 
 
 def shared_out(
@@ -64,7 +68,7 @@ def shared_out(
 def evenly(pools: Sequence[SamplePool], n: int, strategy: Strategy, *, orders: int = ORDERS, seed: int = 0) -> Shared:
     """The same with ``n`` samples for every problem, on the same samples in the same orders."""
     pick = picks(strategy)
-    found = [[_answered(pool.first(n), pick, s) for pool in drawn] for drawn, s in shuffled(pools, orders, seed)]
+    found = [[_even(pool, n, pick, s) for pool in drawn] for drawn, s in shuffled(pools, orders, seed)]
     return Shared(*np.mean(found, axis=0).T)
 
 
@@ -109,9 +113,10 @@ class _Study:
         self._score, self._answers, self._seed = score, answers, seed
         self._prospects = [prospect_of(pool, 0, 0.0, score) for pool in pools]
         self._replaced: dict[int, float] = {}
+        self._money = [pool.first_money for pool in pools]
 
     def found(self) -> Floats:
-        """Right, samples and tokens of every problem, ``float64 [3, p]``."""
+        """Right, samples, tokens and money of every problem, ``float64 [4, p]``."""
         grants = self._budget.first(len(self._pools))
         while grants:
             for place, grant in grants.items():
@@ -119,27 +124,29 @@ class _Study:
                 self._prospects[place] = went_on(place, self._prospects[place], grant)
             grants = self._budget.next(self._prospects, self._sampler, longest=None)
         each = enumerate(self._prospects)
-        return np.array([(self._right(i, p), len(p), p.charged) for i, p in each]).T
+        return np.array([(self._right(i, p), len(p), p.charged, self._money[i]) for i, p in each]).T
 
     def _sampled(self, place: int, before: Prospect, grant: Grant) -> Prospect:
         """How a problem stands after a grant of samples: the rule of a run's launches says what the tokens buy."""
         pool, wanted = self._pools[place], len(before) + grant.samples
         found = bought(pool.tokens[:wanted].tolist(), before.spent + grant.tokens, paid=len(before))
+        self._money[place] += pool.further_money(found.begun - len(before), found.spent - before.spent)
         after = replace(prospect_of(pool, found.whole, found.spent, self._score), closed=found.whole < wanted)
         return before.followed(after, found.spent, grant.tokens)
 
     def _answered(self, place: int, before: Prospect, grant: Grant) -> Prospect:
         """How a problem stands after another strategy, whose answer counts if its share is enough."""
         known = answered_in(self._answers, str(grant.strategy), before.problem, self._seed)
-        if known.spent.total < grant.tokens and known.stated:
+        tokens = known.spent.total
+        if tokens < grant.tokens and known.stated:
             self._replaced[place] = known.right
-        return before.followed(before, before.spent + min(known.spent.total, grant.tokens), grant.tokens)
+        self._money[place] += known.money_within(grant.tokens)
+        return before.followed(before, before.spent + min(tokens, grant.tokens), grant.tokens)
 
     def _right(self, place: int, prospect: Prospect) -> float:
         aggregator = self._budget.allocator.aggregator(prospect) or self._strategy.aggregator
         pick = picks(replace(self._strategy, aggregator=aggregator))
-        vote, _, _ = _answered(self._pools[place].first(len(prospect)), pick, self._seed)
-        return self._replaced.get(place, vote)
+        return self._replaced.get(place, _voted(self._pools[place].first(len(prospect)), pick, self._seed))
 
 
 def prospect_of(pool: SamplePool, n: int, spent: float, score: str = "") -> Prospect:
@@ -149,6 +156,13 @@ def prospect_of(pool: SamplePool, n: int, spent: float, score: str = "") -> Pros
     return Prospect(pool.problem, known.votes, scores, spent, pass_rate=float(pool.values.mean()))
 
 
-def _answered(pool: SamplePool, pick: Pick, seed: int) -> tuple[float, int, float]:
+def _even(pool: SamplePool, n: int, pick: Pick, seed: int) -> tuple[float, int, float, float]:
+    known = pool.first(n)
+    tokens = float(known.tokens.sum())
+    return _voted(known, pick, seed), n, tokens, float(pool.expected_money(n, tokens))
+
+
+def _voted(pool: SamplePool, pick: Pick, seed: int) -> float:
+    """How right the answer is that the samples give."""
     chosen = pick(pool, seed)
-    return 0.0 if chosen is None else float(pool.values[chosen]), len(pool), float(pool.tokens.sum())
+    return 0.0 if chosen is None else float(pool.values[chosen])

@@ -103,7 +103,7 @@ class SuiteBudget(Brief):
         if sampler.n < self.allocator.probes:
             raise UsageError(
                 f"{sampler.brief()} allows fewer samples a problem than the {self.allocator.probes} probes of "
-                f"{self.allocator.brief()}"
+                f"{self.allocator.brief()}: give a larger n, or fewer probes"
             )
         self._check_probes(problems)
         return sampler

@@ -31,6 +31,11 @@ class Answered:
         right, stated = credit(outcome.correct), outcome.answer is not None
         return cls(outcome.problem.id, right, spent, outcome.cut, money(spent, prices), stated)
 
+    def money_within(self, tokens: float) -> float:
+        """What it cost as far as it got for so many ``tokens``: of all its money, their share; NaN if unknown."""
+        whole = self.spent.total
+        return math.nan if self.money is None else self.money * min(1.0, tokens / whole) if whole else self.money
+
 
 def per_sample(outcome: Outcome, prices: Prices) -> tuple[float, float, float]:
     """What each sample of a problem cost on average, the first one besides, and each generated token; NaN if unknown.

@@ -81,9 +81,13 @@ class SamplePool(Brief):
         costs, base = self.costs("flops")
         return base + k * float(costs.mean())
 
-    def expected_money(self, k: Floats, tokens: Floats | float) -> Floats:
+    def expected_money(self, k: Floats | float, tokens: Floats | float) -> Any:
         """What k samples cost that have so many ``tokens`` together, for each of ``k``, on average; NaN if unknown."""
-        return self.first_money + k * self.money + (tokens - k * float(self.tokens.mean())) * self.token_money
+        return self.first_money + self.further_money(k, tokens)
+
+    def further_money(self, k: Floats | float, tokens: Floats | float) -> Any:
+        """The same beside samples that were drawn before."""
+        return k * self.money + (tokens - k * float(self.tokens.mean())) * self.token_money
 
 
 def shape_of_samples(store: Store) -> ModelShape | None:

@@ -27,6 +27,7 @@ from widthwise.aggregators.program_check import ProgramCheck
 from widthwise.aggregators.self_verification import SelfVerification
 from widthwise.aggregators.universal_self_consistency import UniversalSelfConsistency
 from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.allocating import allocate, allocate_async
 from widthwise.backends.function import FunctionBackend, Reply
 from widthwise.backends.function_reward import FunctionRewardModel
 from widthwise.backends.openai_client import OpenAIBackend
@@ -263,6 +264,8 @@ __all__ = [
     "UsageError",
     "WeightedVote",
     "WidthwiseError",
+    "allocate",
+    "allocate_async",
     "asgi_app",
     "compare",
     "compare_async",

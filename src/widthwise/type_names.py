@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TYPE_NAMES = frozenset(
     [
+        "Allocation",
+        "Allocations",
         "AnyModel",
         "SettledAsking",
         "Asking",

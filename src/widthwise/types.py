@@ -42,6 +42,8 @@ from widthwise.core.strategy.strategy import SamplerResult
 from widthwise.core.strategy.tree import TreeNodeState
 from widthwise.core.trace.excerpt import Excerpt
 from widthwise.core.trace.trace import Finish, SegmentOrigin, TraceId, TraceNote, TraceWait
+from widthwise.evals.allocation.allocations import Allocations
+from widthwise.evals.allocation.comparison import Allocation
 from widthwise.evals.allocation.rounds import Round
 from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget
 from widthwise.evals.allocation.switches import Switch
@@ -70,6 +72,8 @@ from widthwise.samplers.distilling import DistillOperator
 from widthwise.settings import AnyModel, Options
 
 __all__ = [
+    "Allocation",
+    "Allocations",
     "AnswerGrouping",
     "AnswerInThinking",
     "AnyModel",

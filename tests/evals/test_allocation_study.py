@@ -17,11 +17,12 @@ from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.allocation.allocators import ExpectedGain, Fitted, Uniform
-from widthwise.evals.allocation.comparison import compared, pool_of, pools_in
+from widthwise.evals.allocation.comparison import compared, pool_of
 from widthwise.evals.allocation.difficulty import DIFFICULTIES
 from widthwise.evals.allocation.fitting import fit
 from widthwise.evals.allocation.policy import Bin, Policy
 from widthwise.evals.allocation.prospect import Prospect
+from widthwise.evals.allocation.stored import pools_in
 from widthwise.evals.allocation.study import evenly, shared_out
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.measure.sample_pool import SamplePool
@@ -286,7 +287,7 @@ def test_the_command_fits_with_its_own_orders_and_seed(run: Path, tmp_path: Path
 def test_options_of_fitting_need_fit(option: tuple[str, str], run: Path) -> None:
     result = CliRunner().invoke(app, ["allocate", str(run), "--samples", "4", *option])
     assert result.exit_code == 2
-    assert f"{option[0]} says how a policy is fitted" in result.output
+    assert f"({option[0]}) says how a policy is fitted" in result.output
 
 
 @pytest.mark.parametrize("aggregator", ["majority_vote()", "best_by('mean_logprob')"])
