@@ -62,7 +62,7 @@ def compared(
         rows.append(_row(n, f"best_of_n(n={size})", evenly(pools, size, strategy, orders=orders, seed=seed), base))
     for text, known in answers.items():
         brief = parse_strategy(text, trusted=False).brief()
-        rows.append(_row(n, brief, _everywhere([known[pool.problem] for pool in pools]), base))
+        rows.append(_row(n, brief, everywhere([known[pool.problem] for pool in pools]), base))
     for allocator in allocators:
         budget = SuiteBudget(tokens, allocator)
         shared = shared_out(pools, budget, strategy, answers=answers, orders=orders, seed=seed)
@@ -89,7 +89,7 @@ def pool_of(pools: Sequence[SamplePool], n: int) -> int:
     return int(sum(n * float(pool.tokens.mean()) for pool in pools))
 
 
-def _everywhere(known: Sequence[Sequence[Answered]]) -> Shared:
+def everywhere(known: Sequence[Sequence[Answered]]) -> Shared:
     """What a strategy made of all problems, averaged over its runs."""
     rows = [[_figures(each) for each in results] for results in known]
     return Shared(*np.array([np.mean(results, axis=0) for results in rows]).T)
