@@ -1,7 +1,6 @@
 """What a pool of tokens buys when it is shared out by need: the figure in `docs/measured.md`.
 
     python bench/allocation.py RUNS [--samples 8] [--orders 20] [--json]
-    python bench/allocation.py RUNS --strategies [--samples 4] [--orders 20] [--json]
 
 Problems of arithmetic and countdown are mixed: from two operations, and three numbers, to ten and four. Their samples
 are drawn once with the bundled models, 64 a problem, into run files in RUNS (the same command continues where it was
@@ -10,11 +9,7 @@ gets the tokens that this takes on average.
 
 The problems are halved. An allocator's settings are chosen on one half and used on the other, which has a pool of its
 own, and then the other way round, so that every problem counts once. Differences are paired by problem, with 95 %
-intervals bootstrapped over problems. `--strategies` is another figure: policies that may have a problem go on with a
-search, on 80 other problems of arithmetic, each fitted on one half and used on the other, against best-of-N with the
-same tokens.
-
-Exit status 1 if, with scores, `expected_gain` with the tokens of N is not within
+intervals bootstrapped over problems. Exit status 1 if, with scores, `expected_gain` with the tokens of N is not within
 1.5 points of best-of-3N (the interval's lower bound), or if N says nothing: best-of-N is less than 5 points below
 best-of-4N.
 """
@@ -33,12 +28,11 @@ import numpy as np
 import widthwise as ww
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.allocation.allocators import Allocator, ExpectedGain, Fitted
-from widthwise.evals.allocation.alternatives import Answers
-from widthwise.evals.allocation.comparison import everywhere, pool_of
+from widthwise.evals.allocation.comparison import pool_of
 from widthwise.evals.allocation.confidence import chance_score
 from widthwise.evals.allocation.fitting import fit
-from widthwise.evals.allocation.stored import Stored, pools_in
-from widthwise.evals.allocation.study import NO_ANSWERS, Shared, evenly, shared_out
+from widthwise.evals.allocation.stored import pools_in
+from widthwise.evals.allocation.study import Shared, evenly, shared_out
 from widthwise.evals.allocation.suite_budget import SuiteBudget
 from widthwise.evals.measure.intervals import paired
 from widthwise.evals.measure.sample_pool import SamplePool
@@ -52,9 +46,6 @@ SUITES = {
 STRATEGIES = (f"best_of_n(n=64) | {BY_REWARD}", "best_of_n(n=64) | majority_vote()")
 MULTIPLES = (1, 2, 3, 4)
 CHOOSING_ORDERS = 5
-CHOICE = "arithmetic(n=80, seed=9)"
-SAMPLED = "best_of_n(n=16) | majority_vote()"
-SEARCHES = {"rebase.db": "rebase(n=4, by='mean_logprob') | majority_vote()"}
 MARGIN, GAP = -0.015, 0.05
 
 Pools = Sequence[SamplePool]
@@ -73,11 +64,13 @@ def expected(probes: int) -> Made:
     return lambda pools, strategy, folder: ExpectedGain(probes=probes)
 
 
-def fitted(difficulty: str, probes: int, answers: Answers = NO_ANSWERS) -> Made:
+def fitted(difficulty: str, probes: int) -> Made:
     def make(pools: Pools, strategy: ww.Strategy, folder: Path) -> Allocator:
-        asked: dict[str, Any] = {"difficulty": difficulty, "score": chance_score(strategy), "probes": probes}
-        policy = fit(pools, [str(strategy.aggregator)], answers=answers, **asked)
-        return Fitted.of(policy, folder / f"policy-{difficulty}-{probes}.json")
+        score = chance_score(strategy)
+        policy = fit(pools, [str(strategy.aggregator)], difficulty=difficulty, score=score, probes=probes)
+        file = folder / f"policy-{difficulty}-{probes}.json"
+        policy.write(file)
+        return Fitted(policy=str(file))
 
     return make
 
@@ -95,17 +88,9 @@ def families(strategy: ww.Strategy) -> dict[str, dict[str, Made]]:
 class Halves:
     """One strategy at one N, on both halves of the problems."""
 
-    def __init__(
-        self,
-        pools: Pools,
-        strategy: ww.Strategy,
-        n: int,
-        orders: int,
-        folder: Path,
-        answers: Answers = NO_ANSWERS,
-    ) -> None:
+    def __init__(self, pools: Pools, strategy: ww.Strategy, n: int, orders: int, folder: Path) -> None:
         self.halves = pools[::2], pools[1::2]
-        self.strategy, self.n, self.orders, self.folder, self.answers = strategy, n, orders, folder, answers
+        self.strategy, self.n, self.orders, self.folder = strategy, n, orders, folder
 
     def uniform(self, times: int) -> Shared:
         """Best-of-N with so many times N samples."""
@@ -122,14 +107,12 @@ class Halves:
         return joined(found[::-1]), chosen[::-1]
 
     def _shared(self, half: Pools, allocator: Allocator, orders: int) -> Shared:
-        budget = SuiteBudget(pool_of(half, self.n), allocator)
-        return shared_out(half, budget, self.strategy, answers=self.answers, orders=orders)
+        return shared_out(half, SuiteBudget(pool_of(half, self.n), allocator), self.strategy, orders=orders)
 
 
 def joined(parts: Sequence[Shared]) -> Shared:
-    return Shared(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("right", "samples", "tokens", "money"))
-    )
+    names = ("right", "samples", "tokens", "money")
+    return Shared(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def rows(halves: Halves) -> list[dict[str, Any]]:
@@ -140,36 +123,6 @@ def rows(halves: Halves) -> list[dict[str, Any]]:
         found, chosen = halves.allocated(settings)
         made.append({**row(halves, name, found, uniform[3]), "chosen": chosen})
     return made
-
-
-def with_searches(folder: Path, n: int, orders: int) -> list[dict[str, Any]]:
-    """Best-of-N, searches, and allocators with and without them, each against best-of-n."""
-    stored, vote = sampled_and_searched(folder), parse_strategy(SAMPLED)
-    halves = Halves(stored.pools, vote, n, orders, folder, stored.answers)
-    uniform = {times: halves.uniform(times) for times in MULTIPLES}
-    made = [row(halves, f"best_of_n(n={n * times})", found, uniform[1]) for times, found in uniform.items()]
-    pools = [pool for half in halves.halves for pool in half]
-    for text, known in stored.answers.items():
-        found = everywhere([known[pool.problem] for pool in pools])
-        made.append(row(halves, parse_strategy(text).brief(), found, uniform[1]))
-    settings = {
-        "expected_gain": {f"probes={k}": expected(k) for k in (1, 2, 3)},
-        "fitted on samples": {f"probes={k}": fitted("entropy", k) for k in (2, 3)},
-        "fitted with searches": {f"probes={k}": fitted("entropy", k, stored.answers) for k in (2, 3)},
-    }
-    for name, choices in settings.items():
-        found, chosen = halves.allocated(choices)
-        made.append({**row(halves, name, found, uniform[1]), "chosen": chosen})
-    return made
-
-
-def sampled_and_searched(folder: Path) -> Stored:
-    """Samples of problems and a search on each, drawn where they are not there yet."""
-    ww.evaluate(SAMPLED, CHOICE, model="reasoner", run=folder / "sampled.db")
-    for name, search in SEARCHES.items():
-        ww.evaluate(search, CHOICE, model="reasoner", run=folder / name)
-    aggregator = parse_strategy(SAMPLED).aggregator
-    return Stored.read([folder / "sampled.db"], [aggregator], [folder / name for name in SEARCHES])
 
 
 def row(halves: Halves, method: str, found: Shared, against: Shared) -> dict[str, Any]:
@@ -190,8 +143,8 @@ def missed(found: list[dict[str, Any]]) -> str:
     return "" if low > MARGIN else f"the interval reaches {100 * low:+.2f} points, not above {100 * MARGIN}"
 
 
-def show(found: list[dict[str, Any]], against: str = "best-of-3N") -> None:
-    print(f"\n{found[0]['strategy']}\n| method | accuracy | against {against}, points | tokens | samples a problem |")
+def show(found: list[dict[str, Any]]) -> None:
+    print(f"\n{found[0]['strategy']}\n| method | accuracy | against best-of-3N, points | tokens | samples a problem |")
     print("|---|---|---|---|---|")
     for r in found:
         gap = f"{100 * r['difference']:+.1f} ({100 * r['low']:+.1f} to {100 * r['high']:+.1f})"
@@ -203,18 +156,13 @@ def show(found: list[dict[str, Any]], against: str = "best-of-3N") -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--samples", type=int, help="N: 8, or 4 with --strategies")
-    parser.add_argument("--strategies", action="store_true")
+    parser.add_argument("--samples", type=int, default=8, help="N")
     parser.add_argument("--orders", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    if asked.strategies:
-        found = with_searches(asked.runs, asked.samples or 4, asked.orders)
-        print(json.dumps(found)) if asked.json else show(found, "best-of-N")
-        return 0
     pools, status = drawn(asked.runs), 0
     for text in STRATEGIES:
-        found = rows(Halves(pools, parse_strategy(text), asked.samples or 8, asked.orders, asked.runs))
+        found = rows(Halves(pools, parse_strategy(text), asked.samples, asked.orders, asked.runs))
         if asked.json:
             print(json.dumps(found))
         else:

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+import widthwise as ww
 from tests.backends import manners
 from tests.backends.killing import killed, ran
 from tests.backends.scripted_server import Asked, Reply, by_path, chat_events, served, sse, text_events
+from widthwise.evals.allocation.bin import Alternative, Bin
+from widthwise.evals.allocation.policy import Policy, alternative_of
 
 SUMS = [{"id": f"sum-{i}", "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(1, 5)]
 WORDS = ["so", " then", "\n\n", " 東", " half", " café", " \\boxed{4}", "."]
@@ -87,3 +90,34 @@ def test_a_killed_run_shares_out_its_pool_as_one_that_was_not(script: Any, tmp_p
         resumed = ran(command, tmp_path / "killed.db")
     assert before.items() <= resumed.items()
     assert resumed == whole
+
+
+@pytest.mark.parametrize(
+    ("script", "strategy"),
+    [
+        (CHAT, "sequential_refinement(rounds=2) | majority_vote()"),
+        (TEXT, "tree_search(n=4, by='mean_logprob', max_depth=4) | majority_vote()"),
+    ],
+    ids=["chat", "text"],
+)
+def test_a_killed_run_goes_on_with_another_strategy_as_one_that_was_not(
+    script: Any, strategy: str, tmp_path: Path
+) -> None:
+    """Every problem goes on with it after two probes, so the run is killed within it."""
+    other = Alternative(str(alternative_of(strategy)), 4.0, 0.9)
+    policy = Policy("disagreement", 2, (), (Bin((2,), (0.1,), ("majority_vote()",), (other,)),))
+    policy.write(tmp_path / "policy.json")
+    data = tmp_path / "sums.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in SUMS))
+    with served(script, [{"id": "m"}]) as server:
+        pool = ["--suite-budget-tokens", "4000", "--allocator", f"fitted(policy={str(tmp_path / 'policy.json')!r})"]
+        asked = ["--strategy", "best_of_n(n=9) | majority_vote()", "--max-tokens", "99", *pool]
+        command = ["--data", str(data), "--model", server.url, *asked]
+        whole = ran(command, tmp_path / "whole.db")
+        before = killed(command, tmp_path / "killed.db", after=10)
+        resumed = ran(command, tmp_path / "killed.db")
+    assert before.items() <= resumed.items()
+    assert resumed == whole
+    found = ww.Run.read(tmp_path / "killed.db").summary.suite_budget
+    assert found is not None
+    assert list(found["strategies"].values()) == [len(SUMS)]

@@ -8,19 +8,30 @@ from typing import Any
 from widthwise.core.trace.recording import Recording
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.recorded_rounds import SWITCHED, of_others, sampler_of
+from widthwise.evals.store.recorded_rounds import INDEPENDENT, SWITCHED, of_others, sampler_of, switched
+from widthwise.evals.store.stopped_early import STOPPED, stopped_early
 from widthwise.evals.store.store import Store
 
-INDEPENDENT = ("single", "best_of_n")
-"""Samplers whose traces are independent samples."""
+
+def unfair(manifest: Mapping[str, Any], outcomes: Iterable[Outcome]) -> str:
+    """Why a run's traces are no fair sample of its strategy; empty if they are.
+
+    Problems went on with other strategies, or what the samples were decided how many a problem got: a draw that ends
+    when an answer is found has right ones more often than a draw of a fixed number.
+    """
+    return switched(manifest) or (STOPPED if stopped_early(manifest.get("configuration", {}), outcomes) else "")
+
+
+def not_its_own(manifest: Mapping[str, Any], outcomes: Iterable[Outcome]) -> str:
+    """Why more than the run's sampler decided on its samples, so that they depend on one another; empty if not."""
+    return of_others(manifest) or unfair(manifest, outcomes)
 
 
 def dependence(strategy: str, outcomes: Sequence[Outcome], other: str) -> str:
     """Why parts of a run's samples are not smaller runs; empty if they are.
 
-    ``other`` says it of a run in which other strategies worked, too, or whose samples were drawn by another run
-    (``recorded_rounds.of_others``). An imported run has no ``strategy`` of its own: its problems have what its source
-    said.
+    ``other`` says it of a run in which more than its sampler decided on the samples (``not_its_own``). An imported run
+    has no ``strategy`` of its own: its problems have what its source said.
     """
     said = _samplers([sampler_of(strategy)]) if strategy else _said(outcome.fields for outcome in outcomes)
     if said or other:
@@ -34,7 +45,7 @@ def dependence_of_run(store: Store) -> str:
     """The same of the finished problems of a run file."""
     strategy = str(store.manifest["configuration"].get("strategy") or "")
     done = [outcome for outcome in store.outcomes() if outcome.state != "open"]
-    return dependence(strategy, done, of_others(store.manifest))
+    return dependence(strategy, done, not_its_own(store.manifest, done))
 
 
 def dependence_of_recordings(recordings: Sequence[Recording]) -> str:

@@ -22,7 +22,7 @@ from widthwise.core.trace.recording import Recording, Sample
 from widthwise.evals.grading.function_grader import grader_or
 from widthwise.evals.grading.grade import checked
 from widthwise.evals.measure.answered import Answered, per_sample, unknown_of_a_sample
-from widthwise.evals.measure.dependence import dependence, dependence_of_recordings
+from widthwise.evals.measure.dependence import dependence, dependence_of_recordings, not_its_own, unfair
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.run_prices import prices_in
 from widthwise.evals.measure.sample_pool import SamplePool, shape_of_samples
@@ -32,7 +32,6 @@ from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import RECORDINGS, read_generations
 from widthwise.evals.store.outcome import Graded, Leaf, Outcome, credit
-from widthwise.evals.store.recorded_rounds import of_others, switched
 from widthwise.evals.store.recorded_saying import saying_in
 from widthwise.evals.store.recorded_scores import RecordedScores
 from widthwise.evals.store.store import Store
@@ -100,10 +99,9 @@ def _stored(
     path: Path, scores: Sequence[str], grouping: AnswerGrouping, own: Grader | None, own_prices: Prices
 ) -> Source:
     with Store.read(path) as store:
-        said, other = store.manifest.get("configuration", {}), switched(store.manifest)
-        others = of_others(store.manifest)
-        outcomes = list(store.outcomes())
+        said, outcomes = store.manifest.get("configuration", {}), list(store.outcomes())
         done = [o for o in outcomes if o.state != "open"]
+        fair, others = not unfair(store.manifest, done), not_its_own(store.manifest, done)
         if not done:
             raise UsageError(f"{path} has no finished problem yet: let `widthwise eval` work on it first")
         grader = grader_or(own, lambda: grader_of(store))
@@ -123,7 +121,7 @@ def _stored(
         answered=tuple(Answered.of(each, prices) for each in done) if strategy else (),
         dependent=dependence(strategy, done, others),
         open=len(outcomes) - len(done),
-        copies=None if other else Copies.stored(done),
+        copies=Copies.stored(done) if fair else None,
         sequential_known=known,
         no_money=_no_money(done, prices, answered=bool(strategy)),
     )

@@ -12,6 +12,7 @@ from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import KV_FIGURES
 from widthwise.core.session.prices import Prices, money, unknown
+from widthwise.evals.measure.dependence import not_its_own, unfair
 from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.gain import BootstrapMean, GainSplit, Reached
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
@@ -20,7 +21,6 @@ from widthwise.evals.measure.trials import MEASURES, Reliability, Trials, reliab
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome, credit
-from widthwise.evals.store.recorded_rounds import of_others, switched
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -38,7 +38,7 @@ class Standing(Brief):
     the two a single whole trace (``cut`` is the share of them). ``copies`` says how many different samples a problem's
     are worth. ``no_money`` says why it is not known what it cost in money; empty if it is. ``reliability`` is how
     reliably single samples are right, and ``no_reliability`` says why that is not known; empty if it is. What tells of
-    single samples is None for a run in which problems went on with another strategy.
+    single samples is None for a run whose traces are no fair sample of its strategy (``dependence.unfair``).
     """
 
     run: str
@@ -87,25 +87,25 @@ def standings(
     outcomes = [[done[name] for name in shared] for _, done, _ in runs]
     reached = [Reached.of(of_run) for of_run in outcomes]
     found = [
-        _paid(_sampled(_standing(said, of_run, costs), of_run, grades, said["switched"]), of_run, known)
+        _paid(_sampled(_standing(said, of_run, costs), of_run, grades, said["unfair"]), of_run, known)
         for (said, _, costs), of_run, grades, known in zip(runs, outcomes, reached, priced, strict=True)
     ]
     tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
     gaps = adjusted([paired(reached[i].answered, reached[0].answered) for i in tested])
     for i, gap in zip(tested, gaps, strict=True):
-        fair = not any(said["switched"] for said, _, _ in (runs[0], runs[i]))
+        fair = not any(said["unfair"] for said, _, _ in (runs[0], runs[i]))
         found[i] = replace(found[i], difference=gap, split=reached[i].beyond(reached[0]) if fair else None)
     trials = [
-        Trials.of(said["strategy"], of_run, said["of_others"])
+        Trials.of(said["strategy"], of_run, said["not_its_own"])
         for (said, _, _), of_run in zip(runs, outcomes, strict=True)
     ]
     reliable = reliabilities(trials, reliability, k)
     return [replace(s, reliability=r.known, no_reliability=r.why_not) for s, r in zip(found, reliable, strict=True)]
 
 
-def _sampled(standing: Standing, outcomes: Sequence[Outcome], reached: Reached, other: str) -> Standing:
-    """``standing`` with what single samples and all of them reach, unless ``other`` strategies drew some of them."""
-    if other:
+def _sampled(standing: Standing, outcomes: Sequence[Outcome], reached: Reached, unfair: str) -> Standing:
+    """``standing`` with what single samples and all of them reach, unless they are ``unfair``."""
+    if unfair:
         return standing
     one, covered, copies = float(reached.one.mean()), float(reached.covered.mean()), Copies.stored(outcomes)
     return replace(standing, one_sample=one, coverage=covered, efficiency=reached.efficiency(), copies=copies)
@@ -130,8 +130,8 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
         said = {"run": str(path)} | {
             name: store.manifest["configuration"].get(name) or "" for name in ("suite", "model", "strategy")
         }
-        said |= {"switched": switched(store.manifest), "of_others": of_others(store.manifest)}
         done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
+        said |= {of.__name__: of(store.manifest, done.values()) for of in (unfair, not_its_own)}
         unknown = {"sequential": not sequential_known(store), "flops": not all(o.ledger.flops for o in done.values())}
         costs = [name for name in COSTS if not unknown.get(name)]
     if not said["strategy"]:

@@ -12,12 +12,13 @@ from widthwise.core.brief import Brief
 from widthwise.core.session.ledger import KV_FIGURES, Ledger, Spending
 from widthwise.core.session.prices import RECORDED, Prices, money, recorded_prices, unknown
 from widthwise.evals.grading.choice import options_of
+from widthwise.evals.measure.dependence import unfair
 from widthwise.evals.measure.gain import Reached
 from widthwise.evals.measure.wilson import wilson
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Leaf, Outcome, credit
 from widthwise.evals.store.recorded_asking import asking_by_model, asking_in
-from widthwise.evals.store.recorded_rounds import rounds_in, switched
+from widthwise.evals.store.recorded_rounds import rounds_in
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -56,8 +57,8 @@ class Summary(Brief):
     ``no_money`` says why it is not known. ``notes`` report what was out of the ordinary, one of each kind, with the
     number of problems that had it, most frequent first. ``copies`` says how many different samples a problem's are
     worth. ``chance`` is the accuracy of guessing, for multiple choice. ``suite_budget``: the pool of tokens that all
-    problems shared, if they did. Where some of them went on with another strategy, ``mean_accuracy``, ``pass_at_n``,
-    ``efficiency`` and ``copies`` are None: the traces are no fair sample of the run's strategy.
+    problems shared, if they did. ``mean_accuracy``, ``pass_at_n``, ``efficiency`` and ``copies`` are None where the
+    traces are no fair sample of the run's strategy (``dependence.unfair``).
     """
 
     suite: str
@@ -110,7 +111,7 @@ def summarise(store: Store, prices: Prices | None = None) -> Summary:
     right = sum(credit(outcome.correct) for outcome in outcomes)
     # An imported recording has traces, but no strategy has answered with them.
     answered = bool(outcomes) and said.get("strategy") is not None
-    fair = not switched(store.manifest)
+    fair = not unfair(store.manifest, outcomes)
     return Summary(
         suite=said.get("suite") or "",
         model=said.get("model") or "",

@@ -23,6 +23,7 @@ from widthwise.evals.store.outcome import Leaf, Outcome
 from widthwise.evals.store.recorded_rounds import drawn_by, strategies_by_problem
 from widthwise.evals.store.recording_rows import to_row
 from widthwise.evals.store.segment_rows import parse, spelled, to_json, wait_of
+from widthwise.evals.store.stopped_early import STOPPED, stopped_early
 from widthwise.evals.store.store import Ends, Store
 from widthwise.evals.suites.suite import Suite
 
@@ -94,11 +95,14 @@ class StoredRecordings(Mapping[str, Recording]):
         self._ids = dict.fromkeys(p.id for p in store.problems())
         self._fields = _run_fields(store)
         self._others = strategies_by_problem(store.manifest)
+        self._stopped = stopped_early(store.manifest["configuration"], store.outcomes())
 
     def __getitem__(self, problem_id: str) -> Recording:
         if problem_id not in self._ids:
             raise KeyError(problem_id)
         fields = {**self._fields, "switched_to": self._others.get(problem_id)}
+        if problem_id in self._stopped:
+            fields["dependent"] = fields.get("dependent") or STOPPED
         [recording] = with_begun([_recording(self._store, self._store.outcome(problem_id), fields)])
         return recording
 

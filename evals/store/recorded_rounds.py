@@ -13,6 +13,9 @@ from typing import Any
 
 SWITCHED = "some problems went on with another strategy, so the rest is not a fair sample"
 
+INDEPENDENT = ("single", "best_of_n")
+"""Samplers whose traces are independent samples."""
+
 _MOST = 10_000
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import widthwise as ww
 from tests.evals.made_runs import STRATEGY, made_run
+from widthwise.cli.display import _lines
 from widthwise.core.errors import UsageError
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.measure.pools import load
@@ -173,3 +174,61 @@ def test_rows_of_several_runs_on_one_problem_keep_what_each_says(tmp_path: Path)
         for first, second in (names, names[::-1]):
             both.write_text(text[first] + text[second])
             assert load(both).dependent[: len(SWITCHED)] == why[: len(SWITCHED)]
+
+
+# -- draws whose ends their samples decided --------------------------------------------------------------------------
+
+STOPPED = "what samples showed or cost decided how many there are, so they are not a fair sample"
+UNEVEN = [["1", "1"], ["2", "1", "2", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "answers", "why"),
+    [
+        ("best_of_n(n=4, width=1) | esc(window=2) | majority_vote()", UNEVEN, STOPPED),
+        ("best_of_n(n=4) | budget(tokens=90) | majority_vote()", UNEVEN, STOPPED),
+        ("best_of_n(n=4) | mine:stop() | majority_vote()", UNEVEN, STOPPED),
+        ("best_of_n(n=4, width=1) | esc(window=2) | majority_vote()", ANSWERS, ""),
+        (STRATEGY, UNEVEN, ""),  # requests failed
+    ],
+)
+def test_samples_that_decided_how_many_there_are_are_not_measured_in_parts(
+    strategy: str, answers: list[list[str | None]], why: str, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path / "run.db", answers, strategy=strategy)
+    file = exported(run)
+    back = imported(file)
+    for each in (run, file, back, exported(back)):
+        assert load(each).dependent == why
+    assert [row.fields.get("dependent") for row in read_recordings(file)] == [why or None, None]
+    figures, [standing] = ww.Run.read(run).summary, ww.compare(run)
+    known = (figures.mean_accuracy, figures.pass_at_n, standing.one_sample, standing.coverage)
+    assert {each is None for each in known} == {bool(why)}
+    assert standing.no_reliability == why
+    assert ("not known: " + why in dict(_lines(figures))["one sample"]) == bool(why)
+
+
+def saying(messages: object, seed: int) -> str:
+    """One of five samples is right."""
+    return "so it is \\boxed{7}" if seed % 5 == 0 else f"it is \\boxed{{{seed % 3}}}"
+
+
+def test_a_pool_that_ends_draws_when_answers_are_found_does_not_say_what_a_sample_is_worth(tmp_path: Path) -> None:
+    problems = [{"problem": f"{i}?", "answer": "7"} for i in range(6)]
+    given = {"model": ww.FunctionBackend(saying), "suite_budget_tokens": 250}
+    run = ww.evaluate("best_of_n(n=12) | majority_vote()", problems, run=tmp_path / "a.db", **given)
+    drawn = {len(outcome.leaves) for outcome in run.outcomes}
+    assert len(drawn) > 1
+    assert {leaf.finish for outcome in run.outcomes for leaf in outcome.leaves} == {"stop"}
+    assert load(run.path).dependent == STOPPED
+    assert list(ww.curve(run, methods=["pass"]).lines) == ["run"]
+    assert run.summary.mean_accuracy is None
+
+
+def test_of_rows_of_one_problem_one_that_ended_early_tells_of_all(tmp_path: Path) -> None:
+    stopped = made_run(tmp_path / "a.db", UNEVEN, strategy="best_of_n(n=4, width=1) | esc(window=2)")
+    plain = made_run(tmp_path / "b.db", ANSWERS)
+    both = tmp_path / "both.jsonl"
+    for first, second in ((stopped, plain), (plain, stopped)):
+        both.write_text(exported(first).read_text() + exported(second).read_text())
+        assert load(both).dependent == STOPPED

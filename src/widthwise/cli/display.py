@@ -108,8 +108,12 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
 
 
 def _one_sample(summary: Summary) -> str:
-    if summary.suite_budget is not None and summary.suite_budget["strategies"]:
-        return "not known: some problems went on with another strategy, so the traces are not a fair sample"
+    from widthwise.evals.store.recorded_rounds import SWITCHED
+    from widthwise.evals.store.stopped_early import STOPPED
+
+    if summary.mean_accuracy is None and summary.problems:
+        switched = summary.suite_budget is not None and summary.suite_budget["strategies"]
+        return f"not known: {SWITCHED if switched else STOPPED}"
     return f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
 
 
