@@ -1,13 +1,14 @@
-"""Methods that ask, route or stop, each against a plain baseline at as many samples or tokens, on the bundled reasoner.
+"""Methods that ask, route or stop, each against a plain baseline at as many samples or tokens, on the bundled models.
 
     python -m bench.new_methods --out FOLDER [--problems 40] [--only NAME ...] [--table] [--json]
 
 Two models take part: `cold`, the reasoner at temperature 1, which works where no model is named, and `hot`, the same at
-1.2. Every strategy has its defaults or the settings of the documents' examples: nothing was chosen on the problems
-reported. A baseline has as many samples as the method may draw, or about as many tokens; what both really took is in
-the table, with the tokens of judges' replies. Differences are paired by problem, with 95 % intervals by a bootstrap
-over problems. Every run is a file in FOLDER: the same command continues where it was stopped. `--table` prints what is
-there and runs nothing.
+1.2; on quantities it is the model of that suite alone. Every strategy has its defaults or the settings of the
+documents' examples, or settings chosen on problems of another seed: nothing was chosen on the problems reported. A
+baseline has as many samples as the method may draw, or about as many tokens; what both really took is in the table,
+with the tokens of judges' replies. Differences are paired by problem, with 95 % intervals by a bootstrap over problems.
+Every run is a file in FOLDER: the same command continues where it was stopped. `--table` prints what is there and runs
+nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from bench.paired_row import Gap, PairedRow, code, grades, mean_tokens, print_ro
 from bench.stored_runs import finished, slug
 from widthwise.evals.store.outcome import Outcome
 
-SEED = 7
-SETTINGS: Any = {
+PROBLEMS = {"quantities": "quantities(n={n}, seed=7, levels=(2, 9))"}
+"""The problems of a suite, where they are not those of all levels with the seed 7."""
+REASONER: Any = {
     "model": {"cold": "reasoner", "hot": "reasoner"},
     "model_settings": {"hot": {"temperature": 1.2}},
     "reward_model": "scorer",
 }
+SETTINGS: dict[str, Any] = {"quantities": {}}
+"""What a suite is run with, if not with the reasoner."""
 TWO = "('hot', 'cold'), thresholds=(0.75,)"
 SCORED = "weighted_vote(by='score', weight='identity')"
 BEST = "best_of_n(n=6) | best_by(score='reward_model')"
@@ -113,6 +117,13 @@ CASES = (
         for n, equal in ((samples, "steps of a level, and samples"), (48, "tokens, roughly"))
     ),
     Case(
+        "rstar",
+        "quantities",
+        "rstar(rollouts=8, steps=2, asked=2, votes=3, solutions=4) | mutual_consistency(by='score')",
+        "best_of_n(n=80) | majority_vote()",
+        "tokens, roughly",
+    ),
+    Case(
         "mixture_of_agents",
         "arithmetic",
         "mixture_of_agents(('hot', 'cold'), layers=2)",
@@ -151,8 +162,8 @@ def outcomes(folder: Path, suite: str, strategy: str, problems: int, *, runs: bo
     file = folder / f"{suite}-{problems}-{slug(strategy)}.db"
     if runs:
         print(f"{suite}, {problems} problems: {strategy}", file=sys.stderr, flush=True)
-        spec = f"{suite}(n={problems}, seed={SEED})"
-        ww.evaluate(strategy, spec, run=file, concurrency=32, **SETTINGS)
+        spec = PROBLEMS.get(suite, f"{suite}(n={{n}}, seed=7)").format(n=problems)
+        ww.evaluate(strategy, spec, run=file, concurrency=32, **SETTINGS.get(suite, REASONER))
     return finished(file, problems)
 
 
