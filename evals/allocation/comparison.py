@@ -58,7 +58,7 @@ def compared(
     base = evenly(pools, n, strategy, orders=orders, seed=seed)
     tokens = pool_of(pools, n)
     rows = [_row(n, f"best_of_n(n={n})", base, None)]
-    for size in sorted({min(n * times, fewest(pools)) for times in MULTIPLES[1:]}):
+    for size in sorted({min(n * times, fewest(pools)) for times in MULTIPLES[1:]} - {n}):
         rows.append(_row(n, f"best_of_n(n={size})", evenly(pools, size, strategy, orders=orders, seed=seed), base))
     for text, known in answers.items():
         brief = parse_strategy(text, trusted=False).brief()

@@ -12,6 +12,9 @@ from widthwise.evals.store.recorded_rounds import INDEPENDENT, sampler_of
 
 STOPPED = "what samples showed or cost decided how many there are, so they are not a fair sample"
 
+_LIMITS = ("budget_", "suite_budget_")
+"""How settings begin that limit what a run, or each of its problems, may take; they are there only if they do."""
+
 
 def stopped_early(configuration: Mapping[str, Any], outcomes: Iterable[Outcome]) -> frozenset[str]:
     """The ids of finished problems that got fewer independent samples than others of the run did.
@@ -30,7 +33,7 @@ def _may_stop(configuration: Mapping[str, Any]) -> bool:
     text = str(configuration.get("strategy") or "")
     if sampler_of(text) not in INDEPENDENT:
         return False
-    if configuration.get("suite_budget_tokens") is not None:
+    if any(name.startswith(_LIMITS) for name in configuration):
         return True
     try:
         strategy = parse_strategy(text, trusted=False)

@@ -177,6 +177,7 @@ def test_the_usual_n_is_what_there_are_samples_for(samples: int, sizes: set[int]
     run = made_run(tmp_path / "run.db", [["1"] * samples] * 4, strategy=f"best_of_n(n={samples}) | majority_vote()")
     found = ww.allocate(run, orders=1, prices=(0, 1), fit_policy=tmp_path / "policy.json", probes=1)
     assert {row.n for row in found} == sizes
+    assert len({(row.n, row.method) for row in found}) == len(found)
     assert found.notes == (("N is 1, since every problem has only 3 samples (samples, --samples)",) if noted else ())
 
 

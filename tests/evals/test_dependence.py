@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,6 +223,27 @@ def test_a_pool_that_ends_draws_when_answers_are_found_does_not_say_what_a_sampl
     assert {leaf.finish for outcome in run.outcomes for leaf in outcome.leaves} == {"stop"}
     assert load(run.path).dependent == STOPPED
     assert list(ww.curve(run, methods=["pass"]).lines) == ["run"]
+    assert run.summary.mean_accuracy is None
+
+
+def rambling(messages: object, seed: int) -> str:
+    return f"{'so ' * (seed % 9)}it is \\boxed{{{seed % 9}}}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"strategy": "best_of_n(n=12) | majority_vote()", "budget": ww.Budget(tokens=40)},
+        {"strategy": "best_of_n(n=12) | budget(tokens=40) | majority_vote()"},
+    ],
+)
+def test_a_budget_that_ends_draws_after_some_tokens_does_not_say_what_a_sample_is_worth(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    problems = [{"problem": f"{i}?", "answer": "7"} for i in range(6)]
+    run = ww.evaluate(suite=problems, model=ww.FunctionBackend(rambling), run=tmp_path / "a.db", **given)
+    assert len({len(outcome.leaves) for outcome in run.outcomes}) > 1
+    assert load(run.path).dependent == STOPPED
     assert run.summary.mean_accuracy is None
 
 

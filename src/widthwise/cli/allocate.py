@@ -88,7 +88,7 @@ def _show(found: Allocations) -> None:
 
 
 def _said(row: Allocation, *, priced: bool) -> list[str]:
-    money = "-" if row.money is None else f"{row.money:,.4g}"
+    money = "–" if row.money is None else f"{row.money:,.4g}"
     gap = ["", ""]
     if (found := row.difference) is not None:
         gap = [f"{100 * found.mean:+.2f}", span(found.low, found.high)]
