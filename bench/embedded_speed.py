@@ -1,12 +1,17 @@
 """Tokens per second of the embedded engine on one core, compared with vLLM's CPU build.
 
     python bench/embedded_speed.py [--vllm] [--json] [--model FOLDER]
+    python bench/embedded_speed.py --concurrency 2 32 [--problems 40] [--runs 3]
 
 Every run samples a fixed number of tokens from each of n sequences, ignoring end-of-sequence, with log-probabilities of
 the sampled tokens, either from one shared prompt or from a prompt each (30 to 60 tokens); prompts are new in every run,
 so prefix caches help only within a run. Runs of the two engines alternate. Figures are medians; a token counts when it
 was sampled, and prompt tokens are not counted. CPU seconds are the process's own, so other work on the machine affects
 them less than wall-clock time.
+
+With ``--concurrency`` whole runs are measured instead: 64 samples for each problem of the suite ``quantities`` by the
+bundled model that it names, as many problems at once as the flag says, in turn. They sample the same tokens. Prompts,
+stored runs and grading are included.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +150,25 @@ def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def whole_runs(problems: int, concurrencies: list[int], runs: int) -> list[dict[str, Any]]:
+    """One row per concurrency, with the median of its runs."""
+    rates: dict[int, list[float]] = {each: [] for each in concurrencies}
+    for _ in range(runs):
+        for concurrency in concurrencies:
+            rates[concurrency].append(whole_run(problems, concurrency))
+    return [{"concurrency": each, "per_cpu_second": round(statistics.median(taken))} for each, taken in rates.items()]
+
+
+def whole_run(problems: int, concurrency: int) -> float:
+    """Sampled tokens per CPU second of a run from nothing to its stored results."""
+    import widthwise as ww
+
+    with tempfile.TemporaryDirectory() as folder:
+        suite, run, cpu = f"quantities(n={problems}, seed=8)", f"{folder}/run.db", time.process_time()
+        summary = ww.evaluate("best_of_n(n=64) | majority_vote()", suite, run=run, concurrency=concurrency)
+        return summary.ledger.sampled / (time.process_time() - cpu)
+
+
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:
     return {key: round(statistics.median(run[key] for run in runs), 1) for key in runs[0]}
 
@@ -165,12 +190,22 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, nargs="+", default=[1, 8, 64, 256])
     parser.add_argument("--tokens", type=int, default=128, help="sampled per sequence")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--concurrency", type=int, nargs="+", help="measure runs with as many problems at once")
+    parser.add_argument("--problems", type=int, default=40, help="of each such run")
     parser.add_argument("--vllm", action="store_true", help="measure vLLM beside it")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve-vllm", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve_vllm:
         serve_vllm(args.model, args.tokens)
+        return
+    if args.concurrency:
+        for row in whole_runs(args.problems, args.concurrency, args.runs):
+            print(
+                json.dumps(row)
+                if args.json
+                else "{concurrency:>3} at once: {per_cpu_second} tokens per CPU second".format(**row)
+            )
         return
     rows = compare(args)
     print(json.dumps(rows)) if args.json else print_table(rows)

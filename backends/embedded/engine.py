@@ -9,17 +9,19 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from widthwise.backends.embedded.admission import Admission
 from widthwise.backends.embedded.decode_batch import DecodeBatch
 from widthwise.backends.embedded.kv_cache import PrefixCache, shared_length
 from widthwise.backends.embedded.kv_pool import KVPool
 from widthwise.backends.embedded.llama import BUCKET, AttentionGroup, Llama, bucket
 from widthwise.backends.embedded.prefill import PREFILL_ROWS, Prefill
 from widthwise.backends.embedded.probe import Probe
+from widthwise.backends.embedded.request_check import check
 from widthwise.backends.embedded.sampling import log_softmax, most_likely
 from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.backends.tokenizers.files import CheckpointTokenizer
 from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, SamplingParams
-from widthwise.core.errors import BackendError, PromptTooLong
+from widthwise.core.errors import BackendError
 
 
 class Engine:
@@ -31,8 +33,9 @@ class Engine:
     lacks what another's prefill computes waits with that prefill, and no prefill begins in a step that is full: so the
     work of admission grows with the sequences, not with sequences times steps.
 
-    Keys and values, working and cached, take at most ``kv_bytes`` between steps: cached prefixes are evicted first,
-    then the youngest sequences go back to waiting and are computed again.
+    Keys and values, working and cached, take at most ``kv_bytes`` between steps. A sequence starts when what it and all
+    older ones that are asked to advance are expected to need fits. If they need more, cached prefixes are evicted first, then the youngest
+    sequences go back to waiting and are computed again.
     """
 
     def __init__(self, model: Llama, tokenizer: CheckpointTokenizer, *, max_num_seqs: int, kv_bytes: int) -> None:
@@ -52,6 +55,7 @@ class Engine:
         self._row_of: dict[TokenSequence, int] = {}
         self._pools: dict[int, KVPool] = {}
         self._cache = PrefixCache()
+        self._admission = Admission(self._kv_bytes // (self._kv_size(BUCKET) // BUCKET))
         self._batch = DecodeBatch(self._seats, self.model.config.vocab_size)
 
     @property
@@ -66,7 +70,7 @@ class Engine:
 
     def submit(self, request: Request) -> TokenSequence:
         """A sequence for this request; raises PromptTooLong or BackendError if it cannot be served."""
-        self._check(request)
+        check(request, self.model.config.vocab_size, self.model.max_len)
         params = request.params
         room = self.model.max_len - len(request.prompt)
         limit = len(request.prompt) + min(room, room if params.max_tokens is None else params.max_tokens)
@@ -88,6 +92,7 @@ class Engine:
     def ask(self, sequence: TokenSequence) -> None:
         """Let a sequence advance by one chunk."""
         self._asking.add(sequence)
+        self._admission.enter(sequence)
         row = self._row_of.get(sequence)
         if row is None:
             heapq.heappush(self._waiting, sequence)
@@ -98,6 +103,7 @@ class Engine:
         """End a sequence, if it is still alive; only what the prefix cache already had is kept."""
         self._asking.discard(sequence)
         self._end(sequence)
+        self._admission.leave(sequence)
 
     def step(self) -> list[tuple[TokenSequence, Delta]]:
         """One pass through the model; the sequences that have something for their consumers."""
@@ -119,22 +125,6 @@ class Engine:
 
     # Into the engine
 
-    def _check(self, request: Request) -> None:
-        prompt, params, vocab = request.prompt, request.params, self.model.config.vocab_size
-        if not len(prompt):
-            raise BackendError("the prompt is empty; send at least one token")
-        if len(prompt) >= self.model.max_len:
-            raise PromptTooLong(
-                f"the prompt has {len(prompt)} tokens, but the model's context is {self.model.max_len}; shorten "
-                "the prompt"
-            )
-        if int(prompt.min()) < 0 or int(prompt.max()) >= vocab:
-            raise BackendError(f"the prompt holds token ids outside 0..{vocab - 1}; use this model's own tokenizer")
-        if request.seed < 0:
-            raise BackendError(f"the seed {request.seed} is negative; use 0 or more")
-        if max(params.logprobs or 0, params.prompt_logprobs or 0) > vocab:
-            raise BackendError(f"the vocabulary has only {vocab} tokens; ask for at most as many log-probabilities")
-
     def _ends(self, strings: tuple[str, ...], ids: tuple[int, ...]) -> NDArray[np.bool_]:
         """Which tokens may end a sequence. A stop string is completed by a token that holds its last byte."""
         ends = np.zeros(self.model.config.vocab_size, np.bool_)
@@ -146,9 +136,13 @@ class Engine:
 
     def _admit(self) -> None:
         """Start waiting sequences while there are seats and memory."""
+        last = self._admission.last(self._asking) if self._waiting else None
         while self._waiting and len(self._batch) + len(self._prefills) < self._seats:
             sequence = self._waiting[0]
-            wanted = sequence in self._asking and not self._follows(sequence)  # else it was aborted, or waits elsewhere
+            asked = sequence in self._asking  # else it was aborted
+            if asked and last is not None and last < sequence:
+                return
+            wanted = asked and not self._follows(sequence)  # else it waits elsewhere
             if wanted and not (self._make_room(self._kv_size(len(sequence))) and self._start(sequence)):
                 return
             heapq.heappop(self._waiting)
@@ -248,6 +242,7 @@ class Engine:
 
     def _end_reading(self, prefill: Prefill) -> tuple[TokenSequence, Delta]:
         self._asking.discard(prefill.sequence)
+        self._admission.leave(prefill.sequence)
         return prefill.sequence, prefill.sequence.give("stop", None)
 
     def _score(self, sequence: TokenSequence, hidden: FloatArray, targets: IntArray) -> None:
@@ -268,6 +263,7 @@ class Engine:
         self._asking.discard(sequence)
         if finish:
             self._retire(sequence)
+            self._admission.leave(sequence)
         return sequence, sequence.give(finish, stop)
 
     # Out of the engine, and memory
