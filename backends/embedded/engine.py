@@ -34,8 +34,8 @@ class Engine:
     work of admission grows with the sequences, not with sequences times steps.
 
     Keys and values, working and cached, take at most ``kv_bytes`` between steps. A sequence starts when what it and all
-    older ones that are asked to advance are expected to need fits. If they need more, cached prefixes are evicted first, then the youngest
-    sequences go back to waiting and are computed again.
+    older ones that are asked to advance are expected to need fits (``Admission``). If they need more, cached prefixes
+    are evicted first, then the youngest sequences go back to waiting and are computed again.
     """
 
     def __init__(self, model: Llama, tokenizer: CheckpointTokenizer, *, max_num_seqs: int, kv_bytes: int) -> None:
