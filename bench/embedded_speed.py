@@ -165,8 +165,8 @@ def whole_run(problems: int, concurrency: int) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         suite, run, cpu = f"quantities(n={problems}, seed=8)", f"{folder}/run.db", time.process_time()
-        summary = ww.evaluate("best_of_n(n=64) | majority_vote()", suite, run=run, concurrency=concurrency)
-        return summary.tokens.sampled / (time.process_time() - cpu)
+        made = ww.evaluate("best_of_n(n=64) | majority_vote()", suite, run=run, concurrency=concurrency)
+        return made.ledger.sampled / (time.process_time() - cpu)
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:

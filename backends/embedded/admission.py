@@ -18,14 +18,13 @@ _HALVED = 256
 class Admission:
     """The sequences that are alive, in the order in which they are served, and how far down that order memory reaches.
 
-    A sequence may start if what it and all older ones that are asked to advance are expected to hold at their ends fits
-    in ``capacity`` tokens of keys and values. One that started too early would be evicted as the older ones grow, and
-    computed again. A sequence is expected to sample as many tokens as others did: the mean over those that ended,
-    weighted by their tokens, because long ones hold memory for longer. This decides when tokens are computed, never
-    which.
+    A sequence may start if what it and all older ones are expected to hold at their ends fits in ``capacity`` tokens of
+    keys and values. One that started too early would be evicted as the older ones grow, and computed again. A sequence
+    is expected to sample as many tokens as others did: the mean over those that ended, weighted by their tokens,
+    because long ones hold memory for longer. This decides when tokens are computed, never which.
 
-    No memory is kept for a sequence that nobody asks to advance. It may wait for younger ones, as the branches of one
-    draw do when not all of them fit.
+    A sequence that nobody asks to advance may wait for younger ones, as the branches of one draw do when not all of
+    them fit. So no memory is kept for such a one if its priority is the first, or if nothing else runs.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -48,15 +47,20 @@ class Admission:
             self._sampled = kept * self._sampled + sampled
             self._squared = kept * self._squared + sampled**2
 
-    def last(self, asking: Container[TokenSequence]) -> TokenSequence | None:
-        """The youngest of those ``asking`` that may start; the oldest of them always may."""
+    def last(self, asking: Container[TokenSequence], *, running: bool) -> TokenSequence | None:
+        """The youngest of those ``asking`` that may start; the oldest of them always may.
+
+        ``running`` says whether any sequence is being computed.
+        """
         left, last = self._capacity, None
         for sequence in self._alive:
-            if sequence in asking:
-                left -= self._expected(sequence)
-                if left < 0 and last is not None:
-                    break
-                last = sequence
+            asks = sequence in asking
+            if not asks and (not running or sequence.place[0] == self._alive[0].place[0]):
+                continue
+            left -= self._expected(sequence)
+            if left < 0 and last is not None:
+                break
+            last = sequence if asks else last
         return last
 
     def _expected(self, sequence: TokenSequence) -> int:

@@ -34,8 +34,8 @@ class Engine:
     work of admission grows with the sequences, not with sequences times steps.
 
     Keys and values, working and cached, take at most ``kv_bytes`` between steps. A sequence starts when what it and all
-    older ones that are asked to advance are expected to need fits (``Admission``). If they need more, cached prefixes
-    are evicted first, then the youngest sequences go back to waiting and are computed again.
+    older ones are expected to need fits (``Admission``). If they need more, cached prefixes are evicted first, then the
+    youngest sequences go back to waiting and are computed again.
     """
 
     def __init__(self, model: Llama, tokenizer: CheckpointTokenizer, *, max_num_seqs: int, kv_bytes: int) -> None:
@@ -136,7 +136,8 @@ class Engine:
 
     def _admit(self) -> None:
         """Start waiting sequences while there are seats and memory."""
-        last = self._admission.last(self._asking) if self._waiting else None
+        running = bool(self._row_of or self._prefills)
+        last = self._admission.last(self._asking, running=running) if self._waiting else None
         while self._waiting and len(self._batch) + len(self._prefills) < self._seats:
             sequence = self._waiting[0]
             asked = sequence in self._asking  # else it was aborted

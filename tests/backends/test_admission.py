@@ -159,31 +159,34 @@ def holding(capacity: int, sequences: Sequence[TokenSequence]) -> Admission:
 def test_the_oldest_start_as_far_as_memory_reaches() -> None:
     young, old = [sequence(i, priority=1) for i in range(10)], [sequence(i + 10) for i in range(3)]
     admission = holding(1000, [*young, *old])  # 200 tokens each: the prompt, 128 as long as nothing has ended, 32
-    assert admission.last(ALL) is young[1]
-    assert admission.last(set(young[4:])) is young[8]
+    assert admission.last(ALL, running=True) is young[1]
+    some = set(young[4:])  # the older ones of its priority are not asked for
+    assert admission.last(some, running=True) is young[4]
+    assert admission.last(some, running=False) is young[8]
+    assert holding(1000, young).last(some, running=True) is young[8]
     admission.leave(old[0])
     admission.leave(old[0])
-    assert admission.last(ALL) is not young[1]
+    assert admission.last(ALL, running=True) is not young[1]
 
 
 def test_the_oldest_may_always_start() -> None:
-    assert holding(10, [one := sequence(0), sequence(1)]).last(ALL) is one
-    assert Admission(10).last(ALL) is None
+    assert holding(10, [one := sequence(0), sequence(1)]).last(ALL, running=True) is one
+    assert Admission(10).last(ALL, running=True) is None
 
 
 def test_a_sequence_needs_no_more_than_its_limit_and_no_less_than_it_holds() -> None:
     short = [sequence(i, limit=60) for i in range(10)]
-    assert holding(640, short).last(ALL) is short[9]
+    assert holding(640, short).last(ALL, running=True) is short[9]
     long = [sequence(i, sampled=600) for i in range(10)]
-    assert holding(640 * 3, long).last(ALL) is long[2]  # 640 sampled and prompt are ten buckets
+    assert holding(640 * 3, long).last(ALL, running=True) is long[2]  # 640 sampled and prompt are ten buckets
 
 
 def test_what_has_ended_tells_how_long_the_next_will_be() -> None:
     admission = holding(10_000, waiting := [sequence(i) for i in range(100)])
-    before = waiting.index(admission.last(ALL))  # type: ignore[arg-type]
+    before = waiting.index(admission.last(ALL, running=True))  # type: ignore[arg-type]
     for i in range(2000):
         admission.enter(ended := sequence(1000 + i, sampled=10))
         admission.leave(ended)
-    after = waiting.index(admission.last(ALL))  # type: ignore[arg-type]
+    after = waiting.index(admission.last(ALL, running=True))  # type: ignore[arg-type]
     assert before == 49
     assert after > 90
