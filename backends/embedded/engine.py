@@ -140,10 +140,9 @@ class Engine:
         last = self._admission.last(self._asking, running=running) if self._waiting else None
         while self._waiting and len(self._batch) + len(self._prefills) < self._seats:
             sequence = self._waiting[0]
-            asked = sequence in self._asking  # else it was aborted
-            if asked and last is not None and last < sequence:
+            wanted = sequence in self._asking and not self._follows(sequence)  # else it was aborted, or waits elsewhere
+            if wanted and (last is None or last < sequence):
                 return
-            wanted = asked and not self._follows(sequence)  # else it waits elsewhere
             if wanted and not (self._make_room(self._kv_size(len(sequence))) and self._start(sequence)):
                 return
             heapq.heappop(self._waiting)
