@@ -4,10 +4,10 @@
                                  [--choosing 100] [--only NAME ...] [--table] [--json] [--figure FILE.svg]
 
 An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on those of
-another. Among the settings whose accuracy on the first is within the effect's margin of the baseline's, the one that
-saves most is chosen (or, if the effect is a gain, the most accurate). Every run is a file in RUNS, shared by the
-effects that need it, so the same command continues where it was stopped; `--table` prints the table of
-`docs/effects.md` from what is there and runs nothing.
+another. Among the settings whose accuracy on the first is within the effect's margin of the baseline's by its whole
+interval, the one that saves most is chosen (if there is none, or the effect is a gain, the most accurate). Every run is
+a file in RUNS, shared by the effects that need it, so the same command continues where it was stopped; `--table` prints
+the table of `docs/effects.md` from what is there and runs nothing.
 
 Ratios are of costs summed over the problems, with 95 % intervals bootstrapped by problem; differences of accuracy are
 paired by problem, in points. Exit status 1 if an effect that was measured missed its bar.
@@ -229,11 +229,14 @@ def ratio_of(base: Any, method: Any) -> tuple[float, float, float]:
 
 
 def chosen(effect: Effect, tried: Sequence[Found]) -> Found:
-    """The setting to report: within the margin the largest saving; otherwise the most accurate."""
-    near = [each for each in tried if each.difference.mean >= -effect.margin]
+    """The setting to report: the largest saving among those that are surely within the margin, else the most accurate.
+
+    A saving within the margin by luck is what few problems would choose, so the whole interval has to be within it.
+    """
+    near = [each for each in tried if each.difference.low >= -effect.margin]
     if effect.saves and near:
         return max(near, key=lambda each: each.ratio or (0.0, 0.0, 0.0))
-    return max(tried, key=lambda each: each.accuracy)
+    return max(tried, key=lambda each: (each.accuracy, each.ratio or (0.0, 0.0, 0.0)))
 
 
 def measure(effect: Effect, bench: Bench) -> Found | None:

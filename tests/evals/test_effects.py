@@ -59,6 +59,9 @@ def test_a_saving_is_chosen_within_the_margin_and_a_gain_by_accuracy() -> None:
     cheap, worse, better = found(SAVING, CHEAP, "a"), found(SAVING, WORSE, "b"), found(SAVING, BETTER, "c")
     assert effects.chosen(SAVING, [worse, cheap, better]).strategy == "a", "b saves more, at 25 points"
     assert effects.chosen(SAVING, [worse]).strategy == "b", "where none is near, the most accurate"
+    lucky = found(SAVING, outcomes("1101" * 25, [10] * 100), "d")
+    assert lucky.difference.mean == 0 > -SAVING.margin > lucky.difference.low
+    assert effects.chosen(SAVING, [lucky, cheap]).strategy == "a", "d may be 2 points worse, for all that is known"
     assert effects.chosen(GAIN, [cheap, better, worse]).strategy == "c"
 
 
