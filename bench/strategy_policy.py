@@ -8,7 +8,8 @@ the run of every search that needs no reward model, at both widths. A pool of to
 take on average. Policies tell difficulty from the entropy of two probes. Each is fitted on one half of the problems and
 used on the other, which has a pool of its own, so that every problem counts once. They may choose samples alone, or all
 searches, too, or the one that is best on the half on which they are fitted, of those that cost no more than eight
-samples. Differences from best-of-N are paired by problem, with 95 % intervals bootstrapped over problems.
+samples. Differences from best-of-N are paired by problem, with 95 % intervals bootstrapped over problems. After the
+table stands which searches the policies chose on each half, and for how many of its problems (averaged over orders).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +33,13 @@ from widthwise.evals.allocation.alternatives import Answers
 from widthwise.evals.allocation.comparison import everywhere, pool_of
 from widthwise.evals.allocation.fitting import fit
 from widthwise.evals.allocation.policy import alternative_of
+from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.allocation.study import NO_ANSWERS, Shared, evenly, shared_out
-from widthwise.evals.allocation.suite_budget import SuiteBudget
+from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget
 from widthwise.evals.measure.answered import Answered
 from widthwise.evals.measure.intervals import paired
 from widthwise.evals.measure.sample_pool import SamplePool
+from widthwise.samplers.best_of_n import BestOfN
 
 SUITE, PROBLEMS, SLACK, WIDTHS = "arithmetic", 60, 4.0, (4, 16)
 STRATEGY = parse_strategy(f"best_of_n(n={POOL}) | {VOTE}")
@@ -94,6 +99,18 @@ _OFFERED: dict[str, Callable[[Answers, Sequence[SamplePool]], Answers]] = {
 """What policies may choose besides samples."""
 
 
+@dataclass(frozen=True)
+class CountingBudget(SuiteBudget):
+    """A suite budget that counts with which searches problems ``went_on``, by their text."""
+
+    went_on: Counter[str] = field(default_factory=Counter)
+
+    def next(self, prospects: Sequence[Prospect], sampler: BestOfN, longest: int | None) -> dict[int, Grant]:
+        grants = super().next(prospects, sampler, longest)
+        self.went_on.update(named(str(g.strategy)) for g in grants.values() if g.strategy is not None)
+        return grants
+
+
 class Halves:
     """Best-of-N and allocators on both halves of the problems."""
 
@@ -107,12 +124,12 @@ class Halves:
             yield row(f"best_of_n(n={self.n * times})", self.uniform(times), base)
         pools = [pool for half in self.halves for pool in half]
         for text, known in self.answers.items():
-            brief = parse_strategy(text).brief().partition(" | ")[0]
-            yield row(brief, everywhere([known[pool.problem] for pool in pools]), base)
-        yield row("expected_gain", self.shared([ExpectedGain(PROBES)] * 2), base)
+            yield row(named(text), everywhere([known[pool.problem] for pool in pools]), base)
+        yield row("expected_gain", self.shared([ExpectedGain(PROBES)] * 2)[0], base)
         for name, known in _OFFERED.items():
             others = self.halves[::-1]
-            yield row(name, self.shared([self.fitted(half, known(self.answers, half)) for half in others]), base)
+            found, went_on = self.shared([self.fitted(half, known(self.answers, half)) for half in others])
+            yield row(name, found, base) | {"went_on": went_on}
 
     def uniform(self, times: int) -> Shared:
         return joined([evenly(half, self.n * times, STRATEGY, orders=self.orders) for half in self.halves])
@@ -120,13 +137,19 @@ class Halves:
     def fitted(self, half: Sequence[SamplePool], answers: Answers) -> Allocator:
         return Fitted.of(fit(half, [VOTE], answers=answers, probes=PROBES, orders=self.orders), "policy.json")
 
-    def shared(self, allocators: Sequence[Allocator]) -> Shared:
-        """Each half shared out by its allocator."""
-        parts = []
+    def shared(self, allocators: Sequence[Allocator]) -> tuple[Shared, list[dict[str, float]]]:
+        """Each half shared out by its allocator, and how many problems of each half went on with which search."""
+        parts, went_on = [], []
         for half, allocator in zip(self.halves, allocators, strict=True):
-            budget = SuiteBudget(pool_of(half, self.n), allocator)
+            budget = CountingBudget(pool_of(half, self.n), allocator)
             parts.append(shared_out(half, budget, STRATEGY, answers=self.answers, orders=self.orders))
-        return joined(parts)
+            went_on.append({text: count / self.orders for text, count in budget.went_on.most_common()})
+        return joined(parts), went_on
+
+
+def named(text: str) -> str:
+    """A search as the table names it, without its aggregator."""
+    return parse_strategy(text).brief().partition(" | ")[0]
 
 
 def row(method: str, found: Shared, base: Shared) -> dict[str, Any]:
@@ -140,6 +163,13 @@ def line(r: dict[str, Any]) -> str:
     return f"| `{r['method']}` | {100 * r['accuracy']:.1f} | {gap} | {r['tokens']:,.0f} |"
 
 
+def choices(r: dict[str, Any]) -> Iterator[str]:
+    """What the policies of a row chose on each half."""
+    for number, half in enumerate(r.get("went_on", []), 1):
+        said = ", ".join(f"`{search}` for {problems:.1f}" for search, problems in half.items())
+        yield f"{r['method']}, half {number}: {said or 'samples alone'}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
@@ -148,13 +178,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     asked.runs.mkdir(parents=True, exist_ok=True)
-    found = Halves(Runs(asked.runs), asked.samples, asked.orders).rows()
+    found = list(Halves(Runs(asked.runs), asked.samples, asked.orders).rows())
     if asked.json:
-        print(json.dumps(list(found)))
+        print(json.dumps(found))
         return
     print("| method | accuracy | against best-of-N, points | tokens |\n|---|---|---|---|")
     for each in found:
-        print(line(each), flush=True)
+        print(line(each))
+    print()
+    for said in (said for each in found for said in choices(each)):
+        print(said)
 
 
 if __name__ == "__main__":

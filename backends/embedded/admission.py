@@ -42,8 +42,8 @@ class Admission:
         if not self._holds(sequence):
             return
         del self._alive[bisect_left(self._alive, sequence)]
-        if sequence.probe is None:
-            sampled, kept = len(sequence) - len(sequence.request.prompt), 0.5 ** (1 / _HALVED)
+        sampled, kept = len(sequence) - len(sequence.request.prompt), 0.5 ** (1 / _HALVED)
+        if sampled and sequence.probe is None:  # one that sampled nothing tells of no length
             self._sampled = kept * self._sampled + sampled
             self._squared = kept * self._squared + sampled**2
 

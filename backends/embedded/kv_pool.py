@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from widthwise.core.backend import FloatArray
 
+_KEPT = 1 << 20
+"""A pool with eight times as many bytes stays as it is when it empties: what it would give back is soon needed again.
+"""
+
 
 class KVPool:
     """Slots for sequences of one bucket; used slots are the first ``len(self)``, without gaps.
@@ -20,6 +24,7 @@ class KVPool:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
         self._slot_bytes = 4 * math.prod(shape)
+        self._kept = _KEPT // self._slot_bytes
         self._used = 0
         # Zeros, not garbage: a position beyond a row's length has weight zero, and 0 * NaN would be NaN.
         self._kv = np.zeros((0, *shape), np.float32)
@@ -64,8 +69,8 @@ class KVPool:
             self._kv[slot] = self._kv[last]
             moved = int(self._rows[last])
             self._rows[slot] = moved
-        if 4 * self._used <= len(self._rows):
-            self._resize(2 * self._used)
+        if 8 * (needed := max(self._used, self._kept)) <= len(self._rows):
+            self._resize(2 * needed)
         return moved
 
     def _resize(self, capacity: int) -> None:

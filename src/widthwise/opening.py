@@ -330,5 +330,5 @@ async def _replayed(
 ) -> Backend:
     from widthwise.replaying import replay
 
-    behind = await open_backend(model) if isinstance(model, str) else model
-    return replay(file, tokenizer, behind, importer)
+    model = await open_backend(model) if isinstance(model, str) else model
+    return replay(file, tokenizer, model, importer)

@@ -190,3 +190,13 @@ def test_what_has_ended_tells_how_long_the_next_will_be() -> None:
     after = waiting.index(admission.last(ALL, running=True))  # type: ignore[arg-type]
     assert before == 49
     assert after > 90
+
+
+def test_what_sampled_nothing_tells_nothing() -> None:
+    admission = holding(10_000, waiting := [sequence(i) for i in range(100)])
+    before, learned = admission.last(ALL, running=True), (admission._sampled, admission._squared)
+    for i in range(2000):
+        admission.enter(aborted := sequence(1000 + i))
+        admission.leave(aborted)
+    assert admission.last(ALL, running=True) is before is waiting[49]
+    assert (admission._sampled, admission._squared) == learned

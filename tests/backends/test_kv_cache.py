@@ -87,3 +87,25 @@ def test_a_pool_has_no_gaps() -> None:
     assert pool.nbytes == 2 * 64 * 4
     assert pool.remove(0) is None
     assert pool.nbytes == 0
+
+
+@pytest.mark.parametrize(
+    ("head_dim", "sizes", "copies"),
+    [(1, [256], 0), (256, [256, 64, 16], 32 + 8), (4096, [256, 64, 16, 4, 0], 32 + 8 + 2)],
+)
+def test_a_pool_gives_memory_back_and_is_rarely_copied(head_dim: int, sizes: list[int], copies: int) -> None:
+    pool, copied, most = KVPool((1, 2, 1, 64, head_dim)), 0, 256
+    for row in range(most):
+        slot = pool.add(row, expected=most)
+        pool.kv[slot, ..., 0] = row
+    memory, capacities = pool._kv, [len(pool._rows)]
+    for used in range(most - 1, -1, -1):
+        pool.remove(used // 2)
+        if pool._kv is not memory:
+            memory, copied = pool._kv, copied + used
+            capacities.append(len(pool._rows))
+        assert (pool.kv[..., 0] == pool.rows[:, None, None, None, None]).all()
+    assert (capacities, copied) == (sizes, copies)
+    for row in range(sizes[-1]):  # what is left serves the next ones
+        pool.add(row, expected=1)
+    assert pool._kv is memory
