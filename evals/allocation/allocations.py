@@ -137,7 +137,7 @@ def _halves(pools: Sequence[SamplePool]) -> tuple[Sequence[SamplePool], Sequence
 
 def _sizes(pools: Sequence[SamplePool], asked: Sequence[int] | None) -> tuple[list[int], list[str]]:
     """Each N, and a note where the usual ones are more than there is."""
-    if asked:
+    if asked is not None:
         check_samples(pools, asked)
         return list(asked), []
     most = fewest(pools)

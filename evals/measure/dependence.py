@@ -8,9 +8,19 @@ from typing import Any
 from widthwise.core.trace.recording import Recording
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.store.outcome import Outcome
-from widthwise.evals.store.recorded_rounds import INDEPENDENT, SWITCHED, of_others, sampler_of, switched
+from widthwise.evals.store.recorded_rounds import (
+    INDEPENDENT,
+    SWITCHED,
+    of_others,
+    one_line,
+    reason_in,
+    sampler_of,
+    switched,
+)
 from widthwise.evals.store.stopped_early import STOPPED, stopped_early
-from widthwise.evals.store.store import Store
+
+_NAMES = 180
+"""How many characters of samplers' names a reason has: few enough that all of it is kept where it is recorded."""
 
 
 def unfair(manifest: Mapping[str, Any], outcomes: Iterable[Outcome]) -> str:
@@ -41,11 +51,11 @@ def dependence(strategy: str, outcomes: Sequence[Outcome], other: str) -> str:
     return _stopped(leaf.finish for outcome in outcomes for leaf in outcome.leaves)
 
 
-def dependence_of_run(store: Store) -> str:
-    """The same of the finished problems of a run file."""
-    strategy = str(store.manifest["configuration"].get("strategy") or "")
-    done = [outcome for outcome in store.outcomes() if outcome.state != "open"]
-    return dependence(strategy, done, not_its_own(store.manifest, done))
+def dependence_of_run(manifest: Mapping[str, Any], outcomes: Iterable[Outcome]) -> str:
+    """The same of the finished problems among the ``outcomes`` of a run file."""
+    strategy = str(manifest["configuration"].get("strategy") or "")
+    done = [outcome for outcome in outcomes if outcome.state != "open"]
+    return dependence(strategy, done, not_its_own(manifest, done))
 
 
 def dependence_of_recordings(recordings: Sequence[Recording]) -> str:
@@ -61,12 +71,12 @@ def _said(rows: Iterable[Mapping[str, Any]]) -> str:
         return found
     if any(row.get("switched_to") for row in rows):
         return SWITCHED
-    return next((str(row["dependent"]) for row in rows if row.get("dependent")), "")
+    return next(filter(None, (reason_in(row.get("dependent")) for row in rows)), "")
 
 
 def _samplers(names: Iterable[str]) -> str:
     dependent = sorted({name for name in names if name}.difference(INDEPENDENT))
-    return f"the traces of {', '.join(dependent)} depend on one another" if dependent else ""
+    return f"the traces of {one_line(', '.join(dependent), _NAMES)} depend on one another" if dependent else ""
 
 
 def _stopped(finishes: Iterable[Finish | None]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +88,15 @@ def _counted(sample: Sample) -> int:
 
 
 class StoredRecordings(Mapping[str, Recording]):
-    """A run's recordings by problem id, each read when it is requested."""
+    """A run's recordings by problem id, each read when it is requested; ``outcomes``: all, if they are read already."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, outcomes: Iterable[Outcome] | None = None) -> None:
         self._store = store
         self._ids = dict.fromkeys(p.id for p in store.problems())
         self._fields = _run_fields(store)
         self._others = strategies_by_problem(store.manifest)
-        self._stopped = stopped_early(store.manifest["configuration"], store.outcomes())
+        known = store.outcomes() if outcomes is None else outcomes
+        self._stopped = stopped_early(store.manifest["configuration"], known)
 
     def __getitem__(self, problem_id: str) -> Recording:
         if problem_id not in self._ids:
@@ -115,8 +116,8 @@ class StoredRecordings(Mapping[str, Recording]):
 
 def stored_recordings(store: Store) -> Iterator[Recording]:
     """What a run recorded, problem by problem, without problems that are not finished."""
-    recordings = StoredRecordings(store)
-    for outcome in store.outcomes():
+    recordings = StoredRecordings(store, outcomes := list(store.outcomes()))
+    for outcome in outcomes:
         if outcome.state == "open":
             _log.warning("%s: problem %s is not finished and is left out", store.path, outcome.problem.id)
         else:

@@ -11,12 +11,18 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from widthwise.core.visible import visible
+
 SWITCHED = "some problems went on with another strategy, so the rest is not a fair sample"
 
 INDEPENDENT = ("single", "best_of_n")
 """Samplers whose traces are independent samples."""
 
+UNSAID = "the samples are said to depend on one another, but the file does not say why"
+
 _MOST = 10_000
+_LONGEST = 240
+"""How many characters of a reason are shown."""
 
 
 def switched(manifest: Mapping[str, Any]) -> str:
@@ -27,8 +33,21 @@ def switched(manifest: Mapping[str, Any]) -> str:
 def dependent_in(manifest: Mapping[str, Any]) -> str:
     """Why the samples that a run replays are not independent; empty if they are, or if it replays none."""
     backends = [said for key, said in manifest.items() if key.partition(" ")[0] == "backend"]
-    told = [said.get("dependent") for said in backends if isinstance(said, dict)]
-    return next((why for why in told if isinstance(why, str) and why), "")
+    told = (reason_in(said.get("dependent")) for said in backends if isinstance(said, dict))
+    return next(filter(None, told), "")
+
+
+def reason_in(said: Any) -> str:
+    """Why samples depend on one another, as a file has ``said`` it, in one line; empty if it says that they do not."""
+    if not said:
+        return ""
+    return one_line(said) or UNSAID if isinstance(said, str) else UNSAID
+
+
+def one_line(text: str, width: int = _LONGEST) -> str:
+    """What a file says, in one line that can be shown; shown anew, it stays as it is."""
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def of_others(manifest: Mapping[str, Any]) -> str:

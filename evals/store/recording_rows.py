@@ -24,7 +24,7 @@ rows differ (``model`` ...) become metadata of their samples; the problem has ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -39,6 +39,7 @@ from widthwise.core.prompting.begun import with_begun
 from widthwise.core.trace.recording import Recording, Sample
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.store.path_entries import Entry, checked_path
+from widthwise.evals.store.recorded_rounds import reason_in
 from widthwise.evals.store.segment_rows import parse
 from widthwise.evals.suites.rows import read_rows
 
@@ -205,13 +206,14 @@ def _merged(rows: list[Recording]) -> Recording:
     traces = [sample.trace for sample in samples if sample.trace is not None]
     if len(set(traces)) < len(traces):  # exports of several runs: each has its own tree
         samples = [replace(sample, trace=None, path=()) for sample in samples]
-    fields = {**common, **_joined(rows, "sampler"), **_joined(rows, "switched_to"), **_joined(rows, "dependent")}
+    fields = {**common, **_joined(rows, "sampler"), **_joined(rows, "switched_to")}
+    fields |= _joined(rows, "dependent", reason_in)
     return replace(first, problem=replace(first.problem, metadata=about), samples=tuple(samples), fields=fields)
 
 
-def _joined(rows: Sequence[Recording], name: str) -> dict[str, str]:
+def _joined(rows: Sequence[Recording], name: str, read: Callable[[Any], str] = str) -> dict[str, str]:
     """What the rows say in a field, one after another."""
-    said = dict.fromkeys(str(row.fields[name]) for row in rows if row.fields.get(name))
+    said = dict.fromkeys(read(row.fields[name]) for row in rows if row.fields.get(name))
     return {name: ", ".join(said)} if said else {}
 
 

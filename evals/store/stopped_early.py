@@ -3,40 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from widthwise.core.errors import WidthwiseError
+from widthwise.core.session.limits import Limits
 from widthwise.core.strategy.composition import parse_strategy
+from widthwise.core.strategy.strategy import Strategy
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.store.recorded_rounds import INDEPENDENT, sampler_of
 
 STOPPED = "what samples showed or cost decided how many there are, so they are not a fair sample"
 
-_LIMITS = ("budget_", "suite_budget_")
-"""How settings begin that limit what a run, or each of its problems, may take; they are there only if they do."""
-
 
 def stopped_early(configuration: Mapping[str, Any], outcomes: Iterable[Outcome]) -> frozenset[str]:
-    """The ids of finished problems that got fewer independent samples than others of the run did.
+    """The ids of finished problems that got fewer independent samples than they were to get.
 
-    That is so where a suite budget is shared out, and where a pruner or a budget ends the draw between two samples.
-    Nothing is known of a run that draws a fixed number: there, samples are missing because requests failed.
+    A pruner or a budget may end the draw between two samples: then that is what the strategy asks for. Where a suite
+    budget is shared out, or only the number of samples is limited, it is what others of the run got. Nothing is known
+    of a run that draws a fixed number: there, samples are missing because requests failed.
     """
-    if not _may_stop(configuration):
+    asked = _asked(configuration)
+    if asked is None:
         return frozenset()
     drawn = {o.problem.id: sum(leaf.finish != "joined" for leaf in o.leaves) for o in outcomes if o.state == "done"}
-    most = max(drawn.values(), default=0)
+    most = max([asked, *drawn.values()])
     return frozenset(problem for problem, samples in drawn.items() if samples < most)
 
 
-def _may_stop(configuration: Mapping[str, Any]) -> bool:
+def _asked(configuration: Mapping[str, Any]) -> int | None:
+    """How many samples a problem is to get; 0 if only the run can tell, None if no draw can end early."""
     text = str(configuration.get("strategy") or "")
     if sampler_of(text) not in INDEPENDENT:
-        return False
-    if any(name.startswith(_LIMITS) for name in configuration):
-        return True
+        return None
+    if any(name.startswith("suite_budget_") for name in configuration):
+        return 0
+    strategy = _parsed(text)
+    limits = _limits(configuration, strategy)
+    most = limits.pop("samples", None)
+    if limits or (strategy.pruners if strategy else "|" in text):  # a part that is nobody's here may be a pruner
+        named = _n(strategy or _parsed(text.partition("|")[0]))
+        return min(named, most) if isinstance(most, int) else named
+    return None if most is None else 0
+
+
+def _limits(configuration: Mapping[str, Any], strategy: Strategy | None) -> dict[str, Any]:
+    """What limits a problem, by name: the run's budget, which takes the place of the strategy's."""
+    of_run = {f.name: configuration.get(f"budget_{f.name}") for f in fields(Limits)}
+    own = strategy.budget if strategy is not None else None
+    of_strategy = {} if own is None else {f.name: getattr(own, f.name) for f in fields(Limits)}
+    in_force = of_run if any(limit is not None for limit in of_run.values()) else of_strategy
+    return {name: limit for name, limit in in_force.items() if limit is not None}
+
+
+def _parsed(text: str) -> Strategy | None:
     try:
-        strategy = parse_strategy(text, trusted=False)
+        return parse_strategy(text, trusted=False)
     except WidthwiseError:  # parts that are nobody's here
-        return "|" in text
-    return bool(strategy.pruners) or strategy.budget is not None
+        return None
+
+
+def _n(strategy: Strategy | None) -> int:
+    """How many samples the sampler draws; 0 if that is not known."""
+    return 0 if strategy is None else int(getattr(strategy.sampler, "n", 1))

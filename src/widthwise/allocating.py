@@ -56,8 +56,8 @@ def allocate(
 
     return allocations.allocate(
         [path_of(run) for run in runs],
-        samples=[whole(n, "samples") for n in listed(samples, "samples")] if samples is not None else None,
-        allocators=[allocator_named(each) for each in listed(allocators or (), "allocators")],
+        samples=None if samples is None else [whole(n, "samples") for n in _some(samples, "samples")],
+        allocators=None if allocators is None else [allocator_named(each) for each in _some(allocators, "allocators")],
         strategy=None if strategy is None else as_any_strategy(strategy),
         alternatives=[path_of(run) for run in listed(alternatives, "alternatives")],
         fitting=_fitting(fit_policy, choose=choose, difficulty=difficulty, probes=probes),
@@ -75,14 +75,13 @@ async def allocate_async(*runs: str | Path | Run, **options: Any) -> Allocations
 def _fitting(file: str | Path | None, *, choose: Any, difficulty: str | None, probes: int | None) -> Fitting | None:
     """How a policy is fitted; None without a ``file``, and ``UsageError`` for the rest without one."""
     from widthwise.evals.allocation.allocations import Fitting
-    from widthwise.settings import listed
 
     said = {
-        "choose": tuple(map(str, listed(choose or (), "choose"))),
+        "choose": None if choose is None else tuple(map(str, _some(choose, "choose"))),
         "difficulty": difficulty,
         "probes": None if probes is None else whole(probes, "probes"),
     }
-    given: dict[str, Any] = {name: value for name, value in said.items() if value not in (None, ())}
+    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     if file is not None:
         return Fitting(_file(file), **given)
     if given:
@@ -97,4 +96,15 @@ def _fitting(file: str | Path | None, *, choose: Any, difficulty: str | None, pr
 def _file(given: Any) -> Path:
     if not isinstance(given, str | PathLike):
         raise UsageError(f"the file of a policy is a path, not {given!r:.60} ({type(given).__name__})")
+    if not Path(given).name:
+        raise UsageError("fit_policy (--fit-policy) names no file: give one, such as policy.json")
     return Path(given)
+
+
+def _some(given: Any, name: str) -> list[Any]:
+    """The items of a list that is given; ``UsageError`` if there are none, or if it is no list."""
+    from widthwise.settings import listed
+
+    if not (found := listed(given, name)):
+        raise UsageError(f"{name} is an empty list: put something into it, or leave {name} out for the usual ones")
+    return found

@@ -28,13 +28,14 @@ def replay(file: str, tokenizer: str | None, model: Backend | None, importer: st
 
 def _of_run(file: str, cutter: Tokenizer | None, model: Backend | None) -> ReplayBackend:
     store = Store.read(file)
+    outcomes = list(store.outcomes())
     return ReplayBackend(
-        StoredRecordings(store),
+        StoredRecordings(store, outcomes),
         name=f"replay:{file}",
         tokenizer=cutter,
         model=model,
         facts=recorded_facts(store.manifest, file),
-        dependent=dependence_of_run(store),
+        dependent=dependence_of_run(store.manifest, outcomes),
         on_close=store.close,
     )
 

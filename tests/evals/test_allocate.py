@@ -147,6 +147,9 @@ def test_money_that_is_not_known_is_said_to_be(drawn: Path, search: Path) -> Non
         ({"allocators": ["fitted(policy='OTHER')"]}, "--alternative RUN.db"),
         ({"samples": 4}, r"samples is a list, samples=\[...\]"),
         ({"allocators": "uniform"}, r"allocators is a list"),
+        ({"samples": []}, "samples is an empty list: .*leave samples out"),
+        ({"allocators": ()}, "allocators is an empty list: .*leave allocators out"),
+        ({"choose": []}, "choose is an empty list: .*leave choose out"),
     ],
 )
 def test_what_is_refused_is_refused_before_a_policy_is_written(
@@ -170,6 +173,12 @@ def test_a_policy_that_cannot_be_written_is_refused(drawn: Path, tmp_path: Path)
         ww.allocate(drawn, samples=[3], orders=1, fit_policy=tmp_path / "file" / "policy.json")
     with pytest.raises(ww.UsageError, match="the file of a policy is a path"):
         ww.allocate(drawn, fit_policy=3)  # type: ignore[arg-type]
+    for none in ("", Path(), tmp_path.root):
+        with pytest.raises(ww.UsageError, match=r"fit_policy \(--fit-policy\) names no file"):
+            ww.allocate(drawn, samples=[3], orders=1, fit_policy=none)
+    said = called(drawn, "--samples", 3, "--orders", 1, "--fit-policy", "")
+    assert said.exit_code == 2
+    assert "names no file" in " ".join(said.output.split())
 
 
 @pytest.mark.parametrize(("samples", "sizes", "noted"), [(9, {4, 8}, False), (6, {4}, False), (3, {1}, True)])

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import widthwise as ww
 from tests.evals.made_runs import STRATEGY, made_run
+from widthwise.cli.app import app
 from widthwise.cli.display import _lines
 from widthwise.core.errors import UsageError
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.measure.pools import load
 from widthwise.evals.store.exchange import export_run, import_recordings
+from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.recorded_rounds import UNSAID
 from widthwise.evals.store.recording_rows import read_recordings
 from widthwise.evals.store.store import Store
+from widthwise.replaying import replay
 
 ANSWERS = [["1", "2", "1", "1"], ["2", "1", "2", "2"]]
 SEARCH = "tree_search(n=4) | majority_vote()"
@@ -209,6 +216,46 @@ def test_samples_that_decided_how_many_there_are_are_not_measured_in_parts(
     assert ("not known: " + why in dict(_lines(figures))["one sample"]) == bool(why)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "drawn", "why"),
+    [
+        ("best_of_n(n=4, width=1) | esc(window=2) | majority_vote()", 2, STOPPED),
+        ("best_of_n(n=4) | budget(tokens=90) | majority_vote()", 3, STOPPED),
+        ("best_of_n(n=4) | budget(tokens=90, samples=2) | majority_vote()", 2, ""),
+        ("best_of_n(n=4) | budget(tokens=90, samples=3) | majority_vote()", 2, STOPPED),
+        ("best_of_n(n=4) | mine:stop() | majority_vote()", 2, STOPPED),
+        ("best_of_n(n=4) | budget(tokens=90) | majority_vote()", 4, ""),
+        ("best_of_n(n=4) | budget(samples=2) | majority_vote()", 2, ""),
+        ("single() | budget(tokens=90)", 1, ""),
+        (STRATEGY, 2, ""),  # requests failed
+    ],
+)
+@pytest.mark.parametrize("problems", [1, 3])
+def test_draws_that_all_ended_early_alike_are_seen(
+    problems: int, strategy: str, drawn: int, why: str, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path / "run.db", [["1"] * drawn] * problems, strategy=strategy)
+    assert load(run).dependent == why
+    assert {row.fields.get("dependent") for row in read_recordings(exported(run))} == {why or None}
+    assert (ww.Run.read(run).summary.mean_accuracy is None) == bool(why)
+
+
+@pytest.mark.parametrize("budget", [{"suite_budget_tokens": 100}, {"budget": ww.Budget(samples=9)}])
+def test_what_is_shared_out_alike_is_a_fair_sample(budget: dict[str, Any], tmp_path: Path) -> None:
+    given = {"model": ww.FunctionBackend(lambda messages, seed: "it is \\boxed{7}"), "run": tmp_path / "a.db"}
+    run = ww.evaluate("best_of_n(n=40)", [{"problem": "1?", "answer": "7"}], **given, **budget)
+    assert 1 < len(run.outcomes[0].leaves) < 40
+    assert not load(run.path).dependent
+
+
+def test_a_vote_that_is_decided_on_the_only_problem_ends_its_draw_early(tmp_path: Path) -> None:
+    given = {"model": ww.FunctionBackend(lambda messages, seed: "it is \\boxed{7}"), "run": tmp_path / "a.db"}
+    strategy = "best_of_n(n=16, width=1) | stop_when_decided() | majority_vote()"
+    run = ww.evaluate(strategy, [{"problem": "1?", "answer": "7"}], **given)
+    assert len(run.outcomes[0].leaves) == 9
+    assert list(ww.curve(run, methods=["pass", "maj"]).lines) == ["run"]
+
+
 def saying(messages: object, seed: int) -> str:
     """One of five samples is right."""
     return "so it is \\boxed{7}" if seed % 5 == 0 else f"it is \\boxed{{{seed % 3}}}"
@@ -254,3 +301,76 @@ def test_of_rows_of_one_problem_one_that_ended_early_tells_of_all(tmp_path: Path
     for first, second in ((stopped, plain), (plain, stopped)):
         both.write_text(exported(first).read_text() + exported(second).read_text())
         assert load(both).dependent == STOPPED
+
+
+@pytest.mark.parametrize(
+    ("suite_budget", "strategy", "why"),
+    [
+        ({}, "best_of_n(n=4, width=1) | esc(window=2) | majority_vote()", f"not known: {STOPPED}"),
+        ({"p1": SEARCH}, STRATEGY, f"not known: {SWITCHED}"),
+    ],
+)
+def test_grading_a_run_says_why_it_is_not_known_what_samples_reach(
+    suite_budget: dict[str, str], strategy: str, why: str, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path / "run.db", UNEVEN, strategy=strategy)
+    if suite_budget:
+        with Store.edit(run) as store:
+            store.note({"allocation": {"strategies": suite_budget}})
+            store.note({"configuration": {**store.manifest["configuration"], "suite_budget_tokens": 900}})
+    said = CliRunner().invoke(app, ["grade", str(run), "--grader", "math"])
+    assert said.exit_code == 0, said.output
+    lines = dict(line.split(": ", 1) for line in said.stdout.splitlines() if ": " in line)
+    assert lines["mean accuracy"].startswith(why)
+    assert lines["pass at n"].startswith(why)
+    assert lines["accuracy"].endswith("%")
+
+
+# -- what foreign files say ------------------------------------------------------------------------------------------
+
+HOSTILE = "\x1b]0;owned\x07 because\n" + "x" * 100_000
+
+
+@pytest.mark.parametrize("field", ["dependent", "sampler"])
+def test_a_reason_from_a_foreign_file_is_one_short_line_without_control_characters(
+    field: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = exported(made_run(tmp_path / "run.db", ANSWERS))
+    rows = [{**json.loads(line), field: HOSTILE} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *rows]))
+    why = load(file).dependent
+    assert "owned" in why
+    assert len(why) < 300
+    assert why.isprintable()
+    assert load(imported(file)).dependent == why
+    with caplog.at_level(logging.WARNING, "widthwise"):
+        ww.evaluate("best_of_n(n=2)", str(file), model=f"replay:{file}", run=tmp_path / "again.db")
+    assert all(each.getMessage().isprintable() for each in caplog.records)
+    assert load(tmp_path / "again.db").dependent == why
+
+
+@pytest.mark.parametrize("why", [["a"], {"a": 1}, 3, True])
+def test_a_reason_of_another_type_is_one_that_the_file_does_not_say(why: Any, tmp_path: Path) -> None:
+    file = exported(made_run(tmp_path / "run.db", ANSWERS))
+    rows = [{**json.loads(line), "dependent": why} for line in file.read_text().splitlines()]
+    for several in (1, 2):
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows * several))
+        assert load(file).dependent == UNSAID
+    run = made_run(tmp_path / "replay.db", ANSWERS)
+    with Store.edit(run) as store:
+        store.note({"backend": {"dependent": why}})
+    assert load(run).dependent == UNSAID
+
+
+def test_outcomes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, reads, outcomes = made_run(tmp_path / "run.db", UNEVEN), [], Store.outcomes
+
+    def counted(store: Store) -> Iterator[Outcome]:
+        reads.append(store)
+        return outcomes(store)
+
+    monkeypatch.setattr(Store, "outcomes", counted)
+    replay(str(run), None, None, None)
+    assert len(reads) == 1
+    exported(run)
+    assert len(reads) == 2

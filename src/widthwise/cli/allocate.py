@@ -58,11 +58,11 @@ def allocate_runs(
     found = allocate(
         *runs,
         samples=samples or None,
-        allocators=allocator,
+        allocators=allocator or None,
         strategy=strategy,
         alternatives=alternative or (),
         fit_policy=fit_policy,
-        choose=choose,
+        choose=choose or None,
         difficulty=difficulty,
         probes=probes,
         orders=orders,

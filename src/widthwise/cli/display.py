@@ -107,13 +107,20 @@ def _lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "run", summary.run
 
 
-def _one_sample(summary: Summary) -> str:
+def not_of_samples(summary: Summary) -> str:
+    """Why it is not known what samples reach; empty if it is, or if there are none yet."""
     from widthwise.evals.store.recorded_rounds import SWITCHED
     from widthwise.evals.store.stopped_early import STOPPED
 
-    if summary.mean_accuracy is None and summary.problems:
-        switched = summary.suite_budget is not None and summary.suite_budget["strategies"]
-        return f"not known: {SWITCHED if switched else STOPPED}"
+    if summary.mean_accuracy is not None or not summary.problems:
+        return ""
+    switched = summary.suite_budget is not None and summary.suite_budget["strategies"]
+    return f"not known: {SWITCHED if switched else STOPPED}"
+
+
+def _one_sample(summary: Summary) -> str:
+    if why := not_of_samples(summary):
+        return why
     return f"{percent(summary.mean_accuracy)} right on average, pass@n {percent(summary.pass_at_n)}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widthwise.cli.display import marked, percent, rows_table
+from widthwise.cli.display import marked, not_of_samples, percent, rows_table
 from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
@@ -130,7 +130,8 @@ def _grade_run(run: Path, grader: str | None, as_json: bool) -> None:
         rows_table(["problem", "trace", "read before", "read now", "verdict before", "verdict now"], rows)
     for what in _FIGURES:
         old, new = getattr(before, what), getattr(after, what)
-        say(f"{what.replace('_', ' ')}: {percent(new)}" + ("" if old == new else f" (was {percent(old)})"))
+        changed = "" if old == new else f" (was {percent(old)})"
+        say(f"{what.replace('_', ' ')}: {(what != 'accuracy' and not_of_samples(after)) or percent(new)}{changed}")
 
 
 def _grader(store: Store, named: str | None) -> Grader:
