@@ -88,6 +88,8 @@ def test_an_exported_model_is_half_as_large_and_says_how_it_is_asked(
     assert (config["widthwise_profile"], config["widthwise_reward_format"]) == ("quantities", "quantities")
     assert (folder / "model.safetensors").stat().st_size < 4_000_000
     assert not (folder / "README.md").exists()
+    shipped = ROOT / "models" / "quantities" / "generation_config.json"
+    assert json.loads((folder / "generation_config.json").read_text()) == json.loads(shipped.read_text())
     loaded = measured.load(folder)
     for name, weight in trained.model.named_parameters():
         assert torch.allclose(weight, dict(loaded.named_parameters())[name], atol=1e-3)

@@ -139,7 +139,9 @@ def test_half_an_export_is_nearly_the_model(tmp_path: Path) -> None:
 
 def test_the_export_is_the_model(tmp_path: Path) -> None:
     model = recipe.Run(tmp_path / "run", TOY, seed=1).model
-    recipe.export(model, tmp_path)
+    recipe.export(model, tmp_path, sampling={"temperature": 0.5, "top_p": 0.75})
     assert json.loads((tmp_path / "config.json").read_text())["num_key_value_heads"] == 1
+    said = json.loads((tmp_path / "generation_config.json").read_text())
+    assert (said["temperature"], said["top_p"], said["do_sample"]) == (0.5, 0.75, True)
     tokens = torch.arange(12).reshape(1, 12)
     assert torch.equal(labels.load(tmp_path)(tokens), model(tokens))
