@@ -132,7 +132,7 @@ def deep_pruning() -> Effect:
 
 def refining() -> Effect:
     """Rounds of drafts that are distilled and refined answer better than one round of the same width."""
-    ways = ("'summary'", "'random_k', k=2", "'top_k', k=2, by='mean_logprob'")
+    ways = ("'random_k', k=2", "'top_k', k=2, by='mean_logprob'")  # notes are written on more drafts than fit
     rounds = [f"parallel_distill_refine(drafts=(16, 16), distill={how}, workspace_tokens={ROOM}) | majority_vote()"
               for how in ways]  # fmt: skip
     aggregated = (
