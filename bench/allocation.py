@@ -143,14 +143,18 @@ def missed(found: list[dict[str, Any]]) -> str:
     return "" if low > MARGIN else f"the interval reaches {100 * low:+.2f} points, not above {100 * MARGIN}"
 
 
+def points(r: dict[str, Any]) -> str:
+    """A row's difference in points, with its interval."""
+    return f"{100 * r['difference']:+.1f} ({100 * r['low']:+.1f} to {100 * r['high']:+.1f})"
+
+
 def show(found: list[dict[str, Any]]) -> None:
     print(f"\n{found[0]['strategy']}\n| method | accuracy | against best-of-3N, points | tokens | samples a problem |")
     print("|---|---|---|---|---|")
     for r in found:
-        gap = f"{100 * r['difference']:+.1f} ({100 * r['low']:+.1f} to {100 * r['high']:+.1f})"
         name = f"`{r['method']}`" + (f" ({' and '.join(dict.fromkeys(r['chosen']))})" if "chosen" in r else "")
         spread = f"{r['fewest']:.0f}-{r['most']:.0f}"
-        print(f"| {name} | {100 * r['accuracy']:.1f} | {gap} | {r['tokens']:,.0f} | {spread} |", flush=True)
+        print(f"| {name} | {100 * r['accuracy']:.1f} | {points(r)} | {r['tokens']:,.0f} | {spread} |", flush=True)
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.allocation import joined
+from bench.allocation import joined, points
 from bench.tree_methods import POOL, REPORTING, VOTE, WITHOUT, Bench, chosen
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.allocation.allocators import Allocator, ExpectedGain, Fitted
@@ -159,8 +159,7 @@ def row(method: str, found: Shared, base: Shared) -> dict[str, Any]:
 
 
 def line(r: dict[str, Any]) -> str:
-    gap = f"{100 * r['difference']:+.1f} ({100 * r['low']:+.1f} to {100 * r['high']:+.1f})"
-    return f"| `{r['method']}` | {100 * r['accuracy']:.1f} | {gap} | {r['tokens']:,.0f} |"
+    return f"| `{r['method']}` | {100 * r['accuracy']:.1f} | {points(r)} | {r['tokens']:,.0f} |"
 
 
 def choices(r: dict[str, Any]) -> Iterator[str]:

@@ -62,11 +62,11 @@ def order(system: QuantitySystem, planned: str, rng: random.Random, *, useless: 
 
 def backwards(system: QuantitySystem, planned: str, known: Sequence[str] = ()) -> list[str]:
     """The needed quantities, the last one of the plan first that can be worked out from what is given or known."""
-    listed = [name for each in planned.split(", ") if (name := each.partition(":")[0]) in system.needed]
+    names = [name for each in planned.split(", ") if (name := each.partition(":")[0]) in system.needed]
     found: list[str] = []
-    while len(found) < len(listed):
-        can = ready(system, set(listed), {*system.given, *known, *found})
-        found.append(max(can, key=listed.index))
+    while len(found) < len(names):
+        can = ready(system, set(names), {*system.given, *known, *found})
+        found.append(max(can, key=names.index))
     return found
 
 

@@ -55,6 +55,21 @@ PROPERTIES = {
     "model_path": "/m.gguf",
     "default_generation_settings": {"n_ctx": 4096},
 }
+
+
+def ends_alike(script: Any, asked: list[str], folder: Path, after: int) -> None:
+    """A run of ``asked`` that is killed after so many requests keeps what it has and ends as one that was not."""
+    data = folder / "sums.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in SUMS))
+    with served(script, [{"id": "m"}]) as server:
+        command = ["--data", str(data), "--model", server.url, *asked]
+        whole = ran(command, folder / "whole.db")
+        before = killed(command, folder / "killed.db", after=after)
+        resumed = ran(command, folder / "killed.db")
+    assert before.items() <= resumed.items()
+    assert resumed == whole
+
+
 CHAT, TEXT = by_path(chat_completions=chat), by_path(completions=text, props=Reply(PROPERTIES))
 
 
@@ -67,29 +82,13 @@ CHAT, TEXT = by_path(chat_completions=chat), by_path(completions=text, props=Rep
     ],
 )
 def test_a_killed_run_ends_as_one_that_was_not(script: Any, strategy: str, tmp_path: Path) -> None:
-    data = tmp_path / "sums.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in SUMS))
-    with served(script, [{"id": "m"}]) as server:
-        command = ["--data", str(data), "--model", server.url, "--strategy", strategy, "--concurrency", "3"]
-        whole = ran(command, tmp_path / "whole.db")
-        before = killed(command, tmp_path / "killed.db", after=8)
-        resumed = ran(command, tmp_path / "killed.db")
-    assert before.items() <= resumed.items()
-    assert resumed == whole
+    ends_alike(script, ["--strategy", strategy, "--concurrency", "3"], tmp_path, after=8)
 
 
 @pytest.mark.parametrize("script", [CHAT, TEXT], ids=["chat", "text"])
 def test_a_killed_run_shares_out_its_pool_as_one_that_was_not(script: Any, tmp_path: Path) -> None:
-    data = tmp_path / "sums.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in SUMS))
-    with served(script, [{"id": "m"}]) as server:
-        pool = ["--suite-budget-tokens", "1500", "--strategy", "best_of_n(n=9) | majority_vote()", "--max-tokens", "99"]
-        command = ["--data", str(data), "--model", server.url, *pool]
-        whole = ran(command, tmp_path / "whole.db")
-        before = killed(command, tmp_path / "killed.db", after=10)
-        resumed = ran(command, tmp_path / "killed.db")
-    assert before.items() <= resumed.items()
-    assert resumed == whole
+    pool = ["--suite-budget-tokens", "1500", "--strategy", "best_of_n(n=9) | majority_vote()", "--max-tokens", "99"]
+    ends_alike(script, pool, tmp_path, after=10)
 
 
 @pytest.mark.parametrize(
@@ -107,17 +106,9 @@ def test_a_killed_run_goes_on_with_another_strategy_as_one_that_was_not(
     other = Alternative(str(alternative_of(strategy)), 4.0, 0.9)
     policy = Policy("disagreement", 2, (), (Bin((2,), (0.1,), ("majority_vote()",), (other,)),))
     policy.write(tmp_path / "policy.json")
-    data = tmp_path / "sums.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in SUMS))
-    with served(script, [{"id": "m"}]) as server:
-        pool = ["--suite-budget-tokens", "4000", "--allocator", f"fitted(policy={str(tmp_path / 'policy.json')!r})"]
-        asked = ["--strategy", "best_of_n(n=9) | majority_vote()", "--max-tokens", "99", *pool]
-        command = ["--data", str(data), "--model", server.url, *asked]
-        whole = ran(command, tmp_path / "whole.db")
-        before = killed(command, tmp_path / "killed.db", after=10)
-        resumed = ran(command, tmp_path / "killed.db")
-    assert before.items() <= resumed.items()
-    assert resumed == whole
+    pool = ["--suite-budget-tokens", "4000", "--allocator", f"fitted(policy={str(tmp_path / 'policy.json')!r})"]
+    asked = ["--strategy", "best_of_n(n=9) | majority_vote()", "--max-tokens", "99", *pool]
+    ends_alike(script, asked, tmp_path, after=10)
     found = ww.Run.read(tmp_path / "killed.db").summary.suite_budget
     assert found is not None
     assert list(found["strategies"].values()) == [len(SUMS)]
