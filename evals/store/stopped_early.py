@@ -21,14 +21,19 @@ def stopped_early(configuration: Mapping[str, Any], outcomes: Iterable[Outcome])
 
     A pruner or a budget may end the draw between two samples: then that is what the strategy asks for. Where a suite
     budget is shared out, or only the number of samples is limited, it is what others of the run got. Nothing is known
-    of a run that draws a fixed number: there, samples are missing because requests failed.
+    of a run that draws a fixed number. A request that failed was a sample, too, so it makes no problem short; but one
+    with a failure gets no more of a suite budget.
     """
     asked = _asked(configuration)
     if asked is None:
         return frozenset()
-    drawn = {o.problem.id: sum(leaf.finish != "joined" for leaf in o.leaves) for o in outcomes if o.state == "done"}
+    drawn = {o.problem.id: _drawn(o) for o in outcomes if o.state == "done" or (asked and o.leaves)}
     most = max([asked, *drawn.values()])
     return frozenset(problem for problem, samples in drawn.items() if samples < most)
+
+
+def _drawn(outcome: Outcome) -> int:
+    return sum(leaf.finish != "joined" for leaf in outcome.leaves)
 
 
 def _asked(configuration: Mapping[str, Any]) -> int | None:

@@ -16,7 +16,7 @@ import widthwise as ww
 from tests.evals.made_runs import STRATEGY, made_run
 from widthwise.cli.app import app
 from widthwise.cli.display import _lines
-from widthwise.core.errors import UsageError
+from widthwise.core.errors import BackendError, UsageError
 from widthwise.core.trace.trace import Finish
 from widthwise.evals.measure.pools import load
 from widthwise.evals.store.exchange import export_run, import_recordings
@@ -292,6 +292,38 @@ def test_a_budget_that_ends_draws_after_some_tokens_does_not_say_what_a_sample_i
     assert len({len(outcome.leaves) for outcome in run.outcomes}) > 1
     assert load(run.path).dependent == STOPPED
     assert run.summary.mean_accuracy is None
+
+
+def failing(messages: object, seed: int) -> str:
+    """One of three requests fails, so that problems with failures are among those that end early and among the others."""
+    if seed % 3 == 0:
+        raise BackendError("the server is out of order")
+    return f"it is \\boxed{{{seed % 3}}}"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "budget"),
+    [
+        ("best_of_n(n=6) | esc(window=6) | majority_vote()", {}),
+        ("best_of_n(n=6) | majority_vote()", {"budget": ww.Budget(tokens=9_000)}),
+        ("best_of_n(n=6) | majority_vote()", {"suite_budget_tokens": 9_000}),
+    ],
+)
+def test_failed_requests_make_no_problem_short(strategy: str, budget: dict[str, Any], tmp_path: Path) -> None:
+    problems = [{"problem": f"{i}?", "answer": "1"} for i in range(6)]
+    run = ww.evaluate(strategy, problems, model=ww.FunctionBackend(failing), run=tmp_path / "a.db", **budget)
+    assert len(run.failures) > 1
+    assert not load(run.path).dependent
+
+
+def test_of_a_draw_with_failed_requests_it_is_seen_that_it_ended_early(tmp_path: Path) -> None:
+    problems = [{"problem": f"{i}?", "answer": "1"} for i in range(6)]
+    strategy = "best_of_n(n=12, width=1) | esc(window=2) | majority_vote()"
+    run = ww.evaluate(strategy, problems, model=ww.FunctionBackend(failing), run=tmp_path / "a.db")
+    early = {o.problem.id for o in run.outcomes if len(o.leaves) < 12}
+    assert early & {o.problem.id for o in run.failures}
+    told = {row.problem.id for row in read_recordings(exported(run.path)) if row.fields.get("dependent") == STOPPED}
+    assert told == early
 
 
 def test_of_rows_of_one_problem_one_that_ended_early_tells_of_all(tmp_path: Path) -> None:
