@@ -125,7 +125,20 @@ def allocate(
             tried.append(Fitted.of(policy, fitting.file))
             policy.write(file)
         rows = [row for n in sizes for row in compared(pools, chosen, tried, n, **drawn)]
+    notes += _without_choice(tried, sizes)
     return Allocations(str(chosen), len(pools), tuple(rows), len(learned), (*notes, *stored.no_money))
+
+
+def _without_choice(tried: Sequence[Allocator], sizes: Sequence[int]) -> list[str]:
+    """A note for each allocator, other than uniform, whose probes take the pools of some N."""
+    found = []
+    for one in tried:
+        if (small := [n for n in sizes if n <= one.probes]) and not isinstance(one, Uniform):
+            found.append(
+                f"at N = {' and '.join(map(str, small))}, {one.brief()} has nothing left to share out: its "
+                f"{counted(one.probes, 'probe')} of every problem take the pool (samples, --samples)"
+            )
+    return found
 
 
 def _halves(pools: Sequence[SamplePool]) -> tuple[Sequence[SamplePool], Sequence[SamplePool]]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from widthwise.core.arguments import one_of
+from widthwise.core.arguments import one_of, whole
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trust import AGREEMENT
@@ -31,6 +31,8 @@ Chosen = tuple[tuple[str, ...], tuple[float, ...]]
 
 LONGEST = 3
 """How many models a cascade has at most, as in the paper."""
+PROBES = 4
+"""How many samples of the first model a route looks at by default."""
 _LEVELS = 24
 """How many values of a score are tried as a threshold of each model."""
 
@@ -82,7 +84,7 @@ def fit(
     kind: Kind = "cascade",
     by: str = "agreement",
     budget: float | None = None,
-    probes: int = 4,
+    probes: int | None = None,
     prices: Prices | None = None,
     seed: int = 0,
 ) -> Fitted:
@@ -92,17 +94,16 @@ def fit(
     highest accuracy whose mean cost is within ``budget`` (None: no limit; among equals the cheaper), here found by
     trying all orders of up to three models and, as thresholds of each, all values that its scores have on these
     problems, or 24 quantiles of them if they are more. A route tries such thresholds of what its probes say;
-    ``probes`` are the first samples of the first model. Costs are money if prices are known, else sampled
-    tokens. Which half a problem belongs to depends on ``seed``. Raises ``UsageError`` for runs that do not fit
-    together, for a score that they do not have, for prices of other models or of only some of these, and if nothing is
-    within the budget.
+    ``probes`` (by default 4) are the first samples of the first model. Costs are money if prices are known, else
+    sampled tokens. Which half a problem belongs to depends on ``seed``. Raises ``UsageError`` for runs that do not fit
+    together, for a score that they do not have, for prices of other models or of only some of these, for ``probes`` of
+    a cascade, and if nothing is within the budget.
     """
     one_of(kind, get_args(Kind), "kind")
     if len(runs) < 2:
         raise UsageError("a choice between models needs a run of each: NAME=RUN.db at least twice")
-    if kind == "route" and by == AGREEMENT and probes < 2:
-        raise UsageError("a single probe agrees with itself: ask for several (--probes 4), or name a score (--by)")
-    known = stored_answers(runs, by=by, probes=probes if kind == "route" else None, prices=prices or {})
+    probes = _probes(probes, kind, by)
+    known = stored_answers(runs, by=by, probes=probes, prices=prices or {})
     order = np.random.default_rng(derived_seed(seed, "", ("halves",)) % 2**64).permutation(known.problems)
     learned, others = np.sort(order[: known.problems // 2]), np.sort(order[known.problems // 2 :])
     if not len(learned):
@@ -112,6 +113,19 @@ def fit(
     single = tuple(_measured(known, ((name,), ()), kind, others, by, probes) for name in known.models)
     found = _measured(known, chosen, kind, others, by, probes)
     return Fitted(found, single, known.unit, len(learned), len(others), cost)
+
+
+def _probes(asked: int | None, kind: Kind, by: str) -> int | None:
+    """How many probes a route looks at; None for a cascade, and ``UsageError`` where it is asked for some."""
+    if kind == "cascade":
+        if asked is not None:
+            raise UsageError("a cascade has no probes: ask for a route, kind='route' (--route), or leave probes "
+                             "(--probes) out")  # fmt: skip
+        return None
+    probes = PROBES if asked is None else whole(asked, "probes")
+    if by == AGREEMENT and probes < 2:
+        raise UsageError("a single probe agrees with itself: ask for several (--probes 4), or name a score (--by)")
+    return probes
 
 
 def _best(
@@ -183,20 +197,22 @@ def routed(known: StoredAnswers, way: Chosen, problems: Any) -> tuple[Floats, Fl
     return right, cost + known.probing[problems]
 
 
-def _measured(known: StoredAnswers, way: Chosen, kind: Kind, problems: Any, by: str, probes: int) -> MeasuredChoice:
+def _measured(
+    known: StoredAnswers, way: Chosen, kind: Kind, problems: Any, by: str, probes: int | None
+) -> MeasuredChoice:
     right, cost = _outcome(known, way, kind, problems)
     interval = wilson(float(right.sum()), len(right))
     text = _spelled(known, way, kind, by, probes)
     return MeasuredChoice(text, float(right.mean()), (interval.low, interval.high), float(cost.mean()))
 
 
-def _spelled(known: StoredAnswers, way: Chosen, kind: Kind, by: str, probes: int) -> str:
+def _spelled(known: StoredAnswers, way: Chosen, kind: Kind, by: str, probes: int | None) -> str:
     """The strategy that does this in a run with these models."""
     models, thresholds = way
     if len(models) == 1:
         return _single(known.strategy, models[0])
     worker = "" if known.strategy == "single()" else f", worker={known.strategy}"
-    more = f", probes={probes}" if kind == "route" else ""
+    more = "" if probes is None else f", probes={probes}"
     return shortened(f"{kind}({models!r}, thresholds={thresholds!r}, by={by!r}{more}{worker})")
 
 

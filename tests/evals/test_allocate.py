@@ -187,7 +187,18 @@ def test_the_usual_n_is_what_there_are_samples_for(samples: int, sizes: set[int]
     found = ww.allocate(run, orders=1, prices=(0, 1), fit_policy=tmp_path / "policy.json", probes=1)
     assert {row.n for row in found} == sizes
     assert len({(row.n, row.method) for row in found}) == len(found)
-    assert found.notes == (("N is 1, since every problem has only 3 samples (samples, --samples)",) if noted else ())
+    assert bool(found.notes) == noted
+    assert ("N is 1, since every problem has only 3 samples (samples, --samples)" in found.notes) == noted
+
+
+def test_where_probes_take_the_pool_it_is_said_that_nothing_is_shared_out(drawn: Path) -> None:
+    tried: dict[str, Any] = {"allocators": ["uniform", "expected_gain(probes=4)"], "orders": 3, "prices": (0, 1)}
+    found = ww.allocate(drawn, samples=[2, 4, 5], **tried)
+    [said] = found.notes
+    assert said.startswith("at N = 2 and 4, expected_gain(probes=4) has nothing left to share out: its 4 probes of")
+    assert not ww.allocate(drawn, samples=[5], **tried).notes
+    options = ("--samples", 2, "--samples", 4, "--price", "0,1", "--allocator", "expected_gain(probes=4)")
+    assert f"note: {said}" in called(drawn, *options, "--orders", 1).stdout
 
 
 def test_a_call_without_what_it_needs_says_what_is_missing(drawn: Path, tmp_path: Path) -> None:

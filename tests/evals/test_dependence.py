@@ -295,7 +295,7 @@ def test_a_budget_that_ends_draws_after_some_tokens_does_not_say_what_a_sample_i
 
 
 def failing(messages: object, seed: int) -> str:
-    """One of three requests fails, so that problems with failures are among those that end early and among the others."""
+    """One of three requests fails, on problems that end early and on others."""
     if seed % 3 == 0:
         raise BackendError("the server is out of order")
     return f"it is \\boxed{{{seed % 3}}}"

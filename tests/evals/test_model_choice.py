@@ -149,6 +149,8 @@ def test_runs_that_do_not_fit_together_are_refused(runs: dict[str, Path], tmp_pa
         fit(runs, kind="route", probes=5)
     with pytest.raises(ww.UsageError, match="a single probe agrees with itself"):
         fit(runs, kind="route", probes=1)
+    with pytest.raises(ww.UsageError, match=r"a cascade has no probes: .*kind='route' \(--route\)"):
+        fit(runs, probes=4)
     alone = {name: made_run(tmp_path / f"{name}1.db", [["1"]] * 4, strategy="single()") for name in "ab"}
     with pytest.raises(ww.UsageError, match=r"one sample of each problem, which agrees with itself.*--by mean_logprob"):
         fit(alone)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widthwise.cli.display import rows_table, span
-from widthwise.cli.settings_options import AsJson, Price
+from widthwise.cli.settings_options import AsJson, Price, count
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.brief import counted
 from widthwise.core.registry import register
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _RUNS = "One run of each model on the same problems, all with one strategy: NAME=RUN.db, the cheapest model first."
 _BY = "How far an answer is trusted: agreement (of the run's samples), reward_model, mean_logprob ..."
 _BUDGET = "At most X on average per problem: money if prices are known (--price), else sampled tokens."
+_PROBES = "With --route: how many samples of the first model it looks at (default: 4)."
 _ROUTE = "Learn a route by probes of the first model, instead of a cascade."
 
 
@@ -29,7 +30,7 @@ def fit_models(
     by: Annotated[str, typer.Option(help=_BY)] = "agreement",
     budget: Annotated[float | None, typer.Option(help=_BUDGET)] = None,
     route: Annotated[bool, typer.Option("--route", help=_ROUTE)] = False,
-    probes: Annotated[int, typer.Option(min=1, help="How many samples of the first model a route looks at.")] = 4,
+    probes: Annotated[int | None, count(_PROBES, 1)] = None,
     price: Price = None,
     seed: Annotated[int, typer.Option(help="Which problems decide, and which are measured.")] = 0,
     as_json: AsJson = False,
