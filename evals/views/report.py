@@ -25,19 +25,10 @@ from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.prices import Prices
 from widthwise.core.strategy.composition import shortened
-from widthwise.evals.measure.axes import AXES, MEASURED, Axis, labelled
+from widthwise.evals.measure.axes import AXES, labelled
 from widthwise.evals.measure.curves import METHODS, Curve, CurveLine, arguments, curve
-from widthwise.evals.measure.equal_budgets import (
-    Point,
-    against_best,
-    at_budget,
-    common_problems,
-    matched_budgets,
-    pareto,
-    points,
-    rivals,
-    shared_axis,
-)
+from widthwise.evals.measure.equal_budgets import common_problems
+from widthwise.evals.measure.matched import Matched
 from widthwise.evals.measure.reliability import measure
 from widthwise.evals.measure.run_names import told_apart
 from widthwise.evals.measure.standings import standings
@@ -64,16 +55,14 @@ def write_report(
     *,
     methods: Sequence[str] = METHODS,
     traces: bool = True,
-    curves: Sequence[Curve] | None = None,
-    axis: Axis | None = None,
-    budgets: Sequence[float] | None = None,
+    compared: Matched | None = None,
     prices: Prices | None = None,
 ) -> int:
     """Write the page on these run files to ``out``; returns its size in bytes.
 
-    ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. ``curves`` are compared instead of the
-    runs' own, on ``axis`` and at ``budgets`` (a sweep's, which are read from several of its runs). ``prices`` are laid
-    over those of the runs. Raises ``UsageError`` for runs that cannot be measured, or compared with one another.
+    ``methods`` are those of ``curve``; ``traces`` False leaves the texts out. The curves of ``compared`` are shown
+    instead of the runs' own (a sweep's, which are read from several of its runs). ``prices`` are laid over those of
+    the runs. Raises ``UsageError`` for runs that cannot be measured, or compared with one another.
     """
     for run in runs:
         if Path(run).suffix in RECORDINGS:
@@ -83,15 +72,15 @@ def write_report(
     drawn = told_apart([curve(run, methods=methods, prices=prices) for run in runs])
     common_problems(drawn)
     sections, blocks = _sections(runs, drawn, traces, prices or {})
-    compared = curves or drawn
-    several = len(compared) > 1 or (axis is not None and axis not in MEASURED)
+    matched = compared or (Matched.of(drawn) if len(drawn) > 1 else None)
+    curves = drawn if matched is None else matched.curves
     main = {
-        "axes": {axis: labelled(axis) for axis in (*AXES, *arguments(compared))},
+        "axes": {axis: labelled(axis) for axis in (*AXES, *arguments(curves))},
         "runs": sections,
         "problems": [{"id": i} for i in dict.fromkeys(p["id"] for section in sections for p in section["problems"])],
-        "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in compared],
-        "comparison": _comparison(compared, axis, budgets) if several else None,
-        "gains": _gains(runs, drawn, _reliability(methods)) if curves is None else [],
+        "curves": [{"label": c.label, "lines": [_line(line) for line in c.lines.values()]} for c in curves],
+        "comparison": matched and _comparison(matched),
+        "gains": _gains(runs, drawn, _reliability(methods)) if compared is None else [],
     }
     return _written(Path(out), _page(_title(drawn), [_block("main", packed(main)), *blocks]))
 
@@ -251,25 +240,13 @@ def _spread(n: int) -> Any:
 # -- comparisons -----------------------------------------------------------------------------------------------
 
 
-def _comparison(drawn: Sequence[Curve], given: Axis | None, limits: Sequence[float] | None) -> dict[str, Any]:
-    axis = given or shared_axis(drawn)
-    found = points(drawn, axis)
-    budgets = limits or matched_budgets(drawn, axis)
-    rows = [(b, p) for b in budgets for p in at_budget(found, b, drawn, axis)]
-    return {
-        "axis": axis,
-        "limited": axis in MEASURED,
-        "budgets": [{**_point(p), "name": p.marked, "spent": p.budget, "budget": b} for b, p in rows],
-        "differences": [
-            {
-                "better": v.better.name,
-                "other": v.other.name,
-                **{key: getattr(v.difference, key) for key in ("mean", "low", "high", "p", "detectable")},
-            }
-            for v in against_best(rivals(found, budgets[-1], drawn, axis))
-        ],
-        "pareto": [_point(p) for p in pareto(found)],
-    }
+def _comparison(matched: Matched) -> dict[str, Any] | None:
+    """None for a single method, of which there is nothing to compare."""
+    if len(matched.curves) < 2 and matched.limited:
+        return None
+    rows = matched.asdict()
+    marked = [{**row, "method": p.marked} for row, (_, p) in zip(rows["points"], matched.points, strict=True)]
+    return {**rows, "limited": matched.limited, "points": marked}
 
 
 def _reliability(methods: Sequence[str]) -> list[str]:
@@ -295,14 +272,3 @@ def _gains(runs: Sequence[str | Path], drawn: Sequence[Curve], reliability: Sequ
         }
         for each, of_run in zip(standings(runs, reliability=reliability), drawn, strict=True)
     ]
-
-
-def _point(point: Point) -> dict[str, Any]:
-    return {
-        "name": point.name,
-        "budget": point.budget,
-        "accuracy": point.accuracy,
-        "low": point.low,
-        "high": point.high,
-        "money": point.money,
-    }

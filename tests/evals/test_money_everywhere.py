@@ -54,7 +54,7 @@ def test_prices_given_later_price_what_a_finished_sweep_has_spent(suite: str, tm
     assert all(each["money"] > 0 for each in found["comparison"]["points"] + found["comparison"]["pareto"])
     assert found["notes"] == []
     page = blocks(tmp_path / "runs" / "suite.html")["main"]
-    assert all(each["money"] > 0 for each in page["comparison"]["budgets"] + page["comparison"]["pareto"])
+    assert all(each["money"] > 0 for each in page["comparison"]["points"] + page["comparison"]["pareto"])
     assert all(of["money"] > 0 and dict(of["costs"])["money"] > 0 for of in page["runs"])
 
 

@@ -225,7 +225,7 @@ def test_runs_of_one_strategy_are_told_apart(tmp_path: Path) -> None:
     assert [c.label for c in told_apart([made["a"]])] == ["single() | budget(tokens=100)"]
     write_report([c.path for c in made.values()], tmp_path / "page.html")
     main = blocks(tmp_path / "page.html")["main"]
-    assert len({point["name"] for point in main["comparison"]["budgets"]}) == 5 * len(curve(made["a"].path).lines) - 5
+    assert len({point["method"] for point in main["comparison"]["points"]}) == 5 * len(curve(made["a"].path).lines) - 5
 
 
 def test_near_budgets_are_one(tmp_path: Path) -> None:

@@ -74,19 +74,19 @@ function key(lines) {
 }
 
 function comparison(data) {
-  const { budgets, differences, pareto } = data.comparison;
+  const { points, differences, pareto } = data.comparison;
   const groups = new Map();
-  const priced = [...budgets, ...pareto].some((p) => p.money !== null), lacking = [...budgets, ...pareto].some((p) => p.money === null);
+  const priced = [...points, ...pareto].some((p) => p.money !== null), lacking = [...points, ...pareto].some((p) => p.money === null);
   const paid = (p) => (priced ? [number(p.money, 4)] : []), column = priced ? ["money"] : [];
-  for (const b of budgets) groups.set(b.budget, [...(groups.get(b.budget) ?? []), [b.name, number(b.spent), ...paid(b), percent(b.accuracy), interval(b)]]);
+  for (const p of points) groups.set(p.budget, [...(groups.get(p.budget) ?? []), [p.method, number(p.spent), ...paid(p), percent(p.accuracy), interval(p)]]);
   const unit = data.axes[data.comparison.axis] ?? data.comparison.axis;
   return el("section", {}, el("h2", {}, data.comparison.limited ? "At equal budgets" : `By ${data.comparison.axis}`),
     lacking ? el("p", { class: "dim" }, `What ${priced ? "some of these" : "these"} cost in money is not known: the notes of the runs say why.`) : null,
     table(["method", "spent", ...column, "accuracy, %", "95 % interval"], [], [...groups].map(([budget, rows]) => [data.comparison.limited ? `budget ${number(budget)} (${unit})` : `${data.comparison.axis} = ${budget}`, rows])),
     el("h3", {}, `Differences ${data.comparison.limited ? "at the largest budget" : "from the best"}, paired by problem`),
-    differences.length === 0 ? el("p", { class: "dim" }, "None: a paired test needs several problems, and two methods that the budget buys a whole trace on most of them.") : table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.other, percent(d.mean), interval(d), chance(d.p), percent(d.detectable)])),
+    differences.length === 0 ? el("p", { class: "dim" }, "None: a paired test needs several problems, and two methods that the budget buys a whole trace on most of them.") : table(["better", "than", "by, points", "95 % interval", "p (Holm)", "detectable, points"], differences.map((d) => [d.better, d.than, percent(d.difference), interval(d), chance(d.p), percent(d.detectable)])),
     el("h3", {}, "Pareto set"),
-    table(["method", "spent", ...column, "accuracy, %", "95 % interval"], pareto.map((p) => [p.name, number(p.budget), ...paid(p), percent(p.accuracy), interval(p)])));
+    table(["method", "spent", ...column, "accuracy, %", "95 % interval"], pareto.map((p) => [p.method, number(p.spent), ...paid(p), percent(p.accuracy), interval(p)])));
 }
 
 function gains(data) {

@@ -11,7 +11,7 @@ import typer
 
 from widthwise.cli.display import rows_table, span
 from widthwise.cli.law_fits import fits_of, print_fits
-from widthwise.cli.matched import Matched
+from widthwise.cli.matched import show_matched
 from widthwise.cli.settings_options import AsJson, Price
 from widthwise.cli.terminal import known, say, say_json
 from widthwise.core.brief import counted
@@ -55,6 +55,7 @@ def draw_curve(
     whole samples in their order, as in a run.
     """
     from widthwise.evals.measure.curves import METHODS, curve
+    from widthwise.evals.measure.matched import Matched
     from widthwise.evals.measure.run_names import told_apart
     from widthwise.evals.measure.run_prices import check_known
     from widthwise.evals.views.plots import draw, drawable, save
@@ -74,14 +75,14 @@ def draw_curve(
     matched = Matched.of(curves, budget) if len(curves) > 1 else None
     if as_json:
         rows = [{**_curve_row(one), "laws": found} for one, found in zip(curves, fits, strict=True)]
-        say_json({"curves": rows, "comparison": matched and matched.asdict()})
+        say_json({"curves": rows, "comparison": matched and known(matched.asdict())})
     else:
         for one, found in zip(curves, fits, strict=True):
             _print_curve(one, budget, several=len(curves) > 1)
             if found is not None:
                 print_fits(found)
         if matched is not None:
-            matched.show()
+            show_matched(matched)
     if out is not None:
         save(draw(curves, budget), out)
         say(f"drawn to {out}", err=True)

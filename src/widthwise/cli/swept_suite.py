@@ -6,13 +6,16 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from widthwise.cli.matched import Matched
+from widthwise.cli.matched import show_matched
 from widthwise.cli.terminal import known, say
 from widthwise.core.brief import counted
 from widthwise.sweeping import Sweeping
 from widthwise.swept import Sweep
+
+if TYPE_CHECKING:
+    from widthwise.evals.measure.matched import Matched
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +24,17 @@ class SweptSuite:
 
     swept: Sweep
     matched: Matched
-    budgets: list[float]
     stem: Path
 
     @classmethod
     def of(cls, swept: Sweep, sweeping: Sweeping) -> SweptSuite:
         """``swept`` is the part of the sweep that was done on the suite."""
+        from widthwise.evals.measure.matched import Matched
+
         budgets = sorted({cell.limit for cell in sweeping.plan.cells})
         suite = swept.suites[0]
         stem = sweeping.folder / file_name(suite, {task.suite for task in sweeping.plan.tasks})
-        return cls(swept, Matched.of(swept.curves, swept.plan.axis, budgets), budgets, stem)
+        return cls(swept, Matched.of(swept.curves, swept.plan.axis, budgets), stem)
 
     @property
     def notes(self) -> list[str]:
@@ -56,14 +60,13 @@ class SweptSuite:
     def _write_report(self, file: Path) -> None:
         from widthwise.evals.views.report import write_report
 
-        swept, axis = self.swept, self.matched.axis
-        write_report(swept.runs, file, curves=swept.curves, axis=axis, budgets=self.budgets, prices=swept.prices)
+        write_report(self.swept.runs, file, compared=self.matched, prices=self.swept.prices)
 
     def show(self) -> None:
         """Print what was found."""
         first = self.swept.curves[0]
         say(f"\n{first.suite}: {counted(len(first.problems), 'problem')}, {first.model}")
-        self.matched.show()
+        show_matched(self.matched)
         for note in self.notes:
             say(f"note: {note}")
 
@@ -75,7 +78,7 @@ class SweptSuite:
             "model": first.model,
             "problems": len(first.problems),
             "points": known(self.swept.table()),
-            "comparison": self.matched.asdict(),
+            "comparison": known(self.matched.asdict()),
             "notes": self.notes,
         }
 
