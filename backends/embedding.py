@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 _log = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from widthwise.backends.tokenizers.pieces import PieceTokenizer, pieces_of
 from widthwise.backends.tokenizers.replayed import PROMPT_END, ReplayTokenizer
+from widthwise.core.arrays import IntArray
 from widthwise.core.backend import (
     Backend,
     Capabilities,
     Delta,
     FinishReason,
-    IntArray,
     Request,
     Tokenizer,
     TokenStats,

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.evals.measure.intervals import paired
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.outcome import Outcome, credit
 
 
@@ -28,7 +28,7 @@ class Gap:
     tokens: float
 
     @classmethod
-    def of(cls, outcomes: Sequence[Outcome], baseline: Floats) -> Self:
+    def of(cls, outcomes: Sequence[Outcome], baseline: DoubleArray) -> Self:
         """``baseline`` has the other's grades, from 0 to 1, in the order of the ``outcomes``."""
         right, other = 100 * grades(outcomes), 100 * baseline
         found = paired(right, other)
@@ -51,7 +51,7 @@ class PairedRow:
         return self.gap.cells
 
 
-def grades(outcomes: Sequence[Outcome]) -> Floats:
+def grades(outcomes: Sequence[Outcome]) -> DoubleArray:
     """How right each answer is, from 0 to 1."""
     return np.array([credit(each.correct) for each in outcomes], np.float64)
 

@@ -7,17 +7,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from widthwise.core.arguments import ArgumentError, check_types, names_of, whole
+from widthwise.core.arrays import FloatArray, IntArray
 from widthwise.core.brief import Brief
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.conversation import Conversation
 from widthwise.core.plain_json import well_formed
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 FinishReason = Literal["stop", "length"]
 

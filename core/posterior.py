@@ -6,7 +6,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+
+from widthwise.core.arrays import DoubleArray
 
 
 @lru_cache(4096)
@@ -30,7 +31,7 @@ def dirichlet(counts: tuple[int, ...]) -> float:
     return float(np.sum(density * below) * step)  # the integrand vanishes at both ends
 
 
-def _gamma_cdf(x: NDArray[np.float64], shape: int) -> NDArray[np.float64]:
+def _gamma_cdf(x: DoubleArray, shape: int) -> DoubleArray:
     """P(Gamma(shape) <= x): one minus the first ``shape`` terms of a Poisson law."""
     poisson = np.zeros_like(x)
     for i in range(shape):

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.strategy.part import Part
 
-Doubles = NDArray[np.float64]
 ScoreBelief = Literal["gauss", "beta"]
 
 
@@ -62,7 +61,7 @@ class AdaptiveBranching(Part):
         sums = [(len(scores), math.fsum(scores), math.fsum(s * s for s in scores)) for scores in seen]
         return int(np.argmax(self._drawn(chance, np.array(sums, np.float64).T)))
 
-    def _drawn(self, chance: np.random.Generator, seen: Doubles) -> Doubles:
+    def _drawn(self, chance: np.random.Generator, seen: DoubleArray) -> DoubleArray:
         """Means drawn from the belief after ``seen``: number of scores, their sum, sum of their squares [3, ...]."""
         n, total, squares = seen
         if self.belief == "beta":
@@ -73,7 +72,7 @@ class AdaptiveBranching(Part):
 _MEAN, _KAPPA, _NU, _SCALE = 0.0, 1.0, 1.0, 0.1
 
 
-def normal_means(chance: np.random.Generator, n: Any, total: Any, squares: Any) -> Doubles:
+def normal_means(chance: np.random.Generator, n: Any, total: Any, squares: Any) -> DoubleArray:
     """Draws of the mean of normal distributions after ``n`` observations each, both parameters unknown."""
     mean = total / np.maximum(n, 1)
     spread = np.maximum(squares - n * mean * mean, 0.0)
@@ -84,7 +83,7 @@ def normal_means(chance: np.random.Generator, n: Any, total: Any, squares: Any) 
     return np.asarray(chance.normal(center, np.sqrt(variance / kappa)))
 
 
-def _seen(nodes: Sequence[Any], *, own: bool = False) -> Doubles:
+def _seen(nodes: Sequence[Any], *, own: bool = False) -> DoubleArray:
     """What is known of nodes, ``[3, nodes]``: of all nodes in their subtrees, or only their ``own`` scores."""
     if own:
         return np.array([(1, node.score, node.score**2) for node in nodes], np.float64).T

@@ -6,12 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from widthwise.pruning.resampling import Doubles, effective_size
+from widthwise.core.arrays import DoubleArray
+from widthwise.pruning.resampling import effective_size
 
 DiversityMeasure = Literal["ess", "entropy"]
 
 
-def temperature(weights: Doubles, progress: float, by: DiversityMeasure = "ess") -> float:
+def temperature(weights: DoubleArray, progress: float, by: DiversityMeasure = "ess") -> float:
     """The temperature of the softmax for particles of these ``weights`` after a share ``progress`` of the steps.
 
     Entropic annealing (Giannone et al., arXiv 2510.05825): ``N / ESS * (1 - progress)``, never below 1. With ``by``
@@ -26,7 +27,7 @@ def temperature(weights: Doubles, progress: float, by: DiversityMeasure = "ess")
     return max(1.0, 1 / max(share + (1 - share) * progress, 1e-7))
 
 
-def entropy(weights: Doubles) -> float:
+def entropy(weights: DoubleArray) -> float:
     """The entropy of weights that sum to 1, in nats."""
     inside = np.clip(weights, 1e-7, 1.0)
     return float(-(inside * np.log(inside)).sum())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from widthwise.core.backend import FloatArray
+from widthwise.core.arrays import FloatArray
 from widthwise.core.errors import AccessRefused, BackendError
 from widthwise.core.registry import register
 from widthwise.core.strategy.frontier import Frontier, Selection, Selector, shown, spread

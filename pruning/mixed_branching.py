@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.strategy.part import Part
-
-Doubles = NDArray[np.float64]
 
 _MEAN = 0.5
 _POINTS = 80
@@ -95,8 +93,8 @@ class MixedBranching(Part):
         return [float(value) for value in chance.normal([*means, new], s)]
 
     def _deviations(
-        self, n: Doubles, mean: Doubles, within: float, draws: int, chance: np.random.Generator
-    ) -> tuple[Doubles, Doubles]:
+        self, n: DoubleArray, mean: DoubleArray, within: float, draws: int, chance: np.random.Generator
+    ) -> tuple[DoubleArray, DoubleArray]:
         """Draws of both deviations from their posterior on a grid, all means integrated out."""
         ts, ss = (np.geomspace(_SMALLEST, 5 * scale, _POINTS) for scale in (self.sigma_alpha, self.sigma_y))
         t, s = (each.ravel() for each in np.meshgrid(ts, ss, indexing="ij"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 from widthwise.core.pruner import Decision
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session

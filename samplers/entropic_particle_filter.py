@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.registry import register
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.step_tree import Node
 from widthwise.pruning.annealing import DiversityMeasure, temperature
-from widthwise.pruning.resampling import Doubles, ResamplingScheme, effective_size, softmax
+from widthwise.pruning.resampling import ResamplingScheme, effective_size, softmax
 from widthwise.samplers.lookahead import looked_ahead
 from widthwise.samplers.particle_filter import ParticleFilter
 
@@ -48,14 +49,14 @@ class EntropicParticleFilter(ParticleFilter):
         if self.lookahead < 0:
             raise ValueError(f"lookahead is a number of steps, not {self.lookahead}")
 
-    async def potentials(self, session: Session, nodes: Sequence[Node]) -> Doubles:
+    async def potentials(self, session: Session, nodes: Sequence[Node]) -> DoubleArray:
         own = await super().potentials(session, nodes)
         if not self.lookahead:
             return own
         scores, _ = await self.valued(session, await looked_ahead(session, nodes, self.lookahead))
         return own + self.linked(scores)
 
-    def weights(self, potentials: Doubles, step: int) -> Doubles:
+    def weights(self, potentials: DoubleArray, step: int) -> DoubleArray:
         plain, progress = softmax(potentials), step / self.max_depth
         if effective_size(plain) >= self.collapsed * len(plain) or progress >= self.early:
             return plain

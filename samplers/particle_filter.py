@@ -8,13 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.registry import register
 from widthwise.core.scores.trace_score import check_score, unit_score
 from widthwise.core.session.conditions import Conditions
 from widthwise.core.session.session import Session
 from widthwise.core.strategy.step_tree import Node, StepTree
 from widthwise.core.trace.trace import Trace
-from widthwise.pruning.resampling import SCHEMES, Doubles, ResamplingScheme, ScoreLink, effective_size, linked, softmax
+from widthwise.pruning.resampling import SCHEMES, ResamplingScheme, ScoreLink, effective_size, linked, softmax
 from widthwise.samplers.tree_search import TreeSampler, leave
 
 
@@ -87,15 +88,15 @@ class ParticleFilter(TreeSampler):
         chance = np.random.default_rng(session.seed("resample", tree.round))
         return dict(zip(nodes, map(int, SCHEMES[self.scheme](shares, total, chance)), strict=True))
 
-    async def potentials(self, session: Session, nodes: Sequence[Node]) -> Doubles:
+    async def potentials(self, session: Session, nodes: Sequence[Node]) -> DoubleArray:
         """The logarithm of what each node's weight is proportional to."""
         return self.linked([node.score for node in nodes])
 
-    def weights(self, potentials: Doubles, step: int) -> Doubles:
+    def weights(self, potentials: DoubleArray, step: int) -> DoubleArray:
         """The weight of each particle after ``step`` steps; they sum to 1."""
         return softmax(potentials)
 
-    def linked(self, scores: Sequence[float | None]) -> Doubles:
+    def linked(self, scores: Sequence[float | None]) -> DoubleArray:
         return linked(np.array([unit_score(score, self.by) or 0.0 for score in scores]), self.link)
 
 

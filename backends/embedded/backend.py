@@ -25,7 +25,8 @@ from widthwise.backends.embedding import cut_to
 from widthwise.backends.model_facts import facts_in
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import tokenizer_from
-from widthwise.core.backend import Capabilities, Delta, FloatArray, IntArray, Request, Usage
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import Capabilities, Delta, Request, Usage
 from widthwise.core.brief import Brief
 from widthwise.core.errors import BackendError, reason_of
 from widthwise.core.rewards.reading import Read, Reading

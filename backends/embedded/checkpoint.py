@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from widthwise.core.backend import FloatArray
+from widthwise.core.arrays import FloatArray
 from widthwise.core.errors import BackendError
 from widthwise.core.file_bytes import file_bytes
 from widthwise.core.plain_json import parse

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from widthwise.backends.embedded.penalties import Penalties
 from widthwise.backends.embedded.sampling import RUN, Knobs, choose, log_softmax, most_likely, uniforms
 from widthwise.backends.embedded.token_sequence import TokenSequence
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 _CHUNK = 16
 

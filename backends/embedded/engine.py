@@ -20,7 +20,8 @@ from widthwise.backends.embedded.request_check import check
 from widthwise.backends.embedded.sampling import log_softmax, most_likely
 from widthwise.backends.embedded.token_sequence import TokenSequence
 from widthwise.backends.tokenizers.files import CheckpointTokenizer
-from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, SamplingParams
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import Delta, FinishReason, Request, SamplingParams
 from widthwise.core.errors import BackendError
 
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 
 class _Node:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from widthwise.core.backend import FloatArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 _KEPT = 1 << 20
 """A pool with eight times as many bytes stays as it is when it empties: what it would give back is soon needed again.
@@ -38,7 +37,7 @@ class KVPool:
         return self._kv[: self._used]
 
     @property
-    def rows(self) -> NDArray[np.int64]:
+    def rows(self) -> IntArray:
         return self._rows[: self._used]
 
     @property

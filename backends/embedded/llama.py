@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from widthwise.backends.embedded.checkpoint import Checkpoint
 from widthwise.backends.embedded.llama_config import LlamaConfig
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 BLOCK = 8
 BUCKET = 64

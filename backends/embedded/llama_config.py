@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from widthwise.backends.embedded.checkpoint import read_json
+from widthwise.core.arrays import DoubleArray, FloatArray
 from widthwise.core.errors import BackendError
 from widthwise.core.model_shape import taken_to_be, usual_head_dim, usual_key_heads
 
@@ -57,7 +57,7 @@ class LlamaConfig:
     out_bias: bool
     qk_norm: bool
     mlp_bias: bool
-    frequencies: NDArray[np.float32]
+    frequencies: FloatArray
 
     @classmethod
     def from_folder(cls, folder: Path) -> LlamaConfig:
@@ -139,7 +139,7 @@ def _window(raw: Mapping[str, Any]) -> int:
     return int(window) if window and slides else _LARGEST["max_len"]
 
 
-def _frequencies(raw: Mapping[str, Any], head_dim: int) -> NDArray[np.float32]:
+def _frequencies(raw: Mapping[str, Any], head_dim: int) -> FloatArray:
     # Newer files keep everything rotary under rope_parameters, older ones split it in two.
     rope = raw.get("rope_parameters") or {"rope_theta": raw.get("rope_theta"), **(raw.get("rope_scaling") or {})}
     theta = float(rope.get("rope_theta") or 10000.0)
@@ -156,7 +156,7 @@ def _frequencies(raw: Mapping[str, Any], head_dim: int) -> NDArray[np.float32]:
     return scaled.astype(np.float32)
 
 
-def _llama3(plain: NDArray[np.float64], rope: Mapping[str, Any]) -> NDArray[np.float64]:
+def _llama3(plain: DoubleArray, rope: Mapping[str, Any]) -> DoubleArray:
     """Long wavelengths are stretched by ``factor``, short ones kept, those between interpolated."""
     low, high = float(rope["low_freq_factor"]), float(rope["high_freq_factor"])
     turns = float(rope["original_max_position_embeddings"]) * plain / (2 * np.pi)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from widthwise.core.backend import FloatArray, IntArray, SamplingParams
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import SamplingParams
 
 
 class Penalties:

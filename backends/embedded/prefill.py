@@ -8,7 +8,7 @@ import numpy as np
 
 from widthwise.backends.embedded.llama import AttentionGroup, bucket
 from widthwise.backends.embedded.token_sequence import TokenSequence
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 PREFILL_ROWS = 256
 """Prompt tokens computed in one step: enough to spread its fixed cost, few enough not to stall decoding."""

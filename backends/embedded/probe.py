@@ -9,7 +9,7 @@ import numpy as np
 from widthwise.backends.embedded.llama import Llama
 from widthwise.backends.embedded.sampling import log_softmax
 from widthwise.backends.embedding import unit
-from widthwise.core.backend import FloatArray
+from widthwise.core.arrays import FloatArray
 
 
 class Probe(Protocol):

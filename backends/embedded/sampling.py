@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from widthwise.core.backend import FloatArray, IntArray, SamplingParams
+from widthwise.core.arrays import DoubleArray, FloatArray, IntArray
+from widthwise.core.backend import SamplingParams
 
 # Random numbers are generated in runs of this many positions: setting up the generator costs more than a number.
 RUN = 64
@@ -16,7 +17,7 @@ _STRETCH = 32
 _BELOW_ONE = 1 - 2.0**-52
 
 
-def uniforms(seed: int, run: int) -> NDArray[np.float64]:
+def uniforms(seed: int, run: int) -> DoubleArray:
     """The numbers in [0, 1) that decide the tokens at positions ``run * RUN`` … ``run * RUN + RUN - 1``.
 
     Philox is a counter-based generator: keyed by the seed, it gives number i without those before it. So a
@@ -33,7 +34,7 @@ class Knobs:
 
     temperature: FloatArray
     top_k: IntArray
-    top_p: NDArray[np.float64]
+    top_p: DoubleArray
     min_p: FloatArray
 
     @classmethod
@@ -52,7 +53,7 @@ class Knobs:
 
 
 def choose(
-    logits: FloatArray, knobs: Knobs, numbers: NDArray[np.float64], penalised: FloatArray | None = None
+    logits: FloatArray, knobs: Knobs, numbers: DoubleArray, penalised: FloatArray | None = None
 ) -> tuple[IntArray, FloatArray]:
     """Tokens ``int64 [n]`` and their raw log-probabilities for scores ``[n, vocab]`` and random numbers ``[n]``.
 
@@ -96,7 +97,7 @@ def _columns(rows: FloatArray) -> IntArray:
     return np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
 
 
-def _invert(weights: FloatArray, numbers: NDArray[np.float64]) -> IntArray:
+def _invert(weights: FloatArray, numbers: DoubleArray) -> IntArray:
     """The token at which the running sum of the weights passes ``number * total``; never one of weight zero.
 
     In two strides, because running sums are slow: first to a stretch of the vocabulary, then inside it.
@@ -110,7 +111,7 @@ def _invert(weights: FloatArray, numbers: NDArray[np.float64]) -> IntArray:
     return tokens
 
 
-def _pass(weights: FloatArray, numbers: NDArray[np.float64]) -> tuple[IntArray, NDArray[np.float64]]:
+def _pass(weights: FloatArray, numbers: DoubleArray) -> tuple[IntArray, DoubleArray]:
     """Where the running sum passes ``number * total``, and how far into that weight, in [0, 1)."""
     sums = np.cumsum(weights, axis=-1, dtype=np.float64)
     targets = numbers * sums[:, -1]

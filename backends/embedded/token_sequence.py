@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from widthwise.backends.embedded.probe import Probe
-from widthwise.core.backend import Delta, FinishReason, FloatArray, IntArray, Request, Tokenizer, TokenStats, Usage
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import Delta, FinishReason, Request, Tokenizer, TokenStats, Usage
 from widthwise.core.trace.stopping import Stop, StopMatcher
 
 _EMPTY_IDS = np.empty(0, np.int64)

@@ -24,7 +24,8 @@ from widthwise.backends.http.transport import with_key
 from widthwise.backends.notes import Notes
 from widthwise.backends.tokenizers.files import folder_of, tokenizer_from
 from widthwise.backends.tokenizers.remote import RemoteTokenizer
-from widthwise.core.backend import FloatArray, Tokenizer, Usage
+from widthwise.core.arrays import FloatArray
+from widthwise.core.backend import Tokenizer, Usage
 from widthwise.core.errors import BackendError, WidthwiseError
 from widthwise.core.retry import Retry
 from widthwise.core.rewards.reading import Read, Reading

@@ -12,7 +12,7 @@ import numpy as np
 
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat, special_tokens
 from widthwise.backends.tokenizers.spellings import spelled, spellings
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import UsageError
 from widthwise.core.file_bytes import file_bytes

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from widthwise.backends.http.address import beside
 from widthwise.backends.http.client import post
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.literal import unguarded
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from widthwise.core.backend import IntArray, LearningTokenizer, Tokenizer
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import LearningTokenizer, Tokenizer
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 
 PROMPT_END = 2**62

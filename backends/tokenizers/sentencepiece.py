@@ -13,7 +13,7 @@ from sentencepiece import SentencePieceProcessor
 from widthwise.backends.embedded.checkpoint import read_json
 from widthwise.backends.tokenizers.chat_template import ChatTemplate, plain_chat
 from widthwise.backends.tokenizers.huggingface import eos_ids_of
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 from widthwise.core.chat_options import NO_OPTIONS, ChatOptions
 from widthwise.core.errors import BackendError
 from widthwise.core.literal import unguarded

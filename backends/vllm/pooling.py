@@ -13,7 +13,8 @@ import numpy as np
 from widthwise.backends.embedding import cut_to, unit
 from widthwise.backends.vllm.engine import VLLMEngine, explained
 from widthwise.backends.vllm.options import require_vllm, set_environment
-from widthwise.core.backend import FloatArray, Usage
+from widthwise.core.arrays import FloatArray
+from widthwise.core.backend import Usage
 from widthwise.core.errors import BackendError
 from widthwise.core.rewards.reading import Read, Reading
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 from widthwise.core.brief import Brief
 from widthwise.core.errors import AccessRefused, BackendError, PromptTooLong, WidthwiseError
 from widthwise.core.problem import Problem

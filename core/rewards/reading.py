@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from widthwise.core.backend import FloatArray, IntArray, Tokenizer, Usage
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import Tokenizer, Usage
 from widthwise.core.brief import Brief
 from widthwise.core.conversation import Conversation
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from widthwise.core.backend import FloatArray, IntArray, Tokenizer
+from widthwise.core.arrays import DoubleArray, FloatArray, IntArray
+from widthwise.core.backend import Tokenizer
 from widthwise.core.brief import Brief
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError
@@ -131,7 +131,7 @@ class RewardFormat(Brief):
         weights = np.exp(rows - rows.max(axis=1, keepdims=True))
         return [float(p) for p in weights[:, self.good_class] / weights.sum(axis=1)]
 
-    def _expected(self, logprobs: NDArray[np.float64]) -> list[float]:
+    def _expected(self, logprobs: DoubleArray) -> list[float]:
         numbers = np.array([float(label) for label in self.labels])
         weights = np.exp(logprobs - logprobs.max(axis=1, keepdims=True))
         mean = weights @ numbers / weights.sum(axis=1)
@@ -208,6 +208,6 @@ class RewardFormat(Brief):
         return ids[0]
 
 
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    out: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -x))
+def _sigmoid(x: DoubleArray) -> DoubleArray:
+    out: DoubleArray = np.exp(-np.logaddexp(0.0, -x))
     return out

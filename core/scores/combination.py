@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.errors import UsageError
 
-Values = NDArray[np.float64]
+Values = DoubleArray
 """One number per trace, ``float64 [traces]``; NaN where it has none."""
 
 _LONGEST = 1000

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from widthwise.core.backend import FloatArray, IntArray, TokenStats
+from widthwise.core.arrays import DoubleArray, FloatArray, IntArray
+from widthwise.core.backend import TokenStats
 from widthwise.core.errors import UsageError
 
-Confidence = NDArray[np.float64]
+Confidence = DoubleArray
 """One number per token (or per window), ``float64 [t]``."""
 
 ConfidenceBasis = Literal["top", "top_and_sampled", "top_but_sampled", "sampled"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.backend import TokenStats
 from widthwise.core.errors import UsageError
 
-Entropy = NDArray[np.float64]
+Entropy = DoubleArray
 """One number per token, ``float64 [t]``, in nats."""
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from widthwise.core.backend import FloatArray, TokenStats
+from widthwise.core.arrays import FloatArray
+from widthwise.core.backend import TokenStats
 from widthwise.core.errors import UsageError
 from widthwise.core.rewards.reward import REDUCTIONS
 from widthwise.core.scores import confidence

@@ -7,7 +7,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from widthwise.core.backend import Delta, IntArray
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Delta
 from widthwise.core.errors import UsageError
 from widthwise.core.model_shape import ModelShape
 from widthwise.core.session.content_residency import ContentResidency, distinct_tokens

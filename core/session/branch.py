@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.core.backend import Delta, IntArray, Request, Usage
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Delta, Request, Usage
 from widthwise.core.session.clock import Moment
 from widthwise.core.trace.growing import Rows, Spelling, Stats
 from widthwise.core.trace.trace import Finish, Segment, Trace, TraceId, TraceWait

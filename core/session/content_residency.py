@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 from widthwise.core.session.gauge import Gauge
 from widthwise.core.session.prefix_tree import Piece, PrefixTree, root, tokens_of
 from widthwise.core.trace.trace import Trace, TraceId

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
 from typing import Protocol
 
-from widthwise.core.backend import Delta, IntArray, SamplingParams
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Delta, SamplingParams
 from widthwise.core.rewards.reward import StepScores
 from widthwise.core.trace.trace import Segment, Trace, TraceId
 

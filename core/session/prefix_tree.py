@@ -6,7 +6,7 @@ from array import array
 
 import numpy as np
 
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 
 Tokens = array  # of 64-bit integers
 

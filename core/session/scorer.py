@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from widthwise.core.backend import FloatArray
+from widthwise.core.arrays import FloatArray
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.reward import StepScores, solution_steps

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from dataclasses import replace
 from typing import Any, Self, TypeVar, Unpack
 
-from widthwise.core.backend import FloatArray
+from widthwise.core.arrays import FloatArray
 from widthwise.core.brief import brief, counted
 from widthwise.core.conversation import Messages
 from widthwise.core.problem import Problem

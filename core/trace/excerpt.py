@@ -8,7 +8,8 @@ from itertools import groupby
 
 import numpy as np
 
-from widthwise.core.backend import IntArray, Tokenizer
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Tokenizer
 from widthwise.core.brief import Brief
 from widthwise.core.literal import Tags, literal, unguarded
 from widthwise.core.plain_json import well_formed

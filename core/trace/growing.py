@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from widthwise.core.backend import IntArray, TokenStats
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import TokenStats
 
 _UNFINISHED = "\ufffd"
 """What a tokenizer decodes an incomplete character's bytes to."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.core.backend import IntArray, TokenStats
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import TokenStats
 from widthwise.core.brief import Brief
 from widthwise.core.problem import Problem
 from widthwise.core.trace.trace import Finish

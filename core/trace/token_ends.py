@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from widthwise.core.backend import IntArray, Tokenizer
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Tokenizer
 
 _INCOMPLETE = "\ufffd"
 """What a tokenizer decodes an incomplete character's bytes to."""

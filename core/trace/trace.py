@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from widthwise.core import notebook
-from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import TokenStats, Usage
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.conversation import Conversation
 from widthwise.core.errors import UsageError

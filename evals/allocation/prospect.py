@@ -10,9 +10,9 @@ from functools import cache
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.core.brief import Brief
 from widthwise.evals.measure.estimators import NO_VOTE
-from widthwise.evals.measure.subsets import Floats, Ints
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ class Prospect(Brief):
     """
 
     problem: str
-    votes: Ints
-    scores: Floats
+    votes: IntArray
+    scores: DoubleArray
     spent: float
     closed: bool = False
     pass_rate: float = math.nan

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.session.derived_seed import derived_seed
@@ -17,7 +18,6 @@ from widthwise.evals.allocation.prospect import Prospect
 from widthwise.evals.allocation.suite_budget import Grant, SuiteBudget
 from widthwise.evals.measure.buying import Pick, pick_of
 from widthwise.evals.measure.sample_pool import SamplePool
-from widthwise.evals.measure.subsets import Floats, Ints
 from widthwise.samplers.best_of_n import BestOfN
 
 ORDERS = 20
@@ -34,10 +34,10 @@ class Shared(Brief):
     How right it is, its samples, and what they cost in tokens and money (NaN: unknown).
     """
 
-    right: Floats
-    samples: Floats
-    tokens: Floats
-    money: Floats
+    right: DoubleArray
+    samples: DoubleArray
+    tokens: DoubleArray
+    money: DoubleArray
 
 
 def shared_out(
@@ -90,7 +90,7 @@ def shuffled(pools: Sequence[SamplePool], orders: int, seed: int) -> Iterator[tu
         yield [_in_order(pool, rng.permutation(len(pool))) for pool in pools], chosen
 
 
-def _in_order(pool: SamplePool, order: Ints) -> SamplePool:
+def _in_order(pool: SamplePool, order: IntArray) -> SamplePool:
     scores = {name: values[order] for name, values in pool.scores.items()}
     arrays = {name: getattr(pool, name)[order] for name in ("votes", "values", "tokens", "finished")}
     return replace(pool, scores=scores, **arrays)
@@ -115,7 +115,7 @@ class _Study:
         self._replaced: dict[int, float] = {}
         self._money = [pool.first_money for pool in pools]
 
-    def found(self) -> Floats:
+    def found(self) -> DoubleArray:
         """Right, samples, tokens and money of every problem, ``float64 [4, p]``."""
         grants = self._budget.first(len(self._pools))
         while grants:

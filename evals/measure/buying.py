@@ -16,13 +16,13 @@ import numpy as np
 from widthwise.aggregators.best_by import BestBy
 from widthwise.aggregators.majority_vote import MajorityVote
 from widthwise.aggregators.weighted_vote import WeightedVote
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.session.derived_seed import derived_seed
 from widthwise.core.session.launches import Bought, bought
 from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.curves import CurveMethod
 from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.sample_pool import SamplePool
-from widthwise.evals.measure.subsets import Floats
 
 Pick = Callable[[SamplePool, int], int | None]
 """The position of the chosen sample in a pool, in a run with this seed; None: no answer."""
@@ -102,7 +102,7 @@ def pick_of(aggregator: object) -> Pick | None:
     return None
 
 
-def _elected(pool: SamplePool, weights: Floats, tie: str, seed: int) -> int | None:
+def _elected(pool: SamplePool, weights: DoubleArray, tie: str, seed: int) -> int | None:
     """The first sample of the heaviest class, as ``elect`` finds it."""
     voters = [i for i in range(len(pool)) if pool.votes[i] != NO_VOTE and not np.isnan(weights[i])]
     classes: dict[int, list[int]] = {}
@@ -121,7 +121,7 @@ def _best(pool: SamplePool, score: str) -> int | None:
     return max(known, key=lambda i: float(pool.scores[score][i]), default=None)
 
 
-def weights_of(vote: WeightedVote, pool: SamplePool) -> Floats:
+def weights_of(vote: WeightedVote, pool: SamplePool) -> DoubleArray:
     """Each sample's vote, ``float64 [n]``; NaN where it does not vote. ``UsageError`` for a score that is no weight."""
     score = np.where(pool.votes == NO_VOTE, np.nan, pool.scores[vote.by])
     if np.isnan(score).all():

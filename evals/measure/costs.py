@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.evals.measure.axes import Axis
 from widthwise.evals.measure.estimators import largest_at_k
 from widthwise.evals.measure.pools import Source
 from widthwise.evals.measure.sample_pool import SamplePool
-from widthwise.evals.measure.subsets import Floats, mth_rank_weights
+from widthwise.evals.measure.subsets import mth_rank_weights
 
 
-def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) -> dict[Axis, Floats]:
+def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | None) -> dict[Axis, DoubleArray]:
     """Mean cost of k samples by axis; token axes only if every sample's tokens are known.
 
     FLOPs are known only of samples that are all awaited.
@@ -33,7 +34,7 @@ def sample_budgets(pools: Sequence[SamplePool], points: int, waits_for: int | No
     return found | {axis: np.mean(costs, axis=0) for axis, costs in paid.items() if not np.isnan(costs).any()}
 
 
-def _token_costs(tokens: Floats, points: int, waits_for: int | None) -> tuple[Floats, Floats]:
+def _token_costs(tokens: DoubleArray, points: int, waits_for: int | None) -> tuple[DoubleArray, DoubleArray]:
     """Expected total and sequential tokens of k traces side by side, all awaited or only the m shortest.
 
     When the m-th shortest trace ends, after t tokens, the m - 1 shorter ones have ended and all others have t tokens.
@@ -49,7 +50,7 @@ def _token_costs(tokens: Floats, points: int, waits_for: int | None) -> tuple[Fl
     return np.where(k < m, total, stopped), np.where(k < m, longest, rising @ weights)
 
 
-def answered_budgets(source: Source) -> dict[Axis, Floats]:
+def answered_budgets(source: Source) -> dict[Axis, DoubleArray]:
     """What the strategy's own answers cost on average, one element each; without axes that the run file lacks."""
     spent = [a.spent for a in source.answered]
     found: dict[Axis, list[float]] = {

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from widthwise.core.arguments import one_of, share, whole
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.core.brief import Brief, brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Grader
@@ -27,7 +28,7 @@ from widthwise.evals.measure.pools import AnswerGrouping, Source, load
 from widthwise.evals.measure.reliability import measure
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.sample_scores import check_absolute
-from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain
+from widthwise.evals.measure.subsets import Estimate, certain
 from widthwise.evals.store.waits import NOT_KNOWN
 
 METHODS = ("pass", "maj")
@@ -50,19 +51,19 @@ class CurveLine(Brief):
     """
 
     method: str
-    k: Ints
-    budgets: Mapping[Axis, Floats]
-    accuracy: Floats
-    low: Floats
-    high: Floats
-    sampling_error: Floats
-    scores: Floats
-    limits: Floats | None = None
-    cut: Floats | None = None
-    efficiency: Floats | None = None
+    k: IntArray
+    budgets: Mapping[Axis, DoubleArray]
+    accuracy: DoubleArray
+    low: DoubleArray
+    high: DoubleArray
+    sampling_error: DoubleArray
+    scores: DoubleArray
+    limits: DoubleArray | None = None
+    cut: DoubleArray | None = None
+    efficiency: DoubleArray | None = None
 
     @property
-    def efficiencies(self) -> Floats:
+    def efficiencies(self) -> DoubleArray:
         """``efficiency``, with NaN for a line that has none."""
         return np.full(len(self.k), np.nan) if self.efficiency is None else self.efficiency
 
@@ -216,7 +217,7 @@ def method(name: str) -> CurveMethod:
     )
 
 
-def _reliable(pool: SamplePool, estimate: Callable[[Floats], Floats]) -> Estimate:
+def _reliable(pool: SamplePool, estimate: Callable[[DoubleArray], DoubleArray]) -> Estimate:
     try:
         return certain(estimate(pool.values))
     except ValueError as error:
@@ -272,12 +273,12 @@ def _line(chosen: CurveMethod, pools: Sequence[SamplePool], replicates: int, lev
     )
 
 
-def _cut(values: Floats, points: int) -> Floats:
+def _cut(values: DoubleArray, points: int) -> DoubleArray:
     """The first points; a problem whose requests all failed has no samples and scores 0."""
     return values[:points] if len(values) else np.zeros(points)
 
 
-def band(scores: Floats, replicates: int, level: float, seed: int) -> tuple[Floats, Floats]:
+def band(scores: DoubleArray, replicates: int, level: float, seed: int) -> tuple[DoubleArray, DoubleArray]:
     """Bounds over problems of each point of ``scores`` ``[problems, points]``; NaN for a single problem."""
     if len(scores) < 2:
         unknown = np.full(scores.shape[1], np.nan)
@@ -297,7 +298,7 @@ def _measured(source: Source, level: float) -> CurveLine:
     return line if source.dependent else replace(line, efficiency=_chosen(source.pools, scores[:, 0]))
 
 
-def _chosen(pools: Sequence[SamplePool], answered: Floats) -> Floats:
+def _chosen(pools: Sequence[SamplePool], answered: DoubleArray) -> DoubleArray:
     """The selection efficiency of the strategy's own answers, as one point."""
     one = np.array([pool.values.mean() if len(pool) else 0.0 for pool in pools])
     covered = np.array([pool.values.max(initial=0.0) for pool in pools])

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.axes import FOLLOWS, MEASURED, Axis, cost, not_measured
 from widthwise.evals.measure.buying import purchased
 from widthwise.evals.measure.curves import REPLICATES, Curve, CurveLine, band, method
 from widthwise.evals.measure.intervals import LEVEL, Difference, adjusted, paired
-from widthwise.evals.measure.subsets import Floats
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Point(Brief):
     accuracy: float
     low: float
     high: float
-    scores: Floats
+    scores: DoubleArray
     limit: float | None = None
     cut: float = 0.0
     money: float = np.nan

@@ -15,10 +15,9 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.evals.measure.subsets import (
     Estimate,
-    Floats,
-    Ints,
     averaged,
     first_rank_mean,
     mth_rank_weights,
@@ -35,7 +34,7 @@ ENUMERATED = 500
 """The largest number of subsets per rank that ``short_at_k`` enumerates."""
 
 
-def pass_at_k(correct: ArrayLike) -> Floats:
+def pass_at_k(correct: ArrayLike) -> DoubleArray:
     """The probability that k samples contain a right one, ``[..., n] -> [..., n]`` (Chen et al., arXiv 2107.03374).
 
     ``1 - C(n - c, k) / C(n, k)``, as a running product of ratios that are at most 1. Of samples that are right in part
@@ -49,7 +48,7 @@ def pass_at_k(correct: ArrayLike) -> Floats:
     return np.asarray(1 - np.cumprod(np.clip(wrong - drawn, 0, None) / (n - drawn), axis=-1))
 
 
-def best_at_k(values: ArrayLike, scores: ArrayLike) -> Floats:
+def best_at_k(values: ArrayLike, scores: ArrayLike) -> DoubleArray:
     """The value of the best-scored of k samples, ``[..., n] -> [..., n]`` (rank-score@k of arXiv 2505.17813).
 
     Samples without a score (NaN) are never picked; a subset without any score is worth 0. Samples with equal scores are
@@ -62,7 +61,7 @@ def best_at_k(values: ArrayLike, scores: ArrayLike) -> Floats:
     return first_rank_mean(_tied_means(value, score))
 
 
-def _tied_means(values: Floats, scores: Floats) -> Floats:
+def _tied_means(values: DoubleArray, scores: DoubleArray) -> DoubleArray:
     """Values along the last axis, averaged over neighbours with equal scores."""
     begins = np.ones(scores.shape, bool)
     begins[..., 1:] = scores[..., 1:] != scores[..., :-1]
@@ -71,7 +70,7 @@ def _tied_means(values: Floats, scores: Floats) -> Floats:
     return np.asarray(means[block].reshape(values.shape))
 
 
-def largest_at_k(values: ArrayLike) -> Floats:
+def largest_at_k(values: ArrayLike) -> DoubleArray:
     """The expected largest of k values, ``[..., n] -> [..., n]``: the critical path of k traces side by side."""
     falling = -np.sort(-np.asarray(values, np.float64), axis=-1)
     return first_rank_mean(falling)
@@ -102,7 +101,7 @@ def weighted_vote_at_k(
     return Estimate(value, np.r_[0.0, drawn.error[1:-1], 0.0][-len(vote) :])
 
 
-def _led(classes: Ints, worth: Floats, weight: Floats, orders: Ints) -> Floats:
+def _led(classes: IntArray, worth: DoubleArray, weight: DoubleArray, orders: IntArray) -> DoubleArray:
     """What the leading classes are worth after each sample of each order, ``[draws, n]``.
 
     Only the class that just voted can catch up with the lead, so a running total suffices.
@@ -122,7 +121,7 @@ def _led(classes: Ints, worth: Floats, weight: Floats, orders: Ints) -> Floats:
     return np.asarray((worths / np.maximum(_since(leads.astype(np.float64), since), 1.0)).T)
 
 
-def _running_totals(vote: Ints, added: Floats, count: int) -> Floats:
+def _running_totals(vote: IntArray, added: DoubleArray, count: int) -> DoubleArray:
     """The total of the class that votes at each step, after its vote, ``[n, draws]``."""
     totals, running, rows = np.zeros((vote.shape[1], count)), np.empty(added.shape), np.arange(vote.shape[1])
     for step in range(len(vote)):
@@ -131,13 +130,13 @@ def _running_totals(vote: Ints, added: Floats, count: int) -> Floats:
     return running
 
 
-def _since(values: Floats, begin: Ints) -> Floats:
+def _since(values: DoubleArray, begin: IntArray) -> DoubleArray:
     """The sum of ``values`` from step ``begin`` to each step, ``[n, draws]``."""
     sums = np.cumsum(values, axis=0)
     return np.asarray(sums - np.take_along_axis(sums - values, begin, axis=0))
 
 
-def _elected(classes: Ints, worth: Floats, weight: Floats) -> float:
+def _elected(classes: IntArray, worth: DoubleArray, weight: DoubleArray) -> float:
     """What the vote of all samples is worth, with ties split."""
     totals = np.bincount(classes, weight)
     if not totals.any():
@@ -173,7 +172,9 @@ def short_at_k(
     return Estimate(result, np.sqrt(variance))
 
 
-def _by_last_rank(vote: Ints, value: Floats, m: int, draws: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _by_last_rank(
+    vote: IntArray, value: DoubleArray, m: int, draws: int, rng: np.random.Generator
+) -> tuple[DoubleArray, DoubleArray]:
     """Mean value and its Monte-Carlo error of the vote of m samples of which the longest has rank i, ``[n]`` each."""
     n = len(vote)
     means, errors = np.zeros(n), np.zeros(n)
@@ -191,7 +192,7 @@ def _by_last_rank(vote: Ints, value: Floats, m: int, draws: int, rng: np.random.
     return means, errors
 
 
-def _plurality(vote: Ints, value: Floats) -> Floats:
+def _plurality(vote: IntArray, value: DoubleArray) -> DoubleArray:
     """The value of each row's vote, ``[rows, m] -> [rows]``; ties go to the class that comes first in the row."""
     counts = (vote[:, :, None] == vote[:, None, :]).sum(axis=2)
     counts = np.where(vote == NO_VOTE, 0, counts)

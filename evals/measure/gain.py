@@ -8,9 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.brief import Brief
 from widthwise.evals.measure.intervals import LEVEL, REPLICATES, bootstrap, resampled_means
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.outcome import Outcome, credit
 
 PARTS = ("sampling", "coverage", "selection")
@@ -50,9 +50,9 @@ class Reached(Brief):
     best grade among them (pass@n), ``answered`` that of the answer that the strategy chose.
     """
 
-    one: Floats
-    covered: Floats
-    answered: Floats
+    one: DoubleArray
+    covered: DoubleArray
+    answered: DoubleArray
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Self:
@@ -93,12 +93,12 @@ class Reached(Brief):
         )
 
 
-def _share(differences: Floats) -> BootstrapMean:
+def _share(differences: DoubleArray) -> BootstrapMean:
     band = bootstrap(differences)
     return BootstrapMean(float(band.mean), float(band.low), float(band.high))
 
 
-def efficiencies(accuracy: Floats, coverage: Floats) -> Floats:
+def efficiencies(accuracy: DoubleArray, coverage: DoubleArray) -> DoubleArray:
     """The selection efficiency at every k of two curves ``[points]`` that begin at one sample; NaN where undefined."""
     room = coverage - coverage[0]
     return np.where(room > _NOTHING, (accuracy - coverage[0]) / np.where(room > _NOTHING, room, 1.0), np.nan)

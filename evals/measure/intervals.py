@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.core.brief import Brief
 from widthwise.evals.measure import wilson as proportion
-from widthwise.evals.measure.subsets import Floats, Ints
 
 LEVEL = 0.95
 REPLICATES = 10_000
@@ -28,9 +28,9 @@ _DRAWN_AT_ONCE = 500
 class Band(Brief):
     """Intervals around the points of a curve, all arrays of one shape; ``level`` is the probability that they hold."""
 
-    mean: Floats
-    low: Floats
-    high: Floats
+    mean: DoubleArray
+    low: DoubleArray
+    high: DoubleArray
     level: float = LEVEL
 
 
@@ -115,7 +115,7 @@ def resampled_means(
     seed: int = 0,
     strata: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
-) -> Floats:
+) -> DoubleArray:
     """Means of ``replicates`` resampled sets of problems, ``[problems, ...] -> [replicates, ...]``."""
     rows = np.asarray(scores, np.float64)
     if not len(rows):
@@ -127,11 +127,11 @@ def resampled_means(
     for begin in range(0, replicates, _DRAWN_AT_ONCE):
         counts = _drawn(stratum, cluster, min(_DRAWN_AT_ONCE, replicates - begin), rng)
         batches.append(counts @ flat / counts.sum(axis=1, keepdims=True))
-    means: Floats = np.concatenate(batches).reshape(replicates, *rows.shape[1:])
+    means: DoubleArray = np.concatenate(batches).reshape(replicates, *rows.shape[1:])
     return means
 
 
-def _drawn(strata: Ints, clusters: Ints, replicates: int, rng: np.random.Generator) -> Floats:
+def _drawn(strata: IntArray, clusters: IntArray, replicates: int, rng: np.random.Generator) -> DoubleArray:
     """How often each problem is in each resampled set, ``[replicates, problems]``."""
     counts = np.zeros((replicates, len(strata)))
     for stratum in np.unique(strata):
@@ -179,7 +179,7 @@ def paired(
     )
 
 
-def _paired_p(gap: Floats, *, binary: bool) -> float:
+def _paired_p(gap: DoubleArray, *, binary: bool) -> float:
     apart = gap[np.abs(gap) > 1e-12]
     if not len(apart):
         return 1.0
@@ -188,7 +188,7 @@ def _paired_p(gap: Floats, *, binary: bool) -> float:
     return float(stats.wilcoxon(np.round(apart, 12)).pvalue)
 
 
-def holm(p: ArrayLike) -> Floats:
+def holm(p: ArrayLike) -> DoubleArray:
     """p-values of several comparisons, adjusted so that one false alarm among all has their size (Holm, 1979)."""
     values = np.asarray(p, np.float64)
     order = np.argsort(values)

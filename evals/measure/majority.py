@@ -8,8 +8,9 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.evals.measure.estimators import DRAWS, NO_VOTE, weighted_vote_at_k
-from widthwise.evals.measure.subsets import Estimate, Floats, Ints, certain
+from widthwise.evals.measure.subsets import Estimate, certain
 
 EXACT_UP_TO = 512
 """The largest pool that ``maj_at_k`` computes exactly; time grows with n^3, and binomials overflow at n = 1030."""
@@ -36,7 +37,7 @@ def maj_at_k(
     return certain(result)
 
 
-def wins(size: int, rivals: Ints, silent: int = 0) -> Floats:
+def wins(size: int, rivals: IntArray, silent: int = 0) -> DoubleArray:
     """The probability that a class of ``size`` samples wins the vote of k of all samples, for k = 1..n.
 
     ``rivals`` are the sizes of the other classes, ``silent`` counts the samples that do not vote. A tie of t classes is
@@ -59,14 +60,14 @@ def wins(size: int, rivals: Ints, silent: int = 0) -> Floats:
     return np.asarray(total[1:] / _choose(n)[1:])
 
 
-def _rows(size: int, rivals: Ints) -> tuple[Ints, Floats, Floats]:
+def _rows(size: int, rivals: IntArray) -> tuple[IntArray, DoubleArray, DoubleArray]:
     """For m = 1..size votes, the nodes of the integral over u: votes, ranks u and shares, one row per node."""
     rows = [(m, *_nodes(int((rivals >= m).sum()) // 2 + 1)) for m in range(1, size + 1)]
     votes = np.repeat([m for m, _, _ in rows], [len(ranks) for _, ranks, _ in rows])
     return votes, np.concatenate([r for _, r, _ in rows]), np.concatenate([s for _, _, s in rows])
 
 
-def _others(votes: Ints, ranks: Floats, rivals: Ints, n: int, silent: int) -> Floats:
+def _others(votes: IntArray, ranks: DoubleArray, rivals: IntArray, n: int, silent: int) -> DoubleArray:
     """In how many ways the other n samples fill up a subset without winning, ``[rows, samples taken 0..n]``.
 
     Classes that are too small to reach m votes take part freely, like the silent samples: all of them together are one
@@ -80,7 +81,7 @@ def _others(votes: Ints, ranks: Floats, rivals: Ints, n: int, silent: int) -> Fl
     return ways
 
 
-def _limited(ways: Floats, votes: Ints, ranks: Floats, size: int) -> Floats:
+def _limited(ways: DoubleArray, votes: IntArray, ranks: DoubleArray, size: int) -> DoubleArray:
     """``ways`` times a class of ``size`` samples that takes fewer than m, or m at the cost of rank u."""
     choose, result = _choose(size), ways.copy()
     for taken in range(1, int(votes[-1]) + 1 if len(votes) else 0):
@@ -92,7 +93,7 @@ def _limited(ways: Floats, votes: Ints, ranks: Floats, size: int) -> Floats:
 
 
 @lru_cache(maxsize=2048)
-def _choose(n: int, length: int | None = None) -> Floats:
+def _choose(n: int, length: int | None = None) -> DoubleArray:
     """``C(n, i)`` for i = 0..length (n by default); 0 beyond n."""
     row = np.zeros((n if length is None else length) + 1)
     row[: n + 1] = [float(comb(n, i)) for i in range(n + 1)]
@@ -101,7 +102,7 @@ def _choose(n: int, length: int | None = None) -> Floats:
 
 
 @lru_cache(maxsize=256)
-def _nodes(count: int) -> tuple[Floats, Floats]:
+def _nodes(count: int) -> tuple[DoubleArray, DoubleArray]:
     """Gauss-Legendre nodes and weights on [0, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     return (nodes + 1) / 2, weights / 2

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from widthwise.core.arguments import one_of, whole
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trust import AGREEMENT
@@ -23,7 +24,6 @@ from widthwise.core.strategy.composition import shortened
 from widthwise.core.tabular import Tabular
 from widthwise.evals.measure.intervals import wilson
 from widthwise.evals.measure.stored_answers import StoredAnswers, stored_answers
-from widthwise.evals.measure.subsets import Floats
 
 Kind = Literal["cascade", "route"]
 Chosen = tuple[tuple[str, ...], tuple[float, ...]]
@@ -161,7 +161,7 @@ def _routes(known: StoredAnswers, problems: Any) -> Iterator[Chosen]:
             yield order, thresholds
 
 
-def _levels(scores: Floats) -> list[float]:
+def _levels(scores: DoubleArray) -> list[float]:
     """Values of a score to try as thresholds: all, or so many quantiles of them."""
     values = np.unique(scores[~np.isnan(scores)])
     if len(values) > _LEVELS:
@@ -169,13 +169,13 @@ def _levels(scores: Floats) -> list[float]:
     return [float(value) for value in values]
 
 
-def _outcome(known: StoredAnswers, way: Chosen, kind: Kind, problems: Any) -> tuple[Floats, Floats]:
+def _outcome(known: StoredAnswers, way: Chosen, kind: Kind, problems: Any) -> tuple[DoubleArray, DoubleArray]:
     """How right each problem's answer is, and what it cost."""
     choose = cascaded if kind == "cascade" or len(way[0]) == 1 else routed
     return choose(known, way, problems)
 
 
-def cascaded(known: StoredAnswers, way: Chosen, problems: Any) -> tuple[Floats, Floats]:
+def cascaded(known: StoredAnswers, way: Chosen, problems: Any) -> tuple[DoubleArray, DoubleArray]:
     """The grades and costs of a cascade on ``problems``: each model is asked until an answer is trusted."""
     models, thresholds = way
     right, cost, open_ = np.zeros(len(problems)), np.zeros(len(problems)), np.ones(len(problems), bool)
@@ -187,7 +187,7 @@ def cascaded(known: StoredAnswers, way: Chosen, problems: Any) -> tuple[Floats, 
     return right, cost
 
 
-def routed(known: StoredAnswers, way: Chosen, problems: Any) -> tuple[Floats, Floats]:
+def routed(known: StoredAnswers, way: Chosen, problems: Any) -> tuple[DoubleArray, DoubleArray]:
     """The grades and costs of a route on ``problems``, with those of the probes."""
     models, thresholds = way
     easy = known.easy[problems]

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from widthwise.core.answer import group
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.core.model_shape import ModelShape
@@ -27,7 +28,6 @@ from widthwise.evals.measure.estimators import NO_VOTE
 from widthwise.evals.measure.run_prices import prices_in
 from widthwise.evals.measure.sample_pool import SamplePool, shape_of_samples
 from widthwise.evals.measure.sample_scores import recorded_number, sample_score, scored, trace_score
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.runner import regraded
 from widthwise.evals.store.copies import Copies, effective_number
 from widthwise.evals.store.foreign import RECORDINGS, read_generations
@@ -151,7 +151,7 @@ class _Row:
     correct: Sequence[Graded]
     tokens: Sequence[float]
     finished: Sequence[bool]
-    scores: Mapping[str, Floats]
+    scores: Mapping[str, DoubleArray]
     money: tuple[float, float, float] = (np.nan, np.nan, np.nan)
     shape: ModelShape | None = None
     start: int = 0

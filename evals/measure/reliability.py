@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import hypergeom
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.evals.measure.estimators import largest_at_k
-from widthwise.evals.measure.subsets import Floats
 
 
-def measure(name: str) -> Callable[[Floats], Floats] | None:
+def measure(name: str) -> Callable[[DoubleArray], DoubleArray] | None:
     """The measure that a word names, ``[n] -> [n]``: "all", "gpass:SHARE", "mgpass"; None for any other word."""
     kind, _, argument = name.partition(":")
     if kind == "gpass" and (share := _share(argument)) is not None:
@@ -31,7 +31,7 @@ def _share(text: str) -> float | None:
     return share if 0 < share <= 1 else None
 
 
-def all_at_k(values: ArrayLike) -> Floats:
+def all_at_k(values: ArrayLike) -> DoubleArray:
     """The probability that k samples are all right, ``[..., n] -> [..., n]``: pass^k of tau-bench (arXiv 2406.12045).
 
     ``C(c, k) / C(n, k)``. For samples that are right in part, it is the expected grade of the worst of k.
@@ -39,7 +39,7 @@ def all_at_k(values: ArrayLike) -> Floats:
     return 1 - largest_at_k(1 - np.asarray(values, np.float64))
 
 
-def share_at_k(correct: ArrayLike, share: float) -> Floats:
+def share_at_k(correct: ArrayLike, share: float) -> DoubleArray:
     """The probability that at least ``share`` of k samples are right, ``[n] -> [n]``: G-Pass@k (arXiv 2412.13147).
 
     The sum of ``C(c, j) C(n - c, k - j) / C(n, k)`` over j from ``ceil(share * k)``, at least 1; share 1 is pass^k, and
@@ -55,7 +55,7 @@ def share_at_k(correct: ArrayLike, share: float) -> Floats:
     return np.asarray(hypergeom.sf(least - 1, n, right, k))
 
 
-def mean_share_at_k(correct: ArrayLike) -> Floats:
+def mean_share_at_k(correct: ArrayLike) -> DoubleArray:
     """mG-Pass@k (arXiv 2412.13147), ``[n] -> [n]``: the mean of G-Pass@k over shares from a half to 1.
 
     ``2 / k`` times the sum over i from ``ceil(k / 2) + 1`` to k of the probability that at least i of k are right; 0

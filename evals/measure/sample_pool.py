@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.core.brief import Brief
 from widthwise.core.model_shape import ModelShape
 from widthwise.evals.measure.axes import Axis
-from widthwise.evals.measure.subsets import Floats, Ints
 from widthwise.evals.store.recorded_shape import shape_in
 from widthwise.evals.store.store import Store
 
@@ -30,11 +30,11 @@ class SamplePool(Brief):
     """
 
     problem: str
-    votes: Ints
-    values: Floats
-    tokens: Floats
+    votes: IntArray
+    values: DoubleArray
+    tokens: DoubleArray
     finished: Any
-    scores: Mapping[str, Floats] = field(default_factory=dict)
+    scores: Mapping[str, DoubleArray] = field(default_factory=dict)
     money: float = np.nan
     first_money: float = 0.0
     token_money: float = np.nan
@@ -60,7 +60,7 @@ class SamplePool(Brief):
             self.start,
         )
 
-    def costs(self, axis: Axis) -> tuple[Floats, float]:
+    def costs(self, axis: Axis) -> tuple[DoubleArray, float]:
         """What each sample cost in tokens or FLOPs, and what all of them cost together besides; NaN if unknown."""
         if axis != "flops":
             return self.tokens, 0.0
@@ -76,16 +76,16 @@ class SamplePool(Brief):
             return cost
         return np.nan if self.shape is None else float(self.shape.afforded(self.start, cost))
 
-    def expected_flops(self, k: Floats) -> Floats:
+    def expected_flops(self, k: DoubleArray) -> DoubleArray:
         """What k samples cost, for each of ``k``, on average over subsets; NaN if unknown."""
         costs, base = self.costs("flops")
         return base + k * float(costs.mean())
 
-    def expected_money(self, k: Floats | float, tokens: Floats | float) -> Any:
+    def expected_money(self, k: DoubleArray | float, tokens: DoubleArray | float) -> Any:
         """What k samples cost that have so many ``tokens`` together, for each of ``k``, on average; NaN if unknown."""
         return self.first_money + self.further_money(k, tokens)
 
-    def further_money(self, k: Floats | float, tokens: Floats | float) -> Any:
+    def further_money(self, k: DoubleArray | float, tokens: DoubleArray | float) -> Any:
         """The same beside samples that were drawn before."""
         return k * self.money + (tokens - k * float(self.tokens.mean())) * self.token_money
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.combination import combination
 from widthwise.core.scores.trace_score import LOGPROBS, REWARD_MODEL, recorded_score
 from widthwise.core.trace.recording import Sample
 from widthwise.core.trace.trace import Trace
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.recorded_scores import RecordedScores
 
 
@@ -31,7 +31,7 @@ def check_absolute(score: str, what: str) -> None:
         )
 
 
-def scored(names: Sequence[str], read: Callable[[str], list[float]]) -> dict[str, Floats]:
+def scored(names: Sequence[str], read: Callable[[str], list[float]]) -> dict[str, DoubleArray]:
     """The scores of one problem's samples by name, of which ``read`` reads one that is no combination."""
     combined = {name: combination(name) for name in names}
     single = {each for name, parts in combined.items() for each in (parts.sources if parts else [name])}

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import curve_fit
 from scipy.special import betaln
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.evals.measure.intervals import LEVEL, resampled_means
-from widthwise.evals.measure.subsets import Floats
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Law(Protocol):
 
     name: ClassVar[str]
 
-    def at(self, k: ArrayLike) -> Floats: ...
+    def at(self, k: ArrayLike) -> DoubleArray: ...
 
 
 L = TypeVar("L", bound=Law)
@@ -47,7 +47,7 @@ class PowerLaw:
     a: float
     b: float
 
-    def at(self, k: ArrayLike) -> Floats:
+    def at(self, k: ArrayLike) -> DoubleArray:
         return np.asarray(np.exp(self.a * np.asarray(k, np.float64) ** self.b))
 
 
@@ -65,11 +65,11 @@ class BetaLaw:
     beta: float
     never: float = 0.0
 
-    def at(self, k: ArrayLike) -> Floats:
+    def at(self, k: ArrayLike) -> DoubleArray:
         misses = np.exp(betaln(self.alpha, self.beta + np.asarray(k, np.float64)) - betaln(self.alpha, self.beta))
         return np.asarray((1 - self.never) * (1 - misses))
 
-    def gain(self, k: ArrayLike) -> Floats:
+    def gain(self, k: ArrayLike) -> DoubleArray:
         """What sample k + 1 adds."""
         rest = betaln(self.alpha + 1, self.beta + np.asarray(k, np.float64)) - betaln(self.alpha, self.beta)
         return np.asarray((1 - self.never) * np.exp(rest))
@@ -95,10 +95,10 @@ class SaturatingLaw:
     ceiling: float
     p: float
 
-    def at(self, k: ArrayLike) -> Floats:
+    def at(self, k: ArrayLike) -> DoubleArray:
         return np.asarray(self.ceiling * (1 - (1 - self.p) ** np.asarray(k, np.float64)))
 
-    def gain(self, k: ArrayLike) -> Floats:
+    def gain(self, k: ArrayLike) -> DoubleArray:
         """What sample k + 1 adds."""
         return np.asarray(self.ceiling * self.p * (1 - self.p) ** np.asarray(k, np.float64))
 
@@ -117,7 +117,7 @@ class LogLaw:
     a: float
     b: float
 
-    def at(self, k: ArrayLike) -> Floats:
+    def at(self, k: ArrayLike) -> DoubleArray:
         return np.asarray(self.a + self.b * np.log(np.asarray(k, np.float64)))
 
 
@@ -131,11 +131,11 @@ class CeilingLaw:
     c: float
     b: float
 
-    def at(self, k: ArrayLike) -> Floats:
+    def at(self, k: ArrayLike) -> DoubleArray:
         return np.asarray(self.ceiling - self.c * np.asarray(k, np.float64) ** -self.b)
 
 
-def grid(n: int, points: int = 40) -> Floats:
+def grid(n: int, points: int = 40) -> DoubleArray:
     """Log-spaced k from 1 to n / 2: beyond half of the pool, estimates vary too much to fit."""
     return np.unique(np.round(np.geomspace(1, max(n // 2, 1), points)))
 
@@ -162,7 +162,7 @@ def fit(
     if len(x) < len(begin):
         raise ValueError(f"the {law.name} law has {len(begin)} parameters: {len(x)} points are too few")
     begin = begin if near is None else tuple(getattr(near, name) for name in _parameters(law))
-    model: Callable[..., Floats] = lambda at, *parameters: law(*parameters).at(at)  # noqa: E731
+    model: Callable[..., DoubleArray] = lambda at, *parameters: law(*parameters).at(at)  # noqa: E731
     try:
         best, _ = curve_fit(model, x, y, p0=begin, bounds=bounds, sigma=_positive(errors), maxfev=20_000)
     except RuntimeError as error:
@@ -174,7 +174,7 @@ def _parameters(law: type[Law]) -> list[str]:
     return list(inspect.signature(law).parameters)
 
 
-def _positive(errors: ArrayLike | None) -> Floats | None:
+def _positive(errors: ArrayLike | None) -> DoubleArray | None:
     """Errors usable as weights: a point without spread must not outweigh all others."""
     if errors is None:
         return None
@@ -228,7 +228,7 @@ def fit_curve(
     )
 
 
-def _fit_or_none(law: type[Law], k: Floats, accuracy: Floats, errors: Floats, near: Law) -> Law | None:
+def _fit_or_none(law: type[Law], k: DoubleArray, accuracy: DoubleArray, errors: DoubleArray, near: Law) -> Law | None:
     """A resampled curve may be flat or fall, so that no law fits: it is left out."""
     try:
         return fit(law, k, accuracy, errors, near=near)

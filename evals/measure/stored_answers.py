@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.errors import UsageError
 from widthwise.core.scores.trust import AGREEMENT
 from widthwise.core.session.prices import Price, Prices, check_prices, money, recorded_prices, unknown
 from widthwise.core.strategy.composition import shortened
 from widthwise.evals.measure.run_prices import models_of
 from widthwise.evals.measure.sample_scores import trace_score
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.outcome import Leaf, Outcome, credit
 from widthwise.evals.store.recorded_scores import RecordedScores
 from widthwise.evals.store.store import Store
@@ -37,11 +37,11 @@ class StoredAnswers:
     models: tuple[str, ...]
     strategy: str
     unit: Literal["money", "tokens"]
-    right: Mapping[str, Floats]
-    trusted: Mapping[str, Floats]
-    costs: Mapping[str, Floats]
-    easy: Floats
-    probing: Floats
+    right: Mapping[str, DoubleArray]
+    trusted: Mapping[str, DoubleArray]
+    costs: Mapping[str, DoubleArray]
+    easy: DoubleArray
+    probing: DoubleArray
 
     @property
     def problems(self) -> int:

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
+from widthwise.core.arrays import DoubleArray, IntArray
 
 _WHOLE = 1024
 """The largest pool whose weights are kept in memory as a whole; those of larger ones come in blocks of ranks."""
@@ -27,21 +24,21 @@ class Estimate:
     would differ: that is what intervals over problems are for.
     """
 
-    value: Floats
-    error: Floats
+    value: DoubleArray
+    error: DoubleArray
 
     @property
     def exact(self) -> bool:
         return not self.error.any()
 
 
-def certain(value: Floats) -> Estimate:
+def certain(value: DoubleArray) -> Estimate:
     """An estimate without Monte-Carlo error."""
     return Estimate(value, np.zeros_like(value))
 
 
 @lru_cache(maxsize=16)
-def first_rank_weights(n: int) -> Floats:
+def first_rank_weights(n: int) -> DoubleArray:
     """Probabilities ``[n, n]`` that the best-ranked member of a random subset has rank i: row i - 1, column k - 1.
 
     ``C(n - i, k - 1) / C(n, k)``, built rank by rank from ratios, so that no large number occurs.
@@ -52,7 +49,7 @@ def first_rank_weights(n: int) -> Floats:
     return np.vstack([k / n, k / n * np.cumprod(ratios, axis=0)])
 
 
-def first_rank_mean(values: Floats) -> Floats:
+def first_rank_mean(values: DoubleArray) -> DoubleArray:
     """The expected value of the best-ranked of k samples, ``[..., n] -> [..., n]``; ``values`` come best rank first."""
     n = values.shape[-1]
     if n <= _WHOLE:
@@ -69,7 +66,7 @@ def first_rank_mean(values: Floats) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def mth_rank_weights(n: int, m: int) -> Floats:
+def mth_rank_weights(n: int, m: int) -> DoubleArray:
     """Probabilities ``[n, n]`` that the m-th best-ranked member of a random k-subset has rank i; 0 where k < m.
 
     ``C(i - 1, m - 1) C(n - i, k - m) / C(n, k)``.
@@ -84,17 +81,17 @@ def mth_rank_weights(n: int, m: int) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def log_factorials(n: int) -> Floats:
+def log_factorials(n: int) -> DoubleArray:
     """``log(i!)`` for i = 0..n."""
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1, dtype=np.float64)))])
 
 
-def _log_choose(logs: Floats, n: Ints | int, k: Ints) -> Floats:
-    chosen: Floats = logs[n] - logs[k] - logs[n - k]
+def _log_choose(logs: DoubleArray, n: IntArray | int, k: IntArray) -> DoubleArray:
+    chosen: DoubleArray = logs[n] - logs[k] - logs[n - k]
     return chosen
 
 
-def shuffles(n: int, draws: int, seed: int) -> Iterator[Ints]:
+def shuffles(n: int, draws: int, seed: int) -> Iterator[IntArray]:
     """``draws`` random orders of n samples in batches ``int64 [batch, n]``; the first k of each are a random k-subset.
 
     Subsets of one order are nested, so estimates at neighbouring k share their noise and curves are smooth; at every
@@ -105,11 +102,11 @@ def shuffles(n: int, draws: int, seed: int) -> Iterator[Ints]:
         yield rng.permuted(np.broadcast_to(np.arange(n), (min(batch, draws - begin), n)), axis=1)
 
 
-def samples_of(n: int, m: int, draws: int, rng: np.random.Generator) -> Ints:
+def samples_of(n: int, m: int, draws: int, rng: np.random.Generator) -> IntArray:
     """Random m-subsets of n positions, ``int64 [draws, m]``, without replacement and in no order."""
     return np.argpartition(rng.random((draws, n)), m - 1, axis=1)[:, :m] if m < n else np.tile(np.arange(n), (draws, 1))
 
 
-def averaged(values: Floats) -> Estimate:
+def averaged(values: DoubleArray) -> Estimate:
     """Mean and standard error over draws, ``[draws, k]``."""
     return Estimate(values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values)))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.brief import Brief, counted
 from widthwise.core.errors import UsageError
 from widthwise.core.session.limits import Limits
@@ -31,7 +32,6 @@ from widthwise.evals.measure.curves import Curve, CurveLine, CurveMethod, band, 
 from widthwise.evals.measure.intervals import LEVEL
 from widthwise.evals.measure.pools import Source, load
 from widthwise.evals.measure.sharing import choice, pools_of, why_not_shared
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.waits import NOT_KNOWN
 from widthwise.samplers.best_of_n import BestOfN
 from widthwise.samplers.revisions import Revisions
@@ -271,7 +271,7 @@ def _shared_line(
     single = isinstance(cells[0].strategy.sampler, Single)
     k = np.unique([1 if single else min(int(cell.limit), len(per_seed[0].k)) for cell in cells])
     at = k - 1
-    budgets: dict[Axis, Floats] = {
+    budgets: dict[Axis, DoubleArray] = {
         name: np.mean([line.budgets[name][at] for line in per_seed], axis=0)
         for name in per_seed[0].budgets
         if all(name in line.budgets for line in per_seed)
@@ -303,7 +303,7 @@ def _bought_line(
     scores, samples = value.mean(axis=0), begun.mean(axis=(0, 1))
     low, high = band(scores, replicates, LEVEL, seed)
     k = np.maximum(np.round(samples).astype(np.int64), 1)
-    budgets: dict[Axis, Floats] = {"samples": samples, axis: spent.mean(axis=(0, 1))}
+    budgets: dict[Axis, DoubleArray] = {"samples": samples, axis: spent.mean(axis=(0, 1))}
     if not np.isnan(money).any():
         budgets["money"] = money.mean(axis=(0, 1))
     cut = ((whole == 0) & (begun > 0)).mean(axis=(0, 1))
@@ -316,7 +316,7 @@ def _own_line(
 ) -> CurveLine:
     results = [[sources[t].answered for t in cell.tasks] for cell in cells]
     scores = np.array([np.mean([[a.right for a in run] for run in of_cell], axis=0) for of_cell in results]).T
-    budgets: dict[Axis, Floats] = {
+    budgets: dict[Axis, DoubleArray] = {
         name: np.array([np.mean([_spent(a, name) for run in of_cell for a in run]) for of_cell in results], np.float64)
         for name in MEASURED
         if _is_known(name, [a for of_cell in results for run in of_cell for a in run])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.evals.measure.estimators import NO_VOTE
-from widthwise.evals.measure.subsets import Estimate, Floats, Ints, averaged, shuffles
+from widthwise.evals.measure.subsets import Estimate, averaged, shuffles
 
 _DRAWS = 250
 """Orders a pool: each sorts every prefix, and the mean over a suite's problems evens out what few orders leave."""
@@ -32,11 +33,11 @@ def top_vote_at_k(
     return averaged(np.stack(drawn, axis=1))
 
 
-def _prefixes(orders: Ints) -> list[Ints]:
+def _prefixes(orders: IntArray) -> list[IntArray]:
     return [orders[:, :k] for k in range(1, orders.shape[1] + 1)]
 
 
-def _elected(classes: Ints, worth: Floats, score: Floats, weight: Floats, top: float) -> Floats:
+def _elected(classes: IntArray, worth: DoubleArray, score: DoubleArray, weight: DoubleArray, top: float) -> DoubleArray:
     """What the heaviest classes of each row are worth, ``[rows, k] -> [rows]``."""
     counted = np.where(_among_highest(score, top), weight, 0.0)
     rows = np.arange(len(classes))[:, None]
@@ -47,7 +48,7 @@ def _elected(classes: Ints, worth: Floats, score: Floats, weight: Floats, top: f
     return np.asarray((leads * worth).sum(axis=1) / np.maximum(leads.sum(axis=1), 1))
 
 
-def _among_highest(score: Floats, top: float) -> NDArray[np.bool_]:
+def _among_highest(score: DoubleArray, top: float) -> NDArray[np.bool_]:
     """Which scores of each row reach its quantile 1 - ``top``, as ``numpy.quantile`` interpolates; NaN is left out."""
     rising = np.sort(score, axis=1)  # what is not known stands at the end
     place = (1 - top) * np.maximum((~np.isnan(score)).sum(axis=1) - 1, 0)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.brief import Brief
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.dependence import dependence
 from widthwise.evals.measure.intervals import Difference, adjusted, bayesian_bootstrap, paired
 from widthwise.evals.measure.reliability import measure
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.store.outcome import Outcome, credit
 
 MEASURES = ("all", "gpass:0.75")
@@ -50,7 +50,7 @@ class Reliability(Brief):
 class Trials(Brief):
     """A run's samples as independent trials of each problem, ``values`` from 0 to 1; ``why_not`` if they are none."""
 
-    values: tuple[Floats, ...]
+    values: tuple[DoubleArray, ...]
     why_not: str = ""
 
     @classmethod
@@ -67,7 +67,7 @@ class Trials(Brief):
         """How many samples each problem has that has any; 0 if they are no trials."""
         return 0 if self.why_not else min((len(each) for each in self.values if len(each)), default=0)
 
-    def scores(self, name: str, k: int) -> Floats | str:
+    def scores(self, name: str, k: int) -> DoubleArray | str:
         """A measure of k samples, one number per problem (0 if all its requests failed); or why it is not known."""
         found = _measure(name)
         if lacking := self.lack(k):
@@ -91,7 +91,7 @@ class Reliabilities(Brief):
     known: tuple[Reliability, ...] = ()
     why_not: str = ""
 
-    def also(self, name: str, k: int, scores: Floats | str, gap: Difference | None) -> Reliabilities:
+    def also(self, name: str, k: int, scores: DoubleArray | str, gap: Difference | None) -> Reliabilities:
         """The same with one more measure, of these ``scores``."""
         if isinstance(scores, str):
             return replace(self, why_not=self.why_not or scores)
@@ -123,7 +123,7 @@ def _usual_k(runs: Sequence[Trials]) -> int:
     return min([MOST, *several]) if several else 2
 
 
-def _gaps(scores: Sequence[Floats | str]) -> list[Difference | None]:
+def _gaps(scores: Sequence[DoubleArray | str]) -> list[Difference | None]:
     """The distance of each from the first; None for the first itself, and where one of the two is not known."""
     first = scores[0]
     gaps = {
@@ -135,7 +135,7 @@ def _gaps(scores: Sequence[Floats | str]) -> list[Difference | None]:
     return [tested.get(number) for number in range(len(scores))]
 
 
-def _measure(name: object) -> Callable[[Floats], Floats]:
+def _measure(name: object) -> Callable[[DoubleArray], DoubleArray]:
     if not isinstance(name, str) or (found := measure(name)) is None:
         raise UsageError(f"unknown measure {name!r}: write all, gpass:SHARE (a share above 0 and at most 1) or mgpass")
     return found

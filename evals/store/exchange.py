@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.core.backend import FloatArray, IntArray, TokenStats, Usage
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import TokenStats, Usage
 from widthwise.core.errors import UsageError
 from widthwise.core.prompting.begun import with_begun
 from widthwise.core.trace.recording import Recording, Sample
@@ -226,12 +227,8 @@ def _joined_stats(segments: Sequence[Segment]) -> TokenStats | None:
         return None
     width = min(0 if stats.top_ids is None else stats.top_ids.shape[1] for stats in known)
     parts = [_filled(segment, width) for segment in segments]
-    logprobs = np.concatenate([part[0] for part in parts])
-    if not width:
-        return TokenStats(logprobs)
-    return TokenStats(
-        logprobs, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
-    )
+    logprobs, ids, top_logprobs = map(np.concatenate, zip(*parts, strict=True))
+    return TokenStats(logprobs, ids, top_logprobs) if width else TokenStats(logprobs)
 
 
 def _filled(segment: Segment, width: int) -> tuple[FloatArray, IntArray, FloatArray]:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from widthwise.core.backend import IntArray
+from widthwise.core.arrays import IntArray
 from widthwise.core.plain_json import well_formed
 from widthwise.core.trace.trace import Trace, TraceId, name
 from widthwise.evals.store.database import Database

@@ -32,7 +32,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from widthwise.core.backend import FloatArray, IntArray, TokenStats
+from widthwise.core.arrays import FloatArray, IntArray
+from widthwise.core.backend import TokenStats
 from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.prompting.begun import with_begun

@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from widthwise.core.backend import IntArray, TokenStats, Usage
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import TokenStats, Usage
 from widthwise.core.plain_json import check_readable, well_formed
 from widthwise.core.plain_json import parse as parse_json
 from widthwise.core.trace.recording import covers

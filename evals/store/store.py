@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from widthwise.core.backend import Backend, IntArray, LearningTokenizer, Tokenizer
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Backend, LearningTokenizer, Tokenizer
 from widthwise.core.errors import UsageError
 from widthwise.core.plain_json import well_formed
 from widthwise.core.problem import Problem

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.drawing import COLOURS, axes_for, plain
 from widthwise.core.errors import UsageError
 from widthwise.evals.measure.axes import AXES, Axis, amount, labelled, not_measured
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.replacement import replacement
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -24,16 +24,16 @@ class Drawn(Protocol):
     def method(self) -> str: ...
 
     @property
-    def budgets(self) -> Mapping[Axis, Floats]: ...
+    def budgets(self) -> Mapping[Axis, DoubleArray]: ...
 
     @property
-    def accuracy(self) -> Floats: ...
+    def accuracy(self) -> DoubleArray: ...
 
     @property
-    def low(self) -> Floats: ...
+    def low(self) -> DoubleArray: ...
 
     @property
-    def high(self) -> Floats: ...
+    def high(self) -> DoubleArray: ...
 
 
 class Lined(Protocol):

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from widthwise.core.arrays import DoubleArray
 from widthwise.core.errors import UsageError
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.session.prices import Prices
@@ -32,7 +33,6 @@ from widthwise.evals.measure.matched import Matched
 from widthwise.evals.measure.reliability import measure
 from widthwise.evals.measure.run_names import told_apart
 from widthwise.evals.measure.standings import standings
-from widthwise.evals.measure.subsets import Floats
 from widthwise.evals.measure.summary import Summary, summarise
 from widthwise.evals.measure.trials import MEASURES
 from widthwise.evals.replacement import replacement
@@ -224,7 +224,7 @@ def _line(line: CurveLine) -> dict[str, Any]:
     }
 
 
-def _rounded(values: Floats) -> list[float]:
+def _rounded(values: DoubleArray) -> list[float]:
     """Six significant digits: of tokens these are enough, and of money, which may be tiny, not all of them zeros."""
     return [float(f"{value:.6g}") for value in values]
 

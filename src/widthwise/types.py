@@ -12,7 +12,8 @@ from widthwise.aggregators.mutual_consistency import ConsistencyMode
 from widthwise.asking import Asking, SettledAsking
 from widthwise.backends.function import FunctionInput
 from widthwise.core.answer import TieBreak
-from widthwise.core.backend import FinishReason, FloatArray, IntArray
+from widthwise.core.arrays import DoubleArray, FloatArray, IntArray
+from widthwise.core.backend import FinishReason
 from widthwise.core.chat_options import ChatOptions
 from widthwise.core.conversation import Conversation, Message, Messages
 from widthwise.core.model_shape import ModelShape
@@ -56,7 +57,7 @@ from widthwise.evals.measure.model_choice import Fitted, MeasuredChoice
 from widthwise.evals.measure.pools import AnswerGrouping
 from widthwise.evals.measure.sample_pool import SamplePool
 from widthwise.evals.measure.standings import Standing
-from widthwise.evals.measure.subsets import Estimate, Floats, Ints
+from widthwise.evals.measure.subsets import Estimate
 from widthwise.evals.measure.summary import Summary, TokenTotals
 from widthwise.evals.measure.sweep import SweepCell, SweepPlan, SweepTask
 from widthwise.evals.measure.trials import Reliability
@@ -66,7 +67,7 @@ from widthwise.evaluation import Listener
 from widthwise.model import ModelRole
 from widthwise.pruning.adaptive_branching import ScoreBelief
 from widthwise.pruning.annealing import DiversityMeasure
-from widthwise.pruning.resampling import Doubles, ResamplingScheme, ScoreLink
+from widthwise.pruning.resampling import ResamplingScheme, ScoreLink
 from widthwise.pruning.stopping_rule import VoteOrder, Votes
 from widthwise.samplers.distilling import DistillOperator
 from widthwise.settings import AnyModel, Options
@@ -94,7 +95,7 @@ __all__ = [
     "Difference",
     "DistillOperator",
     "DiversityMeasure",
-    "Doubles",
+    "DoubleArray",
     "EscalateWhen",
     "Estimate",
     "Excerpt",
@@ -102,7 +103,6 @@ __all__ = [
     "FinishReason",
     "Fitted",
     "FloatArray",
-    "Floats",
     "FunctionInput",
     "GainSplit",
     "Grade",
@@ -110,7 +110,6 @@ __all__ = [
     "Grant",
     "InsertionFacts",
     "IntArray",
-    "Ints",
     "LaidOutSolution",
     "Leaf",
     "Limits",

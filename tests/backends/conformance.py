@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from widthwise.core.backend import Backend, Delta, FinishReason, IntArray, Request, SamplingParams, TokenStats, Usage
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Backend, Delta, FinishReason, Request, SamplingParams, TokenStats, Usage
 
 PROBLEM = "p0"
 MESSAGES = [{"role": "user", "content": "Compute (15 - 7) * (4 * 1 + 72) + 6 - 3 * (8 + 2)."}]

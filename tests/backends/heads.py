@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.backends.servers import MODEL
 from widthwise.backends.embedded.backend import EmbeddedBackend
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 WIDTH, CLASSES = 128, 2
 

@@ -17,7 +17,8 @@ from tests.backends.llama_checkpoint import Shape, reference_logits, write_check
 from widthwise.backends.embedded import engine
 from widthwise.backends.embedded.backend import EmbeddedBackend
 from widthwise.backends.embedded.kv_cache import shared_length
-from widthwise.core.backend import Delta, IntArray, Request, SamplingParams, Usage
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Delta, Request, SamplingParams, Usage
 from widthwise.core.errors import BackendError, PromptTooLong
 
 SHAPE = Shape(max_len=320)

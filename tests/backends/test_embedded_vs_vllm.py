@@ -12,7 +12,8 @@ import numpy as np
 
 from tests.backends.servers import CPU_ENVIRONMENT, HERE, MODEL
 from widthwise.backends.embedded.backend import EmbeddedBackend
-from widthwise.core.backend import FloatArray, Request, SamplingParams
+from widthwise.core.arrays import FloatArray
+from widthwise.core.backend import Request, SamplingParams
 
 PROBLEMS = ["Compute 37 * 4 - 58", "Compute 12 + 9 * 7 - 30 / 5", "Use the numbers 3, 7, 19, 25 to reach 54"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from widthwise.backends.embedded.kv_cache import PrefixCache, shared_length
 from widthwise.backends.embedded.kv_pool import KVPool
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 
 TOKEN_BYTES = 1 * 2 * 1 * 1 * 4
 

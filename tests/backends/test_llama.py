@@ -17,7 +17,7 @@ from widthwise.backends.embedded import blas
 from widthwise.backends.embedded.checkpoint import Checkpoint
 from widthwise.backends.embedded.llama import AttentionGroup, Llama, bucket
 from widthwise.backends.embedded.llama_config import LlamaConfig
-from widthwise.core.backend import FloatArray, IntArray
+from widthwise.core.arrays import FloatArray, IntArray
 from widthwise.core.errors import BackendError
 from widthwise.core.model_shape import ModelShape
 

@@ -12,7 +12,8 @@ import pytest
 from tests.backends.llama_checkpoint import Shape, reference_logits, write_checkpoint
 from tests.backends.servers import MODEL
 from widthwise.backends.embedded.backend import EmbeddedBackend
-from widthwise.core.backend import IntArray, Request, SamplingParams
+from widthwise.core.arrays import IntArray
+from widthwise.core.backend import Request, SamplingParams
 from widthwise.core.errors import BackendError, PromptTooLong
 from widthwise.core.problem import Problem
 from widthwise.core.rewards.language_reward import LanguageRewardModel

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from widthwise.backends.embedded.sampling import RUN, Knobs, choose, log_softmax, most_likely, uniforms
-from widthwise.core.backend import FloatArray, SamplingParams
+from widthwise.core.arrays import FloatArray
+from widthwise.core.backend import SamplingParams
 
 LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.07, 0.03], np.float32))
 DRAWS = 20_000

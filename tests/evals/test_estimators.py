@@ -7,6 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.evals.measure.estimators import (
     NO_VOTE,
     best_at_k,
@@ -17,15 +18,15 @@ from widthwise.evals.measure.estimators import (
 )
 from widthwise.evals.measure.majority import maj_at_k, wins
 from widthwise.evals.measure.reliability import all_at_k, mean_share_at_k, share_at_k
-from widthwise.evals.measure.subsets import Floats, Ints, first_rank_mean, first_rank_weights, mth_rank_weights
+from widthwise.evals.measure.subsets import first_rank_mean, first_rank_weights, mth_rank_weights
 
 
-def over_subsets(n: int, method: Callable[[Ints], float]) -> Floats:
+def over_subsets(n: int, method: Callable[[IntArray], float]) -> DoubleArray:
     """The mean of ``method`` over all k-subsets of n samples, for k = 1..n."""
     return np.array([np.mean([method(np.array(s)) for s in combinations(range(n), k)]) for k in range(1, n + 1)])
 
 
-def pools(seed: int, count: int = 12, largest: int = 9) -> list[tuple[Ints, Floats]]:
+def pools(seed: int, count: int = 12, largest: int = 9) -> list[tuple[IntArray, DoubleArray]]:
     """Small random pools: some votes are missing, and most values are those of the classes."""
     rng = np.random.default_rng(seed)
     made = []
@@ -37,7 +38,7 @@ def pools(seed: int, count: int = 12, largest: int = 9) -> list[tuple[Ints, Floa
     return made
 
 
-def vote(votes: Ints, values: Floats, weights: Floats, members: Ints) -> float:
+def vote(votes: IntArray, values: DoubleArray, weights: DoubleArray, members: IntArray) -> float:
     """A weighted vote, ties split; a class is worth the mean of its samples in the whole pool."""
     totals = {int(c): weights[members][votes[members] == c].sum() for c in votes[members] if c != NO_VOTE}
     totals = {c: w for c, w in totals.items() if w > 0}
@@ -65,7 +66,7 @@ def test_pass_at_k_works_on_a_matrix_of_problems() -> None:
 
 
 @pytest.mark.parametrize("pool", pools(1), ids=str)
-def test_maj_at_k_is_the_mean_over_subsets(pool: tuple[Ints, Floats]) -> None:
+def test_maj_at_k_is_the_mean_over_subsets(pool: tuple[IntArray, DoubleArray]) -> None:
     votes, values = pool
     brute = over_subsets(len(votes), lambda s: vote(votes, values, np.ones(len(votes)), s))
     estimate = maj_at_k(votes, values)
@@ -99,11 +100,11 @@ def test_a_pool_too_large_for_the_exact_vote_is_sampled() -> None:
 
 
 @pytest.mark.parametrize("pool", pools(2), ids=str)
-def test_best_at_k_is_the_mean_over_subsets_with_tied_scores_averaged(pool: tuple[Ints, Floats]) -> None:
+def test_best_at_k_is_the_mean_over_subsets_with_tied_scores_averaged(pool: tuple[IntArray, DoubleArray]) -> None:
     scores, values = pool[0].astype(float), pool[1]
     scores[scores < 0] = np.nan
 
-    def best(members: Ints) -> float:
+    def best(members: IntArray) -> float:
         known = members[~np.isnan(scores[members])]
         return float(values[known][scores[known] == scores[known].max()].mean()) if len(known) else 0.0
 
@@ -119,12 +120,12 @@ def test_the_largest_of_k() -> None:
 
 @pytest.mark.parametrize("pool", pools(4, largest=8), ids=str)
 @pytest.mark.parametrize("m", [1, 2, 3])
-def test_short_at_k_is_the_mean_over_subsets(pool: tuple[Ints, Floats], m: int) -> None:
+def test_short_at_k_is_the_mean_over_subsets(pool: tuple[IntArray, DoubleArray], m: int) -> None:
     votes, values = pool
     lengths = np.random.default_rng(len(votes)).permutation(len(votes)).astype(float)
     lengths[lengths == 2] = np.nan
 
-    def short(members: Ints) -> float:
+    def short(members: IntArray) -> float:
         first = sorted((i for i in members if not np.isnan(lengths[i])), key=lambda i: lengths[i])[:m]
         counts = {v: sum(votes[i] == v for i in first) for v in votes[first] if v != NO_VOTE}
         winner = next((i for i in first if counts.get(votes[i]) == max(counts.values(), default=None)), None)
@@ -145,7 +146,7 @@ def test_short_3_at_k_of_a_large_pool_says_how_far_off_it_may_be() -> None:
 
 
 @pytest.mark.parametrize("pool", pools(6, count=6), ids=str)
-def test_a_weighted_vote_agrees_with_all_subsets_within_its_error(pool: tuple[Ints, Floats]) -> None:
+def test_a_weighted_vote_agrees_with_all_subsets_within_its_error(pool: tuple[IntArray, DoubleArray]) -> None:
     votes, values = pool
     weights = np.random.default_rng(1).choice([0.0, 0.5, 1.0, 2.0], len(votes))
     brute = over_subsets(len(votes), lambda s: vote(votes, values, weights, s))
@@ -191,7 +192,7 @@ def test_large_pools_take_little_memory_and_give_the_same() -> None:
 
 
 @pytest.mark.parametrize(("votes", "values"), pools(11))
-def test_all_of_k(votes: Ints, values: Floats) -> None:
+def test_all_of_k(votes: IntArray, values: DoubleArray) -> None:
     expected = over_subsets(len(values), lambda members: float(values[members].min()))
     assert all_at_k(values) == pytest.approx(expected)
 

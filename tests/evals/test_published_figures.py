@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from widthwise.core.arrays import DoubleArray, IntArray
 from widthwise.evals.measure.estimators import NO_VOTE, best_at_k, pass_at_k, weighted_vote_at_k
 from widthwise.evals.measure.majority import maj_at_k
-from widthwise.evals.measure.subsets import Floats, Ints
 
 SHARED = Path(os.environ.get("WIDTHWISE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 TRACES = SHARED / "data" / "traces"
@@ -45,7 +45,7 @@ def rows(name: str) -> tuple[dict[str, Any], ...]:
         return tuple(json.loads(line) for line in file)
 
 
-def graded(row: dict[str, Any]) -> tuple[Ints, Floats]:
+def graded(row: dict[str, Any]) -> tuple[IntArray, DoubleArray]:
     """Votes by answer string, numbered in order of first appearance, and their values."""
     names: dict[str, int] = {}
     votes = [
@@ -54,7 +54,7 @@ def graded(row: dict[str, Any]) -> tuple[Ints, Floats]:
     return np.array(votes), np.array([float(s["correct"]) for s in row["samples"]])
 
 
-def first_in_order(votes: Ints, values: Floats) -> tuple[float, bool]:
+def first_in_order(votes: IntArray, values: DoubleArray) -> tuple[float, bool]:
     """The vote of all samples (a tie goes to the answer that appears first), and whether there was a tie."""
     counts = np.bincount(votes[votes != NO_VOTE], minlength=1)
     if not counts.any():
