@@ -10,6 +10,8 @@ from concurrent.futures import Future, wait
 from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
+from widthwise.core.event_loop import run_loop
+
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(_noted(work))
+        return run_loop(_noted(work))
     return _in_thread(_noted(work))
 
 
@@ -56,7 +58,7 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
 
     def run() -> None:
         try:
-            done.set_result(asyncio.run(cancellable()))
+            done.set_result(run_loop(cancellable()))
         except BaseException as error:
             done.set_exception(error)
 

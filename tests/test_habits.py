@@ -58,6 +58,14 @@ def test_no_module_makes_a_logger_that_it_does_not_use() -> None:
     assert {name for name, uses in loggers.items() if not uses} == set()
 
 
+def test_event_loops_are_run_in_one_place() -> None:
+    """There, signals wake them; the other place runs its loops in threads, where no signal is handled."""
+    running = re.compile(r"asyncio\.(run|Runner|new_event_loop)\(|run_until_complete|signal_handler\(|set_wakeup_fd")
+    files = [file for file in SOURCES if str(file.relative_to(ROOT)).startswith(PACKAGE)]
+    found = [str(file.relative_to(ROOT)) for file in files if running.search(file.read_text(encoding="utf-8"))]
+    assert found == ["backends/loop_thread.py", "core/event_loop.py"]
+
+
 def test_the_version_is_written_in_one_place() -> None:
     written = re.compile(rf"""["']{re.escape(VERSION)}["']""")
     holding = [file.name for file in (*SOURCES, ROOT / "pyproject.toml") if written.search(file.read_text())]

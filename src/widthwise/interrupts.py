@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from widthwise.core.event_loop import wake_by_signals
 
 STOPPED = 130
 """The exit status of a command that was interrupted, as shells know it."""
@@ -35,50 +37,71 @@ def catch_signals() -> None:
     """
     global _ours
     _ours = True
-    for number in _SIGNALS:
-        signal.signal(number, _interrupt)
+    wake_by_signals()
+    set_handlers(dict.fromkeys(_SIGNALS, _interrupt))
+
+
+def handlers() -> dict[signal.Signals, Any]:
+    """What SIGINT and SIGTERM call."""
+    return {number: signal.getsignal(number) for number in _SIGNALS}
+
+
+def set_handlers(wanted: Mapping[signal.Signals, Any]) -> None:
+    """Have each signal call its handler, at once wherever the main thread is: also in code that blocks its loop."""
+    for number, handler in wanted.items():
+        signal.signal(number, handler)
+
+
+def can_set_handlers() -> bool:
+    """Whether signals can be handled here: Python lets only the main thread do it."""
+    return os.name == "posix" and threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
 def cancelled_by_signals() -> Iterator[Stop]:
     """In a command, SIGINT and SIGTERM cancel the current task, once; the next signal acts as before this block.
 
-    Elsewhere nothing changes: the calling program decides what its signals do, and which of its threads gets them.
+    A signal that comes too late to cancel anything in the block raises ``KeyboardInterrupt`` at its end. Elsewhere
+    nothing changes: the calling program decides what its signals do, and which of its threads gets them.
     """
     stop = Stop()
-    if not _ours or threading.current_thread() is not threading.main_thread() or os.name != "posix":
+    if not (_ours and can_set_handlers()):
         yield stop
         return
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            if loop.remove_signal_handler(number):
-                signal.signal(number, handler)
+    task, loop, before = asyncio.current_task(), asyncio.get_running_loop(), handlers()
+    called: list[asyncio.Handle] = []
 
     def cancel() -> None:
-        global _heard
-        _heard += 1
         stop.heard = True
-        restore()
         if task is not None:
             task.cancel()
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, cancel)
+    def hear(*_: Any) -> None:
+        _count()
+        set_handlers(before)
+        # By way of the loop: while the task itself runs, its cancelling could strike after the block.
+        called.append(loop.call_soon_threadsafe(cancel))
+
+    set_handlers(dict.fromkeys(_SIGNALS, hear))
     try:
         yield stop
     finally:
-        restore()
+        set_handlers(before)
+        if called and not stop.heard:
+            called[0].cancel()
+            raise KeyboardInterrupt
 
 
-def _interrupt(number: int, _: Any) -> None:
+def _interrupt(*_: Any) -> None:
+    _count()
+    raise KeyboardInterrupt
+
+
+def _count() -> None:
     global _heard
     _heard += 1
     if _heard > 1:
         _leave()
-    raise KeyboardInterrupt
 
 
 def _leave() -> NoReturn:

@@ -54,12 +54,55 @@ def test_a_signal_lets_what_was_begun_end_and_the_command_ends_in_good_order(num
             first = response.readline()  # it is working
             process.send_signal(number)
             rest = response.read().decode()
-        assert process.wait(60) == 0
+        assert process.wait(600) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
     assert first.startswith(b"data: ")
     assert rest.endswith("data: [DONE]\n\n")
     assert '"answer":"5"' in rest
+
+
+SERVING = """
+import asyncio, signal, sys
+from late_signal import late
+from widthwise.core.event_loop import run_loop
+from widthwise.interrupts import catch_signals
+from widthwise.serving.server import listening, serve_at
+
+hangs = sys.argv[1] == "while it ends"
+
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    signal.raise_signal(signal.SIGINT)
+    await receive()
+    if hangs:
+        signal.raise_signal(signal.SIGINT)
+        await wait()
+    await send({"type": "lifespan.shutdown.complete"})
+
+async def wait():
+    late(signal.SIGINT)
+    await asyncio.sleep(1000)
+
+async def work():
+    await serve_at(app, listening("127.0.0.1", 0))
+    await wait()
+
+catch_signals()
+try:
+    run_loop(work())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("when", ["while it ends", "after it"])
+def test_a_signal_ends_what_hangs_when_a_server_was_stopped(when: str) -> None:
+    path = os.pathsep.join([*sys.path, str(Path(__file__).parents[1])])
+    command = [sys.executable, "-c", SERVING, when]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600)
+    assert done.stdout == "interrupted\n", done.stderr
 
 
 def test_the_key_comes_from_the_environment_and_is_said_nowhere() -> None:

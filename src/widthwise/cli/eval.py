@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from widthwise.cli.progress import progress
 from widthwise.cli.prompt_files import Sent, sent
 from widthwise.cli.settings_options import AsJson, budget_of, count, named_value, number, text, with_settings
 from widthwise.cli.terminal import say, say_json, say_sentence
+from widthwise.core.event_loop import run_loop
 from widthwise.core.registry import register
 from widthwise.evals.allocation.allocators import ALLOCATOR
 from widthwise.evaluation import CONCURRENCY, Evaluation, check_before
@@ -75,10 +75,10 @@ def evaluate_suite(
     problems = load_suite(suite, data=data, limit=chosen.limit, columns=columns)
     evaluation = Evaluation.of(problems, chosen, run=run, data=data)
     if show_prompts:
-        print_prompts(asyncio.run(sent(evaluation)), as_json)
+        print_prompts(run_loop(sent(evaluation)), as_json)
         return
     with progress(len(evaluation.suite.problems), concurrency) as meter:
-        summary = asyncio.run(evaluation.run(concurrency=concurrency, listener=meter))
+        summary = run_loop(evaluation.run(concurrency=concurrency, listener=meter))
     _print(summary, as_json)
     if summary.errors:
         _fail(summary, meter.first_failure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from widthwise.cli.display import marked, not_of_samples, percent, rows_table
 from widthwise.cli.settings_options import AsJson
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.errors import UsageError
+from widthwise.core.event_loop import run_loop
 from widthwise.core.registry import register
 from widthwise.core.trace.trace import name
 
@@ -115,7 +115,7 @@ def _grade_run(run: Path, grader: str | None, as_json: bool) -> None:
     with Store.read(run) as store:  # a run that cannot be graded is left as it is
         before = summarise(store)
         judge = _grader(store, grader)
-        graded, changes = asyncio.run(_regraded(store, judge))
+        graded, changes = run_loop(_regraded(store, judge))
     said = {"grader": judge.name, "grading": dict(judge.settings)}
     with Store.edit(run) as store:
         for outcome in graded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import typer
 
 from widthwise.cli.settings_options import AsJson, budget_of, count, number, text, with_settings
 from widthwise.cli.terminal import say, say_json
+from widthwise.core.event_loop import run_loop
 from widthwise.core.registry import register
 from widthwise.serving.entry import HOST, PORT, Offer, run_server
 from widthwise.settings import STRATEGY, RunSettings
@@ -80,7 +80,7 @@ def serve_strategies(
         origins=tuple(allow_origin or ()),
     )
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it says of requests may quote them
-    asyncio.run(run_server(offer, host=host, port=port, grace=grace, ready=partial(_say_ready, as_json)))
+    run_loop(run_server(offer, host=host, port=port, grace=grace, ready=partial(_say_ready, as_json)))
 
 
 def _say_ready(as_json: bool, address: str, names: Sequence[str]) -> None:

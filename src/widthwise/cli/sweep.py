@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from widthwise.cli.swept_suite import SweptSuite
 from widthwise.cli.terminal import say, say_json
 from widthwise.core.brief import counted
 from widthwise.core.errors import UsageError, WidthwiseError
+from widthwise.core.event_loop import run_loop
 from widthwise.core.registry import register
 from widthwise.core.strategy.composition import shortened
 from widthwise.core.strategy.spelling import spelled
@@ -84,7 +84,7 @@ def run_sweep(
         _show_prompts(sweeping, as_json)
         return
     if dry_run:
-        asyncio.run(sweeping.pilot())
+        run_loop(sweeping.pilot())
     said = plan_row(sweeping)
     if not as_json:
         _print_plan(sweeping)
@@ -100,7 +100,7 @@ def run_sweep(
 
 def _done(sweeping: Sweeping, concurrency: int) -> Sweep:
     try:
-        return asyncio.run(sweeping.run(concurrency=concurrency, on_progress=_progress()))
+        return run_loop(sweeping.run(concurrency=concurrency, on_progress=_progress()))
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped; what is finished is in {sweeping.folder}, and the same command continues from there"
@@ -126,7 +126,7 @@ def _say_if(as_json: bool, value: dict[str, Any]) -> None:
 def _show_prompts(sweeping: Sweeping, as_json: bool) -> None:
     """What each strategy asks, on each suite."""
     first = {(task.suite, str(task.strategy)): task for task in reversed(sweeping.plan.tasks)}
-    asked = {key: asyncio.run(sent(sweeping.evaluations[task])) for key, task in reversed(first.items())}
+    asked = {key: run_loop(sent(sweeping.evaluations[task])) for key, task in reversed(first.items())}
     if as_json:
         rows = [
             {"suite": suite, "strategy": strategy, "prompts": [asdict(prompt) for prompt in prompts]}

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from widthwise.core.errors import UsageError
+from widthwise.interrupts import can_set_handlers, handlers, set_handlers
 
 GRACE = 30
 """How many seconds requests may take by default to end when the server is stopped."""
@@ -81,21 +79,21 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+    """The first signal lets the server end, the second forces it to; a third acts as before this block."""
+    if not can_set_handlers():
         yield
         return
-    loop = asyncio.get_running_loop()
+    before = handlers()
 
-    def stop() -> None:
-        server.force_exit = server.should_exit
+    def stop(*_: Any) -> None:
+        # The server looks at both several times a second; a handler that only sets them needs no loop that is free.
+        if server.should_exit:
+            server.force_exit = True
+            set_handlers(before)
         server.should_exit = True
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        loop.add_signal_handler(number, stop)
+    set_handlers(dict.fromkeys(before, stop))
     try:
         yield
     finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+        set_handlers(before)
