@@ -132,7 +132,6 @@ def _ended(process: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_what_does_not_stop(tmp_path: Path, number: signal.Signals) -> None:
     process = _started(tmp_path, STUBBORN.format(number=number.name))
-    assert _line(process) == "will not stop"
     assert "stopped at once" in _ended(process)
 
 
