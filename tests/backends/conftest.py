@@ -147,5 +147,5 @@ def _gauge(url: str, name: str) -> int:
 
 
 def _read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=60) as response:
+    with urllib.request.urlopen(url, timeout=600) as response:
         return str(response.read().decode())

@@ -316,7 +316,7 @@ async def test_requests_that_wait_for_a_prefill_outlive_those_that_are_cancelled
         tasks[i].cancel()
     await asyncio.gather(*(tasks[i] for i in gone), return_exceptions=True)
     assert not backend._engine._row_of
-    done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+    done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 300)
     assert [i for i, each in enumerate(done) if isinstance(each, asyncio.CancelledError)] == gone
     kept = [(signature(d), signature(alone[i])) for i, d in enumerate(done) if isinstance(d, list)]
     assert all(ours == theirs for ours, theirs in kept)
@@ -331,9 +331,9 @@ async def test_requests_that_wait_for_a_prefill_fail_with_it(
     await until_they_wait(backend)
     with monkeypatch.context() as patch:
         patch.setattr(backend._engine.model, "forward", None)
-        done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+        done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 300)
     assert all(isinstance(each, BackendError) for each in done)
-    assert all(ids(d) for d in await asyncio.wait_for(asyncio.gather(*waiting_for_one(backend)), 60))
+    assert all(ids(d) for d in await asyncio.wait_for(asyncio.gather(*waiting_for_one(backend)), 300))
 
 
 async def test_requests_that_wait_for_a_prefill_go_on_when_it_is_preempted_or_forgotten(folder: Path) -> None:
@@ -343,7 +343,7 @@ async def test_requests_that_wait_for_a_prefill_go_on_when_it_is_preempted_or_fo
     tasks = waiting_for_one(backend)
     await until_they_wait(backend)
     backend._engine._preempt(backend._engine._prefills[0].sequence)
-    done = await asyncio.wait_for(asyncio.gather(*tasks), 60)
+    done = await asyncio.wait_for(asyncio.gather(*tasks), 300)
     assert [signature(d) for d in done] == [signature(d) for d in alone]
 
 
@@ -424,7 +424,7 @@ async def test_an_engine_out_of_memory_says_so_and_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(backend._engine, where, full)
         several = (collect(backend, request(prompt(9), seed=i)) for i in range(3))
-        results = await asyncio.wait_for(asyncio.gather(*several, return_exceptions=True), 60)
+        results = await asyncio.wait_for(asyncio.gather(*several, return_exceptions=True), 300)
     said = "the embedded engine failed with MemoryError: lower --concurrency, max_num_seqs or kv_cache_bytes"
     assert {str(result) for result in results if isinstance(result, BackendError)} == {said}
     assert len(results) == 3

@@ -62,7 +62,7 @@ async def serve(scheduler: Scheduler, request: Request, ledger: Ledger) -> list[
 
 
 def faults(proxy_url: str) -> dict[str, int]:
-    with urllib.request.urlopen(f"{proxy_url}/faults", timeout=60) as response:
+    with urllib.request.urlopen(f"{proxy_url}/faults", timeout=600) as response:
         return dict(json.load(response))
 
 

@@ -67,11 +67,11 @@ def test_sockets_whose_names_would_be_too_long_go_to_a_shorter_folder(
 def test_the_watchdog_of_a_dead_process_removes_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
-    with subprocess.Popen(["sleep", "60"]) as sleeper:
+    with subprocess.Popen(["sleep", "1000"]) as sleeper:
         watchdog = Watchdog([sleeper.pid], folder)
         assert watchdog._process is not None
         assert watchdog._process.stdin is not None
         watchdog._process.stdin.close()  # as happens when this process dies
-        sleeper.wait(60)
-    watchdog._process.wait(60)
+        sleeper.wait(600)
+    watchdog._process.wait(600)
     assert not folder.exists()

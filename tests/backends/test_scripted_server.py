@@ -31,7 +31,7 @@ from widthwise.core.backend import Request, SamplingParams
 def ask(url: str, body: object = None) -> tuple[int, bytes]:
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=60) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=600) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -27,8 +27,8 @@ async def use(backend: VLLMBackend, role: str) -> None:
     _say({"engine": [process.pid for process in backend._processes], "scratch": str(SCRATCH.path)})
     if role == "wait":
         await asyncio.sleep(600)
-    await asyncio.wait_for(backend.close(), 120)
-    ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+    await asyncio.wait_for(backend.close(), 600)
+    ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 600)
     _say({"ends": sorted({type(end).__name__ for end in ends})})
 
 

@@ -354,7 +354,7 @@ def test_the_walls_behind_the_first_hold_alone(attempt: str, *, hooked: bool) ->
         attempt = "assert ctypes.CDLL(None).fork() >= 0"
     before = "" if hooked else "sys.addaudithook = lambda hook: None"
     script = _ESCAPED.format(folder=str(Path(confinement.__file__).parent), before=before, attempt=attempt)
-    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=600)
     if hooked and attempt not in UNHOOKED:
         assert "it tried what is not allowed" in done.stdout, done
     else:
@@ -425,7 +425,7 @@ def test_an_ordinary_user_without_namespaces_is_held_as_well() -> None:
         before = before.rpartition("\n")[0]
     for attempt in ("socket.socket()", "os.fork()", "os.kill(os.getppid(), 0)", "os.listdir('/')"):
         script = _ESCAPED.format(folder=str(Path(confinement.__file__).parent), before=before, attempt=attempt)
-        done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=600)
         assert done.stdout in ("PermissionError", "OSError"), (attempt, done)
 
 

@@ -199,7 +199,7 @@ def test_a_truncated_file_is_said_to_be_damaged(tmp_path: Path) -> None:
 def test_two_runners_do_not_share_a_file(tmp_path: Path) -> None:
     holder = (
         "import sys, time; from pathlib import Path; from widthwise.evals.store.store import Store; "
-        f"s = Store.edit(Path({str(tmp_path / 'a.db')!r})); print('held', flush=True); time.sleep(60)"
+        f"s = Store.edit(Path({str(tmp_path / 'a.db')!r})); print('held', flush=True); time.sleep(1000)"
     )
     begin(tmp_path / "a.db").close()
     process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True)
