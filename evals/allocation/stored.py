@@ -42,7 +42,7 @@ class Stored(Brief):
     ) -> Self:
         """What ``runs`` and ``alternatives`` hold, with the scores that ``aggregators`` read; see ``answers_of``.
 
-        Raises ``UsageError`` for samples that depend on one another, for numbers of tokens that are not known, for a
+        Raises ``UsageError`` for samples that are not independent, for numbers of tokens that are not known, for a
         problem that is there twice or has no sample, and for prices of other models or of only some of these.
         """
         check_known(prices or {}, [*runs, *alternatives])

@@ -24,7 +24,7 @@ _NAMES = 180
 
 
 def unfair(manifest: Mapping[str, Any], outcomes: Iterable[Outcome]) -> str:
-    """Why a run's traces are no fair sample of its strategy; empty if they are.
+    """Why a run's traces are not a fair sample of its strategy; empty if they are.
 
     Problems went on with other strategies, or what the samples were decided how many a problem got: a draw that ends
     when an answer is found has right ones more often than a draw of a fixed number.
@@ -33,7 +33,7 @@ def unfair(manifest: Mapping[str, Any], outcomes: Iterable[Outcome]) -> str:
 
 
 def not_its_own(manifest: Mapping[str, Any], outcomes: Iterable[Outcome]) -> str:
-    """Why more than the run's sampler decided on its samples, so that they depend on one another; empty if not."""
+    """Why more than the run's sampler decided on its samples, so that they are not independent; empty if not."""
     return of_others(manifest) or unfair(manifest, outcomes)
 
 
@@ -76,7 +76,7 @@ def _said(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _samplers(names: Iterable[str]) -> str:
     dependent = sorted({name for name in names if name}.difference(INDEPENDENT))
-    return f"the traces of {one_line(', '.join(dependent), _NAMES)} depend on one another" if dependent else ""
+    return f"the traces of {one_line(', '.join(dependent), _NAMES)} are not independent" if dependent else ""
 
 
 def _stopped(finishes: Iterable[Finish | None]) -> str:

@@ -31,7 +31,7 @@ def why_not_shared(strategy: Strategy, axis: Axis) -> str:
     if axis not in ("samples", "tokens", "flops"):
         return f"{'a limit on ' if axis in MEASURED else ''}{axis} changes the traces themselves"
     if not isinstance(strategy.sampler, BestOfN | Single):
-        return "its traces depend on one another"
+        return "its traces are not independent"
     if axis != "samples" and strategy.sampler.waits:
         return "what its traces take back is charged but not part of them"
     if axis == "flops" and strategy.sampler.thinking is not None:

@@ -38,7 +38,7 @@ class Standing(Brief):
     the two a single whole trace (``cut`` is the share of them). ``copies`` says how many different samples a problem's
     are worth. ``no_money`` says why it is not known what it cost in money; empty if it is. ``reliability`` is how
     reliably single samples are right, and ``no_reliability`` says why that is not known; empty if it is. What tells of
-    single samples is None for a run whose traces are no fair sample of its strategy (``dependence.unfair``).
+    single samples is None for a run whose traces are not a fair sample of its strategy (``dependence.unfair``).
     """
 
     run: str

@@ -58,7 +58,7 @@ class Summary(Brief):
     number of problems that had it, most frequent first. ``copies`` says how many different samples a problem's are
     worth. ``chance`` is the accuracy of guessing, for multiple choice. ``suite_budget``: the pool of tokens that all
     problems shared, if they did. ``mean_accuracy``, ``pass_at_n``, ``efficiency`` and ``copies`` are None where the
-    traces are no fair sample of the run's strategy (``dependence.unfair``).
+    traces are not a fair sample of the run's strategy (``dependence.unfair``).
     """
 
     suite: str

@@ -18,7 +18,7 @@ SWITCHED = "some problems went on with another strategy, so the rest is not a fa
 INDEPENDENT = ("single", "best_of_n")
 """Samplers whose traces are independent samples."""
 
-UNSAID = "the samples are said to depend on one another, but the file does not say why"
+UNSAID = "the samples are said not to be independent, but the file does not say why"
 
 _MOST = 10_000
 _LONGEST = 240
@@ -26,7 +26,7 @@ _LONGEST = 240
 
 
 def switched(manifest: Mapping[str, Any]) -> str:
-    """Why a run's traces are no fair sample of its strategy; empty if no problem went on with another one."""
+    """Why a run's traces are not a fair sample of its strategy; empty if no problem went on with another one."""
     return SWITCHED if strategies_by_problem(manifest) else ""
 
 
@@ -38,7 +38,7 @@ def dependent_in(manifest: Mapping[str, Any]) -> str:
 
 
 def reason_in(said: Any) -> str:
-    """Why samples depend on one another, as a file has ``said`` it, in one line; empty if it says that they do not."""
+    """Why samples are not independent, as a file has ``said`` it, in one line; empty if it says that they are."""
     if not said:
         return ""
     return one_line(said) or UNSAID if isinstance(said, str) else UNSAID
@@ -51,7 +51,7 @@ def one_line(text: str, width: int = _LONGEST) -> str:
 
 
 def of_others(manifest: Mapping[str, Any]) -> str:
-    """Why other strategies than the run's own may have drawn samples that depend on one another; empty if none did."""
+    """Why other strategies than the run's own may have drawn samples that are not independent; empty if none did."""
     return switched(manifest) or dependent_in(manifest)
 
 

@@ -5,7 +5,7 @@ One row per problem, as JSON Lines or Parquet::
     {"problem_id", "problem", "answer", "samples": [...], "model"?, "source"?, "prompt"?, "prompt_ids"?,
      "sampler"?, "strategy"?, "switched_to"?}
 
-``sampler`` names what drew the samples: unless it is ``single`` or ``best_of_n``, they depend on one another, and parts
+``sampler`` names what drew the samples: unless it is ``single`` or ``best_of_n``, they are not independent, and parts
 of them are not measured as smaller runs. An export adds the run's whole ``strategy``, and, for a problem that went on
 with another one, ``switched_to``, whose samples are not measured in parts either.
 

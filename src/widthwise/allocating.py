@@ -47,7 +47,7 @@ def allocate(
     the ``difficulty`` that ``probes`` samples show (by default "entropy" of 4; "disagreement", "score", or, for study
     only, "pass_rate"). ``prices`` are laid over those of the files.
 
-    Raises ``UsageError`` for samples that depend on one another, for runs that do not fit together, and for impossible
+    Raises ``UsageError`` for samples that are not independent, for runs that do not fit together, and for impossible
     arguments; nothing is written then.
     """
     from widthwise.evals.allocation import allocations

@@ -1,4 +1,4 @@
-"""An exported run says what drew its samples, so that samples which depend on one another are not measured in parts."""
+"""An exported run says what drew its samples, so that samples which are not independent are not measured in parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from widthwise.replaying import replay
 
 ANSWERS = [["1", "2", "1", "1"], ["2", "1", "2", "2"]]
 SEARCH = "tree_search(n=4) | majority_vote()"
-ON_SEARCH = "the traces of tree_search depend on one another"
+ON_SEARCH = "the traces of tree_search are not independent"
 SWITCHED = "some problems went on with another strategy"
 SUFFIXES = pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 
@@ -60,7 +60,7 @@ def run_of(folder: Path, strategy: str, finish: Finish = "stop", **others: str) 
     ("strategy", "finish", "others", "why"),
     [
         (SEARCH, "stop", {}, ON_SEARCH),
-        ("mine:drawn(n=2)", "stop", {}, "the traces of mine:drawn depend on one another"),
+        ("mine:drawn(n=2)", "stop", {}, "the traces of mine:drawn are not independent"),
         (STRATEGY, "stop", {"p1": SEARCH}, SWITCHED),
         (STRATEGY, "pruned", {}, "traces were stopped online"),
         (STRATEGY, "budget", {}, "the budget cut traces short"),

@@ -215,7 +215,7 @@ def test_completions_of_search_and_learn(tmp_path: Path) -> None:
 
 
 def test_beams_of_search_and_learn_are_not_sub_sampled(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="beam_search depend on one another"):
+    with pytest.raises(UsageError, match="beam_search are not independent"):
         curve(completions("beam_search", tmp_path))
 
 

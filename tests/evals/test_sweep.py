@@ -106,7 +106,7 @@ def test_the_samples_axis_sets_n_of_own_runs() -> None:
 def test_a_tree_search_is_as_wide_as_the_budget_and_its_steps_are_not_limited() -> None:
     made = plan(strategies("dvts(n=8, by='mean_logprob') | majority_vote()"), ["s"], [4, 16])
     assert [(task.strategy.sampler.n, task.budget) for task in made.tasks] == [(4, None), (16, None)]  # type: ignore[attr-defined]
-    assert "depend on one another" in made.notes[0]
+    assert "are not independent" in made.notes[0]
     with pytest.raises(UsageError, match="multiple of beam_width"):
         plan(strategies("dvts(n=8) | majority_vote()"), ["s"], [5])
 

@@ -81,7 +81,7 @@ def test_k_is_what_all_runs_have_and_at_most_eight(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("strategy", "finish", "why"),
     [
-        ("tree_search(n=4) | majority_vote()", "stop", "the traces of tree_search depend on one another"),
+        ("tree_search(n=4) | majority_vote()", "stop", "the traces of tree_search are not independent"),
         ("best_of_n(n=4) | majority_vote()", "pruned", "traces were stopped online"),
     ],
 )
