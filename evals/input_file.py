@@ -34,6 +34,8 @@ def regular_file(path: Path) -> Path:
             raise UsageError(f"{path} is a pipe or a device: save what it gives to a file first")
         if not path.exists():
             raise UsageError(f"{path} does not exist")
+    except PermissionError as error:
+        raise _out_of_reach(path) from error
     except (OSError, ValueError) as error:  # a name that is too long, or contains a null byte
         raise UsageError(f"{str(path)[:100]!r} is not a file name: {error}") from error
     return path
@@ -48,9 +50,15 @@ def is_there(path: Path) -> bool:
     except NotADirectoryError as error:
         file = next(parent for parent in path.parents if parent.exists())
         raise UsageError(f"{file} is a file, not a folder: there is no place in it for {path.name}") from error
+    except PermissionError as error:
+        raise _out_of_reach(path) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{str(path)[:100]!r} is not a file name: {error}") from error
     return path.exists()
+
+
+def _out_of_reach(path: Path) -> UsageError:
+    return UsageError(f"{path} is out of reach: you may not look into its folder")
 
 
 def unpacking(path: Path, size: int) -> None:

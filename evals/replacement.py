@@ -10,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from widthwise.core.errors import UsageError
+from widthwise.evals.refusal import refusal
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def replacement(target: str | Path, mode: int = 0o666) -> Iterator[Path]:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {target}: {refusal(path, error)}") from error
 
 
 def _take_place(beside: Path, path: Path) -> None:

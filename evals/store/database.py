@@ -13,6 +13,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evals.input_file import regular_file
+from widthwise.evals.refusal import refusal
 from widthwise.evals.store.row_types import check_rows, check_schema
 from widthwise.evals.store.tables import FACTS, SCHEMA, SCORES
 
@@ -73,9 +74,10 @@ class Database:
         if write:
             self._take_lock()
         try:
-            with self._explained():
-                if create:
+            if create:
+                with _writing(path):
                     _create(path)
+            with self._explained():
                 self.connection = _connect(path, write=write)
                 self._identity = _identity(path)
         except BaseException:
@@ -188,13 +190,13 @@ class Database:
     def _take_lock(self) -> None:
         """Lock out other writers, with a lock on a separate file: the system releases it when the process dies."""
         lock = FileLock(self._lock_path, timeout=_LOCK_SECONDS, mode=PRIVATE, thread_local=False)
-        try:
+        with _writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise StoreError(f"{self.path} is in use by another widthwise process: wait for it") from error
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {self.path.parent} does not allow it") from error
+            _create(self._lock_path)  # where that is impossible, the lock would only wait
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise StoreError(f"{self.path} is in use by another widthwise process: wait for it") from error
         self._lock = lock
 
     def _release_lock(self) -> None:
@@ -297,6 +299,15 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Errors of the system inside mean that ``path`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {refusal(path, error)}") from error
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file a path refers to now."""
     try:
@@ -323,8 +334,16 @@ def _explanation(path: Path, error: sqlite3.Error) -> WidthwiseError:
     if "locked" in said:
         return StoreError(f"{path} is in use by another process: wait for it")
     if "readonly" in said or "unable to open" in said:
-        return StoreError(f"{path} cannot be opened ({said}): does its folder allow it?")
+        return StoreError(f"{path} cannot be opened ({said}): {_barrier(path)}")
     return StoreError(f"{path} cannot be used: {said[:_LONGEST]}")
+
+
+def _barrier(path: Path) -> str:
+    """Why a file that exists cannot be opened, as far as permissions tell."""
+    for allowed, barrier in ((os.R_OK, "you may not read it"), (os.W_OK, "you may not write it")):
+        if not os.access(path, allowed):
+            return barrier
+    return f"does {path.parent} allow it?"
 
 
 def damaged(path: Path, what: str) -> StoreError:

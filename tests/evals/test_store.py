@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from widthwise.core.errors import UsageError
 from widthwise.core.problem import Problem
 from widthwise.core.session.ledger import Ledger
 from widthwise.core.trace.trace import Segment, Trace
+from widthwise.evals.input_file import is_there, regular_file
 from widthwise.evals.store import database
 from widthwise.evals.store.arrays import pack, unpack
 from widthwise.evals.store.configuration import digest
@@ -283,9 +286,62 @@ except StoreError as error:
         assert all(store.recorded("p0", (0, n), "digest", n) for n in range(stored))
 
 
-def test_a_folder_that_cannot_be_written_is_named() -> None:
-    with pytest.raises(StoreError, match="cannot be written"):
-        begin(Path("/proc/nowhere/a.db"))
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no folder that takes no files")
+@pytest.mark.parametrize("file", ["a.db", "nowhere/a.db"])
+def test_a_folder_that_takes_no_files_is_named(file: str) -> None:
+    with pytest.raises(StoreError, match=f"cannot write /proc/{file}: /proc takes no new files"):
+        begin(Path("/proc") / file)
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.EACCES, "you may not write in {folder}"),
+        (errno.EROFS, "{folder} is read-only"),
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
+)
+@pytest.mark.parametrize("refused", ["a.db-lock", "a.db"])
+def test_what_refuses_a_new_run_is_named(
+    refused: str, number: int, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def refusing(path: Any, *rest: Any, **more: Any) -> int:
+        if Path(path).name == refused:
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(StoreError) as error:
+        begin(tmp_path / "a.db")
+    assert str(error.value) == f"cannot write {tmp_path / 'a.db'}: {cause.format(folder=tmp_path)}"
+    monkeypatch.undo()
+    begin(tmp_path / "a.db").close()  # and left nothing in the way
+
+
+def test_a_file_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(tmp_path / "a.db").close()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(database, "_connect", lambda path, *, write: _readonly())
+    with pytest.raises(StoreError, match=r"a\.db cannot be opened \(.*\): you may not write it"):
+        begin(tmp_path / "a.db")
+
+
+def _readonly() -> NoReturn:
+    raise sqlite3.OperationalError("attempt to write a readonly database")
+
+
+def test_a_file_out_of_reach_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(self: Path, **_: Any) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    for looked_at in ("is_dir", "lstat"):
+        monkeypatch.setattr(Path, looked_at, refusing)
+    for look in (regular_file, is_there):
+        with pytest.raises(UsageError, match=r"a\.db is out of reach: you may not look into its folder"):
+            look(tmp_path / "a.db")
 
 
 def test_a_run_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:

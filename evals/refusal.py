@@ -1,0 +1,28 @@
+"""Why the system refuses to write a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+_CAUSES = {
+    errno.EACCES: "you may not write in {folder}",
+    errno.EPERM: "you may not write in {folder}",
+    errno.EROFS: "{folder} is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your share of the disk is full",
+    errno.ENOENT: "{folder} takes no new files",
+    errno.ENOTDIR: "{folder} is a file, not a folder",
+    errno.EEXIST: "{folder} is a file, not a folder",
+    errno.EISDIR: "it is a folder, not a file",
+    errno.ENAMETOOLONG: "its name is too long",
+}
+
+
+def refusal(path: Path, error: OSError) -> str:
+    """The cause of an ``error`` met in writing ``path`` or making its folder; the folder named is the nearest one."""
+    cause = _CAUSES.get(error.errno or 0)
+    if cause is None:
+        return error.strerror or str(error)
+    return cause.format(folder=next((parent for parent in path.parents if os.path.exists(parent)), path.anchor))
