@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +53,6 @@ class Allocations(Tabular, Sequence[Allocation]):
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def __iter__(self) -> Iterator[Allocation]:
-        return iter(self.rows)
 
     def __repr__(self) -> str:
         best = max(self.rows, key=lambda row: row.accuracy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -29,9 +29,6 @@ class Comparison(Plotted, Sequence[Standing]):
 
     def __len__(self) -> int:
         return len(self.standings)
-
-    def __iter__(self) -> Iterator[Standing]:
-        return iter(self.standings)
 
     def __repr__(self) -> str:
         said = ", ".join(f"{Path(s.run).stem[:40]} {100 * s.accuracy:.1f} %" for s in self.standings[:3])
