@@ -14,6 +14,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from widthwise.core.errors import UsageError, WidthwiseError
 from widthwise.evals.input_file import regular_file
 from widthwise.evals.refusal import refusal
+from widthwise.evals.store.connection import connect
 from widthwise.evals.store.row_types import check_rows, check_schema
 from widthwise.evals.store.tables import FACTS, SCHEMA, SCORES
 
@@ -37,9 +38,6 @@ _LOCK_SECONDS = 0.2
 _DAMAGED = ("malformed", "decode to UTF-8", "too big", "interrupted", "no such table", "no such column", "corrupt")
 _LONGEST = 200
 """How many characters of SQLite's own message are shown: it quotes what it cannot read."""
-
-_LARGEST_VALUE = 1 << 29
-"""Bytes of one value in a run file."""
 
 _STEPS = 100_000
 """How many steps SQLite's machine may take between two checks of the total."""
@@ -78,7 +76,7 @@ class Database:
                 with _writing(path):
                     _create(path)
             with self._explained():
-                self.connection = _connect(path, write=write)
+                self.connection = connect(path, write=write)
                 self._identity = _identity(path)
         except BaseException:
             self._release_lock()
@@ -245,52 +243,6 @@ def _check_version(path: Path, version: int) -> None:
             f"{path} was written by an older widthwise (file format {version}, this one reads {OLDEST_VERSION} to "
             f"{SCHEMA_VERSION}): export it with the version that wrote it, or evaluate again"
         )
-
-
-def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    mode = "mode=rw" if write or _is_half_written(path) else "mode=ro"
-    if _lacks_log(path):
-        _log.warning(
-            "%s is incomplete: it was copied from a run in progress without %s-wal, which holds the latest writes",
-            path,
-            path.name,
-        )
-        # If nothing writes it and there is no log beside it, reading needs no other file and leaves none.
-        mode = mode if write else "immutable=1"
-    place = f"{path.absolute().as_uri()}?{mode}"
-    # SQLite lets several threads take turns: in a notebook a run is read by a helper's thread.
-    db = sqlite3.connect(place, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
-    db.row_factory = sqlite3.Row
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
-    try:
-        if write:
-            # A killed process loses nothing, a power failure at most the last transactions.
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA trusted_schema = OFF")
-        db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        if not write:
-            db.execute("PRAGMA query_only = ON")
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
-
-
-def _is_half_written(path: Path) -> bool:
-    """Whether a process was killed while it created or closed the file: SQLite then rolls back what was half done."""
-    journal = path.with_name(path.name + "-journal")
-    return journal.exists() and journal.stat().st_size > 0
-
-
-def _lacks_log(path: Path) -> bool:
-    """Whether a file's header promises a write-ahead log that is missing."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(20)
-    except OSError:
-        return False
-    return header[18:20] == b"\x02\x02" and not path.with_name(path.name + "-wal").exists()
 
 
 def _create(path: Path) -> None:

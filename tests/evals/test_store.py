@@ -324,7 +324,7 @@ def test_what_refuses_a_new_run_is_named(
 def test_a_file_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(tmp_path / "a.db").close()
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    monkeypatch.setattr(database, "_connect", lambda path, *, write: _readonly())
+    monkeypatch.setattr(database, "connect", lambda path, *, write: _readonly())
     with pytest.raises(StoreError, match=r"a\.db cannot be opened \(.*\): you may not write it"):
         begin(tmp_path / "a.db")
 
