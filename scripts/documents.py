@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 IGNORED = 0xFFFF
 """The target of a position that is not learned."""
-LONGEST = 800
+LONGEST = 1024
 """Maximum number of tokens of a document; the rest is cut off."""
 END = "</s>"
 

@@ -18,18 +18,17 @@ from pathlib import Path
 from attempts import TEST_SEED, Attempted, collect, listed, made, read, same_answer, verify
 from documents import END, Document
 from labels import Task, steps_of
-from quantity_solutions import either_order, order, plan, quantities_solution, step, systems
+from quantity_refining import mended
+from quantity_solutions import quantities_solution, systems
 from scorer_data import scored
 
 from widthwise.evals.suites.quantities import generate
 from widthwise.evals.suites.quantity_steps import QuantityStep
 from widthwise.evals.suites.quantity_system import QuantitySystem
 
-SAID = "{name} said {said}: {worked} = {value}"
-"""A refined step: what the drafts say about the quantity, the operation on right values, and only then the value."""
 NONE = "none"
-DRAFTS = (1, 2, 2, 3, 4, 4, 8)
-ROOM = (250, 400, 600)
+DRAFTS = (1, 2, 2, 2, 3, 4, 8)
+ROOM = (300, 450, 600)
 """Characters of all drafts together; a token has one or two."""
 
 
@@ -54,7 +53,7 @@ def tests(number: int, seed: int, levels: tuple[int, int]) -> list[tuple[Task, s
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = {refine: 9, refine_notes: 5, notes: 2, verify: 4, same_answer: 3, score: 30}
+    makers = {refine: 24, refine_notes: 3, notes: 2, verify: 4, same_answer: 5, score: 30}
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             (maker,) = rng.choices([*makers], [*makers.values()])
@@ -79,9 +78,9 @@ def ends(attempted: Attempted, rng: random.Random) -> list[str]:
 
 
 def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Drafts, then a right solution that checks their values before it states its own."""
+    """Drafts, then the best of them mended."""
     drafts = ends(attempted, rng)
-    answer = refined(attempted.task, values_said(drafts), rng)
+    answer = mended(QuantitySystem.read(attempted.task.question), drafts, rng)
     yield made(attempted, "refine", answer, drafts=listed(drafts))
 
 
@@ -94,8 +93,7 @@ def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
 def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
     """How many drafts agree on each value, then a right solution; all attempts are drafts, whole or their ends."""
     said = values_said(attempted.texts if rng.random() < 0.5 else ends(attempted, rng))
-    answer = refined(attempted.task, said, rng)
-    yield made(attempted, "refine_summary", answer, summary=table(said))
+    yield made(attempted, "refine_summary", attempted.solution, summary=table(said))
 
 
 def score(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
@@ -111,17 +109,6 @@ def table(said: dict[str, list[int]]) -> str:
 def counted(values: Sequence[int]) -> str:
     """Each value with its frequency, the most frequent first."""
     return ", ".join(f"{value} {times}" for value, times in Counter(values).most_common()) or NONE
-
-
-def refined(task: Task, said: dict[str, list[int]], rng: random.Random) -> str:
-    """A right solution whose steps repeat what is said about a quantity before they work it out."""
-    system = QuantitySystem.read(task.question)
-    steps = [planned := plan(system, rng)]
-    for name in order(system, planned, rng, useless=0):
-        steps.append(
-            step(system, name, SAID.replace("{said}", counted(said.get(name, ()))), either_order(system, name, rng))
-        )
-    return "\n\n".join([*steps, f"\\boxed{{{system.answer}}}"])
 
 
 def main() -> None:

@@ -11,9 +11,7 @@ A parent says what is needed as far as it goes alone, has the rest worked out at
     </Outlines>
     <Thread>
     1:                                        <- a thread's prompt ends here
-    B?                                        <- it says again what it is to work out, and plans
-
-    B: 28 - 14
+    B?                                        <- it says again what it is to work out, and plans if that is deep
 
     B = 28 - 14 = 14
     <Conclusion>B = 14</Conclusion>
@@ -35,6 +33,7 @@ from widthwise.evals.suites.quantity_system import LARGEST, Operation, QuantityS
 
 WIDTHS = (2, 4, 6, 8, 12)
 OUTLINE = 0.25  # operations: what a further thread adds to its parent
+SHALLOW = 2  # operations one after another: their order can be seen without a plan
 MOST = 6  # outlines asked for
 OFF = (1, 2, 3, 4, 6, 8, 10, 20, 100)
 CHECKED = 0.3  # share of the steps of a serial search that go wrong first
@@ -80,10 +79,11 @@ def longest(system: QuantitySystem, parts: Sequence[str]) -> int:
 
 
 def work(system: QuantitySystem, name: str, rng: random.Random) -> str:
-    """What a thread is to work out, and a solution of that without its answer."""
+    """What a thread is to work out, and a solution of that without its answer; what is shallow needs no plan."""
     mine = part(system, name)
     ordered = order(mine, planned := plan(mine, rng), rng, useless=0)
-    return "\n\n".join([f"{name}?", planned, *(worded(system, each, rng) for each in ordered)])
+    begun = [f"{name}?"] if mine.depths[name] <= SHALLOW else [f"{name}?", planned]
+    return "\n\n".join([*begun, *(worded(system, each, rng) for each in ordered)])
 
 
 def outlines(rng: random.Random, levels: Sequence[int]) -> Iterator[Document]:
