@@ -21,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ class Effect:
 
     ``saves`` names the cost that the method divides by ``bar``, at an accuracy that is at most ``margin`` points lower;
     without it the method gains ``bar`` points. ``reported`` are the least and the most that the paper reports in the
-    same unit, None if it reports none. ``told`` are further words of the command line for the method, and ``which``
-    says which problems of the suite it is about.
+    same unit, None if it reports none. A method that only stops samples ``replays`` those of the baseline, which
+    record log-probabilities for it, and ``which`` says which problems of the suite the effect is about.
     """
 
     name: str
@@ -81,7 +82,7 @@ class Effect:
     margin: float = 2.0
     scored: bool = False
     reported: tuple[float, float] | None = None
-    told: tuple[str, ...] = ()
+    replays: bool = False
     which: str = ""
 
     @property
@@ -112,11 +113,14 @@ def tree_search() -> Effect:
 
 def deep_confidence() -> Effect:
     """DeepConf stops samples that the model is unsure of."""
-    grid = [(eta, window) for eta in (10.0, 50.0, 90.0) for window in (16, 32)]
+    grid = product((8, 16), (16, 32, 64), (10.0, 50.0, 90.0))
     return Effect(
         "deepconf", "arXiv 2508.15260", "18 to 85 % fewer tokens than the vote at equal or better accuracy", VOTE,
-        tuple(f"best_of_n(n=64, width=8) | deepconf(warmup=8, window={w}, eta={e}) | majority_vote()" for e, w in grid),
-        bar=1 / 0.6, saves=tokens, reported=(1 / (1 - 0.18), 1 / (1 - 0.85)), told=("--logprobs", "20"),
+        tuple(
+            f"best_of_n(n=64, width=8) | deepconf(warmup={first}, window={window}, eta={eta}) | majority_vote()"
+            for first, window, eta in grid
+        ),
+        bar=1 / 0.6, saves=tokens, reported=(1 / (1 - 0.18), 1 / (1 - 0.85)), replays=True,
     )  # fmt: skip
 
 
@@ -176,13 +180,18 @@ class Bench:
         """The outcomes of a strategy on the problems of a seed; None if it was not run to its end."""
         number = self.choosing if seed == CHOOSING else self.problems
         spec = f"{self.suite}(n={number}, seed={seed}{effect.which and f', {effect.which}'})"
-        file = self.runs / f"{slug(spec)}-{slug(strategy)}.db"
+        file = self._file(spec, strategy)
         if not self.runs_nothing:
-            words = ["--strategy", strategy, "--model", self.model, "--run", str(file)]
-            words += effect.told if strategy in effect.methods else ()
+            replayed = self._file(spec, effect.baseline) if effect.replays and strategy != effect.baseline else None
+            words = ["--strategy", strategy, "--run", str(file)]
+            words += ["--model", f"replay:{replayed}" if replayed else self.model]
+            words += ["--logprobs", "20"] if strategy == VOTE else []
             words += ["--reward-model", self.reward_model] if effect.scored else []
             subprocess.run([sys.executable, "-m", "widthwise", "eval", spec, *words], check=True)
         return finished(file, number)
+
+    def _file(self, spec: str, strategy: str) -> Path:
+        return self.runs / f"{slug(spec)}-{slug(strategy)}.db"
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 from widthwise.core.problem import Problem
 from widthwise.core.session.ledger import Ledger
 from widthwise.evals.store.outcome import Outcome
+from widthwise.evals.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,3 +121,13 @@ def test_effects_are_measured_on_other_problems_than_they_are_chosen_on_and_a_ru
     effects.measure(other, bench)
     assert len(list(tmp_path.glob("*.db"))) == 5, "effects share runs"
     assert effects.measure(effect, replace(bench, runs_nothing=True)) == measured
+
+
+def test_a_method_that_stops_samples_replays_those_of_its_baseline(tmp_path: Path) -> None:
+    effect = effects.deep_confidence()
+    effect = replace(effect, methods=effect.methods[-1:])
+    measured = effects.measure(effect, effects.Bench(tmp_path, "arithmetic", 2, 1, "embedded:reasoner", "scorer"))
+    (vote,), (stopped,) = (list(tmp_path.glob(f"*seed-7*{name}*.db")) for name in ("best-of-n-n-64--maj", "deepconf"))
+    with Store.read(stopped) as store:
+        assert str(vote) in str(store.manifest["configuration"])
+    assert measured.ratio[0] >= 1
