@@ -53,7 +53,7 @@ def tests(number: int, seed: int, levels: tuple[int, int]) -> list[tuple[Task, s
 def learned(path: Path, rng: random.Random) -> Iterator[Document]:
     """Endless documents of the skills that need attempts."""
     attempts = read(path)
-    makers = {refine: 24, refine_notes: 3, notes: 2, verify: 4, same_answer: 5, score: 30}
+    makers = {refine: 30, refine_notes: 3, notes: 2, verify: 4, same_answer: 5, score: 30}
     while True:
         for attempted in rng.sample(attempts, len(attempts)):
             (maker,) = rng.choices([*makers], [*makers.values()])

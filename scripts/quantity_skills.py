@@ -33,7 +33,7 @@ from widthwise.evals.suites.quantity_system import LARGEST, Operation, QuantityS
 
 WIDTHS = (2, 4, 6, 8, 12)
 OUTLINE = 0.25  # operations: what a further thread adds to its parent
-SHALLOW = 2  # operations one after another: their order can be seen without a plan
+SHALLOW = 1  # operations one after another: without a plan, deeper parts left out what they needed
 MOST = 6  # outlines asked for
 OFF = (1, 2, 3, 4, 6, 8, 10, 20, 100)
 CHECKED = 0.3  # share of the steps of a serial search that go wrong first

@@ -194,7 +194,7 @@ def test_a_thread_says_its_part_plans_it_if_that_is_deep_and_works_it_out() -> N
             continue
         name = lines[-2].removeprefix("<Conclusion>").partition(" ")[0]
         mine = skills.part(system, name)
-        deep = mine.depths[name] > 2
+        deep = mine.depths[name] > 1
         assert lines[0] == f"{name}?"
         assert QuantityPlan.read(lines[2]) == (QuantityPlan.of(mine) if deep else None)
         assert set(step_labels(mine, lines[4 if deep else 2 : -2 : 2])) == {(True, True, True)}
