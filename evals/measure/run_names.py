@@ -13,7 +13,7 @@ from widthwise.evals.store.foreign import RECORDINGS
 from widthwise.evals.store.store import Store
 
 _BUDGET = "budget_"
-_NOT_SETTINGS = frozenset({"strategy", "suite", "problems", "limit"})
+NOT_SETTINGS = frozenset({"strategy", "suite", "problems", "limit"})
 """What compared runs have in common, or what their labels already say."""
 
 
@@ -48,7 +48,7 @@ def _with_budget(label: str, settings: Mapping[str, Any]) -> str:
 def _with_differences(number: int, names: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> str:
     """The name of a run, with its settings that others of the same name do not share."""
     alike = [given for name, given in zip(names, settings, strict=True) if name == names[number]]
-    keys = {key for given in alike for key in given} - _NOT_SETTINGS
+    keys = {key for given in alike for key in given} - NOT_SETTINGS
     own = settings[number]
     differing = [key for key in sorted(keys) if any(given.get(key) != own.get(key) for given in alike)]
     said = ", ".join(f"{key.replace('_', ' ')} {str(own.get(key, 'by default'))[:60]}" for key in differing)

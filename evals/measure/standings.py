@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,14 @@ from widthwise.evals.measure.dependence import not_its_own, unfair
 from widthwise.evals.measure.equal_budgets import MOSTLY
 from widthwise.evals.measure.gain import BootstrapMean, GainSplit, Reached
 from widthwise.evals.measure.intervals import Difference, adjusted, paired
+from widthwise.evals.measure.run_names import NOT_SETTINGS
 from widthwise.evals.measure.run_prices import check_known, prices_in
 from widthwise.evals.measure.trials import MEASURES, Reliability, Trials, reliabilities
 from widthwise.evals.measure.wilson import wilson
+from widthwise.evals.store.configuration import difference
 from widthwise.evals.store.copies import Copies
 from widthwise.evals.store.outcome import Outcome, credit
+from widthwise.evals.store.recorded_rounds import one_line
 from widthwise.evals.store.store import Store
 from widthwise.evals.store.waits import sequential_known
 
@@ -39,6 +43,8 @@ class Standing(Brief):
     are worth. ``no_money`` says why it is not known what it cost in money; empty if it is. ``reliability`` is how
     reliably single samples are right, and ``no_reliability`` says why that is not known; empty if it is. What tells of
     single samples is None for a run whose traces are not a fair sample of its strategy (``dependence.unfair``).
+    ``failed`` are the compared problems on which something failed, ``left_out`` its finished ones that another run has
+    not finished. ``differs`` are the settings, besides the strategy, in which it differs from the first run.
     """
 
     run: str
@@ -59,6 +65,9 @@ class Standing(Brief):
     no_money: str = ""
     reliability: tuple[Reliability, ...] = ()
     no_reliability: str = ""
+    failed: int = 0
+    left_out: int = 0
+    differs: str = ""
 
 
 def standings(
@@ -90,6 +99,9 @@ def standings(
         _paid(_sampled(_standing(said, of_run, costs), of_run, grades, said["unfair"]), of_run, known)
         for (said, _, costs), of_run, grades, known in zip(runs, outcomes, reached, priced, strict=True)
     ]
+    for i, (said, done, _) in enumerate(runs):
+        differs = one_line(difference(runs[0][0]["settings"], said["settings"]))
+        found[i] = replace(found[i], left_out=len(done) - len(shared), differs=differs)
     tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
     gaps = adjusted([paired(reached[i].answered, reached[0].answered) for i in tested])
     for i, gap in zip(tested, gaps, strict=True):
@@ -124,12 +136,14 @@ def _paid(standing: Standing, outcomes: Sequence[Outcome], prices: Prices) -> St
     return replace(standing, costs={**standing.costs, "money": float(np.mean(paid))})
 
 
-def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outcome], Sequence[str]]:
+def _finished(path: Path) -> tuple[Mapping[str, Any], dict[tuple[str, str], Outcome], Sequence[str]]:
     """A run's configuration, its finished problems, and those costs that its file knows."""
     with Store.read(path) as store:
-        said = {"run": str(path)} | {
-            name: store.manifest["configuration"].get(name) or "" for name in ("suite", "model", "strategy")
+        asked = store.manifest["configuration"]
+        said: dict[str, Any] = {"run": str(path)} | {
+            name: asked.get(name) or "" for name in ("suite", "model", "strategy")
         }
+        said["settings"] = {name: value for name, value in asked.items() if name not in NOT_SETTINGS}
         done = {(o.problem.text, str(o.problem.answer)): o for o in store.outcomes() if o.state != "open"}
         said |= {of.__name__: of(store.manifest, done.values()) for of in (unfair, not_its_own)}
         unknown = {"sequential": not sequential_known(store), "flops": not all(o.ledger.flops for o in done.values())}
@@ -139,7 +153,7 @@ def _finished(path: Path) -> tuple[Mapping[str, str], dict[tuple[str, str], Outc
     return said, done, costs
 
 
-def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome], costs: Sequence[str]) -> Standing:
+def _standing(said: Mapping[str, Any], outcomes: Sequence[Outcome], costs: Sequence[str]) -> Standing:
     right = sum(credit(outcome.correct) for outcome in outcomes)
     return Standing(
         run=said["run"],
@@ -150,5 +164,6 @@ def _standing(said: Mapping[str, str], outcomes: Sequence[Outcome], costs: Seque
         accuracy=right / len(outcomes),
         interval=wilson(right, len(outcomes)),
         cut=float(np.mean([outcome.cut for outcome in outcomes])),
+        failed=sum(outcome.state == "error" for outcome in outcomes),
         costs={name: float(np.mean([getattr(o.ledger, name) for o in outcomes])) for name in costs},
     )

@@ -1,6 +1,7 @@
 """Finished runs compared side by side."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from widthwise.cli.app import app
 from widthwise.core.errors import UsageError
 from widthwise.core.strategy.composition import parse_strategy
 from widthwise.evals.measure.standings import standings
+from widthwise.evals.store.store import Store
 
 RIGHT, WRONG = ["1", "1", "1", "2"], ["2", "2", "2", "1"]
 
@@ -34,6 +36,25 @@ def test_only_problems_that_every_run_finished_count(tmp_path: Path) -> None:
     whole = made_run(tmp_path / "a.db", [RIGHT, WRONG, WRONG, WRONG])
     part = made_run(tmp_path / "b.db", [RIGHT, WRONG], open_problems=2)
     assert [(each.problems, each.accuracy) for each in standings([whole, part])] == [(2, 0.5), (2, 0.5)]
+
+
+def test_what_else_sets_runs_apart_is_said(tmp_path: Path) -> None:
+    whole = made_run(tmp_path / "a.db", [RIGHT, WRONG, WRONG])
+    part = made_run(tmp_path / "b.db", [RIGHT, WRONG], open_problems=1, strategy="single()")
+    with Store.edit(part) as store:
+        store.note({"configuration": {**store.manifest["configuration"], "model": "other", "temperature": 0.5}})
+        failed = replace(store.outcome("p1"), state="error", errors=("the server is out of order",))
+        store.finish(failed, store.traces("p1"))
+    first, second = standings([whole, part])
+    assert (first.failed, first.left_out, first.differs) == (0, 1, "")
+    assert (second.failed, second.left_out) == (1, 0)
+    assert second.differs == "model: none -> other; temperature: none -> 0.5"
+    said = CliRunner().invoke(app, ["compare", str(whole), str(part)]).stdout
+    assert "note: b: besides its strategy, it differs from a in model: none -> other; temperature" in said
+    assert "note: a: 1 finished problem left out: not every run" in said
+    assert "note: b: something failed on 1 problem:" in said
+    alike = CliRunner().invoke(app, ["compare", str(whole), str(whole)]).stdout
+    assert not [words for words in ("differs", "left out", "failed") if words in alike]
 
 
 def test_p_values_are_adjusted_for_the_number_of_runs(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def compare_runs(
     _show_answers(found)
     _show_samples(found)
     _show_reliability(found)
+    _show_unlike(found)
     _show_notes(found)
 
 
@@ -83,6 +84,22 @@ def _show_reliability(found: Sequence[Standing]) -> None:
     rows = [[Path(each.run).stem, one.name, *_reliable(one)] for each in found for one in each.reliability]
     if rows:
         rows_table(columns, rows)
+
+
+def _show_unlike(found: Sequence[Standing]) -> None:
+    """What else than their strategies sets the runs apart."""
+    for each in found:
+        name = Path(each.run).stem
+        if each.differs:
+            say(f"note: {name}: besides its strategy, it differs from {Path(found[0].run).stem} in {each.differs}")
+        if each.left_out:
+            left_out = counted(each.left_out, "finished problem")
+            say(f"note: {name}: {left_out} left out: not every run has finished the same")
+        if each.failed:
+            say(
+                f"note: {name}: something failed on {counted(each.failed, 'problem')}: `widthwise traces {each.run}` "
+                "lists them, and the same `widthwise eval` tries them again"
+            )
 
 
 def _show_notes(found: Sequence[Standing]) -> None:
