@@ -6,9 +6,9 @@ import errno
 import os
 from pathlib import Path
 
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 _CAUSES = {
-    errno.EACCES: "you may not write in {folder}",
-    errno.EPERM: "you may not write in {folder}",
+    **dict.fromkeys(_FORBIDDEN, "you may not write in {folder}"),
     errno.EROFS: "{folder} is read-only",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your share of the disk is full",
@@ -25,4 +25,7 @@ def refusal(path: Path, error: OSError) -> str:
     cause = _CAUSES.get(error.errno or 0)
     if cause is None:
         return error.strerror or str(error)
-    return cause.format(folder=next((parent for parent in path.parents if os.path.exists(parent)), path.anchor))
+    folder = next((parent for parent in path.parents if os.path.exists(parent)), path.anchor)
+    if error.errno in _FORBIDDEN and os.path.exists(path) and os.access(folder, os.W_OK):
+        return "you may not write it"
+    return cause.format(folder=folder)

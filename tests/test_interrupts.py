@@ -197,6 +197,28 @@ def test_a_signal_is_heard_however_late_it_comes_before_a_commands_loop_waits(wh
     assert done.stdout == "interrupted\n", done.stderr
 
 
+UNREAD = """
+import os, signal
+from widthwise.interrupts import catch_signals
+
+catch_signals()
+read, written = os.pipe()
+os.close(read)
+os.dup2(written, 2)
+for _ in range(2):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+def test_a_second_signal_ends_a_command_whose_stderr_nobody_reads() -> None:
+    command = [sys.executable, "-c", UNREAD]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stdout) == (130, "interrupted\n")
+
+
 LIBRARY = """
 import signal
 import widthwise as ww

@@ -44,12 +44,21 @@ def difference(old: Configuration, new: Configuration) -> str:
 def _agree(old: Configuration, new: Configuration) -> bool:
     """Whether the models behind the addresses may be the same, as far as both configurations name them."""
     then, now = old.get(SERVED) or {}, new.get(SERVED) or {}
-    return all(_alike(then[role], now[role]) for role in {**then} if role in now)
+    if not _are_mappings(then, now):
+        return False
+    return all(_alike(then[role], now[role]) for role in then if role in now)
 
 
-def _alike(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def _alike(then: Any, now: Any) -> bool:
     """Whether two models may be the same; what only one of them states does not make them different."""
+    if not _are_mappings(then, now):
+        return bool(then == now)
     return all(None in (then[k], now.get(k)) or then[k] == now[k] for k in then)
+
+
+def _are_mappings(*values: Any) -> bool:
+    """A run file may hold anything here."""
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def _said(value: Any) -> str:

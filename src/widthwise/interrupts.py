@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -105,5 +105,6 @@ def _count() -> None:
 
 
 def _leave() -> NoReturn:
-    os.write(2, b"widthwise: stopped at once; everything finished is stored\n")
+    with suppress(OSError):  # nobody reads it any more: a closed terminal, `2>&1 | head`
+        os.write(2, b"widthwise: stopped at once; everything finished is stored\n")
     os._exit(STOPPED)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -36,6 +37,16 @@ def test_only_problems_that_every_run_finished_count(tmp_path: Path) -> None:
     whole = made_run(tmp_path / "a.db", [RIGHT, WRONG, WRONG, WRONG])
     part = made_run(tmp_path / "b.db", [RIGHT, WRONG], open_problems=2)
     assert [(each.problems, each.accuracy) for each in standings([whole, part])] == [(2, 0.5), (2, 0.5)]
+
+
+@pytest.mark.parametrize("served", ["x", [1], {"": [1]}, {"": "x"}])
+def test_whatever_a_file_says_of_served_models_can_be_compared(served: Any, tmp_path: Path) -> None:
+    runs = [made_run(tmp_path / name, [RIGHT]) for name in ("a.db", "b.db")]
+    for run, said in zip(runs, ({"": {"root": "m"}}, served), strict=True):
+        with Store.edit(run) as store:
+            store.note({"configuration": {**store.manifest["configuration"], "served": said}})
+    for order in (runs, runs[::-1]):
+        assert "served: " in standings(order)[1].differs
 
 
 def test_what_else_sets_runs_apart_is_said(tmp_path: Path) -> None:

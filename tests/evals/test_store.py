@@ -321,6 +321,20 @@ def test_what_refuses_a_new_run_is_named(
     begin(tmp_path / "a.db").close()  # and left nothing in the way
 
 
+def test_where_the_folder_may_be_written_it_is_the_run_that_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's run in progress, in a folder for all: its lock cannot be opened."""
+    begin(tmp_path / "a.db").close()
+
+    def refusing(*_: Any) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(StoreError, match=r"cannot write .*a\.db: you may not write it"):
+        begin(tmp_path / "a.db")
+
+
 def test_a_file_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(tmp_path / "a.db").close()
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
