@@ -39,6 +39,17 @@ def test_only_problems_that_every_run_finished_count(tmp_path: Path) -> None:
     assert [(each.problems, each.accuracy) for each in standings([whole, part])] == [(2, 0.5), (2, 0.5)]
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    runs = [made_run(tmp_path / name, [RIGHT, WRONG]) for name in ("one/a.db", "two/a.db", "b.db")]
+    shown = CliRunner().invoke(app, ["compare", *map(str, runs)]).stdout
+    table = [line.split()[0] for line in shown.splitlines()[2:5]]
+    assert table == [str(runs[0]), str(runs[1]), "b"]
+    same = CliRunner().invoke(app, ["compare", str(runs[0]), str(runs[0])]).stdout
+    assert [line.split()[0] for line in same.splitlines()[2:4]] == ["a", "a"]
+
+
 @pytest.mark.parametrize("served", ["x", [1], {"": [1]}, {"": "x"}])
 def test_whatever_a_file_says_of_served_models_can_be_compared(served: Any, tmp_path: Path) -> None:
     runs = [made_run(tmp_path / name, [RIGHT]) for name in ("a.db", "b.db")]

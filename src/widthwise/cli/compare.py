@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from widthwise.evals.measure.intervals import Difference
     from widthwise.evals.measure.standings import Standing
     from widthwise.evals.measure.trials import Reliability
+
+    Named = Sequence[tuple[str, Standing]]
 
 _RELIABILITY = (
     "How reliable single samples are: all (pass^k), gpass:SHARE (G-Pass@k) or mgpass; may be repeated "
@@ -54,44 +57,47 @@ def compare_runs(
         say_json({"runs": [known(asdict(each)) for each in found]})
         return
     say(f"{found[0].suite}: {counted(found[0].problems, 'problem')} finished by every run; tokens are means over them")
-    _show_answers(found)
-    _show_samples(found)
-    _show_reliability(found)
-    _show_unlike(found)
-    _show_notes(found)
+    named = list(zip(_names(found), found, strict=True))
+    for show in (_show_answers, _show_samples, _show_reliability, _show_unlike, _show_notes):
+        show(named)
 
 
-def _show_answers(found: Sequence[Standing]) -> None:
+def _names(found: Sequence[Standing]) -> list[str]:
+    """What each run is called: its file's name, or the path where several files have that name."""
+    files = Counter(Path(run).stem for run in {each.run for each in found})
+    return [each.run if files[stem := Path(each.run).stem] > 1 else stem for each in found]
+
+
+def _show_answers(found: Named) -> None:
     """What the strategies' answers are worth, and what they cost."""
     columns = ["run", "strategy", "accuracy, %", "95 % interval", "against the first", "95 % interval", "p"]
-    costs = [name for name in _COSTS if name not in ("flops", "money") or any(name in each.costs for each in found)]
-    rows = [[*_said(each), *(_spent(each.costs, name) for name in costs)] for each in found]
+    costs = [name for name in _COSTS if name not in ("flops", "money") or any(name in each.costs for _, each in found)]
+    rows = [[run, *_said(each), *(_spent(each.costs, name) for name in costs)] for run, each in found]
     rows_table([*columns, *(_COSTS[name] for name in costs)], rows)
 
 
-def _show_samples(found: Sequence[Standing]) -> None:
+def _show_samples(found: Named) -> None:
     """What the samples are worth, and the parts of each difference."""
     from widthwise.evals.measure.gain import PARTS
 
     reached = ["run", "one sample, %", "coverage, %", "efficiency, %", "95 % interval"]
     parts = [said for part in PARTS for said in (f"by {part}", "95 % interval")]
-    rows_table([*reached, *parts], [[*_reached(each), *_split(each)] for each in found])
+    rows_table([*reached, *parts], [[run, *_reached(each), *_split(each)] for run, each in found])
 
 
-def _show_reliability(found: Sequence[Standing]) -> None:
+def _show_reliability(found: Named) -> None:
     """How reliable single samples are, where that is known of any run."""
     columns = ["run", "of its samples", "%", "95 % interval", "against the first", "95 % interval", "p"]
-    rows = [[Path(each.run).stem, one.name, *_reliable(one)] for each in found for one in each.reliability]
+    rows = [[run, one.name, *_reliable(one)] for run, each in found for one in each.reliability]
     if rows:
         rows_table(columns, rows)
 
 
-def _show_unlike(found: Sequence[Standing]) -> None:
+def _show_unlike(found: Named) -> None:
     """What else than their strategies sets the runs apart."""
-    for each in found:
-        name = Path(each.run).stem
+    for name, each in found:
         if each.differs:
-            say(f"note: {name}: besides its strategy, it differs from {Path(found[0].run).stem} in {each.differs}")
+            say(f"note: {name}: besides its strategy, it differs from {found[0][0]} in {each.differs}")
         if each.left_out:
             left_out = counted(each.left_out, "finished problem")
             say(f"note: {name}: {left_out} left out: not every run has finished the same")
@@ -102,20 +108,20 @@ def _show_unlike(found: Sequence[Standing]) -> None:
             )
 
 
-def _show_notes(found: Sequence[Standing]) -> None:
-    for each in found:
+def _show_notes(found: Named) -> None:
+    for name, each in found:
         if each.no_reliability:
-            say(f"note: {Path(each.run).stem}: its reliability is not known: {each.no_reliability}")
-    for why in dict.fromkeys(each.no_money for each in found if each.no_money):
-        unpriced = ", ".join(Path(each.run).stem for each in found if each.no_money == why)
+            say(f"note: {name}: its reliability is not known: {each.no_reliability}")
+    for why in dict.fromkeys(each.no_money for _, each in found if each.no_money):
+        unpriced = ", ".join(name for name, each in found if each.no_money == why)
         say(f"note: {unpriced}: money is not known: {why}")
-    for each in found:
+    for name, each in found:
         if each.copies is not None and each.copies.note:
-            say(f"note: {Path(each.run).stem}: {each.copies.note}")
+            say(f"note: {name}: {each.copies.note}")
         if each.cut:
             short = f"{100 * each.cut:.0f} % of the problems"
-            say(f"note: {Path(each.run).stem}: its budget does not buy one whole trace on {short}")
-    if any(each.difference is None for each in found[1:]):
+            say(f"note: {name}: its budget does not buy one whole trace on {short}")
+    if any(each.difference is None for _, each in found[1:]):
         say("note: if that holds for most problems, there is no paired test")
 
 
@@ -134,7 +140,7 @@ _COSTS = {
 
 
 def _said(standing: Standing) -> list[str]:
-    said = [Path(standing.run).stem, shortened(standing.strategy), f"{100 * standing.accuracy:.2f}"]
+    said = [shortened(standing.strategy), f"{100 * standing.accuracy:.2f}"]
     return [*said, span(*standing.interval), *_gained(standing.difference)]
 
 
@@ -143,7 +149,7 @@ def _reliable(of: Reliability) -> list[str]:
 
 
 def _gained(gap: Difference | None) -> list[str]:
-    return ["", "", ""] if gap is None else [f"{100 * gap.mean:+.2f}", span(gap.low, gap.high), chance(gap.p)]
+    return ["", "", ""] if gap is None else [f"{100 * gap.mean:+z.2f}", span(gap.low, gap.high), chance(gap.p)]
 
 
 def _reached(standing: Standing) -> list[str]:
@@ -151,7 +157,7 @@ def _reached(standing: Standing) -> list[str]:
     got = standing.efficiency
     efficiency = ["–", ""] if got is None else [f"{100 * got.mean:.1f}", span(got.low, got.high)]
     reached = ["–" if each is None else f"{100 * each:.2f}" for each in (standing.one_sample, standing.coverage)]
-    return [Path(standing.run).stem, *reached, *efficiency]
+    return [*reached, *efficiency]
 
 
 def _split(standing: Standing) -> list[str]:
@@ -159,7 +165,7 @@ def _split(standing: Standing) -> list[str]:
     if standing.split is None:
         return [""] * 6
     shares = (standing.split.sampling, standing.split.coverage, standing.split.selection)
-    return [said for part in shares for said in (f"{100 * part.mean:+.2f}", span(part.low, part.high))]
+    return [said for part in shares for said in (f"{100 * part.mean:+z.2f}", span(part.low, part.high))]
 
 
 def _spent(costs: Mapping[str, float], name: str) -> str:

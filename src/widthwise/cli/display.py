@@ -55,7 +55,7 @@ def chance(p: float) -> str:
 
 def span(low: float, high: float) -> str:
     """An interval of fractions of 1, in per cent; a dash if it is unknown."""
-    return "–" if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
+    return "–" if math.isnan(low) else f"{100 * low:z.2f} to {100 * high:z.2f}"
 
 
 def percent(share: float | None) -> str:
