@@ -2,8 +2,8 @@
 
 `python scripts/attempts.py /path/to/reasoner attempts.jsonl --problems 6000 --samples 6` draws attempts at training
 problems, `--test 1000` at held-out ones. `reasoner_data.py --attempts` and `scorer_data.py` make documents from them:
-refining drafts, taking notes on them, telling whether two beginnings end in the same answer, verifying a solution, and
-scoring its steps.
+telling whether two beginnings end in the same answer, verifying a solution, scoring its steps, refining drafts and
+taking notes on them (`refining.py`).
 """
 
 from __future__ import annotations
@@ -126,54 +126,6 @@ def read(path: Path) -> list[Attempted]:
 # --- Documents ----------------------------------------------------------------------------------------------------
 
 
-def learned(path: Path, rng: random.Random) -> Iterator[Document]:
-    """Endless documents of the skills that need attempts."""
-    attempts = read(path)
-    makers = {refine: 10, notes: 2, refine_notes: 5, verify: 2, same_answer: 4}
-    while True:
-        for attempted in rng.sample(attempts, len(attempts)):
-            (maker,) = rng.choices([*makers], [*makers.values()])
-            yield from maker(attempted, rng)
-
-
-def refine(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Drafts, then a right solution: the first right draft if there is one."""
-    drafts = chosen(attempted, rng)
-    right = [is_right(attempted.task, text) for text in drafts]
-    solution = drafts[right.index(True)] if any(right) else attempted.solution
-    asked = made(attempted, "refine", solution, drafts=listed(drafts))
-    yield flagged(asked, [text.rpartition("\n\n") for text in drafts], right)
-
-
-def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Drafts, then notes on them."""
-    drafts = chosen(attempted, rng)
-    yield made(attempted, "summarise", summary(attempted.task, drafts), drafts=listed(drafts))
-
-
-def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Notes on drafts, then a right solution."""
-    drafts = chosen(attempted, rng)
-    right = [is_right(attempted.task, text) for text in drafts]
-    solution = drafts[right.index(True)] if any(right) else attempted.solution
-    asked = made(attempted, "refine_summary", solution, summary=summary(attempted.task, drafts))
-    lines = [reached(text).rpartition(" = ") for text in drafts] if attempted.task.numbers else []
-    yield flagged(asked, lines, [attempted.task.right(boxed(text) or "") for text in drafts])
-
-
-def flagged(asked: Document, texts: Sequence[tuple[str, str, str]], right: Sequence[bool]) -> Document:
-    """The document with a verdict learned within each text shown, on what follows its cut.
-
-    A model must say which drafts are right before it copies one, and it did not learn that from the copies alone.
-    """
-    (question, _), answer = asked.parts
-    shown: list[tuple[str, bool | str]] = []
-    for (head, cut, end), good in zip(texts, right, strict=False):
-        before, _, question = question.partition(head + cut + end)
-        shown += [(before + head + cut, False), (end, "+" if good else "-")]
-    return replace(asked, parts=(*shown, (question, False), answer))
-
-
 def verify(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
     """A solution, then its result computed anew, then the verdict."""
     text = rng.choice(attempted.texts)
@@ -261,21 +213,6 @@ def chosen(attempted: Attempted, rng: random.Random) -> list[str]:
 
 def listed(drafts: Sequence[str]) -> str:
     return "".join(REASONER_PROMPTS["each_draft"].replace("{text}", text.strip()) for text in drafts)
-
-
-def summary(task: Task, drafts: Sequence[str]) -> str:
-    """Notes: for countdown what each draft reaches, for arithmetic the operations that are certain, each once."""
-    if task.numbers:
-        return "\n".join(map(reached, drafts))
-    sure = [operation for text in drafts for operation in right_operations(steps_of(text))]
-    return "\n".join(dict.fromkeys(sure))
-
-
-def reached(text: str) -> str:
-    """What a countdown draft's expression is worth."""
-    answer = boxed(text)
-    value = None if answer is None else countdown.value(answer)
-    return "none" if value is None else f"{answer} = {value}"
 
 
 def canonical(task: Task, text: str) -> str | None:

@@ -1,7 +1,7 @@
 """Exact labels of solutions: is each step right, and can the problem still be solved after it?
 
 Steps are separated by blank lines. A label is about the whole solution so far: after one wrong step every later one is
-wrong too.
+wrong too. A refinement (`refining.py`) also says what drafts state; that is read over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from widthwise.evals.suites.arithmetic import apply
 from widthwise.evals.suites.quantity_steps import QuantityStep
 from widthwise.evals.suites.quantity_system import Operation, QuantitySystem
 
-_OPERATION = re.compile(r"(\d{1,6}) ([-+*/]) (\d{1,6}) = (\d{1,6})(?:, left (.+))?")
+_SAID = r"(?:: \d{1,6}(?: \d{1,6}){0,31})?"  # the results that drafts state
+_OPERATION = re.compile(rf"(\d{{1,6}}) ([-+*/]) (\d{{1,6}}){_SAID} = (\d{{1,6}})(?:, left (.+))?")
+_DONE = r"\d{1,6} [-+*/] \d{1,6} = \d{1,6}"
+_CHECK = re.compile(rf"(?:none|{_DONE}(?:, {_DONE}){{0,9}}(?:, \d{{1,6}} to reach \d{{1,6}})?) [-+]")
 _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
@@ -57,6 +60,11 @@ def steps_of(text: str) -> list[str]:
     return [step for step in text.removesuffix("</s>").split("\n\n") if step]
 
 
+def is_check(step: str) -> bool:
+    """Whether a step only says of drafts whether they are right."""
+    return all(map(_CHECK.fullmatch, step.split("\n")))
+
+
 def boxed(text: str) -> str | None:
     """The answer in the last box."""
     found = _BOX.findall(text)
@@ -74,7 +82,7 @@ def step_labels(task: Task, steps: Sequence[str]) -> list[bool]:
         if good and step.startswith("\\boxed"):
             answer = boxed(step)
             good = answer is not None and task.right(answer)
-        elif good:
+        elif good and not is_check(step):
             following = _countdown_state(task, state, step) if task.numbers else _arithmetic_state(task, step)
             good = following is not None
             state = following or ()
@@ -91,6 +99,12 @@ def true_result(step: str) -> tuple[str, bool] | None:
     if value is None or value.denominator != 1:
         return None
     return f"{match[1]} {match[2]} {match[3]} = {value}", value == int(match[4])
+
+
+def stated(step: str) -> tuple[str, str] | None:
+    """A step's operation and the result that it states; None if it is not an operation."""
+    match = _OPERATION.fullmatch(step)
+    return None if match is None else (f"{match[1]} {match[2]} {match[3]}", match[4])
 
 
 def _true_quantity(step: str) -> tuple[str, bool] | None:
@@ -155,6 +169,8 @@ def true_quantities(system: QuantitySystem, steps: Sequence[str]) -> Iterator[st
 def right_operations(steps: Sequence[str]) -> Iterator[str]:
     """The operations of a solution with their true results, up to the first that is wrong."""
     for step in steps:
+        if is_check(step):
+            continue
         found = true_result(step)
         if found is None:
             return

@@ -2,8 +2,9 @@
 
 `python scripts/reasoner_data.py models/reasoner/tokenizer.model data.npz --seed 1 --thousands 300`
 
-Problems of the held-out part are left out. `--attempts` names a file that `attempts.py` wrote: what an earlier
-checkpoint answered, from which it learns to refine, to compare and to verify.
+Problems of the held-out part are left out, and every solution is right: the model's mistakes are its own. `--attempts`
+names a file that `attempts.py` wrote: what an earlier checkpoint answered, from which it learns to refine, to compare
+and to verify.
 """
 
 from __future__ import annotations
@@ -22,16 +23,15 @@ import sentencepiece
 from documents import Document, document, encode
 from outlines import arithmetic_outlines, countdown_outlines
 from searches import breadth_first, depth_first, expansion, written
-from solutions import arithmetic_solution, countdown_solution, expressions, games, slipped, solving_moves
+from solutions import arithmetic_solution, countdown_solution, expressions, games, solving_moves
 from threads import WIDTHS, arithmetic_threads, countdown_threads
 
 from widthwise.evals.suites import countdown
 
-LEVELS = range(1, 11)
+LEVELS = range(1, 13)
 NUMBERS = (3, 4, 4, 4, 4, 4, 4, 5)
 BRANCHES = 8  # first moves of a depth-first search
 BEAMS = (1, 2, 3)
-HARD_SLIPS, EASY_SLIPS = 0.08, 0.02  # of the operations of arithmetic solutions
 
 
 def solve_countdown(rng: random.Random) -> Iterator[Document]:
@@ -43,14 +43,9 @@ def solve_countdown(rng: random.Random) -> Iterator[Document]:
 
 
 def solve_arithmetic(rng: random.Random) -> Iterator[Document]:
-    """Solutions with slips, as in human texts; what follows continues from the wrong result.
-
-    Without them a small model either knows an operation by heart or always gets it wrong. With them each sample has its
-    own mistakes, as a large model's samples do at their scale.
-    """
-    result_of = partial(slipped, rng, hard=HARD_SLIPS, easy=EASY_SLIPS)
+    """Right solutions: products and quotients of two digits are hard enough for a small model to err by itself."""
     for problem in expressions(rng, LEVELS):
-        yield document(problem.key, "solve", problem.question, arithmetic_solution(problem.tree, result_of))
+        yield document(problem.key, "solve", problem.question, arithmetic_solution(problem.tree))
 
 
 def search(rng: random.Random) -> Iterator[Document]:
@@ -88,7 +83,7 @@ def spawn_countdown(rng: random.Random) -> Iterator[Document]:
 
 
 def spawn_arithmetic(rng: random.Random) -> Iterator[Document]:
-    for problem in expressions(rng, range(3, 11)):
+    for problem in expressions(rng, range(3, 13)):
         yield from arithmetic_threads(problem, rng.choice(WIDTHS), rng)
 
 
@@ -122,7 +117,7 @@ def mixed(thousands: int, seed: int, kinds: dict[str, tuple[Callable[..., Iterat
 
 def attempted(path: Path, share: int) -> dict[str, Any]:
     """The kinds of documents made from attempts."""
-    from attempts import learned
+    from refining import learned
 
     return {"attempts": (partial(learned, path), share)}
 

@@ -1,6 +1,7 @@
 """Training data of the scorer, a process reward model: solutions with a label after each step.
 
-Most are attempts of the reasoner (`attempts.py`); the others are arithmetic problems worked out with slips, and sums.
+Most are attempts of the reasoner (`attempts.py`), whose mistakes are its own; the others are arithmetic problems worked
+out with mistakes made here, and sums: the reasoner hardly ever gets a sum wrong, so its attempts teach nothing of it.
 
 `python scripts/scorer_data.py models/reasoner/tokenizer.model attempts.jsonl scorer.npz`
 
@@ -23,7 +24,7 @@ import sentencepiece
 from attempts import Attempted, read, scoring, task_of
 from documents import IGNORED, Corpus, Document, Part, row
 from labels import Task, step_labels, steps_of, true_result
-from solutions import arithmetic_solution, arithmetic_step, expressions, slipped, trainable
+from solutions import arithmetic_solution, arithmetic_step, expressions, trainable
 
 from widthwise.evals.suites import arithmetic
 
@@ -70,10 +71,10 @@ def between(text: str, label: str) -> list[Part]:
 # --- Solutions that no model wrote -------------------------------------------------------------------------------
 
 
-def slips(rng: random.Random) -> Iterator[Attempted]:
-    """Endless arithmetic solutions with slips, which continue from a wrong result as a model does, and the right ones.
+def mistakes(rng: random.Random) -> Iterator[Attempted]:
+    """Endless arithmetic solutions with mistakes, which go on from a wrong result as a model does, and the right ones.
 
-    Slips are far more frequent than in the model's attempts, where hardly any sum is wrong.
+    Mistakes are far more frequent than in the model's attempts, where hardly any sum is wrong.
     """
     for problem in expressions(rng, range(2, 11)):
         yield Attempted(task_of(problem), arithmetic_solution(problem.tree), (wrong(rng, problem.tree),))
@@ -87,7 +88,7 @@ def sums(rng: random.Random) -> Iterator[Attempted]:
     solutions.
     """
     for problem in trainable(sum_of(rng, rng.choice((1, 1, 2, 3))) for _ in count()):
-        text = arithmetic_solution(problem.tree, partial(slipped, rng, hard=0.3, easy=0.3))
+        text = arithmetic_solution(problem.tree, partial(mistaken, rng, hard=0.3, easy=0.3))
         yield Attempted(task_of(problem), "", (text,))
 
 
@@ -104,8 +105,8 @@ def sum_of(rng: random.Random, operations: int) -> arithmetic.Tree:
 
 
 def wrong(rng: random.Random, tree: arithmetic.Tree) -> str:
-    """A solution with slips; one in four also copies the rest wrongly."""
-    result_of = partial(slipped, rng, hard=0.2, easy=0.12)
+    """A solution with mistakes; one in four also copies the rest wrongly."""
+    result_of = partial(mistaken, rng, hard=0.2, easy=0.12)
     if rng.random() < 0.75:
         return arithmetic_solution(tree, result_of)
     steps = arithmetic.steps(tree, result_of)
@@ -114,6 +115,19 @@ def wrong(rng: random.Random, tree: arithmetic.Tree) -> str:
     left = miscopied(rng, left)
     before = [arithmetic_step(*each) for each in (*steps[:last], (step, left))]
     return "\n\n".join([*before, arithmetic_solution(left, result_of)])
+
+
+def mistaken(rng: random.Random, op: str, a: int, b: int, *, hard: float, easy: float) -> int:
+    """The result of an operation, wrong at these rates: near the truth, or a digit off.
+
+    Products and quotients of two numbers with at least two digits are hard. The operands may contain earlier mistakes,
+    so a result may be out of bounds or a quotient inexact; it is brought back to 0-999.
+    """
+    true = arithmetic.apply(op, a, b) if b or op != "/" else a
+    if rng.random() >= (hard if op in "*/" and min(a, b) > 9 else easy):
+        return max(0, min(true, arithmetic.LARGEST))
+    off = rng.choice((1, 2, 3, 4, 6, 8, 10, 20, 30, 50, 100, a, b)) * rng.choice((1, -1))
+    return true + off if 0 < true + off <= arithmetic.LARGEST else min(true + 10, arithmetic.LARGEST)
 
 
 def miscopied(rng: random.Random, tree: arithmetic.Tree) -> arithmetic.Tree:
@@ -146,12 +160,12 @@ def main() -> None:
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("attempts", type=Path, help="what attempts.py drew")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--slips", type=int, default=30000, help="arithmetic problems solved with slips")
+    parser.add_argument("--mistakes", type=int, default=30000, help="arithmetic problems solved with mistakes")
     parser.add_argument("--sums", type=int, default=40000, help="sums and differences, three results in ten wrong")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    write_scored(options.tokenizer, options.attempts, options.out, islice(slips(rng), options.slips),
+    write_scored(options.tokenizer, options.attempts, options.out, islice(mistakes(rng), options.mistakes),
                  islice(sums(rng), options.sums))  # fmt: skip
 
 

@@ -92,19 +92,6 @@ def arithmetic_step(step: arithmetic.Step, rest: arithmetic.Tree) -> str:
     return f"{step}, left {arithmetic.expression(rest)}"
 
 
-def slipped(rng: random.Random, op: str, a: int, b: int, *, hard: float, easy: float) -> int:
-    """The result of an operation, wrong at these rates: near the truth, or a digit off.
-
-    Products and quotients of two numbers with at least two digits are hard. The operands may contain earlier slips, so
-    a result may be out of bounds or a quotient inexact; it is brought back to 0-999.
-    """
-    true = arithmetic.apply(op, a, b) if b or op != "/" else a
-    if rng.random() >= (hard if op in "*/" and min(a, b) > 9 else easy):
-        return max(0, min(true, arithmetic.LARGEST))
-    off = rng.choice((1, 2, 3, 4, 6, 8, 10, 20, 30, 50, 100, a, b)) * rng.choice((1, -1))
-    return true + off if 0 < true + off <= arithmetic.LARGEST else min(true + 10, arithmetic.LARGEST)
-
-
 def countdown_solution(numbers: Sequence[int], moves: Sequence[countdown.Move]) -> str:
     """One operation per step with the numbers left after it, then the whole expression in a box."""
     steps = [f"{move}, left {' '.join(map(str, move.rest))}" for move in moves[:-1]]

@@ -31,7 +31,7 @@ from solutions import Expression, Game, arithmetic_solution, countdown_solution,
 
 from widthwise.evals.suites import arithmetic, countdown
 
-WIDTHS = (2, 4, 6, 8, 8, 8, 12, 12)
+WIDTHS = (2, 4, 6, 8, 8, 8, 10, 12, 12, 12)  # the parent of twelve has up to 770 tokens
 NONE = "none"
 SMALLEST, LARGEST = 1, 4  # operations of an expression that is worth a thread
 

@@ -115,7 +115,7 @@ def value(tree: Tree) -> int:
 def steps(tree: Tree, result_of: ResultOf | None = None) -> list[tuple[Step, Tree]]:
     """The operations in the order of evaluation, innermost and leftmost first, each with what is left after it.
 
-    ``result_of`` a sign and two numbers replaces the right result, for solutions with slips.
+    ``result_of`` a sign and two numbers replaces the right result, for solutions with mistakes.
     """
     found: list[tuple[Step, Tree]] = []
     while not isinstance(tree, int):
