@@ -86,13 +86,14 @@ def test_a_search_tries_operations_line_by_line_and_goes_back() -> None:
 
 
 @pytest.mark.slow
-def test_a_parent_outlines_different_branches_and_stops_to_spawn_them() -> None:
+@pytest.mark.parametrize("width", [8, 12])
+def test_a_parent_outlines_different_branches_and_stops_to_spawn_them(width: int) -> None:
     followed = 0
-    for problem, text in zip(GAMES, written(asked(GAMES, "<spawn>8"), stop=("</Outlines>",)), strict=True):
+    for problem, text in zip(GAMES, written(asked(GAMES, f"<spawn>{width}"), stop=("</Outlines>",)), strict=True):
         outlines = re.findall(rf"<Outline>(\d+): ({MOVE}, left [\d ]+)</Outline>", text)
         numbered = [int(number) for number, _ in outlines] == list(range(1, len(outlines) + 1))
         shape = text.startswith("<Parallel>\n<Outlines>\n<Outline>1: ") and text.endswith("</Outlines>")
-        followed += numbered and shape and 2 <= len({move for _, move in outlines}) <= 8
+        followed += numbered and shape and width - 4 <= len({move for _, move in outlines}) <= width
         assert problem.metadata["level"] == 4
     assert followed >= 22
 
@@ -118,11 +119,28 @@ def solution(problem: Any) -> str:
 
 
 @pytest.mark.slow
-def test_a_refinement_profits_from_a_right_draft() -> None:
-    wrong = "1 + 1 = 2, left 2 3 4\n\n2 + 3 = 5, left 5 4\n\n5 + 4 = 9\n\n\\boxed{1 + 1 + 3 + 4}"
-    prompts = [f"<user>{p.text}<draft>{wrong}<draft>{solution(p)}<refine><assistant>" for p in GAMES]
-    anew = sum(solved(p, text) for p, text in zip(GAMES, written(asked(GAMES)), strict=True))
-    assert sum(solved(p, text) for p, text in zip(GAMES, written(prompts), strict=True)) > anew
+def test_a_refinement_checks_its_drafts_and_copies_the_right_one() -> None:
+    wrong = written(asked(GAMES), temperature=1.0)
+    drawn = [(problem, text) for problem, text in zip(GAMES, wrong, strict=True) if not solved(problem, text)]
+    prompts = [f"<user>{p.text}<draft>{text}<draft>{solution(p)}<refine><assistant>" for p, text in drawn]
+    refined = written(prompts)
+    verdicts = [[line[-1:] for line in text.partition("\n\n")[0].split("\n")] for text in refined]
+    assert len(drawn) >= 12
+    assert sum(each == ["-", "+"] for each in verdicts) >= 0.9 * len(drawn)
+    assert sum(solved(p, text) for (p, _), text in zip(drawn, refined, strict=True)) >= 0.8 * len(drawn)
+
+
+@pytest.mark.slow
+def test_a_refined_expression_states_what_the_drafts_say_and_is_mostly_right() -> None:
+    drafts = written(asked(SUMS), temperature=1.0)
+    refined = written([f"<user>{p.text}<draft>{text}<refine><assistant>" for p, text in zip(SUMS, drafts, strict=True)])
+    first = [
+        (text.partition(", left ")[0], draft.partition(", left ")[0])
+        for text, draft in zip(refined, drafts, strict=True)
+    ]
+    said = [text.startswith(f"{draft.replace(' = ', ': ')} = ") for text, draft in first]
+    assert sum(said) >= 20
+    assert sum(box(text) == problem.answer for problem, text in zip(SUMS, refined, strict=True)) >= 16
 
 
 @pytest.mark.slow
