@@ -35,7 +35,7 @@ from widthwise.evals.suites import countdown
 NONE = "none"
 AGAIN = 0.15  # share of the drafts that are refinements themselves, as in a strategy's later rounds
 SOUND = 0.5  # share of the new solutions that begin like the draft that is sound for longest
-LONGEST_TEXT = {"countdown": 1400, "arithmetic": 1150}  # characters of a document, which are up to 768 tokens
+LONGEST_TEXT = {"countdown": 1300, "arithmetic": 1150}  # characters of a document, which are up to 768 tokens
 Said = Mapping[str, Sequence[str]]
 
 
@@ -70,8 +70,9 @@ def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
 
 
 def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Notes, which hold the checks, then a right solution; they are short, so they may be on all attempts."""
-    drafts = rng.sample(attempted.texts, rng.randint(1, len(attempted.texts)))
+    """Notes, which hold the checks, then a right solution; those on countdown are short, so all attempts may be noted."""
+    some = rng.sample(attempted.texts, rng.randint(1, len(attempted.texts)))
+    drafts = some if attempted.task.numbers else chosen(attempted, rng)
     answer, noted = solution(attempted, drafts, rng), summary(attempted.task, drafts)
     asked = made(attempted, "refine_summary", answer, summary=noted)
     if fits(attempted.task, asked):
