@@ -70,7 +70,7 @@ def notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
 
 
 def refine_notes(attempted: Attempted, rng: random.Random) -> Iterator[Document]:
-    """Notes, which hold the checks, then a right solution; those on countdown are short, so all attempts may be noted."""
+    """Notes, which hold the checks, then a right solution; notes on countdown are short enough for all attempts."""
     some = rng.sample(attempted.texts, rng.randint(1, len(attempted.texts)))
     drafts = some if attempted.task.numbers else chosen(attempted, rng)
     answer, noted = solution(attempted, drafts, rng), summary(attempted.task, drafts)
