@@ -70,9 +70,9 @@ def test_countdown_is_solved_by_some_of_many_samples_which_differ() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("numbers", [3, 5])
 def test_three_and_five_numbers_are_understood(numbers: int) -> None:
-    problems = countdown.generate(8, seed=91, numbers=numbers) * 8
+    problems = countdown.generate(24, seed=91, numbers=numbers) * 8
     texts = written(asked(problems), temperature=1.0)
-    assert sum(len(re.findall(r"\d+", box(text))) == numbers for text in texts) >= 48
+    assert sum(len(re.findall(r"\d+", box(text))) == numbers for text in texts) >= 0.75 * len(texts)
     assert any(solved(problem, text) for problem, text in zip(problems, texts, strict=True))
 
 
