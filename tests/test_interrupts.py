@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import widthwise as ww
+from widthwise import interrupts
 from widthwise.core import run_sync
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, ".", str(Path(__file__).parent)])}
@@ -195,6 +196,12 @@ def test_a_signal_is_heard_however_late_it_comes_before_a_commands_loop_waits(wh
     command = [sys.executable, "-c", COMMAND, where]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert done.stdout == "interrupted\n", done.stderr
+
+
+def test_a_handler_that_could_not_be_put_back_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert interrupts.can_set_handlers()
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)  # that of a program in C which runs Python
+    assert not interrupts.can_set_handlers()
 
 
 UNREAD = """

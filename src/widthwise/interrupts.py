@@ -53,8 +53,13 @@ def set_handlers(wanted: Mapping[signal.Signals, Any]) -> None:
 
 
 def can_set_handlers() -> bool:
-    """Whether signals can be handled here: Python lets only the main thread do it."""
-    return os.name == "posix" and threading.current_thread() is threading.main_thread()
+    """Whether signals can be handled here for a while.
+
+    Python lets only the main thread do it, and a handler that a program in another language has set (None) could not be
+    put back.
+    """
+    here = os.name == "posix" and threading.current_thread() is threading.main_thread()
+    return here and None not in handlers().values()
 
 
 @contextmanager
