@@ -113,7 +113,7 @@ def tree_search() -> Effect:
 
 def deep_confidence() -> Effect:
     """DeepConf stops samples that the model is unsure of."""
-    grid = product((8, 16), (16, 32, 64), (10.0, 50.0, 90.0))
+    grid = product((4, 8, 16), (16, 32, 64), (10.0, 50.0, 90.0))
     return Effect(
         "deepconf", "arXiv 2508.15260", "18 to 85 % fewer tokens than the vote at equal or better accuracy", VOTE,
         tuple(
