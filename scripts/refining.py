@@ -197,6 +197,7 @@ def flagged(asked: Document, drafts: Sequence[str], right: Sequence[bool]) -> Do
     shown: list[tuple[str, bool | str]] = []
     for text, good in zip(drafts, right, strict=True):
         head, cut, end = text.rpartition("\n\n")
-        before, _, question = question.partition(text)
+        before, found, question = question.partition(text)
+        assert found, "a draft that the question does not show"
         shown += [(before + head + cut, False), (end, "+" if good else "-")]
     return replace(asked, parts=(*shown, (question, False), answer))
