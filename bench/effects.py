@@ -96,7 +96,7 @@ def efficient_tree_search() -> Effect:
     return Effect(
         "ets", "arXiv 2502.13575", "1.8 times fewer KV tokens than REBASE, accuracy nearly equal",
         f"rebase(n=64, balance=1.0) | {BY_SCORE}",
-        tuple(f"ets(n=64, balance=1.0, cost={c}, coverage=0.0) | {BY_SCORE}" for c in (0.5, 1.0, 2.0)),
+        tuple(f"ets(n=64, balance=1.0, cost={c}, coverage=0.0) | {BY_SCORE}" for c in (0.5, 0.75, 1.0, 2.0)),
         bar=1.8, saves=kv, scored=True, reported=(1.8, 1.8),
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ def tree_search() -> Effect:
 
 def deep_confidence() -> Effect:
     """DeepConf stops samples that the model is unsure of."""
-    grid = product((4, 8, 16), (16, 32, 64), (10.0, 50.0, 90.0))
+    grid = product((8, 16), (16, 32, 64), (10.0, 50.0, 90.0))
     return Effect(
         "deepconf", "arXiv 2508.15260", "18 to 85 % fewer tokens than the vote at equal or better accuracy", VOTE,
         tuple(
