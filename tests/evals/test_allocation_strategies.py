@@ -384,6 +384,8 @@ def test_a_file_that_is_no_policy_is_refused(text: str, tmp_path: Path) -> None:
 # -- live ----------------------------------------------------------------------------------------------------------
 
 LIVE = "best_of_n(n=6) | majority_vote()"
+SEED = 5
+"""The two probes differ on the second and the fifth problem."""
 
 
 def by_difficulty(folder: Path) -> Fitted:
@@ -393,7 +395,7 @@ def by_difficulty(folder: Path) -> Fitted:
 
 
 def run_by(policy: Fitted, path: Path, tokens: int = 6000) -> ww.Run:
-    return ww.evaluate(LIVE, "arithmetic", limit=5, seed=3, suite_budget_tokens=tokens, allocator=policy, run=path)
+    return ww.evaluate(LIVE, "arithmetic", limit=5, seed=SEED, suite_budget_tokens=tokens, allocator=policy, run=path)
 
 
 @pytest.fixture(scope="module")
@@ -405,7 +407,7 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fitted, ww.Run]:
 
 def test_problems_go_on_with_the_strategy_of_their_bin(chosen: tuple[Fitted, ww.Run], tmp_path: Path) -> None:
     _, run = chosen
-    uncut = ww.evaluate("best_of_n(n=2)", "arithmetic", limit=5, seed=3, run=tmp_path / "probes.db")
+    uncut = ww.evaluate("best_of_n(n=2)", "arithmetic", limit=5, seed=SEED, run=tmp_path / "probes.db")
     searched = 0
     for outcome, alone in zip(run.outcomes, uncut.outcomes, strict=True):
         probes = [(leaf.id, leaf.answer, leaf.tokens) for leaf in alone.leaves]
@@ -448,11 +450,13 @@ def test_a_share_that_ends_a_strategy_leaves_the_vote_and_is_paid(
     chosen: tuple[Fitted, ww.Run], tmp_path: Path
 ) -> None:
     """The policy promises a search for the tokens of a hundredth of a sample."""
-    probes = ww.evaluate("best_of_n(n=2) | majority_vote()", "arithmetic", limit=2, seed=3, run=tmp_path / "probes.db")
+    probes = ww.evaluate(
+        "best_of_n(n=2) | majority_vote()", "arithmetic", limit=2, seed=SEED, run=tmp_path / "probes.db"
+    )
     tokens = probes.ledger.total + 160
     policy = written(always(samples=0.01), tmp_path)
     run = ww.evaluate(
-        LIVE, "arithmetic", limit=2, seed=3, suite_budget_tokens=tokens, allocator=policy, run=tmp_path / "cut.db"
+        LIVE, "arithmetic", limit=2, seed=SEED, suite_budget_tokens=tokens, allocator=policy, run=tmp_path / "cut.db"
     )
     assert [o.answer for o in run.outcomes] == [o.answer for o in probes.outcomes]
     assert "its share of the suite budget ended tree_search" in str([o.fields for o in run.outcomes])

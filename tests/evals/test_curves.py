@@ -140,7 +140,11 @@ def test_recorded_scores_choose_and_weigh(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "finish", "why"),
-    [("dvts(n=4)", "stop", "dvts depend"), (STRATEGY, "pruned", "stopped online"), (STRATEGY, "budget", "budget cut")],
+    [
+        ("dvts(n=4)", "stop", "dvts are not independent"),
+        (STRATEGY, "pruned", "stopped online"),
+        (STRATEGY, "budget", "budget cut"),
+    ],
 )
 def test_dependent_samples_are_not_sub_sampled(tmp_path: Path, strategy: str, finish: str, why: str) -> None:
     found = curve(made_run(tmp_path / "a.db", MIXED, strategy=strategy, finish=finish))  # type: ignore[arg-type]
