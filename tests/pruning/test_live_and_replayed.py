@@ -47,7 +47,7 @@ QUICK = {"stop_when_decided()"}
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with every trace complete, and with all that the rules look at."""
     path = tmp_path_factory.mktemp("recorded") / "full.db"
-    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2) | majority_vote()")
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.6) | majority_vote()")
     evaluate("reasoner", strategy, path, logprobs=20)
     return path
 
@@ -72,7 +72,7 @@ def evaluate(
 )
 def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_path: Path) -> None:
     width = f", {RULES[rule]}" if RULES[rule] else ""
-    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.2{width}) | {rule} | majority_vote()")
+    strategy = parse_strategy(f"best_of_n(n={N}, temperature=1.6{width}) | {rule} | majority_vote()")
     live = evaluate("reasoner", strategy, tmp_path / "live.db")
     replayed = evaluate(f"replay:{recorded}", strategy, tmp_path / "replayed.db", behind="reasoner")
     for a, b in zip(live, replayed, strict=True):
@@ -85,7 +85,7 @@ def test_a_rule_does_the_same_live_and_replayed(rule: str, recorded: Path, tmp_p
 
 @pytest.mark.slow
 def test_at_every_token_budget_a_rule_that_cannot_change_the_vote_does_not(recorded: Path, tmp_path: Path) -> None:
-    sampler, answered = f"best_of_n(n={N}, temperature=1.2)", []
+    sampler, answered = f"best_of_n(n={N}, temperature=1.6)", []
     for limit in (40, 150, 300, 450):
         full, stopped = (
             evaluate(f"replay:{recorded}", parse_strategy(text), tmp_path / f"{limit}-{i}.db", behind="reasoner")
