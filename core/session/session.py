@@ -141,7 +141,8 @@ class Session(Reads):
 
     @property
     def notes(self) -> list[TraceNote]:
-        return self._shared.notes
+        """What was noted, in order of the traces' ids: which of two that run side by side comes first is chance."""
+        return sorted(self._shared.notes, key=lambda note: note.trace)
 
     @property
     def errors(self) -> tuple[str, ...]:

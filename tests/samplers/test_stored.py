@@ -89,7 +89,7 @@ async def work(path: Path, text: str, *, interrupt: int = 0, concurrency: int = 
 async def test_interruptions_and_company_change_nothing(tmp_path: Path, text: str) -> None:
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     await work(whole, text)
-    for interrupt, concurrency in ((3, 32), (5, 1), (9, 2)):
+    for interrupt, concurrency in ((3, 32), (5, 1), (6, 2)):
         await work(broken, text, interrupt=interrupt, concurrency=concurrency)
     with Store.read(broken) as store:
         assert {outcome.state for outcome in store.outcomes()} != {"done"}
