@@ -208,7 +208,7 @@ EVAL = "widthwise eval arithmetic --limit 1 --max-tokens 4 --strategy"
         (f"{EVAL} 'best_of_n(n=2)' --grader mine:Length", "(int)"),
         (f"{EVAL} 'best_of_n(n=2) | deepprune(at=2, judge=mine:unsaid)'",
          "mine:unsaid does not fit: a judge is an async function of (session, trace, others)"),
-        ("widthwise eval arithmetic --limit 1 --strategy 'best_of_n(n=8) | deepprune(at=8, judge=mine:few)'",
+        ("widthwise eval countdown --limit 2 --strategy 'best_of_n(n=8) | deepprune(at=8, judge=mine:few)'",
          "it returned [] (list)"),
         (f"{EVAL} \"tree_search(n=2, by='mean_logprob', select=mine:Loser())\"", "every node of the frontier"),
         (f"{EVAL} 'single()' --format mine:FORMAT", "a prompt format is a PromptFormat, or a Family, which also says "

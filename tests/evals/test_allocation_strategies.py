@@ -442,7 +442,9 @@ def test_a_run_that_ended_within_a_strategy_continues_to_the_same_result(
 def test_kills_change_nothing(chosen: tuple[Fitted, ww.Run], tmp_path: Path) -> None:
     policy, run = chosen
     pool = ["--suite-budget-tokens", "6000", "--allocator", f"fitted(policy={policy.policy!r})"]
-    assert_kills_change_nothing(["--limit", "5", "--seed", str(SEED), "--strategy", LIVE, *pool], (3, 12, 16, 30), tmp_path)
+    assert_kills_change_nothing(
+        ["--limit", "5", "--seed", str(SEED), "--strategy", LIVE, *pool], (3, 12, 16, 30), tmp_path
+    )
     assert different(run.path, tmp_path / "whole.db") == []
 
 
