@@ -216,9 +216,9 @@ def test_a_model_of_ours_counts_as_usage_and_is_limited(run: Callable[..., EvalL
 
 def test_what_is_asked_of_our_model_by_id_is_what_eval_asks(run: Callable[..., EvalLog], tmp_path: Path) -> None:
     """The sample's id is the problem's id: with the seed, it determines all randomness."""
-    asked = package.Problem("sum", "Compute (23 + 9) * 4 - 17.")
+    asked = package.Problem("game", "Use the numbers 18, 27, 24, 25 to reach 60.")
     direct = package.solve(asked, "best_of_n(n=4) | majority_vote()", "reasoner", seed=3, grader="math")
-    sample = Sample(id="sum", input="Compute (23 + 9) * 4 - 17.", target="111")
+    sample = Sample(id="game", input="Use the numbers 18, 27, 24, 25 to reach 60.", target="60")
     solver = widthwise("best_of_n(n=4) | majority_vote()", model="reasoner", seed=3)
     log = run(solver, "none/none", sample, epochs=2)
     first, second = sorted(log.samples or [], key=lambda s: s.epoch)

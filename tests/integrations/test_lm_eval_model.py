@@ -25,7 +25,7 @@ from widthwise.evals.store.foreign import read_generations
 from widthwise.integrations.lm_eval import WidthwiseLM
 
 VOTE = "best_of_n(n=4) | majority_vote()"
-PROBLEMS = {"Compute 17 + 5.": "22", "Compute (23 + 9) * 4 - 17.": "111"}
+PROBLEMS = {"Compute 17 + 5.": "22", "Compute (986 / 29) * 17 - 14 * 23 + 76.": "332"}
 
 TASK = """
 task: {name}
