@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ def kill(command: Command, chance: random.Random) -> None:
 def interrupt(command: Command, chance: random.Random) -> None:
     """Ctrl-C or SIGTERM, once or twice."""
     number = chance.choice([signal.SIGINT, signal.SIGTERM])
-    with command.at_work() as process:
+    heard = partial(signal.signal, number, signal.SIG_DFL)  # also if this process runs in the background of a script
+    with command.at_work(preexec_fn=heard) as process:
         time.sleep(_moment(command, chance))
         for _ in range(chance.choice([1, 2])):
             process.send_signal(number)

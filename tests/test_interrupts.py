@@ -143,6 +143,24 @@ def test_a_second_signal_ends_what_keeps_the_loop_busy(tmp_path: Path) -> None:
     assert "stopped at once" in _ended(process)
 
 
+UNTOUCHED = """
+import signal
+
+async def answer(session):
+    signal.raise_signal(signal.SIGINT)
+    return await session.sample(session.root, 1)
+"""
+
+
+def test_a_command_in_the_background_of_a_script_is_not_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C is meant for the foreground: the shell has SIGINT ignored for `... &`. Before, it stopped the run."""
+    (tmp_path / "mine.py").write_text(UNTOUCHED)
+    words = ["eval", "arithmetic", "--limit", "2", "--strategy", "mine:answer", "--max-tokens", "5", "--run", "a.db"]
+    script = ["sh", "-c", '"$@" & wait $!', "sh", sys.executable, "-m", "widthwise", *words]
+    done = subprocess.run(script, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+
 COMMAND = """
 import asyncio, signal, sys
 from late_signal import late

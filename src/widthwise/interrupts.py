@@ -38,12 +38,16 @@ def catch_signals() -> None:
     global _ours
     _ours = True
     wake_by_signals()
-    set_handlers(dict.fromkeys(_SIGNALS, _interrupt))
+    set_handlers(dict.fromkeys(handlers(), _interrupt))
 
 
 def handlers() -> dict[signal.Signals, Any]:
-    """What SIGINT and SIGTERM call."""
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+    """What SIGINT and SIGTERM call.
+
+    One that is ignored is left out: who started this process wanted that, as a script does with SIGINT for `... &`.
+    """
+    found = {number: signal.getsignal(number) for number in _SIGNALS}
+    return {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}
 
 
 def set_handlers(wanted: Mapping[signal.Signals, Any]) -> None:
@@ -87,7 +91,7 @@ def cancelled_by_signals() -> Iterator[Stop]:
         # By way of the loop: while the task itself runs, its cancelling could strike after the block.
         called.append(loop.call_soon_threadsafe(cancel))
 
-    set_handlers(dict.fromkeys(_SIGNALS, hear))
+    set_handlers(dict.fromkeys(before, hear))
     try:
         yield stop
     finally:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from widthwise.core.installation import install_command
+from widthwise.serving.server import listening, serve_at
 
 COMMAND = [sys.executable, "-m", "widthwise"]
 KEY = "sk-abcdefghijklmnop"
@@ -103,6 +105,29 @@ def test_a_signal_ends_what_hangs_when_a_server_was_stopped(when: str) -> None:
     command = [sys.executable, "-c", SERVING, when]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600)
     assert done.stdout == "interrupted\n", done.stderr
+
+
+async def test_a_server_leaves_a_signal_alone_that_is_ignored() -> None:
+    """As SIGINT is for `widthwise serve ... &` in a script."""
+    started = asyncio.Event()
+
+    async def app(scope: object, receive: Callable[[], Awaitable[object]], send: Callable[..., Awaitable[None]]) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        started.set()
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        serving = asyncio.create_task(serve_at(app, listening("127.0.0.1", 0)))
+        await started.wait()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert callable(signal.getsignal(signal.SIGTERM))
+        serving.cancel()
+        await asyncio.wait([serving])
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_key_comes_from_the_environment_and_is_said_nowhere() -> None:
