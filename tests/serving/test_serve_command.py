@@ -111,7 +111,7 @@ async def test_a_server_leaves_a_signal_alone_that_is_ignored() -> None:
     """As SIGINT is for `widthwise serve ... &` in a script."""
     started = asyncio.Event()
 
-    async def app(scope: object, receive: Callable[[], Awaitable[object]], send: Callable[..., Awaitable[None]]) -> None:
+    async def app(scope: object, receive: Callable[[], Awaitable[object]], send: Callable[..., Awaitable[None]]) -> Any:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         started.set()
