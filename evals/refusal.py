@@ -15,7 +15,7 @@ _CAUSES = {
     errno.ENOENT: "{folder} takes no new files",
     errno.ENOTDIR: "{folder} is a file, not a folder",
     errno.EEXIST: "{folder} is a file, not a folder",
-    errno.EISDIR: "it is a folder, not a file",
+    errno.EISDIR: "{it} is a folder, not a file",
     errno.ENAMETOOLONG: "its name is too long",
 }
 
@@ -28,4 +28,6 @@ def refusal(path: Path, error: OSError) -> str:
     folder = next((parent for parent in path.parents if os.path.exists(parent)), path.anchor)
     if error.errno in _FORBIDDEN and os.path.exists(path) and os.access(folder, os.W_OK):
         return "you may not write it"
-    return cause.format(folder=folder)
+    # A run's lock is a file beside it, which can be what is in the way.
+    it = "it" if error.filename in (None, str(path), path) else error.filename
+    return cause.format(folder=folder, it=it)

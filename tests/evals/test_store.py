@@ -321,6 +321,14 @@ def test_what_refuses_a_new_run_is_named(
     begin(tmp_path / "a.db").close()  # and left nothing in the way
 
 
+def test_a_folder_in_the_place_of_the_lock_is_named(tmp_path: Path) -> None:
+    """Before, the run itself was said to be a folder."""
+    (tmp_path / "a.db-lock").mkdir()
+    with pytest.raises(StoreError) as error:
+        begin(tmp_path / "a.db")
+    assert str(error.value) == f"cannot write {tmp_path / 'a.db'}: {tmp_path / 'a.db-lock'} is a folder, not a file"
+
+
 def test_where_the_folder_may_be_written_it_is_the_run_that_may_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
