@@ -4,10 +4,11 @@
                                  [--choosing 100] [--only NAME ...] [--table] [--json] [--figure FILE.svg]
 
 An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on those of
-another. Among the settings whose accuracy on the first is within the effect's margin of the baseline's by its whole
-interval, the one that saves most is chosen (if there is none, or the effect is a gain, the most accurate). Every run is
-a file in RUNS, shared by the effects that need it, so the same command continues where it was stopped; `--table` prints
-the table of `docs/effects.md` from what is there and runs nothing.
+another. Among the settings that lose at most half of the effect's margin on the first, the one that saves most is
+chosen (if there is none, or the effect is a gain, the most accurate); the other half is left to chance. Every run is a
+file in RUNS, shared by the effects that need it, so the same command continues where it was stopped. What was found is
+kept in RUNS/NAME.json: effects may be measured one after another, each on as many problems as there is time for, and
+`--table` prints them all as in `docs/effects.md` and runs nothing.
 
 Ratios are of costs summed over the problems, with 95 % intervals bootstrapped by problem; differences of accuracy are
 paired by problem, in points. Exit status 1 if an effect that was measured missed its bar.
@@ -19,146 +20,25 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.effects_figure import Panel, draw
+from bench.published_effects import EFFECTS, VOTE, Effect
 from bench.stored_runs import finished, slug
-from widthwise.core.session.ledger import Ledger
-from widthwise.evals.measure.intervals import Difference, paired
+from widthwise.evals.measure.intervals import paired
 from widthwise.evals.store.outcome import Outcome
 from widthwise.evals.views.plots import save
 
 CHOOSING, REPORTING = 8, 7
 """Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
-BY_SCORE = "weighted_vote(by='score', weight='identity')"
-BY_REWARD = "weighted_vote(by='reward_model', weight='identity')"
-VOTE = "best_of_n(n=64) | majority_vote()"
-ROOM = 320
-"""Tokens of the drafts that a refining prompt shows: the bundled model reads prompts of up to 1,024 with its answer."""
 REPLICATES = 2000
-
-
-def kv(ledger: Ledger) -> float:
-    """Unique tokens that the rounds of a search continue, summed: the figure in the paper of ETS."""
-    return ledger.kv_rounds
-
-
-def tokens(ledger: Ledger) -> float:
-    """Generated tokens, including judges' replies."""
-    return ledger.total
-
-
-def path(ledger: Ledger) -> float:
-    """Sequential tokens."""
-    return ledger.sequential
-
-
-COSTS = {kv: "times fewer KV tokens", tokens: "times fewer tokens", path: "times shorter critical path"}
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """A claim, and how it is tested.
-
-    ``saves`` names the cost that the method divides by ``bar``, at an accuracy that is at most ``margin`` points lower;
-    without it the method gains ``bar`` points. ``reported`` are the least and the most that the paper reports in the
-    same unit, None if it reports none. A method that only stops samples ``replays`` those of the baseline, which
-    record log-probabilities for it, and ``which`` says which problems of the suite the effect is about.
-    """
-
-    name: str
-    paper: str
-    published: str
-    baseline: str
-    methods: tuple[str, ...]
-    bar: float
-    saves: Callable[[Ledger], float] | None = None
-    margin: float = 2.0
-    scored: bool = False
-    reported: tuple[float, float] | None = None
-    replays: bool = False
-    which: str = ""
-
-    @property
-    def unit(self) -> str:
-        """What a figure of this effect counts."""
-        return COSTS[self.saves] if self.saves else "points gained"
-
-
-def efficient_tree_search() -> Effect:
-    """ETS holds fewer tokens than REBASE."""
-    return Effect(
-        "ets", "arXiv 2502.13575", "1.8 times fewer KV tokens than REBASE, accuracy nearly equal",
-        f"rebase(n=64, balance=1.0) | {BY_SCORE}",
-        tuple(f"ets(n=64, balance=1.0, cost={c}, coverage=0.0) | {BY_SCORE}" for c in (0.5, 0.75, 1.0, 2.0)),
-        bar=1.8, saves=kv, scored=True, reported=(1.8, 1.8),
-    )  # fmt: skip
-
-
-def tree_search() -> Effect:
-    """A tree grown by scores answers better than a weighted vote over whole samples of the same width."""
-    trees = ("rebase(n=64)", "rebase(n=64, balance=1.0)", "dvts(n=64)", "beam_search(n=64)",
-             "tree_search(n=64, select=distinct_steps() | softmax_balanced(temperature=0.5))")  # fmt: skip
-    return Effect(
-        "tree", "arXiv 2408.00724", "more accurate than sampling at every budget",
-        f"best_of_n(n=64) | {BY_REWARD}", tuple(f"{tree} | {BY_SCORE}" for tree in trees), bar=3.0, scored=True,
-    )  # fmt: skip
-
-
-def deep_confidence() -> Effect:
-    """DeepConf stops samples that the model is unsure of."""
-    grid = product((8, 16), (16, 32, 64), (10.0, 50.0, 90.0))
-    return Effect(
-        "deepconf", "arXiv 2508.15260", "18 to 85 % fewer tokens than the vote at equal or better accuracy", VOTE,
-        tuple(
-            f"best_of_n(n=64, width=8) | deepconf(warmup={first}, window={window}, eta={eta}) | majority_vote()"
-            for first, window, eta in grid
-        ),
-        bar=1 / 0.6, saves=tokens, reported=(1 / (1 - 0.18), 1 / (1 - 0.85)), replays=True,
-    )  # fmt: skip
-
-
-def deep_pruning() -> Effect:
-    """DeepPrune stops samples that will end in an answer that already exists."""
-    grid = [(at, keep) for at in (48, 64, 96) for keep in (8, 16)]
-    return Effect(
-        "deepprune", "arXiv 2510.08483", "65.7 to 88.5 % fewer tokens than the vote within 3.4 points", VOTE,
-        tuple(f"best_of_n(n=64) | deepprune(at={at}, keep={keep}) | majority_vote()" for at, keep in grid),
-        bar=1 / 0.35, saves=tokens, margin=3.0, reported=(1 / (1 - 0.657), 1 / (1 - 0.885)),
-    )  # fmt: skip
-
-
-def refining() -> Effect:
-    """Rounds of drafts that are distilled and refined answer better than one round of the same width."""
-    ways = ("'random_k', k=2", "'top_k', k=2, by='mean_logprob'")  # notes are written on more drafts than fit
-    rounds = [f"parallel_distill_refine(drafts=(16, 16), distill={how}, workspace_tokens={ROOM}) | majority_vote()"
-              for how in ways]  # fmt: skip
-    aggregated = (
-        f"recursive_self_aggregation(population=8, group=2, loops=3, workspace_tokens={ROOM}) | majority_vote()"
-    )
-    return Effect(
-        "refine", "arXiv 2510.01123, arXiv 2509.26626", "+11 and +9 points on AIME 2024 and 2025 over a single pass",
-        "best_of_n(n=32) | majority_vote()",
-        (*rounds, aggregated), bar=5.0, reported=(9.0, 11.0),
-    )  # fmt: skip
-
-
-def threads() -> Effect:
-    """Threads shorten the critical path of problems that have independent parts."""
-    return Effect(
-        "threads", "arXiv 2504.15466, arXiv 2512.07843", "75.2 against 57.3 % at equal latency (countdown)",
-        "single()", tuple(f"threads(width={width})" for width in (2, 4, 8)), bar=2.0, saves=path, margin=0.0,
-        which="levels=(14, 16), wide=True",
-    )  # fmt: skip
-
-
-EFFECTS = (efficient_tree_search, tree_search, deep_confidence, deep_pruning, refining, threads)
+AT_ONCE = 3
+"""Problems that run at once: so many searches of width 64 the engine's memory holds. No figure depends on it."""
 
 
 # --- Running ------------------------------------------------------------------------------------------------------
@@ -174,21 +54,24 @@ class Bench:
     choosing: int
     model: str
     reward_model: str
-    runs_nothing: bool = False
 
-    def outcomes(self, effect: Effect, strategy: str, seed: int) -> list[Outcome] | None:
-        """The outcomes of a strategy on the problems of a seed; None if it was not run to its end."""
+    def outcomes(self, effect: Effect, strategy: str, seed: int) -> list[Outcome]:
+        """The outcomes of a strategy on the problems of a seed; raises RuntimeError if some of them failed."""
         number = self.choosing if seed == CHOOSING else self.problems
-        spec = f"{self.suite}(n={number}, seed={seed}{effect.which and f', {effect.which}'})"
+        suite, model = effect.on or (self.suite, self.model)
+        spec = f"{suite}(n={number}, seed={seed}{effect.which and f', {effect.which}'})"
         file = self._file(spec, strategy)
-        if not self.runs_nothing:
+        if finished(file, number) is None:
             replayed = self._file(spec, effect.baseline) if effect.replays and strategy != effect.baseline else None
-            words = ["--strategy", strategy, "--run", str(file)]
-            words += ["--model", f"replay:{replayed}" if replayed else self.model]
+            words = ["--strategy", strategy, "--run", str(file), "--concurrency", str(AT_ONCE), *effect.limits]
+            words += ["--model", f"replay:{replayed}" if replayed else model]
             words += ["--logprobs", "20"] if strategy == VOTE else []
             words += ["--reward-model", self.reward_model] if effect.scored else []
             subprocess.run([sys.executable, "-m", "widthwise", "eval", spec, *words], check=True)
-        return finished(file, number)
+        found = finished(file, number)
+        if found is None:
+            raise RuntimeError(f"{file}: problems failed; `widthwise traces {file}` says why")
+        return found
 
     def _file(self, spec: str, strategy: str) -> Path:
         return self.runs / f"{slug(spec)}-{slug(strategy)}.db"
@@ -202,9 +85,10 @@ class Found:
     """A method against its baseline: accuracies in per cent, their paired difference in points, the ratio of costs."""
 
     strategy: str
+    problems: int
     baseline: float
     accuracy: float
-    difference: Difference
+    difference: tuple[float, float, float]
     ratio: tuple[float, float, float] | None
 
     @classmethod
@@ -214,19 +98,19 @@ class Found:
         if effect.saves:
             costs = [np.array([effect.saves(each.ledger) for each in run], np.float64) for run in (base, method)]
             ratio = ratio_of(*costs)
-        return cls(strategy, float(other.mean()), float(one.mean()), paired(one, other), ratio)
+        gap = paired(one, other)
+        points = (gap.mean, gap.low, gap.high)
+        return cls(strategy, len(base), float(other.mean()), float(one.mean()), points, ratio)
 
     def panel(self, effect: Effect) -> Panel:
         """This effect as a part of the figure."""
-        gap = self.difference
-        here = self.ratio or (gap.mean, gap.low, gap.high)
-        return Panel(effect.name, effect.unit, effect.reported, here, effect.bar)
+        return Panel(effect.name, effect.unit, effect.reported, self.ratio or self.difference, effect.bar)
 
     def reaches(self, effect: Effect) -> bool:
         """Whether the bar is reached: the ratio at an accuracy whose interval is above the margin, or the gain."""
         if self.ratio is None:
-            return self.difference.mean >= effect.bar
-        return self.ratio[0] >= effect.bar and self.difference.low >= -effect.margin
+            return self.difference[0] >= effect.bar
+        return self.ratio[0] >= effect.bar and self.difference[1] >= -effect.margin
 
 
 def ratio_of(base: Any, method: Any) -> tuple[float, float, float]:
@@ -238,42 +122,80 @@ def ratio_of(base: Any, method: Any) -> tuple[float, float, float]:
 
 
 def chosen(effect: Effect, tried: Sequence[Found]) -> Found:
-    """The setting to report: the largest saving among those that are surely within the margin, else the most accurate.
-
-    A saving within the margin by luck is what few problems would choose, so the whole interval has to be within it.
-    """
-    near = [each for each in tried if each.difference.low >= -effect.margin]
+    """The setting to report: the largest saving that loses at most half of the margin, else the most accurate."""
+    near = [each for each in tried if each.difference[0] >= -effect.margin / 2]
     if effect.saves and near:
         return max(near, key=lambda each: each.ratio or (0.0, 0.0, 0.0))
     return max(tried, key=lambda each: (each.accuracy, each.ratio or (0.0, 0.0, 0.0)))
 
 
-def measure(effect: Effect, bench: Bench) -> Found | None:
-    """Choose on one half and report on the other; None if runs are missing."""
-    base = bench.outcomes(effect, effect.baseline, CHOOSING)
-    tried = [(strategy, bench.outcomes(effect, strategy, CHOOSING)) for strategy in effect.methods]
-    if base is None or not all(found for _, found in tried):
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an effect is here, and what was tried on other problems to choose its setting."""
+
+    here: Found
+    tried: tuple[Found, ...] = ()
+
+    @property
+    def choosing(self) -> int:
+        """On how many problems the setting was chosen."""
+        return self.tried[0].problems if self.tried else 0
+
+
+def measure(effect: Effect, bench: Bench) -> Measured:
+    """Choose on one half, unless there is a single method, and report on the other."""
+    tried = tuple(compare(effect, effect.methods, bench, CHOOSING)) if len(effect.methods) > 1 else ()
+    strategy = chosen(effect, tried).strategy if tried else effect.methods[0]
+    (here,) = compare(effect, (strategy,), bench, REPORTING)
+    return Measured(here, tried)
+
+
+def compare(effect: Effect, methods: Sequence[str], bench: Bench, seed: int) -> Iterator[Found]:
+    """Methods against the baseline on the problems of a seed."""
+    base = bench.outcomes(effect, effect.baseline, seed)
+    for strategy in methods:
+        yield Found.of(effect, strategy, bench.outcomes(effect, strategy, seed), base)
+
+
+# --- What was found -----------------------------------------------------------------------------------------------
+
+
+def keep(runs: Path, name: str, measured: Measured) -> None:
+    """Write down what was found of an effect, in a file of its own: several commands may measure side by side."""
+    (runs / f"{name}.json").write_text(json.dumps(asdict(measured), indent=1))
+
+
+def kept(runs: Path, name: str) -> Measured | None:
+    """What was found of an effect; None if nothing was yet."""
+    file = runs / f"{name}.json"
+    if not file.exists():
         return None
-    best = chosen(effect, [Found.of(effect, strategy, found or [], base) for strategy, found in tried])
-    base = bench.outcomes(effect, effect.baseline, REPORTING)
-    method = bench.outcomes(effect, best.strategy, REPORTING)
-    return None if base is None or method is None else Found.of(effect, best.strategy, method, base)
+    known = json.loads(file.read_text())
+    return Measured(_found(known["here"]), tuple(_found(each) for each in known["tried"]))
 
 
-def rows(effects: Sequence[Effect], results: Sequence[Found | None]) -> Iterator[str]:
-    """The table of `docs/effects.md`."""
-    yield "| effect | published | here | accuracy, points | setting |"
-    yield "|---|---|---|---|---|"
-    for effect, found in zip(effects, results, strict=True):
-        if found is None:
-            yield f"| {effect.name} ({effect.paper}) | {effect.published} | not measured | | |"
-            continue
-        gap = found.difference
-        saved = "" if found.ratio is None else "{:.2f} times ({:.2f}-{:.2f})".format(*found.ratio)
-        points = f"{gap.mean:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
-        here = saved or f"{found.accuracy:.1f} against {found.baseline:.1f} %"
-        setting = found.strategy.replace("|", "\\|")
-        yield f"| {effect.name} ({effect.paper}) | {effect.published} | {here} | {points} | `{setting}` |"
+def _found(fields: dict[str, Any]) -> Found:
+    return Found(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+
+def rows(effects: Sequence[Effect], results: Sequence[Measured | None]) -> Iterator[str]:
+    """The table of `docs/effects.md`; problems are those of the choice and those of the figures."""
+    yield "| effect | problems | published | here | accuracy, points | setting |"
+    yield "|---|---|---|---|---|---|"
+    for effect, measured in zip(effects, results, strict=True):
+        head = f"| {effect.name} ({effect.paper})"
+        if measured is None:
+            yield f"{head} | | {effect.published} | not measured | | |"
+        else:
+            numbers = f"{measured.choosing}, {measured.here.problems}"
+            yield f"{head} | {numbers} | {effect.published} | {_row(measured.here, effect)} |"
+
+
+def _row(found: Found, effect: Effect) -> str:
+    saved = "{:.2f} {} ({:.2f}-{:.2f})".format(found.ratio[0], effect.unit, *found.ratio[1:]) if found.ratio else ""
+    points = "{:+.1f} ({:+.1f} to {:+.1f})".format(*found.difference)
+    accuracies = f"{found.accuracy:.1f} against {found.baseline:.1f} %"
+    return f"{saved or effect.unit} | {points}, {accuracies} | `{found.strategy.replace('|', chr(92) + '|')}`"
 
 
 def main() -> int:
@@ -285,26 +207,33 @@ def main() -> int:
     parser.add_argument("--model", default="embedded:quantities")
     parser.add_argument("--reward-model", default="quantities")
     parser.add_argument("--only", nargs="+", help="names of effects")
-    parser.add_argument("--table", action="store_true", help="run nothing, print what is there")
+    parser.add_argument("--table", action="store_true", help="run nothing, print what was found")
+    parser.add_argument("--tried", action="store_true", help="also what was tried to choose each setting")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--figure", type=Path, help="draw what was measured, as SVG, PNG or PDF")
+    parser.add_argument("--figure", type=Path, help="draw what was found, as SVG, PNG or PDF")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     bench = Bench(
-        options.runs, options.suite, options.problems, options.choosing, options.model, options.reward_model,
-        runs_nothing=options.table,
+        options.runs, options.suite, options.problems, options.choosing, options.model, options.reward_model
     )  # fmt: skip
     effects = [effect for effect in (make() for make in EFFECTS) if not options.only or effect.name in options.only]
-    results = [measure(effect, bench) for effect in effects]
-    met = [None if found is None else found.reaches(effect) for effect, found in zip(effects, results, strict=True)]
-    measured = [found.panel(effect) for effect, found in zip(effects, results, strict=True) if found]
-    if options.figure and measured:
-        save(draw(measured), options.figure)
+    for effect in () if options.table else effects:
+        keep(options.runs, effect.name, measure(effect, bench))
+    results = [kept(options.runs, effect.name) for effect in effects]
+    known = [(effect, measured) for effect, measured in zip(effects, results, strict=True) if measured]
+    if options.figure and known:
+        save(draw([measured.here.panel(effect) for effect, measured in known]), options.figure)
     if options.json:
-        print(json.dumps({effect.name: reached for effect, reached in zip(effects, met, strict=True)}))
+        print(json.dumps({each.name: asdict(found) | {"met": found.here.reaches(each)} for each, found in known}))
     else:
         print("\n".join(rows(effects, results)))
-    return int(False in met)
+        print("\n".join(_choice(*each) for each in known if options.tried))
+    return int(not all(measured.here.reaches(effect) for effect, measured in known))
+
+
+def _choice(effect: Effect, measured: Measured) -> str:
+    tried = [f"| {_row(each, effect)} |" for each in measured.tried]
+    return "\n".join([f"\n{effect.name}, {measured.choosing} problems to choose on:\n", *tried])
 
 
 if __name__ == "__main__":
