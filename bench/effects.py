@@ -4,10 +4,9 @@
                                  [--choosing 100] [--only NAME ...] [--table] [--json] [--figure FILE.svg]
 
 An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on those of
-another. Among the settings that lose at most half of the effect's margin on the first, the one that saves most is
-chosen (if there is none, or the effect is a gain, the most accurate); the other half is left to chance. Every run is a
-file in RUNS, shared by the effects that need it, so the same command continues where it was stopped. What was found is
-kept in RUNS/NAME.json: effects may be measured one after another, each on as many problems as there is time for, and
+another. Among the settings that lose no more on the first than the effect's margin, the one that saves most is chosen
+(if there is none, or the effect is a gain, the most accurate). Every run is a file in RUNS, shared by the effects that
+need it, so the same command continues where it was stopped. What was found is kept in RUNS/NAME.json: effects may be measured one after another, each on as many problems as there is time for, and
 `--table` prints them all as in `docs/effects.md` and runs nothing.
 
 Ratios are of costs summed over the problems, with 95 % intervals bootstrapped by problem; differences of accuracy are
@@ -37,8 +36,9 @@ from widthwise.evals.views.plots import save
 CHOOSING, REPORTING = 8, 7
 """Seeds of the problems on which settings are chosen, and of those on which figures are reported."""
 REPLICATES = 2000
-AT_ONCE = 3
-"""Problems that run at once: so many searches of width 64 the engine's memory holds. No figure depends on it."""
+AT_ONCE, MEMORY = 3, ("--backend-arg", f"kv_cache_bytes={2 << 30}")
+"""Problems that run at once and memory for their prefixes: what is evicted is computed again. No figure depends on it.
+"""
 
 
 # --- Running ------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ class Bench:
         if finished(file, number) is None:
             replayed = self._file(spec, effect.baseline) if effect.replays and strategy != effect.baseline else None
             words = ["--strategy", strategy, "--run", str(file), "--concurrency", str(AT_ONCE), *effect.limits]
-            words += ["--model", f"replay:{replayed}" if replayed else model]
+            words += ["--model", f"replay:{replayed}"] if replayed else ["--model", model, *MEMORY]
             words += ["--logprobs", "20"] if strategy == VOTE else []
             words += ["--reward-model", self.reward_model] if effect.scored else []
             subprocess.run([sys.executable, "-m", "widthwise", "eval", spec, *words], check=True)
@@ -107,10 +107,11 @@ class Found:
         return Panel(effect.name, effect.unit, effect.reported, self.ratio or self.difference, effect.bar)
 
     def reaches(self, effect: Effect) -> bool:
-        """Whether the bar is reached: the ratio at an accuracy whose interval is above the margin, or the gain."""
+        """Whether the bar is reached: the ratio at an accuracy that is within the margin, or the gain."""
         if self.ratio is None:
             return self.difference[0] >= effect.bar
-        return self.ratio[0] >= effect.bar and self.difference[1] >= -effect.margin
+        estimate, low, _ = self.difference
+        return self.ratio[0] >= effect.bar and (low if effect.surely else estimate) >= -effect.margin
 
 
 def ratio_of(base: Any, method: Any) -> tuple[float, float, float]:
@@ -122,8 +123,8 @@ def ratio_of(base: Any, method: Any) -> tuple[float, float, float]:
 
 
 def chosen(effect: Effect, tried: Sequence[Found]) -> Found:
-    """The setting to report: the largest saving that loses at most half of the margin, else the most accurate."""
-    near = [each for each in tried if each.difference[0] >= -effect.margin / 2]
+    """The setting to report: the largest saving that is within the margin, else the most accurate."""
+    near = [each for each in tried if each.difference[0] >= -effect.margin]
     if effect.saves and near:
         return max(near, key=lambda each: each.ratio or (0.0, 0.0, 0.0))
     return max(tried, key=lambda each: (each.accuracy, each.ratio or (0.0, 0.0, 0.0)))

@@ -47,9 +47,9 @@ def test_a_saving_is_chosen_within_the_margin_and_a_gain_by_accuracy() -> None:
     cheap, worse, better = found(SAVING, CHEAP, "a"), found(SAVING, WORSE, "b"), found(SAVING, BETTER, "c")
     assert effects.chosen(SAVING, [worse, cheap, better]).strategy == "a", "b saves more, at 25 points"
     assert effects.chosen(SAVING, [worse]).strategy == "b", "where none is near, the most accurate"
-    near = found(SAVING, outcomes("1110" * 24 + "1100", [20] * 100), "d")
-    assert near.difference[0] == -1 == -SAVING.margin / 2
-    assert effects.chosen(SAVING, [near, cheap]).strategy == "d", "half of the margin may be lost"
+    near = found(SAVING, outcomes("1110" * 23 + "1100" * 2, [20] * 100), "d")
+    assert near.difference[0] == -2 == -SAVING.margin
+    assert effects.chosen(SAVING, [near, cheap]).strategy == "d", "the margin may be lost"
     assert effects.chosen(replace(SAVING, margin=1.9), [near, cheap]).strategy == "a"
     assert effects.chosen(GAIN, [cheap, better, worse]).strategy == "c"
 
@@ -57,6 +57,9 @@ def test_a_saving_is_chosen_within_the_margin_and_a_gain_by_accuracy() -> None:
 def test_bars() -> None:
     assert found(SAVING, CHEAP).reaches(SAVING)
     assert not found(SAVING, CHEAP).reaches(replace(SAVING, bar=2.1))
+    near = found(SAVING, outcomes("1110" * 23 + "1100" * 2, [20] * 100))
+    assert not near.reaches(SAVING), "by its interval, it may lose more"
+    assert near.reaches(replace(SAVING, surely=False))
     assert not found(SAVING, WORSE).reaches(SAVING), "ten times fewer tokens, at 25 points"
     assert found(GAIN, BETTER).reaches(GAIN)
     assert not found(GAIN, CHEAP).reaches(GAIN)
