@@ -6,8 +6,9 @@
 An effect compares a method with its baseline. Settings are chosen on problems of one seed and reported on those of
 another. Among the settings that lose no more on the first than the effect's margin, the one that saves most is chosen
 (if there is none, or the effect is a gain, the most accurate). Every run is a file in RUNS, shared by the effects that
-need it, so the same command continues where it was stopped. What was found is kept in RUNS/NAME.json: effects may be measured one after another, each on as many problems as there is time for, and
-`--table` prints them all as in `docs/effects.md` and runs nothing.
+need it, so the same command continues where it was stopped. What was found is kept in RUNS/NAME.json: effects may be
+measured one after another, each on as many problems as there is time for, and `--table` prints them all as in
+`docs/effects.md` and runs nothing.
 
 Ratios are of costs summed over the problems, with 95 % intervals bootstrapped by problem; differences of accuracy are
 paired by problem, in points. Exit status 1 if an effect that was measured missed its bar.

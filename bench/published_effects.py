@@ -38,10 +38,11 @@ class Effect:
     """A claim, and how it is tested.
 
     ``saves`` names the cost that the method divides by ``bar``, at an accuracy that is at most ``margin`` points lower,
-    by its whole interval or (not ``surely``) by its estimate; without it the method gains ``bar`` points. ``reported`` are the least and the most that the paper reports in the
-    same unit, None if it reports none. A method that only stops samples ``replays`` those of the baseline, which
-    record log-probabilities for it. ``which`` says which problems of the suite the effect is about, ``on`` another
-    suite and its model, and ``limits`` are words of `widthwise eval` that hold for both.
+    by its whole interval or (not ``surely``) by its estimate; without it the method gains ``bar`` points. ``reported``
+    are the least and the most that the paper reports in the same unit, None if it reports none. A method that only
+    stops samples ``replays`` those of the baseline, which record log-probabilities for it. ``which`` says which
+    problems of the suite the effect is about, ``on`` another suite and its model, and ``limits`` are words of
+    `widthwise eval` that hold for both.
     """
 
     name: str
