@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,21 +22,21 @@ def install_command(extra: str) -> str:
     try:
         record = distribution(NAME).read_text("direct_url.json")
     except PackageNotFoundError:  # run from a clone that was never installed
-        return f"pip install '{_clone()}[{extra}]'"
+        return f"pip install {quote(f'{_clone()}[{extra}]')}"
     return f"pip install {_origin(json.loads(record or '{}'), extra)}"
 
 
 def _origin(record: Mapping[str, Any], extra: str) -> str:
     """Where an installation came from, for pip, according to pip's own record (PEP 610); an index has none."""
     if not record:
-        return f"'{NAME}[{extra}]'"
+        return quote(f"{NAME}[{extra}]")
     if "vcs_info" in record:
-        return f"'{NAME}[{extra}] @ {record['vcs_info']['vcs']}+{record['url']}'"
+        return quote(f"{NAME}[{extra}] @ {record['vcs_info']['vcs']}+{record['url']}")
     place = urlsplit(record["url"])
     if place.scheme != "file":
-        return f"'{NAME}[{extra}] @ {record['url']}'"
+        return quote(f"{NAME}[{extra}] @ {record['url']}")
     editable = "-e " if record.get("dir_info", {}).get("editable") else ""
-    return f"{editable}'{unquote(place.path)}[{extra}]'"
+    return editable + quote(f"{unquote(place.path)}[{extra}]")
 
 
 @cache

@@ -32,6 +32,7 @@ class Installed:
     [
         (None, "pip install 'widthwise[vllm]'"),
         ({"url": "file:///a%20b/clone", "dir_info": {}}, "pip install '/a b/clone[vllm]'"),
+        ({"url": "file:///b's/clone", "dir_info": {}}, """pip install '/b'"'"'s/clone[vllm]'"""),
         ({"url": "file:///clone", "dir_info": {"editable": True}}, "pip install -e '/clone[vllm]'"),
         ({"url": "file:///d/widthwise-1.0-py3-none-any.whl", "archive_info": {}},
          "pip install '/d/widthwise-1.0-py3-none-any.whl[vllm]'"),

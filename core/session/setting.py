@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from shlex import quote
 
 from widthwise.core.backend import Backend, SamplingParams, Tokenizer
 from widthwise.core.brief import Brief
@@ -116,6 +117,6 @@ def unknown_model(model: str, known: Sequence[str]) -> UsageError:
     """The error for a part that names a model which the run does not have."""
     if not known:
         return UsageError(
-            f"a part names the model {model!r}, but the run's only model has no name: --model {model}=..."
+            f"a part names the model {model!r}, but the run's only model has no name: --model {quote(model)}=..."
         )
     return UsageError(f"the run has no model {model!r}{nearest(model, known) or ';'} it has: {', '.join(known)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Self
 
 import numpy as np
@@ -74,7 +75,7 @@ def _samples(path: str | Path, aggregators: Sequence[Aggregator | None], prices:
     if source.dependent:
         raise UsageError(
             f"{path} cannot be shared out anew: {source.dependent}; a run of a strategy that a policy may "
-            f"choose is given as --alternative {path}"
+            f"choose is given as --alternative {quote(str(path))}"
         )
     if any(np.isnan(pool.tokens).any() for pool in source.pools):
         raise UsageError(f"{path} does not say how many tokens its samples have")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 import numpy as np
@@ -181,7 +182,7 @@ def _of_run(
 def _check_graded(path: Path, leaves: Sequence[Leaf]) -> None:
     stated = [leaf for leaf in leaves if leaf.answer is not None]
     if stated and all(leaf.correct is None for leaf in stated):
-        raise UsageError(f"no answer in {path} has been graded yet: run `widthwise grade {path}`")
+        raise UsageError(f"no answer in {path} has been graded yet: run `widthwise grade {quote(str(path))}`")
 
 
 # -- recorded generations --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from widthwise.core.errors import UsageError
@@ -68,4 +69,4 @@ def _used(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _options(models: Sequence[str]) -> str:
     """The options that give the prices of ``models``."""
-    return " ".join(f"--price {f'{name}=' if name else ''}PROMPT,COMPLETION" for name in models)
+    return " ".join(f"--price {quote(name) + '=' if name else ''}PROMPT,COMPLETION" for name in models)

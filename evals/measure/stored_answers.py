@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 import numpy as np
@@ -151,7 +152,7 @@ def _in_money(priced: Mapping[str, bool]) -> bool:
     """Whether costs are money; raises ``UsageError`` if only some runs have prices."""
     lacking = [name for name, known in priced.items() if not known]
     if lacking and len(lacking) < len(priced):
-        more = " ".join(f"--price {name}=PROMPT,COMPLETION" for name in lacking)
+        more = " ".join(f"--price {quote(name)}=PROMPT,COMPLETION" for name in lacking)
         raise UsageError(f"there is no price for {', '.join(lacking)}, but there is one for the others: give {more}")
     return not lacking
 

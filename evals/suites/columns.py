@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from widthwise.core.errors import UsageError
@@ -46,7 +47,7 @@ def column(row: Row, field: str) -> Any:
         if _spelled(other) != _spelled(value):
             raise ValueError(
                 f"the columns {first!r} and {name!r} could both be the {field}, and differ: say which with eval "
-                f"--column {field}={first} ({_IN_PYTHON}), or leave one out"
+                f"--column {field}={quote(first)} ({_IN_PYTHON}), or leave one out"
             )
     return value
 

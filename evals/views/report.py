@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from string import Template
 from typing import Any
 
@@ -67,7 +68,7 @@ def write_report(
     for run in runs:
         if Path(run).suffix in RECORDINGS:
             raise UsageError(
-                f"{run} holds recorded generations: make a run of them with `widthwise import {run} RUN.db`"
+                f"{run} holds recorded generations: make a run of them with `widthwise import {quote(str(run))} RUN.db`"
             )
     drawn = told_apart([curve(run, methods=methods, prices=prices) for run in runs])
     common_problems(drawn)

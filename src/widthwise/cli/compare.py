@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,7 +104,8 @@ def _show_unlike(found: Named) -> None:
             say(f"note: {name}: {left_out} left out: not every run has finished the same")
         if each.failed:
             say(
-                f"note: {name}: something failed on {counted(each.failed, 'problem')}: `widthwise traces {each.run}` "
+                f"note: {name}: something failed on {counted(each.failed, 'problem')}: "
+                f"`widthwise traces {quote(each.run)}` "
                 "lists them, and the same `widthwise eval` tries them again"
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -87,7 +88,7 @@ def evaluate_suite(
 def _fail(summary: Summary, first: str) -> NoReturn:
     say_sentence(
         f"widthwise: {summary.errors} of {summary.problems} problems failed (first: {first}); "
-        f"`widthwise traces {summary.run}` lists them, and the same command tries them again",
+        f"`widthwise traces {quote(summary.run)}` lists them, and the same command tries them again",
     )
     raise typer.Exit(1)
 
