@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from bench.effects_figure import Panel, draw
-from bench.published_effects import EFFECTS, VOTE, Effect
+from bench.published_effects import EFFECTS, VOTE, WHOLE, Effect
 from bench.stored_runs import finished, slug
 from widthwise.evals.measure.intervals import paired
 from widthwise.evals.store.outcome import Outcome
@@ -58,21 +58,33 @@ class Bench:
 
     def outcomes(self, effect: Effect, strategy: str, seed: int) -> list[Outcome]:
         """The outcomes of a strategy on the problems of a seed; raises RuntimeError if some of them failed."""
-        number = self.choosing if seed == CHOOSING else self.problems
-        suite, model = effect.on or (self.suite, self.model)
-        spec = f"{suite}(n={number}, seed={seed}{effect.which and f', {effect.which}'})"
+        spec, number = self._spec(effect, seed), self._number(seed)
         file = self._file(spec, strategy)
         if finished(file, number) is None:
-            replayed = self._file(spec, effect.baseline) if effect.replays and strategy != effect.baseline else None
             words = ["--strategy", strategy, "--run", str(file), "--concurrency", str(AT_ONCE), *effect.limits]
-            words += ["--model", f"replay:{replayed}"] if replayed else ["--model", model, *MEMORY]
-            words += ["--logprobs", "20"] if strategy == VOTE else []
-            words += ["--reward-model", self.reward_model] if effect.scored else []
+            words += self._models(effect, strategy, seed)
             subprocess.run([sys.executable, "-m", "widthwise", "eval", spec, *words], check=True)
         found = finished(file, number)
         if found is None:
             raise RuntimeError(f"{file}: problems failed; `widthwise traces {file}` says why")
         return found
+
+    def _models(self, effect: Effect, strategy: str, seed: int) -> list[str]:
+        """Where samples and scores come from."""
+        if strategy == VOTE:
+            return ["--model", self.model, *MEMORY, "--logprobs", "20"]
+        scored = ["--reward-model", self.reward_model] if effect.scored else []
+        if effect.replays and strategy.startswith(WHOLE):
+            self.outcomes(effect, VOTE, seed)
+            return ["--model", f"replay:{self._file(self._spec(effect, seed), VOTE)}", *scored]
+        return ["--model", effect.on[1] if effect.on else self.model, *MEMORY, *scored]
+
+    def _number(self, seed: int) -> int:
+        return self.choosing if seed == CHOOSING else self.problems
+
+    def _spec(self, effect: Effect, seed: int) -> str:
+        suite = effect.on[0] if effect.on else self.suite
+        return f"{suite}(n={self._number(seed)}, seed={seed}{effect.which and f', {effect.which}'})"
 
     def _file(self, spec: str, strategy: str) -> Path:
         return self.runs / f"{slug(spec)}-{slug(strategy)}.db"
