@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from dataclasses import field as dataclass_field
 from typing import Any
@@ -86,11 +87,17 @@ class Ledger(Tabular):
         for model, spending in other.models.items():
             self.of(model).add(spending)
 
+    @classmethod
+    def sum_of(cls, ledgers: Iterable[Ledger]) -> Ledger:
+        """What was spent on several problems together."""
+        found = cls()
+        for ledger in ledgers:
+            found.add(ledger)
+        return found
+
     def copy(self) -> Ledger:
         """The same figures, which do not change when these do."""
-        found = Ledger()
-        found.add(self)
-        return found
+        return Ledger.sum_of([self])
 
     def wasted(self, kept: Ledger) -> Ledger:
         """What was spent beyond ``kept``, an earlier state of this ledger, on a draw that begins anew.

@@ -102,17 +102,26 @@ def standings(
     for i, (said, done, _) in enumerate(runs):
         differs = one_line(difference(runs[0][0]["settings"], said["settings"]))
         found[i] = replace(found[i], left_out=len(done) - len(shared), differs=differs)
-    tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
-    gaps = adjusted([paired(reached[i].answered, reached[0].answered) for i in tested])
-    for i, gap in zip(tested, gaps, strict=True):
-        fair = not any(said["unfair"] for said, _, _ in (runs[0], runs[i]))
-        found[i] = replace(found[i], difference=gap, split=reached[i].beyond(reached[0]) if fair else None)
+    found = _against_the_first(found, reached, [not said["unfair"] for said, _, _ in runs])
     trials = [
         Trials.of(said["strategy"], of_run, said["not_its_own"])
         for (said, _, _), of_run in zip(runs, outcomes, strict=True)
     ]
     reliable = reliabilities(trials, reliability, k)
     return [replace(s, reliability=r.known, no_reliability=r.why_not) for s, r in zip(found, reliable, strict=True)]
+
+
+def _against_the_first(
+    standings: Sequence[Standing], reached: Sequence[Reached], fair: Sequence[bool]
+) -> list[Standing]:
+    """``standings`` with their differences from the first, and the parts of those between ``fair`` samples."""
+    found = list(standings)
+    tested = [i for i in range(1, len(found)) if max(found[0].cut, found[i].cut) <= MOSTLY]
+    gaps = adjusted([paired(reached[i].answered, reached[0].answered) for i in tested])
+    for i, gap in zip(tested, gaps, strict=True):
+        split = reached[i].beyond(reached[0]) if fair[0] and fair[i] else None
+        found[i] = replace(found[i], difference=gap, split=split)
+    return found
 
 
 def _sampled(standing: Standing, outcomes: Sequence[Outcome], reached: Reached, unfair: str) -> Standing:

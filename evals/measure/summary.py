@@ -101,12 +101,9 @@ class Summary(Brief):
 
 def summarise(store: Store, prices: Prices | None = None) -> Summary:
     """The run's figures so far; ``prices`` are laid over those that the run file has."""
-    ledger, known = Ledger(), recorded_prices(store.manifest) | dict(prices or {})
-    outcomes = []
-    for outcome in store.outcomes():
-        if outcome.state != "open":
-            outcomes.append(outcome)
-            ledger.add(outcome.ledger)
+    outcomes = [outcome for outcome in store.outcomes() if outcome.state != "open"]
+    ledger = Ledger.sum_of(outcome.ledger for outcome in outcomes)
+    known = recorded_prices(store.manifest) | dict(prices or {})
     said = store.manifest["configuration"]
     right = sum(credit(outcome.correct) for outcome in outcomes)
     # An imported recording has traces, but no strategy has answered with them.

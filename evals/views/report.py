@@ -138,9 +138,7 @@ def _block(block_id: str, content: str) -> str:
 
 def _run(store: Store, of_run: Curve, blocks: Mapping[str, str], prices: Prices) -> dict[str, Any]:
     outcomes, summary = list(store.outcomes()), summarise(store, prices)
-    spent = Ledger()
-    for outcome in outcomes:
-        spent.add(outcome.ledger)
+    spent = Ledger.sum_of(outcome.ledger for outcome in outcomes)
     return {
         "label": of_run.label,
         "accuracy": summary.accuracy,

@@ -69,10 +69,7 @@ class Run(Plotted):
         """What was spent on all problems together."""
         from widthwise.core.session.ledger import Ledger
 
-        total = Ledger()
-        for outcome in self.outcomes:
-            total.add(outcome.ledger)
-        return total
+        return Ledger.sum_of(outcome.ledger for outcome in self.outcomes)
 
     @property
     def failures(self) -> tuple[Outcome, ...]:

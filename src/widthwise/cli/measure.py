@@ -54,35 +54,15 @@ def draw_curve(
     Several runs on the same problems are compared at equal budgets. A token budget applies to each problem, and buys
     whole samples in their order, as in a run.
     """
-    from widthwise.evals.measure.curves import METHODS, curve
-    from widthwise.evals.measure.matched import Matched
-    from widthwise.evals.measure.run_names import told_apart
-    from widthwise.evals.measure.run_prices import check_known
     from widthwise.evals.views.plots import draw, drawable, save
-    from widthwise.given_grader import grader_named
 
     if votes not in ("meaning", "spelling"):
         raise UsageError(f"--votes is meaning or spelling, not {votes!r}")
     if out is not None:
         drawable(out)  # a name that will not do is said before the measuring, not after it
-    judge = None if grader is None else grader_named(grader)
-    said: dict[str, Any] = {"grouping": votes, "replicates": replicates, "seed": seed, "grader": judge}
-    said["prices"] = prices_of(price or [])
-    check_known(said["prices"], runs)
-    curves = told_apart([curve(run, methods=method or METHODS, **said) for run in runs])
+    curves = _curves(runs, method, grader, price, grouping=votes, replicates=replicates, seed=seed)
     budget = _axis(axis, curves)
-    fits = [fits_of(one) if laws else None for one in curves]
-    matched = Matched.of(curves, budget) if len(curves) > 1 else None
-    if as_json:
-        rows = [{**_curve_row(one), "laws": found} for one, found in zip(curves, fits, strict=True)]
-        say_json({"curves": rows, "comparison": matched and known(matched.asdict())})
-    else:
-        for one, found in zip(curves, fits, strict=True):
-            _print_curve(one, budget, several=len(curves) > 1)
-            if found is not None:
-                print_fits(found)
-        if matched is not None:
-            show_matched(matched)
+    _say_curves(curves, budget, laws, as_json)
     if out is not None:
         save(draw(curves, budget), out)
         say(f"drawn to {out}", err=True)
@@ -108,6 +88,37 @@ def write_report(
     say(f"{out}: {size / 1e6:,.1f} MB" if size >= 1e6 else f"{out}: {size / 1e3:,.0f} kB", err=True)
     if as_json:
         say_json({"report": str(out), "bytes": size, "runs": list(map(str, runs))})
+
+
+def _curves(
+    runs: Sequence[Path], methods: Sequence[str] | None, grader: str | None, price: Sequence[str] | None, **said: Any
+) -> list[Curve]:
+    """The curves of ``runs``, by names that differ."""
+    from widthwise.evals.measure.curves import METHODS, curve
+    from widthwise.evals.measure.run_names import told_apart
+    from widthwise.evals.measure.run_prices import check_known
+    from widthwise.given_grader import grader_named
+
+    said |= {"grader": None if grader is None else grader_named(grader), "prices": prices_of(price or [])}
+    check_known(said["prices"], runs)
+    return told_apart([curve(run, methods=methods or METHODS, **said) for run in runs])
+
+
+def _say_curves(curves: Sequence[Curve], axis: Axis, laws: bool, as_json: bool) -> None:
+    from widthwise.evals.measure.matched import Matched
+
+    fits = [fits_of(one) if laws else None for one in curves]
+    matched = Matched.of(curves, axis) if len(curves) > 1 else None
+    if as_json:
+        rows = [{**_curve_row(one), "laws": found} for one, found in zip(curves, fits, strict=True)]
+        say_json({"curves": rows, "comparison": matched and known(matched.asdict())})
+        return
+    for one, found in zip(curves, fits, strict=True):
+        _print_curve(one, axis, several=len(curves) > 1)
+        if found is not None:
+            print_fits(found)
+    if matched is not None:
+        show_matched(matched)
 
 
 def _axis(given: str | None, curves: Sequence[Curve]) -> Axis:

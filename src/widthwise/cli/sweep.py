@@ -82,18 +82,24 @@ def run_sweep(
     )
     if show_prompts:
         _show_prompts(sweeping, as_json)
-        return
-    if dry_run:
+    elif dry_run:
         run_loop(sweeping.pilot())
-    said = plan_row(sweeping)
+        _say_if(as_json, {**_planned(sweeping, as_json), "suites": [], "failures": None})
+    else:
+        said, done = _planned(sweeping, as_json), _done(sweeping, concurrency)
+        found = [_suite_row(done.part(name), sweeping, report, as_json) for name in dict.fromkeys(suite)]
+        _say_if(as_json, {**said, "suites": found, "failures": done.failures})
+        _check_failures(done)
+
+
+def _planned(sweeping: Sweeping, as_json: bool) -> dict[str, Any]:
+    """Say what is to be done, and give it as JSON values."""
     if not as_json:
         _print_plan(sweeping)
-    if dry_run:
-        _say_if(as_json, {**said, "suites": [], "failures": None})
-        return
-    done = _done(sweeping, concurrency)
-    found = [_suite_row(done.part(name), sweeping, report, as_json) for name in dict.fromkeys(suite)]
-    _say_if(as_json, {**said, "suites": found, "failures": done.failures})
+    return plan_row(sweeping)
+
+
+def _check_failures(done: Sweep) -> None:
     if done.failures:
         raise WidthwiseError(f"{counted(done.failures, 'problem')} failed for good; the same command tries again")
 
