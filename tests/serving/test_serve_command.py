@@ -107,6 +107,28 @@ def test_a_signal_ends_what_hangs_when_a_server_was_stopped(when: str) -> None:
     assert done.stdout == "interrupted\n", done.stderr
 
 
+AT_ONCE = """
+import signal
+from widthwise.cli import app, serve
+
+def say(*given, as_it_is=serve._say_ready):
+    as_it_is(*given)
+    for _ in range(2):
+        signal.raise_signal(signal.SIGINT)
+
+serve._say_ready = say
+app.main()
+"""
+
+
+def test_signals_right_after_the_address_end_a_server_in_good_order() -> None:
+    """Before, the second one struck while the process ended, whose status was that of a killed one."""
+    command = [sys.executable, "-c", AT_ONCE, "serve", "--port", "0", "--strategy", "single()"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("serving widthwise at http")
+
+
 async def test_a_server_leaves_a_signal_alone_that_is_ignored() -> None:
     """As SIGINT is for `widthwise serve ... &` in a script."""
     started = asyncio.Event()

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,10 +132,10 @@ async def run_server(
     with listening(host, port) as listener:  # an address in use is reported before a model is loaded
         try:
             await service.open()
-            ready(address_of(listener, host), list(service.menu.strategies))
+            say = partial(ready, address_of(listener, host), list(service.menu.strategies))
             names = {*LOCAL, host.lower()} if local and not offer.keys else None
             app = application_of(service, keys=offer.keys, hosts=names, origins=offer.origins)
-            await serve_at(app, listener, GRACE if grace is None else grace)
+            await serve_at(app, listener, GRACE if grace is None else grace, say)
         finally:
             await service.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,8 +43,10 @@ def address_of(listener: socket.socket, host: str) -> str:
     return f"http://{name}:{listener.getsockname()[1]}/v1"
 
 
-async def serve_at(app: Any, listener: socket.socket, grace: int = GRACE) -> None:
-    """Serve ``app`` until SIGINT or SIGTERM.
+async def serve_at(
+    app: Any, listener: socket.socket, grace: int = GRACE, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Serve ``app`` until SIGINT or SIGTERM; from the moment at which ``ready`` is called, they end it in good order.
 
     Running requests may then end within ``grace`` seconds; a second signal ends them at once. Cancelling acts like a
     signal.
@@ -60,6 +62,7 @@ async def serve_at(app: Any, listener: socket.socket, grace: int = GRACE) -> Non
     )
     server = _Server(config)
     with _stopped_by_signals(server):
+        ready()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await asyncio.shield(serving)
