@@ -113,7 +113,7 @@ def deep_confidence() -> Effect:
 
 def deep_pruning() -> Effect:
     """DeepPrune stops samples that will end in an answer that already exists."""
-    grid = [(at, keep) for at in (32, 48, 64) for keep in (8, 16)]
+    grid = ((24, 16), (32, 8), (32, 12), (32, 16), (48, 8), (48, 16))
     return Effect(
         "deepprune", "arXiv 2510.08483", "65.7 to 88.5 % fewer tokens than the vote within 3.4 points", VOTE,
         tuple(f"best_of_n(n=64) | deepprune(at={at}, keep={keep}) | majority_vote()" for at, keep in grid),
