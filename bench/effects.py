@@ -117,7 +117,14 @@ class Found:
 
     def panel(self, effect: Effect) -> Panel:
         """This effect as a part of the figure."""
-        return Panel(effect.name, effect.unit, effect.reported, self.ratio or self.difference, effect.bar)
+        if self.ratio is None:
+            return Panel(effect.name, effect.unit, effect.reported, self.difference, effect.bar, none=0)
+        return Panel(effect.name, effect.unit, effect.reported, self.ratio, effect.bar, 1, f", at {self.points} points")
+
+    @property
+    def points(self) -> str:
+        """The difference of accuracy with its interval."""
+        return "{:+.1f} ({:+.1f} to {:+.1f})".format(*self.difference)
 
     def reaches(self, effect: Effect) -> bool:
         """Whether the bar is reached: the ratio at an accuracy that is within the margin, or the gain."""
@@ -207,9 +214,8 @@ def rows(effects: Sequence[Effect], results: Sequence[Measured | None]) -> Itera
 
 def _row(found: Found, effect: Effect) -> str:
     saved = "{:.2f} {} ({:.2f}-{:.2f})".format(found.ratio[0], effect.unit, *found.ratio[1:]) if found.ratio else ""
-    points = "{:+.1f} ({:+.1f} to {:+.1f})".format(*found.difference)
     accuracies = f"{found.accuracy:.1f} against {found.baseline:.1f} %"
-    return f"{saved or effect.unit} | {points}, {accuracies} | `{found.strategy.replace('|', chr(92) + '|')}`"
+    return f"{saved or effect.unit} | {found.points}, {accuracies} | `{found.strategy.replace('|', chr(92) + '|')}`"
 
 
 def main() -> int:

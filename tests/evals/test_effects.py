@@ -92,6 +92,7 @@ def test_the_figure_shows_what_was_measured_in_the_unit_of_each_effect(tmp_path:
     assert (panels[0].unit, panels[0].published) == ("times fewer tokens", (1.5, 4.0))
     assert panels[1].here[0] == 25.0
     assert (panels[1].unit, panels[1].published) == ("points gained", None)
+    assert [(panel.none, panel.cost) for panel in panels] == [(1, ", at +0.0 (+0.0 to +0.0) points"), (0, "")]
     figure = effects.draw(panels)
     named = [[label.get_text() for label in plot.get_yticklabels()] for plot in figure.axes]
     assert named == [["here", "published"], ["here", "(no figure)"]]
