@@ -74,6 +74,7 @@ class Bench:
         if strategy == VOTE:
             return ["--model", self.model, *MEMORY, "--logprobs", "20"]
         scored = ["--reward-model", self.reward_model] if effect.scored else []
+        scored += ["--embedding-model", self.model] if strategy.startswith("ets(") else []
         if effect.replays and strategy.startswith(WHOLE):
             self.outcomes(effect, VOTE, seed)
             return ["--model", f"replay:{self._file(self._spec(effect, seed), VOTE)}", *scored]
