@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ def roomy_for(folder: Path, tokens: int) -> tuple[EmbeddedBackend, list[int]]:
 
     backend._engine.model.forward = counted  # type: ignore[method-assign]
     return backend, rows
+
+
+def alive(backend: EmbeddedBackend) -> int:
+    return sum(len(problem.alive) for problem in backend._engine._admission._problems.values())
 
 
 def request(problem: int, sample: int, n: int | None = None) -> Request:
@@ -89,6 +94,43 @@ async def test_problems_in_lockstep_that_do_not_all_fit_are_not_computed_again(f
         assert await in_lockstep(alone, asked, lengths_of(problem, samples)) == done[problem]
 
 
+async def searched(backend: EmbeddedBackend, problem: int) -> tuple[list[list[int]], int]:
+    """The paths of a search by rounds with a pause after each, and how many tokens of their prompts were computed."""
+    paths, computed = [np.random.default_rng(problem).integers(3, 300, 100)] * 4, 0
+    for turn in range(4):
+        asked = [replace(request(problem, 10 * turn + i, 16), prompt=path) for i, path in enumerate(paths)]
+        done = await asyncio.gather(*(collect(backend, one) for one in asked))
+        paths = [np.concatenate([p, *(d.token_ids for d in ds)]) for p, ds in zip(paths, done, strict=True)]
+        computed += sum(d.usage.prompt_computed for ds in done for d in ds if d.usage is not None)
+        for _ in range(8):  # turns in which the steps would be scored
+            await asyncio.sleep(0)
+    return [path.tolist() for path in paths], computed
+
+
+async def collect(backend: EmbeddedBackend, asked: Request) -> list[Delta]:
+    return [delta async for delta in backend.generate(asked)]
+
+
+async def all_searched(folder: Path, concurrency: int) -> tuple[list[list[list[int]]], int]:
+    """Paths by problem, and how many tokens of their prompts were computed, with memory for a few problems."""
+    backend, _ = roomy_for(folder, 12 * 192)
+    slots = asyncio.Semaphore(concurrency)
+
+    async def solved(problem: int) -> tuple[list[list[int]], int]:
+        async with slots:
+            return await searched(backend, problem)
+
+    done = await asyncio.wait_for(asyncio.gather(*map(solved, range(16))), 600)
+    return [paths for paths, _ in done], sum(computed for _, computed in done)
+
+
+async def test_younger_problems_do_not_evict_what_a_search_continues(folder: Path) -> None:
+    few, computed = await all_searched(folder, concurrency=2)
+    many, crowded = await all_searched(folder, concurrency=16)
+    assert many == few
+    assert crowded < 6 * computed  # 12 times as many if younger ones begin between two rounds
+
+
 @pytest.mark.parametrize("tokens", [320, 700, 2000])
 async def test_branches_of_one_draw_that_do_not_all_fit_wait_for_each_other_and_end(folder: Path, tokens: int) -> None:
     backend, _ = roomy_for(folder, tokens)
@@ -111,7 +153,7 @@ async def test_streams_that_nobody_reads_on_do_not_stop_others(folder: Path) -> 
     assert all(deltas[-1].finish == "length" for deltas in done)
     for stream in held:
         await stream.aclose()  # type: ignore[attr-defined]
-    assert not backend._engine._admission._alive
+    assert not alive(backend)
 
 
 async def test_what_leaves_gives_its_memory_to_those_that_wait(folder: Path) -> None:
@@ -125,11 +167,11 @@ async def test_what_leaves_gives_its_memory_to_those_that_wait(folder: Path) -> 
     first, second = asyncio.create_task(begun(0)), asyncio.create_task(begun(1))
     while not backend._engine._row_of:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    assert len(backend._engine._admission._alive) == 2
+    assert alive(backend) == 2
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await asyncio.wait_for(second, 600)
-    assert not backend._engine._admission._alive
+    assert not alive(backend)
 
 
 class Everybody:
@@ -166,7 +208,49 @@ def test_the_oldest_start_as_far_as_memory_reaches() -> None:
     assert holding(1000, young).last(some, running=True) is young[8]
     admission.leave(old[0])
     admission.leave(old[0])
-    assert admission.last(ALL, running=True) is not young[1]
+    assert admission.last(ALL, running=True) is young[2]
+
+
+def after_rounds(rounds: int) -> tuple[Admission, list[TokenSequence]]:
+    """Three sequences of an old problem had this many rounds, and nothing of it is alive; a younger one's wait."""
+    admission = holding(1000, young := [sequence(100 + i, priority=1) for i in range(10)])
+    for turn in range(rounds):
+        for each in (old := [sequence(3 * turn + i) for i in range(3)]):
+            admission.enter(each)
+        assert admission.last(ALL, running=True) is young[1]
+        for each in old:
+            admission.leave(each)
+    return admission, young
+
+
+def test_the_memory_of_a_search_is_kept_between_its_rounds_but_not_for_ever() -> None:
+    admission, young = after_rounds(2)
+    assert [admission.last(ALL, running=True) for _ in range(60)] == [young[1]] * 60
+    assert [admission.last(ALL, running=True) for _ in range(10)][-1] is young[4]
+    assert len(admission._problems) == 1
+
+
+def test_all_memory_is_kept_for_a_search_that_does_not_fit() -> None:
+    admission = holding(1000, [sequence(100, priority=1)])
+    for turn in range(2):
+        for each in (wide := [sequence(9 * turn + i) for i in range(9)]):
+            admission.enter(each)
+        assert admission.last(ALL, running=True) is wide[4]
+        for each in wide:
+            admission.leave(each)
+    assert admission.last(ALL, running=True) is None
+
+
+def test_no_memory_is_kept_for_a_problem_that_never_asked_again() -> None:
+    admission, young = after_rounds(1)
+    assert admission.last(ALL, running=True) is young[4]
+
+
+def test_kept_memory_delays_others_only_while_something_runs() -> None:
+    admission, young = after_rounds(2)
+    admission._capacity = 600  # all of it is kept
+    assert admission.last(ALL, running=True) is None
+    assert admission.last(ALL, running=False) is young[0]
 
 
 def test_the_oldest_may_always_start() -> None:
