@@ -10,8 +10,8 @@ from widthwise.core.session.ledger import Ledger
 
 BY_SCORE = "weighted_vote(by='score', weight='identity')"
 BY_REWARD = "weighted_vote(by='reward_model', weight='identity')"
-WHOLE = "best_of_n(n=64"
-VOTE = f"{WHOLE}) | majority_vote()"
+WHOLE = "best_of_n("
+VOTE = f"{WHOLE}n=64) | majority_vote()"
 ROOM = 320
 """Tokens of the drafts that a refining prompt shows: the bundled model reads prompts of up to 1,024 with its answer."""
 
@@ -96,13 +96,23 @@ def uncovered_efficient_tree_search() -> Effect:
 def tree_search() -> Effect:
     """A tree grown by scores answers better than a weighted vote over whole samples of the same width.
 
-    Two of the searches are those of ``ets``; `bench/tree_methods.py` compares all methods.
+    `bench/tree_methods.py` compares all methods.
     """
-    trees = ("rebase(n=64, balance=1.0)", "ets(n=64, balance=1.0, cost=1.0, coverage=1.4)",
-             "tree_search(n=64, select=distinct_steps() | softmax_balanced(temperature=0.5))")  # fmt: skip
+    return _tree_search("tree", 16, coverage=1.5)
+
+
+def wider_tree_search() -> Effect:
+    """The same four times as wide; two of the searches are those of ``ets``."""
+    return _tree_search("tree_wide", 64, coverage=1.4)
+
+
+def _tree_search(name: str, width: int, coverage: float) -> Effect:
+    """ETS has the weights of its paper for this width."""
+    trees = (f"rebase(n={width}, balance=1.0)", f"ets(n={width}, balance=1.0, cost=1.0, coverage={coverage})",
+             f"tree_search(n={width}, select=distinct_steps() | softmax_balanced(temperature=0.5))")  # fmt: skip
     return Effect(
-        "tree", "arXiv 2408.00724", "more accurate than sampling at every budget",
-        f"best_of_n(n=64) | {BY_REWARD}", tuple(f"{tree} | {BY_SCORE}" for tree in trees), bar=3.0, scored=True,
+        name, "arXiv 2408.00724", "more accurate than sampling at every budget",
+        f"best_of_n(n={width}) | {BY_REWARD}", tuple(f"{tree} | {BY_SCORE}" for tree in trees), bar=3.0, scored=True,
         replays=True,
     )  # fmt: skip
 
@@ -166,6 +176,6 @@ def threads() -> Effect:
 
 
 EFFECTS = (
-    efficient_tree_search, wider_efficient_tree_search, uncovered_efficient_tree_search, tree_search, deep_confidence,
-    deep_pruning, refining, refining_long, threads,
+    efficient_tree_search, wider_efficient_tree_search, uncovered_efficient_tree_search, tree_search,
+    wider_tree_search, deep_confidence, deep_pruning, refining, refining_long, threads,
 )  # fmt: skip
