@@ -38,7 +38,7 @@ def draw(panels: Sequence[Panel]) -> Any:
 def _draw(panel: Panel, plot: Any) -> None:
     ours, low, high = panel.here
     if panel.published:
-        plot.plot(panel.published, (1, 1), color=PAPER, marker="|", lw=4, solid_capstyle="butt")
+        plot.plot(panel.published, (1, 1), color=PAPER, marker="|", ms=9, mew=4, lw=4, solid_capstyle="butt")
     plot.errorbar([ours], [0], xerr=[[ours - low], [high - ours]], fmt="o", color=OURS, capsize=3)
     plot.axvline(panel.bar, color="black", ls=":", lw=1)
     plot.axvline(panel.none, color="black", lw=1)
