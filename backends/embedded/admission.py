@@ -29,11 +29,10 @@ class _Problem:
     # Whether it asked again after nothing of it was alive: then it may do so once more.
     is_search: bool = False
 
-    def needs(self, tokens: int, look: int) -> int:
-        """These tokens, noted as needed at this look."""
-        if tokens >= self.widest or look - self.look > _KEPT:
-            self.widest, self.look = tokens, look
-        return tokens
+    def note(self, needed: int, look: int) -> None:
+        """Remember how many tokens it needed at this look, if they are its most of late."""
+        if needed >= self.widest or look - self.look > _KEPT:
+            self.widest, self.look = needed, look
 
     def holds(self, sequence: TokenSequence) -> bool:
         place = bisect_left(self.alive, sequence)
@@ -66,7 +65,7 @@ class Admission:
         """Count a sequence as alive; entering twice is fine."""
         problem = self._problems.setdefault(sequence.place[0], _Problem())
         if not problem.alive:
-            problem.needs(0, self._looks)
+            problem.note(0, self._looks)
             problem.is_search = problem.widest > 0
         if not problem.holds(sequence):
             insort(problem.alive, sequence)
@@ -76,7 +75,7 @@ class Admission:
         problem = self._problems.get(sequence.place[0])
         if problem is None or not problem.holds(sequence):
             return
-        problem.alive.remove(sequence)
+        del problem.alive[bisect_left(problem.alive, sequence)]
         sampled, kept = len(sequence) - len(sequence.request.prompt), 0.5 ** (1 / _HALVED)
         if sampled and sequence.probe is None:  # one that sampled nothing tells of no length
             self._sampled = kept * self._sampled + sampled
@@ -91,12 +90,14 @@ class Admission:
         left, last, problems = self._capacity, None, self._in_order()
         first = next((problem for problem in problems if problem.alive), None)
         for problem in problems:
-            needed = problem.needs(0, self._looks)
+            needed = 0
+            problem.note(needed, self._looks)
             for sequence in problem.alive:
                 asks = sequence in asking
                 if not asks and (not running or problem is first):
                     continue
-                needed = problem.needs(needed + self._expected(sequence), self._looks)
+                needed += self._expected(sequence)
+                problem.note(needed, self._looks)
                 if needed > left and (last is not None or (running and left < self._capacity)):
                     return last
                 last = sequence if asks else last
