@@ -12,6 +12,8 @@ BY_SCORE = "weighted_vote(by='score', weight='identity')"
 BY_REWARD = "weighted_vote(by='reward_model', weight='identity')"
 WHOLE = "best_of_n("
 VOTE = f"{WHOLE}n=64) | majority_vote()"
+COVERAGE = {16: 1.5, 64: 1.4, 256: 1.45}
+"""The second weight of ETS by width, in the settings that its authors released."""
 ROOM = 320
 """Tokens of the drafts that a refining prompt shows: the bundled model reads prompts of up to 1,024 with its answer."""
 
@@ -68,22 +70,30 @@ class Effect:
         return COSTS[self.saves] if self.saves else "points gained"
 
 
+def _rebase(width: int) -> str:
+    return f"rebase(n={width}, balance=1.0)"
+
+
+def _ets(width: int) -> str:
+    return f"ets(n={width}, balance=1.0, cost=1.0, coverage={COVERAGE[width]})"
+
+
 def efficient_tree_search() -> Effect:
     """ETS, with the weights of its paper for this width, holds fewer tokens than REBASE."""
-    return Effect(
-        "ets", "arXiv 2502.13575", "1.8 times fewer KV tokens than REBASE, accuracy nearly equal",
-        f"rebase(n=64, balance=1.0) | {BY_SCORE}",
-        (f"ets(n=64, balance=1.0, cost=1.0, coverage=1.4) | {BY_SCORE}",),
-        bar=1.8, saves=kv, scored=True, reported=(1.8, 1.8),
-    )  # fmt: skip
+    return _efficient_tree_search("ets", 64)
 
 
 def wider_efficient_tree_search() -> Effect:
     """The same four times as wide."""
-    wide = f"ets(n=256, balance=1.0, cost=1.0, coverage=1.45) | {BY_SCORE}"
-    return replace(
-        efficient_tree_search(), name="ets_wide", baseline=f"rebase(n=256, balance=1.0) | {BY_SCORE}", methods=(wide,)
-    )
+    return _efficient_tree_search("ets_wide", 256)
+
+
+def _efficient_tree_search(name: str, width: int) -> Effect:
+    return Effect(
+        name, "arXiv 2502.13575", "1.8 times fewer KV tokens than REBASE, accuracy nearly equal",
+        f"{_rebase(width)} | {BY_SCORE}", (f"{_ets(width)} | {BY_SCORE}",),
+        bar=1.8, saves=kv, scored=True, reported=(1.8, 1.8),
+    )  # fmt: skip
 
 
 def uncovered_efficient_tree_search() -> Effect:
@@ -98,21 +108,19 @@ def tree_search() -> Effect:
 
     `bench/tree_methods.py` compares all methods.
     """
-    return _tree_search("tree", 16, coverage=1.5)
+    return _tree_search("tree", 16)
 
 
 def wider_tree_search() -> Effect:
     """The same four times as wide; two of the searches are those of ``ets``."""
-    return _tree_search("tree_wide", 64, coverage=1.4)
+    return _tree_search("tree_wide", 64)
 
 
-def _tree_search(name: str, width: int, coverage: float) -> Effect:
-    """ETS has the weights of its paper for this width."""
-    trees = (f"rebase(n={width}, balance=1.0)", f"ets(n={width}, balance=1.0, cost=1.0, coverage={coverage})",
-             f"tree_search(n={width}, select=distinct_steps() | softmax_balanced(temperature=0.5))")  # fmt: skip
+def _tree_search(name: str, width: int) -> Effect:
+    merging = f"tree_search(n={width}, select=distinct_steps() | softmax_balanced(temperature=0.5))"
     return Effect(
-        name, "arXiv 2408.00724", "more accurate than sampling at every budget",
-        f"best_of_n(n={width}) | {BY_REWARD}", tuple(f"{tree} | {BY_SCORE}" for tree in trees), bar=3.0, scored=True,
+        name, "arXiv 2408.00724", "more accurate than sampling at every budget", f"best_of_n(n={width}) | {BY_REWARD}",
+        tuple(f"{tree} | {BY_SCORE}" for tree in (_rebase(width), _ets(width), merging)), bar=3.0, scored=True,
         replays=True,
     )  # fmt: skip
 
